@@ -1,0 +1,17 @@
+"""CRM enrichment for Twilio TaskRouter, inside the assignment callback.
+
+The story, in reading order:
+
+    webhooks/       a callback knocks: its signature is verified, the clock starts
+    assignment.py   one assignment, from payload to answer, on one screen
+    enrichment.py   who is it, and how does that get onto the task without harming anyone's attributes
+    customers/      who it is: look-up keys, candidates, the choice, the context that agents see
+    taskrouter/     the other side: tasks with their ETag, the splice into their attributes, instructions
+    journal/        what happened: every receipt, every conclusion, what is still owed
+    followups.py    what is still owed, done by the worker
+    pages/          what staff see of it; accounts/ says who may look
+    emulator/       a TaskRouter on your own machine; it shares no code with the rest
+
+Words that travel between them are in vocabulary.py, errors in errors.py, the clock in deadline.py,
+every setting in settings.py, the database in db.py. `app.py` knows every part and wires them.
+"""
