@@ -1,0 +1,227 @@
+"""The database: one engine, short statements for the hot path, transactions for everything else.
+
+Knows SQLite's and PostgreSQL's manners, and translates SQLAlchemy's errors into ours. Knows no table.
+
+SQLite waits for a lock in C, where nothing can interrupt it and where, under gevent, it would hold every other
+callback of the process. So it is told not to wait at all; we try, yield, and try again until the time is over, and the
+writers of one process queue on a lock of ours, which yields too. In WAL mode readers never wait.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import DateTime, Dialect, Engine, Executable, MetaData, Row, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from enrich import errors
+
+# Outside the server nobody holds a clock; a command may wait this long for its turn to write.
+PATIENCE_S = 30.0
+# With 64 callbacks in flight, twenty connections per process kept PostgreSQL busy; a statement takes about 1 ms.
+POOL_SIZE = 20
+
+_CONSTRAINT_NAMES = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+T = TypeVar("T")
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+
+class Base(DeclarativeBase):
+    """The tables of every subject. Constraints get their names here, so that migrations can find them again."""
+
+    metadata = MetaData(naming_convention=_CONSTRAINT_NAMES)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment, kept in UTC. SQLite has no time zones: there it is stored without, and comes back with."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime was given for a column that holds moments in UTC")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Database:
+    """One database and the ways to use it. Made once per process; safe to share between greenlets and threads.
+
+    url: any SQLAlchemy URL of SQLite or PostgreSQL; `postgres://` and `postgresql://` mean psycopg.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(normal_url(url))
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(self.url.database) if self.is_sqlite else _postgresql_engine(self.url)
+        self._each_by_itself = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._one_writer = threading.Lock()
+
+    def read(self, statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
+        """The rows of one SELECT, in a transaction of its own. Raises DatabaseError."""
+        return self._execute(statement, parameters)
+
+    def write(
+        self, statement: Executable, parameters: Parameters = None, *, timeout_s: float = PATIENCE_S
+    ) -> Sequence[Row[Any]]:
+        """Executes one statement, committed when this returns; the rows of its RETURNING, if it has one.
+
+        timeout_s: how long to wait for SQLite's one writer. Raises DatabaseError; DatabaseLocked when that is over.
+        """
+        if not self.is_sqlite:
+            return self._execute(statement, parameters)
+        with self._turn_to_write(timeout_s) as until:
+            return _until_unlocked(lambda: self._execute(statement, parameters), until)
+
+    @contextmanager
+    def transaction(self, *, timeout_s: float = PATIENCE_S) -> Iterator[Session]:
+        """A session whose changes are committed together at the end, or not at all. Raises DatabaseError."""
+        with _translated(), Session(self.engine) as session:
+            if not self.is_sqlite:
+                yield session
+                session.commit()
+                return
+            with self._turn_to_write(timeout_s) as until:
+                _until_unlocked(lambda: _take_write_lock(session), until)
+                yield session
+                session.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session to read with: one consistent view, nothing is committed. Raises DatabaseError."""
+        with _translated(), Session(self.engine) as session:
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _execute(self, statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
+        with _translated(), self._each_by_itself.connect() as connection:
+            result = connection.execute(statement, parameters)
+            return result.all() if result.returns_rows else ()
+
+    @contextmanager
+    def _turn_to_write(self, timeout_s: float) -> Iterator[float]:
+        """Our turn among the writers of this process; yields the monotonic time until which to go on trying."""
+        until = time.monotonic() + timeout_s
+        if not self._one_writer.acquire(timeout=max(0.0, timeout_s)):
+            raise errors.DatabaseLocked("other writers of this process took all the time there was")
+        try:
+            yield until
+        finally:
+            self._one_writer.release()
+
+
+def normal_url(url: str) -> str:
+    """The same URL with the driver we ship: `postgres://` and `postgresql://` become `postgresql+psycopg://`."""
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql+psycopg://{rest}" if separator and scheme in ("postgres", "postgresql") else url
+
+
+def _take_write_lock(session: Session) -> None:
+    """Begins with the lock held: a transaction that reads first and then finds it taken has to be done anew."""
+    try:
+        session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+    except BaseException:
+        session.rollback()
+        raise
+
+
+def _sqlite_engine(path: str | None) -> Engine:
+    if not path or path == ":memory:":
+        raise errors.SettingsError(
+            "DATABASE_URL: SQLite needs a file; one in memory is gone with its connection"
+        )
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": 0, "check_same_thread": False},
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_SIZE,
+    )
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: DBAPIConnection, _record: object) -> None:
+        connection.isolation_level = None  # sqlite3 begins nothing by itself; `begin` below does
+        cursor = connection.cursor()
+        # NORMAL: a commit survives the death of the process at once, and that of the machine from the next
+        # checkpoint on. Who needs the latter for every callback uses PostgreSQL.
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        options = connection.get_execution_options()
+        if options.get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql(f"BEGIN {options.get('sqlite_begin', 'DEFERRED')}")
+
+    return engine
+
+
+def _postgresql_engine(url: Any) -> Engine:
+    return create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, connect_args={"connect_timeout": 3})
+
+
+def _until_unlocked(attempt: Callable[[], T], until: float) -> T:
+    """What `attempt` returns, tried again while another process holds SQLite's write lock."""
+    while True:
+        try:
+            return attempt()
+        except (errors.DatabaseLocked, DBAPIError) as exc:
+            if isinstance(exc, DBAPIError) and not _is_locked(exc):
+                raise
+            left = until - time.monotonic()
+            if left <= 0:
+                if isinstance(exc, errors.DatabaseLocked):
+                    raise
+                raise errors.DatabaseLocked("another process holds the write lock") from exc
+            time.sleep(min(left, random.uniform(0.002, 0.010)))  # noqa: S311 - so that two processes do not beat in step
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """No SQLAlchemy error leaves this module. A statement's parameters can be personal data: only its kind is told."""
+    try:
+        yield
+    except PoolTimeoutError as exc:
+        raise errors.DatabaseUnavailable("every connection is in use") from exc
+    except DBAPIError as exc:
+        if _is_locked(exc):
+            raise errors.DatabaseLocked("another process holds the write lock") from exc
+        if exc.connection_invalidated or type(exc).__name__ in ("OperationalError", "InterfaceError"):
+            raise errors.DatabaseUnavailable(f"{type(exc.orig).__name__}") from exc
+        raise errors.DatabaseError(f"{type(exc.orig).__name__}") from exc
+    except SQLAlchemyError as exc:
+        raise errors.DatabaseError(type(exc).__name__) from exc
+
+
+def _is_locked(exc: DBAPIError) -> bool:
+    code = getattr(exc.orig, "sqlite_errorcode", 0) or 0
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

@@ -1,0 +1,78 @@
+"""The one clock of a callback, and the stopwatch that tells where its time went.
+
+Knows monotonic time only, which comes in as a callable, so that tests can turn it. What interrupts work when the time
+is over is the edge's business (`webhooks/clock.py`); here one can only ask how much is left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+Monotonic = Callable[[], float]
+
+
+class OutOfTime(BaseException):
+    """The callback's time is over.
+
+    A BaseException, as `gevent.Timeout` is: no `except Exception` on the way up, ours or a library's, may take it for
+    a failure of its own and go on working. Libraries that hold a connection close it on their way out.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment in monotonic time, in seconds, and the clock that it belongs to."""
+
+    ends_at: float
+    now: Monotonic = time.monotonic
+
+    @classmethod
+    def after(cls, seconds: float, now: Monotonic = time.monotonic) -> Deadline:
+        return cls(now() + seconds, now)
+
+    def remaining_s(self) -> float:
+        """Seconds left; 0.0 when it is over, never negative."""
+        return max(0.0, self.ends_at - self.now())
+
+    def share_s(self, at_most_s: float) -> float:
+        """Seconds that one wait may take: what is left, and no more than `at_most_s`."""
+        return min(self.remaining_s(), at_most_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the work: its name, how long it took, and the `reason` it failed with, or "" when it went well."""
+
+    name: str
+    elapsed_ms: float
+    failed: str = ""
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Collects the steps of one piece of work in the order in which they ended."""
+
+    now: Monotonic = time.monotonic
+    steps: list[Step] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Times the block as one step; a step that raises is recorded too, with the error's reason."""
+        began = self.now()
+        failed = ""
+        try:
+            yield
+        except OutOfTime:
+            failed = "out_of_time"
+            raise
+        except Exception as exc:
+            failed = str(getattr(exc, "reason", "failed"))
+            raise
+        except BaseException:  # gevent.Timeout among them: it is the clock, under its own name
+            failed = "out_of_time"
+            raise
+        finally:
+            self.steps.append(Step(name, round((self.now() - began) * 1000, 2), failed))

@@ -1,0 +1,120 @@
+"""Every error of this service, as one tree.
+
+    EnrichError
+    ├── SettingsError              a setting is missing or wrong; names it
+    ├── InvalidSignature           not signed by our account
+    ├── MalformedPayload           signed, but not an assignment callback that can be understood
+    ├── DatabaseError              could not look, could not record
+    │   ├── DatabaseLocked         another writer holds SQLite
+    │   └── DatabaseUnavailable    no connection, or it broke
+    └── TaskRouterError            could not fetch or write the task
+        ├── StaleTask              412: somebody else wrote first; fetch and splice again
+        ├── TaskGone               404: the task is over
+        ├── NotAuthorized          401, 403: our credentials
+        ├── RateLimited            429
+        ├── RequestRefused         400 and every other 4xx
+        ├── TaskRouterFailed       5xx
+        ├── TaskRouterUnreachable  no connection, or it broke
+        ├── TaskRouterTooSlow      no answer within the time that was left
+        ├── NotUnderstood          an answer that is not TaskRouter's: HTML, broken JSON, no ETag
+        ├── AttributesUnreadable   the task's attributes are not a JSON object; nothing can be spliced in
+        └── NoRoom                 not even the smallest block fits beside the attributes of others
+
+`reason` is a short slug; journal, log and page show the same word. `retryable` says whether trying again, later and
+unchanged, can help. Running out of the callback's time is no error of this tree: see `deadline.OutOfTime`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class EnrichError(Exception):
+    """The root. The message is for engineers: never a secret, never personal data."""
+
+    reason: ClassVar[str] = "failed"
+    retryable: ClassVar[bool] = False
+
+
+class SettingsError(EnrichError):
+    reason = "settings"
+
+
+class InvalidSignature(EnrichError):
+    reason = "invalid_signature"
+
+
+class MalformedPayload(EnrichError):
+    """The message names the form field."""
+
+    reason = "malformed_payload"
+
+
+class DatabaseError(EnrichError):
+    reason = "database_error"
+    retryable = True
+
+
+class DatabaseLocked(DatabaseError):
+    reason = "database_locked"
+
+
+class DatabaseUnavailable(DatabaseError):
+    reason = "database_unavailable"
+
+
+class TaskRouterError(EnrichError):
+    reason = "taskrouter_error"
+
+
+class StaleTask(TaskRouterError):
+    reason = "stale_task"
+    retryable = True
+
+
+class TaskGone(TaskRouterError):
+    reason = "task_gone"
+
+
+class NotAuthorized(TaskRouterError):
+    """Retryable although nothing changes by itself: an operator mends the credentials, and it is still owed."""
+
+    reason = "not_authorized"
+    retryable = True
+
+
+class RateLimited(TaskRouterError):
+    reason = "rate_limited"
+    retryable = True
+
+
+class RequestRefused(TaskRouterError):
+    reason = "request_refused"
+
+
+class TaskRouterFailed(TaskRouterError):
+    reason = "taskrouter_failed"
+    retryable = True
+
+
+class TaskRouterUnreachable(TaskRouterError):
+    reason = "taskrouter_unreachable"
+    retryable = True
+
+
+class TaskRouterTooSlow(TaskRouterError):
+    reason = "taskrouter_too_slow"
+    retryable = True
+
+
+class NotUnderstood(TaskRouterError):
+    reason = "not_understood"
+    retryable = True
+
+
+class AttributesUnreadable(TaskRouterError):
+    reason = "attributes_unreadable"
+
+
+class NoRoom(TaskRouterError):
+    reason = "no_room"

@@ -1,0 +1,84 @@
+"""What happened, and what is still owed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from enrich.db import Base, UtcDateTime
+
+# SQLite gives a rowid only to INTEGER; PostgreSQL should not run out at two thousand million rows.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+
+class EntryRow(Base):
+    """One thing that came in or was done, from its receipt to its conclusion. The journal is the truth.
+
+    The first columns are written when it arrives, before anything is done about it; those from `concluded_at` on are
+    written once, when it is over. `answer` is set once and never changed: the first stored answer wins.
+    """
+
+    __tablename__ = "entries"
+    __table_args__ = (
+        Index("ix_entries_task_sid", "task_sid", "id"),
+        Index("ix_entries_received_at", "received_at"),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))  # vocabulary.EntryKind
+    # What repeats are known by: the ReservationSid of a callback, the Sid of an event; null if it had none.
+    delivery_key: Mapped[str | None] = mapped_column(String(34), unique=True)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    repeats: Mapped[int] = mapped_column(default=0)
+    workspace_sid: Mapped[str] = mapped_column(String(34), default="")
+    task_sid: Mapped[str | None] = mapped_column(String(34))
+    reservation_sid: Mapped[str | None] = mapped_column(String(34))
+    worker_sid: Mapped[str] = mapped_column(String(34), default="")
+    worker_name: Mapped[str] = mapped_column(String(120), default="")
+    event_type: Mapped[str] = mapped_column(String(64), default="")
+    raw_form: Mapped[str] = mapped_column(Text, default="")  # the body as it came; personal data
+
+    concluded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    outcome: Mapped[str | None] = mapped_column(String(20))  # vocabulary.Outcome
+    reason: Mapped[str] = mapped_column(
+        String(40), default=""
+    )  # of errors.py, or vocabulary.NoMatchReason; "" if none
+    match: Mapped[str | None] = mapped_column(String(12))  # vocabulary.MatchKind; null: could not look
+    by: Mapped[str] = mapped_column(String(40), default="")  # the kind of key that decided
+    trust: Mapped[str] = mapped_column(String(10), default="")
+    customer_id: Mapped[str | None] = mapped_column(String(64))
+    customer_name: Mapped[str] = mapped_column(String(200), default="")
+    # How it was found: {"keys": [{kind, value, trust, attribute, found}], "withheld": [attribute],
+    # "candidates": [{customer_id, name}]}
+    finding: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    attributes_before: Mapped[str | None] = mapped_column(Text)  # as fetched; null: never fetched
+    attributes_after: Mapped[str | None] = mapped_column(Text)  # as written; null: nothing was written
+    answer: Mapped[str | None] = mapped_column(Text)  # the JSON that TaskRouter got
+    steps: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)  # [{name, ms, failed}], in order
+    elapsed_ms: Mapped[float | None] = mapped_column(Float)
+
+
+class FollowupRow(Base):
+    """One piece of work that is owed. Done at least once; whoever does it first asks whether it is still needed."""
+
+    __tablename__ = "followups"
+    __table_args__ = (
+        # One question, asked every half second by every worker: what is due and not done?
+        Index("ix_followups_due_at", "due_at"),
+        Index("ix_followups_entry_id", "entry_id"),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(24))  # journal.owed.Kind
+    entry_id: Mapped[int] = mapped_column(ForeignKey("entries.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # When to do it next; null once it is done or given up, so that the index holds little besides what is owed.
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    leased_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    attempts: Mapped[int] = mapped_column(default=0)
+    last_reason: Mapped[str] = mapped_column(String(40), default="")
+    done_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    given_up_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,159 @@
+"""The words of this service: closed lists, and the small frozen records that travel between its parts.
+
+Standard library only, no behaviour beyond what a word means. The words are those of TaskRouter's documentation
+(task, reservation, worker, workflow, instruction) and of record linkage (key, candidate, match).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Trust(StrEnum):
+    """How far a look-up key may be believed."""
+
+    VERIFIED = "verified"  # the carrier's number, or what the integrator's own flow has set
+    CLAIMED = "claimed"  # typed by a visitor: a hint for the agent, never an identification
+
+
+class MatchKind(StrEnum):
+    """What a look-up came to. The same words stand in the block, the journal, the log and on the page."""
+
+    MATCHED = "matched"
+    AMBIGUOUS = "ambiguous"
+    CLAIMED = "claimed"
+    NONE = "none"
+
+
+class NoMatchReason(StrEnum):
+    """Why there is nobody, although we could look."""
+
+    NO_SUCH_KEY = "no_such_key"  # keys were there, and no customer has any of them
+    WITHHELD = "withheld"  # the caller hides the number, and nothing else identifies them
+    NO_KEY = "no_key"  # the attributes hold nothing that could be looked up
+
+
+class Outcome(StrEnum):
+    """How one piece of enrichment ended. `ENRICHED` alone means that our block stands on the task."""
+
+    ENRICHED = "enriched"
+    COULD_NOT_LOOK = "could_not_look"  # the store did not answer
+    COULD_NOT_WRITE = "could_not_write"  # the customer is known, but TaskRouter did not take the block
+    OUT_OF_TIME = "out_of_time"  # the clock of the callback ended it
+    MALFORMED = "malformed"  # the callback could not be understood
+    NOT_TRIED = "not_tried"  # only answered: the fallback endpoint, or more load than we carry
+    GONE = "gone"  # the task is over: nothing left to enrich
+    FAILED = "failed"  # a mistake of ours; the log has the traceback
+
+
+class EntryKind(StrEnum):
+    """What made a row of the journal."""
+
+    ASSIGNMENT = "assignment"  # an assignment callback
+    FALLBACK = "fallback"  # a call of the fallback endpoint for a reservation that we had never seen
+    EVENT = "event"  # an event callback
+    LATE = "late"  # a follow-up that did what the callback could not
+
+
+@dataclass(frozen=True, slots=True)
+class LookupKey:
+    """One thing to look a customer up by.
+
+    kind: `phone`, `email`, `customer_id`, `client`, or any kind of the customers' `ids`.
+    value: the normal form, as stored in the identifiers table.
+    attribute: the task attribute that it stood in (dotted for nested ones).
+    """
+
+    kind: str
+    value: str
+    trust: Trust
+    attribute: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookupKeys:
+    """All keys of one task, in the order asked for; `withheld` names the attributes that hide a caller."""
+
+    keys: tuple[LookupKey, ...] = ()
+    withheld: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One customer that one identifier (kind, value) points to, as the store returned it."""
+
+    customer_id: str
+    name: str
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Exactly one customer, on verified evidence. `by` is the kind of key, `key` the first one that led there."""
+
+    customer_id: str
+    name: str
+    key: LookupKey
+
+    kind = MatchKind.MATCHED
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """Several customers on equal evidence, ordered by id; never empty, never one."""
+
+    candidates: tuple[Candidate, ...]
+    key: LookupKey
+
+    kind = MatchKind.AMBIGUOUS
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Somebody says so: customers that only claimed keys point to, ordered by id; at least one."""
+
+    candidates: tuple[Candidate, ...]
+    key: LookupKey
+
+    kind = MatchKind.CLAIMED
+
+
+@dataclass(frozen=True, slots=True)
+class NoMatch:
+    """We looked, or had nothing to look with, and there is nobody."""
+
+    reason: NoMatchReason
+
+    kind = MatchKind.NONE
+
+
+Match = Matched | Ambiguous | Claimed | NoMatch
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of a customer. `opened_on` is an ISO date, or None where the CRM has none."""
+
+    id: str
+    subject: str
+    status: str
+    opened_on: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """What the CRM knows about one customer. Empty text means: the CRM has nothing there.
+
+    notes: newest first. open_cases: newest first, those whose status is not closed.
+    """
+
+    id: str
+    name: str
+    company: str = ""
+    tier: str = ""
+    language: str = ""
+    owner: str = ""
+    notes: tuple[str, ...] = ()
+    open_cases: tuple[Case, ...] = field(default=())
