@@ -1,0 +1,24 @@
+"""What the views and commands work with: the adapters of one app, made once by `app.create_app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from enrich.db import Database
+from enrich.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The adapters of one app. Everything in it may be shared between greenlets and threads."""
+
+    settings: Settings
+    database: Database
+
+
+def parts() -> Parts:
+    """Those of the current app."""
+    return cast(Parts, current_app.extensions["enrich"])

@@ -1,0 +1,266 @@
+"""Every setting, in one table: its name, what it means, its default, and how its text is read.
+
+`.env.example`, `flask settings` and the README's table come from here; a test finds what is missing there. Reads a
+mapping that it is given, never the environment itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from enrich import errors
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings as values. Empty text or None: not set; `require` names those that a use cannot do without."""
+
+    database_url: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    twilio_account_sid: str
+    twilio_auth_token: str = field(repr=False)
+    twilio_auth_token_next: str = field(repr=False)
+    twilio_api_key: str
+    twilio_api_secret: str = field(repr=False)
+    twilio_workspace_sid: str
+    taskrouter_base_url: str
+    public_url: str
+    trusted_proxies: int
+    budget_s: float
+    attribute: str
+    accept_via: str
+    default_instruction: str
+    default_region: str
+    lookup_keys: str
+    own_numbers: tuple[str, ...]
+    claimed_channels: tuple[str, ...]
+    keep_days: int
+    instance_path: Path
+    metrics_token: str = field(repr=False)
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raises SettingsError naming every one of these environment names that is not set, and what it is for."""
+        missing = [
+            f"{setting.name}: {setting.help}"
+            for setting in TABLE
+            if setting.name in names and not getattr(self, setting.field)
+        ]
+        if missing:
+            raise errors.SettingsError("not set, and nothing works without:\n  " + "\n  ".join(missing))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `read` turns the text into the value of `Settings.<field>`, or raises ValueError."""
+
+    name: str
+    field: str
+    default: str
+    help: str
+    read: Callable[[str], Any] = str.strip
+    secret: bool = False
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.strip().lower() not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text.strip().lower()
+
+    return read
+
+
+def _matching(pattern: str, meaning: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text and not re.fullmatch(pattern, text.strip()):
+            raise ValueError(f"must be {meaning}")
+        return text.strip()
+
+    return read
+
+
+def _number_between(kind: type[float], low: float, high: float) -> Callable[[str], Any]:
+    def read(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            raise ValueError("must be a number") from None
+        if not low <= number <= high:
+            raise ValueError(f"must lie between {low} and {high}")
+        return number
+
+    return read
+
+
+def _origin(text: str) -> str:
+    """An http(s) address without its trailing slash; a path prefix is kept as it is."""
+    text = text.strip().rstrip("/")
+    if not text:
+        return ""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an http(s) address like https://hooks.example.com, without query or fragment")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user name or password: TaskRouter leaves them out of what it signs")
+    _ = parts.port  # raises ValueError where it is no number
+    return text
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _sid(prefix: str) -> Callable[[str], str]:
+    return _matching(f"{prefix}[0-9a-fA-F]{{32}}", f"{prefix} and 32 hexadecimal digits")
+
+
+TABLE: tuple[Setting, ...] = (
+    Setting("SECRET_KEY", "secret_key", "", "signs the page's sessions; any long random text", secret=True),
+    Setting(
+        "PUBLIC_URL",
+        "public_url",
+        "",
+        "origin, and path prefix if any, that Twilio calls, as configured there; signatures are checked against it",
+        _origin,
+    ),
+    Setting("TWILIO_ACCOUNT_SID", "twilio_account_sid", "", "the account that owns the workspace", _sid("AC")),
+    Setting(
+        "TWILIO_AUTH_TOKEN", "twilio_auth_token", "", "verifies webhooks; used for REST without an API key", secret=True
+    ),
+    Setting(
+        "TWILIO_AUTH_TOKEN_NEXT",
+        "twilio_auth_token_next",
+        "",
+        "also accepted on webhooks, while the token is being rotated",
+        secret=True,
+    ),
+    Setting("TWILIO_API_KEY", "twilio_api_key", "", "used for REST instead of the token", _sid("SK")),
+    Setting("TWILIO_API_SECRET", "twilio_api_secret", "", "the API key's secret", secret=True),
+    Setting(
+        "TWILIO_WORKSPACE_SID",
+        "twilio_workspace_sid",
+        "",
+        "when set, callbacks of any other workspace are refused",
+        _sid("WS"),
+    ),
+    Setting(
+        "TASKROUTER_BASE_URL",
+        "taskrouter_base_url",
+        "https://taskrouter.twilio.com",
+        "where TaskRouter's REST API is; the emulator's address for trying things out",
+        _origin,
+    ),
+    Setting(
+        "DATABASE_URL",
+        "database_url",
+        "",
+        "SQLAlchemy URL; postgres:// and postgresql:// mean psycopg (default: an SQLite file in ENRICH_INSTANCE_PATH)",
+        secret=True,
+    ),
+    Setting("ENRICH_INSTANCE_PATH", "instance_path", "instance", "where the embedded default keeps its files", Path),
+    Setting("ENRICH_ATTRIBUTE", "attribute", "crm", "the one key of the task's attributes that we own", str.strip),
+    Setting(
+        "ENRICH_ACCEPT_VIA",
+        "accept_via",
+        "callback",
+        "callback: the instruction is the answer; rest: we accept over REST after the write and answer {}",
+        _one_of("callback", "rest"),
+    ),
+    Setting(
+        "ENRICH_DEFAULT_INSTRUCTION",
+        "default_instruction",
+        "auto",
+        "accept, defer, dequeue, or auto: defer where the attributes hold call_sid or flexInteractionSid, else accept",
+        _one_of("auto", "accept", "defer", "dequeue"),
+    ),
+    Setting(
+        "ENRICH_BUDGET_S",
+        "budget_s",
+        "3.5",
+        "seconds for the work before the answer; the answer itself leaves within half a second more",
+        _number_between(float, 0.1, 3.5),
+    ),
+    Setting(
+        "ENRICH_DEFAULT_REGION",
+        "default_region",
+        "US",
+        "region of phone numbers written without a country code",
+        _matching("[A-Za-z]{2}", "a two-letter region such as US or GB"),
+    ),
+    Setting(
+        "ENRICH_LOOKUP_KEYS",
+        "lookup_keys",
+        "customer_id, account_number, outbound_to, to, from, caller, customerAddress, phone, email",
+        "task attributes to look customers up by, in order; attribute:kind where the kind is not plain from its name",
+    ),
+    Setting(
+        "ENRICH_OWN_NUMBERS",
+        "own_numbers",
+        "",
+        "our own phone numbers, separated by commas; never a customer's",
+        _words,
+    ),
+    Setting(
+        "ENRICH_CLAIMED_CHANNELS",
+        "claimed_channels",
+        "web, webchat, chat",
+        "values of channelType on which a visitor types who they are: keys there are claims, not evidence",
+        _words,
+    ),
+    Setting(
+        "ENRICH_KEEP_DAYS",
+        "keep_days",
+        "90",
+        "days that journal rows with personal data are kept",
+        _number_between(int, 1, 36500),
+    ),
+    Setting(
+        "ENRICH_TRUSTED_PROXIES",
+        "trusted_proxies",
+        "0",
+        "number of proxy hops whose forwarded client address is believed",
+        _number_between(int, 0, 10),
+    ),
+    Setting(
+        "METRICS_TOKEN", "metrics_token", "", "bearer token that opens the details of /readyz and /metrics", secret=True
+    ),
+)
+
+# What the server cannot do without. A command asks for what it uses, and no more.
+FOR_SERVING = ("SECRET_KEY", "PUBLIC_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
+FOR_REST = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings that these environment variables give. Raises SettingsError naming every one that is wrong."""
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for setting in TABLE:
+        try:
+            values[setting.field] = setting.read(environ.get(setting.name) or setting.default)
+        except ValueError as exc:
+            wrong.append(f"{setting.name}: {exc}")
+    if not values.get("attribute", "x"):
+        wrong.append("ENRICH_ATTRIBUTE: must not be empty")
+    if bool(values.get("twilio_api_key")) != bool(values.get("twilio_api_secret")):
+        wrong.append("TWILIO_API_KEY, TWILIO_API_SECRET: set both or neither")
+    if wrong:
+        raise errors.SettingsError("wrong:\n  " + "\n  ".join(wrong))
+    if not values["database_url"]:
+        values["database_url"] = f"sqlite:///{Path(values['instance_path']).absolute() / 'enrich.db'}"
+    return Settings(**{each.name: values[each.name] for each in fields(Settings)})
+
+
+def example() -> str:
+    """The text of `.env.example`: every setting with its meaning, its default commented out."""
+    blocks = [
+        f"# {setting.help}\n{'' if setting.name in FOR_SERVING else '# '}{setting.name}={setting.default}"
+        for setting in TABLE
+    ]
+    head = "# Copy to .env. The uncommented ones are needed to serve; the rest show their defaults.\n\n"
+    return head + "\n\n".join(blocks) + "\n"
