@@ -1,0 +1,226 @@
+"""Our member in the task's attributes, put in and taken out without touching anybody else's.
+
+TaskRouter keeps Attributes as one opaque text and replaces it as a whole (facts 4.2). Other writers keep things in it
+that a parse and a re-serialisation would damage: floats of 21 digits, 1e400, integers beyond 64 bits, lone surrogates,
+duplicate keys. So the text is never re-serialised: the spans of our member are found, and the rest stays to the letter.
+
+Pure: text in, text out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from enrich.errors import AttributesUnreadable, NoRoom
+
+# Facts 4.2: 4,096 characters of JSON text, white space included.
+LIMIT = 4096
+
+Block = Mapping[str, Any]
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+')
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Spliced:
+    """The attributes with our block in them. `block` is the version that found room; None: our member was taken out."""
+
+    text: str
+    block: Block | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Our block stands there already, whole: a write would change nothing."""
+
+    block: Block
+
+
+def splice(raw_attributes: str, key: str, blocks: Sequence[Block]) -> Spliced | Unchanged:
+    """The attributes with the first of `blocks` that fits as the value of `key`; everything else stays to the letter.
+
+    raw_attributes: the text as fetched; blank counts as an empty object.
+    blocks: versions of one block, largest first; deterministic, or the task would be written again and again.
+    Only when a version does not fit otherwise is the white space between the tokens of the whole text left out.
+    When none fits, a member that somebody else put under our key is still taken out.
+    Raises AttributesUnreadable when the text is not a JSON object, NoRoom when nothing fits and nothing is to be taken
+    out.
+    """
+    text = raw_attributes if raw_attributes.strip(" \t\n\r") else "{}"
+    members = _members(text)
+    ours = [member for member in members if member.name == key]
+    compact = None
+    for block in blocks:
+        spliced = _put(text, members, key, _dump(block))
+        if length(spliced) > LIMIT:
+            compact = _without_space(text) if compact is None else compact
+            spliced = _put(compact, _members(compact), key, _dump(block))
+        if length(spliced) <= LIMIT:
+            if len(ours) == 1 and _same(text[ours[0].value_at : ours[0].end], block):
+                return Unchanged(block)
+            return Spliced(_sendable(spliced), block)
+    if ours:
+        return Spliced(_sendable(_take_out(text, members, key)), None)
+    raise NoRoom(f"the attributes of others take {length(text)} of {LIMIT} characters")
+
+
+def parse(raw_attributes: str) -> dict[str, Any]:
+    """The attributes as values, to read keys from; never to be written back.
+
+    Raises AttributesUnreadable when the text is not a JSON object, or is nested deeper than Python follows.
+    """
+    try:
+        value = json.loads(raw_attributes) if raw_attributes.strip(" \t\n\r") else {}
+    except (ValueError, RecursionError) as exc:
+        raise AttributesUnreadable(_why(exc)) from exc
+    if not isinstance(value, dict):
+        raise AttributesUnreadable(f"the attributes are a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def length(text: str) -> int:
+    """Characters as TaskRouter may count them: in UTF-16, the more cautious of the two ways to count an emoji."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One member of the object: its name, unescaped, and where its text starts, its value starts, and both end."""
+
+    name: str
+    start: int
+    value_at: int
+    end: int
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+# Numbers stay text: none is too long or too large. NaN and Infinity are Python's, not JSON's (RFC 8259, section 6).
+_scanner = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_not_json)
+
+
+def _members(text: str) -> list[_Member]:
+    """The members of the outermost object, in order, duplicates included. The C scanner of `json` skips the values."""
+    members: list[_Member] = []
+    try:
+        at = _expect(text, _skip_space(text, 0), "{")
+        if text[at : at + 1] == "}":
+            at += 1
+        else:
+            closed = False
+            while not closed:
+                start = at
+                if text[at : at + 1] != '"':
+                    raise ValueError(f"a name was expected at character {at}")
+                name, at = _scanner.raw_decode(text, at)
+                value_at = _expect(text, _skip_space(text, at), ":")
+                _, end = _scanner.raw_decode(text, value_at)
+                members.append(_Member(name, start, value_at, end))
+                at = _skip_space(text, end)
+                closed = text[at : at + 1] == "}"
+                at = at + 1 if closed else _expect(text, at, ",")
+        if _skip_space(text, at) != len(text):
+            raise ValueError(f"more follows the object at character {at}")
+    except (ValueError, RecursionError) as exc:
+        raise AttributesUnreadable(_why(exc)) from exc
+    return members
+
+
+def _why(exc: ValueError | RecursionError) -> str:
+    """What is wrong with the text, without any of it: it is a customer's."""
+    if isinstance(exc, RecursionError):
+        return "the attributes are nested too deeply"
+    if isinstance(exc, json.JSONDecodeError):
+        return f"the attributes are not a JSON object: {exc.msg} at character {exc.pos}"
+    return f"the attributes are not a JSON object: {exc}"
+
+
+def _skip_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _expect(text: str, at: int, character: str) -> int:
+    """Where the next token starts, after `character` at `at`."""
+    if text[at : at + 1] != character:
+        raise ValueError(f"'{character}' was expected at character {at}")
+    return _skip_space(text, at + 1)
+
+
+def _put(text: str, members: list[_Member], key: str, value: str) -> str:
+    """The text with `value` under `key`: where the first of ours stands, or behind the last member."""
+    ours = [index for index, member in enumerate(members) if member.name == key]
+    if ours:
+        first = members[ours[0]]
+        tail = _take_out_from(text, members, ours[1:], first.end)
+        return f"{text[: first.value_at]}{value}{tail}"
+    member = f"{json.dumps(key)}:{value}"
+    if members:
+        end = members[-1].end
+        return f"{text[:end]},{member}{text[end:]}"
+    brace = text.index("{") + 1
+    return f"{text[:brace]}{member}{text[brace:]}"
+
+
+def _take_out(text: str, members: list[_Member], key: str) -> str:
+    """The text without any member named `key`, each with one of its commas."""
+    ours = [index for index, member in enumerate(members) if member.name == key]
+    # Those at the very front take the comma behind them, all others the one before.
+    front = 0
+    while front < len(ours) and ours[front] == front:
+        front += 1
+    if not front:
+        return _take_out_from(text, members, ours, 0)
+    resume = members[front].start if front < len(members) else members[-1].end
+    return text[: members[0].start] + _take_out_from(text, members, ours[front:], resume)
+
+
+def _take_out_from(text: str, members: list[_Member], indices: Sequence[int], at: int) -> str:
+    """The text from `at` on, without the members at `indices` and the comma before each."""
+    kept: list[str] = []
+    for index in indices:
+        kept.append(text[at : members[index - 1].end])
+        at = members[index].end
+    return "".join(kept) + text[at:]
+
+
+def _without_space(text: str) -> str:
+    """The text without the white space between its tokens; every token stays to the letter."""
+    return _STRING_OR_SPACE.sub(lambda found: found[1] or "", text)
+
+
+def _dump(block: Block) -> str:
+    return json.dumps(block, ensure_ascii=False, separators=(",", ":"))
+
+
+def _same(text: str, block: Block) -> bool:
+    """Whether this JSON text means exactly this block. As text, since to Python 1, 1.0 and True are equal."""
+    if text == _dump(block):
+        return True
+    try:
+        value = json.loads(text, object_pairs_hook=_without_duplicates)
+    except ValueError:  # duplicate names, or an integer of thousands of digits: not of our writing
+        return False
+    return json.dumps(value, sort_keys=True) == json.dumps(block, sort_keys=True)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a name stands there twice")
+    return value
+
+
+def _sendable(text: str) -> str:
+    r"""The same JSON, with a surrogate that stands alone written as \udXXX: it has no form in UTF-8."""
+    if text.isascii():
+        return text
+    return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,0 +1,265 @@
+"""The splice: our member goes in and out, and nothing else moves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enrich.errors import AttributesUnreadable, NoRoom
+from enrich.taskrouter.attributes import LIMIT, Spliced, Unchanged, length, parse, splice
+
+BLOCK = {"match": "matched", "customer_id": "C-1001"}
+SMALL = {"match": "matched"}
+BLOCK_TEXT = '{"match":"matched","customer_id":"C-1001"}'
+
+
+def put(text: str, *blocks: dict[str, Any]) -> str:
+    result = splice(text, "crm", blocks or (BLOCK,))
+    assert isinstance(result, Spliced)
+    return result.text
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("{}", f'{{"crm":{BLOCK_TEXT}}}', id="empty"),
+        pytest.param("", f'{{"crm":{BLOCK_TEXT}}}', id="blank"),
+        pytest.param(" {\n} ", f' {{"crm":{BLOCK_TEXT}\n}} ', id="empty-with-space"),
+        pytest.param('{"a":1}', f'{{"a":1,"crm":{BLOCK_TEXT}}}', id="behind-the-last"),
+        pytest.param('{ "a" : 1 }', f'{{ "a" : 1,"crm":{BLOCK_TEXT} }}', id="space-kept"),
+        pytest.param('{"crm":null,"a":1}', f'{{"crm":{BLOCK_TEXT},"a":1}}', id="replaced-in-place"),
+        pytest.param('{"a":1,"crm" : [1,2] ,"b":2}', f'{{"a":1,"crm" : {BLOCK_TEXT} ,"b":2}}', id="replaced-amid"),
+        pytest.param(
+            '{"crm":1,"a":2,"crm":3,"b":4,"crm":5}', f'{{"crm":{BLOCK_TEXT},"a":2,"b":4}}', id="our-duplicates-go"
+        ),
+        pytest.param('{"crm":1,"crm":3}', f'{{"crm":{BLOCK_TEXT}}}', id="nothing-but-our-duplicates"),
+        pytest.param(r'{"c\u0072m":1}', f'{{"c\\u0072m":{BLOCK_TEXT}}}', id="our-name-spelt-with-an-escape"),
+        pytest.param('{"Crm":1}', f'{{"Crm":1,"crm":{BLOCK_TEXT}}}', id="another-name"),
+        pytest.param('{"x":{"crm":1}}', f'{{"x":{{"crm":1}},"crm":{BLOCK_TEXT}}}', id="nested-is-not-ours"),
+    ],
+)
+def test_the_block_goes_in_and_the_rest_stays(before: str, after: str) -> None:
+    assert put(before) == after
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        '"f":3.14159265358979323846264338327950288419716939937510582',
+        '"f":123456789012345678901.123456789012345678901',
+        '"e":1e400',
+        '"e":-1E-400',
+        '"i":18446744073709551616000000000000000001',
+        '"z":-0',
+        '"z":1.0',
+        '"n":{"a":null,"b":[null,{"c":null}]}',
+        '"d":1,"d":2,"d":{"x":1,"x":2}',
+        r'"s":"\ud800 alone \udfff"',
+        r'"s":"\u00e9 é \/ / \" \\ 漢字 😀"',
+        '"":""',
+        '"\\u0000":"\\u0000"',
+    ],
+)
+def test_what_a_parse_would_damage_survives_to_the_letter(member: str) -> None:
+    assert put(f'{{"a": 1, {member} }}') == f'{{"a": 1, {member},"crm":{BLOCK_TEXT} }}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null",
+        "[]",
+        '"text"',
+        "12",
+        "{",
+        "{}}",
+        "{} {}",
+        '{"a":1,}',
+        '{"a"}',
+        '{"a":}',
+        '{"a":1 "b":2}',
+        "{'a':1}",
+        "{a:1}",
+        '{"a":NaN}',
+        '{"a":-Infinity}',
+        '{"a":01}',
+        '{"a":"\n"}',
+        '{"a":"\\x"}',
+        '{"a":"',
+        "<html></html>",
+        "{" * 5000,
+        '{"a":' * 5000,
+        "\ufeff{}",
+    ],
+)
+def test_what_is_not_an_object_is_not_touched(text: str) -> None:
+    with pytest.raises(AttributesUnreadable):
+        splice(text, "crm", (BLOCK,))
+
+
+def test_however_deep_they_are_nested_the_attributes_survive_or_are_left_alone() -> None:
+    """How deep Python follows depends on its version."""
+    text = '{"a":' + "[" * 2000 + "]" * 2000 + "}"
+    try:
+        assert put(text) == f'{text[:-1]},"crm":{BLOCK_TEXT}}}'
+    except AttributesUnreadable as exc:
+        assert "nested too deeply" in str(exc)
+
+
+def test_an_error_does_not_quote_the_attributes() -> None:
+    with pytest.raises(AttributesUnreadable) as caught:
+        splice('{"phone":"+14155550100" oops}', "crm", (BLOCK,))
+    assert "4155550100" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"crm":{BLOCK_TEXT}}}',
+        '{"a":1, "crm" : { "customer_id" : "C-1001", "match" : "matched" } }',
+        r'{"crm":{"match":"matched","customer_id":"C\u002d1001"}}',
+    ],
+)
+def test_a_block_that_is_there_already_is_not_written_again(text: str) -> None:
+    assert splice(text, "crm", (BLOCK,)) == Unchanged(BLOCK)
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        pytest.param({"n": 1}, '{"crm":{"n":true}}', id="true-is-not-1"),
+        pytest.param({"n": 1}, '{"crm":{"n":1.0}}', id="1.0-is-not-1"),
+        pytest.param({"n": 0}, '{"crm":{"n":false}}', id="false-is-not-0"),
+        pytest.param({"n": 1}, '{"crm":{"n":2,"n":1}}', id="a-duplicate-within"),
+        pytest.param({"n": 1}, '{"crm":{"n":1},"crm":{"n":1}}', id="a-duplicate-of-the-whole"),
+        pytest.param({"n": 1}, '{"crm":{"n":1,"more":2}}', id="something-added"),
+        pytest.param({"n": 1}, '{"crm":{"n":' + "9" * 5000 + "}}", id="an-endless-integer"),
+    ],
+)
+def test_a_block_that_only_resembles_ours_is_replaced(block: dict[str, Any], text: str) -> None:
+    assert put(text, block) == json.dumps({"crm": block}, separators=(",", ":"))
+
+
+def test_the_largest_version_that_fits_is_taken() -> None:
+    others = f'{{"a":"{"x" * (LIMIT - 40)}"}}'
+    result = splice(others, "crm", (BLOCK, SMALL))
+    assert isinstance(result, Spliced)
+    assert result.block == SMALL
+    assert length(result.text) <= LIMIT
+
+
+def test_white_space_goes_before_the_block_shrinks() -> None:
+    others = '{"a":  "' + "x " * 1500 + '" ,' + " " * 1500 + '"b":1.50}'
+    text = put(others, BLOCK, SMALL)
+    assert text == others.replace(":  ", ":").replace('" ,', '",').replace("," + " " * 1500, ",")[:-1] + (
+        f',"crm":{BLOCK_TEXT}}}'
+    )
+
+
+def test_attributes_that_leave_no_room_are_left_alone() -> None:
+    with pytest.raises(NoRoom):
+        splice(f'{{"a":"{"x" * (LIMIT - 12)}"}}', "crm", (BLOCK, SMALL))
+
+
+@pytest.mark.parametrize("where", ['{"crm":{"vip":true},"a":"%s"}', '{"a":"%s", "crm":{"vip":true}}'])
+def test_a_foreign_block_goes_even_when_ours_has_no_room(where: str) -> None:
+    filler = "x" * (LIMIT - len(where % ""))
+    result = splice(where % filler, "crm", ({"match": "m" * 40},))
+    assert result == Spliced(f'{{"a":"{filler}"}}', None)
+
+
+def test_an_emoji_counts_as_two() -> None:
+    assert length("😀a") == 3
+
+
+def test_a_surrogate_that_stands_alone_is_written_so_that_it_can_be_sent() -> None:
+    text = put('{"a":"\ud800"}')
+    assert text.startswith(r'{"a":"\ud800",')
+    text.encode()
+
+
+def test_blank_attributes_parse_as_no_attributes() -> None:
+    assert parse(" ") == {}
+
+
+@pytest.mark.parametrize("text", ["[]", "nonsense", "{" * 5000, "null"])
+def test_attributes_that_are_no_object_do_not_parse(text: str) -> None:
+    with pytest.raises(AttributesUnreadable):
+        parse(text)
+
+
+# --- properties -------------------------------------------------------------------------------------------------------
+
+spaces = st.text(" \t\n\r", max_size=2)
+literals = st.sampled_from(["null", "true", "false", "0", "-0", "1.0", "1e400", "-1.5E-7", "9" * 30, "0." + "7" * 25])
+strings = st.one_of(
+    st.text(max_size=6).map(json.dumps),
+    st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=6).map(
+        lambda s: json.dumps(s, ensure_ascii=False)
+    ),
+    st.sampled_from([r'"\ud800"', r'"\/"', r'"\"\\"', '"crm"', r'"c\u0072m"', '"a,b}"', '"{"']),
+)
+
+
+def objects(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    member = st.tuples(spaces, strings, spaces, spaces, values, spaces).map(
+        lambda p: f"{p[0]}{p[1]}{p[2]}:{p[3]}{p[4]}{p[5]}"
+    )
+    return st.one_of(
+        spaces.map(lambda s: f"{{{s}}}"),
+        st.lists(member, min_size=1, max_size=5).map(lambda m: "{" + ",".join(m) + "}"),
+    )
+
+
+def arrays(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.lists(values, max_size=4).map(lambda items: "[" + ", ".join(items) + "]")
+
+
+json_values = st.recursive(literals | strings, lambda inner: objects(inner) | arrays(inner), max_leaves=12)
+attribute_texts = st.tuples(spaces, objects(json_values), spaces).map("".join)
+
+
+def as_written(text: str) -> list[tuple[str, Any]]:
+    """Names and values in order, duplicates kept, numbers as text: an oracle that shares nothing with the splice."""
+    pairs: list[tuple[str, Any]] = json.loads(text, object_pairs_hook=list, parse_int=str, parse_float=str)
+    return pairs
+
+
+def others(text: str) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in as_written(text) if name != "crm"]
+
+
+@given(attribute_texts)
+def test_others_keep_every_name_value_duplicate_and_digit(text: str) -> None:
+    after = put(text)
+    assert others(after) == others(text)
+    assert [value for name, value in as_written(after) if name == "crm"] == [list(BLOCK.items())]
+
+
+@given(attribute_texts)
+def test_splicing_twice_changes_nothing_the_second_time(text: str) -> None:
+    assert splice(put(text), "crm", (BLOCK,)) == Unchanged(BLOCK)
+
+
+@given(objects(json_values).filter(lambda text: all(name != "crm" for name, _ in as_written(text))))
+def test_taking_our_member_out_again_gives_the_text_as_it_was(text: str) -> None:
+    after = put(text)
+    mine = f'"crm":{BLOCK_TEXT}'
+    assert after.replace(f",{mine}", "", 1) == text or after.replace(mine, "", 1) == text
+
+
+@given(attribute_texts, st.integers(0, 60))
+def test_whatever_the_room_the_result_fits_and_others_are_whole(text: str, room: int) -> None:
+    filler = "x" * max(0, LIMIT - length(text) - room - 12)
+    full = text.rstrip(" \t\n\r")[:-1] + ("," if as_written(text) else "") + f'"filler":"{filler}"}}'
+    try:
+        result = splice(full, "crm", (BLOCK, SMALL))
+    except NoRoom:
+        return
+    if isinstance(result, Spliced):
+        assert length(result.text) <= LIMIT
+        assert others(result.text) == others(full)
