@@ -6,18 +6,32 @@
 from __future__ import annotations
 
 import os
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from dotenv import dotenv_values
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from enrich import accounts, pages
+from enrich import accounts, cli, errors, health, logs, pages
+from enrich.clock import limited
+from enrich.customers.context import BlockShape
+from enrich.customers.matching import KeyRules
+from enrich.customers.store import CustomerStore
 from enrich.db import Database
+from enrich.enrichment import Rules, Tools
+from enrich.journal.owed import Owed
+from enrich.journal.receipts import Journal
 from enrich.parts import Parts
 from enrich.settings import FOR_SERVING, Settings, read_settings
+from enrich.taskrouter.client import TaskRouterClient
+from enrich.webhooks import views as webhooks
 
 HERE = Path(__file__).parent
+# The longest callback that TaskRouter can send takes some 30 kB; what is longer is not read to its end.
+LARGEST_BODY = 1_000_000
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -30,19 +44,72 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings = read_settings(_environment())
         if _is_to_serve():
             settings.require(FOR_SERVING)
-    app = Flask(
-        __name__, static_folder=str(HERE / "enrich" / "static"), instance_path=str(settings.instance_path.absolute())
+    logs.configure()
+    app = Flask(__name__, static_folder=str(HERE / "enrich" / "static"), instance_path=_instance_path(settings))
+    app.config.update(
+        SECRET_KEY=settings.secret_key or None,
+        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        # The signature covers the form as it came, so it is read in bytes; werkzeug's own limits are for the pages.
+        MAX_FORM_MEMORY_SIZE=LARGEST_BODY,
     )
-    app.config.update(SECRET_KEY=settings.secret_key or None)
-    app.extensions["enrich"] = Parts(settings=settings, database=Database(settings.database_url))
+    app.extensions["enrich"] = _parts(settings)
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
+    app.register_blueprint(webhooks.bp)
+    app.register_blueprint(health.bp)
     accounts.register(app)
+    accounts.csrf.exempt(webhooks.bp)
     pages.register(app)
+    cli.register(app)
     return app
+
+
+def _parts(settings: Settings) -> Parts:
+    database = Database(settings.database_url)
+    tools = Tools(
+        rules=_rules(settings),
+        journal=Journal(database),
+        store=CustomerStore(database),
+        taskrouter=TaskRouterClient(
+            settings.taskrouter_base_url,
+            settings.twilio_api_key or settings.twilio_account_sid,
+            settings.twilio_api_secret or settings.twilio_auth_token,
+        ),
+        limited=limited,
+        now=lambda: datetime.now(UTC),
+        pause=time.sleep,
+    )
+    return Parts(settings=settings, database=database, tools=tools, owed=Owed(database))
+
+
+def _rules(settings: Settings) -> Rules:
+    """The settings as the rules take them. Raises SettingsError naming the setting."""
+    try:
+        keys = KeyRules.parse(
+            settings.lookup_keys,
+            region=settings.default_region,
+            own_numbers=settings.own_numbers,
+            claimed_channels=settings.claimed_channels,
+            own_attributes=(settings.attribute,),
+        )
+    except ValueError as exc:
+        raise errors.SettingsError(f"ENRICH_LOOKUP_KEYS, ENRICH_DEFAULT_REGION or ENRICH_OWN_NUMBERS: {exc}") from exc
+    return Rules(
+        attribute=settings.attribute,
+        keys=keys,
+        shape=BlockShape(),
+        default_instruction=settings.default_instruction,
+        accept_via=settings.accept_via,
+    )
 
 
 def _environment() -> dict[str, str]:
     from_file = {} if os.environ.get("FLASK_SKIP_DOTENV") else dotenv_values(HERE / ".env")
     return {**{name: value or "" for name, value in from_file.items()}, **os.environ}
+
+
+def _instance_path(settings: Settings) -> str:
+    return str(settings.instance_path.absolute())
 
 
 def _is_to_serve() -> bool:

@@ -10,6 +10,7 @@ writers of one process queue on a lock of ours, which yields too. In WAL mode re
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 import threading
 import time
@@ -19,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import DateTime, Dialect, Engine, Executable, MetaData, Row, create_engine, event, make_url
+from sqlalchemy import DateTime, Dialect, Engine, Executable, MetaData, Row, Text, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -40,6 +41,8 @@ _CONSTRAINT_NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 T = TypeVar("T")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -68,6 +71,18 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class AnyText(TypeDecorator[str]):
+    """Text from outside, as it came. PostgreSQL takes neither NUL nor a lone surrogate: both are kept as escapes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
 
 
 class Database:
@@ -102,7 +117,7 @@ class Database:
     @contextmanager
     def transaction(self, *, timeout_s: float = PATIENCE_S) -> Iterator[Session]:
         """A session whose changes are committed together at the end, or not at all. Raises DatabaseError."""
-        with _translated(), Session(self.engine) as session:
+        with translated(), Session(self.engine) as session:
             if not self.is_sqlite:
                 yield session
                 session.commit()
@@ -115,14 +130,14 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session to read with: one consistent view, nothing is committed. Raises DatabaseError."""
-        with _translated(), Session(self.engine) as session:
+        with translated(), Session(self.engine) as session:
             yield session
 
     def close(self) -> None:
         self.engine.dispose()
 
     def _execute(self, statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
-        with _translated(), self._each_by_itself.connect() as connection:
+        with translated(), self._each_by_itself.connect() as connection:
             result = connection.execute(statement, parameters)
             return result.all() if result.returns_rows else ()
 
@@ -155,15 +170,14 @@ def _take_write_lock(session: Session) -> None:
 
 def _sqlite_engine(path: str | None) -> Engine:
     if not path or path == ":memory:":
-        raise errors.SettingsError(
-            "DATABASE_URL: SQLite needs a file; one in memory is gone with its connection"
-        )
+        raise errors.SettingsError("DATABASE_URL: SQLite needs a file; one in memory is gone with its connection")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         f"sqlite:///{path}",
         connect_args={"timeout": 0, "check_same_thread": False},
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
+        hide_parameters=True,  # they are customers' data, and errors end up in logs
     )
 
     @event.listens_for(engine, "connect")
@@ -186,7 +200,13 @@ def _sqlite_engine(path: str | None) -> Engine:
 
 
 def _postgresql_engine(url: Any) -> Engine:
-    return create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, connect_args={"connect_timeout": 3})
+    return create_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_SIZE,
+        connect_args={"connect_timeout": 3},
+        hide_parameters=True,
+    )
 
 
 def _until_unlocked(attempt: Callable[[], T], until: float) -> T:
@@ -206,7 +226,7 @@ def _until_unlocked(attempt: Callable[[], T], until: float) -> T:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """No SQLAlchemy error leaves this module. A statement's parameters can be personal data: only its kind is told."""
     try:
         yield

@@ -1,7 +1,7 @@
 """The one clock of a callback, and the stopwatch that tells where its time went.
 
 Knows monotonic time only, which comes in as a callable, so that tests can turn it. What interrupts work when the time
-is over is the edge's business (`webhooks/clock.py`); here one can only ask how much is left.
+is over is the edge's business (`clock.py`); here one can only ask how much is left.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ class OutOfTime(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment in monotonic time, in seconds, and the clock that it belongs to."""
+    """From one moment in monotonic time to another, in seconds, and the clock that both belong to."""
 
+    began_at: float
     ends_at: float
     now: Monotonic = time.monotonic
 
     @classmethod
     def after(cls, seconds: float, now: Monotonic = time.monotonic) -> Deadline:
-        return cls(now() + seconds, now)
+        """The deadline that begins now."""
+        began_at = now()
+        return cls(began_at, began_at + seconds, now)
 
     def remaining_s(self) -> float:
         """Seconds left; 0.0 when it is over, never negative."""
@@ -40,6 +43,9 @@ class Deadline:
     def share_s(self, at_most_s: float) -> float:
         """Seconds that one wait may take: what is left, and no more than `at_most_s`."""
         return min(self.remaining_s(), at_most_s)
+
+    def elapsed_ms(self) -> float:
+        return round((self.now() - self.began_at) * 1000, 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from typing import cast
 from flask import current_app
 
 from enrich.db import Database
+from enrich.enrichment import Tools
+from enrich.journal.owed import Owed
 from enrich.settings import Settings
 
 
@@ -17,6 +19,8 @@ class Parts:
 
     settings: Settings
     database: Database
+    tools: Tools
+    owed: Owed
 
 
 def parts() -> Parts:

@@ -6,8 +6,11 @@ Standard library only, no behaviour beyond what a word means. The words are thos
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class Trust(StrEnum):
@@ -54,6 +57,12 @@ class EntryKind(StrEnum):
     FALLBACK = "fallback"  # a call of the fallback endpoint for a reservation that we had never seen
     EVENT = "event"  # an event callback
     LATE = "late"  # a follow-up that did what the callback could not
+
+
+class FollowupKind(StrEnum):
+    """What can be owed."""
+
+    ENRICH = "enrich"  # enrich the task of the entry, from a fresh read
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +166,45 @@ class Customer:
     owner: str = ""
     notes: tuple[str, ...] = ()
     open_cases: tuple[Case, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One signed request as it arrived. SIDs that were missing or malformed are None or ""; the body says the rest.
+
+    delivery_key: what a repeat of it is known by; None: nothing, every one stands for itself.
+    """
+
+    kind: EntryKind
+    received_at: datetime
+    delivery_key: str | None = None
+    workspace_sid: str = ""
+    task_sid: str | None = None
+    reservation_sid: str | None = None
+    worker_sid: str = ""
+    worker_name: str = ""
+    event_type: str = ""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The row of a delivery. is_repeat: another request made it before. answer: the stored one, None if none yet."""
+
+    entry_id: int
+    is_repeat: bool
+    answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """How one piece of work ended, as the journal keeps it; see `journal.tables.EntryRow` for each part."""
+
+    outcome: Outcome
+    reason: str = ""
+    match: Match | None = None
+    finding: Mapping[str, Any] | None = None
+    attributes_before: str | None = None
+    attributes_after: str | None = None
+    steps: Sequence[Mapping[str, Any]] = field(default=())
+    elapsed_ms: float | None = None

@@ -9,6 +9,10 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from enrich.db import Base, UtcDateTime
 
+# Who says that an identifier belongs to a customer.
+FROM_CRM = "crm"
+FROM_STAFF = "staff"
+
 
 class CustomerRow(Base):
     """One customer. `id` is the CRM's own; empty text means that the CRM has nothing there."""
@@ -38,6 +42,7 @@ class IdentifierRow(Base):
     """One thing a customer can be found by. Two customers may share one: that is an ambiguity, not an error.
 
     value: the normal form (`customers/identifiers.py`). as_written: what the CRM has, for export and for staff.
+    source: FROM_CRM, which the next seed may correct or remove, or FROM_STAFF, which it leaves alone.
     """
 
     __tablename__ = "identifiers"
@@ -51,6 +56,7 @@ class IdentifierRow(Base):
     kind: Mapped[str] = mapped_column(String(40))
     value: Mapped[str] = mapped_column(String(254))
     as_written: Mapped[str] = mapped_column(String(254))
+    source: Mapped[str] = mapped_column(String(8), default=FROM_CRM)
 
     customer: Mapped[CustomerRow] = relationship(back_populates="identifiers")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from enrich.db import Base, UtcDateTime
+from enrich.db import AnyText, Base, UtcDateTime
 
 # SQLite gives a rowid only to INTEGER; PostgreSQL should not run out at two thousand million rows.
 RowId = BigInteger().with_variant(Integer, "sqlite")
@@ -25,6 +25,13 @@ class EntryRow(Base):
     __table_args__ = (
         Index("ix_entries_task_sid", "task_sid", "id"),
         Index("ix_entries_received_at", "received_at"),
+        # Small at all times: what is being worked on, and what a dead process has left behind.
+        Index(
+            "ix_entries_unconcluded",
+            "received_at",
+            sqlite_where=text("concluded_at IS NULL"),
+            postgresql_where=text("concluded_at IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
@@ -39,13 +46,11 @@ class EntryRow(Base):
     worker_sid: Mapped[str] = mapped_column(String(34), default="")
     worker_name: Mapped[str] = mapped_column(String(120), default="")
     event_type: Mapped[str] = mapped_column(String(64), default="")
-    raw_form: Mapped[str] = mapped_column(Text, default="")  # the body as it came; personal data
+    raw_form: Mapped[str] = mapped_column(AnyText, default="")  # the body as it came; personal data
 
     concluded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     outcome: Mapped[str | None] = mapped_column(String(20))  # vocabulary.Outcome
-    reason: Mapped[str] = mapped_column(
-        String(40), default=""
-    )  # of errors.py, or vocabulary.NoMatchReason; "" if none
+    reason: Mapped[str] = mapped_column(String(40), default="")  # of errors.py, or vocabulary.NoMatchReason; "" if none
     match: Mapped[str | None] = mapped_column(String(12))  # vocabulary.MatchKind; null: could not look
     by: Mapped[str] = mapped_column(String(40), default="")  # the kind of key that decided
     trust: Mapped[str] = mapped_column(String(10), default="")
@@ -53,11 +58,13 @@ class EntryRow(Base):
     customer_name: Mapped[str] = mapped_column(String(200), default="")
     # How it was found: {"keys": [{kind, value, trust, attribute, found}], "withheld": [attribute],
     # "candidates": [{customer_id, name}]}
-    finding: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    attributes_before: Mapped[str | None] = mapped_column(Text)  # as fetched; null: never fetched
-    attributes_after: Mapped[str | None] = mapped_column(Text)  # as written; null: nothing was written
+    finding: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    attributes_before: Mapped[str | None] = mapped_column(AnyText)  # as fetched; null: never fetched
+    attributes_after: Mapped[str | None] = mapped_column(AnyText)  # as written; null: nothing was written
     answer: Mapped[str | None] = mapped_column(Text)  # the JSON that TaskRouter got
-    steps: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)  # [{name, ms, failed}], in order
+    steps: Mapped[list[dict[str, Any]] | None] = mapped_column(
+        JSON(none_as_null=True)
+    )  # [{name, ms, failed}], in order
     elapsed_ms: Mapped[float | None] = mapped_column(Float)
 
 

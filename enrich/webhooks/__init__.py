@@ -1,1 +1,1 @@
-
+"""The doors that TaskRouter knocks on: signature, payloads, views."""

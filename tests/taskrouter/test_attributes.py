@@ -105,9 +105,10 @@ def test_however_deep_they_are_nested_the_attributes_survive_or_are_left_alone()
     """How deep Python follows depends on its version."""
     text = '{"a":' + "[" * 2000 + "]" * 2000 + "}"
     try:
-        assert put(text) == f'{text[:-1]},"crm":{BLOCK_TEXT}}}'
-    except AttributesUnreadable as exc:
-        assert "nested too deeply" in str(exc)
+        after = put(text)
+    except AttributesUnreadable:
+        return
+    assert after == f'{text[:-1]},"crm":{BLOCK_TEXT}}}'
 
 
 def test_an_error_does_not_quote_the_attributes() -> None:

@@ -1,0 +1,85 @@
+# make            lists the targets
+# make demo       everything on this machine: a TaskRouter emulator, the service, the worker, and work that arrives
+# make test       the tests
+#
+# Needs Python 3.11 or newer and make; everything else is installed into .venv/, the first time, from requirements*.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+HTMX := 2.0.10
+HTMX_FILE := enrich/static/htmx-$(HTMX).min.js
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format lock audit clean
+
+help:
+	@echo "make demo     set up, then run everything on this machine and print where to look"
+	@echo "make test     set up, then run the tests"
+	@echo "make setup    only set up: $(BIN)/flask and $(BIN)/gunicorn are there afterwards"
+	@echo "make lint     ruff, and mypy in strict mode"
+	@echo "make format   let ruff format the code"
+	@echo "make audit    ask the package index whether a locked version has a known vulnerability"
+	@echo "make lock     choose versions anew (needs uv) and write requirements*.txt"
+	@echo "make clean    remove what set-up and the demo have made"
+
+setup: $(VENV)/.ready $(HTMX_FILE)
+	@echo "Set up. Next: make demo, make test, or $(BIN)/flask --help"
+
+demo: $(VENV)/.ready $(HTMX_FILE)
+	@$(BIN)/flask demo
+
+test: $(VENV)/.ready-to-test $(HTMX_FILE)
+	@echo "Running the tests. One of them alone: $(BIN)/pytest tests/taskrouter -k splice"
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.ready-to-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.ready-to-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+audit: $(VENV)/.ready-to-test
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.txt
+
+lock:
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--upgrade pyproject.toml -o requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--upgrade --group test -c requirements.txt -o requirements-test.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--upgrade --group htmx --no-deps -o requirements-htmx.txt
+
+clean:
+	rm -rf $(VENV) enrich/static/htmx-*.min.js .pytest_cache .mypy_cache .ruff_cache .hypothesis instance/demo
+
+# What is missing on this machine is named in one line, before anything is tried with it.
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed, and there is no $(PYTHON)." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "Python's venv module is missing. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "Making $(VENV)/ ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: requirements.txt | $(VENV)/bin/python
+	@echo "Installing what the service needs (requirements.txt, hash-checked) ..."
+	@$(PIP) install --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.ready-to-test: requirements-test.txt $(VENV)/.ready
+	@echo "Installing what the tests need (requirements-test.txt, hash-checked) ..."
+	@$(PIP) install --require-hashes -r requirements-test.txt
+	@touch $@
+
+# htmx comes out of a Python wheel, into a folder of its own: nothing of it is ever imported.
+$(HTMX_FILE): requirements-htmx.txt | $(VENV)/bin/python
+	@echo "Taking htmx $(HTMX) out of its wheel (requirements-htmx.txt, hash-checked) ..."
+	@$(PIP) install --require-hashes --no-deps --upgrade --target $(VENV)/htmx -r requirements-htmx.txt
+	@rm -f enrich/static/htmx-*.min.js
+	@cp $(VENV)/htmx/django_htmx/static/django_htmx/htmx-2.min.js $@

@@ -1,0 +1,210 @@
+"""One assignment, from payload to answer.
+
+    receive    the callback is a row of the journal before anything else happens; a repeat gets the stored answer
+    enrich     who is it, written onto the task (enrichment.py), while there is time
+    accept     over REST, where the settings say so, and only after the block stands on the task
+    conclude   how it ended, and the answer, committed before the answer leaves
+
+Whatever goes wrong, TaskRouter is told something it understands, in time: the default instruction, at the worst.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, field
+
+from enrich import errors
+from enrich.deadline import Deadline, OutOfTime, Step
+from enrich.enrichment import Subject, Tools, Work, enrich
+from enrich.taskrouter import instructions
+from enrich.taskrouter.instructions import Instruction
+from enrich.vocabulary import Conclusion, Delivery, FollowupKind, Outcome, Receipt
+from enrich.webhooks import payloads
+from enrich.webhooks.payloads import AssignmentCallback, Form
+
+# The work ends after 3.5 s at most, so that with the conclusion the answer leaves within 4.0 s.
+RECEIPT_S = 0.5
+CONCLUSION_S = 0.4
+# The fallback endpoint is asked when TaskRouter has lost 5 s already.
+FALLBACK_S = 0.2
+# How often a repeat looks whether the first try has its answer: soon at first, then less and less often.
+FIRST_LOOK_S = 0.02
+LONGEST_PAUSE_S = 0.25
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The JSON that TaskRouter gets, and what the log tells about it. outcome: None for a repeat: nothing was done."""
+
+    answer: str
+    outcome: Outcome | None = None
+    reason: str = ""
+    match: str = ""
+    is_repeat: bool = False
+    steps: tuple[Step, ...] = field(default=())
+
+
+def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> Answered:
+    """The answer to one assignment callback, stored before it is returned. Raises nothing that can be foreseen."""
+    work = Work()
+    default = _default(form, tools)
+    receipt = _receive(work, delivery, tools, deadline)
+    if receipt is None:
+        return Answered(instructions.to_json(default), Outcome.NOT_TRIED, "not_recorded", steps=_steps(work))
+    if receipt.is_repeat:
+        return Answered(_answer_of_first(receipt, default, tools, deadline), is_repeat=True)
+
+    instruction = default
+    try:
+        with tools.limited(deadline.remaining_s()):
+            callback = payloads.parse_assignment(form)
+            enrich(work, _subject(callback), tools, deadline)
+            instruction = _accept(work, callback, default, tools, deadline)
+    except OutOfTime:
+        if work.outcome is None:
+            work.ended(Outcome.OUT_OF_TIME, _too_slow(work), retryable=True)
+    except errors.MalformedPayload as exc:
+        work.ended(Outcome.MALFORMED, exc.reason)
+    except Exception:  # a mistake of ours: recorded, mended later, and no reason to keep a caller waiting
+        log.exception("assignment failed", extra=sids(delivery))
+        work.ended(Outcome.FAILED, "failed", retryable=True)
+    return _conclude(work, delivery, receipt, instruction, tools, deadline)
+
+
+def answer_at_once(delivery: Delivery, form: Form, tools: Tools) -> Answered:
+    """The stored answer, if it can be had in 0.2 s, else the default: nothing is looked up, nothing is written.
+
+    A reservation that was never seen before becomes a receipt without conclusion, which the worker finds and enriches.
+    """
+    default = instructions.to_json(_default(form, tools))
+    try:
+        with tools.limited(FALLBACK_S):
+            receipt = tools.journal.receive(delivery, timeout_s=FALLBACK_S, answer=default)
+    except (errors.DatabaseError, OutOfTime) as exc:
+        _not_recorded("receipt", delivery, exc)
+        return Answered(default, Outcome.NOT_TRIED, "not_recorded")
+    return Answered(receipt.answer or default, Outcome.NOT_TRIED, "fallback", is_repeat=receipt.is_repeat)
+
+
+def sids(delivery: Delivery) -> dict[str, str]:
+    """What a log line may tell of a delivery: its SIDs, nothing personal."""
+    return {
+        "workspace_sid": delivery.workspace_sid,
+        "task_sid": delivery.task_sid or "",
+        "reservation_sid": delivery.reservation_sid or "",
+    }
+
+
+def conclusion_of(work: Work, elapsed_ms: float | None) -> Conclusion:
+    """The work as the journal keeps it."""
+    return Conclusion(
+        outcome=work.outcome or Outcome.FAILED,
+        reason=work.reason,
+        match=work.match,
+        finding=work.finding,
+        attributes_before=work.before,
+        attributes_after=work.after,
+        steps=[asdict(step) for step in work.stopwatch.steps],
+        elapsed_ms=elapsed_ms,
+    )
+
+
+def _receive(work: Work, delivery: Delivery, tools: Tools, deadline: Deadline) -> Receipt | None:
+    """The receipt, or None: the database did not take it in time, and the answer cannot wait for it."""
+    seconds = deadline.share_s(RECEIPT_S)
+    try:
+        with work.stopwatch.step("receive"), tools.limited(seconds):
+            return tools.journal.receive(delivery, timeout_s=seconds)
+    except (errors.DatabaseError, OutOfTime) as exc:
+        _not_recorded("receipt", delivery, exc)
+        return None
+
+
+def _answer_of_first(receipt: Receipt, default: Instruction, tools: Tools, deadline: Deadline) -> str:
+    """What the first try of this reservation was answered, waited for until this request's own deadline."""
+    stored, pause_s = receipt.answer, FIRST_LOOK_S
+    try:
+        with tools.limited(deadline.remaining_s()):
+            while stored is None and deadline.remaining_s() > 0:
+                tools.pause(pause_s)
+                pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
+                stored = tools.journal.stored_answer(receipt.entry_id)
+    except (errors.DatabaseError, OutOfTime):
+        stored = None
+    if stored is not None:
+        return stored
+    answer = instructions.to_json(default)
+    try:
+        with tools.limited(CONCLUSION_S):
+            return tools.journal.answer(receipt.entry_id, answer, timeout_s=CONCLUSION_S)
+    except (errors.DatabaseError, OutOfTime):
+        return answer
+
+
+def _accept(
+    work: Work, callback: AssignmentCallback, instruction: Instruction, tools: Tools, deadline: Deadline
+) -> Instruction:
+    """The instruction to answer with: none, when the reservation was accepted over REST after the write."""
+    by_rest = tools.rules.accept_via == "rest" and instruction == instructions.ACCEPT
+    if not by_rest or work.outcome is not Outcome.ENRICHED:
+        return instruction
+    try:
+        with work.stopwatch.step("accept"):
+            tools.taskrouter.accept_reservation(
+                callback.workspace_sid,
+                callback.task_sid,
+                callback.reservation_sid,
+                timeout_s=deadline.remaining_s(),
+            )
+    except errors.TaskRouterError:
+        return instruction  # the step has the reason; TaskRouter can still do it itself
+    return instructions.DEFER
+
+
+def _conclude(
+    work: Work, delivery: Delivery, receipt: Receipt, instruction: Instruction, tools: Tools, deadline: Deadline
+) -> Answered:
+    answer = instructions.to_json(instruction)
+    owe = FollowupKind.ENRICH if work.retryable and delivery.task_sid else None
+    try:
+        with work.stopwatch.step("conclude"), tools.limited(CONCLUSION_S):
+            stored = tools.journal.conclude(
+                receipt.entry_id,
+                conclusion_of(work, deadline.elapsed_ms()),
+                at=tools.now(),
+                timeout_s=CONCLUSION_S,
+                answer=answer,
+                owe=owe,
+            )
+    except (errors.DatabaseError, OutOfTime) as exc:
+        _not_recorded("conclusion", delivery, exc)  # the worker finds the receipt without one, and sees to it
+        stored = answer
+    match = work.match.kind if work.match else ""
+    return Answered(stored or answer, work.outcome, work.reason, match, steps=_steps(work))
+
+
+def _default(form: Form, tools: Tools) -> Instruction:
+    return instructions.default_instruction(tools.rules.default_instruction, form.get("TaskAttributes", ""))
+
+
+def _subject(callback: AssignmentCallback) -> Subject:
+    return Subject(callback.workspace_sid, callback.task_sid, callback.raw_task_attributes)
+
+
+def _steps(work: Work) -> tuple[Step, ...]:
+    return tuple(work.stopwatch.steps)
+
+
+def _too_slow(work: Work) -> str:
+    """Whom the clock was waiting for: the step that it ended tells."""
+    interrupted = next((step.name for step in reversed(work.stopwatch.steps) if step.failed), "")
+    return {"look_up": "database_too_slow", "fetch": "taskrouter_too_slow", "write": "taskrouter_too_slow"}.get(
+        interrupted, "out_of_time"
+    )
+
+
+def _not_recorded(what: str, delivery: Delivery, exc: BaseException) -> None:
+    reason = getattr(exc, "reason", "out_of_time")
+    log.error("%s not recorded", what, extra=sids(delivery) | {"reason": reason})

@@ -1,0 +1,216 @@
+"""The `flask` commands, apart from `flask users` (accounts/commands.py) and `flask demo` (demo.py).
+
+Each asks for the settings it uses and no others. Errors of ours end a command with one line and status 1.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import Flask
+from flask.cli import with_appcontext
+
+from enrich import errors, followups, migrations, settings
+from enrich.customers import context, fixtures, identifiers, matching
+from enrich.parts import parts
+from enrich.vocabulary import Matched
+
+
+class Group(click.Group):
+    """A group of commands whose foreseen errors are told in one line, not as a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except errors.EnrichError as exc:
+            raise click.ClickException(f"{exc.reason}: {exc}") from exc
+
+
+def register(app: Flask) -> None:
+    for command in (crm, db, show_settings, work, owed):
+        app.cli.add_command(command)
+
+
+@click.group(cls=Group)
+def crm() -> None:
+    """Customers: fixtures in and out, and what a key would match."""
+
+
+@crm.command("seed")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@with_appcontext
+def seed(files: tuple[Path, ...]) -> None:
+    """Load FILEs of customers (.json, .jsonl, .csv), or the built-in ones. A second time changes nothing.
+
+    Rows that are wrong are told with line, field and reason; the others are loaded, and the status is 1.
+    """
+    bad = 0
+    for path in files or (fixtures.builtin_path(),):
+        with _progress(path) as progress:
+            report = fixtures.seed(
+                parts().database,
+                fixtures.read(path, parts().settings.default_region),
+                region=parts().settings.default_region,
+                now=datetime.now(UTC),
+                progress=progress,
+            )
+        for row in report.bad:
+            click.echo(f"{path}: {row}", err=True)
+        bad += len(report.bad)
+        click.echo(
+            f"{path.name}: {report.created} new, {report.changed} changed, {report.unchanged} unchanged"
+            + (f", {len(report.bad)} not loaded" if report.bad else "")
+        )
+    if bad:
+        raise SystemExit(1)
+
+
+@crm.command("export")
+@click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
+@with_appcontext
+def export(file: Any) -> None:
+    """Write all customers to FILE, or to standard output, one JSON object a line; `crm seed` reads it."""
+    for customer in fixtures.export(parts().database):
+        file.write(json.dumps(customer, ensure_ascii=False) + "\n")
+
+
+@crm.command("lookup")
+@click.argument("key", required=False)
+@click.option("--kind", help="What KEY is: phone, email, address, account_number … (default: whatever is looked up)")
+@click.option("--attributes", help="Instead of KEY: the attributes of a task, as JSON.")
+@with_appcontext
+def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
+    """Tell which customer KEY leads to, and why, as it would for a task that holds it."""
+    rules = parts().tools.rules
+    keys = matching.lookup_keys(*_as_task(key, kind, attributes, rules.keys))
+    candidates = parts().tools.store.find_candidates(keys)
+    match = matching.choose(keys, candidates)
+    customer = parts().tools.store.fetch_customer(match.customer_id) if isinstance(match, Matched) else None
+    for asked in matching.explain(keys, candidates, match)["keys"]:
+        click.echo(f"{asked['kind']} {asked['value']} ({asked['trust']}): {asked['found'] or 'nobody'}")
+    for attribute in keys.withheld:
+        click.echo(f"{attribute}: the caller hides the number")
+    click.echo(
+        json.dumps({rules.attribute: context.compose(match, customer, rules.shape)[0]}, ensure_ascii=False, indent=2)
+    )
+
+
+def _as_task(
+    key: str | None, kind: str | None, attributes: str | None, rules: matching.KeyRules
+) -> tuple[dict[str, Any], matching.KeyRules]:
+    """Attributes that hold what was given, and the rules to read them by."""
+    if (key is None) == (attributes is None):
+        raise click.UsageError("Give either KEY or --attributes.")
+    if attributes is not None:
+        try:
+            task = json.loads(attributes)
+        except ValueError as exc:
+            raise click.BadParameter(f"not JSON: {exc}", param_hint="--attributes") from exc
+        if not isinstance(task, dict):
+            raise click.BadParameter("not a JSON object", param_hint="--attributes")
+        return task, rules
+    if kind is None:
+        return {source.attribute: key for source in rules.sources if len(source.path) == 1}, rules
+    try:
+        return {"key": key}, matching.KeyRules.parse(f"key:{kind}", region=rules.region)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="--kind") from exc
+
+
+@click.group(cls=Group)
+def db() -> None:
+    """The database's schema."""
+
+
+@db.command("upgrade")
+@click.argument("revision", default="head")
+@with_appcontext
+def db_upgrade(revision: str) -> None:
+    """Bring the schema up to REVISION (default: the newest)."""
+    migrations.upgrade(parts().database, revision)
+    _tell_revision()
+
+
+@db.command("downgrade")
+@click.argument("revision")
+@with_appcontext
+def db_downgrade(revision: str) -> None:
+    """Take the schema down to REVISION: `-1` for one step, `base` for all, and then everything is gone."""
+    migrations.downgrade(parts().database, revision)
+    _tell_revision()
+
+
+@db.command("current")
+@with_appcontext
+def db_current() -> None:
+    """Tell where the schema is, and where this code wants it."""
+    _tell_revision()
+
+
+def _tell_revision() -> None:
+    at, head = migrations.revisions(parts().database)
+    click.echo(f"at {at or 'nothing'}" + ("" if at == head else f"; this version needs {head}: flask db upgrade"))
+
+
+@click.command("settings")
+@click.option("--example", is_flag=True, help="The text of .env.example.")
+@with_appcontext
+def show_settings(example: bool) -> None:
+    """List every setting: what it is set to, its default, and what it means."""
+    if example:
+        click.echo(settings.example(), nl=False)
+        return
+    for setting in settings.TABLE:
+        value = getattr(parts().settings, setting.field)
+        shown = "(set)" if setting.secret and value else ", ".join(value) if isinstance(value, tuple) else value
+        click.echo(f"{setting.name} = {shown}\n    {setting.help} (default: {setting.default or 'none'})")
+
+
+@click.command("worker")
+@click.option("--once", is_flag=True, help="Do what is due now, and end.")
+@with_appcontext
+def work(once: bool) -> None:
+    """Do what is owed, every half second, until SIGTERM or Ctrl-C. Any number of workers may run."""
+    parts().settings.require(settings.FOR_REST)
+    if once:
+        click.echo(f"{followups.round_of_work(parts().tools, parts().owed)} tried")
+        return
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    keep = timedelta(days=parts().settings.keep_days)
+    followups.work_until(over.is_set, parts().tools, parts().owed, keep)
+
+
+@click.group("followups", cls=Group)
+def owed() -> None:
+    """What is owed: enrichment that could not be done in time."""
+
+
+@owed.command("list")
+@with_appcontext
+def list_owed() -> None:
+    """List what is owed or was given up, the newest 100."""
+    lines = parts().owed.overview()
+    for line in lines:
+        state = f"due {line.due_at:%Y-%m-%d %H:%M:%S} UTC" if line.due_at else "given up"
+        tried = f"tried {line.attempts} times" + (f", last {line.last_reason}" if line.last_reason else "")
+        click.echo(f"{line.id}  {line.kind}  {line.task_sid}  {state}, {tried}")
+    if not lines:
+        click.echo("nothing is owed")
+
+
+@owed.command("retry")
+@click.argument("ids", nargs=-1, type=int, required=True)
+@with_appcontext
+def retry(ids: tuple[int, ...]) -> None:
+    """Try the follow-ups IDS again, now, from the beginning."""
+    click.echo(f"{parts().owed.retry(ids, datetime.now(UTC))} of {len(ids)} will be tried again")

@@ -1,0 +1,145 @@
+"""What an agent is to see of the customer: the block for our attribute, and ever smaller versions of it.
+
+Pure and deterministic: the same match and customer give the same JSON text, with no time and no token in it, so that
+"is the block there still current?" is a comparison (design, section 4, "Warm before asked"). Which version fits beside
+the attributes of others is found out in taskrouter/attributes.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from enrich.vocabulary import Ambiguous, Candidate, Case, Claimed, Customer, Match, Matched, NoMatch
+
+Block = dict[str, Any]
+
+# In the order in which they stand in the block, after match, by, trust and customer_id.
+FIELDS = ("name", "company", "tier", "language", "owner", "open_cases", "cases", "notes")
+# What goes first when room is short. `match` and `customer_id` are never given up.
+DROP_ORDER = ("notes", "cases", "owner", "language", "company", "tier", "open_cases", "name", "trust", "by")
+
+# An agent reads this while the phone rings; the page has the rest. With these the whole block takes about 1,200 of
+# the 4,096 characters that all writers of a task share (facts, section 0).
+MOST_NOTES = 3
+LONGEST_NOTE = 200
+MOST_CASES = 3
+MOST_CANDIDATES = 10
+
+_DROPPABLE = frozenset(DROP_ORDER)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockShape:
+    """Which fields of a customer are shown, and what is given up first when room is short.
+
+    fields: of `FIELDS`. drop_order: of `DROP_ORDER`; what it does not name is given up last, in the usual order.
+    Raises ValueError for a name that is none of them.
+    """
+
+    fields: frozenset[str] = frozenset(FIELDS)
+    drop_order: tuple[str, ...] = DROP_ORDER
+
+    def __post_init__(self) -> None:
+        for name in sorted(set(self.fields) - set(FIELDS)):
+            raise ValueError(f"{name!r} is not a field of the block; there are {', '.join(FIELDS)}")
+        for name in self.drop_order:
+            if name not in _DROPPABLE:
+                raise ValueError(f"{name!r} cannot be dropped from the block; {', '.join(DROP_ORDER)} can")
+
+
+def compose(match: Match, customer: Customer | None, shape: BlockShape) -> tuple[Block, ...]:
+    """The block, and then its smaller versions, each shorter than the one before and marked `"trimmed": true`.
+
+    customer: of a Matched; None where the store had no details, and then the block is what the match knows.
+    Never empty. The last version says no more than the kind of match and whose it is, or how many there are.
+    Key names and their order: design, section 3.
+    """
+    if isinstance(match, NoMatch):
+        return ({"match": str(match.kind), "reason": str(match.reason)},)
+    if isinstance(match, Matched):
+        return _shrinking(_matched_versions(match, customer, shape))
+    return _shrinking(_candidate_versions(match, shape))
+
+
+def _matched_versions(match: Matched, customer: Customer | None, shape: BlockShape) -> Iterator[Block]:
+    block: Block = {
+        "match": str(match.kind),
+        "by": match.key.kind,
+        "trust": str(match.key.trust),
+        "customer_id": match.customer_id,
+    }
+    details = _details(customer or Customer(match.customer_id, match.name))
+    if customer is None:
+        del details["open_cases"]  # unknown is not none
+    block |= {name: details[name] for name in FIELDS if name in shape.fields and name in details}
+    yield block
+    for name in dict.fromkeys(shape.drop_order + DROP_ORDER):
+        if name in block:
+            block = {key: value for key, value in block.items() if key != name}
+            yield block | {"trimmed": True}
+
+
+def _details(customer: Customer) -> Block:
+    """What is known, by field; empty ones are left out. No open cases are worth telling."""
+    details: Block = {
+        "name": customer.name,
+        "company": customer.company,
+        "tier": customer.tier,
+        "language": customer.language,
+        "owner": customer.owner,
+        "cases": [_case(case) for case in customer.open_cases[:MOST_CASES]],
+        "notes": [_shortened(note) for note in customer.notes[:MOST_NOTES]],
+    }
+    known = {name: value for name, value in details.items() if value}
+    return known | {"open_cases": len(customer.open_cases)}
+
+
+def _case(case: Case) -> Block:
+    known = {"id": case.id, "subject": case.subject, "status": case.status, "opened_on": case.opened_on}
+    return {name: value for name, value in known.items() if value}
+
+
+def _shortened(note: str) -> str:
+    return note if len(note) <= LONGEST_NOTE else note[: LONGEST_NOTE - 1].rstrip() + "…"
+
+
+def _candidate_versions(match: Ambiguous | Claimed, shape: BlockShape) -> Iterator[Block]:
+    block: Block = {"match": str(match.kind), "by": match.key.kind}
+    if isinstance(match, Claimed):
+        block["trust"] = str(match.key.trust)
+    shown = min(len(match.candidates), MOST_CANDIDATES)
+    if "name" in shape.fields:
+        yield block | _listed(match.candidates, shown, with_names=True)
+    else:
+        yield block | _listed(match.candidates, shown, with_names=False)
+    for number in range(shown, -1, -1):
+        yield block | _listed(match.candidates, number, with_names=False) | {"trimmed": True}
+
+
+def _listed(candidates: Sequence[Candidate], number: int, *, with_names: bool) -> Block:
+    listed: Block = {}
+    if number:
+        listed["candidates"] = [
+            {"customer_id": one.customer_id, "name": one.name} if with_names else {"customer_id": one.customer_id}
+            for one in candidates[:number]
+        ]
+    if number < len(candidates):
+        listed["candidates_total"] = len(candidates)
+    return listed
+
+
+def _shrinking(versions: Iterable[Block]) -> tuple[Block, ...]:
+    """Those versions that are shorter than all before: giving up a short field for `"trimmed": true` gains nothing."""
+    kept: list[Block] = []
+    for block in versions:
+        # Measuring is what takes time here; a version that merely lacks some of the fields need not be measured.
+        if not kept or block.keys() < kept[-1].keys() or _length(block) < _length(kept[-1]):
+            kept.append(block)
+    return tuple(kept)
+
+
+def _length(block: Block) -> int:
+    return len(json.dumps(block, ensure_ascii=False, separators=(",", ":")))

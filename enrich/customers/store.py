@@ -1,0 +1,130 @@
+"""Looking customers up. Says what the store holds, and decides nothing: who is calling is the question of matching.py.
+
+Both questions of the hot path are one indexed statement each, built once and then only executed. Every error that
+leaves here is an `errors.DatabaseError`: "could not look" is not the same as "nobody there".
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    SQLColumnExpression,
+    String,
+    bindparam,
+    func,
+    literal,
+    select,
+    union_all,
+)
+
+from enrich.customers.matching import MOST_PER_KEY
+from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow
+from enrich.db import Database
+from enrich.vocabulary import Candidate, Case, Customer, LookupKeys
+
+# Whatever the case of its letters, a case with such a status is over.
+CLOSED_STATUSES = ("closed", "resolved", "done", "solved")
+
+# Far more than a block shows (context.py). Without a limit, one customer with decades of history would hold a callback
+# up; so the count of open cases in the block stops here, too.
+MOST_NOTES = 20
+MOST_OPEN_CASES = 200
+
+
+class CustomerStore:
+    """The customers in one database; as cheap to make as it is to keep."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find_candidates(self, keys: LookupKeys) -> tuple[Candidate, ...]:
+        """Every customer that one of these keys points to, once per key, at most `MOST_PER_KEY` for each.
+
+        One statement, whatever the number of keys; none at all without keys. Raises DatabaseError.
+        """
+        if not keys.keys:
+            return ()
+        parameters: dict[str, str] = {}
+        for number, key in enumerate(keys.keys):
+            parameters |= {f"kind_{number}": key.kind, f"value_{number}": key.value}
+        rows = self._database.read(candidates_statement(len(keys.keys)), parameters)
+        return tuple(Candidate(row.customer_id, row.name, row.kind, row.value) for row in rows)
+
+    def fetch_customer(self, customer_id: str) -> Customer | None:
+        """The customer with the newest notes and the open cases; None if the store has nobody of that id.
+
+        One statement, so that all of it is of one moment. Raises DatabaseError.
+        """
+        rows = self._database.read(customer_statement(), {"customer_id": customer_id})
+        if not rows or rows[0].part != _PART_CUSTOMER:
+            return None
+        first = rows[0]
+        return Customer(
+            id=customer_id,
+            name=first.a,
+            company=first.b,
+            tier=first.c,
+            language=first.d,
+            owner=first.e,
+            notes=tuple(row.a for row in rows if row.part == _PART_NOTE),
+            open_cases=tuple(Case(row.a, row.b, row.c, row.d or None) for row in rows if row.part == _PART_CASE),
+        )
+
+
+@cache
+def candidates_statement(number_of_keys: int) -> CompoundSelect[str, str, str, str]:
+    """The statement for so many keys, each given as `kind_0`, `value_0`, `kind_1`, ...
+
+    One arm per key, each with a limit of its own, rather than one OR over all with one limit: a number that thousands
+    share must neither fetch thousands of rows nor keep the rows of a better key out. Each arm reads the unique index
+    (kind, value, customer_id) in its order, so the limit always cuts at the same place and costs no sorting.
+    """
+    return union_all(*(select(_candidates_of_one_key(number).subquery()) for number in range(number_of_keys)))
+
+
+def _candidates_of_one_key(number: int) -> Select[str, str, str, str]:
+    return (
+        select(IdentifierRow.customer_id, CustomerRow.name, IdentifierRow.kind, IdentifierRow.value)
+        .join(CustomerRow, CustomerRow.id == IdentifierRow.customer_id)
+        .where(IdentifierRow.kind == bindparam(f"kind_{number}"), IdentifierRow.value == bindparam(f"value_{number}"))
+        .order_by(IdentifierRow.customer_id)
+        .limit(MOST_PER_KEY)
+    )
+
+
+_PART_CUSTOMER, _PART_NOTE, _PART_CASE = 0, 1, 2
+
+Part = Select[*tuple[Any, ...]]  # rows of (part, position, a, b, c, d, e)
+
+
+@cache
+def customer_statement() -> Part:
+    """Customer, notes and open cases of `customer_id` as rows of (part, position, a, b, c, d, e), customer first."""
+    customer_id: ColumnElement[str] = bindparam("customer_id", type_=String)
+    row, note, case = CustomerRow, NoteRow, CaseRow
+    customer = _part(_PART_CUSTOMER, literal(0), row.name, row.company, row.tier, row.language, row.owner)
+    notes = _part(_PART_NOTE, note.position, note.text)
+    cases = _part(_PART_CASE, case.position, case.id, case.subject, case.status, case.opened_on)
+    still_open = (func.lower(case.status) != closed for closed in CLOSED_STATUSES)
+    parts = union_all(
+        customer.where(row.id == customer_id),
+        _first(notes.where(note.customer_id == customer_id), MOST_NOTES),
+        _first(cases.where(case.customer_id == customer_id, *still_open), MOST_OPEN_CASES),
+    ).subquery()
+    return select(parts).order_by(parts.c.part, parts.c.position)
+
+
+def _part(part: int, position: SQLColumnExpression[int], *texts: SQLColumnExpression[str]) -> Part:
+    columns = (*texts, *(literal("", String) for _ in range(len("abcde") - len(texts))))
+    named: list[ColumnElement[str]] = [column.label(name) for name, column in zip("abcde", columns, strict=True)]
+    return select(literal(part).label("part"), position.label("position"), *named)
+
+
+def _first(part: Part, number: int) -> Part:
+    """The first so many rows; a subquery, since SQLite takes no LIMIT inside a UNION."""
+    return select(part.order_by("position").limit(number).subquery())

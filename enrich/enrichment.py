@@ -1,0 +1,187 @@
+"""One enrichment, in a straight line: who is it, and how does that get onto the task.
+
+keys -> candidates -> choice -> context -> task with its ETag -> splice -> write with If-Match. The same line serves
+the assignment callback, which knows the attributes from the callback's snapshot, and whatever is done later, which
+reads the task first. The adapters come in as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from enrich import errors
+from enrich.customers import context, matching
+from enrich.deadline import Deadline, Stopwatch
+from enrich.taskrouter import attributes
+from enrich.vocabulary import Customer, Match, Matched, Outcome
+
+if TYPE_CHECKING:
+    from enrich.customers.store import CustomerStore
+    from enrich.journal.receipts import Journal
+    from enrich.taskrouter.client import Task, TaskRouterClient
+
+# With ten writers at once each still gets its turn; more 412s in a row mean that something writes without end.
+MOST_WRITES = 10
+# Facts 4.4: nothing can be enriched on a task that is over; five minutes later it is gone.
+OVER = ("completed", "canceled")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings say about enrichment. attribute: the one key of the task's attributes that is ours."""
+
+    attribute: str
+    keys: matching.KeyRules
+    shape: context.BlockShape
+    default_instruction: str
+    accept_via: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The adapters that the stories work with.
+
+    limited: a block that is ended from outside, by OutOfTime, after that many seconds. now: the time, aware, in UTC.
+    pause: waits that many seconds, and lets others work.
+    """
+
+    rules: Rules
+    journal: Journal
+    store: CustomerStore
+    taskrouter: TaskRouterClient
+    limited: Callable[[float], AbstractContextManager[None]]
+    now: Callable[[], datetime]
+    pause: Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The task that is to be enriched. raw_attributes: a snapshot of its attributes; None: read them first."""
+
+    workspace_sid: str
+    task_sid: str
+    raw_attributes: str | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """What one enrichment found and did, filled in as it goes: the clock may end it anywhere, and this is what is left.
+
+    match: None until the choice is made. before, after: the attributes as read and as written; None: neither happened.
+    outcome: None until it ended by itself. retryable: whether doing it again, later, can help.
+    """
+
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    match: Match | None = None
+    finding: Mapping[str, Any] | None = None
+    before: str | None = None
+    after: str | None = None
+    outcome: Outcome | None = None
+    reason: str = ""
+    retryable: bool = False
+
+    def ended(self, outcome: Outcome, reason: str = "", *, retryable: bool = False) -> None:
+        self.outcome, self.reason, self.retryable = outcome, reason, retryable
+
+
+def enrich(work: Work, subject: Subject, tools: Tools, deadline: Deadline) -> None:
+    """Enriches the task, and says in `work` how that ended. Raises OutOfTime when the clock ended it.
+
+    Any other exception that leaves here is a mistake of ours.
+    """
+    task = None
+    try:
+        if subject.raw_attributes is None:
+            task = _fetch(work, subject, tools, deadline)
+            work.before = task.raw_attributes
+        raw_attributes = task.raw_attributes if task else subject.raw_attributes or ""
+        blocks = identify(work, attributes.parse(raw_attributes), tools)
+        if task is None and _stands_already(raw_attributes, blocks, tools):
+            work.before = raw_attributes
+        else:
+            write(work, subject, blocks, tools, deadline, task)
+    except errors.DatabaseError as exc:
+        work.ended(Outcome.COULD_NOT_LOOK, exc.reason, retryable=True)
+    except errors.TaskGone as exc:
+        work.ended(Outcome.GONE, exc.reason)
+    except errors.TaskRouterTooSlow as exc:  # no wait has a limit of its own: it was the clock's
+        work.ended(Outcome.OUT_OF_TIME, exc.reason, retryable=True)
+    except errors.AttributesUnreadable as exc:
+        # What the callback carried may be damaged where the task itself is not: worth one fresh look.
+        only_the_snapshot = work.before is None
+        outcome = Outcome.MALFORMED if only_the_snapshot else Outcome.COULD_NOT_WRITE
+        work.ended(outcome, exc.reason, retryable=only_the_snapshot)
+    except errors.TaskRouterError as exc:
+        work.ended(Outcome.COULD_NOT_WRITE, exc.reason, retryable=exc.retryable)
+    else:
+        reason = getattr(work.match, "reason", "")  # NoMatch has one: nobody was found, and this is why
+        work.ended(Outcome.ENRICHED, reason)
+
+
+def identify(work: Work, task_attributes: Mapping[str, Any], tools: Tools) -> tuple[attributes.Block, ...]:
+    """The versions of the block for whoever these attributes point to, largest first. Raises DatabaseError."""
+    keys = matching.lookup_keys(task_attributes, tools.rules.keys)
+    customer: Customer | None = None
+    with work.stopwatch.step("look_up"):
+        candidates = tools.store.find_candidates(keys) if keys.keys else ()
+        work.match = matching.choose(keys, candidates)
+        work.finding = matching.explain(keys, candidates, work.match)
+        if isinstance(work.match, Matched):
+            customer = tools.store.fetch_customer(work.match.customer_id)
+    return context.compose(work.match, customer, tools.rules.shape)
+
+
+def write(
+    work: Work,
+    subject: Subject,
+    blocks: tuple[attributes.Block, ...],
+    tools: Tools,
+    deadline: Deadline,
+    task: Task | None = None,
+) -> None:
+    """Returns when one of `blocks` stands on the task; a write that would change nothing is not made.
+
+    task: as fetched already, or None. Raises TaskRouterError.
+    """
+    for _ in range(MOST_WRITES):
+        if task is None:
+            task = _fetch(work, subject, tools, deadline)
+        work.before = task.raw_attributes
+        spliced = attributes.splice(task.raw_attributes, tools.rules.attribute, blocks)
+        if isinstance(spliced, attributes.Unchanged):
+            return
+        try:
+            with work.stopwatch.step("write"):
+                tools.taskrouter.update_attributes(
+                    subject.workspace_sid,
+                    subject.task_sid,
+                    spliced.text,
+                    if_match=task.etag,
+                    timeout_s=deadline.remaining_s(),
+                )
+        except errors.StaleTask:
+            task = None  # somebody wrote in between: theirs is the text to splice into
+            continue
+        work.after = spliced.text
+        if spliced.block is None:
+            raise errors.NoRoom("a foreign block was taken out, and ours does not fit")
+        return
+    raise errors.StaleTask(f"somebody else wrote first, {MOST_WRITES} times in a row")
+
+
+def _fetch(work: Work, subject: Subject, tools: Tools, deadline: Deadline) -> Task:
+    with work.stopwatch.step("fetch"):
+        task = tools.taskrouter.fetch_task(subject.workspace_sid, subject.task_sid, timeout_s=deadline.remaining_s())
+    if task.assignment_status in OVER:
+        raise errors.TaskGone(f"the task is {task.assignment_status}")
+    return task
+
+
+def _stands_already(raw_attributes: str, blocks: tuple[attributes.Block, ...], tools: Tools) -> bool:
+    """Whether the snapshot holds the whole block that we would write now. Then nothing has to go over REST."""
+    spliced = attributes.splice(raw_attributes, tools.rules.attribute, blocks)
+    return isinstance(spliced, attributes.Unchanged)

@@ -1,0 +1,123 @@
+"""What is owed, done: the worker's rounds.
+
+A follow-up works from a fresh read of the task, never from the callback's snapshot, and along the same line as the
+callback (enrichment.py). Doing it twice does no harm: a block that stands already is not written again.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from datetime import timedelta
+
+from enrich import errors
+from enrich.assignment import conclusion_of
+from enrich.deadline import Deadline
+from enrich.enrichment import Subject, Tools, Work, enrich
+from enrich.journal.owed import Followup, Owed
+from enrich.vocabulary import Delivery, EntryKind, Outcome
+
+# Nobody waits for a follow-up; what takes longer than this is tried again later.
+WORK_S = 15.0
+EVERY_S = 0.5
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 120.0
+# With the pauses above these last for about half an hour; a task that waits longer has other problems.
+MOST_ATTEMPTS = 20
+PRUNE_EVERY = timedelta(minutes=10)
+
+log = logging.getLogger(__name__)
+
+
+def work_until(is_over: Callable[[], bool], tools: Tools, owed: Owed, keep: timedelta) -> None:
+    """Does what is owed, every half second, until `is_over`. Outlives a database that does not answer.
+
+    keep: how long journal rows are kept; older ones are deleted.
+    """
+    prune_at = tools.now()
+    while not is_over():
+        done = 0
+        try:
+            done = round_of_work(tools, owed)
+            if tools.now() >= prune_at:
+                while owed.prune(tools.now() - keep) and not is_over():
+                    pass
+                prune_at = tools.now() + PRUNE_EVERY
+        except errors.DatabaseError as exc:
+            log.error("the worker cannot work", extra={"reason": exc.reason})
+        except Exception:
+            log.exception("the worker failed; it goes on")
+        if not done:
+            tools.pause(EVERY_S)
+
+
+def round_of_work(tools: Tools, owed: Owed) -> int:
+    """How many follow-ups were tried, after adopting what dead processes left behind. Raises DatabaseError."""
+    adopted = owed.adopt_abandoned(tools.now())
+    if adopted:
+        log.warning("receipts without conclusion were adopted", extra={"count": adopted})
+    claimed = owed.claim(tools.now())
+    for followup in claimed:
+        _do(followup, tools, owed)
+    return len(claimed)
+
+
+def _do(followup: Followup, tools: Tools, owed: Owed) -> None:
+    work = Work()
+    deadline = Deadline.after(WORK_S)
+    if followup.task_sid is None:
+        owed.give_up(followup.id, tools.now(), "malformed_payload")
+        return
+    try:
+        enrich(work, Subject(followup.workspace_sid, followup.task_sid), tools, deadline)
+    except Exception:
+        log.exception("follow-up failed", extra={"followup": followup.id, "task_sid": followup.task_sid})
+        work.ended(Outcome.FAILED, "failed", retryable=True)
+    _end(followup, work, deadline, tools, owed)
+    log.info(
+        "follow-up",
+        extra={
+            "task_sid": followup.task_sid,
+            "reservation_sid": followup.reservation_sid or "",
+            "outcome": work.outcome,
+            "reason": work.reason,
+            "match": work.match.kind if work.match else "",
+            "attempts": followup.attempts,
+            "elapsed_ms": deadline.elapsed_ms(),
+        },
+    )
+
+
+def _end(followup: Followup, work: Work, deadline: Deadline, tools: Tools, owed: Owed) -> None:
+    """Done, put off, or given up; what is over is told in the journal."""
+    now = tools.now()
+    if work.outcome is Outcome.ENRICHED:
+        _record(followup, work, deadline, tools)
+        owed.done(followup.id, now)
+    elif work.retryable and followup.attempts < MOST_ATTEMPTS:
+        owed.put_off(followup.id, now + _pause_after(followup.attempts), work.reason)
+    else:
+        _record(followup, work, deadline, tools)
+        owed.give_up(followup.id, now, work.reason)
+
+
+def _record(followup: Followup, work: Work, deadline: Deadline, tools: Tools) -> None:
+    """A row of its own in the journal: what the callback's row says stays as it was."""
+    now = tools.now()
+    delivery = Delivery(
+        kind=EntryKind.LATE,
+        received_at=now,
+        workspace_sid=followup.workspace_sid,
+        task_sid=followup.task_sid,
+        reservation_sid=followup.reservation_sid,
+        worker_sid=followup.worker_sid,
+        worker_name=followup.worker_name,
+    )
+    tools.journal.record(delivery, conclusion_of(work, deadline.elapsed_ms()), at=now)
+
+
+def _pause_after(attempts: int) -> timedelta:
+    """Twice as long each time, and never quite the same: what failed together should not come back together."""
+    seconds = min(FIRST_RETRY_S * 2 ** (attempts - 1), LONGEST_RETRY_S)
+    return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, guards nothing

@@ -1,0 +1,181 @@
+"""What is owed: rows that workers claim, do, and mark done, put off, or give up.
+
+A row is claimed by a lease: a worker that dies leaves it to be claimed again when the lease is over. So everything is
+done at least once, and whoever does it first asks whether it is still needed. Any number of workers may ask at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import case, delete, insert, or_, select, update
+
+from enrich.db import Database
+from enrich.journal.tables import EntryRow, FollowupRow
+from enrich.vocabulary import EntryKind, FollowupKind, Outcome
+
+# Longer than any one piece of work takes; a dead worker's rows wait that long.
+LEASE = timedelta(seconds=60)
+# A callback is answered within 4 s; one without a conclusion after 10 has lost its process.
+ABANDONED_AFTER = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Followup:
+    """One claimed piece of work. attempts counts the present one: 1 at the first."""
+
+    id: int
+    kind: FollowupKind
+    attempts: int
+    entry_id: int
+    workspace_sid: str
+    task_sid: str | None
+    reservation_sid: str | None
+    worker_sid: str
+    worker_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwedLine:
+    """One follow-up that is not done. due_at: when it is tried next; None once it was given up."""
+
+    id: int
+    kind: str
+    attempts: int
+    due_at: datetime | None
+    given_up_at: datetime | None
+    last_reason: str
+    task_sid: str | None
+
+
+class Owed:
+    """What is owed, in one database. Every method raises DatabaseError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, now: datetime, *, at_most: int = 10) -> tuple[Followup, ...]:
+        """What is due, oldest first, leased to the caller; nobody else gets it before the lease is over."""
+        due = (
+            select(FollowupRow.id)
+            .where(
+                FollowupRow.due_at <= now,
+                or_(FollowupRow.leased_until.is_(None), FollowupRow.leased_until <= now),
+            )
+            .order_by(FollowupRow.due_at)
+            .limit(at_most)
+            .with_for_update(skip_locked=True)  # PostgreSQL's; SQLite has one writer at a time anyway
+        )
+        # Asking costs SQLite no write lock while there is nothing to do, which is nearly always.
+        if self._database.is_sqlite and not self._database.read(due):
+            return ()
+        with self._database.transaction() as session:
+            ids = session.scalars(due).all()
+            if not ids:
+                return ()
+            session.execute(
+                update(FollowupRow)
+                .where(FollowupRow.id.in_(ids))
+                .values(leased_until=now + LEASE, attempts=FollowupRow.attempts + 1)
+            )
+            rows = session.execute(
+                select(
+                    FollowupRow.id,
+                    FollowupRow.kind,
+                    FollowupRow.attempts,
+                    FollowupRow.entry_id,
+                    EntryRow.workspace_sid,
+                    EntryRow.task_sid,
+                    EntryRow.reservation_sid,
+                    EntryRow.worker_sid,
+                    EntryRow.worker_name,
+                )
+                .join(EntryRow, EntryRow.id == FollowupRow.entry_id)
+                .where(FollowupRow.id.in_(ids))
+                .order_by(FollowupRow.due_at)
+            ).all()
+        return tuple(Followup(**(row._asdict() | {"kind": FollowupKind(row.kind)})) for row in rows)
+
+    def done(self, followup_id: int, now: datetime) -> None:
+        self._end(followup_id, done_at=now, last_reason="")
+
+    def give_up(self, followup_id: int, now: datetime, reason: str) -> None:
+        self._end(followup_id, given_up_at=now, last_reason=reason)
+
+    def put_off(self, followup_id: int, due_at: datetime, reason: str) -> None:
+        """It failed, with this reason; it is due again at that moment."""
+        self._end(followup_id, due_at=due_at, last_reason=reason)
+
+    def adopt_abandoned(self, now: datetime) -> int:
+        """How many receipts were found whose process has died; each is concluded as such, and its enrichment owed."""
+        abandoned = (
+            EntryRow.concluded_at.is_(None),
+            EntryRow.received_at < now - ABANDONED_AFTER,
+            EntryRow.kind.in_((EntryKind.ASSIGNMENT, EntryKind.FALLBACK)),
+        )
+        if not self._database.read(select(EntryRow.id).where(*abandoned).limit(1)):
+            return 0
+        only_answered = EntryRow.kind == EntryKind.FALLBACK
+        with self._database.transaction() as session:
+            adopted = session.execute(
+                update(EntryRow)
+                .where(*abandoned)
+                .values(
+                    concluded_at=now,
+                    outcome=case((only_answered, Outcome.NOT_TRIED), else_=Outcome.FAILED),
+                    reason=case((only_answered, "fallback"), else_="interrupted"),
+                )
+                .returning(EntryRow.id, EntryRow.task_sid)
+            ).all()
+            owed = [
+                {"kind": FollowupKind.ENRICH, "entry_id": row.id, "created_at": now, "due_at": now}
+                for row in adopted
+                if row.task_sid
+            ]
+            if owed:
+                session.execute(insert(FollowupRow), owed)
+        return len(adopted)
+
+    def retry(self, followup_ids: Iterable[int], now: datetime) -> int:
+        """How many of these are due again from now on; those that are done stay done."""
+        with self._database.transaction() as session:
+            rows = session.execute(
+                update(FollowupRow)
+                .where(FollowupRow.id.in_(list(followup_ids)), FollowupRow.done_at.is_(None))
+                .values(due_at=now, leased_until=None, given_up_at=None, attempts=0)
+                .returning(FollowupRow.id)
+            ).all()
+        return len(rows)
+
+    def overview(self, *, at_most: int = 100) -> tuple[OwedLine, ...]:
+        """What is not done, the newest first: what is still owed, and what was given up."""
+        rows = self._database.read(
+            select(
+                FollowupRow.id,
+                FollowupRow.kind,
+                FollowupRow.attempts,
+                FollowupRow.due_at,
+                FollowupRow.given_up_at,
+                FollowupRow.last_reason,
+                EntryRow.task_sid,
+            )
+            .join(EntryRow, EntryRow.id == FollowupRow.entry_id)
+            .where(FollowupRow.done_at.is_(None))
+            .order_by(FollowupRow.id.desc())
+            .limit(at_most)
+        )
+        return tuple(OwedLine(**row._asdict()) for row in rows)
+
+    def prune(self, older_than: datetime, *, at_most: int = 1000) -> int:
+        """How many entries received before that moment were deleted, oldest first, with their follow-ups."""
+        old = select(EntryRow.id).where(EntryRow.received_at < older_than).order_by(EntryRow.received_at).limit(at_most)
+        if not self._database.read(old.limit(1)):
+            return 0
+        rows = self._database.write(delete(EntryRow).where(EntryRow.id.in_(old)).returning(EntryRow.id))
+        return len(rows)
+
+    def _end(self, followup_id: int, **values: object) -> None:
+        ended = {"due_at": None, "leased_until": None} | values
+        self._database.write(update(FollowupRow).where(FollowupRow.id == followup_id).values(**ended))

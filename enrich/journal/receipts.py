@@ -1,0 +1,161 @@
+"""Receipts and conclusions: a signed delivery is a row before anything is done about it; the row says how it ended.
+
+Adapter over the `entries` table. The first stored answer wins: whoever has one to give, the first try, a repeat or the
+fallback endpoint, stores it only where there is none yet, and sends what is stored then.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from enrich.db import Database
+from enrich.journal.tables import EntryRow, FollowupRow
+from enrich.vocabulary import Conclusion, Delivery, EntryKind, FollowupKind, Matched, NoMatch, Receipt
+
+# The journal keeps what came in, but not whatever size somebody managed to send.
+LONGEST_FORM = 65_536
+
+
+class Journal:
+    """The journal of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        dialect = sqlite if database.is_sqlite else postgresql
+        row = EntryRow.__table__.c
+        receiving = dialect.insert(EntryRow)
+        # One statement for the first delivery and for every repeat.
+        self._receive = receiving.on_conflict_do_update(
+            index_elements=[row.delivery_key],
+            set_={
+                "repeats": row.repeats + 1,
+                "answer": func.coalesce(row.answer, receiving.excluded.answer),
+            },
+        ).returning(row.id, row.repeats, row.answer)
+        self._answer = (
+            update(EntryRow)
+            .where(row.id == bindparam("entry_id"))
+            .values(answer=func.coalesce(row.answer, bindparam("given")))
+            .returning(row.answer)
+        )
+        self._conclude = (
+            update(EntryRow)
+            .where(row.id == bindparam("entry_id"), row.concluded_at.is_(None))
+            .values(
+                answer=func.coalesce(row.answer, bindparam("given")),
+                **{name: bindparam(name) for name in _CONCLUDED},
+            )
+            .returning(row.answer)
+        )
+        self._stored_answer = select(row.answer).where(row.id == bindparam("entry_id"))
+
+    def receive(self, delivery: Delivery, *, timeout_s: float, answer: str | None = None) -> Receipt:
+        """The delivery's receipt, committed. A repeat is counted, and gets the row of the first.
+
+        answer: stored at once where none is yet. Raises DatabaseError.
+        """
+        values = _received(delivery) | {"answer": answer}
+        row = self._database.write(self._receive, values, timeout_s=timeout_s)[0]
+        return Receipt(row.id, is_repeat=row.repeats > 0, answer=row.answer)
+
+    def stored_answer(self, entry_id: int) -> str | None:
+        """The answer that is stored, None if none is yet. Raises DatabaseError."""
+        answer: str | None = self._database.read(self._stored_answer, {"entry_id": entry_id})[0].answer
+        return answer
+
+    def answer(self, entry_id: int, answer: str, *, timeout_s: float) -> str:
+        """The stored answer: this one if there was none. The work itself is not concluded. Raises DatabaseError."""
+        rows = self._database.write(self._answer, {"entry_id": entry_id, "given": answer}, timeout_s=timeout_s)
+        return str(rows[0].answer)
+
+    def conclude(
+        self,
+        entry_id: int,
+        conclusion: Conclusion,
+        *,
+        at: datetime,
+        timeout_s: float,
+        answer: str | None = None,
+        owe: FollowupKind | None = None,
+    ) -> str | None:
+        """The stored answer, after the conclusion was committed; an earlier conclusion of the same row stays as it is.
+
+        answer: what we would send, None for work that nobody waits for.
+        owe: the kind of follow-up that is owed from now on, in the same transaction. Raises DatabaseError.
+        """
+        values = _concluded(conclusion, at) | {"entry_id": entry_id, "given": answer}
+        if owe is None:
+            rows = self._database.write(self._conclude, values, timeout_s=timeout_s)
+        else:
+            with self._database.transaction(timeout_s=timeout_s) as session:
+                rows = session.execute(self._conclude, values).all()
+                if rows:
+                    session.execute(insert(FollowupRow).values(kind=owe, entry_id=entry_id, created_at=at, due_at=at))
+        if rows:
+            stored: str | None = rows[0].answer
+            return stored
+        return self.answer(entry_id, answer, timeout_s=timeout_s) if answer is not None else None
+
+    def record(self, delivery: Delivery, conclusion: Conclusion, *, at: datetime) -> int:
+        """The id of a new row that is received and concluded at once. Raises DatabaseError."""
+        values = _received(delivery) | _concluded(conclusion, at)
+        return int(self._database.write(insert(EntryRow).returning(EntryRow.id), values)[0].id)
+
+
+def _received(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "kind": delivery.kind,
+        "delivery_key": delivery.delivery_key,
+        "received_at": delivery.received_at,
+        # An event is only kept: nothing about it is open. What is to be done because of it is a follow-up.
+        "concluded_at": delivery.received_at if delivery.kind is EntryKind.EVENT else None,
+        "repeats": 0,
+        "workspace_sid": delivery.workspace_sid,
+        "task_sid": delivery.task_sid,
+        "reservation_sid": delivery.reservation_sid,
+        "worker_sid": delivery.worker_sid,
+        "worker_name": delivery.worker_name,
+        "event_type": delivery.event_type,
+        "raw_form": delivery.body[:LONGEST_FORM].decode("ascii", "backslashreplace"),
+    }
+
+
+_CONCLUDED = (
+    "concluded_at",
+    "outcome",
+    "reason",
+    "match",
+    "by",
+    "trust",
+    "customer_id",
+    "customer_name",
+    "finding",
+    "attributes_before",
+    "attributes_after",
+    "steps",
+    "elapsed_ms",
+)
+
+
+def _concluded(conclusion: Conclusion, at: datetime) -> dict[str, Any]:
+    match = conclusion.match
+    key = None if match is None or isinstance(match, NoMatch) else match.key
+    return {
+        "concluded_at": at,
+        "outcome": conclusion.outcome,
+        "reason": conclusion.reason,
+        "match": match.kind if match else None,
+        "by": key.kind if key else "",
+        "trust": key.trust if key else "",
+        "customer_id": match.customer_id if isinstance(match, Matched) else None,
+        "customer_name": match.name if isinstance(match, Matched) else "",
+        "finding": conclusion.finding,
+        "attributes_before": conclusion.attributes_before,
+        "attributes_after": conclusion.attributes_after,
+        "steps": list(conclusion.steps),
+        "elapsed_ms": conclusion.elapsed_ms,
+    }

@@ -1,0 +1,50 @@
+"""The schema's revisions: where a database is, where this code wants it, and the way between (Alembic, `migrations/`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from enrich.db import Database, translated
+
+_PROJECT = Path(__file__).parent.parent
+
+
+def revisions(database: Database) -> tuple[str | None, str | None]:
+    """Where the database is (None: nowhere yet), and where this code wants it. Raises DatabaseError."""
+    with translated(), database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision(), _head()
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Brings the schema up to the revision. Raises DatabaseError."""
+    _run(database, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(database: Database, revision: str) -> None:
+    """Takes the schema down to the revision (`base`: to nothing; `-1`: one step). Raises DatabaseError."""
+    _run(database, lambda config: command.downgrade(config, revision))
+
+
+def _run(database: Database, act: Callable[[Config], None]) -> None:
+    with translated(), database.engine.connect() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        act(config)
+        connection.commit()
+
+
+def _config() -> Config:
+    return Config(toml_file=_PROJECT / "pyproject.toml")
+
+
+@cache
+def _head() -> str | None:
+    """Read once: the files do not change under a running process."""
+    return ScriptDirectory.from_config(_config()).get_current_head()

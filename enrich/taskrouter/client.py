@@ -1,0 +1,162 @@
+"""TaskRouter over REST: one task with its ETag, the conditional write, the acceptance of a reservation.
+
+The hot path's three requests, on urllib3 with our own pool. Every HTTP failure leaves here as one error of errors.py.
+Sources: facts sections 4.1-4.3 (tasks, ETag, If-Match), 3 (reservations), 8 (errors, authentication).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+
+from enrich import errors
+
+# Answers of TaskRouter are a few kilobytes; what is longer is not one.
+_LARGEST_ANSWER = 1_000_000
+_BY_STATUS: dict[int, type[errors.TaskRouterError]] = {
+    401: errors.NotAuthorized,
+    403: errors.NotAuthorized,
+    404: errors.TaskGone,
+    412: errors.StaleTask,
+    429: errors.RateLimited,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as fetched. `raw_attributes` is the text to the letter; `etag` goes back as it came, quotes included."""
+
+    sid: str
+    raw_attributes: str
+    etag: str
+    assignment_status: str
+
+
+class TaskRouterClient:
+    """The REST API of one account. Safe to share between greenlets and threads; connections are kept alive.
+
+    base_url: TaskRouter's, or an emulator's. user, password: Account SID and Auth Token, or API key and secret.
+    connections: how many are kept; more are opened when needed, and closed after use.
+    """
+
+    def __init__(self, base_url: str, user: str, password: str, *, connections: int = 64) -> None:
+        # No retries and no redirects inside urllib3: what to try again, and for how long, the story decides.
+        self._pool = urllib3.connection_from_url(base_url, maxsize=connections, block=False, retries=False)
+        self._prefix = f"{urllib3.util.parse_url(base_url).path or ''}/v1"
+        self._headers = urllib3.util.make_headers(
+            basic_auth=f"{user}:{password}", keep_alive=True, user_agent="taskrouter-enrich"
+        ) | {"Accept": "application/json"}
+
+    def fetch_task(self, workspace_sid: str, task_sid: str, *, timeout_s: float) -> Task:
+        """The task as it is now. Raises TaskRouterError; TaskGone when there is none."""
+        return _task(self._ask("GET", _task_path(workspace_sid, task_sid), timeout_s=timeout_s))
+
+    def update_attributes(
+        self, workspace_sid: str, task_sid: str, attributes: str, *, if_match: str, timeout_s: float
+    ) -> Task:
+        """The task after its whole Attributes text was replaced, provided nobody wrote since `if_match`.
+
+        Raises TaskRouterError; StaleTask when somebody did, and then nothing was changed.
+        """
+        path = _task_path(workspace_sid, task_sid)
+        return _task(self._ask("POST", path, {"Attributes": attributes}, {"If-Match": if_match}, timeout_s=timeout_s))
+
+    def accept_reservation(self, workspace_sid: str, task_sid: str, reservation_sid: str, *, timeout_s: float) -> None:
+        """Accepts the reservation: returns when that got 200. Raises TaskRouterError."""
+        path = f"{_task_path(workspace_sid, task_sid)}/Reservations/{reservation_sid}"
+        self._ask("POST", path, {"ReservationStatus": "accepted"}, timeout_s=timeout_s)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        form: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        *,
+        timeout_s: float,
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer with status 200. timeout_s limits each wait; the callback's clock ends what drips beneath it."""
+        sent = self._headers | (headers or {})
+        if form is not None:
+            sent["Content-Type"] = "application/x-www-form-urlencoded"
+        if timeout_s <= 0:
+            raise errors.TaskRouterTooSlow("no time was left to ask")
+        try:
+            response = self._pool.urlopen(
+                method,
+                self._prefix + path,
+                body=urlencode(form) if form is not None else None,
+                headers=sent,
+                timeout=urllib3.Timeout(total=timeout_s),
+                redirect=False,
+            )
+        except (urllib3.exceptions.TimeoutError, TimeoutError) as exc:
+            raise errors.TaskRouterTooSlow(f"{method} got no answer in {timeout_s:.1f} s") from exc
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
+            raise errors.TaskRouterUnreachable(f"{method}: {type(exc).__name__}") from exc
+        if response.status == 200:
+            return response
+        raise _error(method, response)
+
+
+def _task_path(workspace_sid: str, task_sid: str) -> str:
+    return f"/Workspaces/{workspace_sid}/Tasks/{task_sid}"
+
+
+def _task(response: urllib3.BaseHTTPResponse) -> Task:
+    document = _document(response)
+    etag = response.headers.get("ETag")
+    if not etag:
+        raise errors.NotUnderstood("the answer has no ETag; without one nothing is written")
+    try:
+        return Task(
+            sid=str(document["sid"]),
+            raw_attributes=_text(document["attributes"]),
+            etag=etag,
+            assignment_status=str(document["assignment_status"]),
+        )
+    except KeyError as exc:
+        raise errors.NotUnderstood(f"the answer is not a task: it has no {exc}") from exc
+
+
+def _text(attributes: object) -> str:
+    """Attributes are a JSON text; null, as lists show them (facts 4.1), is not one that may be written over."""
+    if not isinstance(attributes, str):
+        raise errors.NotUnderstood(f"the task's attributes are {type(attributes).__name__}, not text")
+    return attributes
+
+
+def _document(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    if len(response.data) > _LARGEST_ANSWER:
+        raise errors.NotUnderstood(f"the answer has {len(response.data)} bytes")
+    try:
+        document = json.loads(response.data)
+    except (ValueError, RecursionError) as exc:
+        raise errors.NotUnderstood(f"the answer is not JSON: {response.headers.get('Content-Type')}") from exc
+    if not isinstance(document, dict):
+        raise errors.NotUnderstood("the answer is not a JSON object")
+    return document
+
+
+def _error(method: str, response: urllib3.BaseHTTPResponse) -> errors.TaskRouterError:
+    """The error that this status means. Tells Twilio's own code, never its message: that may quote what we sent."""
+    try:
+        code = _document(response).get("code", "?")
+    except errors.NotUnderstood:
+        code = "?"
+    told = f"{method}: HTTP {response.status}, code {code}"
+    status = response.status
+    if status in _BY_STATUS:
+        return _BY_STATUS[status](told)
+    if status >= 500:
+        return errors.TaskRouterFailed(told)
+    if 400 <= status < 500:
+        return errors.RequestRefused(told)
+    return errors.NotUnderstood(told)

@@ -1,0 +1,89 @@
+"""What TaskRouter sends, from bytes to a callback with its parts named (facts sections 1 and 5).
+
+Pure. Unknown parameters are part of the signature and of the journal, and of nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from enrich.errors import MalformedPayload
+
+_SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
+# TaskRouter sends some twenty parameters; splitting more of them would be work done for an attacker.
+_MOST_PARAMETERS = 1000
+
+Form = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentCallback:
+    """One assignment callback. The SIDs are well formed; both attribute texts are as sent, and may be anything.
+
+    The texts are snapshots: never written back.
+    """
+
+    workspace_sid: str
+    task_sid: str
+    reservation_sid: str
+    raw_task_attributes: str
+
+
+def split_form(body: bytes) -> list[tuple[bytes, bytes]]:
+    """Names and values of a form-encoded body, unquoted, in order; a part without `=` is a name with no value."""
+    pairs: list[tuple[bytes, bytes]] = []
+    for part in body.split(b"&", _MOST_PARAMETERS):
+        if part:
+            name, _, value = part.replace(b"+", b" ").partition(b"=")
+            pairs.append((unquote_to_bytes(name), unquote_to_bytes(value)))
+    return pairs
+
+
+def read_form(pairs: list[tuple[bytes, bytes]]) -> Form:
+    """The form as text, the last value of a repeated name. What is no UTF-8 is replaced: nothing is written back."""
+    return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in pairs}
+
+
+def parse_assignment(form: Form) -> AssignmentCallback:
+    """The callback that this form is. Raises MalformedPayload naming the parameter that is missing or no SID."""
+    return AssignmentCallback(
+        workspace_sid=_sid(form, "WorkspaceSid", "WS"),
+        task_sid=_sid(form, "TaskSid", "WT"),
+        reservation_sid=_sid(form, "ReservationSid", "WR"),
+        raw_task_attributes=form.get("TaskAttributes", ""),
+    )
+
+
+def sid_or_none(form: Form, name: str, prefix: str) -> str | None:
+    """The SID under this name, or None where there is none or something else stands there."""
+    value = form.get(name, "")
+    return value if _SID.fullmatch(value) and value.startswith(prefix) else None
+
+
+def _sid(form: Form, name: str, prefix: str) -> str:
+    sid = sid_or_none(form, name, prefix)
+    if sid is None:
+        raise MalformedPayload(f"{name}: {'not a SID' if form.get(name) else 'missing'}")
+    return sid
+
+
+def worker_name(form: Form) -> str:
+    """A name for the worker that staff recognise, at most 120 characters, or "".
+
+    Events carry WorkerName; the assignment callback does not, and there the worker's attributes may hold one.
+    """
+    if form.get("WorkerName"):
+        return form["WorkerName"][:120]
+    try:
+        attributes = json.loads(form.get("WorkerAttributes", ""))
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(attributes, dict):
+        return ""
+    names = (attributes.get(name) for name in ("full_name", "name", "contact_uri"))
+    name = next((name for name in names if name and isinstance(name, str)), "")
+    return name.removeprefix("client:")[:120]

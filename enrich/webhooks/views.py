@@ -1,0 +1,145 @@
+"""The three endpoints that TaskRouter calls, and their guard.
+
+The guard starts the clock, reads the body, and verifies who sent it. After a good signature TaskRouter gets an answer
+that it understands, whatever happens: a mistake of ours must not keep a caller waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from flask import Blueprint, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from enrich import assignment, errors
+from enrich.clock import limited
+from enrich.deadline import Deadline, OutOfTime
+from enrich.parts import parts
+from enrich.taskrouter import instructions
+from enrich.vocabulary import Delivery, EntryKind
+from enrich.webhooks import payloads, signature
+
+# An event has 15 s (facts section 5); to keep it takes milliseconds, and a database that cannot is soon known.
+EVENT_S = 2.0
+
+log = logging.getLogger(__name__)
+bp = Blueprint("webhooks", __name__, url_prefix="/taskrouter")
+
+
+@bp.before_request
+def guard() -> Response | None:
+    """Lets in what our account has signed, for our workspace; anything else gets 403 and leaves only a log line."""
+    settings = parts().settings
+    g.deadline = Deadline.after(settings.budget_s)
+    try:
+        with limited(settings.budget_s):
+            g.body = request.get_data(cache=False)
+    except OutOfTime:
+        return _plain(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time")
+    pairs = payloads.split_form(g.body)
+    query = request.query_string.decode("latin-1")
+    url = settings.public_url + request.path + (f"?{query}" if query else "")
+    tokens = [token for token in (settings.twilio_auth_token, settings.twilio_auth_token_next) if token]
+    try:
+        signature.verify(url, pairs, g.body, request.headers.get("X-Twilio-Signature"), tokens)
+    except errors.InvalidSignature as exc:
+        log.warning("refused", extra={"reason": exc.reason, "detail": str(exc)})
+        return _plain(HTTPStatus.FORBIDDEN, "the signature is missing or wrong")
+    g.is_signed = True
+    g.form = payloads.read_form(pairs)
+    if settings.twilio_workspace_sid and g.form.get("WorkspaceSid") != settings.twilio_workspace_sid:
+        log.warning("refused", extra={"reason": "other_workspace"})
+        return _plain(HTTPStatus.FORBIDDEN, "this is not the workspace that is served here")
+    return None
+
+
+@bp.post("/assignment")
+def answer_assignment() -> Response:
+    """The assignment callback: the enriched answer."""
+    delivery = _delivery(EntryKind.ASSIGNMENT)
+    answered = assignment.handle(delivery, g.form, parts().tools, g.deadline)
+    return _answer(delivery, answered)
+
+
+@bp.post("/assignment/fallback")
+def answer_fallback() -> Response:
+    """The same question, asked because the first answer did not come: the stored answer, or the default, at once."""
+    delivery = _delivery(EntryKind.FALLBACK)
+    answered = assignment.answer_at_once(delivery, g.form, parts().tools)
+    return _answer(delivery, answered)
+
+
+@bp.post("/events")
+def keep_event() -> Response:
+    """An event callback: 204 once it is in the journal; 503 when it could not be kept, so that it is sent again."""
+    delivery = _delivery(EntryKind.EVENT)
+    try:
+        with limited(EVENT_S):
+            parts().tools.journal.receive(delivery, timeout_s=EVENT_S)
+    except (errors.DatabaseError, OutOfTime) as exc:
+        log.error("event not recorded", extra={"reason": getattr(exc, "reason", "out_of_time")} | _of_event(delivery))
+        return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again")
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
+@bp.errorhandler(Exception)
+def answer_anyway(exc: Exception) -> Response:
+    """The last resort behind the story's own: signed questions get the default instruction, never a 500."""
+    if isinstance(exc, HTTPException):
+        return _plain(HTTPStatus(exc.code or HTTPStatus.BAD_REQUEST), exc.name)
+    log.exception("webhook failed", extra={"endpoint": request.endpoint})
+    if not g.get("is_signed"):
+        return _plain(HTTPStatus.FORBIDDEN, "the signature could not be verified")
+    if request.endpoint == "webhooks.keep_event":
+        return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again")
+    raw_attributes = g.form.get("TaskAttributes", "") if "form" in g else ""
+    default = instructions.default_instruction(parts().settings.default_instruction, raw_attributes)
+    return _json(instructions.to_json(default))
+
+
+def _delivery(kind: EntryKind) -> Delivery:
+    form = g.form
+    reservation_sid = payloads.sid_or_none(form, "ReservationSid", "WR")
+    key = payloads.sid_or_none(form, "Sid", "EV") if kind is EntryKind.EVENT else reservation_sid
+    return Delivery(
+        kind=kind,
+        received_at=parts().tools.now(),
+        delivery_key=key,
+        workspace_sid=payloads.sid_or_none(form, "WorkspaceSid", "WS") or "",
+        task_sid=payloads.sid_or_none(form, "TaskSid", "WT"),
+        reservation_sid=reservation_sid,
+        worker_sid=payloads.sid_or_none(form, "WorkerSid", "WK") or "",
+        worker_name=payloads.worker_name(form),
+        event_type=form.get("EventType", "")[:64],
+        body=g.body,
+    )
+
+
+def _answer(delivery: Delivery, answered: assignment.Answered) -> Response:
+    log.info(
+        "assignment",
+        extra={
+            **assignment.sids(delivery),
+            "endpoint": delivery.kind,
+            "outcome": answered.outcome or "repeat",
+            "reason": answered.reason,
+            "match": answered.match,
+            "is_repeat": answered.is_repeat,
+            "elapsed_ms": g.deadline.elapsed_ms(),
+            "steps": {step.name: step.elapsed_ms for step in answered.steps},
+        },
+    )
+    return _json(answered.answer)
+
+
+def _of_event(delivery: Delivery) -> dict[str, str]:
+    return assignment.sids(delivery) | {"event_sid": delivery.delivery_key or "", "event_type": delivery.event_type}
+
+
+def _json(text: str) -> Response:
+    return Response(text, mimetype="application/json")
+
+
+def _plain(status: HTTPStatus, text: str) -> Response:
+    return Response(text + "\n", status=status, mimetype="text/plain")

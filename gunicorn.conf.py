@@ -1,0 +1,25 @@
+"""How gunicorn serves this service: `gunicorn 'app:create_app()'` reads this file by itself.
+
+gevent, because one clock must be able to end whatever a callback waits for (design: enrich/clock.py). Each setting can
+still be given on gunicorn's command line.
+"""
+
+import os
+
+bind = os.environ.get("BIND", "127.0.0.1:8000")
+worker_class = "gevent"
+# A process uses one core; callbacks mostly wait.
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+worker_connections = 1000
+# Twilio keeps its connections open; a proxy in front does too.
+keepalive = 75
+# A worker that has not turned its loop for this long is stuck for good: the clock ends everything else after 4 s.
+timeout = 30
+# On SIGTERM: longer than any answer takes, so that nothing in flight is lost.
+graceful_timeout = 10
+# Paths only, nothing personal; our own log has one line for each callback.
+accesslog = None
+errorlog = "-"
+loglevel = os.environ.get("GUNICORN_LOG_LEVEL", "info")
+# The application is made in each worker, after gevent has patched the standard library.
+preload_app = False

@@ -1,0 +1,403 @@
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enrich.customers.matching import MOST_KEYS, MOST_PER_KEY, KeyRules, choose, explain, lookup_keys
+from enrich.vocabulary import (
+    Ambiguous,
+    Candidate,
+    Claimed,
+    LookupKey,
+    LookupKeys,
+    Matched,
+    NoMatch,
+    NoMatchReason,
+    Trust,
+)
+
+RULES = KeyRules.parse()
+NAMES = {"C-1": "Ada", "C-2": "Grace", "C-3": "Maria", "C-4": "Tom"}
+
+
+def asked(attributes: Any, rules: KeyRules = RULES) -> list[tuple[str, str, str]]:
+    return [(key.kind, key.value, key.attribute) for key in lookup_keys(attributes, rules).keys]
+
+
+def make_key(value: str, trust: Trust = Trust.VERIFIED, *, attribute: str = "", kind: str = "phone") -> LookupKey:
+    return LookupKey(kind, value, trust, attribute or f"from_{value}")
+
+
+def make_keys(*keys: LookupKey, withheld: tuple[str, ...] = ()) -> LookupKeys:
+    return LookupKeys(keys, withheld)
+
+
+def found_by(key: LookupKey, *customer_ids: str) -> list[Candidate]:
+    return [Candidate(one, NAMES.get(one, "Somebody"), key.kind, key.value) for one in customer_ids]
+
+
+PHONE, MAIL, ACCOUNT = make_key("+1"), make_key("a@example.com", kind="email"), make_key("a-17", kind="account_number")
+TYPED = make_key("typed@example.com", Trust.CLAIMED, kind="email")
+TYPED_PHONE = make_key("+2", Trust.CLAIMED)
+
+
+# --- from attributes to keys
+
+
+@pytest.mark.parametrize(
+    ("attributes", "keys"),
+    [
+        pytest.param({}, [], id="nothing"),
+        pytest.param({"from": "+14155550100"}, [("phone", "+14155550100", "from")], id="a caller"),
+        pytest.param(
+            {"email": "Ada@example.com", "from": "+14155550100", "customer_id": "C-1001", "account_number": 17},
+            [
+                ("customer_id", "c-1001", "customer_id"),
+                ("account_number", "17", "account_number"),
+                ("phone", "+14155550100", "from"),
+                ("email", "ada@example.com", "email"),
+            ],
+            id="in the order of the rules, a number among them",
+        ),
+        pytest.param(
+            {"from": "+14155550100", "to": "+14155550199", "called": "+14155550199", "direction": "inbound"},
+            [("phone", "+14155550100", "from")],
+            id="they call us",
+        ),
+        pytest.param(
+            {"from": "+14155550199", "caller": "+14155550199", "outbound_to": "+14155550100", "direction": "outbound"},
+            [("phone", "+14155550100", "outbound_to")],
+            id="we call them",
+        ),
+        pytest.param(
+            {"to": "+14155550100", "from": "+14155550199", "direction": "Outbound-API"},
+            [("phone", "+14155550100", "to")],
+            id="outbound, as the Voice API spells it",
+        ),
+        pytest.param(
+            {"customerAddress": "whatsapp:+14155550100", "direction": "outbound"},
+            [("phone", "+14155550100", "customerAddress")],
+            id="the customer's address in either direction",
+        ),
+        pytest.param(
+            {"from": "+14155550100", "caller": "(415) 555-0100", "phone": "whatsapp"},
+            [("phone", "+14155550100", "from")],
+            id="the same number twice is one key",
+        ),
+        pytest.param(
+            {"from": "415-555-0100 x12"},
+            [("phone", "+14155550100;ext=12", "from"), ("phone", "+14155550100", "from")],
+            id="an extension, then its switchboard",
+        ),
+        pytest.param(
+            {"from": True, "caller": None, "phone": ["+14155550100"], "email": {"a": 1}, "customer_id": 1.5},
+            [],
+            id="what is neither text nor integer",
+        ),
+        pytest.param({"customer_id": "x" * 255, "email": "y" * 9999}, [], id="too long"),
+        pytest.param({"customer_id": 10**5000, "account_number": -(10**5000)}, [], id="integers beyond text"),
+        pytest.param({"customer_id": "a\ud800", "account_number": "\0"}, [], id="what no database holds"),
+        pytest.param({"from": "customer_id:C-1001"}, [], id="an address that would be an id"),
+    ],
+)
+def test_attributes_become_keys(attributes: dict[str, Any], keys: list[tuple[str, str, str]]) -> None:
+    assert asked(attributes) == keys
+
+
+@pytest.mark.parametrize("channel", ["web", "WEBCHAT", " chat "])
+def test_on_web_chat_every_key_is_only_claimed(channel: str) -> None:
+    keys = lookup_keys({"channelType": channel, "customer_id": "C-1", "email": "ada@example.com"}, RULES)
+    assert {key.trust for key in keys.keys} == {Trust.CLAIMED}
+
+
+@pytest.mark.parametrize("channel", ["voice", "whatsapp", None, ["web"], 7])
+def test_on_other_channels_keys_are_verified(channel: Any) -> None:
+    keys = lookup_keys({"channelType": channel, "from": "+14155550100"}, RULES)
+    assert {key.trust for key in keys.keys} == {Trust.VERIFIED}
+
+
+def test_a_key_can_have_a_trust_of_its_own() -> None:
+    rules = KeyRules.parse("token:customer_id:verified, typed:email:claimed")
+    attributes = {"token": "C-1", "typed": "ada@example.com"}
+    for channel in ("web", "voice"):
+        keys = lookup_keys({"channelType": channel, **attributes}, rules)
+        assert [key.trust for key in keys.keys] == [Trust.VERIFIED, Trust.CLAIMED]
+
+
+def test_of_the_same_key_the_verified_one_counts() -> None:
+    rules = KeyRules.parse("typed:email:claimed, email")
+    keys = lookup_keys({"typed": "ada@example.com", "email": "ADA@example.com"}, rules)
+    assert [(key.attribute, key.trust) for key in keys.keys] == [("email", Trust.VERIFIED)]
+
+
+def test_our_own_numbers_identify_nobody() -> None:
+    rules = KeyRules.parse(own_numbers=["(415) 555-0199"])
+    assert asked({"from": "+14155550199", "caller": "+14155550199;ext=3", "phone": "+14155550100"}, rules) == [
+        ("phone", "+14155550100", "phone")
+    ]
+
+
+def test_nested_attributes_are_reached_by_dots() -> None:
+    rules = KeyRules.parse("pre.email:email, pre.deep.case_ref")
+    attributes = {"pre": {"email": "ada@example.com", "deep": {"case_ref": "K-9"}}}
+    assert asked(attributes, rules) == [
+        ("email", "ada@example.com", "pre.email"),
+        ("case_ref", "k-9", "pre.deep.case_ref"),
+    ]
+    assert asked({"pre": ["email"]}, rules) == []
+
+
+def test_at_most_eight_keys_are_asked_for() -> None:
+    rules = KeyRules.parse(", ".join(f"id_{number}" for number in range(20)))
+    assert len(asked({f"id_{number}": str(number) for number in range(20)}, rules)) == MOST_KEYS
+
+
+@pytest.mark.parametrize(
+    ("attributes", "withheld"),
+    [
+        ({"from": "anonymous", "caller": "+266696687"}, ("from", "caller")),
+        ({"from": ""}, ("from",)),
+        ({"phone": "private"}, ("phone",)),
+        ({"phone": ""}, ()),
+        ({"email": ""}, ()),
+        ({"direction": "outbound", "from": "anonymous", "to": ""}, ()),
+        ({"to": "anonymous"}, ()),
+    ],
+)
+def test_only_a_caller_can_hide(attributes: dict[str, Any], withheld: tuple[str, ...]) -> None:
+    keys = lookup_keys(attributes, RULES)
+    assert (keys.keys, keys.withheld) == ((), withheld)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
+    max_leaves=8,
+)
+ATTRIBUTE_NAMES = st.sampled_from([source.attribute for source in RULES.sources] + ["direction", "channelType"])
+
+
+@settings(deadline=None)
+@given(st.dictionaries(ATTRIBUTE_NAMES | st.text(), JSON_VALUES, max_size=8))
+def test_no_attributes_make_lookup_keys_raise(attributes: dict[str, Any]) -> None:
+    for key in lookup_keys(attributes, RULES).keys:
+        key.value.encode()
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    ("spec", "parsed"),
+    [
+        ("from", [("from", "address", None)]),
+        ("called", [("called", "address", None)]),
+        (
+            "phone_2, emailAddress, Phone",
+            [("phone_2", "phone", None), ("emailAddress", "email", None), ("Phone", "phone", None)],
+        ),
+        ("from, case_ref:case,", [("from", "address", None), ("case_ref", "case", None)]),
+        ("pre.email : email : claimed", [("pre.email", "email", Trust.CLAIMED)]),
+        ("a.b", [("a.b", "b", None)]),
+    ],
+)
+def test_a_spec_names_attributes_kinds_and_trust(spec: str, parsed: list[tuple[str, str, Trust | None]]) -> None:
+    assert [(one.attribute, one.kind, one.trust) for one in KeyRules.parse(spec).sources] == parsed
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"spec": " , "}, "at least one"),
+        ({"spec": "from, :phone"}, "':phone'"),
+        ({"spec": "a..b"}, "'a..b'"),
+        ({"spec": "a:b:claimed:d"}, "'a:b:claimed:d'"),
+        ({"spec": "from:address:perhaps"}, "'perhaps'"),
+        ({"spec": f"a:{'k' * 41}"}, "40"),
+        ({"spec": "crm.customer_id", "own_attributes": ["crm"]}, "'crm.customer_id'"),
+        ({"spec": "customers.phone", "own_attributes": ["customers.phone"]}, "'customers.phone'"),
+        ({"region": "XX"}, "'XX'"),
+        ({"own_numbers": ["911"]}, "'911'"),
+    ],
+)
+def test_wrong_settings_are_named(settings: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValueError, match=word.replace(".", r"\.")):
+        KeyRules.parse(**settings)
+
+
+def test_an_attribute_that_only_begins_like_ours_is_no_problem() -> None:
+    assert KeyRules.parse("crm_id", own_attributes=["crm"]).sources[0].attribute == "crm_id"
+
+
+# --- from candidates to one choice
+
+
+@pytest.mark.parametrize(
+    ("keys", "candidates", "match"),
+    [
+        pytest.param(
+            make_keys(PHONE), found_by(PHONE, "C-1"), Matched("C-1", "Ada", PHONE), id="one key, one customer"
+        ),
+        pytest.param(
+            make_keys(ACCOUNT, PHONE),
+            found_by(PHONE, "C-1"),
+            Matched("C-1", "Ada", PHONE),
+            id="only the second key found",
+        ),
+        pytest.param(
+            make_keys(ACCOUNT, PHONE),
+            found_by(ACCOUNT, "C-1") + found_by(PHONE, "C-1"),
+            Matched("C-1", "Ada", ACCOUNT),
+            id="both agree; the first is named",
+        ),
+        pytest.param(
+            make_keys(PHONE, MAIL),
+            found_by(PHONE, "C-1", "C-2") + found_by(MAIL, "C-2"),
+            Matched("C-2", "Grace", PHONE),
+            id="the second narrows a shared number",
+        ),
+        pytest.param(
+            make_keys(PHONE),
+            found_by(PHONE, "C-2", "C-1"),
+            Ambiguous(tuple(found_by(PHONE, "C-1", "C-2")), PHONE),
+            id="two share a number",
+        ),
+        pytest.param(
+            make_keys(PHONE, MAIL),
+            found_by(PHONE, "C-1") + found_by(MAIL, "C-2"),
+            Ambiguous((*found_by(PHONE, "C-1"), *found_by(MAIL, "C-2")), PHONE),
+            id="keys that contradict each other",
+        ),
+        pytest.param(
+            make_keys(TYPED), found_by(TYPED, "C-1"), Claimed(tuple(found_by(TYPED, "C-1")), TYPED), id="only claimed"
+        ),
+        pytest.param(
+            make_keys(TYPED, TYPED_PHONE),
+            found_by(TYPED, "C-1", "C-2") + found_by(TYPED_PHONE, "C-2", "C-3"),
+            Claimed(tuple(found_by(TYPED, "C-2")), TYPED),
+            id="claimed keys narrow each other, too",
+        ),
+        pytest.param(
+            make_keys(TYPED, PHONE),
+            found_by(TYPED, "C-2") + found_by(PHONE, "C-1"),
+            Matched("C-1", "Ada", PHONE),
+            id="a claim does not count beside evidence",
+        ),
+        pytest.param(
+            make_keys(PHONE, TYPED),
+            found_by(TYPED, "C-2"),
+            Claimed(tuple(found_by(TYPED, "C-2")), TYPED),
+            id="a claim counts when evidence found nobody",
+        ),
+        pytest.param(make_keys(PHONE), [], NoMatch(NoMatchReason.NO_SUCH_KEY), id="nobody has it"),
+        pytest.param(
+            make_keys(PHONE, withheld=("from",)),
+            [],
+            NoMatch(NoMatchReason.NO_SUCH_KEY),
+            id="nobody has it, caller hides",
+        ),
+        pytest.param(make_keys(withheld=("from",)), [], NoMatch(NoMatchReason.WITHHELD), id="the caller hides"),
+        pytest.param(make_keys(), [], NoMatch(NoMatchReason.NO_KEY), id="nothing to look with"),
+        pytest.param(
+            make_keys(PHONE), found_by(MAIL, "C-1"), NoMatch(NoMatchReason.NO_SUCH_KEY), id="rows that nobody asked for"
+        ),
+    ],
+)
+def test_the_choice(keys: LookupKeys, candidates: list[Candidate], match: Any) -> None:
+    assert choose(keys, candidates) == match
+
+
+EXTENSION = make_key("+1;ext=12", attribute="from")
+SWITCHBOARD = make_key("+1", attribute="from")
+
+
+def test_an_extension_that_finds_somebody_outranks_its_switchboard() -> None:
+    candidates = found_by(EXTENSION, "C-1") + found_by(SWITCHBOARD, "C-1", "C-2", "C-3")
+    assert choose(make_keys(EXTENSION, SWITCHBOARD), candidates) == Matched("C-1", "Ada", EXTENSION)
+
+
+def test_an_unknown_extension_leaves_the_switchboard() -> None:
+    candidates = found_by(SWITCHBOARD, "C-2")
+    assert choose(make_keys(EXTENSION, SWITCHBOARD), candidates) == Matched("C-2", "Grace", SWITCHBOARD)
+
+
+def test_a_crowd_does_not_contradict_a_better_key() -> None:
+    """The store cuts a key off at MOST_PER_KEY, so a customer who is not among those may still have it."""
+    crowd = found_by(PHONE, *(f"X-{number:03}" for number in range(MOST_PER_KEY)))
+    assert choose(make_keys(PHONE, ACCOUNT), crowd + found_by(ACCOUNT, "C-1")) == Matched("C-1", "Ada", ACCOUNT)
+    match = choose(make_keys(PHONE), crowd)
+    assert isinstance(match, Ambiguous)
+    assert len(match.candidates) == MOST_PER_KEY
+
+
+KEYS = st.lists(
+    st.builds(
+        make_key,
+        st.sampled_from(["+1", "+2", "+3", "+4"]),
+        st.sampled_from(Trust),
+        attribute=st.sampled_from(["from", "caller", "phone"]),
+    ),
+    unique_by=lambda key: key.value,
+    max_size=4,
+)
+CANDIDATES = st.lists(
+    st.builds(
+        Candidate,
+        st.sampled_from(list(NAMES)),
+        st.sampled_from(["Ada", "Grace"]),
+        st.just("phone"),
+        st.sampled_from(["+1", "+2", "+3", "+4"]),
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None)
+@given(KEYS, CANDIDATES, st.randoms(use_true_random=False))
+def test_the_order_of_the_candidates_changes_nothing(
+    keys: list[LookupKey], candidates: list[Candidate], chance: random.Random
+) -> None:
+    shuffled = chance.sample(candidates, len(candidates))
+    all_keys = make_keys(*keys)
+    match = choose(all_keys, candidates)
+    assert choose(all_keys, [*shuffled, *shuffled[:2]]) == match
+    assert explain(all_keys, shuffled, match) == explain(all_keys, candidates, match)
+
+
+@settings(deadline=None)
+@given(KEYS, CANDIDATES)
+def test_nobody_is_identified_by_claims_alone(keys: list[LookupKey], candidates: list[Candidate]) -> None:
+    match = choose(make_keys(*keys), candidates)
+    if isinstance(match, Matched | Ambiguous):
+        assert match.key.trust is Trust.VERIFIED
+    if isinstance(match, Ambiguous):
+        assert len(match.candidates) > 1
+    if isinstance(match, Ambiguous | Claimed):
+        ids = [one.customer_id for one in match.candidates]
+        assert ids == sorted(set(ids))
+        assert ids
+
+
+def test_an_explanation_says_what_each_key_found() -> None:
+    keys = make_keys(ACCOUNT, PHONE, withheld=("caller",))
+    candidates = found_by(PHONE, "C-2", "C-1")
+    explanation = explain(keys, candidates, choose(keys, candidates))
+    assert json.loads(json.dumps(explanation)) == {
+        "keys": [
+            {"kind": "account_number", "value": "a-17", "trust": "verified", "attribute": "from_a-17", "found": 0},
+            {"kind": "phone", "value": "+1", "trust": "verified", "attribute": "from_+1", "found": 2},
+        ],
+        "withheld": ["caller"],
+        "candidates": [{"customer_id": "C-1", "name": "Ada"}, {"customer_id": "C-2", "name": "Grace"}],
+    }
+
+
+def test_an_explanation_of_a_match_names_the_customer() -> None:
+    keys = make_keys(PHONE)
+    candidates = found_by(PHONE, "C-1")
+    explanation = explain(keys, candidates, choose(keys, candidates))
+    assert explanation["candidates"] == [{"customer_id": "C-1", "name": "Ada"}]
+    assert explain(keys, [], choose(keys, []))["candidates"] == []

@@ -1,0 +1,222 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import insert, select
+
+from enrich.customers.fixtures import BadRow, CustomerFixture, builtin_path, read_customer, read_fixtures
+from enrich.customers.matching import KeyRules, choose, lookup_keys
+from enrich.customers.seeding import BATCH, SeedReport, export, seed
+from enrich.customers.store import CustomerStore
+from enrich.customers.tables import FROM_STAFF, CustomerRow, IdentifierRow
+from enrich.db import Base, Database
+from enrich.vocabulary import Ambiguous, Matched
+
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+LATER = NOON + timedelta(hours=1)
+
+
+def make_row(**changes: Any) -> dict[str, Any]:
+    return {"id": "C-1", "name": "Ada", "phones": ["+1 415 555 0100"], "notes": ["Prefers mornings"]} | changes
+
+
+def seed_rows(database: Database, *rows: dict[str, Any], now: datetime = NOON) -> tuple[int, int, int]:
+    report = seed(database, (read_customer(row, "US") for row in rows), now=now)
+    assert report.bad == ()
+    return report.created, report.changed, report.unchanged
+
+
+def seed_builtin(database: Database) -> SeedReport:
+    return seed(database, read_fixtures(builtin_path(), region="US"), now=NOON)
+
+
+def who_is(database: Database, **attributes: Any) -> Any:
+    keys = lookup_keys(attributes, KeyRules.parse("customer_id, account_number, from, customerAddress, email"))
+    return choose(keys, CustomerStore(database).find_candidates(keys))
+
+
+def identifiers_of(database: Database, customer_id: str) -> set[tuple[str, str]]:
+    query = select(IdentifierRow.kind, IdentifierRow.value).where(IdentifierRow.customer_id == customer_id)
+    return {(row.kind, row.value) for row in database.read(query)}
+
+
+def test_seeding_twice_changes_nothing_the_second_time(database: Database) -> None:
+    assert seed_builtin(database) == SeedReport(created=14, changed=0, unchanged=0, bad=())
+    assert seed_builtin(database) == SeedReport(created=0, changed=0, unchanged=14, bad=())
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({}, (0, 0, 1)),
+        ({"name": "Ada Lovelace"}, (0, 1, 0)),
+        ({"company": "Engines"}, (0, 1, 0)),
+        ({"phones": ["+14155550100"]}, (0, 1, 0)),
+        ({"phones": []}, (0, 1, 0)),
+        ({"emails": ["ada@example.com"]}, (0, 1, 0)),
+        ({"notes": ["Prefers mornings", "Moved"]}, (0, 1, 0)),
+        ({"cases": [{"id": "K-1", "status": "open"}]}, (0, 1, 0)),
+        ({"id": "C-2"}, (1, 0, 0)),
+    ],
+)
+def test_only_what_differs_is_a_change(
+    database: Database, changes: dict[str, Any], outcome: tuple[int, int, int]
+) -> None:
+    seed_rows(database, make_row())
+    assert seed_rows(database, make_row(**changes), now=LATER) == outcome
+    assert seed_rows(database, make_row(**changes), now=LATER) == (0, 0, 1)
+    (row,) = database.read(select(CustomerRow.updated_at).where(CustomerRow.id == make_row(**changes)["id"]))
+    assert row.updated_at == (NOON if outcome == (0, 0, 1) else LATER)
+
+
+def test_what_the_file_does_not_say_stays_and_what_is_empty_goes(database: Database) -> None:
+    seed_rows(database, make_row(company="Engines", ids={"account_number": "A-17"}))
+    seed_rows(database, {"id": "C-1", "name": "Ada", "notes": []})
+    assert list(export(database)) == [
+        {
+            "id": "C-1",
+            "name": "Ada",
+            "company": "Engines",
+            "phones": ["+1 415 555 0100"],
+            "ids": {"account_number": "A-17"},
+        }
+    ]
+
+
+def test_a_corrected_number_no_longer_finds_anybody(database: Database) -> None:
+    seed_rows(database, make_row())
+    seed_rows(database, make_row(phones=["+1 415 555 0101"]))
+    assert identifiers_of(database, "C-1") == {("customer_id", "c-1"), ("phone", "+14155550101")}
+
+
+def test_a_number_that_staff_have_linked_stays(database: Database) -> None:
+    seed_rows(database, make_row())
+    linked = {
+        "customer_id": "C-1",
+        "kind": "phone",
+        "value": "+14155550102",
+        "as_written": "+14155550102",
+        "source": FROM_STAFF,
+    }
+    with database.transaction() as session:
+        session.execute(insert(IdentifierRow), [linked])
+    assert seed_rows(database, make_row()) == (0, 0, 1)
+    assert seed_rows(database, make_row(phones=[])) == (0, 1, 0)
+    assert identifiers_of(database, "C-1") == {("customer_id", "c-1"), ("phone", "+14155550102")}
+
+
+def test_customers_who_are_not_in_the_file_stay(database: Database) -> None:
+    seed_rows(database, make_row())
+    seed_rows(database, make_row(id="C-2"))
+    assert [one["id"] for one in export(database)] == ["C-1", "C-2"]
+
+
+def test_the_last_of_several_files_counts(database: Database) -> None:
+    assert seed_rows(database, make_row(), make_row(name="Ada L."), make_row(name="Ada Lovelace")) == (1, 2, 0)
+    assert next(export(database))["name"] == "Ada Lovelace"
+
+
+def test_bad_rows_are_reported_and_the_rest_is_stored(database: Database) -> None:
+    bad = BadRow(2, "C-2", "name: missing")
+    good = read_customer(make_row(), "US")
+    steps: list[int] = []
+    report = seed(database, [good, bad], now=NOON, progress=steps.append)
+    assert report == SeedReport(created=1, changed=0, unchanged=0, bad=(bad,))
+    assert steps[-1] == 2
+
+
+def test_more_than_one_batch_is_told_step_by_step(database: Database) -> None:
+    rows = (read_customer({"id": f"C-{number:05}", "name": "N"}, "US") for number in range(BATCH + 1))
+    steps: list[int] = []
+    assert seed(database, rows, now=NOON, progress=steps.append).created == BATCH + 1
+    assert steps[0] == BATCH
+    assert steps[-1] == BATCH + 1
+    assert len(list(export(database))) == BATCH + 1
+
+
+@pytest.mark.parametrize(
+    ("attributes", "customer_id"),
+    [
+        ({"customer_id": "c-1001"}, "C-1001"),
+        ({"account_number": "a-17"}, "C-1001"),
+        ({"from": "+14155550100"}, "C-1001"),
+        ({"from": "+12125550123"}, "C-1002"),
+        ({"from": "whatsapp:+447700900123"}, "C-1005"),
+        ({"from": "+13125550170;ext=31"}, "C-1007"),
+        ({"from": "ines@example.org"}, "C-1008"),
+        ({"from": "client:alice"}, "C-1009"),
+        ({"from": "whatsapp:+5215555550110"}, "C-1010"),
+        ({"from": "+525555550110"}, "C-1010"),
+        ({"from": "messenger:7700900456"}, "C-1014"),
+        ({"from": "+16175550142", "email": "tom.bell@example.com"}, "C-1004"),
+    ],
+)
+def test_the_built_in_customers_are_found(database: Database, attributes: dict[str, Any], customer_id: str) -> None:
+    seed_builtin(database)
+    match = who_is(database, **attributes)
+    assert isinstance(match, Matched)
+    assert match.customer_id == customer_id
+
+
+@pytest.mark.parametrize(
+    ("caller", "customer_ids"),
+    [("+16175550142", ["C-1003", "C-1004"]), ("+13125550170", ["C-1006", "C-1007"])],
+    ids=["a family", "a switchboard"],
+)
+def test_a_shared_number_is_ambiguous(database: Database, caller: str, customer_ids: list[str]) -> None:
+    seed_builtin(database)
+    match = who_is(database, **{"from": caller})
+    assert isinstance(match, Ambiguous)
+    assert [one.customer_id for one in match.candidates] == customer_ids
+
+
+def test_what_was_exported_can_be_seeded_again(database: Database, tmp_path: Path) -> None:
+    seed_builtin(database)
+    exported = list(export(database))
+    assert seed_rows(database, *exported) == (0, 0, 14)
+    other = Database(f"sqlite:///{tmp_path / 'other.db'}")
+    Base.metadata.create_all(other.engine)
+    assert seed_rows(other, *exported) == (14, 0, 0)
+    assert list(export(other)) == exported
+    other.close()
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+ROWS = st.fixed_dictionaries(
+    {"id": st.sampled_from(["C-1", "C-2", "c-1"]), "name": TEXTS},
+    optional={
+        "company": TEXTS,
+        "phones": st.lists(st.sampled_from(["4155550100", "+1 415 555 0100", "415-555-0100 x12", "+14155550101"])),
+        "emails": st.lists(st.sampled_from(["ada@example.com", "ADA@example.com", "tom@example.com"])),
+        "ids": st.dictionaries(
+            st.sampled_from(["account_number", "client", "customer_id"]), TEXTS | st.lists(TEXTS, max_size=2)
+        ),
+        "notes": st.lists(TEXTS, max_size=3),
+        "cases": st.lists(
+            st.fixed_dictionaries({"id": TEXTS, "status": TEXTS, "subject": TEXTS}),
+            max_size=3,
+            unique_by=lambda case: case["id"].strip(),
+        ),
+    },
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(ROWS, max_size=4))
+def test_seeding_and_exporting_come_to_rest(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
+) -> None:
+    """After a seed, the same row again and the export of all rows both change nothing."""
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('seed') / 'crm.db'}")
+    Base.metadata.create_all(database.engine)
+    good = [one for one in (read_customer(row, "US") for row in rows) if isinstance(one, CustomerFixture)]
+    seed(database, good, now=NOON)
+    if good:
+        assert seed(database, good[-1:], now=LATER).unchanged == 1
+    exported = list(export(database))
+    again = seed(database, (read_customer(row, "US") for row in exported), now=LATER)
+    assert again == SeedReport(created=0, changed=0, unchanged=len(exported), bad=())
+    database.close()

@@ -1,0 +1,165 @@
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, text
+from sqlalchemy.engine.interfaces import Dialect
+
+from enrich import errors
+from enrich.customers.matching import MOST_KEYS, MOST_PER_KEY
+from enrich.customers.store import (
+    MOST_NOTES,
+    MOST_OPEN_CASES,
+    CustomerStore,
+    candidates_statement,
+    customer_statement,
+)
+from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow
+from enrich.db import Base, Database
+from enrich.vocabulary import Candidate, Case, Customer, LookupKey, LookupKeys, Trust
+
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+
+
+def store_rows(database: Database, row: type[Base], rows: Iterable[dict[str, Any]]) -> None:
+    with database.transaction() as session:
+        session.execute(insert(row), list(rows))
+
+
+def store_customers(database: Database, *customer_ids: str, phone: str = "+14155550100") -> None:
+    store_rows(
+        database,
+        CustomerRow,
+        ({"id": one, "name": f"Customer {one}", "updated_at": NOON} for one in customer_ids),
+    )
+    store_rows(
+        database,
+        IdentifierRow,
+        ({"customer_id": one, "kind": "phone", "value": phone, "as_written": phone} for one in customer_ids),
+    )
+
+
+def keys_of(*identifiers: tuple[str, str]) -> LookupKeys:
+    return LookupKeys(tuple(LookupKey(kind, value, Trust.VERIFIED, "from") for kind, value in identifiers))
+
+
+def test_every_customer_with_one_of_the_keys_is_a_candidate(database: Database) -> None:
+    store_customers(database, "C-2", "C-1")
+    store_customers(database, "C-3", phone="+14155550101")
+    store_customers(database, "C-4", phone="+14155550102")
+    found = CustomerStore(database).find_candidates(
+        keys_of(("phone", "+14155550100"), ("email", "+14155550102"), ("phone", "+14155550101"))
+    )
+    assert set(found) == {
+        Candidate("C-1", "Customer C-1", "phone", "+14155550100"),
+        Candidate("C-2", "Customer C-2", "phone", "+14155550100"),
+        Candidate("C-3", "Customer C-3", "phone", "+14155550101"),
+    }
+    assert len(found) == 3
+
+
+def test_without_keys_nothing_is_asked() -> None:
+    """The database is not even there."""
+    assert CustomerStore(None).find_candidates(LookupKeys()) == ()  # type: ignore[arg-type]
+
+
+def test_a_number_that_many_share_does_not_keep_a_better_key_out(database: Database) -> None:
+    store_customers(database, *(f"A-{number:04}" for number in range(MOST_PER_KEY + 50)))
+    store_customers(database, "Z-1", phone="+14155550101")
+    found = CustomerStore(database).find_candidates(keys_of(("phone", "+14155550100"), ("phone", "+14155550101")))
+    assert len(found) == MOST_PER_KEY + 1
+    assert Candidate("Z-1", "Customer Z-1", "phone", "+14155550101") in found
+
+
+def test_a_customer_comes_with_the_newest_notes_and_the_open_cases(database: Database) -> None:
+    store_rows(
+        database,
+        CustomerRow,
+        [
+            {
+                "id": "C-1",
+                "name": "Ada",
+                "company": "Analytical Engines",
+                "tier": "gold",
+                "language": "en",
+                "owner": "dana@example.com",
+                "updated_at": NOON,
+            }
+        ],
+    )
+    store_rows(database, NoteRow, [{"customer_id": "C-1", "position": n, "text": f"note {n}"} for n in (2, 0, 1)])
+    statuses = ["CLOSED", "open", "Resolved", "waiting", "done", "Solved"]
+    store_rows(
+        database,
+        CaseRow,
+        [
+            {"customer_id": "C-1", "id": f"K-{n}", "position": n, "subject": "s", "status": status, "opened_on": ""}
+            for n, status in enumerate(statuses)
+        ],
+    )
+    assert CustomerStore(database).fetch_customer("C-1") == Customer(
+        id="C-1",
+        name="Ada",
+        company="Analytical Engines",
+        tier="gold",
+        language="en",
+        owner="dana@example.com",
+        notes=("note 0", "note 1", "note 2"),
+        open_cases=(Case("K-1", "s", "open"), Case("K-3", "s", "waiting")),
+    )
+
+
+def test_a_long_history_is_cut(database: Database) -> None:
+    store_customers(database, "C-1")
+    store_rows(database, NoteRow, [{"customer_id": "C-1", "position": n, "text": "n"} for n in range(MOST_NOTES + 5)])
+    store_rows(
+        database,
+        CaseRow,
+        [
+            {"customer_id": "C-1", "id": f"K-{n}", "position": n, "subject": "s", "status": "open"}
+            for n in range(MOST_OPEN_CASES + 5)
+        ],
+    )
+    customer = CustomerStore(database).fetch_customer("C-1")
+    assert customer is not None
+    assert (len(customer.notes), len(customer.open_cases)) == (MOST_NOTES, MOST_OPEN_CASES)
+
+
+def test_nobody_of_that_id_is_none(database: Database) -> None:
+    store_rows(database, CustomerRow, [{"id": "C-1", "name": "Ada", "updated_at": NOON}])
+    assert CustomerStore(database).fetch_customer("C-2") is None
+    assert CustomerStore(database).fetch_customer("") is None
+
+
+def test_not_being_able_to_look_is_an_error_of_ours(tmp_path: Any) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    store = CustomerStore(database)
+    with pytest.raises(errors.DatabaseError):
+        store.find_candidates(keys_of(("phone", "+14155550100")))
+    with pytest.raises(errors.DatabaseError):
+        store.fetch_customer("C-1")
+    database.close()
+
+
+def plan_of(database: Database, statement: Any, parameters: dict[str, str]) -> list[str]:
+    dialect: Dialect = database.engine.dialect
+    sql = statement.params(parameters).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    return [row.detail for row in database.read(text(f"EXPLAIN QUERY PLAN {sql}".replace(":", "\\:")))]
+
+
+@pytest.mark.parametrize("number_of_keys", [1, 2, MOST_KEYS])
+def test_a_look_up_reads_an_index_and_never_the_table(database: Database, number_of_keys: int) -> None:
+    parameters = {f"{name}_{number}": "x" for name in ("kind", "value") for number in range(number_of_keys)}
+    plan = plan_of(database, candidates_statement(number_of_keys), parameters)
+    searches = [step for step in plan if step.startswith("SEARCH identifiers")]
+    assert len(searches) == number_of_keys
+    assert all("INDEX" in step and "(kind=? AND value=?)" in step for step in searches)
+    assert not [step for step in plan if step.startswith(("SCAN identifiers", "SCAN customers", "USE TEMP"))]
+
+
+def test_fetching_a_customer_reads_indexes_only(database: Database) -> None:
+    plan = plan_of(database, customer_statement(), {"customer_id": "C-1"})
+    for table in ("customers", "notes", "cases"):
+        assert any(step.startswith(f"SEARCH {table} USING") for step in plan), table
+        assert not any(step.startswith(f"SCAN {table}") for step in plan), table
