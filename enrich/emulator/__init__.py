@@ -1,0 +1,46 @@
+"""A Twilio TaskRouter on your own machine, for tests and demos: REST, routing, signed callbacks, faults, and a clock.
+
+    with EmulatorServer() as emulator:
+        client.taskrouter.base_url = emulator.base_url
+
+or `python -m enrich.emulator --port 8810` for a process of its own, driven over HTTP under `/_emulator/`.
+It shares no code with the service: a shared mistake would agree with itself.
+
+What is emulated, and the page of https://www.twilio.com/docs that says how it behaves:
+
+    workspaces, activities, task channels    taskrouter/api/workspace, /activity, /task-channel
+    task queues, workflows                   taskrouter/api/task-queue, /workflow, workflow-configuration
+    workers and their channels               taskrouter/api/worker, /worker-channel, multitasking
+    tasks and reservations                   taskrouter/api/task, /reservations, lifecycle-task-state, limits
+    ETag, If-Match, 412                      usage/mutation-and-conflict-resolution
+    assignment callbacks and instructions    taskrouter/handle-assignment-callbacks, api/errors/40000 and following
+    event callbacks and the Events resource  taskrouter/api/event/reference
+    signatures                               usage/webhooks/webhooks-security
+    paging, errors                           usage/twilios-response
+
+What is NOT emulated (what is refused says so, with a 400 or 405):
+
+    workflows          filters with expressions, more than one filter or target, target expressions, time-outs,
+                       skip_if, order_by, known workers, ReEvaluateTasks: refused
+    task queues        parallel reservations (MaxReservedWorkers is kept, never more than one worker is reserved, so
+                       nothing is ever rescinded); reservation and assignment activities of single-tasking
+                       workspaces are kept and not used
+    expressions        the signs `>-` and `<-`, list elements `a.b[2]`, worker.channel.… pseudo-fields: refused
+    tasks              RoutingTarget, IgnoreCapacity, TaskQueueSid on creation: refused; add-ons; transfers
+    reservations       Instruction=supervise: refused
+    calls              there are none: a worker who is dialled always answers after `worker_answers_after_s`, nobody
+                       hangs up, call status callbacks are not sent, the post-work activity is not entered
+    events             only those of tasks, reservations, workers, workflow.entered and task-queue.entered;
+                       TaskAddons is always `{}`; duplicates and disorder on request
+    webhooks           connection overrides in the URL's fragment are stripped and not obeyed; no redirects
+    REST               DELETE of anything but tasks (405/20004), statistics, cumulative and real-time; the Workspace
+                       template FIFO (refused); rate limits and their headers; more than one account
+    faults             of sockets: stalling, dripping, resetting
+
+Reading order: `state` (and `records`, `store`, `provisioning`, `lifecycle`, `routing` under it), `instructions`,
+`delivery`, `routes`, `faults`, `driving`, `server`.
+"""
+
+from .server import EMULATOR_ONLY, EmulatorServer
+
+__all__ = ["EMULATOR_ONLY", "EmulatorServer"]

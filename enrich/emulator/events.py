@@ -1,0 +1,150 @@
+"""What TaskRouter says in its callbacks: the parameters of an event and of an assignment, in their recorded spelling.
+
+Sources: https://www.twilio.com/docs/taskrouter/api/event/reference,
+https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks, and recordings of live callbacks, which write
+the resource type in lower case and add names of queue, workflow and channel to the documented ones.
+"""
+
+import re
+from datetime import datetime
+
+from .records import Event, Reservation, Task, Worker, Workspace
+
+_DESCRIPTIONS = {"timeout": "timed out", "wrapup": "wrapped up", "entered": "entered"}
+
+
+def assignment_parameters(account_sid: str, reservation: Reservation, now: datetime) -> dict[str, str]:
+    """The form of the assignment callback. `Timestamp` is documented but was in neither recording; it is left out."""
+    task, worker = reservation.task, reservation.worker
+    return {
+        "AccountSid": account_sid,
+        "WorkspaceSid": task.workspace.sid,
+        "WorkflowSid": task.workflow.sid,
+        "TaskQueueSid": task.task_queue.sid,
+        "TaskSid": task.sid,
+        "TaskAttributes": task.attributes,
+        "TaskAge": str(age_s(task, now)),
+        "TaskPriority": str(task.priority),
+        "WorkerSid": worker.sid,
+        "WorkerAttributes": worker.attributes,
+        "ReservationSid": reservation.sid,
+    }
+
+
+def make_event(
+    account_sid: str,
+    sid: str,
+    workspace: Workspace,
+    event_type: str,
+    now: datetime,
+    *,
+    task: Task | None = None,
+    worker: Worker | None = None,
+    reservation: Reservation | None = None,
+    extra: dict[str, str] | None = None,
+) -> Event:
+    """The event with its callback parameters; a reservation brings its task and worker with it.
+
+    extra: parameters that only this kind of event has.
+    """
+    if reservation is not None:
+        task, worker = reservation.task, reservation.worker
+    resource_type, _, verb = event_type.partition(".")
+    resource_sid = _resource_sid(resource_type, workspace, task, worker, reservation)
+    description = _description(resource_type, resource_sid, verb)
+    parameters = {
+        "EventType": event_type,
+        "Sid": sid,
+        "AccountSid": account_sid,
+        "WorkspaceSid": workspace.sid,
+        "WorkspaceName": workspace.friendly_name,
+        "EventDescription": description,
+        "ResourceType": resource_type,
+        "ResourceSid": resource_sid,
+        "Timestamp": str(int(now.timestamp())),
+        "TimestampMs": str(_milliseconds(now)),
+    }
+    if task is not None:
+        parameters |= _task_block(task, now)
+    if worker is not None:
+        parameters |= _worker_block(worker)
+    if reservation is not None:
+        parameters["ReservationSid"] = reservation.sid
+    parameters |= extra or {}
+    return Event(sid, event_type, description, resource_type, resource_sid, now, parameters)
+
+
+def event_data(event: Event) -> dict[str, str]:
+    """The same parameters as the Events resource spells them: `task_sid` for `TaskSid`."""
+    return {_snake_case(name): value for name, value in event.parameters.items() if name not in _ENVELOPE}
+
+
+def age_s(task: Task, now: datetime) -> int:
+    """Whole seconds since the task was created, never negative."""
+    return max(0, int((now - task.date_created).total_seconds()))
+
+
+_ENVELOPE = frozenset({"EventType", "Sid", "EventDescription", "ResourceType", "ResourceSid"})
+
+
+def _task_block(task: Task, now: datetime) -> dict[str, str]:
+    block = {
+        "TaskSid": task.sid,
+        "TaskAttributes": task.attributes,
+        "TaskAge": str(age_s(task, now)),
+        "TaskPriority": str(task.priority),
+        "TaskAssignmentStatus": task.status.value,
+        "TaskAddons": "{}",
+        "TaskChannelSid": task.task_channel.sid,
+        "TaskChannelUniqueName": task.task_channel.unique_name,
+        "TaskQueueSid": task.task_queue.sid,
+        "TaskQueueName": task.task_queue.friendly_name,
+        "TaskQueueTargetExpression": task.task_queue.target_workers,
+        "WorkflowSid": task.workflow.sid,
+        "WorkflowName": task.workflow.friendly_name,
+    }
+    if task.reason is not None and task.status.value == "canceled":
+        block["TaskCanceledReason"] = task.reason
+    if task.reason is not None and task.status.value == "completed":
+        block["TaskCompletedReason"] = task.reason
+    return block
+
+
+def _worker_block(worker: Worker) -> dict[str, str]:
+    return {
+        "WorkerSid": worker.sid,
+        "WorkerName": worker.friendly_name,
+        "WorkerAttributes": worker.attributes,
+        "WorkerActivitySid": worker.activity.sid,
+        "WorkerActivityName": worker.activity.friendly_name,
+        "WorkerVersion": str(worker.version),
+    }
+
+
+def _resource_sid(
+    resource_type: str,
+    workspace: Workspace,
+    task: Task | None,
+    worker: Worker | None,
+    reservation: Reservation | None,
+) -> str:
+    if resource_type == "reservation" and reservation is not None:
+        return reservation.sid
+    if resource_type == "worker" and worker is not None:
+        return worker.sid
+    if task is not None:
+        return {"task-queue": task.task_queue.sid, "workflow": task.workflow.sid}.get(resource_type, task.sid)
+    return workspace.sid
+
+
+def _description(resource_type: str, resource_sid: str, verb: str) -> str:
+    said = _DESCRIPTIONS.get(verb, verb.replace(".", " "))
+    return f"{resource_type.capitalize()} {resource_sid} {said}"
+
+
+def _milliseconds(instant: datetime) -> int:
+    return int(instant.timestamp()) * 1000 + instant.microsecond // 1000
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,91 @@
+"""The log: one ordered sequence of everything that matters, so that an order of events can be proved from outside.
+
+Kinds and their own fields, beside `seq`, `at`, `kind` and the SIDs they concern:
+
+    task_created
+    attributes_written              version, by (the client's User-Agent, "intruder" or "taskrouter"), length
+    task_updated                    version, what
+    task_canceled, task_wrapping, task_completed, task_deleted                              reason
+    reservation_created
+    assignment_callback_sent        url; fallback_sent: the same, to the fallback URL
+    assignment_callback_answered    status, elapsed_ms, answer; fallback_answered: the same
+    assignment_callback_failed      error, elapsed_ms; fallback_failed: the same
+    worker_dialled                  instruction, via
+    reservation_accepted            via ("callback" or "rest"), instruction
+    reservation_rejected            via
+    reservation_timeout, reservation_canceled, reservation_wrapping, reservation_completed
+    worker_activity                 activity_name
+    event_sent                      event_type; event_answered: status, elapsed_ms; event_failed: error, elapsed_ms
+    alert                           code (Twilio's, or null for our own kinds), message, alert
+    rest_answered                   method, path, status, code
+    parameters_ignored              names
+    clock_advanced                  seconds
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from itertools import islice
+
+Entry = dict[str, object]
+
+_KEPT = 100_000
+
+
+class Log:
+    """Entries in the order in which things happened; the newest 100,000 are kept.
+
+    An entry is a flat dict of JSON values: `seq` counts from 1 without gaps, `at` is ISO 8601 in virtual time.
+    """
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._entries: deque[Entry] = deque(maxlen=_KEPT)
+        self._seq = 0
+        self._grown = threading.Condition()
+
+    def append(self, kind: str, **fields: object) -> Entry:
+        """Adds one entry and wakes whoever waits for it."""
+        with self._grown:
+            self._seq += 1
+            entry: Entry = {"seq": self._seq, "at": self._now().isoformat(), "kind": kind, **fields}
+            self._entries.append(entry)
+            self._grown.notify_all()
+            return entry
+
+    @property
+    def last(self) -> int:
+        """The `seq` of the newest entry, 0 if there is none: where to go on reading."""
+        with self._grown:
+            return self._seq
+
+    def entries(self, kind: str | None = None, *, after: int = 0, **fields: object) -> list[Entry]:
+        """The entries with a `seq` greater than `after`, oldest first, of this kind and with these fields."""
+        with self._grown:
+            return self._select(kind, after, fields)
+
+    def wait_for(self, kind: str, timeout: float = 5.0, *, after: int = 0, **fields: object) -> Entry:
+        """The first entry of this kind with these fields, as soon as it is there.
+
+        timeout: seconds of real time. Raises TimeoutError, naming what did happen instead.
+        """
+        ends_at = time.monotonic() + timeout
+        with self._grown:
+            while not (found := self._select(kind, after, fields)):
+                after = self._seq
+                if not self._grown.wait(ends_at - time.monotonic()):
+                    seen = ", ".join(str(entry["kind"]) for entry in self._entries) or "nothing"
+                    raise TimeoutError(f"no {kind} with {fields} within {timeout} s; seen: {seen}")
+            return found[0]
+
+    def _select(self, kind: str | None, after: int, fields: dict[str, object]) -> list[Entry]:
+        newer = min(max(self._seq - after, 0), len(self._entries))
+        candidates = islice(self._entries, len(self._entries) - newer, None)
+        return [
+            entry
+            for entry in candidates
+            if (kind is None or entry["kind"] == kind)
+            and all(entry.get(name) == value for name, value in fields.items())
+        ]

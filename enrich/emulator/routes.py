@@ -1,0 +1,38 @@
+"""TaskRouter's REST API: everything under `/v1`, put together.
+
+Every request below `/v1`, even to a path that does not exist, passes the gate (401/20003, faults); then its view runs
+inside one transaction, so that a conditional update is atomic and an answer shows one moment. What is not routed here
+is refused: 404/20404, or 405/20004 for a method.
+Source: https://www.twilio.com/docs/taskrouter/api
+"""
+
+from collections.abc import Mapping
+from threading import Event as Signal
+
+from flask import Blueprint
+
+from . import gate
+from .errors import ApiError
+from .faults import Faults
+from .setup_routes import SetupRoutes, WorkersRoutes, WorkspacesRoutes
+from .state import State
+from .task_routes import EventsRoutes, ReservationsRoutes, TasksRoutes
+
+
+def rest_api(state: State, faults: Faults, credentials: Mapping[str, str], stopping: Signal) -> Blueprint:
+    """The blueprint of everything under `/v1`.
+
+    credentials: user name -> password for basic auth; the account's SID and token, and API keys with their secrets.
+    stopping: set when the server ends, so that no latency holds it up.
+    """
+    api = Blueprint("taskrouter", __name__, url_prefix="/v1/Workspaces")
+    api.before_app_request(lambda: gate.enter(faults, credentials, stopping))
+    api.after_app_request(lambda response: gate.note(state, response))
+    api.app_errorhandler(ApiError)(lambda error: gate.refusal(error.status, error.code, error.message))
+    WorkspacesRoutes(state).register(api)
+    SetupRoutes(state).register(api)
+    WorkersRoutes(state).register(api)
+    TasksRoutes(state, faults).register(api)
+    ReservationsRoutes(state).register(api)
+    EventsRoutes(state).register(api)
+    return api

@@ -1,0 +1,65 @@
+"""The state of one emulated account: its workspaces and the rules by which everything in them changes.
+
+Pure: no HTTP, and no time but the injected clock's. The rules stand in three files that share one `Store`:
+`provisioning` (what is set up), `lifecycle` (tasks and reservations), `routing` (who gets which task).
+What has to be sent is handed to a function, after the lock is released.
+
+Records that come out of here are live. Whoever reads several of them while others write does so inside
+`transaction()`, which nests.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from .clock import VirtualClock
+from .lifecycle import Lifecycle
+from .log import Log
+from .provisioning import Provisioning
+from .records import Outgoing, Workspace
+from .store import Store
+from .switches import Switches
+
+
+class State:
+    """Everything the emulator knows.
+
+    provisioning: creates and changes workspaces and what stands in them; tasks: moves tasks, reservations, workers.
+    seed: makes SIDs reproducible; None makes them random.
+    """
+
+    def __init__(
+        self,
+        account_sid: str,
+        clock: VirtualClock,
+        log: Log,
+        switches: Switches,
+        seed: str | None = None,
+    ) -> None:
+        self._store = Store(account_sid, clock, log, switches, seed)
+        self.account_sid = account_sid
+        self.clock = clock
+        self.log = log
+        self.switches = switches
+        self.provisioning = Provisioning(self._store)
+        self.tasks = Lifecycle(self._store)
+        self._store.route = self.tasks.route
+
+    @property
+    def workspaces(self) -> dict[str, Workspace]:
+        return self._store.workspaces
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Nobody else reads or writes meanwhile; routing happens, and callbacks go out, at its end."""
+        return self._store.transaction()
+
+    def send_with(self, send: Callable[[Outgoing], None]) -> None:
+        """Names the function that takes what has to be sent; it is called without the lock and must return soon."""
+        self._store.send = send
+
+    def process_due(self) -> None:
+        """Does everything that is due by now: time-outs, expiries, workers' legs that answer."""
+        self._store.process_due()
+
+    def advance(self, seconds: float) -> None:
+        """Puts the clock forward and does everything that falls due on the way, each at its own time."""
+        self._store.advance(seconds)

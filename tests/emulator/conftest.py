@@ -1,0 +1,196 @@
+"""A fresh emulator per test, in frozen virtual time, reached through the official SDK; and a receiver of webhooks."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from requests import Session
+from twilio.rest import Client
+
+from enrich.emulator import EmulatorServer
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Received:
+    """One webhook: the path with its query, the headers in lower case, the form."""
+
+    path: str
+    headers: dict[str, str]
+    form: dict[str, str]
+
+
+@dataclass
+class Receiver:
+    """A web server on loopback that answers webhooks as it is told. answers: path -> (status, content type, body)."""
+
+    answers: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+    before: Callable[[Received], None] = lambda _received: None
+    raw: dict[str, Callable[[Any], None]] = field(default_factory=dict)
+    received: list[Received] = field(default_factory=list)
+    base_url: str = ""
+    _grown: threading.Condition = field(default_factory=threading.Condition)
+
+    def answer(self, path: str, answer: object = None, *, status: int = 200, kind: str = "application/json") -> str:
+        """Sets the answer for a path and gives its URL."""
+        body = answer if isinstance(answer, str) else json.dumps({} if answer is None else answer)
+        self.answers[path] = (status, kind, body)
+        return self.base_url + path
+
+    def write_raw(self, path: str, write: Callable[[Any], None]) -> str:
+        """Lets a function write bytes to the socket instead of an answer, and gives the path's URL."""
+        self.raw[path] = write
+        return self.base_url + path
+
+    def wait_for(self, fits: Callable[[Received], bool], timeout: float = 5.0) -> Received:
+        with self._grown:
+            assert self._grown.wait_for(lambda: any(map(fits, self.received)), timeout), self.received
+            return next(filter(fits, self.received))
+
+    def on(self, path: str) -> list[Received]:
+        with self._grown:
+            return [one for one in self.received if one.path == path]
+
+    def take(self, received: Received) -> tuple[int, str, str]:
+        self.before(received)
+        with self._grown:
+            self.received.append(received)
+            self._grown.notify_all()
+        return self.answers.get(received.path.partition("?")[0], (204, "application/json", ""))
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    taking = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            form = dict(parse_qsl(body, keep_blank_values=True, strict_parsing=bool(body)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status, kind, answer = taking.take(Received(self.path, headers, form))
+            if self.path in taking.raw:
+                taking.raw[self.path](self.wfile)
+                return
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = False
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """The emulator hangs up on purpose when its deadline has passed."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        taking.base_url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield taking
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def emulator() -> Iterator[EmulatorServer]:
+    with EmulatorServer(clock=lambda: NOON, ticking=False, seed="tests") as running:
+        yield running
+
+
+def connect(emulator: EmulatorServer) -> Client:
+    client = Client(emulator.account_sid, emulator.auth_token)
+    client.taskrouter.base_url = emulator.base_url
+    return client
+
+
+@pytest.fixture
+def client(emulator: EmulatorServer) -> Iterator[Client]:
+    made = connect(emulator)
+    yield made
+    made.http_client.session.close()
+
+
+@pytest.fixture
+def http(emulator: EmulatorServer) -> Iterator[Session]:
+    """Plain requests, signed in, for what the SDK cannot do."""
+    with Session() as session:
+        session.auth = (emulator.account_sid, emulator.auth_token)
+        yield session
+
+
+@dataclass
+class Desk:
+    """A workspace with one queue for everybody and one workflow; makes workers and tasks, through the SDK."""
+
+    workspace: Any
+    activities: dict[str, str]
+    queue_sid: str
+    workflow_sid: str
+    emulator: EmulatorServer
+
+    def worker(self, name: str = "dana", activity: str = "Available", **attributes: object) -> str:
+        attributes = {"contact_uri": f"client:{name}", **attributes}
+        worker = self.workspace.workers.create(
+            friendly_name=name, activity_sid=self.activities[activity], attributes=json.dumps(attributes)
+        )
+        return str(worker.sid)
+
+    def task(self, attributes: str = '{"from":"+14155550100"}', **parameters: object) -> str:
+        return str(self.workspace.tasks.create(attributes=attributes, **parameters).sid)
+
+    def status(self, task_sid: str) -> str:
+        return str(self.workspace.tasks(task_sid).fetch().assignment_status)
+
+    def reservation(self, task_sid: str) -> Any:
+        """The newest reservation of the task."""
+        return self.workspace.tasks(task_sid).reservations.list()[-1]
+
+    def callbacks(self, url: str, fallback: str | None = None, **parameters: object) -> None:
+        more = {"fallback_assignment_callback_url": fallback} if fallback else {}
+        self.workspace.workflows(self.workflow_sid).update(assignment_callback_url=url, **more, **parameters)
+
+    def settle(self) -> None:
+        """Lets every callback under way end, and every worker who is dialled answer."""
+        self.emulator.deliveries.wait_until_idle()
+        self.emulator.state.advance(1)
+        self.emulator.deliveries.wait_until_idle()
+
+    def kinds(self, *wanted: str) -> list[str]:
+        return [str(entry["kind"]) for entry in self.emulator.log.entries() if entry["kind"] in wanted]
+
+    def alerts(self) -> list[object]:
+        return [entry["code"] or entry["alert"] for entry in self.emulator.log.entries("alert")]
+
+
+@pytest.fixture
+def desk(emulator: EmulatorServer, client: Client) -> Desk:
+    made = client.taskrouter.v1.workspaces.create(friendly_name="Support")
+    workspace = client.taskrouter.v1.workspaces(made.sid)
+    activities = {activity.friendly_name: activity.sid for activity in workspace.activities.list()}
+    queue = workspace.task_queues.create(friendly_name="Everybody")
+    workflow = workspace.workflows.create(
+        friendly_name="Main",
+        configuration=json.dumps({"task_routing": {"filters": [], "default_filter": {"queue": queue.sid}}}),
+        task_reservation_timeout=120,
+    )
+    return Desk(workspace, activities, queue.sid, workflow.sid, emulator)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])

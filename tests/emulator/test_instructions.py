@@ -1,0 +1,189 @@
+"""Every instruction, as an answer to the callback and over REST: executed, or refused with its code."""
+
+import json
+
+import pytest
+from twilio.base.exceptions import TwilioRestException
+
+CALL_SID = "CA" + "1" * 32
+VOICE = json.dumps({"call_sid": CALL_SID, "from": "+14155550100", "to": "+14155550199"})
+CHAT = json.dumps({"from": "+14155550100"})
+URL = "http://127.0.0.1:1/twiml"
+
+COMPLETE = {
+    "dequeue": {"instruction": "dequeue"},
+    "conference": {"instruction": "conference", "from": "+14155550199"},
+    "call and accept": {"instruction": "call", "from": "+14155550199", "url": URL, "accept": True},
+    "redirect and accept": {"instruction": "redirect", "call_sid": CALL_SID, "url": URL, "accept": True},
+}
+
+
+@pytest.fixture
+def answered(desk, receiver):
+    """A task whose assignment callback was answered with this, and everything after it has happened."""
+
+    def make(answer, attributes=VOICE, contact_uri="client:dana"):
+        desk.callbacks(receiver.answer("/assign", answer))
+        desk.worker("dana", contact_uri=contact_uri)
+        task_sid = desk.task(attributes)
+        desk.settle()
+        return task_sid
+
+    return make
+
+
+@pytest.mark.parametrize("answer", COMPLETE.values(), ids=COMPLETE)
+def test_a_connected_worker_has_accepted(desk, answered, answer):
+    task_sid = answered(answer)
+    assert desk.alerts() == []
+    assert desk.status(task_sid) == "assigned"
+    [accepted] = desk.emulator.log.entries("reservation_accepted")
+    assert (accepted["via"], accepted["instruction"]) == ("callback", answer["instruction"])
+
+
+@pytest.mark.parametrize("name", ["call", "redirect"])
+def test_call_and_redirect_accept_only_if_they_say_so(desk, answered, name):
+    answer = COMPLETE[f"{name} and accept"] | {"accept": False}
+    task_sid = answered(answer)
+    assert desk.alerts() == []
+    assert desk.reservation(task_sid).reservation_status == "pending"
+
+
+def test_the_worker_answers_after_a_moment_and_the_time_out_waits(desk, receiver):
+    """While a worker's leg is set up the reservation is on hold: no time-out, and it is accepted in the end."""
+    desk.emulator.switches.worker_answers_after_s = 200
+    desk.callbacks(receiver.answer("/assign", {"instruction": "dequeue"}))
+    desk.worker()
+    task_sid = desk.task(VOICE)
+    desk.emulator.deliveries.wait_until_idle()
+    desk.emulator.state.advance(199)
+    assert desk.reservation(task_sid).reservation_status == "pending"
+    desk.emulator.state.advance(1)
+    assert desk.status(task_sid) == "assigned"
+
+
+@pytest.mark.parametrize("name", ["dequeue", "call and accept"])
+def test_dialling_writes_the_workers_call_into_the_attributes(desk, answered, name):
+    """TaskRouter is a second writer of voice tasks; the rest of the text stays to the letter."""
+    spaced = VOICE.replace(":", " : ")
+    attributes = desk.workspace.tasks(answered(COMPLETE[name], spaced)).fetch().attributes
+    assert attributes.startswith(spaced.rstrip("}"))
+    assert json.loads(attributes)["worker_call_sid"].startswith("CA")
+    assert desk.emulator.log.entries("attributes_written")[0]["by"] == "taskrouter"
+
+
+def test_reject_moves_the_worker_and_frees_the_task(desk, answered):
+    task_sid = answered({"instruction": "reject", "activity_sid": desk.activities["Unavailable"]})
+    assert desk.status(task_sid) == "pending"
+    [worker] = desk.workspace.workers.list()
+    assert worker.activity_name == "Unavailable"
+
+
+def test_a_voice_task_merely_accepted_leaves_the_caller_in_the_queue(desk, answered):
+    answered({"instruction": "accept"})
+    assert desk.alerts() == ["caller_left_in_queue"]
+
+
+def test_a_chat_merely_accepted_is_all_right(desk, answered):
+    answered({"instruction": "accept"}, CHAT)
+    assert desk.alerts() == []
+
+
+INCOMPLETE = [
+    (40100, {"instruction": "reject"}, {}),
+    (40100, {"instruction": "reject", "activity_sid": "WA" + "9" * 32}, {}),
+    (40140, {"instruction": "dequeue"}, {"attributes": CHAT}),
+    (40131, {"instruction": "dequeue"}, {"contact_uri": ""}),
+    (40130, {"instruction": "dequeue", "post_work_activity_sid": "WA1"}, {}),
+    (40134, {"instruction": "dequeue", "status_callback_events": "answered,sung"}, {}),
+    (40157, {"instruction": "dequeue", "status_callback_url": "nowhere"}, {}),
+    (40110, COMPLETE["call and accept"], {"contact_uri": ""}),
+    (40111, {"instruction": "call", "url": URL}, {}),
+    (40112, {"instruction": "call", "from": "+1"}, {}),
+    (40158, COMPLETE["call and accept"] | {"status_callback_url": "x"}, {}),
+    (40120, {"instruction": "redirect", "call_sid": CALL_SID}, {}),
+    (40121, {"instruction": "redirect", "call_sid": "CA1", "url": URL}, {}),
+    (40137, COMPLETE["conference"], {"contact_uri": ""}),
+    (40138, {"instruction": "conference"}, {}),
+    (40139, COMPLETE["conference"] | {"post_work_activity_sid": "WA1"}, {}),
+    (40142, COMPLETE["conference"], {"attributes": CHAT}),
+    (40142, COMPLETE["conference"], {"attributes": json.dumps({"call_sid": CALL_SID})}),
+]
+
+
+@pytest.mark.parametrize(("code", "answer", "situation"), INCOMPLETE)
+def test_an_incomplete_instruction_is_an_alert_and_nothing_happens(desk, answered, code, answer, situation):
+    task_sid = answered(answer, **situation)
+    assert desk.alerts() == [code]
+    assert desk.reservation(task_sid).reservation_status == "pending"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("call and accept", 40114), ("redirect and accept", 40123), ("dequeue", 40135), ("conference", 40136)],
+)
+def test_an_instruction_after_the_reservation_was_decided_is_an_alert(desk, receiver, name, code):
+    def accept_first(received):
+        reservation = desk.workspace.tasks(received.form["TaskSid"]).reservations(received.form["ReservationSid"])
+        reservation.update(reservation_status="accepted")
+
+    receiver.before = accept_first
+    desk.callbacks(receiver.answer("/assign", COMPLETE[name]))
+    desk.worker()
+    desk.task(VOICE)
+    desk.settle()
+    assert desk.alerts() == ["caller_left_in_queue", code]
+
+
+REST = {
+    "dequeue": {"instruction": "dequeue", "dequeue_from": "+14155550199"},
+    "conference": {"instruction": "Conference", "from_": "+14155550199", "to": "client:eve"},
+    "call": {"instruction": "call", "call_from": "+14155550199", "call_url": URL, "call_accept": True},
+    "redirect": {
+        "instruction": "redirect",
+        "redirect_call_sid": CALL_SID,
+        "redirect_url": URL,
+        "redirect_accept": True,
+    },
+}
+
+
+@pytest.mark.parametrize("parameters", REST.values(), ids=REST)
+def test_the_same_instructions_work_over_rest(desk, parameters):
+    desk.worker()
+    task_sid = desk.task(VOICE)
+    desk.workspace.tasks(task_sid).reservations(desk.reservation(task_sid).sid).update(**parameters)
+    desk.settle()
+    assert desk.status(task_sid) == "assigned"
+    assert desk.emulator.log.entries("reservation_accepted")[0]["via"] == "rest"
+    assert desk.alerts() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "parameters"),
+    [
+        (40132, {"instruction": "dequeue"}),
+        (40112, {"instruction": "call", "call_from": "+1"}),
+        (40121, {"instruction": "redirect", "redirect_url": URL}),
+        (40138, {"instruction": "conference"}),
+        (20001, {"instruction": "supervise"}),
+        (20001, {"instruction": "dance"}),
+        (20001, {"instruction": "dequeue", "reservation_status": "accepted"}),
+    ],
+)
+def test_over_rest_a_refusal_is_a_400_with_the_same_code(desk, parameters, code):
+    desk.worker()
+    task_sid = desk.task(VOICE)
+    with pytest.raises(TwilioRestException) as refused:
+        desk.workspace.tasks(task_sid).reservations(desk.reservation(task_sid).sid).update(**parameters)
+    assert (refused.value.status, refused.value.code) == (400, code)
+    assert desk.reservation(task_sid).reservation_status == "pending"
+
+
+def test_conference_over_rest_on_a_decided_reservation_says_so(desk):
+    desk.worker()
+    task_sid = desk.task(VOICE)
+    reservation = desk.workspace.tasks(task_sid).reservations(desk.reservation(task_sid).sid)
+    reservation.update(reservation_status="accepted")
+    with pytest.raises(TwilioRestException, match="not currently in a Pending state"):
+        reservation.update(**REST["conference"])
