@@ -1,0 +1,105 @@
+"""`flask users`: staff accounts from the command line. Needs the database, and no other setting."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from flask.cli import with_appcontext
+
+from enrich import errors
+from enrich.accounts import passwords, users
+from enrich.accounts.tables import Role
+from enrich.parts import parts
+
+
+@click.group("users")
+def group() -> None:
+    """Staff accounts: who may sign in to the page, and as what."""
+
+
+@group.command("add")
+@click.argument("email")
+@click.option(
+    "--role",
+    type=click.Choice([str(role) for role in Role]),
+    required=True,
+    help="viewer: looks; editor: also settles; admin: also manages.",
+)
+@click.option("--name", default="", help="How the page calls them; without, their e-mail.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input, its first line.")
+@with_appcontext
+def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
+    """Add an account for EMAIL. Asks for the password."""
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", email.strip()) or len(email) > 254:
+        raise click.BadParameter(f"{email!r} is no e-mail address.", param_hint="EMAIL")
+    with _database_errors():
+        if users.find(parts().database, email):
+            raise _taken(email)
+        password = _read_password(from_stdin=password_stdin)
+        if not users.add(parts().database, email=email, role=Role(role), password=password, name=name):
+            raise _taken(email)
+    click.echo(f"Added {users.normal_email(email)} as {role}. They sign in at /login.")
+
+
+@group.command("password")
+@click.argument("email")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input, its first line.")
+@with_appcontext
+def set_password(email: str, password_stdin: bool) -> None:
+    """Set a new password for EMAIL. Their sessions end."""
+    with _database_errors():
+        if not users.find(parts().database, email):
+            raise _unknown(email)
+        password = _read_password(from_stdin=password_stdin)
+        if not users.set_password(parts().database, email, password):
+            raise _unknown(email)
+    click.echo(f"{users.normal_email(email)} has a new password, and is signed out everywhere.")
+
+
+@group.command("list")
+@with_appcontext
+def list_users() -> None:
+    """List every account."""
+    with _database_errors():
+        found = users.list_all(parts().database)
+    if not found:
+        click.echo("No accounts yet. Add the first: flask users add EMAIL --role admin")
+    for user in found:
+        state = "" if user.active else "  inactive"
+        click.echo(f"{user.email:<40} {user.role:<7} since {user.created_at:%Y-%m-%d}  {user.name}{state}".rstrip())
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    """Turns what the database says into one line for the terminal."""
+    try:
+        yield
+    except errors.DatabaseError as exc:
+        raise click.ClickException(
+            f"The database did not do it ({exc.reason}: {exc}). If it is new: flask db upgrade"
+        ) from exc
+
+
+def _read_password(*, from_stdin: bool) -> str:
+    password = (
+        sys.stdin.readline().rstrip("\r\n")
+        if from_stdin
+        else str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    )
+    if not passwords.MIN_LENGTH <= len(password) <= passwords.MAX_LENGTH:
+        raise click.ClickException(f"The password needs at least {passwords.MIN_LENGTH} characters.")
+    return password
+
+
+def _taken(email: str) -> click.ClickException:
+    return click.ClickException(
+        f"{users.normal_email(email)} has an account already. For a new password: flask users password EMAIL"
+    )
+
+
+def _unknown(email: str) -> click.ClickException:
+    return click.ClickException(f"Nobody has an account as {users.normal_email(email)}. See: flask users list")

@@ -1,0 +1,120 @@
+"""What a browser is remembered by once somebody signed in, and the guard that pages name under their blueprint.
+
+The session is Flask's signed cookie. It ends after twelve hours whatever the page does meanwhile (it polls, so "since
+the last request" would be never), when the password changes, and when the account is made inactive.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import LoginManager, current_user, login_user, logout_user
+from flask_wtf import CSRFProtect
+
+from enrich.accounts import users
+from enrich.accounts.users import User
+from enrich.parts import parts
+
+SESSION_LASTS = timedelta(hours=12)
+
+csrf = CSRFProtect()
+
+
+class SignedIn:
+    """A user as Flask-Login knows one: the id that the cookie carries holds the password's mark too."""
+
+    is_authenticated = True
+    is_active = True
+    is_anonymous = False
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+
+    def get_id(self) -> str:
+        return f"{self.user.id}.{self.user.password_mark}"
+
+
+def set_up(app: Flask) -> None:
+    """Sessions and CSRF protection for this app. Needs no SECRET_KEY before the first request."""
+    app.config.update(
+        PERMANENT_SESSION_LIFETIME=SESSION_LASTS,
+        SESSION_REFRESH_EACH_REQUEST=False,
+        SESSION_COOKIE_NAME="enrich_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=app.extensions["enrich"].settings.public_url.startswith("https:"),
+        # The token lives as long as the session: a page that was open all day must still be able to sign out.
+        WTF_CSRF_TIME_LIMIT=None,
+    )
+    # "basic", not "strong": strong ends the session of everyone whose address changes, and takes that address from a
+    # header anyone can set. Basic only notes that the session moved, for views that ask for a fresh one.
+    manager = LoginManager()
+    manager.session_protection = "basic"
+    manager.user_loader(_load)
+    # Templates are given their user by the view. The context processor would ask the database again on the very page
+    # that says that the database does not answer.
+    manager.init_app(app, add_context_processor=False)
+    csrf.init_app(app)
+
+
+def begin(user: User) -> None:
+    """Signs this user in: nothing of the session from before stays."""
+    session.clear()
+    session.permanent = True
+    session["signed_in_at"] = int(time.time())
+    login_user(SignedIn(user))
+
+
+def end() -> None:
+    """Signs out."""
+    logout_user()
+    session.clear()
+
+
+def signed_in() -> User | None:
+    """Who is looking; None when nobody is signed in. Raises DatabaseError."""
+    return current_user.user if current_user.is_authenticated else None
+
+
+def require_sign_in() -> ResponseReturnValue | None:
+    """The guard: lets a signed-in user pass, sends everyone else to sign in and then back.
+
+    A request of htmx gets 401 and is told to load the sign-in page as a whole: following a redirect, it would put the
+    form where a fragment belongs.
+    """
+    if signed_in():
+        return None
+    if request.headers.get("HX-Request"):
+        shown = urlsplit(request.headers.get("HX-Current-URL", ""))
+        back = local_path(f"{shown.path}?{shown.query}" if shown.query else shown.path)
+        return Response(status=401, headers={"HX-Redirect": url_for("accounts.login", next=back)})
+    back = request.full_path.rstrip("?") if request.method == "GET" else "/"
+    return redirect(url_for("accounts.login", next=request.script_root + back))
+
+
+def local_path(target: str | None) -> str | None:
+    """The target if it is a path on this very site, else None: nobody is sent elsewhere after signing in.
+
+    Browsers read `//host` as another host, take `\\` for `/`, and skip tabs and line ends wherever they stand.
+    """
+    if not target or not target.startswith("/") or target.startswith("//"):
+        return None
+    if "\\" in target or any(character < " " or character == "\x7f" for character in target):
+        return None
+    return target
+
+
+def _load(session_id: str) -> SignedIn | None:
+    """The user of this session; None when it is over, or they are no longer who it was begun for."""
+    began = session.get("signed_in_at")
+    if not isinstance(began, int) or time.time() - began > SESSION_LASTS.total_seconds():
+        return None
+    user_id, _, password_mark = session_id.partition(".")
+    user = users.find_by_id(parts().database, int(user_id)) if user_id.isdecimal() else None
+    if user is None or not user.active or user.password_mark != password_mark:
+        return None
+    return SignedIn(user)

@@ -1,0 +1,120 @@
+"""Staff accounts over the database: find, list, add, change a password, sign in.
+
+Takes passwords as typed and gives users without them. Knows no browser; sessions are in `sessions.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, select
+
+from enrich.accounts import passwords
+from enrich.accounts.tables import Role, UserRow
+from enrich.db import Database
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One person with an account. created_at is aware, in UTC; name may be empty."""
+
+    id: int
+    email: str
+    name: str
+    role: Role
+    active: bool
+    created_at: datetime
+    password_hash: str = field(repr=False)
+
+    @property
+    def password_mark(self) -> str:
+        """A short word that changes with the password, and from which nobody can tell the password."""
+        return hashlib.sha256(self.password_hash.encode()).hexdigest()[:16]
+
+
+def normal_email(email: str) -> str:
+    """The e-mail as accounts are kept under: without blanks around it, in lower case."""
+    return email.strip().lower()
+
+
+def find(database: Database, email: str) -> User | None:
+    """The user with this e-mail, in any case of letters, active or not. Raises DatabaseError."""
+    return _one(database, UserRow.email == normal_email(email))
+
+
+def find_by_id(database: Database, user_id: int) -> User | None:
+    """The user with this id, active or not. Raises DatabaseError."""
+    return _one(database, UserRow.id == user_id)
+
+
+def list_all(database: Database) -> tuple[User, ...]:
+    """Every user by e-mail. Raises DatabaseError."""
+    with database.reading() as session:
+        return tuple(_user(row) for row in session.scalars(select(UserRow).order_by(UserRow.email)))
+
+
+def add(database: Database, *, email: str, role: Role, password: str, name: str = "") -> User | None:
+    """The new user; None when this e-mail has an account already, which is left as it is. Raises DatabaseError."""
+    password_hash = passwords.hash_password(password)
+    with database.transaction() as session:
+        if session.scalar(select(UserRow.id).where(UserRow.email == normal_email(email))):
+            return None
+        row = UserRow(
+            email=normal_email(email),
+            name=name.strip(),
+            role=role,
+            password_hash=password_hash,
+            created_at=datetime.now(UTC),
+            active=True,
+        )
+        session.add(row)
+        session.flush()
+        return _user(row)
+
+
+def set_password(database: Database, email: str, password: str) -> User | None:
+    """The user, with this password from now on; None when nobody has this e-mail. Their sessions end.
+
+    Raises DatabaseError.
+    """
+    password_hash = passwords.hash_password(password)
+    with database.transaction() as session:
+        row = session.scalar(select(UserRow).where(UserRow.email == normal_email(email)))
+        if row is None:
+            return None
+        row.password_hash = password_hash
+        return _user(row)
+
+
+def sign_in(database: Database, email: str, password: str) -> User | None:
+    """The active user with this e-mail and password; None whichever of both is wrong. Raises DatabaseError.
+
+    A hash made with older parameters is replaced on the way, since only now the password is known.
+    """
+    user = find(database, email)
+    usable = user if user and user.active else None
+    if not passwords.is_right(password, usable.password_hash if usable else None) or usable is None:
+        return None
+    if passwords.is_outdated(usable.password_hash):
+        return set_password(database, email, password)
+    return usable
+
+
+def _one(database: Database, condition: ColumnElement[bool]) -> User | None:
+    with database.reading() as session:
+        row = session.scalar(select(UserRow).where(condition))
+        return _user(row) if row else None
+
+
+def _user(row: UserRow) -> User:
+    return User(
+        id=row.id,
+        email=row.email,
+        name=row.name,
+        role=Role(row.role),
+        active=row.active,
+        created_at=row.created_at,
+        password_hash=row.password_hash,
+    )

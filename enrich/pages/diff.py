@@ -1,0 +1,199 @@
+"""Attributes as indented lines, and what changed between two of them.
+
+The text is laid out token by token and never parsed into values: what is shown is what is stored, with its 21-digit
+floats, duplicate keys and escapes. What does not hold together as JSON is shown as it stands. Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from enum import StrEnum
+from itertools import pairwise
+
+INDENT = "  "
+# Deeper levels are not indented any further: 2,000 nested arrays would otherwise be 4 MB of blanks.
+DEEPEST_INDENT = 24
+# Lines are matched up between the first and the last change. The worst case, equal lines only, grows with the square:
+# 20 ms for 400 of them. What is longer is shown as gone and come again.
+MATCHED_LINES = 400
+CONTEXT_LINES = 3
+# Folding one or two lines away would hide more than it saves.
+FOLD_AT_LEAST = 4
+
+_TOKEN = re.compile(
+    r"""(?P<string>"(?:[^"\\]|\\.)*") | (?P<mark>[{}\[\],:]) | (?P<blank>[ \t\r\n]+) | (?P<scalar>[^\s"{}\[\],:]+)""",
+    re.VERBOSE | re.DOTALL,
+)
+_CLOSES = {"}": "{", "]": "["}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an indented text. comma: whether one follows; it is no part of what is compared."""
+
+    depth: int
+    text: str
+    comma: bool = False
+
+    @property
+    def indent(self) -> str:
+        return INDENT * min(self.depth, DEEPEST_INDENT)
+
+
+class Change(StrEnum):
+    """What became of a line."""
+
+    SAME = "same"
+    REMOVED = "removed"
+    ADDED = "added"
+
+
+@dataclass(frozen=True, slots=True)
+class DiffLine:
+    """One line of a diff with its number before and after; None on the side where it does not stand."""
+
+    change: Change
+    line: Line
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Lines shown together. is_folded: unchanged and far from any change."""
+
+    lines: tuple[DiffLine, ...]
+    is_folded: bool
+
+
+def is_laid_out(text: str) -> bool:
+    """Whether this text holds together well enough to be indented; if not, `lines` gives it as it stands."""
+    return _tokens(text) is not None
+
+
+def lines(text: str) -> tuple[Line, ...]:
+    """The text, one member or element to a line; as it stands where it is no JSON. Raises nothing."""
+    tokens = _tokens(text)
+    if tokens is None:
+        return tuple(Line(0, line) for line in text.splitlines() or [""])
+    return tuple(_laid_out(tokens))
+
+
+def diff(before: str, after: str) -> tuple[DiffLine, ...]:
+    """Every line of both, in reading order: what went, then what came. Blanks and commas do not count as changes."""
+    old, new = lines(before), lines(after)
+    return tuple(_numbered(old, new))
+
+
+def blocks(found: tuple[DiffLine, ...]) -> tuple[Block, ...]:
+    """The same lines, with long unchanged stretches set apart so that they can be folded away."""
+    near = [False] * len(found)
+    for index, each in enumerate(found):
+        if each.change is not Change.SAME:
+            for other in range(max(0, index - CONTEXT_LINES), min(len(found), index + CONTEXT_LINES + 1)):
+                near[other] = True
+    for start, end in _runs(near):
+        if not near[start] and end - start < FOLD_AT_LEAST:
+            near[start:end] = [True] * (end - start)
+    return tuple(Block(found[start:end], is_folded=not near[start]) for start, end in _runs(near))
+
+
+def _tokens(text: str) -> list[str] | None:
+    """The tokens without the blanks between them.
+
+    None where a string is open, brackets do not pair up, or two values stand side by side with nothing between them.
+    """
+    tokens: list[str] = []
+    after_value = False
+    open_brackets: list[str] = []
+    position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            return None
+        position = match.end()
+        if match["blank"]:
+            continue
+        piece = match.group()
+        if after_value and not (match["mark"] and piece not in "{["):
+            return None
+        after_value = not match["mark"] or piece in _CLOSES
+        if piece in ("{", "["):
+            open_brackets.append(piece)
+        elif piece in _CLOSES and (not open_brackets or open_brackets.pop() != _CLOSES[piece]):
+            return None
+        tokens.append(piece)
+    return None if open_brackets else tokens
+
+
+def _laid_out(tokens: list[str]) -> Iterator[Line]:
+    depth = 0
+    pending = ""
+    index = 0
+    while index < len(tokens):
+        piece = tokens[index]
+        following = tokens[index + 1] if index + 1 < len(tokens) else ""
+        if piece in ("{", "[") and following in _CLOSES:
+            pending += piece + following
+            index += 1
+        elif piece in ("{", "["):
+            yield Line(depth, pending + piece)
+            pending = ""
+            depth += 1
+        elif piece in _CLOSES:
+            if pending:
+                yield Line(depth, pending)
+            depth -= 1
+            pending = piece
+        elif piece == ",":
+            yield Line(depth, pending, comma=True)
+            pending = ""
+        elif piece == ":":
+            pending += ": "
+        else:
+            pending += piece
+        index += 1
+    if pending:
+        yield Line(depth, pending)
+
+
+def _numbered(old: tuple[Line, ...], new: tuple[Line, ...]) -> Iterator[DiffLine]:
+    for tag, old_from, old_to, new_from, new_to in _opcodes(old, new):
+        if tag == "equal":
+            for offset, line in enumerate(new[new_from:new_to]):
+                yield DiffLine(Change.SAME, line, old_from + offset + 1, new_from + offset + 1)
+            continue
+        for number, line in enumerate(old[old_from:old_to], start=old_from + 1):
+            yield DiffLine(Change.REMOVED, line, number, None)
+        for number, line in enumerate(new[new_from:new_to], start=new_from + 1):
+            yield DiffLine(Change.ADDED, line, None, number)
+
+
+def _opcodes(old: tuple[Line, ...], new: tuple[Line, ...]) -> list[tuple[str, int, int, int, int]]:
+    before, after = ([(line.depth, line.text) for line in side] for side in (old, new))
+    head = _shared(before, after)
+    tail = _shared(before[head:][::-1], after[head:][::-1])
+    old_end, new_end = len(before) - tail, len(after) - tail
+    if max(old_end, new_end) - head > MATCHED_LINES:
+        middle = [("replace", head, old_end, head, new_end)]
+    else:
+        matched = SequenceMatcher(None, before[head:old_end], after[head:new_end], autojunk=False).get_opcodes()
+        middle = [(tag, a + head, b + head, c + head, d + head) for tag, a, b, c, d in matched]
+    return [("equal", 0, head, 0, head), *middle, ("equal", old_end, len(before), new_end, len(after))]
+
+
+def _shared(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> int:
+    """How many lines both begin with."""
+    return next(
+        (index for index, (one, other) in enumerate(zip(old, new, strict=False)) if one != other),
+        min(len(old), len(new)),
+    )
+
+
+def _runs(flags: list[bool]) -> list[tuple[int, int]]:
+    """Start and end of each stretch of equal flags."""
+    edges = [0, *(index for index in range(1, len(flags)) if flags[index] != flags[index - 1]), len(flags)]
+    return [(start, end) for start, end in pairwise(edges) if start < end]

@@ -1,0 +1,89 @@
+"""How values become text: moments, milliseconds, SIDs, and strings that somebody hostile may have written."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl
+
+from markupsafe import Markup, escape
+
+# Controls, marks that turn the reading direction round, invisible ones, and halves of characters, which no encoding
+# can hold. The joiners U+200C and U+200D stay: emoji and Persian are written with them.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+# What TaskRouter calls a SID, and whatever else can stand in a path as it is.
+_PLAIN_SID = re.compile(r"[A-Za-z0-9_-]{1,34}")
+
+
+def visible(text: str) -> Markup:
+    """The text, escaped, in a direction of its own, with every unseen character shown by its number."""
+    shown = _UNSEEN.sub(_by_number, str(escape(text)))
+    return Markup(f"<bdi>{shown}</bdi>")  # noqa: S704 - escaped in the line above
+
+
+def _by_number(match: re.Match[str]) -> str:
+    return f'<span class="unseen">U+{ord(match.group()):04X}</span>'
+
+
+def seen(text: str) -> str:
+    """The text for where no markup can stand (a title, an attribute): unseen characters become U+FFFD."""
+    return _UNSEEN.sub("\ufffd", text)
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """How long ago, in words that stay true for a while; the date where that is clearer. `static/enrich.js` agrees."""
+    seconds = (now - then).total_seconds()
+    if seconds < 10:
+        return "just now"
+    if seconds < 60:
+        return f"{int(seconds / 10)}0 s ago"
+    if seconds < 3600:
+        return f"{int(seconds / 60)} min ago"
+    if seconds < 86400:
+        return f"{int(seconds / 3600)} h ago"
+    return f"{then.astimezone(UTC):%-d %b, %H:%M}"
+
+
+def until(then: datetime, now: datetime) -> str:
+    """How soon, in words: "in 30 s", "now"."""
+    seconds = (then - now).total_seconds()
+    if seconds < 1:
+        return "now"
+    if seconds < 60:
+        return f"in {int(seconds)} s"
+    return f"in {int(seconds / 60)} min" if seconds < 3600 else f"in {int(seconds / 3600)} h"
+
+
+def exact(moment: datetime) -> str:
+    """The moment to the second, in UTC."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def iso(moment: datetime) -> str:
+    """The moment as a machine reads it, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ms(milliseconds: float) -> str:
+    """Milliseconds as one reads them: "0.4 ms", "41 ms", "1,240 ms"."""
+    return f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{milliseconds:,.0f} ms"
+
+
+def short_sid(sid: str) -> str:
+    """A SID by its kind and its end: "WT…4f2a"."""
+    return f"{sid[:2]}…{sid[-4:]}" if len(sid) > 12 else sid
+
+
+def is_plain_sid(sid: str | None) -> bool:
+    """Whether this can stand in an address as it is. What TaskRouter signed may still hold anything."""
+    return bool(sid and _PLAIN_SID.fullmatch(sid))
+
+
+def form_fields(raw_form: str) -> tuple[tuple[str, str], ...]:
+    """The fields of a form as it came, in order; one nameless field with all of it where it is no form."""
+    try:
+        return tuple(parse_qsl(raw_form, keep_blank_values=True, strict_parsing=True, max_num_fields=200))
+    except ValueError:
+        return (("", raw_form),)

@@ -1,0 +1,137 @@
+"""The feed of newest tasks and one task opened beside it: whole pages, and the fragments that keep them fresh.
+
+A page is complete without script. A fragment asks with the version it shows, and gets 204 while nothing changed, so
+that focus and place are left alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from enrich.accounts.sessions import require_sign_in, signed_in
+from enrich.journal import queries
+from enrich.journal.queries import Entry, TaskLine, TaskStory
+from enrich.pages import text
+from enrich.parts import parts
+
+bp = Blueprint("pages", __name__)
+bp.before_request(require_sign_in)
+
+LINES_PER_PAGE = 50
+HIGHEST_ID = 2**63 - 1  # of what the database can be asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One page of the feed. before: None on the newest page, which alone stays live; older: where the next begins."""
+
+    lines: tuple[TaskLine, ...]
+    version: str
+    before: int | None
+    older: int | None
+
+
+@bp.get("/")
+def tasks() -> ResponseReturnValue:
+    """The newest tasks, none opened."""
+    return _page(None)
+
+
+@bp.get("/tasks/<task_sid>")
+def task(task_sid: str) -> ResponseReturnValue:
+    """The newest tasks, and this one opened."""
+    return _page(_task_story(task_sid))
+
+
+@bp.get("/entries/<int:entry_id>")
+def entry(entry_id: int) -> ResponseReturnValue:
+    """The newest tasks, and this entry, which belongs to no task, opened. One that does is shown with its task."""
+    story = _entry_story(entry_id)
+    task_sid = story.newest.task_sid
+    if text.is_plain_sid(task_sid):
+        return redirect(url_for("pages.task", task_sid=task_sid))
+    return _page(story)
+
+
+@bp.get("/feed")
+def feed() -> ResponseReturnValue:
+    """Fragment: the feed; 204 while it is as the asking page shows it (`shown`)."""
+    if request.args.get("shown") == queries.feed_version(parts().database):
+        return Response(status=204)
+    fragment = render_template("tasks/_feed.html", feed=_feed(), opened="", now=_now())
+    # Whatever task is open beside it looks whether the change was its own.
+    return Response(fragment, headers={"HX-Trigger": "tasks-changed"})
+
+
+@bp.get("/tasks/<task_sid>/detail")
+def task_detail(task_sid: str) -> ResponseReturnValue:
+    """Fragment: one task; 204 while it is as the asking page shows it (`shown`)."""
+    return _detail(_task_story(task_sid))
+
+
+@bp.get("/entries/<int:entry_id>/detail")
+def entry_detail(entry_id: int) -> ResponseReturnValue:
+    """Fragment: one entry that belongs to no task; 204 while it is as the asking page shows it (`shown`)."""
+    return _detail(_entry_story(entry_id))
+
+
+@bp.app_template_global()
+def address(told: Entry, fragment: str = "", **query: Any) -> str:
+    """Where this entry's task is shown, or the entry itself where it has none. fragment: "" or "_detail"."""
+    if text.is_plain_sid(told.task_sid):
+        return url_for(f"pages.task{fragment}", task_sid=told.task_sid, **query)
+    return url_for(f"pages.entry{fragment}", entry_id=told.id, **query)
+
+
+@bp.app_template_global()
+def element_id(told: Entry) -> str:
+    """The id of this entry's line on the page: the same for every entry of one task."""
+    return f"line-{told.task_sid if text.is_plain_sid(told.task_sid) else told.id}"
+
+
+def _page(story: TaskStory | None) -> str:
+    return render_template(
+        "tasks/index.html",
+        user=signed_in(),
+        feed=_feed(),
+        story=story,
+        opened=element_id(story.newest) if story else "",
+        now=_now(),
+    )
+
+
+def _detail(story: TaskStory) -> ResponseReturnValue:
+    now = _now()
+    if request.args.get("shown") == story.version(now):
+        return Response(status=204)
+    return render_template("tasks/_detail.html", story=story, now=now)
+
+
+def _feed() -> Feed:
+    """The page of the feed that the address asks for. Its version is read first: what comes between is seen later."""
+    database = parts().database
+    asked = request.args.get("before", type=int)
+    before = asked if asked and 0 < asked <= HIGHEST_ID else None
+    version = queries.feed_version(database)
+    lines = queries.recent_tasks(database, limit=LINES_PER_PAGE + 1, before=before)
+    shown = lines[:LINES_PER_PAGE]
+    return Feed(shown, version, before, older=shown[-1].id if len(lines) > LINES_PER_PAGE else None)
+
+
+def _task_story(task_sid: str) -> TaskStory:
+    story = queries.task_story(parts().database, task_sid) if text.is_plain_sid(task_sid) else None
+    return story or abort(404)
+
+
+def _entry_story(entry_id: int) -> TaskStory:
+    story = queries.entry_story(parts().database, entry_id) if entry_id <= HIGHEST_ID else None
+    return story or abort(404)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

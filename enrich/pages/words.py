@@ -1,0 +1,312 @@
+"""What the page calls things: for every outcome, reason, kind and step the words that a clerk understands.
+
+Pure: records in, words out. `Tone` chooses a colour and `icon` a shape, and the word always stands beside both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from enrich.journal.queries import Entry, Finding
+from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Trust
+
+
+class Tone(StrEnum):
+    """How good or bad it is; one colour each."""
+
+    GOOD = "good"
+    ASK = "ask"  # somebody has to look or to decide
+    QUIET = "quiet"  # nothing is wrong, there is just nothing
+    BAD = "bad"  # it did not work
+    BUSY = "busy"  # it is under way
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How an entry ended: one word or two, a sentence for who wants to know what that means, a colour and a shape."""
+
+    word: str
+    sentence: str
+    tone: Tone
+    icon: str
+
+
+MATCHES = {
+    MatchKind.MATCHED: Verdict(
+        "Matched", "One customer, on evidence that can be trusted. The agent sees who it is.", Tone.GOOD, "check"
+    ),
+    MatchKind.AMBIGUOUS: Verdict(
+        "Ambiguous",
+        "Several customers fit equally well. The agent sees all of them; none was picked at random.",
+        Tone.ASK,
+        "fork",
+    ),
+    MatchKind.CLAIMED: Verdict(
+        "Claimed, verify first",
+        "Somebody says that they are this customer, and nothing proves it. Verify before anything is disclosed.",
+        Tone.ASK,
+        "shield",
+    ),
+    MatchKind.NONE: Verdict("No match", "We looked, and there is nobody.", Tone.QUIET, "none"),
+}
+
+OUTCOMES = {
+    Outcome.ENRICHED: Verdict("Enriched", "What we know about the customer stands on the task.", Tone.GOOD, "check"),
+    Outcome.COULD_NOT_LOOK: Verdict(
+        "Could not look",
+        "The customer data did not answer, so nobody knows yet who this is. That is not the same as “no match”.",
+        Tone.BAD,
+        "no-look",
+    ),
+    Outcome.COULD_NOT_WRITE: Verdict(
+        "Could not write",
+        "The look-up worked, but TaskRouter did not take the result: the agent does not see it.",
+        Tone.BAD,
+        "no-write",
+    ),
+    Outcome.OUT_OF_TIME: Verdict(
+        "Out of time",
+        "The time for the answer ran out. The task was routed on without waiting for us.",
+        Tone.BAD,
+        "clock",
+    ),
+    Outcome.MALFORMED: Verdict(
+        "Not understood",
+        "TaskRouter's request could not be read. It was answered safely and kept for an engineer.",
+        Tone.BAD,
+        "garbled",
+    ),
+    Outcome.NOT_TRIED: Verdict(
+        "Answered without look-up",
+        "The answer went out at once and nobody looked: the fallback was asked, or there was too much to do.",
+        Tone.QUIET,
+        "skip",
+    ),
+    Outcome.GONE: Verdict("Task was over", "The task had ended before anything could be written.", Tone.QUIET, "flag"),
+    Outcome.FAILED: Verdict(
+        "Our mistake",
+        "Something in this service went wrong. The task was routed on; the log has the details.",
+        Tone.BAD,
+        "alert",
+    ),
+}
+
+IN_PROGRESS = Verdict("In progress", "The task is being enriched right now.", Tone.BUSY, "dots")
+BROKEN_OFF = Verdict(
+    "Broken off",
+    "Work on this began and never came to an end: the service was stopped meanwhile.",
+    Tone.BAD,
+    "broken",
+)
+EVENT = Verdict("Event", "TaskRouter told us that something happened to the task.", Tone.QUIET, "dot")
+UNKNOWN = Verdict("Unknown outcome", "This page does not know the outcome in the journal.", Tone.BAD, "alert")
+
+# Reasons of errors.py and of vocabulary.NoMatchReason, as the end of a line and as a sentence.
+REASONS = {
+    "no_such_key": ("nobody has these details", "No customer has any of the details that came with the task."),
+    "withheld": ("number withheld", "The caller hides the number, and nothing else says who it is."),
+    "no_key": ("nothing to look up by", "The task carries no number, address or id that a customer could be found by."),
+    "failed": ("a mistake of ours", "A mistake of ours; the log has the details."),
+    "settings": ("wrong setting", "A setting of this service is missing or wrong."),
+    "fixture_file": ("fixture file wrong", "A file of customer data cannot be read."),
+    "invalid_signature": ("signature wrong", "The request was not signed by our account."),
+    "malformed_payload": ("request unreadable", "The request is signed, but it cannot be understood."),
+    "database_error": ("customer data failed", "Our database refused the question."),
+    "database_locked": ("customer data busy", "Our database was busy with another writer for too long."),
+    "database_unavailable": ("customer data unreachable", "Our database could not be reached."),
+    "taskrouter_error": ("TaskRouter failed", "TaskRouter could not be read or written."),
+    "stale_task": (
+        "others kept changing the task",
+        "Somebody else changed the task each time we wanted to write, so we did not overwrite them.",
+    ),
+    "task_gone": ("task is over", "TaskRouter no longer knows the task: it is over."),
+    "not_authorized": ("credentials refused", "TaskRouter refused our credentials. An operator has to mend that."),
+    "rate_limited": ("too many requests", "TaskRouter asked us to slow down."),
+    "request_refused": ("request refused", "TaskRouter refused what we sent."),
+    "taskrouter_failed": ("TaskRouter had an error", "TaskRouter had an error of its own."),
+    "taskrouter_unreachable": ("TaskRouter unreachable", "TaskRouter could not be reached."),
+    "taskrouter_too_slow": ("TaskRouter too slow", "TaskRouter did not answer within the time that was left."),
+    "not_understood": ("TaskRouter's answer unreadable", "What came back was not an answer of TaskRouter."),
+    "attributes_unreadable": (
+        "attributes unreadable",
+        "The task's attributes are not a JSON object, so nothing can be added without harming them.",
+    ),
+    "no_room": ("no room on the task", "The attributes of others leave no room for even the smallest note of ours."),
+    # Said by the stories themselves, not by an error.
+    "out_of_time": ("out of time", "The time for the answer ran out."),
+    "database_too_slow": ("customer data too slow", "Our database did not answer within the time that was left."),
+    "not_recorded": ("not recorded", "The journal could not be written, so only the default went out."),
+    "interrupted": ("service stopped", "The service was stopped while it worked on this."),
+    "fallback": ("fallback was asked", "TaskRouter asked the fallback address, which answers without looking."),
+}
+
+KINDS = {
+    EntryKind.ASSIGNMENT: "Assignment callback",
+    EntryKind.FALLBACK: "Fallback callback",
+    EntryKind.EVENT: "Event",
+    EntryKind.LATE: "Enriched late",
+}
+
+SHORT_KEYS = {"phone": "phone", "email": "e-mail"}
+
+KEYS = {
+    "phone": "phone number",
+    "email": "e-mail address",
+    "customer_id": "customer id",
+    "client": "client name",
+}
+
+TRUSTS = {Trust.VERIFIED: "verified", Trust.CLAIMED: "claimed"}
+
+TRUST_SENTENCES = {
+    Trust.VERIFIED: "set by the carrier or by your own flow",
+    Trust.CLAIMED: "typed by a visitor, proves nothing",
+}
+
+STEPS = {
+    "receive": "Write the receipt",
+    "look_up": "Look the customer up",
+    "fetch": "Fetch the task",
+    "write": "Write the attributes",
+    "accept": "Accept the reservation",
+    "conclude": "Write the conclusion",
+}
+
+FOLLOWUPS = {FollowupKind.ENRICH: "Enrich the task late"}
+
+
+def verdict(entry: Entry, now: datetime) -> Verdict:
+    """How this entry ended, in a word. An enriched one is told by what the look-up came to."""
+    if entry.outcome is None:
+        if entry.kind == EntryKind.EVENT:
+            return EVENT
+        return BROKEN_OFF if entry.is_broken_off(now) else IN_PROGRESS
+    if entry.reason == "interrupted":
+        return BROKEN_OFF
+    if entry.outcome == Outcome.ENRICHED and entry.match is not None:
+        return MATCHES[MatchKind(entry.match)] if entry.match in set(MatchKind) else UNKNOWN
+    return OUTCOMES[Outcome(entry.outcome)] if entry.outcome in set(Outcome) else UNKNOWN
+
+
+def reason(entry: Entry) -> str:
+    """Why it ended so, as the end of a line: "number withheld"; "" where there is nothing to add."""
+    if entry.reason == NoMatchReason.NO_SUCH_KEY:
+        return f"nobody has this {_one_kind(entry.finding) or 'number, address or id'}"
+    if entry.reason in (entry.outcome, "interrupted"):
+        return ""  # the verdict has said it
+    return short_reason(entry.reason)
+
+
+def short_reason(slug: str) -> str:
+    """This reason in a few words; "" for none, the slug itself where there are no words for it."""
+    return REASONS[slug][0] if slug in REASONS else plain(slug)
+
+
+def reason_sentence(slug: str) -> str:
+    """This reason as a sentence; "" for none."""
+    return REASONS[slug][1] if slug in REASONS else plain(slug)
+
+
+def who(entry: Entry) -> str:
+    """The customer's name, or what there is instead; never empty.
+
+    Several candidates are named as alternatives; an unknown caller is called by what they came with.
+    """
+    if entry.customer_name or entry.customer_id:
+        return entry.customer_name or f"Customer {entry.customer_id}"
+    names = [candidate.name or candidate.customer_id for candidate in entry.finding.candidates]
+    if names:
+        return " or ".join(names[:2]) + (f" or {len(names) - 2} more" if len(names) > 2 else "")
+    if entry.finding.keys:
+        return entry.finding.keys[0].value
+    if entry.finding.withheld:
+        return "Withheld number"
+    if entry.outcome == Outcome.MALFORMED:
+        return "Unreadable request"
+    return "No contact details" if entry.match == MatchKind.NONE else "Not known yet"
+
+
+def is_named(entry: Entry) -> bool:
+    """Whether `who` is a customer, not what there is instead."""
+    return bool(entry.customer_name or entry.customer_id)
+
+
+def how(entry: Entry) -> str:
+    """How it matched: "by phone, verified"; "" where nobody was found."""
+    if not entry.by or entry.match not in (MatchKind.MATCHED, MatchKind.AMBIGUOUS, MatchKind.CLAIMED):
+        return ""
+    trust = TRUSTS[Trust(entry.trust)] if entry.trust in set(Trust) else ""
+    return f"by {SHORT_KEYS.get(entry.by) or plain(entry.by)}" + (f", {trust}" if trust else "")
+
+
+def marks(entry: Entry, *, owes: bool) -> tuple[tuple[str, str], ...]:
+    """What else there is to say about a task: pairs of a word and a colour's name. owes: whether work is still owed."""
+    late = (("Enriched late", "late"),) if entry.kind == EntryKind.LATE and entry.outcome == Outcome.ENRICHED else ()
+    fallback = (("Fallback", "late"),) if entry.kind == EntryKind.FALLBACK else ()
+    owed = (("Follow-up owed", "owed"),) if owes else ()
+    return late + fallback + owed
+
+
+def why(entry: Entry) -> str:
+    """Who and why, in one or two sentences."""
+    key = next((key for key in entry.finding.keys if key.kind == entry.by and key.found), None)
+    led = f"the {key_kind(entry.by)} {key.value}" if key else f"the {key_kind(entry.by)}" if entry.by else "the look-up"
+    count = len(entry.finding.candidates)
+    match entry.match:
+        case MatchKind.MATCHED:
+            return f"{_first_up(led)} belongs to {who(entry)} and to no other customer."
+        case MatchKind.AMBIGUOUS:
+            several = f"{count} customers" if count else "several customers"
+            return f"{_first_up(led)} leads to {several}, and nothing on the task tells which of them it is."
+        case MatchKind.CLAIMED:
+            return f"{_first_up(led)} was typed by a visitor. It leads to {who(entry)}; ask before you believe it."
+        case MatchKind.NONE:
+            return reason_sentence(entry.reason) or MATCHES[MatchKind.NONE].sentence
+        case _:
+            return reason_sentence(entry.reason) or "Nobody has looked yet."
+
+
+def key_kind(kind: str) -> str:
+    """What a kind of look-up key is called: "phone number", "account number"."""
+    return KEYS.get(kind) or plain(kind)
+
+
+def step(name: str) -> str:
+    return STEPS.get(name) or _first_up(plain(name))
+
+
+def followup(kind: str) -> str:
+    return FOLLOWUPS[FollowupKind(kind)] if kind in set(FollowupKind) else _first_up(plain(kind))
+
+
+def kind(name: str) -> str:
+    return KINDS[EntryKind(name)] if name in set(EntryKind) else plain(name)
+
+
+def plain(slug: str) -> str:
+    """A slug as words: for what was added elsewhere and has no words of its own here."""
+    return slug.replace("_", " ").replace(".", " ")
+
+
+def legend() -> Iterable[Verdict]:
+    """What the reader may meet in the feed, best first."""
+    return (
+        *MATCHES.values(),
+        *(
+            OUTCOMES[outcome]
+            for outcome in (Outcome.COULD_NOT_LOOK, Outcome.COULD_NOT_WRITE, Outcome.OUT_OF_TIME, Outcome.NOT_TRIED)
+        ),
+        IN_PROGRESS,
+    )
+
+
+def _one_kind(finding: Finding) -> str:
+    kinds = {key.kind for key in finding.keys}
+    return key_kind(kinds.pop()) if len(kinds) == 1 else ""
+
+
+def _first_up(words: str) -> str:
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,87 @@
+"""`flask users`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskCliRunner
+
+from app import create_app
+from enrich.accounts import users
+from enrich.accounts.users import User
+from enrich.db import Database
+from enrich.settings import read_settings
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def terminal(app: Flask) -> FlaskCliRunner:
+    return app.test_cli_runner()
+
+
+def test_the_password_is_asked_for_twice(terminal: FlaskCliRunner, database: Database) -> None:
+    done = terminal.invoke(
+        args=["users", "add", "Ada@example.com", "--role", "admin", "--name", "Ada"], input=f"{PASSWORD}\n{PASSWORD}\n"
+    )
+    assert done.exit_code == 0, done.output
+    assert PASSWORD not in done.output
+    user = users.sign_in(database, "ada@example.com", PASSWORD)
+    assert user
+    assert (user.role, user.name) == ("admin", "Ada")
+
+
+def test_the_password_can_come_from_standard_input(terminal: FlaskCliRunner, database: Database) -> None:
+    arguments = ["users", "add", "ada@example.com", "--role", "viewer", "--password-stdin"]
+    assert terminal.invoke(args=arguments, input=f"{PASSWORD}\n").exit_code == 0
+    assert users.sign_in(database, "ada@example.com", PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["add", "dana@example.com", "--role", "admin"], "has an account already"),
+        (["add", "nobody", "--role", "admin"], "no e-mail address"),
+        (["add", "ada@example.com", "--role", "king"], "'king' is not one of"),
+        (["add", "ada@example.com"], "--role"),
+        (["password", "nobody@example.com"], "Nobody has an account"),
+    ],
+)
+def test_what_cannot_be_done_is_said(terminal: FlaskCliRunner, dana: User, arguments: list[str], said: str) -> None:
+    done = terminal.invoke(args=["users", *arguments], input=f"{PASSWORD}\n{PASSWORD}\n")
+    assert done.exit_code != 0
+    assert said in done.output
+
+
+def test_a_short_password_is_refused(terminal: FlaskCliRunner, database: Database) -> None:
+    arguments = ["users", "add", "ada@example.com", "--role", "viewer", "--password-stdin"]
+    done = terminal.invoke(args=arguments, input="short\n")
+    assert done.exit_code != 0
+    assert "at least 12 characters" in done.output
+    assert users.find(database, "ada@example.com") is None
+
+
+def test_a_password_is_changed(terminal: FlaskCliRunner, database: Database, dana: User) -> None:
+    arguments = ["users", "password", "dana@example.com", "--password-stdin"]
+    assert terminal.invoke(args=arguments, input="something else entirely\n").exit_code == 0
+    assert users.sign_in(database, "dana@example.com", "something else entirely")
+
+
+def test_accounts_are_listed(terminal: FlaskCliRunner, dana: User) -> None:
+    listed = terminal.invoke(args=["users", "list"]).output
+    assert "dana@example.com" in listed
+    assert "viewer" in listed
+
+
+def test_without_accounts_the_list_says_how_to_add_one(terminal: FlaskCliRunner) -> None:
+    assert "flask users add" in terminal.invoke(args=["users", "list"]).output
+
+
+def test_without_tables_it_is_said_what_to_do_and_no_other_setting_is_needed(tmp_path: Path) -> None:
+    app = create_app(read_settings({"ENRICH_INSTANCE_PATH": str(tmp_path)}))
+    done = app.test_cli_runner().invoke(args=["users", "list"])
+    app.extensions["enrich"].database.close()
+    assert done.exit_code != 0
+    assert "flask db upgrade" in done.output

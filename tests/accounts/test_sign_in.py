@@ -1,0 +1,159 @@
+"""Signing in and out, in a browser without script."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+from werkzeug.test import TestResponse
+
+from app import create_app
+from enrich.accounts import sessions, users
+from enrich.accounts.tables import UserRow
+from enrich.accounts.users import User
+from enrich.db import Database
+from enrich.settings import read_settings
+
+EMAIL = "dana@example.com"
+PASSWORD = "correct horse battery"
+
+
+def token(browser: FlaskClient, path: str = "/login") -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', browser.get(path).text)
+    assert found
+    return found[1]
+
+
+def sign_in(browser: FlaskClient, **fields: Any) -> TestResponse:
+    form = {"email": EMAIL, "password": PASSWORD, "csrf_token": token(browser)}
+    return browser.post("/login", data=form | fields)
+
+
+def test_who_is_not_signed_in_is_asked_to_and_then_brought_back(browser: FlaskClient) -> None:
+    refused = browser.get("/tasks/WT123?before=7")
+    assert refused.status_code == 302
+    assert refused.location == "/login?next=/tasks/WT123?before%3D7"
+    assert sign_in(browser, next="/tasks/WT123?before=7").location == "/tasks/WT123?before=7"
+
+
+def test_the_page_is_there_after_signing_in_and_gone_after_signing_out(browser: FlaskClient) -> None:
+    assert sign_in(browser).location == "/"
+    assert "Dana Whitfield" in browser.get("/").text
+    signed_out = browser.post("/logout", data={"csrf_token": token(browser, "/")})
+    assert signed_out.location == "/login"
+    assert browser.get("/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"password": "wrong"}, {"email": "nobody@example.com"}, {"password": ""}],
+    ids=["password", "email", "none"],
+)
+def test_the_answer_is_the_same_whichever_of_both_is_wrong(browser: FlaskClient, fields: dict[str, str]) -> None:
+    refused = sign_in(browser, **fields)
+    assert refused.status_code == 401
+    assert "do not belong together" in refused.text
+    assert browser.get("/").status_code == 302
+
+
+def test_a_nonexistent_account_costs_a_hash_too(
+    database: Database, dana: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = []
+    monkeypatch.setattr(users.passwords, "is_right", lambda *given: checked.append(given) or False)
+    users.sign_in(database, "nobody@example.com", PASSWORD)
+    assert checked == [(PASSWORD, None)]
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout"])
+def test_a_form_without_its_token_is_refused(browser: FlaskClient, path: str) -> None:
+    refused = browser.post(path, data={"email": EMAIL, "password": PASSWORD}, headers={"Accept": "text/html"})
+    assert refused.status_code == 400
+    assert "no longer valid" in refused.text
+    assert browser.get("/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "https:evil.example",
+        "https://evil.example/",
+        "javascript:alert(1)",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "evil",
+        "",
+    ],
+)
+def test_nobody_is_sent_to_another_site(browser: FlaskClient, target: str) -> None:
+    assert sessions.local_path(target) is None
+    assert sign_in(browser, next=target).location == "/"
+
+
+@pytest.mark.parametrize("target", ["/", "/tasks/WT1", "/?before=3&x=//y"])
+def test_a_path_of_this_site_is_kept(target: str) -> None:
+    assert sessions.local_path(target) == target
+
+
+def test_a_session_ends_after_twelve_hours_however_busy_it_was(
+    browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in(browser)
+    now = time.time()
+    monkeypatch.setattr(sessions.time, "time", lambda: now + 12 * 3600 - 60)
+    assert browser.get("/").status_code == 200
+    monkeypatch.setattr(sessions.time, "time", lambda: now + 12 * 3600 + 60)
+    assert browser.get("/").status_code == 302
+
+
+def test_a_new_password_ends_the_sessions_of_the_old_one(browser: FlaskClient, database: Database) -> None:
+    sign_in(browser)
+    users.set_password(database, EMAIL, "something else entirely")
+    assert browser.get("/").status_code == 302
+
+
+def test_who_is_made_inactive_is_signed_out(browser: FlaskClient, database: Database) -> None:
+    sign_in(browser)
+    database.write(update(UserRow).values(active=False))
+    assert browser.get("/").status_code == 302
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_sites(browser: FlaskClient) -> None:
+    cookie = sign_in(browser).headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Secure" not in cookie, "the demo is served over http on 127.0.0.1"
+
+
+def test_the_cookie_is_secure_where_the_public_address_is(tmp_path: Path) -> None:
+    app: Flask = create_app(
+        read_settings({"PUBLIC_URL": "https://hooks.example.com", "ENRICH_INSTANCE_PATH": str(tmp_path)})
+    )
+    assert app.config["SESSION_COOKIE_SECURE"] is True
+    app.extensions["enrich"].database.close()
+
+
+def test_a_fragment_is_told_to_load_the_sign_in_page_as_a_whole(browser: FlaskClient) -> None:
+    """Following a redirect, htmx would put the form into the feed."""
+    refused = browser.get("/feed", headers={"HX-Request": "true", "HX-Current-URL": "http://127.0.0.1/tasks/WT1?a=b"})
+    assert refused.status_code == 401
+    assert refused.headers["HX-Redirect"] == "/login?next=/tasks/WT1?a%3Db"
+
+
+def test_a_foreign_current_address_is_not_gone_back_to(browser: FlaskClient) -> None:
+    refused = browser.get("/feed", headers={"HX-Request": "true", "HX-Current-URL": "http://x//evil.example"})
+    assert refused.headers["HX-Redirect"] == "/login"
+
+
+def test_who_is_signed_in_passes_the_form(browser: FlaskClient) -> None:
+    sign_in(browser)
+    assert browser.get("/login?next=/tasks/WT1").location == "/tasks/WT1"

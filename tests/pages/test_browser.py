@@ -1,0 +1,175 @@
+"""The page in a real browser: signing in, live arrival, opening a task, going back; with script and without."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from sqlalchemy import text
+from werkzeug.serving import make_server
+
+from enrich.db import Database
+
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no Chromium at /usr/bin/chromium")
+
+Make = Callable[..., int]
+EMAIL = "dana@example.com"
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *quiet])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def origin(app: Flask) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    serving.join()
+    server.server_close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser's console complains about, violations of the content-security policy among it."""
+    return []
+
+
+@pytest.fixture
+def page(chromium: Browser, origin: str, complaints: list[str]) -> Iterator[Page]:
+    context = chromium.new_context(base_url=origin, viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+
+    def listen(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(message.text)
+
+    page.on("console", listen)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    context.close()
+
+
+def sign_in(page: Page, path: str = "/") -> None:
+    page.goto(path)
+    page.get_by_label("E-mail").fill(EMAIL)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def test_a_new_task_appears_without_reloading(page: Page, make_entry: Make, complaints: list[str]) -> None:
+    make_entry(task_sid="WT1")
+    sign_in(page)
+    page.evaluate("window.notReloaded = true")
+    expect(page.locator("#feed .line")).to_have_count(1)
+    make_entry(task_sid="WT2", customer_name="Katherine Johnson")
+    expect(page.locator("#feed .line").first).to_contain_text("Katherine Johnson")
+    assert page.evaluate("window.notReloaded")
+    assert complaints == []
+
+
+def test_a_click_opens_the_task_beside_the_feed_and_back_closes_it(
+    page: Page, make_entry: Make, complaints: list[str]
+) -> None:
+    make_entry(task_sid="WT1")
+    make_entry(task_sid="WT2", customer_name="Katherine Johnson")
+    sign_in(page)
+    page.get_by_role("link", name="Ada Lovelace").click()
+    expect(page).to_have_url(re.compile("/tasks/WT1$"))
+    expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
+    expect(page).to_have_title(re.compile("Ada Lovelace"))
+    expect(page.locator("[aria-current]")).to_contain_text("Ada Lovelace")
+    page.get_by_role("link", name="Katherine Johnson").click()
+    expect(page.get_by_role("heading", name="Katherine Johnson")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Open a task")).to_be_visible()
+    assert complaints == []
+
+
+def test_focus_and_the_open_task_survive_an_arrival(page: Page, make_entry: Make) -> None:
+    make_entry(task_sid="WT1")
+    sign_in(page)
+    link = page.get_by_role("link", name="Ada Lovelace")
+    link.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
+    make_entry(task_sid="WT2", customer_name="Katherine Johnson")
+    expect(page.locator("#feed .line")).to_have_count(2)
+    expect(link).to_be_focused()
+    expect(page.locator("[aria-current]")).to_contain_text("Ada Lovelace")
+
+
+def test_an_open_task_is_told_anew_when_it_is_concluded(page: Page, make_entry: Make, database: Database) -> None:
+    make_entry(task_sid="WT1", concluded_at=None, outcome=None, match=None)
+    sign_in(page, "/tasks/WT1")
+    expect(page.locator("#detail .outcome")).to_contain_text("In progress")
+    database.write(text("UPDATE entries SET outcome = 'enriched', match = 'matched', concluded_at = received_at"))
+    expect(page.locator("#detail .outcome")).to_contain_text("Matched")
+
+
+def test_what_the_reader_unfolded_stays_unfolded(page: Page, make_entry: Make, make_followup: Make) -> None:
+    entry = make_entry(task_sid="WT1", outcome="could_not_write", reason="rate_limited")
+    sign_in(page, "/tasks/WT1")
+    page.get_by_text("For engineers").click()
+    make_followup(entry)
+    expect(page.get_by_role("heading", name="Follow-ups")).to_be_visible()
+    expect(page.get_by_text("Journal entry")).to_be_visible()
+
+
+def test_a_session_that_ended_leads_to_the_sign_in_page(page: Page, make_entry: Make, database: Database) -> None:
+    """And not to a sign-in form in the middle of the feed."""
+    make_entry(task_sid="WT1")
+    sign_in(page, "/tasks/WT1")
+    database.write(text("UPDATE users SET active = false"))
+    expect(page).to_have_url(re.compile(r"/login\?next=/tasks/WT1$"))
+
+
+def test_a_lost_connection_is_said_and_mends(page: Page) -> None:
+    sign_in(page)
+    expect(page.locator("#live")).to_have_text("Live")
+    page.route("**/feed*", lambda route: route.abort())
+    expect(page.locator("#live")).to_contain_text("No connection")
+    page.unroute("**/feed*")
+    expect(page.locator("#live")).to_have_text("Live")
+
+
+def test_on_a_narrow_screen_the_task_takes_the_place_of_the_list(page: Page, make_entry: Make) -> None:
+    make_entry(task_sid="WT1")
+    page.set_viewport_size({"width": 390, "height": 800})
+    sign_in(page)
+    page.get_by_role("link", name="Ada Lovelace").click()
+    expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
+    expect(page.locator("#feed")).to_be_hidden()
+    page.get_by_role("link", name="All tasks").click()
+    expect(page.locator("#feed")).to_be_visible()
+
+
+def test_without_script_everything_is_there_too(chromium: Browser, origin: str, make_entry: Make) -> None:
+    make_entry(task_sid="WT1")
+    context = chromium.new_context(base_url=origin, java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page)
+    expect(page.locator("#live")).to_be_hidden()
+    page.get_by_role("link", name="Ada Lovelace").click()
+    expect(page).to_have_url(re.compile("/tasks/WT1$"))
+    expect(page.get_by_role("heading", name="Where the time went")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/login$"))
+    context.close()

@@ -1,0 +1,302 @@
+"""The feed and an opened task: what they say, what they keep to themselves, and when they are silent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from html import unescape
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from enrich.db import Database
+
+Make = Callable[..., int]
+SID = "WT" + "0" * 32
+
+
+def line_of(page: str, sid: str = SID) -> str:
+    found = re.search(rf'<li id="line-{sid}".*?</li>', page, re.DOTALL)
+    assert found, page
+    return found[0]
+
+
+def shown_text(html: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+def poll_of(fragment: str) -> str:
+    found = re.search(r'hx-get="([^"]+)" hx-(?:trigger|swap)', fragment)
+    assert found, fragment
+    return unescape(found[1])
+
+
+# --- the feed
+
+
+def test_page_and_fragment_show_the_same_line(browser: FlaskClient, make_entry: Make) -> None:
+    make_entry()
+    whole, fragment = browser.get("/").text, browser.get("/feed").text
+    assert line_of(whole) == line_of(fragment)
+    assert shown_text(line_of(whole)) == "Ada Lovelace just now Matched by phone, verified Grace Hopper 41 ms"
+
+
+def test_a_fragment_is_one_element_with_an_id(browser: FlaskClient, make_entry: Make) -> None:
+    make_entry()
+    for path, element in (("/feed", "feed"), (f"/tasks/{SID}/detail", "detail")):
+        fragment = browser.get(path).text.strip()
+        assert re.match(rf'<(div|section) id="{element}"', fragment)
+        assert "<html" not in fragment
+
+
+@pytest.mark.parametrize(
+    ("differences", "said"),
+    [
+        ({"match": "claimed", "trust": "claimed", "by": "email"}, "Claimed, verify first by e-mail, claimed"),
+        ({"match": "ambiguous", "by": "account_number"}, "Ambiguous by account number, verified"),
+        ({"match": "none", "reason": "withheld"}, "No match number withheld"),
+        ({"match": "none", "reason": "no_such_key"}, "No match nobody has this phone number"),
+        ({"match": "none", "reason": "no_key"}, "No match nothing to look up by"),
+        (
+            {"outcome": "could_not_look", "match": None, "reason": "database_locked"},
+            "Could not look customer data busy",
+        ),
+        ({"outcome": "could_not_write", "reason": "taskrouter_failed"}, "Could not write TaskRouter had an error"),
+        ({"outcome": "out_of_time", "reason": "taskrouter_too_slow"}, "Out of time TaskRouter too slow"),
+        ({"outcome": "malformed", "match": None}, "Not understood"),
+        ({"outcome": "not_tried", "match": None}, "Answered without look-up"),
+        ({"outcome": None, "match": None, "concluded_at": None}, "In progress"),
+    ],
+)
+def test_each_ending_is_said_in_words(
+    browser: FlaskClient, make_entry: Make, differences: dict[str, object], said: str
+) -> None:
+    make_entry(**differences)
+    assert said in shown_text(line_of(browser.get("/").text))
+
+
+def test_late_and_owed_are_marked(browser: FlaskClient, make_entry: Make, make_followup: Make) -> None:
+    make_followup(make_entry(outcome="could_not_look", match=None))
+    make_entry(kind="late")
+    line = shown_text(line_of(browser.get("/").text))
+    assert "Enriched late" in line
+    assert "Follow-up owed" in line
+
+
+def test_a_worker_without_a_name_is_told_by_sid(browser: FlaskClient, make_entry: Make) -> None:
+    make_entry(worker_name="", worker_sid="WK" + "0" * 28 + "4f2a")
+    assert "WK…4f2a" in line_of(browser.get("/").text)
+
+
+def test_an_empty_journal_says_what_to_do(browser: FlaskClient) -> None:
+    page = browser.get("/").text
+    assert "No tasks yet" in page
+    assert "http://127.0.0.1/taskrouter/assignment" in page
+
+
+def test_nothing_is_sent_while_nothing_changed(browser: FlaskClient, make_entry: Make) -> None:
+    make_entry()
+    poll = poll_of(browser.get("/").text)
+    unchanged = browser.get(poll)
+    assert (unchanged.status_code, unchanged.text) == (204, "")
+    make_entry(task_sid="WT1")
+    changed = browser.get(poll)
+    assert changed.status_code == 200
+    assert changed.headers["HX-Trigger"] == "tasks-changed"
+    assert browser.get(poll_of(changed.text)).status_code == 204
+
+
+def test_older_tasks_are_a_link_away_and_hold_still(browser: FlaskClient, make_entry: Make) -> None:
+    for number in range(60):
+        make_entry(task_sid=f"WT{number:03}")
+    page = browser.get("/").text
+    assert len(re.findall('class="line"', page)) == 50
+    older = re.search(r'<a href="(/\?before=\d+)">Older tasks', page)
+    assert older
+    rest = browser.get(older[1]).text
+    assert len(re.findall('class="line"', rest)) == 10
+    assert 'id="line-WT009"' in rest
+    assert "every 2s" not in rest
+    assert "Older tasks" not in rest
+
+
+@pytest.mark.parametrize("before", ["0", "-1", "x", "9" * 30])
+def test_a_senseless_place_is_the_newest(browser: FlaskClient, make_entry: Make, before: str) -> None:
+    make_entry()
+    assert line_of(browser.get(f"/?before={before}").text)
+
+
+# --- one task
+
+
+def test_an_opened_task_is_marked_in_the_feed_and_told_beside_it(browser: FlaskClient, make_entry: Make) -> None:
+    make_entry()
+    page = browser.get(f"/tasks/{SID}").text
+    assert 'aria-current="true"' in line_of(page)
+    told = shown_text(page[page.index('id="detail"') :])
+    assert "The phone number +14155550100 belongs to Ada Lovelace and to no other customer." in told
+    assert "Look the customer up 4.2 ms" in told
+    assert "41 ms of 3,500 ms" in told
+    assert '"instruction": "accept"' in told
+
+
+def test_the_attributes_are_compared(browser: FlaskClient, make_entry: Make) -> None:
+    make_entry()
+    page = browser.get(f"/tasks/{SID}").text
+    added = [shown_text(row) for row in re.findall(r'<tr class="added">.*?</tr>', page, re.DOTALL)]
+    assert added == [
+        '3 + added "crm": {',
+        '4 + added "match": "matched" ,',
+        '5 + added "name": "Ada Lovelace"',
+        "6 + added }",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("differences", "said"),
+    [
+        ({"attributes_after": None}, "our part stood there already"),
+        ({"attributes_after": None, "outcome": "could_not_write"}, "nothing was written"),
+        ({"attributes_after": None, "attributes_before": '{"broken'}, "Not JSON; shown as stored"),
+    ],
+)
+def test_what_was_not_written_is_said(
+    browser: FlaskClient, make_entry: Make, differences: dict[str, object], said: str
+) -> None:
+    make_entry(**differences)
+    assert said in browser.get(f"/tasks/{SID}").text
+
+
+def test_everything_that_happened_is_told_in_order(browser: FlaskClient, make_entry: Make, make_followup: Make) -> None:
+    make_entry(kind="event", event_type="task.created", outcome=None)
+    failed = make_entry(outcome="could_not_look", match=None, reason="database_locked", repeats=2)
+    make_followup(failed, attempts=1, due_at=None, done_at=datetime.now(UTC))
+    make_entry(kind="late")
+    page = browser.get(f"/tasks/{SID}").text
+    history = re.search(r'<ol class="history">.*?</ol>', page, re.DOTALL)
+    assert history
+    told = shown_text(history[0])
+    assert re.search(
+        "task.created .* Assignment callback Could not look .* 2 more times .* Enriched late Matched", told
+    )
+    assert "Enrich the task late done just now . 1 try in all." in shown_text(page)
+
+
+def test_what_is_owed_says_when_and_why(browser: FlaskClient, make_entry: Make, make_followup: Make) -> None:
+    entry = make_entry(outcome="could_not_write", reason="rate_limited")
+    due_at = datetime.now(UTC) + timedelta(seconds=300)
+    make_followup(entry, attempts=3, due_at=due_at, last_reason="rate_limited")
+    told = shown_text(browser.get(f"/tasks/{SID}").text)
+    assert re.search(r"owed , next try in [45] min. 3 tries so far. TaskRouter asked us to slow down.", told)
+
+
+def test_an_unsettled_task_asks_again_and_a_settled_one_waits_for_the_feed(
+    browser: FlaskClient, make_entry: Make, database: Database
+) -> None:
+    make_entry(concluded_at=None, outcome=None)
+    fragment = browser.get(f"/tasks/{SID}/detail").text
+    assert "every 2s" in fragment
+    poll = poll_of(fragment)
+    assert browser.get(poll).status_code == 204
+    database.write(text("UPDATE entries SET outcome = 'enriched', concluded_at = received_at"))
+    settled = browser.get(poll)
+    assert settled.status_code == 200
+    assert "every 2s" not in settled.text
+    assert "tasks-changed from:body" in settled.text
+
+
+def test_an_entry_without_a_task_has_a_page_of_its_own(browser: FlaskClient, make_entry: Make) -> None:
+    entry_id = make_entry(task_sid=None, outcome="malformed", match=None, customer_id=None, customer_name="")
+    assert f'href="/entries/{entry_id}"' in browser.get("/").text
+    assert "Not understood" in browser.get(f"/entries/{entry_id}").text
+    assert browser.get(f"/entries/{entry_id}/detail").status_code == 200
+
+
+def test_an_entry_with_a_task_is_shown_with_it(browser: FlaskClient, make_entry: Make) -> None:
+    entry_id = make_entry()
+    assert browser.get(f"/entries/{entry_id}").location == f"/tasks/{SID}"
+
+
+@pytest.mark.parametrize("path", ["/tasks/WT1", "/tasks/WT1/detail", "/tasks/%00", "/entries/7", f"/entries/{2**70}"])
+def test_what_the_journal_does_not_have_is_not_found(browser: FlaskClient, path: str) -> None:
+    answer = browser.get(path, headers={"Accept": "text/html"})
+    assert answer.status_code == 404
+    assert "Nothing here" in answer.text
+
+
+# --- hostile texts
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "javascript:alert(1)",
+    "{{ 7 * 7 }}",
+    "\u202egnp.exe",
+    "🦜" * 4096,
+    "]]>--><!--",
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile[:12])
+def test_hostile_text_is_shown_harmlessly(browser: FlaskClient, make_entry: Make, hostile: str) -> None:
+    """Whatever a caller, a visitor or another writer can put into a task."""
+    make_entry(
+        customer_name=hostile[:200],
+        customer_id=hostile[:60],
+        worker_name=hostile[:100],
+        event_type=hostile[:60],
+        by=hostile[:40],
+        reason=hostile[:40],
+        attributes_before=hostile,
+        attributes_after=f'{{"crm": {{"name": "{hostile}", "notes": ["{hostile}"]}}}}',
+        answer=hostile,
+        raw_form=f"TaskAttributes={hostile}&x",
+        steps=[{"name": hostile, "elapsed_ms": 1, "failed": hostile}],
+        finding={
+            "keys": [{"kind": hostile, "value": hostile, "trust": hostile, "attribute": hostile, "found": None}],
+            "withheld": [hostile],
+            "candidates": [{"customer_id": hostile, "name": hostile}],
+        },
+    )
+    page = browser.get(f"/tasks/{SID}")
+    assert page.status_code == 200
+    assert "<script>" not in page.text
+    assert "<img src=x" not in page.text
+    assert 'href="javascript' not in page.text
+    assert "\u202e" not in page.text
+    assert page.text.count("49") < 20
+
+
+def test_half_characters_in_a_finding_are_shown_by_number(browser: FlaskClient, make_entry: Make) -> None:
+    """JSON can hold them, UTF-8 cannot."""
+    key = {"kind": "email", "value": "\ud800", "trust": "claimed", "attribute": "email", "found": 0}
+    make_entry(customer_id=None, customer_name="", match="none", finding={"keys": [key]})
+    assert "U+D800" in browser.get(f"/tasks/{SID}").text
+
+
+def test_a_task_sid_that_is_none_gets_no_address(browser: FlaskClient, make_entry: Make) -> None:
+    entry_id = make_entry(task_sid="../../login")
+    assert f'href="/entries/{entry_id}"' in browser.get("/").text
+    assert browser.get(f"/entries/{entry_id}").status_code == 200
+
+
+# --- who may look, and what goes along
+
+
+def test_every_page_is_guarded(app: Flask, stranger: FlaskClient) -> None:
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("pages.")]
+    assert len(rules) >= 6
+    with app.test_request_context():
+        for rule in rules:
+            path = rule.build(dict.fromkeys(rule.arguments, 1))
+            assert path
+            refused = stranger.open(path[1], method=next(iter((rule.methods or set()) - {"HEAD", "OPTIONS"})))
+            assert refused.status_code == 302, rule
+            assert refused.location.startswith("/login"), rule
+
+
+def test_the_reader_is_named(browser: FlaskClient) -> None:
+    assert "Dana Whitfield editor Sign out" in shown_text(browser.get("/").text)

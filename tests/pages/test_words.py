@@ -1,0 +1,155 @@
+"""Every slug has words, and different endings have different ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from enrich import errors
+from enrich.journal.queries import CandidateFound, Entry, Finding, KeyFound
+from enrich.pages import words
+from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Trust
+
+NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
+ICONS = (Path(__file__).parents[2] / "templates" / "icons.html").read_text()
+PHONE = KeyFound("phone", "+14155550100", "verified", "from", 1)
+ENTRY = Entry(
+    id=1,
+    kind="assignment",
+    received_at=NOW,
+    repeats=0,
+    task_sid="WT1",
+    reservation_sid="WR1",
+    worker_sid="WK1",
+    worker_name="Grace Hopper",
+    event_type="",
+    concluded_at=NOW,
+    outcome="enriched",
+    reason="",
+    match="matched",
+    by="phone",
+    trust="verified",
+    customer_id="C-1",
+    customer_name="Ada Lovelace",
+    finding=Finding(keys=(PHONE,)),
+    elapsed_ms=41,
+)
+
+
+def every_error(root: type[errors.EnrichError] = errors.EnrichError) -> Iterator[type[errors.EnrichError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from every_error(kind)
+
+
+@pytest.mark.parametrize("slug", sorted({kind.reason for kind in every_error()} | set(NoMatchReason)))
+def test_every_reason_has_words(slug: str) -> None:
+    assert words.REASONS[slug][0]
+    assert words.reason_sentence(slug).endswith(".")
+
+
+def test_every_closed_list_has_words() -> None:
+    assert set(words.OUTCOMES) == set(Outcome)
+    assert set(words.MATCHES) == set(MatchKind)
+    assert set(words.KINDS) == set(EntryKind)
+    assert set(words.TRUSTS) == set(words.TRUST_SENTENCES) == set(Trust)
+    assert set(words.FOLLOWUPS) == set(FollowupKind)
+
+
+def all_verdicts() -> list[words.Verdict]:
+    return [*words.MATCHES.values(), *words.OUTCOMES.values(), words.IN_PROGRESS, words.BROKEN_OFF]
+
+
+def test_different_endings_have_different_words_and_shapes() -> None:
+    """Colour is never all that tells them apart."""
+    verdicts = [verdict for verdict in all_verdicts() if verdict.word != "Enriched"]
+    assert len({verdict.word for verdict in verdicts}) == len(verdicts)
+    tones = {(verdict.icon, verdict.tone) for verdict in verdicts}
+    assert len({icon for icon, _ in tones}) == len(tones)
+
+
+@pytest.mark.parametrize("verdict", [*all_verdicts(), words.EVENT, words.UNKNOWN], ids=lambda verdict: verdict.word)
+def test_every_shape_is_drawn(verdict: words.Verdict) -> None:
+    assert f'id="i-{verdict.icon}"' in ICONS
+
+
+@pytest.mark.parametrize(
+    ("differences", "word"),
+    [
+        ({}, "Matched"),
+        ({"match": "ambiguous"}, "Ambiguous"),
+        ({"match": "claimed"}, "Claimed, verify first"),
+        ({"match": "none", "reason": "withheld"}, "No match"),
+        ({"outcome": "could_not_look", "match": None}, "Could not look"),
+        ({"outcome": "could_not_write"}, "Could not write"),
+        ({"outcome": "out_of_time"}, "Out of time"),
+        ({"outcome": "malformed"}, "Not understood"),
+        ({"outcome": "not_tried"}, "Answered without look-up"),
+        ({"outcome": "gone"}, "Task was over"),
+        ({"outcome": "failed", "reason": "failed"}, "Our mistake"),
+        ({"outcome": "failed", "reason": "interrupted"}, "Broken off"),
+        ({"outcome": None, "concluded_at": None}, "In progress"),
+        ({"outcome": None, "concluded_at": None, "received_at": NOW - timedelta(seconds=11)}, "Broken off"),
+        ({"outcome": None, "kind": "event"}, "Event"),
+        ({"outcome": "invented later"}, "Unknown outcome"),
+        ({"match": "invented later"}, "Unknown outcome"),
+    ],
+)
+def test_each_ending_has_its_word(differences: dict[str, object], word: str) -> None:
+    assert words.verdict(replace(ENTRY, **differences), NOW).word == word
+
+
+@pytest.mark.parametrize(
+    ("reason", "keys", "said"),
+    [
+        ("withheld", (), "number withheld"),
+        ("no_key", (), "nothing to look up by"),
+        ("no_such_key", (PHONE,), "nobody has this phone number"),
+        ("no_such_key", (replace(PHONE, kind="email"),), "nobody has this e-mail address"),
+        ("no_such_key", (PHONE, replace(PHONE, kind="email")), "nobody has this number, address or id"),
+        ("", (), ""),
+        ("added_later", (), "added later"),
+    ],
+)
+def test_why_there_is_nobody_is_said(reason: str, keys: tuple[KeyFound, ...], said: str) -> None:
+    assert words.reason(replace(ENTRY, match="none", reason=reason, finding=Finding(keys=keys))) == said
+
+
+ANYBODY = replace(ENTRY, customer_id=None, customer_name="")
+THREE = tuple(CandidateFound(f"C-{name}", name) for name in ("Ada", "Grace", "Joan"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (ENTRY, "Ada Lovelace"),
+        (replace(ENTRY, customer_name=""), "Customer C-1"),
+        (replace(ANYBODY, finding=Finding(candidates=THREE[:2])), "Ada or Grace"),
+        (replace(ANYBODY, finding=Finding(candidates=THREE)), "Ada or Grace or 1 more"),
+        (ANYBODY, "+14155550100"),
+        (replace(ANYBODY, finding=Finding(withheld=("from",))), "Withheld number"),
+        (replace(ANYBODY, finding=Finding(), match="none"), "No contact details"),
+        (replace(ANYBODY, finding=Finding(), match=None), "Not known yet"),
+        (replace(ANYBODY, finding=Finding(), match=None, outcome="malformed"), "Unreadable request"),
+    ],
+)
+def test_a_line_always_names_somebody_or_something(entry: Entry, said: str) -> None:
+    assert words.who(entry) == said
+
+
+def test_how_it_matched_is_told_only_of_who_was_found() -> None:
+    assert words.how(ENTRY) == "by phone, verified"
+    assert words.how(replace(ENTRY, by="account_number", trust="claimed", match="claimed")) == (
+        "by account number, claimed"
+    )
+    assert words.how(replace(ENTRY, match="none")) == ""
+
+
+@pytest.mark.parametrize("match", [*MatchKind, None])
+def test_there_is_always_a_sentence(match: str | None) -> None:
+    assert words.why(replace(ENTRY, match=match)).endswith(".")
+    assert words.why(replace(ENTRY, match=match, by="", finding=Finding())).endswith(".")
