@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from enrich import accounts, cli, errors, health, logs, pages
 from enrich.clock import limited
+from enrich.commands import foreseen_errors
 from enrich.customers.context import BlockShape
 from enrich.customers.matching import KeyRules
 from enrich.customers.store import CustomerStore
@@ -40,10 +42,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings: those to use; without, they come from the environment and from `.env` beside this file, the environment
     first. Raises SettingsError naming what is wrong, and, when it is to serve, what is missing.
     """
-    if settings is None:
-        settings = read_settings(_environment())
-        if _is_to_serve():
-            settings.require(FOR_SERVING)
+    settings = settings or _settings()
     logs.configure()
     app = Flask(__name__, static_folder=str(HERE / "enrich" / "static"), instance_path=_instance_path(settings))
     app.config.update(
@@ -103,6 +102,16 @@ def _rules(settings: Settings) -> Rules:
     )
 
 
+def _settings() -> Settings:
+    """Those of the environment. A command is told in one line what is wrong with them; a server does not start."""
+    command = click.get_current_context(silent=True)
+    with foreseen_errors() if command else nullcontext():
+        settings = read_settings(_environment())
+        if command is None or command.info_name == "run":  # other commands ask for what they use by themselves
+            settings.require(FOR_SERVING)
+    return settings
+
+
 def _environment() -> dict[str, str]:
     from_file = {} if os.environ.get("FLASK_SKIP_DOTENV") else dotenv_values(HERE / ".env")
     return {**{name: value or "" for name, value in from_file.items()}, **os.environ}
@@ -110,9 +119,3 @@ def _environment() -> dict[str, str]:
 
 def _instance_path(settings: Settings) -> str:
     return str(settings.instance_path.absolute())
-
-
-def _is_to_serve() -> bool:
-    """Whether a server is asking, not a command, which asks for the settings it uses by itself."""
-    command = click.get_current_context(silent=True)
-    return command is None or command.info_name == "run"

@@ -127,7 +127,7 @@ def _answer_of_first(receipt: Receipt, default: Instruction, tools: Tools, deadl
     stored, pause_s = receipt.answer, FIRST_LOOK_S
     try:
         with tools.limited(deadline.remaining_s()):
-            while stored is None and deadline.remaining_s() > 0:
+            while stored is None and not receipt.is_concluded and deadline.remaining_s() > 0:
                 tools.pause(pause_s)
                 pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
                 stored = tools.journal.stored_answer(receipt.entry_id)

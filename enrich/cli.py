@@ -6,10 +6,12 @@ Each asks for the settings it uses and no others. Errors of ours end a command w
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,25 +20,28 @@ import click
 from flask import Flask
 from flask.cli import with_appcontext
 
-from enrich import errors, followups, migrations, settings
-from enrich.customers import context, fixtures, identifiers, matching
+from enrich import followups, migrations, settings
+from enrich.commands import Command, Group
+from enrich.customers import context, fixtures, matching, seeding
+from enrich.demo.command import demo
 from enrich.parts import parts
 from enrich.vocabulary import Matched
 
-
-class Group(click.Group):
-    """A group of commands whose foreseen errors are told in one line, not as a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except errors.EnrichError as exc:
-            raise click.ClickException(f"{exc.reason}: {exc}") from exc
+# From so many lines on a progress bar tells more than the wait does.
+LARGE_FILE = 1000
 
 
 def register(app: Flask) -> None:
-    for command in (crm, db, show_settings, work, owed):
+    for command in (crm, db, show_settings, work, owed, emulator, demo):
         app.cli.add_command(command)
+
+
+@click.command("emulator", context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def emulator(arguments: tuple[str, ...]) -> None:
+    """Run the TaskRouter emulator alone: --port N, --host H."""
+    # A process of its own: nothing of the service is in it, and nothing of it is in the service.
+    os.execv(sys.executable, [sys.executable, "-m", "enrich.emulator", *arguments])  # noqa: S606
 
 
 @click.group(cls=Group)
@@ -53,17 +58,13 @@ def seed(files: tuple[Path, ...]) -> None:
     Rows that are wrong are told with line, field and reason; the others are loaded, and the status is 1.
     """
     bad = 0
+    region = parts().settings.default_region
     for path in files or (fixtures.builtin_path(),):
-        with _progress(path) as progress:
-            report = fixtures.seed(
-                parts().database,
-                fixtures.read(path, parts().settings.default_region),
-                region=parts().settings.default_region,
-                now=datetime.now(UTC),
-                progress=progress,
-            )
+        with _progress_of(path) as progress:
+            rows = fixtures.read_fixtures(path, region=region)
+            report = seeding.seed(parts().database, rows, now=datetime.now(UTC), progress=progress)
         for row in report.bad:
-            click.echo(f"{path}: {row}", err=True)
+            click.echo(f"{path.name}: {row}", err=True)
         bad += len(report.bad)
         click.echo(
             f"{path.name}: {report.created} new, {report.changed} changed, {report.unchanged} unchanged"
@@ -73,12 +74,24 @@ def seed(files: tuple[Path, ...]) -> None:
         raise SystemExit(1)
 
 
+@contextmanager
+def _progress_of(path: Path) -> Iterator[Callable[[int], None] | None]:
+    """A progress bar for a file of more than a thousand lines, on a terminal: on the lines, as rows are not known."""
+    with path.open("rb") as file:
+        lines = sum(1 for _ in file)
+    if lines < LARGE_FILE or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=lines, label=path.name, file=sys.stderr) as bar:
+        yield lambda done: bar.update(done - bar.pos)
+
+
 @crm.command("export")
 @click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
 @with_appcontext
 def export(file: Any) -> None:
     """Write all customers to FILE, or to standard output, one JSON object a line; `crm seed` reads it."""
-    for customer in fixtures.export(parts().database):
+    for customer in seeding.export(parts().database):
         file.write(json.dumps(customer, ensure_ascii=False) + "\n")
 
 
@@ -174,7 +187,7 @@ def show_settings(example: bool) -> None:
         click.echo(f"{setting.name} = {shown}\n    {setting.help} (default: {setting.default or 'none'})")
 
 
-@click.command("worker")
+@click.command("worker", cls=Command)
 @click.option("--once", is_flag=True, help="Do what is due now, and end.")
 @with_appcontext
 def work(once: bool) -> None:

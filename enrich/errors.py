@@ -2,6 +2,7 @@
 
     EnrichError
     ├── SettingsError              a setting is missing or wrong; names it
+    ├── FixtureFileError           a file of customers that cannot be read at all; says what to do
     ├── InvalidSignature           not signed by our account
     ├── MalformedPayload           signed, but not an assignment callback that can be understood
     ├── DatabaseError              could not look, could not record
@@ -38,6 +39,12 @@ class EnrichError(Exception):
 
 class SettingsError(EnrichError):
     reason = "settings"
+
+
+class FixtureFileError(EnrichError):
+    """The file as a whole cannot be read; nothing of it was loaded. The message names file, line and column."""
+
+    reason = "fixture_file"
 
 
 class InvalidSignature(EnrichError):

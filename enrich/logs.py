@@ -24,14 +24,17 @@ def configure(level: int = logging.INFO) -> None:
     if any(isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter) for handler in logger.handlers):
         return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
+    handler.setFormatter(formatter())
     logger.addHandler(handler)
+
+
+def formatter() -> logging.Formatter:
+    """Makes one JSON object of a log record: its message as `event`, its `extra` as fields, a traceback as text."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+    )

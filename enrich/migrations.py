@@ -1,4 +1,4 @@
-"""The schema's revisions: where a database is, where this code wants it, and the way between (Alembic, `migrations/`)."""
+"""The schema's revisions: where a database is, where this code wants it, and the way between (Alembic)."""
 
 from __future__ import annotations
 

@@ -189,11 +189,15 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The row of a delivery. is_repeat: another request made it before. answer: the stored one, None if none yet."""
+    """The row of a delivery. is_repeat: another request made it before. answer: the stored one, None if none yet.
+
+    is_concluded: nobody is working on it any more; without an answer, its process died before it had one.
+    """
 
     entry_id: int
     is_repeat: bool
     answer: str | None
+    is_concluded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Journal:
                 "repeats": row.repeats + 1,
                 "answer": func.coalesce(row.answer, receiving.excluded.answer),
             },
-        ).returning(row.id, row.repeats, row.answer)
+        ).returning(row.id, row.repeats, row.answer, row.concluded_at)
         self._answer = (
             update(EntryRow)
             .where(row.id == bindparam("entry_id"))
@@ -60,7 +60,7 @@ class Journal:
         """
         values = _received(delivery) | {"answer": answer}
         row = self._database.write(self._receive, values, timeout_s=timeout_s)[0]
-        return Receipt(row.id, is_repeat=row.repeats > 0, answer=row.answer)
+        return Receipt(row.id, row.repeats > 0, row.answer, row.concluded_at is not None)
 
     def stored_answer(self, entry_id: int) -> str | None:
         """The answer that is stored, None if none is yet. Raises DatabaseError."""

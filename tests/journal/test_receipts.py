@@ -1,0 +1,147 @@
+"""Receipts and conclusions, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import select
+
+from enrich.db import Database
+from enrich.journal.receipts import LONGEST_FORM, Journal
+from enrich.journal.tables import EntryRow, FollowupRow
+from enrich.vocabulary import (
+    Conclusion,
+    Delivery,
+    EntryKind,
+    FollowupKind,
+    LookupKey,
+    Matched,
+    NoMatch,
+    NoMatchReason,
+    Outcome,
+    Trust,
+)
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+ACCEPT, DEFER = '{"instruction":"accept"}', "{}"
+KEY = LookupKey("phone", "+14155550100", Trust.VERIFIED, "from")
+ADA = Matched("C-1001", "Ada Lovelace", KEY)
+
+
+def make_delivery(number: int = 1, **changes: object) -> Delivery:
+    values: dict[str, object] = {
+        "kind": EntryKind.ASSIGNMENT,
+        "received_at": NOW,
+        "delivery_key": f"WR{number:032x}",
+        "reservation_sid": f"WR{number:032x}",
+        "task_sid": f"WT{number:032x}",
+        "body": b"TaskSid=WT",
+    }
+    return Delivery(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def journal(database: Database) -> Journal:
+    return Journal(database)
+
+
+def test_a_receipt_is_kept_before_it_has_a_conclusion(journal: Journal, database: Database) -> None:
+    receipt = journal.receive(make_delivery(), timeout_s=1)
+    assert (receipt.is_repeat, receipt.answer) == (False, None)
+    (row,) = database.read(select(EntryRow.__table__))
+    assert (row.id, row.raw_form, row.received_at, row.concluded_at) == (receipt.entry_id, "TaskSid=WT", NOW, None)
+
+
+def test_a_repeat_gets_the_row_of_the_first_and_is_counted(journal: Journal, database: Database) -> None:
+    first = journal.receive(make_delivery(), timeout_s=1)
+    for _ in range(3):
+        again = journal.receive(make_delivery(body=b"another"), timeout_s=1)
+    assert (again.entry_id, again.is_repeat) == (first.entry_id, True)
+    (row,) = database.read(select(EntryRow.repeats, EntryRow.raw_form))
+    assert tuple(row) == (3, "TaskSid=WT")
+
+
+def test_deliveries_without_a_key_stand_for_themselves(journal: Journal) -> None:
+    ids = {journal.receive(make_delivery(delivery_key=None), timeout_s=1).entry_id for _ in range(2)}
+    assert len(ids) == 2
+
+
+def test_of_many_at_once_exactly_one_is_the_first(journal: Journal) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        receipts = list(pool.map(lambda _: journal.receive(make_delivery(), timeout_s=20), range(40)))
+    assert [receipt.is_repeat for receipt in receipts].count(False) == 1
+
+
+def test_the_first_stored_answer_wins(journal: Journal) -> None:
+    receipt = journal.receive(make_delivery(), timeout_s=1)
+    assert journal.stored_answer(receipt.entry_id) is None
+    assert journal.answer(receipt.entry_id, DEFER, timeout_s=1) == DEFER
+    assert journal.answer(receipt.entry_id, ACCEPT, timeout_s=1) == DEFER
+    conclusion = Conclusion(Outcome.ENRICHED, match=ADA)
+    assert journal.conclude(receipt.entry_id, conclusion, at=NOW, timeout_s=1, answer=ACCEPT) == DEFER
+    assert journal.receive(make_delivery(), timeout_s=1, answer=ACCEPT).answer == DEFER
+
+
+def test_an_answer_can_come_with_the_receipt(journal: Journal) -> None:
+    assert journal.receive(make_delivery(), timeout_s=1, answer=DEFER).answer == DEFER
+    assert journal.receive(make_delivery(2), timeout_s=1).answer is None
+    assert journal.receive(make_delivery(2), timeout_s=1, answer=ACCEPT).answer == ACCEPT
+
+
+def test_a_conclusion_is_stored_once(journal: Journal, database: Database) -> None:
+    receipt = journal.receive(make_delivery(), timeout_s=1)
+    enriched = Conclusion(
+        Outcome.ENRICHED,
+        match=ADA,
+        finding={"keys": []},
+        attributes_before="{}",
+        attributes_after='{"crm":{}}',
+        steps=[{"name": "fetch", "elapsed_ms": 1.5, "failed": ""}],
+        elapsed_ms=12.5,
+    )
+    journal.conclude(receipt.entry_id, enriched, at=NOW, timeout_s=1, answer=ACCEPT)
+    later = Conclusion(Outcome.FAILED, reason="failed")
+    assert journal.conclude(receipt.entry_id, later, at=NOW, timeout_s=1, answer=DEFER) == ACCEPT
+    (row,) = database.read(select(EntryRow.__table__))
+    assert (row.outcome, row.reason, row.match, row.by, row.trust) == ("enriched", "", "matched", "phone", "verified")
+    assert (row.customer_id, row.customer_name) == ("C-1001", "Ada Lovelace")
+    assert (row.finding, row.steps[0]["name"], row.elapsed_ms) == ({"keys": []}, "fetch", 12.5)
+
+
+def test_nobody_found_leaves_no_customer(journal: Journal, database: Database) -> None:
+    receipt = journal.receive(make_delivery(), timeout_s=1)
+    nobody = Conclusion(Outcome.ENRICHED, match=NoMatch(NoMatchReason.WITHHELD), reason="withheld")
+    journal.conclude(receipt.entry_id, nobody, at=NOW, timeout_s=1, answer=ACCEPT)
+    (row,) = database.read(select(EntryRow.__table__))
+    assert (row.match, row.reason, row.customer_id, row.finding) == ("none", "withheld", None, None)
+
+
+def test_what_is_owed_is_stored_with_its_cause(journal: Journal, database: Database) -> None:
+    receipt = journal.receive(make_delivery(), timeout_s=1)
+    conclusion = Conclusion(Outcome.OUT_OF_TIME, reason="out_of_time")
+    for _ in range(2):
+        journal.conclude(receipt.entry_id, conclusion, at=NOW, timeout_s=1, answer=ACCEPT, owe=FollowupKind.ENRICH)
+    (row,) = database.read(select(FollowupRow.__table__))
+    assert (row.entry_id, row.kind, row.due_at, row.attempts) == (receipt.entry_id, "enrich", NOW, 0)
+
+
+def test_any_bytes_can_be_kept(journal: Journal, database: Database) -> None:
+    receipt = journal.receive(make_delivery(body=b"a=\x00\xff%00", worker_name="é"), timeout_s=1)
+    strange = Conclusion(Outcome.ENRICHED, attributes_before='{"a":"\ud800\0"}')
+    journal.conclude(receipt.entry_id, strange, at=NOW, timeout_s=1, answer=ACCEPT)
+    (row,) = database.read(select(EntryRow.__table__))
+    assert (row.raw_form, row.attributes_before) == (r"a=\u0000\xff%00", r'{"a":"\ud800\u0000"}')
+
+
+def test_an_endless_body_is_cut(journal: Journal, database: Database) -> None:
+    journal.receive(make_delivery(body=b"x" * (LONGEST_FORM + 5)), timeout_s=1)
+    (row,) = database.read(select(EntryRow.raw_form))
+    assert len(row.raw_form) == LONGEST_FORM
+
+
+def test_an_event_is_kept_and_nothing_about_it_is_open(journal: Journal, database: Database) -> None:
+    journal.receive(make_delivery(kind=EntryKind.EVENT, delivery_key="EV" + "1" * 32), timeout_s=1)
+    (row,) = database.read(select(EntryRow.concluded_at))
+    assert row.concluded_at == NOW

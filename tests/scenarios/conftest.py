@@ -1,0 +1,224 @@
+"""The service under gunicorn, the emulator, and both meeting over real HTTP on loopback."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import requests
+from sqlalchemy import select
+from twilio.request_validator import RequestValidator
+from twilio.rest import Client
+
+from enrich import migrations
+from enrich.customers.fixtures import builtin_path, read_fixtures
+from enrich.customers.seeding import seed
+from enrich.db import Database
+from enrich.demo.processes import Processes, free_port
+from enrich.emulator import EMULATOR_ONLY, EmulatorServer
+from enrich.journal.tables import EntryRow, FollowupRow
+
+LONGEST_ANSWER_S = 5.0  # TaskRouter's own
+
+
+@dataclass
+class Service:
+    """One running service: its address, its database to look into, and how to ask it as TaskRouter does."""
+
+    url: str
+    database: Database
+    environment: Mapping[str, str]
+
+    def post(self, path: str, form: Mapping[str, str] | bytes, signature: str | None = None) -> requests.Response:
+        """A signed request. form: its fields, or the body as it goes over the wire."""
+        body = form if isinstance(form, bytes) else urlencode(form).encode()
+        if signature is None:
+            signature = sign(self.url + path, form) if not isinstance(form, bytes) else ""
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": signature}
+        return requests.post(self.url + path, data=body, headers=headers, timeout=LONGEST_ANSWER_S)
+
+    def entries(self, **where: str) -> list[Any]:
+        """Rows of the journal, oldest first."""
+        table = EntryRow.__table__
+        conditions = [table.c[name] == value for name, value in where.items()]
+        return list(self.database.read(select(table).where(*conditions).order_by(table.c.id)))
+
+    def owed(self, task_sid: str) -> list[Any]:
+        """Follow-ups of one task, oldest first."""
+        return list(
+            self.database.read(
+                select(FollowupRow.__table__)
+                .join(EntryRow, EntryRow.id == FollowupRow.entry_id)
+                .where(EntryRow.task_sid == task_sid)
+                .order_by(FollowupRow.id)
+            )
+        )
+
+
+def sign(url: str, form: Mapping[str, str]) -> str:
+    return str(RequestValidator(EMULATOR_ONLY.auth_token).compute_signature(url, dict(form)))
+
+
+def sid(prefix: str) -> str:
+    return prefix + secrets.token_hex(16)
+
+
+@dataclass
+class Centre:
+    """One workspace at the emulator with a worker and a workflow that asks the service."""
+
+    emulator: EmulatorServer
+    workspace: Any
+    workspace_sid: str
+    worker_sid: str
+
+    def task_arrives(self, attributes: Mapping[str, Any] | str, channel: str = "default") -> str:
+        """The SID of a new task, offered to the worker at once. attributes: where text, kept to the letter."""
+        text = attributes if isinstance(attributes, str) else json.dumps(attributes)
+        return str(self.workspace.tasks.create(attributes=text, task_channel=channel).sid)
+
+    def answer(self, task_sid: str, *, after: int = 0) -> Any:
+        """What the service answered about this task, as soon as it has."""
+        logged = self.emulator.log.wait_for("assignment_callback_answered", 10, after=after, task_sid=task_sid)
+        return json.loads(str(logged["answer"]))
+
+    def attributes(self, task_sid: str) -> str:
+        return str(self.workspace.tasks(task_sid).fetch().attributes)
+
+    def block(self, task_sid: str) -> Any:
+        return json.loads(self.attributes(task_sid)).get("crm")
+
+    def log_of(self, task_sid: str) -> list[str]:
+        """The kinds of everything that happened to this task, in order."""
+        return [str(entry["kind"]) for entry in self.emulator.log.entries(task_sid=task_sid)]
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[EmulatorServer]:
+    with EmulatorServer() as emulator:
+        yield emulator
+
+
+@pytest.fixture(autouse=True)
+def _no_fault_outlives_its_test(emulator: EmulatorServer) -> Iterator[None]:
+    yield
+    emulator.faults.clear()
+
+
+@pytest.fixture(scope="session")
+def start_service(
+    emulator: EmulatorServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Service]]:
+    """Starts the service as it is shipped, under gunicorn; once for the same settings, since that takes a second."""
+    running: dict[tuple[tuple[str, str], ...], Service] = {}
+    folder = tmp_path_factory.mktemp("services")
+    with Processes({}, folder / "logs") as processes:
+
+        def start(**settings: str) -> Service:
+            key = tuple(sorted(settings.items()))
+            if key not in running:
+                running[key] = _start(f"web{len(running)}", processes, folder, emulator.base_url, settings)
+            return running[key]
+
+        yield start
+        for service in running.values():
+            service.database.close()
+
+
+def _start(name: str, processes: Processes, folder: Path, taskrouter: str, settings: Mapping[str, str]) -> Service:
+    port = free_port(0)
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "FLASK_SKIP_DOTENV": "1",
+        "SECRET_KEY": "not-a-real-key",
+        "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
+        "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
+        "TASKROUTER_BASE_URL": taskrouter,
+        "PUBLIC_URL": url,
+        "DATABASE_URL": f"sqlite:///{folder / name}.db",
+        "METRICS_TOKEN": "not-a-real-token",
+        "BIND": f"127.0.0.1:{port}",
+        **settings,
+    }
+    database = Database(environment["DATABASE_URL"])
+    migrations.upgrade(database)
+    seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
+    processes.start(name, "gunicorn", "app:create_app()", env=environment)
+    processes.wait_for(name, f"{url}/readyz", lambda: False)
+    return Service(url, database, environment)
+
+
+@pytest.fixture(scope="session")
+def service(start_service: Callable[..., Service]) -> Service:
+    """The service with its default settings."""
+    return start_service()
+
+
+@pytest.fixture
+def open_centre(emulator: EmulatorServer) -> Callable[..., Centre]:
+    """Makes a workspace whose workflow asks the given service; each test has its own."""
+    client = Client(EMULATOR_ONLY.account_sid, EMULATOR_ONLY.auth_token)
+    client.taskrouter.base_url = emulator.base_url
+    opened: list[Centre] = []
+
+    def open_centre(service: Service, *, reservation_timeout_s: int = 120, events: str = "") -> Centre:
+        workspaces = client.taskrouter.v1.workspaces
+        created = workspaces.create(
+            friendly_name="Scenario",
+            **({"event_callback_url": f"{service.url}/taskrouter/events", "events_filter": events} if events else {}),
+        )
+        workspace = workspaces(created.sid)
+        available = next(each.sid for each in workspace.activities.list() if each.available)
+        worker = workspace.workers.create(
+            friendly_name="dana", activity_sid=available, attributes='{"contact_uri":"client:dana"}'
+        )
+        for channel in ("default", "voice", "chat"):
+            workspace.workers(worker.sid).worker_channels(channel).update(capacity=50)
+        queue = workspace.task_queues.create(friendly_name="Everyone", target_workers="1==1")
+        workspace.workflows.create(
+            friendly_name="All",
+            configuration=json.dumps({"task_routing": {"filters": [], "default_filter": {"queue": queue.sid}}}),
+            assignment_callback_url=f"{service.url}/taskrouter/assignment",
+            fallback_assignment_callback_url=f"{service.url}/taskrouter/assignment/fallback",
+            task_reservation_timeout=reservation_timeout_s,
+        )
+        opened.append(Centre(emulator, workspace, created.sid, worker.sid))
+        return opened[-1]
+
+    return open_centre
+
+
+@pytest.fixture
+def centre(open_centre: Callable[..., Centre], service: Service) -> Centre:
+    """A contact centre that asks the service with its default settings."""
+    return open_centre(service)
+
+
+@pytest.fixture
+def make_callback() -> Callable[..., dict[str, str]]:
+    """Builds the form of an assignment callback; every SID is new unless given."""
+
+    def make_callback(**changes: str) -> dict[str, str]:
+        return {
+            "AccountSid": EMULATOR_ONLY.account_sid,
+            "WorkspaceSid": sid("WS"),
+            "WorkflowSid": sid("WW"),
+            "TaskQueueSid": sid("WQ"),
+            "TaskSid": sid("WT"),
+            "ReservationSid": sid("WR"),
+            "WorkerSid": sid("WK"),
+            "TaskAge": "0",
+            "TaskPriority": "0",
+            "TaskAttributes": '{"from":"+14155550100"}',
+            "WorkerAttributes": '{"contact_uri":"client:dana"}',
+            **changes,
+        }
+
+    return make_callback

@@ -1,0 +1,174 @@
+"""When something fails: routing goes on, the reason is named, and what is owed is done later."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import requests
+
+from app import create_app
+from enrich import migrations
+from enrich.followups import round_of_work
+from enrich.parts import Parts
+from enrich.settings import read_settings
+from tests.scenarios.conftest import Centre, Service
+
+ASSIGNMENT = "/taskrouter/assignment"
+
+
+@contextmanager
+def worker_of(service: Service, later: timedelta = timedelta()) -> Iterator[Callable[[], int]]:
+    """The worker's rounds on the service's database, as if it were that much later."""
+    parts: Parts = create_app(read_settings(service.environment)).extensions["enrich"]
+    tools = parts.tools.__class__(
+        **{name: getattr(parts.tools, name) for name in parts.tools.__slots__ if name != "now"},
+        now=lambda: datetime.now(UTC) + later,
+    )
+    yield lambda: round_of_work(tools, parts.owed)
+    parts.tools.taskrouter.close()
+    parts.database.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (500, "taskrouter_failed"),
+        (503, "taskrouter_failed"),
+        (429, "rate_limited"),
+        (401, "not_authorized"),
+        (403, "not_authorized"),
+    ],
+)
+def test_a_failing_api_does_not_keep_the_caller_and_the_task_is_enriched_late(
+    centre: Centre, service: Service, status: int, reason: str
+) -> None:
+    centre.emulator.faults.status(status, path="/Tasks/WT")
+    task_sid = centre.task_arrives({"from": "+14155550100"})
+    assert centre.answer(task_sid) == {"instruction": "accept"}
+    (entry,) = service.entries(task_sid=task_sid)
+    assert (entry.outcome, entry.reason, entry.match) == ("could_not_write", reason, "matched")
+    assert [row.done_at for row in service.owed(task_sid)] == [None]
+
+    with worker_of(service) as work:
+        assert work() >= 1
+        (owed,) = service.owed(task_sid)
+        assert (owed.attempts, owed.last_reason, owed.done_at) == (1, reason, None)
+    centre.emulator.faults.clear()
+    with worker_of(service, later=timedelta(minutes=5)) as work:
+        assert work() >= 1
+    (owed,) = service.owed(task_sid)
+    assert owed.done_at is not None
+    assert centre.block(task_sid)["customer_id"] == "C-1001"
+    late = service.entries(task_sid=task_sid)[-1]
+    assert (late.kind, late.outcome, late.match) == ("late", "enriched", "matched")
+
+
+def test_a_dead_slow_api_is_given_up_in_time(
+    open_centre: Callable[..., Centre], start_service: Callable[..., Service]
+) -> None:
+    """The emulator's own 5 s rule is the witness: it gets an answer, and does not turn to the fallback."""
+    service = start_service(ENRICH_BUDGET_S="0.5")
+    centre = open_centre(service)
+    centre.emulator.faults.latency(30, path="/Tasks/WT")
+    task_sid = centre.task_arrives({"from": "+14155550100"})
+    assert centre.answer(task_sid) == {"instruction": "accept"}
+    assert "fallback_sent" not in centre.log_of(task_sid)
+    (entry,) = service.entries(task_sid=task_sid)
+    assert (entry.outcome, entry.reason, entry.match) == ("out_of_time", "taskrouter_too_slow", "matched")
+    assert len(service.owed(task_sid)) == 1
+
+
+def test_412_without_end_is_given_up_after_ten(centre: Centre, service: Service) -> None:
+    centre.emulator.faults.precondition_failed()
+    task_sid = centre.task_arrives({"from": "+14155550100"})
+    assert centre.answer(task_sid) == {"instruction": "accept"}
+    (entry,) = service.entries(task_sid=task_sid)
+    assert (entry.outcome, entry.reason) == ("could_not_write", "stale_task")
+    assert [step["name"] for step in entry.steps].count("write") == 10
+
+
+def test_attributes_without_room_are_left_alone(centre: Centre, service: Service) -> None:
+    full = json.dumps({"from": "+14155550100", "filler": "x" * 4048})
+    task_sid = centre.task_arrives(full)
+    assert centre.answer(task_sid) == {"instruction": "accept"}
+    (entry,) = service.entries(task_sid=task_sid)
+    assert (entry.outcome, entry.reason) == ("could_not_write", "no_room")
+    assert centre.attributes(task_sid) == full
+    assert service.owed(task_sid) == []
+
+
+def test_little_room_gets_a_smaller_block_that_says_so(centre: Centre) -> None:
+    task_sid = centre.task_arrives({"from": "+14155550100", "filler": "x" * 3900})
+    centre.answer(task_sid)
+    block = centre.block(task_sid)
+    assert block["customer_id"] == "C-1001"
+    assert block["trimmed"] is True
+    assert "notes" not in block
+    assert len(centre.attributes(task_sid)) <= 4096
+
+
+def test_a_task_that_is_gone_is_not_owed(service: Service, make_callback: Callable[..., dict[str, str]]) -> None:
+    form = make_callback()
+    assert service.post(ASSIGNMENT, form).json() == {"instruction": "accept"}
+    (entry,) = service.entries(task_sid=form["TaskSid"])
+    assert (entry.outcome, entry.reason) == ("gone", "task_gone")
+    assert service.owed(form["TaskSid"]) == []
+
+
+def test_a_locked_database_does_not_keep_the_caller(
+    start_service: Callable[..., Service], make_callback: Callable[..., dict[str, str]]
+) -> None:
+    """Nothing can be recorded, so nothing is written to the task either; events are to be sent again."""
+    service = start_service(ENRICH_KEEP_DAYS="30")  # a database of its own
+    other = sqlite3.connect(str(service.database.url.database), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    form = make_callback()
+    assert service.post(ASSIGNMENT, form).json() == {"instruction": "accept"}
+    assert service.post(ASSIGNMENT + "/fallback", form).json() == {"instruction": "accept"}
+    assert service.post("/taskrouter/events", {"Sid": "EV" + "1" * 32}).status_code == 503
+    other.execute("ROLLBACK")
+    other.close()
+    assert service.post(ASSIGNMENT, form).json() == {"instruction": "accept"}
+    assert len(service.entries(task_sid=form["TaskSid"])) == 1
+
+
+def test_a_receipt_whose_process_died_is_adopted(
+    centre: Centre, service: Service, make_callback: Callable[..., dict[str, str]]
+) -> None:
+    """The fallback's receipt has no conclusion either: the same path."""
+    task_sid = centre.task_arrives({"from": "+16175550142", "call_sid": "CA" + "1" * 32})
+    centre.answer(task_sid)
+    form = make_callback(WorkspaceSid=centre.workspace_sid, TaskSid=task_sid)
+    service.post(ASSIGNMENT + "/fallback", form)
+    with worker_of(service, later=timedelta(seconds=9)) as work:
+        work()
+        assert service.owed(task_sid) == []
+    with worker_of(service, later=timedelta(seconds=11)) as work:
+        work()
+    (owed,) = service.owed(task_sid)
+    assert owed.done_at is not None
+    (_, fallback, late) = service.entries(task_sid=task_sid)
+    assert (fallback.outcome, fallback.reason) == ("not_tried", "fallback")
+    assert (late.kind, late.outcome) == ("late", "enriched")
+
+
+def test_a_database_without_its_tables_is_told_by_readyz(
+    start_service: Callable[..., Service],
+) -> None:
+    service = start_service(ENRICH_KEEP_DAYS="31")
+    secret = {"Authorization": "Bearer not-a-real-token"}
+    assert requests.get(f"{service.url}/readyz", timeout=5).json() == {"ready": True}
+    told = requests.get(f"{service.url}/readyz", headers=secret, timeout=5).json()
+    assert told == {"ready": True, "database": "ok", "migrations": "ok"}
+
+    migrations.downgrade(service.database, "base")
+    response = requests.get(f"{service.url}/readyz", headers=secret, timeout=5)
+    assert response.status_code == 503
+    assert response.json()["migrations"].startswith("at nothing, needs ")
+    assert requests.get(f"{service.url}/healthz", timeout=5).status_code == 200
+    migrations.upgrade(service.database)

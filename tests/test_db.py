@@ -1,0 +1,137 @@
+"""The manners of both databases, and the translation of their errors."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select, text
+
+from enrich.customers.tables import CustomerRow
+from enrich.db import Database, normal_url
+from enrich.errors import DatabaseError, DatabaseLocked, DatabaseUnavailable, SettingsError
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+ADA = {"id": "C-1", "name": "Ada", "company": "", "tier": "", "language": "", "owner": "", "updated_at": NOW}
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'enrich.db'}")
+    CustomerRow.__table__.create(database.engine)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def other(sqlite: Database) -> Iterator[sqlite3.Connection]:
+    """Another process that has the write lock."""
+    connection = sqlite3.connect(str(sqlite.url.database), isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN IMMEDIATE")
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("postgres://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
+        ("postgresql://h/d?sslmode=require", "postgresql+psycopg://h/d?sslmode=require"),
+        ("postgresql+psycopg://h/d", "postgresql+psycopg://h/d"),
+        ("sqlite:////tmp/x.db", "sqlite:////tmp/x.db"),
+    ],
+)
+def test_postgresql_means_the_driver_that_we_ship(url: str, normal: str) -> None:
+    assert normal_url(url) == normal
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        Database(url)
+
+
+def test_what_is_written_is_there_when_the_call_returns(database: Database) -> None:
+    rows = database.write(insert(CustomerRow).returning(CustomerRow.id), ADA)
+    assert rows[0].id == "C-1"
+    assert database.read(select(CustomerRow.name))[0].name == "Ada"
+
+
+def test_a_transaction_is_whole_or_nothing(database: Database) -> None:
+    def break_off() -> None:
+        with database.transaction() as session:
+            session.execute(insert(CustomerRow), ADA)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
+    assert database.read(select(CustomerRow.id)) == []
+
+
+def test_moments_come_back_as_they_were_in_utc(database: Database) -> None:
+    elsewhere = NOW.astimezone(timezone(timedelta(hours=5)))
+    database.write(insert(CustomerRow), ADA | {"updated_at": elsewhere})
+    ((moment,),) = database.read(select(CustomerRow.updated_at))
+    assert (moment, moment.utcoffset()) == (NOW, timedelta(0))
+
+
+def test_a_naive_moment_is_refused(database: Database) -> None:
+    with pytest.raises(DatabaseError):
+        database.write(insert(CustomerRow), ADA | {"updated_at": datetime(2026, 1, 1)})  # noqa: DTZ001
+
+
+def test_a_lock_of_another_process_is_waited_for_no_longer_than_told(
+    sqlite: Database, other: sqlite3.Connection
+) -> None:
+    with pytest.raises(DatabaseLocked):
+        sqlite.write(insert(CustomerRow), ADA, timeout_s=0.05)
+    with pytest.raises(DatabaseLocked), sqlite.transaction(timeout_s=0.05) as session:
+        session.execute(insert(CustomerRow), ADA)
+    assert sqlite.read(select(CustomerRow.id)) == []  # readers do not wait
+
+
+def test_a_lock_that_is_given_back_in_time_is_no_error(sqlite: Database, other: sqlite3.Connection) -> None:
+    waiting = threading.Event()
+
+    def give_back() -> None:
+        waiting.wait()
+        other.execute("ROLLBACK")
+
+    thread = threading.Thread(target=give_back)
+    thread.start()
+    waiting.set()
+    sqlite.write(insert(CustomerRow), ADA, timeout_s=30)
+    thread.join()
+    assert len(sqlite.read(select(CustomerRow.id))) == 1
+
+
+def test_writers_of_one_process_take_turns(sqlite: Database) -> None:
+    with sqlite.transaction() as session:
+        session.execute(insert(CustomerRow), ADA)
+        with pytest.raises(DatabaseLocked, match="other writers"):
+            sqlite.write(insert(CustomerRow), ADA | {"id": "C-2"}, timeout_s=0.02)
+    sqlite.write(insert(CustomerRow), ADA | {"id": "C-2"}, timeout_s=0.02)
+
+
+def test_errors_are_ours_and_hold_nothing_of_the_customer(database: Database) -> None:
+    database.write(insert(CustomerRow), ADA)
+    with pytest.raises(DatabaseError) as caught:
+        database.write(insert(CustomerRow), ADA | {"name": "Lovelace"})
+    chain = [str(caught.value), str(caught.value.__cause__)]
+    assert not any("Lovelace" in message for message in chain)
+
+
+def test_a_statement_that_is_wrong_is_a_database_error(database: Database) -> None:
+    with pytest.raises(DatabaseError):
+        database.read(text("SELECT nothing FROM nowhere"))
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    database = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseUnavailable):
+        database.read(text("SELECT 1"))
+    database.close()

@@ -1,0 +1,82 @@
+"""The clock of a callback and its stopwatch, on a clock that the test turns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from enrich.clock import limited
+from enrich.deadline import Deadline, OutOfTime, Stopwatch
+from enrich.errors import StaleTask
+
+
+@dataclass
+class Hand:
+    """A clock that stands still until it is moved."""
+
+    at: float = 100.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def test_what_is_left_shrinks_and_is_never_negative() -> None:
+    hand = Hand()
+    deadline = Deadline.after(3.5, hand)
+    hand.at += 3.0
+    assert (deadline.remaining_s(), deadline.share_s(0.2), deadline.share_s(2.0)) == (0.5, 0.2, 0.5)
+    assert deadline.elapsed_ms() == 3000.0
+    hand.at += 1.0
+    assert (deadline.remaining_s(), deadline.share_s(0.2)) == (0.0, 0.0)
+
+
+def test_steps_are_timed_in_order_and_say_why_they_failed() -> None:
+    hand = Hand()
+    stopwatch = Stopwatch(hand)
+    with stopwatch.step("look_up"):
+        hand.at += 0.0125
+    with pytest.raises(StaleTask), stopwatch.step("write"):
+        raise StaleTask
+    with pytest.raises(OutOfTime), stopwatch.step("fetch"):
+        raise OutOfTime
+    assert [(step.name, step.elapsed_ms, step.failed) for step in stopwatch.steps] == [
+        ("look_up", 12.5, ""),
+        ("write", 0.0, "stale_task"),
+        ("fetch", 0.0, "out_of_time"),
+    ]
+
+
+def test_no_handler_of_ordinary_errors_swallows_the_end_of_time() -> None:
+    assert not issubclass(OutOfTime, Exception)
+
+
+def test_outside_the_server_nothing_is_interrupted() -> None:
+    with limited(0.0):
+        pass
+
+
+IN_THE_SERVER = """
+from gevent import monkey; monkey.patch_all()
+import socket
+from enrich.clock import limited
+from enrich.deadline import OutOfTime
+quiet, _ = socket.socketpair()
+try:
+    with limited(0.05):
+        quiet.recv(1)
+except OutOfTime:
+    print("ended")
+with limited(5):
+    print("went on")
+"""
+
+
+def test_in_the_server_a_wait_is_ended_whatever_it_waits_for() -> None:
+    """In a process of its own: gevent patches the standard library for good."""
+    ended = subprocess.run(
+        [sys.executable, "-c", IN_THE_SERVER], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout.split("\n") == ["ended", "went on", ""]

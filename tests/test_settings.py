@@ -1,0 +1,93 @@
+"""Every setting is documented, read strictly, and told apart when it is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from enrich.errors import SettingsError
+from enrich.settings import FOR_SERVING, TABLE, Setting, Settings, example, read_settings
+
+ROOT = Path(__file__).parent.parent
+GOOD = {
+    "SECRET_KEY": "not-a-real-key",
+    "PUBLIC_URL": "https://hooks.example.test/enrich/",
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "not-a-real-token",
+}
+
+
+def test_every_field_has_its_row_in_the_table() -> None:
+    assert {setting.field for setting in TABLE} == {field.name for field in fields(Settings)}
+
+
+def test_the_example_file_is_what_the_table_says() -> None:
+    assert (ROOT / ".env.example").read_text() == example()
+
+
+@pytest.mark.parametrize("setting", [pytest.param(setting, id=setting.name) for setting in TABLE])
+def test_the_readme_explains_every_setting(setting: Setting) -> None:
+    default = "required" if setting.name in FOR_SERVING else f"`{setting.default}`" if setting.default else ""
+    assert f"| `{setting.name}` | {default} | {setting.help} |" in (ROOT / "README.md").read_text()
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    settings = read_settings({})
+    assert (settings.attribute, settings.accept_via, settings.budget_s) == ("crm", "callback", 3.5)
+    assert settings.database_url.startswith("sqlite:///")
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    assert read_settings({"ENRICH_BUDGET_S": ""}).budget_s == 3.5
+
+
+def test_the_public_url_keeps_its_prefix_and_loses_its_slash() -> None:
+    assert read_settings(GOOD).public_url == "https://hooks.example.test/enrich"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUBLIC_URL", "hooks.example.test"),
+        ("PUBLIC_URL", "ftp://hooks.example.test"),
+        ("PUBLIC_URL", "https://user:word@hooks.example.test"),
+        ("PUBLIC_URL", "https://hooks.example.test/?a=1"),
+        ("PUBLIC_URL", "https://hooks.example.test:port"),
+        ("TWILIO_ACCOUNT_SID", "AC1"),
+        ("TWILIO_WORKSPACE_SID", "AC" + "0" * 32),
+        ("ENRICH_BUDGET_S", "much"),
+        ("ENRICH_BUDGET_S", "4"),
+        ("ENRICH_BUDGET_S", "nan"),
+        ("ENRICH_ACCEPT_VIA", "carrier pigeon"),
+        ("ENRICH_DEFAULT_INSTRUCTION", "redirect"),
+        ("ENRICH_DEFAULT_REGION", "USA"),
+        ("ENRICH_KEEP_DAYS", "0"),
+        ("ENRICH_TRUSTED_PROXIES", "-1"),
+        ("TWILIO_API_KEY", "SK" + "0" * 32),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_settings(GOOD | {name: value})
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings({"ENRICH_BUDGET_S": "much", "ENRICH_KEEP_DAYS": "many"})
+    assert "ENRICH_BUDGET_S" in str(caught.value)
+    assert "ENRICH_KEEP_DAYS" in str(caught.value)
+
+
+def test_the_server_does_not_start_without_what_it_needs() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings({}).require(FOR_SERVING)
+    assert all(name in str(caught.value) for name in FOR_SERVING)
+    read_settings(GOOD).require(FOR_SERVING)
+
+
+def test_secrets_do_not_show() -> None:
+    shown = repr(read_settings(GOOD | {"DATABASE_URL": "postgresql://u:hidden@h/d", "METRICS_TOKEN": "hidden"}))
+    assert "hidden" not in shown
+    assert "not-a-real" not in shown
