@@ -18,7 +18,7 @@ from enrich.deadline import Deadline, OutOfTime, Step
 from enrich.enrichment import Subject, Tools, Work, enrich
 from enrich.taskrouter import instructions
 from enrich.taskrouter.instructions import Instruction
-from enrich.vocabulary import Conclusion, Delivery, FollowupKind, Outcome, Receipt
+from enrich.vocabulary import Conclusion, Delivery, FollowupKind, Outcome, Reason, Receipt
 from enrich.webhooks import payloads
 from enrich.webhooks.payloads import AssignmentCallback, Form
 
@@ -52,7 +52,7 @@ def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> 
     default = _default(form, tools)
     receipt = _receive(work, delivery, tools, deadline)
     if receipt is None:
-        return Answered(instructions.to_json(default), Outcome.NOT_TRIED, "not_recorded", steps=_steps(work))
+        return Answered(instructions.to_json(default), Outcome.NOT_TRIED, Reason.NOT_RECORDED, steps=_steps(work))
     if receipt.is_repeat:
         return Answered(_answer_of_first(receipt, default, tools, deadline), is_repeat=True)
 
@@ -69,7 +69,7 @@ def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> 
         work.ended(Outcome.MALFORMED, exc.reason)
     except Exception:  # a mistake of ours: recorded, mended later, and no reason to keep a caller waiting
         log.exception("assignment failed", extra=sids(delivery))
-        work.ended(Outcome.FAILED, "failed", retryable=True)
+        work.ended(Outcome.FAILED, Reason.FAILED, retryable=True)
     return _conclude(work, delivery, receipt, instruction, tools, deadline)
 
 
@@ -84,8 +84,8 @@ def answer_at_once(delivery: Delivery, form: Form, tools: Tools) -> Answered:
             receipt = tools.journal.receive(delivery, timeout_s=FALLBACK_S, answer=default)
     except (errors.DatabaseError, OutOfTime) as exc:
         _not_recorded("receipt", delivery, exc)
-        return Answered(default, Outcome.NOT_TRIED, "not_recorded")
-    return Answered(receipt.answer or default, Outcome.NOT_TRIED, "fallback", is_repeat=receipt.is_repeat)
+        return Answered(default, Outcome.NOT_TRIED, Reason.NOT_RECORDED)
+    return Answered(receipt.answer or default, Outcome.NOT_TRIED, Reason.FALLBACK, is_repeat=receipt.is_repeat)
 
 
 def sids(delivery: Delivery) -> dict[str, str]:
@@ -197,14 +197,19 @@ def _steps(work: Work) -> tuple[Step, ...]:
     return tuple(work.stopwatch.steps)
 
 
-def _too_slow(work: Work) -> str:
+def _too_slow(work: Work) -> Reason:
     """Whom the clock was waiting for: the step that it ended tells."""
     interrupted = next((step.name for step in reversed(work.stopwatch.steps) if step.failed), "")
-    return {"look_up": "database_too_slow", "fetch": "taskrouter_too_slow", "write": "taskrouter_too_slow"}.get(
-        interrupted, "out_of_time"
-    )
+    return _WAITING_FOR.get(interrupted, Reason.OUT_OF_TIME)
+
+
+_WAITING_FOR = {
+    "look_up": Reason.DATABASE_TOO_SLOW,
+    "fetch": Reason.TASKROUTER_TOO_SLOW,
+    "write": Reason.TASKROUTER_TOO_SLOW,
+}
 
 
 def _not_recorded(what: str, delivery: Delivery, exc: BaseException) -> None:
-    reason = getattr(exc, "reason", "out_of_time")
+    reason = getattr(exc, "reason", Reason.OUT_OF_TIME)
     log.error("%s not recorded", what, extra=sids(delivery) | {"reason": reason})

@@ -16,7 +16,7 @@ from enrich.assignment import conclusion_of
 from enrich.deadline import Deadline
 from enrich.enrichment import Subject, Tools, Work, enrich
 from enrich.journal.owed import Followup, Owed
-from enrich.vocabulary import Delivery, EntryKind, Outcome
+from enrich.vocabulary import Delivery, EntryKind, Outcome, Reason
 
 # Nobody waits for a follow-up; what takes longer than this is tried again later.
 WORK_S = 15.0
@@ -67,13 +67,13 @@ def _do(followup: Followup, tools: Tools, owed: Owed) -> None:
     work = Work()
     deadline = Deadline.after(WORK_S)
     if followup.task_sid is None:
-        owed.give_up(followup.id, tools.now(), "malformed_payload")
+        owed.give_up(followup.id, tools.now(), errors.MalformedPayload.reason)
         return
     try:
         enrich(work, Subject(followup.workspace_sid, followup.task_sid), tools, deadline)
     except Exception:
         log.exception("follow-up failed", extra={"followup": followup.id, "task_sid": followup.task_sid})
-        work.ended(Outcome.FAILED, "failed", retryable=True)
+        work.ended(Outcome.FAILED, Reason.FAILED, retryable=True)
     _end(followup, work, deadline, tools, owed)
     log.info(
         "follow-up",

@@ -50,6 +50,18 @@ class Outcome(StrEnum):
     FAILED = "failed"  # a mistake of ours; the log has the traceback
 
 
+class Reason(StrEnum):
+    """Why an outcome is what it is, where neither an error (errors.py) nor the look-up (NoMatchReason) says so."""
+
+    OUT_OF_TIME = "out_of_time"  # the clock ended it, and no step was waiting
+    DATABASE_TOO_SLOW = "database_too_slow"  # the clock ended it while the database was being waited for
+    TASKROUTER_TOO_SLOW = "taskrouter_too_slow"  # the same, for TaskRouter's REST API
+    FAILED = "failed"  # a mistake of ours
+    NOT_RECORDED = "not_recorded"  # the database did not take the receipt in time
+    FALLBACK = "fallback"  # the fallback endpoint answered
+    INTERRUPTED = "interrupted"  # the process died before there was a conclusion
+
+
 class EntryKind(StrEnum):
     """What made a row of the journal."""
 

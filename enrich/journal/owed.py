@@ -14,7 +14,7 @@ from sqlalchemy import case, delete, insert, or_, select, update
 
 from enrich.db import Database
 from enrich.journal.tables import EntryRow, FollowupRow
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome
+from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 
 # Longer than any one piece of work takes; a dead worker's rows wait that long.
 LEASE = timedelta(seconds=60)
@@ -125,7 +125,7 @@ class Owed:
                 .values(
                     concluded_at=now,
                     outcome=case((only_answered, Outcome.NOT_TRIED), else_=Outcome.FAILED),
-                    reason=case((only_answered, "fallback"), else_="interrupted"),
+                    reason=case((only_answered, Reason.FALLBACK), else_=Reason.INTERRUPTED),
                 )
                 .returning(EntryRow.id, EntryRow.task_sid)
             ).all()

@@ -9,21 +9,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, case, exists, func, select, true
+from sqlalchemy import ColumnElement, Row, Select, bindparam, case, exists, func, literal_column, select, true
 from sqlalchemy.orm import Session, aliased
 
 from enrich.db import Database
 from enrich.deadline import Step
+from enrich.journal.owed import ABANDONED_AFTER
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.vocabulary import EntryKind, Outcome
 
-# What makes a line of the feed. Events belong to a task's story.
-LINE_KINDS = (EntryKind.ASSIGNMENT, EntryKind.FALLBACK, EntryKind.LATE)
-# An entry without a conclusion after this long was broken off: its process is gone, and the rest of it is owed.
-BROKEN_OFF_AFTER = timedelta(seconds=10)
+# Events belong to a task's story, not to the feed. Spelt out, not a parameter: only then is the index of them used.
+_EVENT: ColumnElement[str] = literal_column(f"'{EntryKind.EVENT}'")
 # A story that is longer shows its end.
 STORY_AT_MOST = 200
 _NO_ID_IS_AS_HIGH = 2**63 - 1
@@ -87,7 +86,7 @@ class Entry:
 
     def is_broken_off(self, now: datetime) -> bool:
         """Whether it has no conclusion and will get none by itself."""
-        return self.concluded_at is None and now - self.received_at > BROKEN_OFF_AFTER
+        return self.concluded_at is None and now - self.received_at > ABANDONED_AFTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +155,14 @@ class TaskStory:
     @property
     def newest(self) -> FullEntry:
         """The entry that the feed shows for this task; where there are only events, the last of them."""
-        return next((entry for entry in reversed(self.entries) if entry.kind in LINE_KINDS), self.entries[-1])
+        return next((entry for entry in reversed(self.entries) if entry.kind != EntryKind.EVENT), self.entries[-1])
 
     @property
     def earlier(self) -> tuple[FullEntry, ...]:
         """The other entries that are no events, newest first."""
-        return tuple(entry for entry in reversed(self.entries) if entry.kind in LINE_KINDS and entry is not self.newest)
+        return tuple(
+            entry for entry in reversed(self.entries) if entry.kind != EntryKind.EVENT and entry is not self.newest
+        )
 
     @property
     def owed(self) -> tuple[Followup, ...]:
@@ -217,7 +218,7 @@ def feed_version(database: Database, *, now: datetime | None = None) -> str:
     Asks the end of the primary key and two indexes that hold little besides what is under way, so that every open
     page may ask every two seconds. Raises DatabaseError.
     """
-    since = (now or datetime.now(UTC)) - BROKEN_OFF_AFTER
+    since = (now or datetime.now(UTC)) - ABANDONED_AFTER
     (row,) = database.read(_VERSION, {"since": since})
     return "-".join(str(number or 0) for number in row)
 
@@ -266,28 +267,23 @@ _FULL = select(
 
 
 def _lines() -> Select[Any]:
-    """Walks the primary key downwards and skips what a newer entry of the same task stands for.
-
-    With about ten events to a task the walk meets some 550 rows for 50 lines, whatever lies below them.
-    """
+    """Walks the index of what is no event downwards, and skips what a newer entry of the same task stands for."""
     newer = aliased(EntryRow)
-    stands_back = exists().where(
-        newer.task_sid == EntryRow.task_sid, newer.id > EntryRow.id, newer.kind.in_(LINE_KINDS)
-    )
+    stands_back = exists().where(newer.task_sid == EntryRow.task_sid, newer.id > EntryRow.id, newer.kind != _EVENT)
     return (
         select(*_TOLD)
-        .where(EntryRow.kind.in_(LINE_KINDS), EntryRow.id < bindparam("before"), ~stands_back)
+        .where(EntryRow.kind != _EVENT, EntryRow.id < bindparam("before"), ~stands_back)
         .order_by(EntryRow.id.desc())
         .limit(bindparam("most"))
     )
 
 
 def _version() -> Select[Any]:
-    """The highest id; how many are not concluded, and of these how many broken off; how much is owed.
+    """The highest id of the lines; how many are not concluded, and of these how many broken off; how much is owed.
 
     One that was concluded while another came in moves the id, so no change hides behind equal counts.
     """
-    highest = select(func.max(EntryRow.id)).scalar_subquery()
+    highest = select(func.max(EntryRow.id)).where(EntryRow.kind != _EVENT).scalar_subquery()
     open_ = (
         select(func.count().label("all"), func.count(case((EntryRow.received_at < bindparam("since"), 1))).label("old"))
         .where(EntryRow.concluded_at.is_(None))
@@ -326,7 +322,7 @@ def _workers(session: Session, task_sids: Sequence[str]) -> dict[str, tuple[str,
         return {}
     offered = (
         select(EntryRow.task_sid, EntryRow.worker_sid, EntryRow.worker_name)
-        .where(EntryRow.task_sid.in_(task_sids), EntryRow.kind.in_(LINE_KINDS), EntryRow.worker_sid != "")
+        .where(EntryRow.task_sid.in_(task_sids), EntryRow.kind != _EVENT, EntryRow.worker_sid != "")
         .order_by(EntryRow.id)
     )
     return {row.task_sid: (row.worker_sid, row.worker_name) for row in session.execute(offered)}
@@ -362,8 +358,7 @@ def _full(row: Row[Any]) -> FullEntry:
 
 
 def _step(stored: Mapping[str, Any]) -> Step:
-    elapsed_ms = stored.get("elapsed_ms", stored.get("ms"))
-    return Step(name=str(stored.get("name", "")), elapsed_ms=float(elapsed_ms or 0), failed=stored.get("failed") or "")
+    return Step(str(stored["name"]), float(stored["elapsed_ms"]), str(stored["failed"]))
 
 
 def _finding(stored: Mapping[str, Any] | None) -> Finding:

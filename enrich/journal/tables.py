@@ -25,6 +25,13 @@ class EntryRow(Base):
     __table_args__ = (
         Index("ix_entries_task_sid", "task_sid", "id"),
         Index("ix_entries_received_at", "received_at"),
+        # What the feed walks: most rows are events.
+        Index(
+            "ix_entries_lines",
+            "id",
+            sqlite_where=text("kind <> 'event'"),
+            postgresql_where=text("kind <> 'event'"),
+        ),
         # Small at all times: what is being worked on, and what a dead process has left behind.
         Index(
             "ix_entries_unconcluded",
@@ -64,7 +71,7 @@ class EntryRow(Base):
     answer: Mapped[str | None] = mapped_column(Text)  # the JSON that TaskRouter got
     steps: Mapped[list[dict[str, Any]] | None] = mapped_column(
         JSON(none_as_null=True)
-    )  # [{name, ms, failed}], in order
+    )  # [{name, elapsed_ms, failed}], in order
     elapsed_ms: Mapped[float | None] = mapped_column(Float)
 
 

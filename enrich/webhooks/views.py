@@ -17,7 +17,7 @@ from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime
 from enrich.parts import parts
 from enrich.taskrouter import instructions
-from enrich.vocabulary import Delivery, EntryKind
+from enrich.vocabulary import Delivery, EntryKind, Reason
 from enrich.webhooks import payloads, signature
 
 # An event has 15 s (facts section 5); to keep it takes milliseconds, and a database that cannot is soon known.
@@ -78,7 +78,9 @@ def keep_event() -> Response:
         with limited(EVENT_S):
             parts().tools.journal.receive(delivery, timeout_s=EVENT_S)
     except (errors.DatabaseError, OutOfTime) as exc:
-        log.error("event not recorded", extra={"reason": getattr(exc, "reason", "out_of_time")} | _of_event(delivery))
+        log.error(
+            "event not recorded", extra={"reason": getattr(exc, "reason", Reason.OUT_OF_TIME)} | _of_event(delivery)
+        )
         return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again")
     return Response(status=HTTPStatus.NO_CONTENT)
 

@@ -92,6 +92,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_entries_task_sid", "entries", ["task_sid", "id"])
     op.create_index("ix_entries_received_at", "entries", ["received_at"])
+    no_event = sa.text("kind <> 'event'")
+    op.create_index("ix_entries_lines", "entries", ["id"], sqlite_where=no_event, postgresql_where=no_event)
     unconcluded = sa.text("concluded_at IS NULL")
     op.create_index(
         "ix_entries_unconcluded", "entries", ["received_at"], sqlite_where=unconcluded, postgresql_where=unconcluded

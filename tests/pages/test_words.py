@@ -12,7 +12,7 @@ import pytest
 from enrich import errors
 from enrich.journal.queries import CandidateFound, Entry, Finding, KeyFound
 from enrich.pages import words
-from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Trust
+from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Reason, Trust
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 ICONS = (Path(__file__).parents[2] / "templates" / "icons.html").read_text()
@@ -46,7 +46,7 @@ def every_error(root: type[errors.EnrichError] = errors.EnrichError) -> Iterator
         yield from every_error(kind)
 
 
-@pytest.mark.parametrize("slug", sorted({kind.reason for kind in every_error()} | set(NoMatchReason)))
+@pytest.mark.parametrize("slug", sorted({kind.reason for kind in every_error()} | set(NoMatchReason) | set(Reason)))
 def test_every_reason_has_words(slug: str) -> None:
     assert words.REASONS[slug][0]
     assert words.reason_sentence(slug).endswith(".")
