@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import BoundedSemaphore
 
 import click
 from dotenv import dotenv_values
@@ -17,13 +19,15 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from enrich import accounts, cli, errors, health, logs, pages
+from enrich.addresses import Addresses
+from enrich.breaker import Breaker
 from enrich.clock import limited
 from enrich.commands import foreseen_errors
 from enrich.customers.context import BlockShape
 from enrich.customers.matching import KeyRules
 from enrich.customers.store import CustomerStore
 from enrich.db import Database
-from enrich.enrichment import Rules, Tools
+from enrich.enrichment import JITTER, Rules, Tools
 from enrich.journal.owed import Owed
 from enrich.journal.receipts import Journal
 from enrich.parts import Parts
@@ -64,7 +68,10 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _parts(settings: Settings) -> Parts:
-    database = Database(settings.database_url)
+    addresses = Addresses()
+    database = Database(
+        settings.database_url, addresses=addresses, breaker=Breaker(failures=settings.breaker_failures)
+    )
     tools = Tools(
         rules=_rules(settings),
         journal=Journal(database),
@@ -73,12 +80,20 @@ def _parts(settings: Settings) -> Parts:
             settings.taskrouter_base_url,
             settings.twilio_api_key or settings.twilio_account_sid,
             settings.twilio_api_secret or settings.twilio_auth_token,
+            addresses=addresses,
+            breaker=Breaker(failures=settings.breaker_failures),
         ),
         limited=limited,
         now=lambda: datetime.now(UTC),
-        pause=time.sleep,
+        pause=lambda seconds: time.sleep(seconds * random.uniform(0.5, JITTER)),  # noqa: S311 - spreads load
     )
-    return Parts(settings=settings, database=database, tools=tools, owed=Owed(database))
+    return Parts(
+        settings=settings,
+        database=database,
+        tools=tools,
+        owed=Owed(database),
+        in_flight=BoundedSemaphore(settings.max_in_flight),
+    )
 
 
 def _rules(settings: Settings) -> Rules:

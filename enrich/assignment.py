@@ -11,11 +11,11 @@ Whatever goes wrong, TaskRouter is told something it understands, in time: the d
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from enrich import errors
 from enrich.deadline import Deadline, OutOfTime, Step
-from enrich.enrichment import Subject, Tools, Work, enrich
+from enrich.enrichment import Subject, Tools, Work, enrich, patiently
 from enrich.taskrouter import instructions
 from enrich.taskrouter.instructions import Instruction
 from enrich.vocabulary import Conclusion, Delivery, FollowupKind, Outcome, Reason, Receipt
@@ -26,7 +26,7 @@ from enrich.webhooks.payloads import AssignmentCallback, Form
 RECEIPT_S = 0.5
 CONCLUSION_S = 0.4
 # The fallback endpoint is asked when TaskRouter has lost 5 s already.
-FALLBACK_S = 0.2
+AT_ONCE_S = 0.2
 # How often a repeat looks whether the first try has its answer: soon at first, then less and less often.
 FIRST_LOOK_S = 0.02
 LONGEST_PAUSE_S = 0.25
@@ -73,19 +73,20 @@ def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> 
     return _conclude(work, delivery, receipt, instruction, tools, deadline)
 
 
-def answer_at_once(delivery: Delivery, form: Form, tools: Tools) -> Answered:
+def answer_at_once(delivery: Delivery, form: Form, tools: Tools, reason: Reason) -> Answered:
     """The stored answer, if it can be had in 0.2 s, else the default: nothing is looked up, nothing is written.
 
-    A reservation that was never seen before becomes a receipt without conclusion, which the worker finds and enriches.
+    reason: why. A reservation that was never seen before becomes a receipt without conclusion, which the worker finds
+    and enriches.
     """
     default = instructions.to_json(_default(form, tools))
     try:
-        with tools.limited(FALLBACK_S):
-            receipt = tools.journal.receive(delivery, timeout_s=FALLBACK_S, answer=default)
+        with tools.limited(AT_ONCE_S):
+            receipt = tools.journal.receive(replace(delivery, reason=reason), timeout_s=AT_ONCE_S, answer=default)
     except (errors.DatabaseError, OutOfTime) as exc:
         _not_recorded("receipt", delivery, exc)
         return Answered(default, Outcome.NOT_TRIED, Reason.NOT_RECORDED)
-    return Answered(receipt.answer or default, Outcome.NOT_TRIED, Reason.FALLBACK, is_repeat=receipt.is_repeat)
+    return Answered(receipt.answer or default, Outcome.NOT_TRIED, reason, is_repeat=receipt.is_repeat)
 
 
 def sids(delivery: Delivery) -> dict[str, str]:
@@ -150,7 +151,8 @@ def _accept(
     by_rest = tools.rules.accept_via == "rest" and instruction == instructions.ACCEPT
     if not by_rest or work.outcome is not Outcome.ENRICHED:
         return instruction
-    try:
+
+    def accept() -> None:
         with work.stopwatch.step("accept"):
             tools.taskrouter.accept_reservation(
                 callback.workspace_sid,
@@ -158,6 +160,9 @@ def _accept(
                 callback.reservation_sid,
                 timeout_s=deadline.remaining_s(),
             )
+
+    try:
+        patiently(accept, tools, deadline)
     except errors.TaskRouterError:
         return instruction  # the step has the reason; TaskRouter can still do it itself
     return instructions.DEFER

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import DateTime, Dialect, Engine, Executable, MetaData, Row, Text, create_engine, event, make_url
+from sqlalchemy import URL, DateTime, Dialect, Engine, Executable, MetaData, Row, Text, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -28,6 +28,9 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from enrich import errors
+from enrich.addresses import Addresses
+from enrich.breaker import Breaker, Resting
+from enrich.deadline import OutOfTime
 
 # Outside the server nobody holds a clock; a command may wait this long for its turn to write.
 PATIENCE_S = 30.0
@@ -91,16 +94,22 @@ class Database:
     url: any SQLAlchemy URL of SQLite or PostgreSQL; `postgres://` and `postgresql://` mean psycopg.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, addresses: Addresses | None = None, breaker: Breaker | None = None) -> None:
         self.url = make_url(normal_url(url))
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(self.url.database) if self.is_sqlite else _postgresql_engine(self.url)
+        self.engine = (
+            _sqlite_engine(self.url.database)
+            if self.is_sqlite
+            else _postgresql_engine(self.url, addresses or Addresses())
+        )
+        self._breaker = breaker or Breaker()
         self._each_by_itself = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._one_writer = threading.Lock()
 
     def read(self, statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
         """The rows of one SELECT, in a transaction of its own. Raises DatabaseError."""
-        return self._execute(statement, parameters)
+        with self._asked():
+            return self._execute(statement, parameters)
 
     def write(
         self, statement: Executable, parameters: Parameters = None, *, timeout_s: float = PATIENCE_S
@@ -110,33 +119,52 @@ class Database:
         timeout_s: how long to wait for SQLite's one writer. Raises DatabaseError; DatabaseLocked when that is over.
         """
         if not self.is_sqlite:
-            return self._execute(statement, parameters)
-        with self._turn_to_write(timeout_s) as until:
+            with self._asked():
+                return self._execute(statement, parameters)
+        with self._turn_to_write(timeout_s) as until, self._asked():
             return _until_unlocked(lambda: self._execute(statement, parameters), until)
 
     @contextmanager
     def transaction(self, *, timeout_s: float = PATIENCE_S) -> Iterator[Session]:
         """A session whose changes are committed together at the end, or not at all. Raises DatabaseError."""
-        with translated(), Session(self.engine) as session:
-            if not self.is_sqlite:
+        if not self.is_sqlite:
+            with self._asked(), translated(), Session(self.engine) as session:
                 yield session
                 session.commit()
-                return
-            with self._turn_to_write(timeout_s) as until:
-                _until_unlocked(lambda: _take_write_lock(session), until)
-                yield session
-                session.commit()
+            return
+        with self._turn_to_write(timeout_s) as until, self._asked(), translated(), Session(self.engine) as session:
+            _until_unlocked(lambda: _take_write_lock(session), until)
+            yield session
+            session.commit()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session to read with: one consistent view, nothing is committed. Raises DatabaseError."""
-        with translated(), Session(self.engine) as session:
+        with self._asked(), translated(), Session(self.engine) as session:
             yield session
 
     def close(self) -> None:
         self.engine.dispose()
 
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """A database that does not answer is left alone for a while. Waiting for our own turn is not its fault."""
+        try:
+            with self._breaker.guard((errors.DatabaseUnavailable, errors.DatabaseLocked, OutOfTime)):
+                yield
+        except Resting:
+            raise errors.DatabaseResting("it failed several times in a row a moment ago") from None
+
     def _execute(self, statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
+        """Once more on a fresh connection, when a pooled one turns out to be dead: the server was started anew."""
+        try:
+            return self._execute_once(statement, parameters)
+        except errors.DatabaseUnavailable as exc:
+            if not getattr(exc.__cause__, "connection_invalidated", False):
+                raise
+        return self._execute_once(statement, parameters)
+
+    def _execute_once(self, statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
         with translated(), self._each_by_itself.connect() as connection:
             result = connection.execute(statement, parameters)
             return result.all() if result.returns_rows else ()
@@ -199,14 +227,26 @@ def _sqlite_engine(path: str | None) -> Engine:
     return engine
 
 
-def _postgresql_engine(url: Any) -> Engine:
-    return create_engine(
+def _postgresql_engine(url: URL, addresses: Addresses) -> Engine:
+    engine = create_engine(
         url,
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         connect_args={"connect_timeout": 3},
         hide_parameters=True,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def keep_address(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+        """libpq asks the resolver in C, where nothing can interrupt it; so it is given the address, beside the name."""
+        host = parameters.get("host")
+        if host and not host.startswith("/") and "," not in host and "hostaddr" not in parameters:
+            try:
+                parameters["hostaddr"] = addresses.of(host)[0]
+            except OSError as exc:
+                raise errors.DatabaseUnavailable(str(exc)) from exc
+
+    return engine
 
 
 def _until_unlocked(attempt: Callable[[], T], until: float) -> T:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from enrich import errors
 from enrich.customers import context, matching
@@ -24,8 +24,15 @@ if TYPE_CHECKING:
     from enrich.journal.receipts import Journal
     from enrich.taskrouter.client import Task, TaskRouterClient
 
+T = TypeVar("T")
+
 # With ten writers at once each still gets its turn; more 412s in a row mean that something writes without end.
 MOST_WRITES = 10
+# After a failure that may be over soon: first so long, then twice as long each time, while there is time.
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 1.0
+# A pause is never quite as long as asked for (`Tools.pause`); at most so much longer.
+JITTER = 1.5
 # Facts 4.4: nothing can be enriched on a task that is over; five minutes later it is gone.
 OVER = ("completed", "canceled")
 
@@ -46,7 +53,8 @@ class Tools:
     """The adapters that the stories work with.
 
     limited: a block that is ended from outside, by OutOfTime, after that many seconds. now: the time, aware, in UTC.
-    pause: waits that many seconds, and lets others work.
+    pause: waits about that many seconds, between half as long and `JITTER` times as long, so that what failed together
+    does not come back together; lets others work meanwhile.
     """
 
     rules: Rules
@@ -88,22 +96,23 @@ class Work:
         self.outcome, self.reason, self.retryable = outcome, reason, retryable
 
 
-def enrich(work: Work, subject: Subject, tools: Tools, deadline: Deadline) -> None:
+def enrich(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, patient: bool = True) -> None:
     """Enriches the task, and says in `work` how that ended. Raises OutOfTime when the clock ended it.
 
+    patient: ask TaskRouter again after a failure that may be over soon, while there is time.
     Any other exception that leaves here is a mistake of ours.
     """
     task = None
     try:
         if subject.raw_attributes is None:
-            task = _fetch(work, subject, tools, deadline)
+            task = patiently(lambda: _fetch(work, subject, tools, deadline), tools, deadline, patient=patient)
             work.before = task.raw_attributes
         raw_attributes = task.raw_attributes if task else subject.raw_attributes or ""
         blocks = identify(work, attributes.parse(raw_attributes), tools)
         if task is None and _stands_already(raw_attributes, blocks, tools):
             work.before = raw_attributes
         else:
-            write(work, subject, blocks, tools, deadline, task)
+            write(work, subject, blocks, tools, deadline, task, patient=patient)
     except errors.DatabaseError as exc:
         work.ended(Outcome.COULD_NOT_LOOK, exc.reason, retryable=True)
     except errors.TaskGone as exc:
@@ -120,6 +129,23 @@ def enrich(work: Work, subject: Subject, tools: Tools, deadline: Deadline) -> No
     else:
         reason = getattr(work.match, "reason", "")  # NoMatch has one: nobody was found, and this is why
         work.ended(Outcome.ENRICHED, reason)
+
+
+def patiently(ask: Callable[[], T], tools: Tools, deadline: Deadline, *, patient: bool = True) -> T:
+    """What `ask` returns, asked again after transient failures, while there is time for the pause before it.
+
+    Raises what `ask` raised last. TaskRouter's Retry-After is honoured: what lies beyond the deadline ends it at once.
+    """
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return ask()
+        except errors.TaskRouterError as exc:
+            wait_s = max(pause_s, exc.retry_after_s or 0.0)
+            if not (patient and exc.transient) or wait_s * JITTER >= deadline.remaining_s():
+                raise
+        tools.pause(wait_s)
+        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
 def identify(work: Work, task_attributes: Mapping[str, Any], tools: Tools) -> tuple[attributes.Block, ...]:
@@ -142,11 +168,37 @@ def write(
     tools: Tools,
     deadline: Deadline,
     task: Task | None = None,
+    *,
+    patient: bool = True,
 ) -> None:
     """Returns when one of `blocks` stands on the task; a write that would change nothing is not made.
 
-    task: as fetched already, or None. Raises TaskRouterError.
+    task: as fetched already, or None. After a failure the task is read anew: the write may have been done all the same.
+    If TaskRouter refuses what we wrote, the smallest block is tried once. Raises TaskRouterError.
     """
+    fetched = [task] if task else []
+
+    def attempt(versions: tuple[attributes.Block, ...]) -> None:
+        known = fetched.pop() if fetched else None
+        _write_over_others(work, subject, versions, tools, deadline, known)
+
+    try:
+        patiently(lambda: attempt(blocks), tools, deadline, patient=patient)
+    except errors.RequestRefused:
+        if len(blocks) == 1 or work.before is None:
+            raise
+        patiently(lambda: attempt(blocks[-1:]), tools, deadline, patient=patient)
+
+
+def _write_over_others(
+    work: Work,
+    subject: Subject,
+    blocks: tuple[attributes.Block, ...],
+    tools: Tools,
+    deadline: Deadline,
+    task: Task | None,
+) -> None:
+    """Reads, splices and writes, and does so again for as long as others write in between."""
     for _ in range(MOST_WRITES):
         if task is None:
             task = _fetch(work, subject, tools, deadline)

@@ -8,6 +8,7 @@
     ├── DatabaseError              could not look, could not record
     │   ├── DatabaseLocked         another writer holds SQLite
     │   └── DatabaseUnavailable    no connection, or it broke
+    │       └── DatabaseResting    not asked: it failed several times in a row a moment ago
     └── TaskRouterError            could not fetch or write the task
         ├── StaleTask              412: somebody else wrote first; fetch and splice again
         ├── TaskGone               404: the task is over
@@ -17,6 +18,7 @@
         ├── TaskRouterFailed       5xx
         ├── TaskRouterUnreachable  no connection, or it broke
         ├── TaskRouterTooSlow      no answer within the time that was left
+        ├── TaskRouterResting      not asked: it failed several times in a row a moment ago
         ├── NotUnderstood          an answer that is not TaskRouter's: HTML, broken JSON, no ETag
         ├── AttributesUnreadable   the task's attributes are not a JSON object; nothing can be spliced in
         └── NoRoom                 not even the smallest block fits beside the attributes of others
@@ -70,8 +72,19 @@ class DatabaseUnavailable(DatabaseError):
     reason = "database_unavailable"
 
 
+class DatabaseResting(DatabaseUnavailable):
+    reason = "database_resting"
+
+
 class TaskRouterError(EnrichError):
+    """transient: asking again at once can help. retry_after_s: how long TaskRouter wants to be left alone, if told."""
+
     reason = "taskrouter_error"
+    transient: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class StaleTask(TaskRouterError):
@@ -93,6 +106,7 @@ class NotAuthorized(TaskRouterError):
 class RateLimited(TaskRouterError):
     reason = "rate_limited"
     retryable = True
+    transient = True
 
 
 class RequestRefused(TaskRouterError):
@@ -102,11 +116,13 @@ class RequestRefused(TaskRouterError):
 class TaskRouterFailed(TaskRouterError):
     reason = "taskrouter_failed"
     retryable = True
+    transient = True
 
 
 class TaskRouterUnreachable(TaskRouterError):
     reason = "taskrouter_unreachable"
     retryable = True
+    transient = True
 
 
 class TaskRouterTooSlow(TaskRouterError):
@@ -114,9 +130,15 @@ class TaskRouterTooSlow(TaskRouterError):
     retryable = True
 
 
+class TaskRouterResting(TaskRouterError):
+    reason = "taskrouter_resting"
+    retryable = True
+
+
 class NotUnderstood(TaskRouterError):
     reason = "not_understood"
     retryable = True
+    transient = True
 
 
 class AttributesUnreadable(TaskRouterError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import cast
 
 from flask import current_app
@@ -15,12 +16,16 @@ from enrich.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The adapters of one app. Everything in it may be shared between greenlets and threads."""
+    """The adapters of one app. Everything in it may be shared between greenlets and threads.
+
+    in_flight: one place for each assignment callback that this process works on at the same time.
+    """
 
     settings: Settings
     database: Database
     tools: Tools
     owed: Owed
+    in_flight: BoundedSemaphore
 
 
 def parts() -> Parts:

@@ -32,6 +32,8 @@ class Settings:
     public_url: str
     trusted_proxies: int
     budget_s: float
+    max_in_flight: int
+    breaker_failures: int
     attribute: str
     accept_via: str
     default_instruction: str
@@ -184,6 +186,20 @@ TABLE: tuple[Setting, ...] = (
         "3.5",
         "seconds for the work before the answer; the answer itself leaves within half a second more",
         _number_between(float, 0.1, 3.5),
+    ),
+    Setting(
+        "ENRICH_MAX_IN_FLIGHT",
+        "max_in_flight",
+        "100",
+        "assignment callbacks that one process works on at the same time; the next gets the default, enriched late",
+        _number_between(int, 1, 10_000),
+    ),
+    Setting(
+        "ENRICH_BREAKER_FAILURES",
+        "breaker_failures",
+        "5",
+        "failures in a row after which TaskRouter's API, or the database, is not asked for two seconds",
+        _number_between(int, 1, 1_000_000),
     ),
     Setting(
         "ENRICH_DEFAULT_REGION",

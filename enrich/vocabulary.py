@@ -59,6 +59,8 @@ class Reason(StrEnum):
     FAILED = "failed"  # a mistake of ours
     NOT_RECORDED = "not_recorded"  # the database did not take the receipt in time
     FALLBACK = "fallback"  # the fallback endpoint answered
+    OVERLOAD = "overload"  # more callbacks in flight than the process carries
+    CAUGHT_UP = "caught_up"  # never recorded when it came; found over REST afterwards
     INTERRUPTED = "interrupted"  # the process died before there was a conclusion
 
 
@@ -185,6 +187,7 @@ class Delivery:
     """One signed request as it arrived. SIDs that were missing or malformed are None or ""; the body says the rest.
 
     delivery_key: what a repeat of it is known by; None: nothing, every one stands for itself.
+    reason: why it is only answered and not worked on now, where that is known beforehand.
     """
 
     kind: EntryKind
@@ -196,6 +199,7 @@ class Delivery:
     worker_sid: str = ""
     worker_name: str = ""
     event_type: str = ""
+    reason: Reason | None = None
     body: bytes = b""
 
 

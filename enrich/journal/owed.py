@@ -117,7 +117,7 @@ class Owed:
         )
         if not self._database.read(select(EntryRow.id).where(*abandoned).limit(1)):
             return 0
-        only_answered = EntryRow.kind == EntryKind.FALLBACK
+        only_answered = EntryRow.reason != ""  # on purpose, and it was said why when it was received
         with self._database.transaction() as session:
             adopted = session.execute(
                 update(EntryRow)
@@ -125,7 +125,7 @@ class Owed:
                 .values(
                     concluded_at=now,
                     outcome=case((only_answered, Outcome.NOT_TRIED), else_=Outcome.FAILED),
-                    reason=case((only_answered, Reason.FALLBACK), else_=Reason.INTERRUPTED),
+                    reason=case((only_answered, EntryRow.reason), else_=Reason.INTERRUPTED),
                 )
                 .returning(EntryRow.id, EntryRow.task_sid)
             ).all()

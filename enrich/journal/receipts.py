@@ -6,10 +6,11 @@ fallback endpoint, stores it only where there is none yet, and sends what is sto
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.db import Database
@@ -28,14 +29,16 @@ class Journal:
         dialect = sqlite if database.is_sqlite else postgresql
         row = EntryRow.__table__.c
         receiving = dialect.insert(EntryRow)
-        # One statement for the first delivery and for every repeat.
+        # One statement for the first delivery and for every repeat. Asked twice by the same one, because the first time
+        # the connection broke before the answer, it is still the first.
+        is_another = row.claim != receiving.excluded.claim
         self._receive = receiving.on_conflict_do_update(
             index_elements=[row.delivery_key],
             set_={
-                "repeats": row.repeats + 1,
+                "repeats": row.repeats + case((is_another, 1), else_=0),
                 "answer": func.coalesce(row.answer, receiving.excluded.answer),
             },
-        ).returning(row.id, row.repeats, row.answer, row.concluded_at)
+        ).returning(row.id, row.claim, row.answer, row.concluded_at)
         self._answer = (
             update(EntryRow)
             .where(row.id == bindparam("entry_id"))
@@ -60,7 +63,7 @@ class Journal:
         """
         values = _received(delivery) | {"answer": answer}
         row = self._database.write(self._receive, values, timeout_s=timeout_s)[0]
-        return Receipt(row.id, row.repeats > 0, row.answer, row.concluded_at is not None)
+        return Receipt(row.id, row.claim != values["claim"], row.answer, row.concluded_at is not None)
 
     def stored_answer(self, entry_id: int) -> str | None:
         """The answer that is stored, None if none is yet. Raises DatabaseError."""
@@ -110,6 +113,7 @@ def _received(delivery: Delivery) -> dict[str, Any]:
     return {
         "kind": delivery.kind,
         "delivery_key": delivery.delivery_key,
+        "claim": secrets.token_hex(8),
         "received_at": delivery.received_at,
         # An event is only kept: nothing about it is open. What is to be done because of it is a follow-up.
         "concluded_at": delivery.received_at if delivery.kind is EntryKind.EVENT else None,
@@ -120,6 +124,7 @@ def _received(delivery: Delivery) -> dict[str, Any]:
         "worker_sid": delivery.worker_sid,
         "worker_name": delivery.worker_name,
         "event_type": delivery.event_type,
+        "reason": delivery.reason or "",
         "raw_form": delivery.body[:LONGEST_FORM].decode("ascii", "backslashreplace"),
     }
 

@@ -45,6 +45,7 @@ class EntryRow(Base):
     kind: Mapped[str] = mapped_column(String(16))  # vocabulary.EntryKind
     # What repeats are known by: the ReservationSid of a callback, the Sid of an event; null if it had none.
     delivery_key: Mapped[str | None] = mapped_column(String(34), unique=True)
+    claim: Mapped[str] = mapped_column(String(16))  # of the one who made the row, and works on it; chosen by chance
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     repeats: Mapped[int] = mapped_column(default=0)
     workspace_sid: Mapped[str] = mapped_column(String(34), default="")

@@ -7,13 +7,19 @@ Sources: facts sections 4.1-4.3 (tasks, ETag, If-Match), 3 (reservations), 8 (er
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from enrich import errors
+from enrich.addresses import Addresses
+from enrich.breaker import Breaker, Resting
+from enrich.deadline import OutOfTime
 
 # Answers of TaskRouter are a few kilobytes; what is longer is not one.
 _LARGEST_ANSWER = 1_000_000
@@ -24,6 +30,8 @@ _BY_STATUS: dict[int, type[errors.TaskRouterError]] = {
     412: errors.StaleTask,
     429: errors.RateLimited,
 }
+# What tells that the API itself is in trouble; a refusal is an answer.
+_TROUBLE = (errors.TaskRouterFailed, errors.TaskRouterUnreachable, errors.TaskRouterTooSlow, OutOfTime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +51,18 @@ class TaskRouterClient:
     connections: how many are kept; more are opened when needed, and closed after use.
     """
 
-    def __init__(self, base_url: str, user: str, password: str, *, connections: int = 64) -> None:
-        # No retries and no redirects inside urllib3: what to try again, and for how long, the story decides.
-        self._pool = urllib3.connection_from_url(base_url, maxsize=connections, block=False, retries=False)
+    def __init__(
+        self,
+        base_url: str,
+        user: str,
+        password: str,
+        *,
+        addresses: Addresses,
+        breaker: Breaker,
+        connections: int = 64,
+    ) -> None:
+        self._pool = _pool(base_url, addresses, connections)
+        self._breaker = breaker
         self._prefix = f"{urllib3.util.parse_url(base_url).path or ''}/v1"
         self._headers = urllib3.util.make_headers(
             basic_auth=f"{user}:{password}", keep_alive=True, user_agent="taskrouter-enrich"
@@ -83,7 +100,16 @@ class TaskRouterClient:
         timeout_s: float,
     ) -> urllib3.BaseHTTPResponse:
         """The answer with status 200. timeout_s limits each wait; the callback's clock ends what drips beneath it."""
-        sent = self._headers | (headers or {})
+        try:
+            with self._breaker.guard(_TROUBLE):
+                return self._exchange(method, path, form, headers or {}, timeout_s)
+        except Resting:
+            raise errors.TaskRouterResting("it failed several times in a row a moment ago") from None
+
+    def _exchange(
+        self, method: str, path: str, form: dict[str, str] | None, headers: dict[str, str], timeout_s: float
+    ) -> urllib3.BaseHTTPResponse:
+        sent = self._headers | headers
         if form is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
         if timeout_s <= 0:
@@ -104,6 +130,62 @@ class TaskRouterClient:
         if response.status == 200:
             return response
         raise _error(method, response)
+
+
+class _KeptAddress(HTTPConnection):
+    """A connection to an address that is kept, so that no request waits for the resolver."""
+
+    def __init__(self, *args: Any, addresses: Addresses, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._addresses = addresses
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return self._connect_to_one_of(self._addresses.of(self._dns_host))
+        except TimeoutError as exc:
+            raise ConnectTimeoutError(self, f"no connection within {self.timeout} s") from exc
+        except OSError as exc:
+            raise NewConnectionError(self, str(exc)) from exc
+
+    def _connect_to_one_of(self, addresses: tuple[str, ...]) -> socket.socket:
+        """A connection to the first that takes one. Raises the last one's OSError."""
+        for number, address in enumerate(addresses, 1):
+            try:
+                return self._connect_to(address)
+            except OSError:
+                if number == len(addresses):
+                    raise
+        raise OSError("no address")
+
+    def _connect_to(self, address: str) -> socket.socket:
+        connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            for option in self.socket_options or ():
+                connection.setsockopt(*option)
+            if isinstance(self.timeout, int | float):
+                connection.settimeout(self.timeout)
+            connection.connect((address, self.port))
+        except BaseException:  # OutOfTime among them
+            connection.close()
+            raise
+        return connection
+
+
+class _KeptAddressTls(_KeptAddress, HTTPSConnection):
+    """The same under TLS; the certificate is checked against the name."""
+
+
+def _pool(base_url: str, addresses: Addresses, connections: int) -> urllib3.HTTPConnectionPool:
+    """No retries and no redirects inside urllib3: what to try again, and for how long, the story decides."""
+    url = urllib3.util.parse_url(base_url)
+    kind, connection = (
+        (urllib3.HTTPSConnectionPool, _KeptAddressTls)
+        if url.scheme == "https"
+        else (urllib3.HTTPConnectionPool, _KeptAddress)
+    )
+    pool = kind(url.host or "", url.port, maxsize=connections, block=False, retries=False, addresses=addresses)
+    pool.ConnectionCls = connection
+    return pool
 
 
 def _task_path(workspace_sid: str, task_sid: str) -> str:
@@ -153,10 +235,21 @@ def _error(method: str, response: urllib3.BaseHTTPResponse) -> errors.TaskRouter
         code = "?"
     told = f"{method}: HTTP {response.status}, code {code}"
     status = response.status
+    retry_after_s = _retry_after_s(response.headers.get("Retry-After"))
     if status in _BY_STATUS:
-        return _BY_STATUS[status](told)
+        return _BY_STATUS[status](told, retry_after_s=retry_after_s)
     if status >= 500:
-        return errors.TaskRouterFailed(told)
+        return errors.TaskRouterFailed(told, retry_after_s=retry_after_s)
     if 400 <= status < 500:
         return errors.RequestRefused(told)
     return errors.NotUnderstood(told)
+
+
+def _retry_after_s(header: str | None) -> float | None:
+    """Seconds from now; None where there is no such header, or one that says nothing (RFC 9110, section 10.2.3)."""
+    if header is None:
+        return None
+    try:
+        return float(urllib3.Retry().parse_retry_after(header))
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        return None

@@ -58,15 +58,20 @@ def guard() -> Response | None:
 def answer_assignment() -> Response:
     """The assignment callback: the enriched answer."""
     delivery = _delivery(EntryKind.ASSIGNMENT)
-    answered = assignment.handle(delivery, g.form, parts().tools, g.deadline)
-    return _answer(delivery, answered)
+    in_flight = parts().in_flight
+    if not in_flight.acquire(blocking=False):
+        return _answer(delivery, assignment.answer_at_once(delivery, g.form, parts().tools, Reason.OVERLOAD))
+    try:
+        return _answer(delivery, assignment.handle(delivery, g.form, parts().tools, g.deadline))
+    finally:
+        in_flight.release()
 
 
 @bp.post("/assignment/fallback")
 def answer_fallback() -> Response:
     """The same question, asked because the first answer did not come: the stored answer, or the default, at once."""
     delivery = _delivery(EntryKind.FALLBACK)
-    answered = assignment.answer_at_once(delivery, g.form, parts().tools)
+    answered = assignment.answer_at_once(delivery, g.form, parts().tools, Reason.FALLBACK)
     return _answer(delivery, answered)
 
 

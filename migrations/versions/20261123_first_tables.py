@@ -64,6 +64,7 @@ def upgrade() -> None:
         sa.Column("id", ROW_ID, nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("delivery_key", sa.String(34)),
+        sa.Column("claim", sa.String(16), nullable=False),
         sa.Column("received_at", MOMENT, nullable=False),
         sa.Column("repeats", sa.Integer(), nullable=False),
         sa.Column("workspace_sid", sa.String(34), nullable=False),

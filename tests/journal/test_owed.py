@@ -12,7 +12,7 @@ from enrich.db import Database
 from enrich.journal.owed import ABANDONED_AFTER, LEASE, Owed
 from enrich.journal.receipts import Journal
 from enrich.journal.tables import EntryRow, FollowupRow
-from enrich.vocabulary import Conclusion, Delivery, EntryKind, FollowupKind, Outcome
+from enrich.vocabulary import Conclusion, Delivery, EntryKind, FollowupKind, Outcome, Reason
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -96,8 +96,10 @@ def test_what_was_given_up_can_be_tried_again_by_hand(journal: Journal, owed: Ow
 
 
 def test_a_receipt_without_conclusion_is_adopted_once(journal: Journal, owed: Owed, database: Database) -> None:
-    for number, kind in enumerate((EntryKind.ASSIGNMENT, EntryKind.FALLBACK)):
-        journal.receive(Delivery(kind, NOW, f"WR{number}", task_sid=f"WT{number}"), timeout_s=1, answer="{}")
+    died = Delivery(EntryKind.ASSIGNMENT, NOW, "WR0", task_sid="WT0")
+    only_answered = Delivery(EntryKind.FALLBACK, NOW, "WR1", task_sid="WT1", reason=Reason.FALLBACK)
+    for delivery in (died, only_answered):
+        journal.receive(delivery, timeout_s=1, answer="{}")
     journal.receive(Delivery(EntryKind.ASSIGNMENT, NOW, "WR9"), timeout_s=1)  # without a task: nothing to enrich
     assert owed.adopt_abandoned(NOW + ABANDONED_AFTER) == 0
     assert owed.adopt_abandoned(NOW + ABANDONED_AFTER + SECOND) == 3

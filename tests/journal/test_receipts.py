@@ -63,6 +63,15 @@ def test_a_repeat_gets_the_row_of_the_first_and_is_counted(journal: Journal, dat
     assert tuple(row) == (3, "TaskSid=WT")
 
 
+def test_who_asks_again_because_the_connection_broke_is_still_the_first(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The statement was carried out, its answer was lost, and it is sent again with the same claim."""
+    claims = iter(("a" * 16, "a" * 16, "b" * 16))
+    monkeypatch.setattr("secrets.token_hex", lambda _: next(claims))
+    assert [journal.receive(make_delivery(), timeout_s=1).is_repeat for _ in range(3)] == [False, False, True]
+
+
 def test_deliveries_without_a_key_stand_for_themselves(journal: Journal) -> None:
     ids = {journal.receive(make_delivery(delivery_key=None), timeout_s=1).entry_id for _ in range(2)}
     assert len(ids) == 2

@@ -145,6 +145,8 @@ def _start(name: str, processes: Processes, folder: Path, taskrouter: str, setti
         "DATABASE_URL": f"sqlite:///{folder / name}.db",
         "METRICS_TOKEN": "not-a-real-token",
         "BIND": f"127.0.0.1:{port}",
+        # One test's failures must not be the next one's; what a breaker does has tests of its own.
+        "ENRICH_BREAKER_FAILURES": "1000000",
         **settings,
     }
     database = Database(environment["DATABASE_URL"])

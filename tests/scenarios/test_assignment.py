@@ -180,13 +180,13 @@ class TestAcceptViaRest:
         self, open_centre: Callable[..., Centre], rest: Service
     ) -> None:
         centre = open_centre(rest)
-        centre.emulator.faults.status(500, path="/Reservations/", method="POST", times=1)
+        centre.emulator.faults.status(400, path="/Reservations/", method="POST", times=1)
         task_sid = centre.task_arrives({"from": "+14155550100"})
         assert centre.answer(task_sid) == {"instruction": "accept"}
         centre.emulator.log.wait_for("reservation_accepted", 10, task_sid=task_sid)
         (entry,) = rest.entries(task_sid=task_sid)
         assert entry.outcome == "enriched"
-        assert entry.steps[-1] == entry.steps[-1] | {"name": "accept", "failed": "taskrouter_failed"}
+        assert entry.steps[-1] == entry.steps[-1] | {"name": "accept", "failed": "request_refused"}
 
     def test_work_that_is_deferred_is_not_accepted(self, open_centre: Callable[..., Centre], rest: Service) -> None:
         centre = open_centre(rest)

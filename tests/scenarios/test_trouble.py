@@ -34,6 +34,12 @@ def worker_of(service: Service, later: timedelta = timedelta()) -> Iterator[Call
     parts.database.close()
 
 
+@pytest.fixture
+def hasty(start_service: Callable[..., Service]) -> Service:
+    """A service that tries for half a second, so that a test of something that stays broken is soon over."""
+    return start_service(ENRICH_BUDGET_S="0.5")
+
+
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
@@ -45,8 +51,9 @@ def worker_of(service: Service, later: timedelta = timedelta()) -> Iterator[Call
     ],
 )
 def test_a_failing_api_does_not_keep_the_caller_and_the_task_is_enriched_late(
-    centre: Centre, service: Service, status: int, reason: str
+    open_centre: Callable[..., Centre], hasty: Service, status: int, reason: str
 ) -> None:
+    service, centre = hasty, open_centre(hasty)
     centre.emulator.faults.status(status, path="/Tasks/WT")
     task_sid = centre.task_arrives({"from": "+14155550100"})
     assert centre.answer(task_sid) == {"instruction": "accept"}
@@ -68,12 +75,9 @@ def test_a_failing_api_does_not_keep_the_caller_and_the_task_is_enriched_late(
     assert (late.kind, late.outcome, late.match) == ("late", "enriched", "matched")
 
 
-def test_a_dead_slow_api_is_given_up_in_time(
-    open_centre: Callable[..., Centre], start_service: Callable[..., Service]
-) -> None:
+def test_a_dead_slow_api_is_given_up_in_time(open_centre: Callable[..., Centre], hasty: Service) -> None:
     """The emulator's own 5 s rule is the witness: it gets an answer, and does not turn to the fallback."""
-    service = start_service(ENRICH_BUDGET_S="0.5")
-    centre = open_centre(service)
+    service, centre = hasty, open_centre(hasty)
     centre.emulator.faults.latency(30, path="/Tasks/WT")
     task_sid = centre.task_arrives({"from": "+14155550100"})
     assert centre.answer(task_sid) == {"instruction": "accept"}

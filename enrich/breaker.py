@@ -1,0 +1,69 @@
+"""A circuit breaker: who has just failed several times in a row is left alone for a while, then asked once.
+
+Pure, but for the clock that comes in. What counts as a failure, its user decides.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Resting(Exception):
+    """Not asked: it failed too often a moment ago."""
+
+
+class Breaker:
+    """Closed while all is well; open, for `rest_s`, after `failures` in a row; then one probe decides.
+
+    Safe to share between greenlets and threads.
+    """
+
+    def __init__(self, *, failures: int = 5, rest_s: float = 2.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._most = failures
+        self._rest_s = rest_s
+        self._now = now
+        self._lock = threading.Lock()
+        self._failed = 0
+        self._ask_again_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next one who asks might be turned away."""
+        return self._failed >= self._most
+
+    @contextmanager
+    def guard(self, failures: tuple[type[BaseException], ...]) -> Iterator[None]:
+        """Runs the block and counts how it ended: `failures` count against it, everything else is a sign of life.
+
+        Raises Resting, without running the block, while it is open.
+        """
+        self._enter()
+        try:
+            yield
+        except failures:
+            self._count_failure()
+            raise
+        except Exception:
+            self._failed = 0
+            raise
+        else:
+            self._failed = 0
+
+    def _enter(self) -> None:
+        """Raises Resting unless this one may ask. The one that may when the rest is over is the probe: it begins the
+        next rest, so that nobody follows before it has come back."""
+        if not self.is_open:
+            return
+        with self._lock:
+            if self._now() < self._ask_again_at:
+                raise Resting
+            self._ask_again_at = self._now() + self._rest_s
+
+    def _count_failure(self) -> None:
+        with self._lock:
+            self._failed += 1
+            if self._failed >= self._most:
+                self._ask_again_at = self._now() + self._rest_s

@@ -1,0 +1,113 @@
+"""Addresses are asked for once at a time, and kept."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from enrich.addresses import FRESH_S, Addresses
+
+
+class Resolver:
+    """A resolver that answers when it is told to, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answer: tuple[str, ...] | OSError = ("192.0.2.1",)
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.has_answered = threading.Semaphore(0)
+
+    def __call__(self, host: str) -> tuple[str, ...]:
+        self.asked += 1
+        self.may_answer.wait(30)
+        self.has_answered.release()
+        if isinstance(self.answer, OSError):
+            raise self.answer
+        return self.answer
+
+
+class Hand:
+    at = 100.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def resolver() -> Resolver:
+    return Resolver()
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def addresses(resolver: Resolver, hand: Hand) -> Addresses:
+    return Addresses(resolver, hand)
+
+
+def test_what_was_answered_is_kept(addresses: Addresses, resolver: Resolver, hand: Hand) -> None:
+    for _ in range(3):
+        assert addresses.of("api.example.test") == ("192.0.2.1",)
+        hand.at += FRESH_S / 4
+    assert resolver.asked == 1
+
+
+def test_many_who_need_it_at_once_ask_once(addresses: Addresses, resolver: Resolver) -> None:
+    resolver.may_answer.clear()
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(addresses.of, "api.example.test") for _ in range(8)]
+        resolver.may_answer.set()
+        assert {future.result() for future in waiting} == {("192.0.2.1",)}
+    assert resolver.asked == 1
+
+
+def test_a_resolver_that_takes_its_time_does_not_hold_what_is_known(
+    addresses: Addresses, resolver: Resolver, hand: Hand
+) -> None:
+    addresses.of("api.example.test")
+    hand.at += FRESH_S + 1
+    resolver.may_answer.clear()
+    for _ in range(20):
+        assert addresses.of("api.example.test") == ("192.0.2.1",)
+    resolver.may_answer.set()
+    assert resolver.asked <= 2
+
+
+def test_an_answer_replaces_what_was_known(addresses: Addresses, resolver: Resolver, hand: Hand) -> None:
+    addresses.of("api.example.test")
+    resolver.has_answered.acquire()
+    hand.at += FRESH_S + 1
+    resolver.answer = ("192.0.2.2",)
+    addresses.of("api.example.test")
+    resolver.has_answered.acquire()
+    for thread in threading.enumerate():
+        if thread.name == "addresses":
+            thread.join()
+    assert addresses.of("api.example.test") == ("192.0.2.2",)
+
+
+def test_a_failure_does_not_forget_what_was_known(addresses: Addresses, resolver: Resolver, hand: Hand) -> None:
+    addresses.of("api.example.test")
+    resolver.answer = OSError("no answer")
+    hand.at += 10 * FRESH_S
+    assert addresses.of("api.example.test") == ("192.0.2.1",)
+
+
+def test_a_name_that_never_resolved_is_an_error_and_asked_for_again(addresses: Addresses, resolver: Resolver) -> None:
+    resolver.answer = OSError("no such name")
+    with pytest.raises(OSError, match="does not resolve"):
+        addresses.of("api.example.test")
+    resolver.answer = ("192.0.2.3",)
+    assert addresses.of("api.example.test") == ("192.0.2.3",)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0"])
+def test_a_numeric_address_is_its_own(addresses: Addresses, resolver: Resolver, host: str) -> None:
+    assert addresses.of(host) == (host,)
+    assert resolver.asked == 0

@@ -1,0 +1,101 @@
+"""The circuit breaker, on a clock that the test turns."""
+
+from __future__ import annotations
+
+import pytest
+
+from enrich.breaker import Breaker, Resting
+from enrich.deadline import OutOfTime
+
+
+class Hand:
+    at = 100.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def ask(breaker: Breaker, error: BaseException | None = None) -> None:
+    with breaker.guard((OSError, OutOfTime)):
+        if error:
+            raise error
+
+
+def fail(breaker: Breaker, times: int, error: BaseException | None = None) -> None:
+    for _ in range(times):
+        with pytest.raises(type(error or OSError())):
+            ask(breaker, error or OSError())
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def breaker(hand: Hand) -> Breaker:
+    return Breaker(failures=3, rest_s=2.0, now=hand)
+
+
+def test_a_few_failures_do_not_open_it(breaker: Breaker) -> None:
+    fail(breaker, 2)
+    ask(breaker)
+    fail(breaker, 2)
+    ask(breaker)
+
+
+def test_after_several_in_a_row_it_rests(breaker: Breaker, hand: Hand) -> None:
+    fail(breaker, 3)
+    for _ in range(5):
+        with pytest.raises(Resting):
+            ask(breaker)
+    hand.at += 1.9
+    with pytest.raises(Resting):
+        ask(breaker)
+
+
+def test_then_one_probe_goes_through_and_its_success_closes_it(breaker: Breaker, hand: Hand) -> None:
+    fail(breaker, 3)
+    hand.at += 2.0
+    ask(breaker)
+    ask(breaker)
+    assert not breaker.is_open
+
+
+def test_nobody_follows_the_probe_before_it_is_back(breaker: Breaker, hand: Hand) -> None:
+    fail(breaker, 3)
+    hand.at += 2.0
+    with breaker.guard((OSError,)), pytest.raises(Resting):
+        ask(breaker)
+
+
+def test_a_probe_that_fails_begins_the_next_rest(breaker: Breaker, hand: Hand) -> None:
+    fail(breaker, 3)
+    hand.at += 2.0
+    fail(breaker, 1)
+    hand.at += 1.9
+    with pytest.raises(Resting):
+        ask(breaker)
+    hand.at += 0.1
+    ask(breaker)
+
+
+def test_a_probe_that_never_comes_back_does_not_close_the_door_for_good(breaker: Breaker, hand: Hand) -> None:
+    fail(breaker, 3)
+    hand.at += 2.0
+    probe = breaker.guard((OSError,))
+    probe.__enter__()
+    hand.at += 2.0
+    ask(breaker)
+
+
+def test_running_out_of_time_counts(breaker: Breaker) -> None:
+    fail(breaker, 3, OutOfTime())
+    assert breaker.is_open
+
+
+def test_an_error_that_is_not_its_fault_is_a_sign_of_life(breaker: Breaker) -> None:
+    fail(breaker, 2)
+    fail(breaker, 1, ValueError())
+    fail(breaker, 2)
+    assert not breaker.is_open
