@@ -20,7 +20,7 @@ import click
 from flask import Flask
 from flask.cli import with_appcontext
 
-from enrich import followups, migrations, settings
+from enrich import catchup, followups, migrations, settings
 from enrich.commands import Command, Group
 from enrich.customers import context, fixtures, matching, seeding
 from enrich.demo.command import demo
@@ -32,7 +32,7 @@ LARGE_FILE = 1000
 
 
 def register(app: Flask) -> None:
-    for command in (crm, db, show_settings, work, owed, emulator, demo):
+    for command in (crm, db, show_settings, work, owed, taskrouter, emulator, demo):
         app.cli.add_command(command)
 
 
@@ -200,7 +200,38 @@ def work(once: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     keep = timedelta(days=parts().settings.keep_days)
-    followups.work_until(over.is_set, parts().tools, parts().owed, keep)
+    followups.work_until(over.is_set, parts().tools, parts().owed, keep, _catch_up)
+
+
+@click.group(cls=Group)
+def taskrouter() -> None:
+    """TaskRouter itself, over REST."""
+
+
+@taskrouter.command("catch-up")
+@click.option("--minutes", type=click.IntRange(1, 30 * 24 * 60), default=60, show_default=True, help="How far back.")
+@with_appcontext
+def catch_up(minutes: int) -> None:
+    """Bring in what was never recorded: events, and reservations whose enrichment is then owed."""
+    parts().settings.require(settings.FOR_REST)
+    now = datetime.now(UTC)
+    click.echo(f"{_catch_up(now - timedelta(minutes=minutes), now)} brought in")
+
+
+def _catch_up(since: datetime, now: datetime) -> int:
+    # Imported here: the SDK is large, and the web processes know this module for its commands' names.
+    from enrich.taskrouter.history import History
+
+    chosen = parts().settings
+    journal = parts().tools.journal
+    history = History(
+        chosen.taskrouter_base_url,
+        chosen.twilio_account_sid,
+        chosen.twilio_api_key or chosen.twilio_account_sid,
+        chosen.twilio_api_secret or chosen.twilio_auth_token,
+    )
+    workspaces = [chosen.twilio_workspace_sid] if chosen.twilio_workspace_sid else journal.recent_workspaces()
+    return catchup.catch_up(history, journal, workspaces, since, now)
 
 
 @click.group("followups", cls=Group)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from enrich import errors
 from enrich.assignment import conclusion_of
@@ -26,30 +26,59 @@ LONGEST_RETRY_S = 120.0
 # With the pauses above these last for about half an hour; a task that waits longer has other problems.
 MOST_ATTEMPTS = 20
 PRUNE_EVERY = timedelta(minutes=10)
+# What one web process alone could not record is found at the next of these; each looks back a little further.
+CATCH_UP_EVERY = timedelta(minutes=5)
+CATCH_UP_OVERLAP = timedelta(minutes=2)
+CATCH_UP_AT_START = timedelta(minutes=15)
 
 log = logging.getLogger(__name__)
 
 
-def work_until(is_over: Callable[[], bool], tools: Tools, owed: Owed, keep: timedelta) -> None:
+def work_until(
+    is_over: Callable[[], bool],
+    tools: Tools,
+    owed: Owed,
+    keep: timedelta,
+    catch_up: Callable[[datetime, datetime], int],
+) -> None:
     """Does what is owed, every half second, until `is_over`. Outlives a database that does not answer.
 
-    keep: how long journal rows are kept; older ones are deleted.
+    keep: how long journal rows are kept; older ones are deleted. catch_up: brings in what was never recorded between
+    two moments; asked every few minutes, and at once when the database is back.
     """
     prune_at = tools.now()
+    caught_up_at = prune_at - CATCH_UP_AT_START
+    was_away = False
     while not is_over():
         done = 0
         try:
             done = round_of_work(tools, owed)
-            if tools.now() >= prune_at:
-                while owed.prune(tools.now() - keep) and not is_over():
+            now = tools.now()
+            if now >= prune_at:
+                while owed.prune(now - keep) and not is_over():
                     pass
-                prune_at = tools.now() + PRUNE_EVERY
+                prune_at = now + PRUNE_EVERY
+            if was_away or now - caught_up_at >= CATCH_UP_EVERY:
+                _catch_up(catch_up, caught_up_at - CATCH_UP_OVERLAP, now)
+                caught_up_at, was_away = now, False
         except errors.DatabaseError as exc:
+            was_away = True
             log.error("the worker cannot work", extra={"reason": exc.reason})
         except Exception:
             log.exception("the worker failed; it goes on")
         if not done:
             tools.pause(EVERY_S)
+
+
+def _catch_up(catch_up: Callable[[datetime, datetime], int], since: datetime, now: datetime) -> None:
+    """Raises DatabaseError. That TaskRouter does not answer is no reason to stop working; it is asked again."""
+    try:
+        count = catch_up(since, now)
+    except errors.TaskRouterError as exc:
+        log.warning("catching up failed", extra={"reason": exc.reason})
+        return
+    if count:
+        log.warning("what was never recorded was brought in", extra={"count": count})
 
 
 def round_of_work(tools: Tools, owed: Owed) -> int:

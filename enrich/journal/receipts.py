@@ -7,6 +7,7 @@ fallback endpoint, stores it only where there is none yet, and sends what is sto
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -102,6 +103,17 @@ class Journal:
             stored: str | None = rows[0].answer
             return stored
         return self.answer(entry_id, answer, timeout_s=timeout_s) if answer is not None else None
+
+    def known(self, delivery_keys: Sequence[str]) -> frozenset[str]:
+        """Those of these keys that have a receipt. Raises DatabaseError."""
+        rows = self._database.read(select(EntryRow.delivery_key).where(EntryRow.delivery_key.in_(delivery_keys)))
+        return frozenset(row.delivery_key for row in rows)
+
+    def recent_workspaces(self) -> tuple[str, ...]:
+        """The workspaces that the newest thousand entries are of. Raises DatabaseError."""
+        newest = select(EntryRow.workspace_sid).order_by(EntryRow.id.desc()).limit(1000).subquery()
+        rows = self._database.read(select(newest.c.workspace_sid).distinct().where(newest.c.workspace_sid != ""))
+        return tuple(sorted(row.workspace_sid for row in rows))
 
     def record(self, delivery: Delivery, conclusion: Conclusion, *, at: datetime) -> int:
         """The id of a new row that is received and concluded at once. Raises DatabaseError."""

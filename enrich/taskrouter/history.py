@@ -1,0 +1,64 @@
+"""What TaskRouter remembers: its past events, over REST, with the official SDK, since nobody waits for them.
+
+Source: facts section 5 (Events resource). The SDK is large; only who asks imports it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import requests
+from twilio.base.exceptions import TwilioException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+
+from enrich import errors
+
+# One page of events; nobody waits, but nothing should hang for ever either.
+PAGE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """One event as REST tells it. SIDs that it does not have are None; `data` is its event_data, as JSON."""
+
+    sid: str
+    event_type: str
+    happened_at: datetime
+    task_sid: str | None
+    reservation_sid: str | None
+    worker_sid: str
+    worker_name: str
+    data: str
+
+
+class History:
+    """The past events of one account's workspaces."""
+
+    def __init__(self, base_url: str, account_sid: str, user: str, password: str) -> None:
+        self._client = Client(user, password, account_sid, http_client=TwilioHttpClient(timeout=PAGE_S))
+        self._client.taskrouter.base_url = base_url
+
+    def events(self, workspace_sid: str, since: datetime, until: datetime) -> Iterator[PastEvent]:
+        """The events of that time, in TaskRouter's order. Raises TaskRouterError; what came before that is good."""
+        try:
+            events = self._client.taskrouter.v1.workspaces(workspace_sid).events
+            for event in events.stream(start_date=since, end_date=until, page_size=1000):
+                data = event.event_data or {}
+                yield PastEvent(
+                    sid=event.sid,
+                    event_type=event.event_type,
+                    happened_at=event.event_date,
+                    task_sid=data.get("task_sid"),
+                    reservation_sid=data.get("reservation_sid"),
+                    worker_sid=data.get("worker_sid") or "",
+                    worker_name=data.get("worker_name") or "",
+                    data=json.dumps(data),
+                )
+        except requests.RequestException as exc:
+            raise errors.TaskRouterUnreachable(type(exc).__name__) from exc
+        except TwilioException as exc:
+            raise errors.TaskRouterFailed(f"{type(exc).__name__}, status {getattr(exc, 'status', '?')}") from exc

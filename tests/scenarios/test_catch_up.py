@@ -1,0 +1,74 @@
+"""What could not be stored while the database was away is brought in afterwards, from TaskRouter's own memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from enrich.catchup import SETTLED_AFTER, catch_up
+from enrich.journal.receipts import Journal
+from enrich.taskrouter.history import History
+from tests.scenarios.conftest import Centre, Service
+from tests.scenarios.test_trouble import worker_of
+
+
+def history_of(service: Service) -> History:
+    environment = service.environment
+    account_sid, token = environment["TWILIO_ACCOUNT_SID"], environment["TWILIO_AUTH_TOKEN"]
+    return History(environment["TASKROUTER_BASE_URL"], account_sid, account_sid, token)
+
+
+def test_a_task_that_came_while_the_database_was_locked_is_enriched_in_the_end(
+    open_centre: Callable[..., Centre], start_service: Callable[..., Service]
+) -> None:
+    service = start_service(ENRICH_KEEP_DAYS="32")  # a database of its own
+    centre = open_centre(service, events="task.created,reservation.created")
+    other = sqlite3.connect(str(service.database.url.database), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    task_sid = centre.task_arrives({"from": "+14155550100"})
+    assert centre.answer(task_sid) == {"instruction": "accept"}
+    for event_type in ("task.created", "reservation.created"):
+        told = centre.emulator.log.wait_for("event_answered", 10, task_sid=task_sid, event_type=event_type)
+        assert told["status"] == 503
+    other.execute("ROLLBACK")
+    other.close()
+    assert service.entries(task_sid=task_sid) == []
+
+    journal, history = Journal(service.database), history_of(service)
+    a_moment_ago = datetime.now(UTC)
+    assert catch_up(history, journal, [centre.workspace_sid], began, a_moment_ago) == 0  # may still be on its way
+    later = datetime.now(UTC) + SETTLED_AFTER
+    assert catch_up(history, journal, [centre.workspace_sid], began, later) > 0
+    assert catch_up(history, journal, [centre.workspace_sid], began, later) == 0
+
+    kinds = sorted((entry.kind, entry.event_type) for entry in service.entries(task_sid=task_sid))
+    assert ("assignment", "") in kinds
+    assert ("event", "task.created") in kinds
+    assert ("event", "reservation.created") in kinds
+    with worker_of(service, later=timedelta(seconds=60)) as work:
+        work()
+    assert centre.block(task_sid)["customer_id"] == "C-1001"
+    (assignment,) = service.entries(task_sid=task_sid, kind="assignment")
+    assert (assignment.outcome, assignment.reason) == ("not_tried", "caught_up")
+
+
+def test_what_is_there_already_is_left_as_it_is(open_centre: Callable[..., Centre], service: Service) -> None:
+    centre = open_centre(service, events="task.created")
+    task_sid = centre.task_arrives({"from": "+14155550100"})
+    centre.answer(task_sid)
+    centre.emulator.log.wait_for("event_answered", 10, task_sid=task_sid, event_type="task.created")
+    journal = Journal(service.database)
+    later = datetime.now(UTC) + SETTLED_AFTER
+    catch_up(history_of(service), journal, ["WS" + "0" * 32, centre.workspace_sid], later - timedelta(hours=1), later)
+    (assignment,) = service.entries(task_sid=task_sid, kind="assignment")
+    assert (assignment.outcome, assignment.repeats) == ("enriched", 0)
+    (created,) = service.entries(task_sid=task_sid, event_type="task.created")
+    assert created.repeats == 0
+
+
+def test_the_recent_workspaces_are_those_of_the_journal(centre: Centre, service: Service) -> None:
+    task_sid = centre.task_arrives({"from": "+14155550100"})
+    centre.answer(task_sid)
+    assert centre.workspace_sid in Journal(service.database).recent_workspaces()

