@@ -31,14 +31,18 @@ What is NOT emulated (what is refused says so, with a 400 or 405):
     calls              there are none: a worker who is dialled always answers after `worker_answers_after_s`, nobody
                        hangs up, call status callbacks are not sent, the post-work activity is not entered
     events             only those of tasks, reservations, workers, workflow.entered and task-queue.entered;
-                       TaskAddons is always `{}`; duplicates and disorder on request
+                       TaskAddons is always `{}`; no disorder on request (they leave side by side, so their order is
+                       not promised either)
     webhooks           connection overrides in the URL's fragment are stripped and not obeyed; no redirects
     REST               DELETE of anything but tasks (405/20004), statistics, cumulative and real-time; the Workspace
                        template FIFO (refused); rate limits and their headers; more than one account
-    faults             of sockets: stalling, dripping, resetting
+    faults             of the REST side only, and once a request has been read: connections are always taken, names
+                       always found, requests never read slowly; a reset as an RST of this machine's own TCP, so
+                       nothing is lost or late in between; one fault of the connection per request
 
 Reading order: `state` (and `records`, `store`, `provisioning`, `lifecycle`, `routing` under it), `instructions`,
-`delivery`, `routes`, `faults`, `driving`, `server`.
+`delivery`, `routes`, `faults`, `gate`, `sending`, `driving`, `server`. What can be made to go wrong stands in `faults`
+(over REST) and `switches` (repeated callbacks).
 """
 
 from .server import EMULATOR_ONLY, EmulatorServer

@@ -10,9 +10,10 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 from urllib.parse import urldefrag, urlencode
 
 from .deadline_http import Answer, Connections, NoAnswer
@@ -25,6 +26,8 @@ from .state import State
 USER_AGENT = "TwilioProxy/1.1"
 KEPT_DELIVERIES = 10_000
 CONNECT_ATTEMPTS = 2
+
+Callback = TypeVar("Callback", AssignmentCallback, EventCallback)
 
 _logger = logging.getLogger(__name__)
 
@@ -74,15 +77,15 @@ class Deliveries:
 
     def send(self, outgoing: Outgoing) -> None:
         """Takes a callback over and returns at once."""
-        with self._changed:
-            if self._stopped:
-                return
-            self._under_way += 1
-            if isinstance(outgoing, AssignmentCallback):
-                future = self._assignments.submit(self._deliver_assignment, outgoing)
-            else:
-                future = self._events.submit(self._deliver_event, outgoing)
-        future.add_done_callback(self._done)
+        token = str(uuid.uuid4())
+        switches = self._state.switches
+        if isinstance(outgoing, AssignmentCallback):
+            self._submit(self._assignments, self._deliver_assignment, outgoing, token)
+            if switches.duplicate_callbacks:
+                self._submit(self._assignments, self._deliver_in_vain, outgoing, token)
+        else:
+            for _ in range(2 if switches.duplicate_events else 1):
+                self._submit(self._events, self._deliver_event, outgoing, token)
 
     def records(self, kind: str | None = None, *, after: int = 0) -> list[Delivery]:
         """What was delivered, in the order in which it ended: of this kind, with a `seq` greater than `after`."""
@@ -103,15 +106,30 @@ class Deliveries:
         self._assignments.shutdown(cancel_futures=True)
         self._events.shutdown(cancel_futures=True)
 
-    def _deliver_assignment(self, callback: AssignmentCallback) -> None:
-        answer = self._post("assignment", callback.url, callback.parameters, callback.sids)
+    def _submit(
+        self, pool: ThreadPoolExecutor, deliver: Callable[[Callback, str], None], callback: Callback, token: str
+    ) -> None:
+        with self._changed:
+            if self._stopped:
+                return
+            self._under_way += 1
+            future = pool.submit(deliver, callback, token)
+        future.add_done_callback(self._done)
+
+    def _deliver_assignment(self, callback: AssignmentCallback, token: str) -> None:
+        answer = self._post("assignment", callback.url, callback.parameters, callback.sids, token)
         if self._carry_out(answer, callback) and callback.fallback_url is not None:
-            fallback = self._post("fallback", callback.fallback_url, callback.parameters, callback.sids)
+            fallback_token = str(uuid.uuid4())
+            fallback = self._post("fallback", callback.fallback_url, callback.parameters, callback.sids, fallback_token)
             self._carry_out(fallback, callback)
 
-    def _deliver_event(self, callback: EventCallback) -> None:
+    def _deliver_in_vain(self, callback: AssignmentCallback, token: str) -> None:
+        """The same request once more; nobody listens to the answer."""
+        self._post("assignment", callback.url, callback.parameters, callback.sids, token)
+
+    def _deliver_event(self, callback: EventCallback, token: str) -> None:
         sids = callback.sids | {"event_type": callback.event_type}
-        self._post("event", callback.url, callback.parameters, sids)
+        self._post("event", callback.url, callback.parameters, sids, token)
 
     def _carry_out(self, answer: Answer | None, callback: AssignmentCallback) -> bool:
         """Does what the answer asks for; whether the fallback URL is to be asked instead."""
@@ -135,10 +153,12 @@ class Deliveries:
     def _alert(self, refused: RefusedInstruction, callback: AssignmentCallback) -> None:
         self._log.append("alert", code=refused.code, alert="instruction", message=refused.message, **callback.sids)
 
-    def _post(self, kind: str, url: str, parameters: Mapping[str, str], sids: Mapping[str, str]) -> Answer | None:
+    def _post(
+        self, kind: str, url: str, parameters: Mapping[str, str], sids: Mapping[str, str], token: str
+    ) -> Answer | None:
         """The answer, or None if there was none in time; either is recorded and logged."""
         sent, answered, failed = _LOG_KINDS[kind]
-        headers = self._headers(url, parameters)
+        headers = self._headers(url, parameters, token)
         body = urlencode(parameters, errors="surrogatepass").encode()
         self._log.append(sent, url=url, **sids)
         started = time.monotonic()
@@ -164,13 +184,13 @@ class Deliveries:
         switches = self._state.switches
         return switches.event_deadline_s if kind == "event" else switches.assignment_deadline_s
 
-    def _headers(self, url: str, parameters: Mapping[str, str]) -> dict[str, str]:
+    def _headers(self, url: str, parameters: Mapping[str, str], token: str) -> dict[str, str]:
         return {
             "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
             "Accept": "*/*",
             "User-Agent": USER_AGENT,
             "X-Twilio-Signature": sign(url, parameters, self._auth_token),
-            "I-Twilio-Idempotency-Token": str(uuid.uuid4()),
+            "I-Twilio-Idempotency-Token": token,
             "Connection": "close",
         }
 

@@ -4,8 +4,8 @@ GET    /_emulator/healthz
 GET    /_emulator/log?after=N&kind=K          {"entries": [...], "last": N}
 GET    /_emulator/deliveries?after=N&kind=K   {"deliveries": [...]}
 GET    /_emulator/faults                      {"faults": [...]}
-POST   /_emulator/faults                      a fault as JSON -> 201 and the fault with its id
-DELETE /_emulator/faults[/<id>]               204
+POST   /_emulator/faults                      a fault as JSON, see `faults` -> 201 and the fault with its id
+DELETE /_emulator/faults[/<id>]               204; whoever waits because of it does so no longer
 GET    /_emulator/clock                       {"now": "..."}
 POST   /_emulator/clock/advance               {"seconds": n} -> {"now": "..."}
 GET    /_emulator/switches

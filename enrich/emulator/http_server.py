@@ -1,14 +1,16 @@
 """A small HTTP/1.1 server for one WSGI application: threaded, keep-alive, and quick to end without leaving anything.
 
 Werkzeug's own development server closes the connection after every answer; clients of TaskRouter rely on keep-alive,
-and later faults (dripping, resets) need the socket in our own hands.
+and faults (dripping, resets) need the socket in our own hands: an application may say how its answer is to be sent.
 """
 
 import io
+import selectors
 import socket
 import socketserver
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 MAX_BODY_BYTES = 4_194_304
-POLL_S = 0.01
+
+Send = Callable[[socket.socket, bytes, bytes], bool]
+"""Sends an answer, status line and headers first, then the body; whether the connection may serve another request."""
+
+SEND = "emulator.send"
+"""Under this name the application may leave, in the environ of a request, a `Send` for its answer."""
 
 
 class HttpServer(socketserver.ThreadingTCPServer):
@@ -29,6 +36,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
 
     allow_reuse_address = True
     daemon_threads = True
+    timeout = 0.0  # of `handle_request`: a client that was ready and has gone must not make it wait for another one
     request_queue_size = 256
 
     def __init__(self, host: str, port: int, application: "WSGIApplication") -> None:
@@ -37,7 +45,8 @@ class HttpServer(socketserver.ThreadingTCPServer):
         self._lock = threading.Lock()
         self._ending = False
         super().__init__((host, port), _Handler)
-        self._acceptor = threading.Thread(target=self.serve_forever, args=(POLL_S,), name="emulator-http", daemon=True)
+        self._told_to_stop, self._tell_to_stop = socket.socketpair()
+        self._acceptor = threading.Thread(target=self._accept, name="emulator-http", daemon=True)
 
     @property
     def port(self) -> int:
@@ -48,8 +57,9 @@ class HttpServer(socketserver.ThreadingTCPServer):
 
     def stop(self) -> None:
         """Ends accepting, closes every connection and waits for their threads."""
-        self.shutdown()
+        self._tell_to_stop.close()
         self._acceptor.join()
+        self._told_to_stop.close()
         with self._lock:
             self._ending = True
             connections = dict(self._connections)
@@ -58,6 +68,14 @@ class HttpServer(socketserver.ThreadingTCPServer):
                 connection.shutdown(socket.SHUT_RDWR)
             thread.join()
         self.server_close()
+
+    def _accept(self) -> None:
+        """Waits for clients and for being told to stop; `serve_forever` would look for the latter every so often."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            stop = selector.register(self._told_to_stop, selectors.EVENT_READ)
+            while (stop, selectors.EVENT_READ) not in selector.select():
+                self.handle_request()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         thread = threading.Thread(
@@ -89,14 +107,18 @@ class _Handler(BaseHTTPRequestHandler):
         if body is None:
             return
         started = _Start()
-        result = self.server.application(self._environ(body), started)
+        environ = self._environ(body)
+        result = self.server.application(environ, started)
         try:
             content = b"".join(result)
         finally:
             close = getattr(result, "close", None)
             if close is not None:
                 close()
-        self._write(started, content)
+        head = self._head(started, len(content))
+        send: Send = environ.get(SEND, _send_at_once)
+        if not send(self.connection, head, b"" if self.command == "HEAD" else content):
+            self.close_connection = True
 
     do_POST = do_DELETE = do_PUT = do_PATCH = do_HEAD = do_OPTIONS = do_GET
 
@@ -149,18 +171,24 @@ class _Handler(BaseHTTPRequestHandler):
             environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
         return environ
 
-    def _write(self, started: "_Start", content: bytes) -> None:
-        status, _, phrase = started.status.partition(" ")
-        self.send_response(int(status), phrase)
-        for name, value in started.headers:
-            if name.lower() not in ("content-length", "date", "server", "connection"):
-                self.send_header(name, value)
-        if int(status) != 204:
-            self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-        self.wfile.flush()
+    def _head(self, started: "_Start", length: int) -> bytes:
+        lines = [
+            f"{self.protocol_version} {started.status}",
+            f"Server: {self.version_string()}",
+            f"Date: {self.date_time_string()}",
+        ]
+        lines += [f"{name}: {value}" for name, value in started.headers if name.lower() not in _OURS]
+        if not started.status.startswith("204 "):
+            lines.append(f"Content-Length: {length}")
+        return "\r\n".join((*lines, "", "")).encode("latin-1")
+
+
+_OURS = ("content-length", "date", "server", "connection")
+
+
+def _send_at_once(connection: socket.socket, head: bytes, body: bytes) -> bool:
+    connection.sendall(head + body)
+    return True
 
 
 class _Start:

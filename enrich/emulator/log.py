@@ -17,7 +17,8 @@ Kinds and their own fields, beside `seq`, `at`, `kind` and the SIDs they concern
     worker_activity                 activity_name
     event_sent                      event_type; event_answered: status, elapsed_ms; event_failed: error, elapsed_ms
     alert                           code (Twilio's, or null for our own kinds), message, alert
-    rest_answered                   method, path, status, code
+    rest_answered                   method, path, status, code; a fault that strikes after it may still spoil the answer
+    fault_struck                    fault (its kind), fault_id, method, path
     parameters_ignored              names
     clock_advanced                  seconds
 """

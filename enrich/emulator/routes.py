@@ -7,7 +7,6 @@ Source: https://www.twilio.com/docs/taskrouter/api
 """
 
 from collections.abc import Mapping
-from threading import Event as Signal
 
 from flask import Blueprint
 
@@ -19,15 +18,14 @@ from .state import State
 from .task_routes import EventsRoutes, ReservationsRoutes, TasksRoutes
 
 
-def rest_api(state: State, faults: Faults, credentials: Mapping[str, str], stopping: Signal) -> Blueprint:
+def rest_api(state: State, faults: Faults, credentials: Mapping[str, str]) -> Blueprint:
     """The blueprint of everything under `/v1`.
 
     credentials: user name -> password for basic auth; the account's SID and token, and API keys with their secrets.
-    stopping: set when the server ends, so that no latency holds it up.
     """
     api = Blueprint("taskrouter", __name__, url_prefix="/v1/Workspaces")
-    api.before_app_request(lambda: gate.enter(faults, credentials, stopping))
-    api.after_app_request(lambda response: gate.note(state, response))
+    api.before_app_request(lambda: gate.enter(faults, credentials))
+    api.after_app_request(lambda response: gate.leave(state, faults, response))
     api.app_errorhandler(ApiError)(lambda error: gate.refusal(error.status, error.code, error.message))
     WorkspacesRoutes(state).register(api)
     SetupRoutes(state).register(api)

@@ -14,6 +14,9 @@ class Switches:
     worker_answers_after_s: virtual seconds from dialling a worker to the connected call.
     assignment_deadline_s: seconds for the whole answer to an assignment callback.
     event_deadline_s: seconds for the whole answer to an event callback.
+    duplicate_callbacks: send each assignment callback twice at once, with one idempotency token. What is answered to
+        the second is logged and not obeyed, as when something in between had repeated the request.
+    duplicate_events: send each event callback twice at once, likewise.
     """
 
     default_channel_capacity: int = 1
@@ -22,6 +25,8 @@ class Switches:
     worker_answers_after_s: float = 0.05
     assignment_deadline_s: float = 5.0
     event_deadline_s: float = 15.0
+    duplicate_callbacks: bool = False
+    duplicate_events: bool = False
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)

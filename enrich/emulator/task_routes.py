@@ -88,7 +88,7 @@ class TasksRoutes(Resource):
     def _fetch(self, workspace_sid: str, task_sid: str) -> Answer:
         task = found(self.workspace(workspace_sid).tasks, task_sid)
         answer = answer_with(self.wire.task(task), version=task.version)
-        intruder = self._faults.strike(FaultKind.INTRUDING_WRITER, request.method, request.path)
+        intruder = self._faults.strike(request.method, request.path, FaultKind.INTRUDING_WRITER, after_processing=True)
         if intruder is not None:
             self.state.tasks.write_member(task, intruder.key, f"intrusion {intruder.hits}", "intruder")
         return answer
