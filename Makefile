@@ -58,27 +58,27 @@ clean:
 	rm -rf $(VENV) enrich/static/htmx-*.min.js .pytest_cache .mypy_cache .ruff_cache .hypothesis instance/demo
 
 # What is missing on this machine is named in one line, before anything is tried with it.
-$(VENV)/bin/python:
+$(VENV)/bin/pip:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed, and there is no $(PYTHON)." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "Python's venv module is missing. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "Making $(VENV)/ ..."
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 
-$(VENV)/.ready: requirements.txt | $(VENV)/bin/python
-	@echo "Installing what the service needs (requirements.txt, hash-checked) ..."
+$(VENV)/.ready: requirements.txt | $(VENV)/bin/pip
+	@echo "Installing what the service needs (requirements.txt, hash-checked); this takes a minute ..."
 	@$(PIP) install --require-hashes -r requirements.txt
 	@touch $@
 
 $(VENV)/.ready-to-test: requirements-test.txt $(VENV)/.ready
-	@echo "Installing what the tests need (requirements-test.txt, hash-checked) ..."
+	@echo "Installing what the tests need (requirements-test.txt, hash-checked); this takes a minute ..."
 	@$(PIP) install --require-hashes -r requirements-test.txt
 	@touch $@
 
 # htmx comes out of a Python wheel, into a folder of its own: nothing of it is ever imported.
-$(HTMX_FILE): requirements-htmx.txt | $(VENV)/bin/python
+$(HTMX_FILE): requirements-htmx.txt | $(VENV)/bin/pip
 	@echo "Taking htmx $(HTMX) out of its wheel (requirements-htmx.txt, hash-checked) ..."
 	@$(PIP) install --require-hashes --no-deps --upgrade --target $(VENV)/htmx -r requirements-htmx.txt
 	@rm -f enrich/static/htmx-*.min.js

@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import BoundedSemaphore
 
 import click
-from dotenv import dotenv_values
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -28,8 +25,10 @@ from enrich.customers.matching import KeyRules
 from enrich.customers.store import CustomerStore
 from enrich.db import Database
 from enrich.enrichment import JITTER, Rules, Tools
+from enrich.environment import environment
 from enrich.journal.owed import Owed
 from enrich.journal.receipts import Journal
+from enrich.load import InFlight
 from enrich.parts import Parts
 from enrich.settings import FOR_SERVING, Settings, read_settings
 from enrich.taskrouter.client import TaskRouterClient
@@ -44,9 +43,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     """The service, ready to serve.
 
     settings: those to use; without, they come from the environment and from `.env` beside this file, the environment
-    first. Raises SettingsError naming what is wrong, and, when it is to serve, what is missing.
+    first. Raises SettingsError naming what is wrong, and, when it is to serve, what is missing; a command is told the
+    same in one line.
     """
-    settings = settings or _settings()
+    command = click.get_current_context(silent=True)
+    with foreseen_errors() if command else nullcontext():
+        return _create_app(settings or _settings(command))
+
+
+def _create_app(settings: Settings) -> Flask:
     logs.configure()
     app = Flask(__name__, static_folder=str(HERE / "enrich" / "static"), instance_path=_instance_path(settings))
     app.config.update(
@@ -69,9 +74,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _parts(settings: Settings) -> Parts:
     addresses = Addresses()
-    database = Database(
-        settings.database_url, addresses=addresses, breaker=Breaker(failures=settings.breaker_failures)
-    )
+    database = Database(settings.database_url, addresses=addresses, breaker=Breaker(failures=settings.breaker_failures))
     tools = Tools(
         rules=_rules(settings),
         journal=Journal(database),
@@ -92,7 +95,7 @@ def _parts(settings: Settings) -> Parts:
         database=database,
         tools=tools,
         owed=Owed(database),
-        in_flight=BoundedSemaphore(settings.max_in_flight),
+        in_flight=InFlight(settings.max_in_flight),
     )
 
 
@@ -117,19 +120,12 @@ def _rules(settings: Settings) -> Rules:
     )
 
 
-def _settings() -> Settings:
-    """Those of the environment. A command is told in one line what is wrong with them; a server does not start."""
-    command = click.get_current_context(silent=True)
-    with foreseen_errors() if command else nullcontext():
-        settings = read_settings(_environment())
-        if command is None or command.info_name == "run":  # other commands ask for what they use by themselves
-            settings.require(FOR_SERVING)
+def _settings(command: click.Context | None) -> Settings:
+    """Those of the environment; complete where they are for serving. Other commands ask for what they use."""
+    settings = read_settings(environment())
+    if command is None or command.info_name == "run":
+        settings.require(FOR_SERVING)
     return settings
-
-
-def _environment() -> dict[str, str]:
-    from_file = {} if os.environ.get("FLASK_SKIP_DOTENV") else dotenv_values(HERE / ".env")
-    return {**{name: value or "" for name, value in from_file.items()}, **os.environ}
 
 
 def _instance_path(settings: Settings) -> str:

@@ -5,6 +5,8 @@ still be given on gunicorn's command line.
 """
 
 import os
+import sys
+from typing import Any
 
 bind = os.environ.get("BIND", "127.0.0.1:8000")
 worker_class = "gevent"
@@ -23,3 +25,15 @@ errorlog = "-"
 loglevel = os.environ.get("GUNICORN_LOG_LEVEL", "info")
 # The application is made in each worker, after gevent has patched the standard library.
 preload_app = False
+# A way to manage it from outside that nothing here needs.
+control_socket_disable = True
+
+
+def on_starting(_server: Any) -> None:
+    """Says once what is wrong with the settings, before any worker says it in a traceback."""
+    from enrich import environment, errors, settings
+
+    try:
+        settings.read_settings(environment.environment()).require(settings.FOR_SERVING)
+    except errors.SettingsError as exc:
+        sys.exit(f"settings: {exc}")

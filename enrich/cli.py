@@ -154,9 +154,13 @@ def db_upgrade(revision: str) -> None:
 
 @db.command("downgrade")
 @click.argument("revision")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @with_appcontext
-def db_downgrade(revision: str) -> None:
+def db_downgrade(revision: str, yes: bool) -> None:
     """Take the schema down to REVISION: `-1` for one step, `base` for all, and then everything is gone."""
+    if not yes:
+        shown = parts().database.url.render_as_string(hide_password=True)
+        click.confirm(f"Tables and columns of {shown} will be deleted, with what is in them. Go on?", abort=True)
     migrations.downgrade(parts().database, revision)
     _tell_revision()
 
@@ -257,4 +261,8 @@ def list_owed() -> None:
 @with_appcontext
 def retry(ids: tuple[int, ...]) -> None:
     """Try the follow-ups IDS again, now, from the beginning."""
-    click.echo(f"{parts().owed.retry(ids, datetime.now(UTC))} of {len(ids)} will be tried again")
+    count = parts().owed.retry(ids, datetime.now(UTC))
+    others = "" if count == len(ids) else "; the others are done, or there are none with these numbers"
+    click.echo(f"{count} of {len(ids)} will be tried again{others}")
+    if not count:
+        raise SystemExit(1)

@@ -95,7 +95,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, addresses: Addresses | None = None, breaker: Breaker | None = None) -> None:
-        self.url = make_url(normal_url(url))
+        self.url = _known_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = (
             _sqlite_engine(self.url.database)
@@ -123,6 +123,28 @@ class Database:
                 return self._execute(statement, parameters)
         with self._turn_to_write(timeout_s) as until, self._asked():
             return _until_unlocked(lambda: self._execute(statement, parameters), until)
+
+    def write_together(
+        self, first: tuple[Executable, Parameters], *more: tuple[Executable, Parameters], timeout_s: float = PATIENCE_S
+    ) -> Sequence[Row[Any]]:
+        """Executes `first`, and the others only if it returned rows; all committed together. The rows of `first`.
+
+        A transaction of the hot path, without a session. timeout_s, errors: as for `write`.
+        """
+
+        def attempt() -> Sequence[Row[Any]]:
+            options = {"sqlite_begin": "IMMEDIATE"}
+            with translated(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+                rows = connection.execute(*first).all()
+                for statement, parameters in more if rows else ():
+                    connection.execute(statement, parameters)
+                return rows
+
+        if not self.is_sqlite:
+            with self._asked():
+                return attempt()
+        with self._turn_to_write(timeout_s) as until, self._asked():
+            return _until_unlocked(attempt, until)
 
     @contextmanager
     def transaction(self, *, timeout_s: float = PATIENCE_S) -> Iterator[Session]:
@@ -187,6 +209,16 @@ def normal_url(url: str) -> str:
     return f"postgresql+psycopg://{rest}" if separator and scheme in ("postgres", "postgresql") else url
 
 
+def _known_url(url: str) -> URL:
+    try:
+        made = make_url(normal_url(url))
+    except SQLAlchemyError:
+        raise errors.SettingsError("DATABASE_URL: not of the form sqlite:////path or postgresql://...") from None
+    if made.drivername not in ("sqlite", "postgresql+psycopg"):
+        raise errors.SettingsError(f"DATABASE_URL: {made.drivername} is not supported; sqlite and postgresql are")
+    return made
+
+
 def _take_write_lock(session: Session) -> None:
     """Begins with the lock held: a transaction that reads first and then finds it taken has to be done anew."""
     try:
@@ -199,7 +231,10 @@ def _take_write_lock(session: Session) -> None:
 def _sqlite_engine(path: str | None) -> Engine:
     if not path or path == ":memory:":
         raise errors.SettingsError("DATABASE_URL: SQLite needs a file; one in memory is gone with its connection")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise errors.SettingsError(f"DATABASE_URL: {Path(path).parent} cannot be made: {exc.strerror}") from exc
     engine = create_engine(
         f"sqlite:///{path}",
         connect_args={"timeout": 0, "check_same_thread": False},
@@ -275,11 +310,23 @@ def translated() -> Iterator[None]:
     except DBAPIError as exc:
         if _is_locked(exc):
             raise errors.DatabaseLocked("another process holds the write lock") from exc
+        if _is_schema(exc):
+            raise errors.SchemaMissing("tables are missing or of another version: flask db upgrade") from exc
         if exc.connection_invalidated or type(exc).__name__ in ("OperationalError", "InterfaceError"):
-            raise errors.DatabaseUnavailable(f"{type(exc.orig).__name__}") from exc
+            # What a driver says of a connection names host and reason, and nothing of anybody's data.
+            raise errors.DatabaseUnavailable(str(exc.orig).partition("\n")[0]) from exc
         raise errors.DatabaseError(f"{type(exc.orig).__name__}") from exc
     except SQLAlchemyError as exc:
         raise errors.DatabaseError(type(exc).__name__) from exc
+
+
+def _is_schema(exc: DBAPIError) -> bool:
+    """An unknown table or column: in PostgreSQL by its SQLSTATE, in SQLite by what it says."""
+    if getattr(exc.orig, "sqlstate", None) in ("42P01", "42703"):
+        return True
+    return isinstance(exc.orig, sqlite3.OperationalError) and str(exc.orig).startswith(
+        ("no such table", "no such column")
+    )
 
 
 def _is_locked(exc: DBAPIError) -> bool:

@@ -36,6 +36,10 @@ class Deadline:
         began_at = now()
         return cls(began_at, began_at + seconds, now)
 
+    def shortened_to(self, seconds: float) -> Deadline:
+        """The same beginning, and an end so long after it; never later than this one's."""
+        return Deadline(self.began_at, min(self.ends_at, self.began_at + seconds), self.now)
+
     def remaining_s(self) -> float:
         """Seconds left; 0.0 when it is over, never negative."""
         return max(0.0, self.ends_at - self.now())

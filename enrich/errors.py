@@ -7,6 +7,7 @@
     ├── MalformedPayload           signed, but not an assignment callback that can be understood
     ├── DatabaseError              could not look, could not record
     │   ├── DatabaseLocked         another writer holds SQLite
+    │   ├── SchemaMissing          the tables are not there, or not as this version needs them
     │   └── DatabaseUnavailable    no connection, or it broke
     │       └── DatabaseResting    not asked: it failed several times in a row a moment ago
     └── TaskRouterError            could not fetch or write the task
@@ -66,6 +67,10 @@ class DatabaseError(EnrichError):
 
 class DatabaseLocked(DatabaseError):
     reason = "database_locked"
+
+
+class SchemaMissing(DatabaseError):
+    reason = "schema_missing"
 
 
 class DatabaseUnavailable(DatabaseError):

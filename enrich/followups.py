@@ -62,8 +62,9 @@ def work_until(
                 _catch_up(catch_up, caught_up_at - CATCH_UP_OVERLAP, now)
                 caught_up_at, was_away = now, False
         except errors.DatabaseError as exc:
+            if not was_away:
+                log.error("the worker cannot work", extra={"reason": exc.reason, "detail": str(exc)})
             was_away = True
-            log.error("the worker cannot work", extra={"reason": exc.reason})
         except Exception:
             log.exception("the worker failed; it goes on")
         if not done:

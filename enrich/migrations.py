@@ -10,7 +10,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
+from enrich import errors
 from enrich.db import Database, translated
 
 _PROJECT = Path(__file__).parent.parent
@@ -36,7 +38,10 @@ def _run(database: Database, act: Callable[[Config], None]) -> None:
     with translated(), database.engine.connect() as connection:
         config = _config()
         config.attributes["connection"] = connection
-        act(config)
+        try:
+            act(config)
+        except CommandError as exc:
+            raise errors.DatabaseError(str(exc)) from exc
         connection.commit()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from threading import BoundedSemaphore
 from typing import cast
 
 from flask import current_app
@@ -11,6 +10,7 @@ from flask import current_app
 from enrich.db import Database
 from enrich.enrichment import Tools
 from enrich.journal.owed import Owed
+from enrich.load import InFlight
 from enrich.settings import Settings
 
 
@@ -18,14 +18,14 @@ from enrich.settings import Settings
 class Parts:
     """The adapters of one app. Everything in it may be shared between greenlets and threads.
 
-    in_flight: one place for each assignment callback that this process works on at the same time.
+    in_flight: the assignment callbacks that this process works on.
     """
 
     settings: Settings
     database: Database
     tools: Tools
     owed: Owed
-    in_flight: BoundedSemaphore
+    in_flight: InFlight
 
 
 def parts() -> Parts:

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, text
 
 from enrich.customers.tables import CustomerRow
 from enrich.db import Database, normal_url
-from enrich.errors import DatabaseError, DatabaseLocked, DatabaseUnavailable, SettingsError
+from enrich.errors import DatabaseError, DatabaseLocked, DatabaseUnavailable, SchemaMissing, SettingsError
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ADA = {"id": "C-1", "name": "Ada", "company": "", "tier": "", "language": "", "owner": "", "updated_at": NOW}
@@ -51,6 +51,12 @@ def test_postgresql_means_the_driver_that_we_ship(url: str, normal: str) -> None
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
 def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        Database(url)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://u:p@h/d", "sqlite:////proc/nowhere/x.db"])
+def test_a_url_that_cannot_be_used_is_told_by_its_setting(url: str) -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL"):
         Database(url)
 
@@ -127,7 +133,13 @@ def test_errors_are_ours_and_hold_nothing_of_the_customer(database: Database) ->
 
 def test_a_statement_that_is_wrong_is_a_database_error(database: Database) -> None:
     with pytest.raises(DatabaseError):
-        database.read(text("SELECT nothing FROM nowhere"))
+        database.read(text("SELECT 1 FRM"))
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1 FROM nowhere", "SELECT nothing FROM customers"])
+def test_a_table_of_another_version_says_what_to_do(database: Database, statement: str) -> None:
+    with pytest.raises(SchemaMissing, match="flask db upgrade"):
+        database.read(text(statement))
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 from flask.cli import with_appcontext
 
-from enrich import errors
 from enrich.accounts import passwords, users
 from enrich.accounts.tables import Role
+from enrich.commands import foreseen_errors
 from enrich.parts import parts
 
 
@@ -36,7 +34,7 @@ def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
     """Add an account for EMAIL. Asks for the password."""
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", email.strip()) or len(email) > 254:
         raise click.BadParameter(f"{email!r} is no e-mail address.", param_hint="EMAIL")
-    with _database_errors():
+    with foreseen_errors():
         if users.find(parts().database, email):
             raise _taken(email)
         password = _read_password(from_stdin=password_stdin)
@@ -51,7 +49,7 @@ def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
 @with_appcontext
 def set_password(email: str, password_stdin: bool) -> None:
     """Set a new password for EMAIL. Their sessions end."""
-    with _database_errors():
+    with foreseen_errors():
         if not users.find(parts().database, email):
             raise _unknown(email)
         password = _read_password(from_stdin=password_stdin)
@@ -64,24 +62,13 @@ def set_password(email: str, password_stdin: bool) -> None:
 @with_appcontext
 def list_users() -> None:
     """List every account."""
-    with _database_errors():
+    with foreseen_errors():
         found = users.list_all(parts().database)
     if not found:
         click.echo("No accounts yet. Add the first: flask users add EMAIL --role admin")
     for user in found:
         state = "" if user.active else "  inactive"
         click.echo(f"{user.email:<40} {user.role:<7} since {user.created_at:%Y-%m-%d}  {user.name}{state}".rstrip())
-
-
-@contextmanager
-def _database_errors() -> Iterator[None]:
-    """Turns what the database says into one line for the terminal."""
-    try:
-        yield
-    except errors.DatabaseError as exc:
-        raise click.ClickException(
-            f"The database did not do it ({exc.reason}: {exc}). If it is new: flask db upgrade"
-        ) from exc
 
 
 def _read_password(*, from_stdin: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import secrets
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from enrich.demo.workplace import Workplace
 
 EMAIL = "demo@example.com"
+PORT = click.IntRange(1, 65535)
 FIRST_ARRIVALS = 12
 # (seconds of calm before it, what is told, the emulator's fault, how long it lasts)
 SPELLS: tuple[tuple[float, str, dict[str, object], float], ...] = (
@@ -40,8 +42,10 @@ ONE_TASK = "/Tasks/WT[0-9a-f]{32}$"
 
 
 @click.command("demo", cls=Command)
-@click.option("--port", default=8000, show_default=True, help="Of the service; another one if it is taken.")
-@click.option("--emulator-port", default=8810, show_default=True, help="Of the emulator; another one if it is taken.")
+@click.option("--port", type=PORT, default=8000, show_default=True, help="The service's; another if it is taken.")
+@click.option(
+    "--emulator-port", type=PORT, default=8810, show_default=True, help="The emulator's; another if it is taken."
+)
 @click.option("--seconds", type=float, help="End by itself after that many seconds.")
 @click.option(
     "--folder",
@@ -56,6 +60,7 @@ def demo(port: int, emulator_port: int, seconds: float | None, folder: Path) -> 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: over.set())
     try:
+        lock = _only_one(folder)
         port, emulator_port = _ports(port, emulator_port)
         environment = _environment(folder.absolute(), port, emulator_port)
         click.echo("Preparing the database, the customers and a sign-in ...")
@@ -66,8 +71,24 @@ def demo(port: int, emulator_port: int, seconds: float | None, folder: Path) -> 
                 click.echo(_welcome(environment, password, folder))
                 _run(workplace, processes, over, time.monotonic() + (seconds or float("inf")))
             click.echo("\nEnding the service, the worker and the emulator ...")
+        lock.close()
     except DidNotStart as exc:
         raise click.ClickException(str(exc)) from exc
+
+
+def _only_one(folder: Path) -> IO[str]:
+    """A lock on the folder, held until it is closed: two demos on one database would spoil each other's work."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as exc:
+        raise DidNotStart(f"{folder} cannot be used: {exc.strerror}") from exc
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise DidNotStart(f"a demo is running in {folder} already; for another one: --folder SOMEWHERE_ELSE") from None
+    return lock
 
 
 def _ports(port: int, emulator_port: int) -> tuple[int, int]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -36,6 +39,13 @@ def free_port(wanted: int, host: str = "127.0.0.1") -> int:
     raise DidNotStart("no port is free")
 
 
+def _end_with_parent() -> None:
+    """Linux ends this process when its parent dies, however that came about. Elsewhere it lives on."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # prctl(2)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
 @dataclass
 class Processes:
     """A context: every process that was started in it has ended when it is left. Output goes to files in `logs`."""
@@ -55,7 +65,16 @@ class Processes:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for us; we end them, in order
+                preexec_fn=_end_with_parent,
             )
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Sends the signal to the process and to all that it has started."""
+        os.killpg(self._running[name].pid, number)
+
+    def wait_for_end(self, name: str, timeout_s: float = LONGEST_STOP_S) -> int:
+        """The status that the process ends with. Raises subprocess.TimeoutExpired."""
+        return self._running[name].wait(timeout_s)
 
     def wait_for(self, name: str, url: str, is_over: Callable[[], bool]) -> None:
         """Returns when the process answers 200 at this address, or `is_over`. Raises DidNotStart."""

@@ -55,6 +55,7 @@ class Journal:
             )
             .returning(row.answer)
         )
+        self._owe = insert(FollowupRow)
         self._stored_answer = select(row.answer).where(row.id == bindparam("entry_id"))
 
     def receive(self, delivery: Delivery, *, timeout_s: float, answer: str | None = None) -> Receipt:
@@ -92,13 +93,12 @@ class Journal:
         owe: the kind of follow-up that is owed from now on, in the same transaction. Raises DatabaseError.
         """
         values = _concluded(conclusion, at) | {"entry_id": entry_id, "given": answer}
+        concluding = (self._conclude, values)
         if owe is None:
-            rows = self._database.write(self._conclude, values, timeout_s=timeout_s)
+            rows = self._database.write(*concluding, timeout_s=timeout_s)
         else:
-            with self._database.transaction(timeout_s=timeout_s) as session:
-                rows = session.execute(self._conclude, values).all()
-                if rows:
-                    session.execute(insert(FollowupRow).values(kind=owe, entry_id=entry_id, created_at=at, due_at=at))
+            owing = (self._owe, {"kind": owe, "entry_id": entry_id, "created_at": at, "due_at": at})
+            rows = self._database.write_together(concluding, owing, timeout_s=timeout_s)
         if rows:
             stored: str | None = rows[0].answer
             return stored

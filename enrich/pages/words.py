@@ -117,6 +117,11 @@ REASONS = {
     "database_error": ("customer data failed", "Our database refused the question."),
     "database_locked": ("customer data busy", "Our database was busy with another writer for too long."),
     "database_unavailable": ("customer data unreachable", "Our database could not be reached."),
+    "database_resting": (
+        "customer data unreachable",
+        "Our database had just failed several times, so it was left alone for a moment.",
+    ),
+    "schema_missing": ("database not set up", "The tables of our database are missing or of another version."),
     "taskrouter_error": ("TaskRouter failed", "TaskRouter could not be read or written."),
     "stale_task": (
         "others kept changing the task",
@@ -129,6 +134,10 @@ REASONS = {
     "taskrouter_failed": ("TaskRouter had an error", "TaskRouter had an error of its own."),
     "taskrouter_unreachable": ("TaskRouter unreachable", "TaskRouter could not be reached."),
     "taskrouter_too_slow": ("TaskRouter too slow", "TaskRouter did not answer within the time that was left."),
+    "taskrouter_resting": (
+        "TaskRouter in trouble",
+        "TaskRouter had just failed several times, so it was left alone for a moment.",
+    ),
     "not_understood": ("TaskRouter's answer unreadable", "What came back was not an answer of TaskRouter."),
     "attributes_unreadable": (
         "attributes unreadable",
@@ -140,6 +149,8 @@ REASONS = {
     "database_too_slow": ("customer data too slow", "Our database did not answer within the time that was left."),
     "not_recorded": ("not recorded", "The journal could not be written, so only the default went out."),
     "interrupted": ("service stopped", "The service was stopped while it worked on this."),
+    "overload": ("too much at once", "More came in at once than we work on, so this was answered without looking."),
+    "caught_up": ("found afterwards", "It could not be recorded when it came; TaskRouter told us of it afterwards."),
     "fallback": ("fallback was asked", "TaskRouter asked the fallback address, which answers without looking."),
 }
 
@@ -235,10 +246,11 @@ def is_named(entry: Entry) -> bool:
 
 
 def how(entry: Entry) -> str:
-    """How it matched: "by phone, verified"; "" where nobody was found."""
+    """How it matched: "by phone, verified"; "" where nobody was found. What is ambiguous verifies nobody."""
     if not entry.by or entry.match not in (MatchKind.MATCHED, MatchKind.AMBIGUOUS, MatchKind.CLAIMED):
         return ""
-    trust = TRUSTS[Trust(entry.trust)] if entry.trust in set(Trust) else ""
+    is_told = entry.match != MatchKind.AMBIGUOUS and entry.trust in set(Trust)
+    trust = TRUSTS[Trust(entry.trust)] if is_told else ""
     return f"by {SHORT_KEYS.get(entry.by) or plain(entry.by)}" + (f", {trust}" if trust else "")
 
 

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from enrich import assignment, errors
 from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime
+from enrich.load import budget_s
 from enrich.parts import parts
 from enrich.taskrouter import instructions
 from enrich.vocabulary import Delivery, EntryKind, Reason
@@ -58,13 +59,14 @@ def guard() -> Response | None:
 def answer_assignment() -> Response:
     """The assignment callback: the enriched answer."""
     delivery = _delivery(EntryKind.ASSIGNMENT)
-    in_flight = parts().in_flight
-    if not in_flight.acquire(blocking=False):
+    in_flight = parts().in_flight.enter()
+    if in_flight is None:
         return _answer(delivery, assignment.answer_at_once(delivery, g.form, parts().tools, Reason.OVERLOAD))
     try:
-        return _answer(delivery, assignment.handle(delivery, g.form, parts().tools, g.deadline))
+        deadline = g.deadline.shortened_to(budget_s(parts().settings.budget_s, in_flight))
+        return _answer(delivery, assignment.handle(delivery, g.form, parts().tools, deadline))
     finally:
-        in_flight.release()
+        parts().in_flight.leave()
 
 
 @bp.post("/assignment/fallback")

@@ -69,6 +69,7 @@ def make_entry(database: Database) -> Callable[..., int]:
         now = datetime.now(UTC)
         values = {
             "kind": "assignment",
+            "claim": "0" * 16,
             "received_at": now,
             "workspace_sid": "WS" + "0" * 32,
             "task_sid": "WT" + "0" * 32,

@@ -66,13 +66,13 @@ def test_the_fallback_does_not_wait_for_the_first_try(
 ) -> None:
     """What the fallback has answered is what the first try answers too, when it comes to its end."""
     form = _callback(centre, make_callback, **{"from": "+14155550100"})
-    centre.emulator.faults.latency(1.0, times=1)
+    fault = centre.emulator.faults.latency(30, times=1, path="/Tasks/WT")
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(service.post, ASSIGNMENT, form)
-        while not service.entries(task_sid=form["TaskSid"]):
-            pass
+        centre.emulator.log.wait_for("fault_struck", 10, fault_id=fault.id)
         deferred = form | {"TaskAttributes": json.dumps({"call_sid": "CA" + "1" * 32})}
         assert service.post(FALLBACK, deferred).json() == {}
+        centre.emulator.faults.clear()
         assert first.result().json() == {}
     (entry,) = service.entries(task_sid=form["TaskSid"])
     assert (entry.outcome, entry.answer) == ("enriched", "{}")

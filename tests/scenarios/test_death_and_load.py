@@ -1,0 +1,234 @@
+"""Processes that die or are told to end, and more at once than they carry: nothing that was answered is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+import requests
+from sqlalchemy import make_url
+
+from enrich import migrations
+from enrich.customers.fixtures import builtin_path, read_fixtures
+from enrich.customers.seeding import seed
+from enrich.db import Database
+from enrich.demo.processes import Processes, free_port
+from enrich.emulator import EMULATOR_ONLY, EmulatorServer
+from enrich.journal.owed import Owed
+from tests.scenarios.conftest import Centre, Service
+from tests.scenarios.test_trouble import worker_of
+
+ASSIGNMENT = "/taskrouter/assignment"
+ATTRIBUTES = {"from": "+14155550100"}
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    with Processes({}, tmp_path / "logs") as processes:
+        yield processes
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of the test's own."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'enrich.db'}"
+    server = request.getfixturevalue("postgresql")
+    name = f"d{os.urandom(4).hex()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def service(url: str, emulator: EmulatorServer) -> Iterator[Service]:
+    """Two web processes' worth of settings; `start` runs them, and a test may end them as it likes."""
+    port = free_port(0)
+    database = Database(url)
+    migrations.upgrade(database)
+    seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
+    environment = {
+        "FLASK_SKIP_DOTENV": "1",
+        "SECRET_KEY": "not-a-real-key",
+        "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
+        "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
+        "TASKROUTER_BASE_URL": emulator.base_url,
+        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "DATABASE_URL": url,
+        "BIND": f"127.0.0.1:{port}",
+    }
+    yield Service(environment["PUBLIC_URL"], database, environment)
+    database.close()
+
+
+def start(service: Service, processes: Processes, name: str) -> None:
+    processes.start(name, "gunicorn", "app:create_app()", env=service.environment)
+    processes.wait_for(name, f"{service.url}/readyz", lambda: False)
+
+
+def waiting_tasks(centre: Centre, count: int) -> list[str]:
+    """Tasks that nobody is offered: the test itself asks about them."""
+    unavailable = next(each.sid for each in centre.workspace.activities.list() if not each.available)
+    centre.workspace.workers(centre.worker_sid).update(activity_sid=unavailable)
+    return [centre.task_arrives(ATTRIBUTES) for _ in range(count)]
+
+
+def forms_of(centre: Centre, tasks: list[str], make_callback: Callable[..., dict[str, str]]) -> list[dict[str, str]]:
+    return [
+        make_callback(WorkspaceSid=centre.workspace_sid, TaskSid=task, TaskAttributes=json.dumps(ATTRIBUTES))
+        for task in tasks
+    ]
+
+
+def test_what_was_answered_survives_kill_9_and_what_is_owed_is_done(
+    service: Service,
+    processes: Processes,
+    open_centre: Callable[..., Centre],
+    emulator: EmulatorServer,
+    make_callback: Callable[..., dict[str, str]],
+) -> None:
+    """Web and worker are killed in the middle of forty callbacks, while TaskRouter's API fails every other time."""
+    start(service, processes, "web")
+    processes.start("worker", "flask", "worker", env=service.environment)
+    centre = open_centre(service)
+    forms = forms_of(centre, waiting_tasks(centre, 40), make_callback)
+    emulator.faults.latency(0.05, path="/Tasks/WT")
+    emulator.faults.status(401, path="/Tasks/WT", method="POST", times=10)  # ten are to be done late
+    answered: list[str] = []
+    some = threading.Semaphore(0)
+
+    def ask(form: dict[str, str]) -> None:
+        try:
+            service.post(ASSIGNMENT, form).raise_for_status()
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+            return
+        answered.append(form["TaskSid"])
+        some.release()
+
+    with ThreadPoolExecutor(8) as pool:
+        asking = [pool.submit(ask, form) for form in forms]
+        for _ in range(12):
+            some.acquire()
+        for name in ("web", "worker"):
+            processes.signal(name, signal.SIGKILL)
+        for each in asking:
+            each.result()
+    assert 12 <= len(answered) < 40
+    emulator.faults.clear()
+
+    recorded = {entry.task_sid for entry in service.entries(kind="assignment")}
+    assert set(answered) <= recorded
+    start(service, processes, "web again")
+    for minutes in (2, 4, 6, 8):
+        with worker_of(service, later=timedelta(minutes=minutes)) as work:
+            while work():
+                pass
+    assert Owed(service.database).overview() == ()
+    assert all(centre.block(task)["customer_id"] == "C-1001" for task in recorded)
+    assert all(centre.log_of(task).count("attributes_written") == 1 for task in recorded)
+
+
+def test_sigterm_loses_nothing_that_is_in_flight(
+    service: Service,
+    processes: Processes,
+    open_centre: Callable[..., Centre],
+    emulator: EmulatorServer,
+    make_callback: Callable[..., dict[str, str]],
+) -> None:
+    start(service, processes, "web")
+    centre = open_centre(service)
+    forms = forms_of(centre, waiting_tasks(centre, 30), make_callback)
+    fault = emulator.faults.latency(0.5, path="/Tasks/WT", method="GET")
+    with ThreadPoolExecutor(30) as pool:
+        asking = [pool.submit(service.post, ASSIGNMENT, form) for form in forms]
+        seen = 0
+        for _ in forms:  # each is at its first request to TaskRouter, and so long recorded
+            seen = int(str(emulator.log.wait_for("fault_struck", 20, after=seen, fault_id=fault.id)["seq"]))
+        processes.signal("web", signal.SIGTERM)
+        assert {each.result().text for each in asking} == {'{"instruction":"accept"}'}
+    assert processes.wait_for_end("web") == 0
+    assert {entry.outcome for entry in service.entries(kind="assignment")} == {"enriched"}
+
+
+def test_two_workers_do_everything_once(
+    service: Service,
+    processes: Processes,
+    open_centre: Callable[..., Centre],
+    emulator: EmulatorServer,
+    make_callback: Callable[..., dict[str, str]],
+) -> None:
+    start(service, processes, "web")
+    centre = open_centre(service)
+    tasks = waiting_tasks(centre, 30)
+    emulator.faults.status(401, path="/Tasks/WT")
+    for form in forms_of(centre, tasks, make_callback):
+        service.post(ASSIGNMENT, form)
+    emulator.faults.clear()
+    for name in ("worker1", "worker2"):
+        processes.start(name, "flask", "worker", env=service.environment)
+    for task in tasks:
+        emulator.log.wait_for("attributes_written", 60, task_sid=task)
+    for name in ("worker1", "worker2"):
+        processes.signal(name, signal.SIGTERM)
+        assert processes.wait_for_end(name) == 0
+    late = [entry.task_sid for entry in service.entries(kind="late")]
+    assert sorted(late) == sorted(tasks)
+    assert all(centre.log_of(task).count("attributes_written") == 1 for task in tasks)
+
+
+def test_two_hundred_at_once_on_a_dead_upstream_are_all_answered_and_recorded(
+    service: Service,
+    processes: Processes,
+    emulator: EmulatorServer,
+    make_callback: Callable[..., dict[str, str]],
+) -> None:
+    """TaskRouter's five seconds are the clients' time-out. Meanwhile the fallback endpoint answers, too."""
+    start(service, processes, "web")
+    fault = emulator.faults.stall(30, path="/Tasks/WT")
+    forms = [make_callback() for _ in range(200)]
+    with ThreadPoolExecutor(200) as pool:
+        asking = [pool.submit(service.post, ASSIGNMENT, form) for form in forms]
+        emulator.log.wait_for("fault_struck", 10, fault_id=fault.id)
+        assert service.post(ASSIGNMENT + "/fallback", make_callback()).json() == {"instruction": "accept"}
+        assert {each.result().text for each in asking} == {'{"instruction":"accept"}'}
+    entries = service.entries(kind="assignment")
+    assert {entry.task_sid for entry in entries} == {form["TaskSid"] for form in forms}
+    assert {entry.reason for entry in entries} <= {"taskrouter_too_slow", "taskrouter_resting", "overload"}
+
+
+def test_more_than_a_process_carries_is_answered_at_once_and_enriched_late(
+    service: Service,
+    processes: Processes,
+    open_centre: Callable[..., Centre],
+    emulator: EmulatorServer,
+    make_callback: Callable[..., dict[str, str]],
+) -> None:
+    small = Service(
+        service.url, service.database, {**service.environment, "ENRICH_MAX_IN_FLIGHT": "1", "WEB_CONCURRENCY": "1"}
+    )
+    start(small, processes, "web")
+    centre = open_centre(small)
+    tasks = waiting_tasks(centre, 5)
+    fault = emulator.faults.stall(30, path="/Tasks/WT")
+    forms = forms_of(centre, tasks, make_callback)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(small.post, ASSIGNMENT, forms[0])
+        emulator.log.wait_for("fault_struck", 10, fault_id=fault.id)
+        for form in forms[1:]:
+            assert small.post(ASSIGNMENT, form).json() == {"instruction": "accept"}
+        assert not first.done()
+        emulator.faults.clear()
+        assert first.result().json() == {"instruction": "accept"}
+    reasons = {entry.task_sid: entry.reason for entry in small.entries(kind="assignment")}
+    assert [reasons[task] for task in tasks[1:]] == ["overload"] * 4
+    with worker_of(small, later=timedelta(seconds=15)) as work:
+        work()
+    assert all(centre.block(task)["customer_id"] == "C-1001" for task in tasks)
