@@ -23,6 +23,11 @@ LIMIT = 4096
 Block = Mapping[str, Any]
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+# RFC 8259: strings, numbers and the three words.
+_ATOM = re.compile(
+    r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
+    r"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null"
+)
 _STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+')
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -57,14 +62,14 @@ def splice(raw_attributes: str, key: str, blocks: Sequence[Block]) -> Spliced | 
     ours = [member for member in members if member.name == key]
     compact = None
     for block in blocks:
-        spliced = _put(text, members, key, _dump(block))
+        spliced = _sendable(_put(text, members, key, _dump(block)))
         if length(spliced) > LIMIT:
             compact = _without_space(text) if compact is None else compact
-            spliced = _put(compact, _members(compact), key, _dump(block))
+            spliced = _sendable(_put(compact, _members(compact), key, _dump(block)))
         if length(spliced) <= LIMIT:
             if len(ours) == 1 and _same(text[ours[0].value_at : ours[0].end], block):
                 return Unchanged(block)
-            return Spliced(_sendable(spliced), block)
+            return Spliced(spliced, block)
     if ours:
         return Spliced(_sendable(_take_out(text, members, key)), None)
     raise NoRoom(f"the attributes of others take {length(text)} of {LIMIT} characters")
@@ -73,15 +78,30 @@ def splice(raw_attributes: str, key: str, blocks: Sequence[Block]) -> Spliced | 
 def parse(raw_attributes: str) -> dict[str, Any]:
     """The attributes as values, to read keys from; never to be written back.
 
-    Raises AttributesUnreadable when the text is not a JSON object, or is nested deeper than Python follows.
+    Members that are nested deeper than Python follows are left out. Raises AttributesUnreadable when the text is not a
+    JSON object.
     """
+    text = raw_attributes if raw_attributes.strip(" \t\n\r") else "{}"
     try:
-        value = json.loads(raw_attributes) if raw_attributes.strip(" \t\n\r") else {}
-    except (ValueError, RecursionError) as exc:
+        value = json.loads(text)
+    except RecursionError:
+        return _parse_each(text)
+    except ValueError as exc:
         raise AttributesUnreadable(_why(exc)) from exc
     if not isinstance(value, dict):
         raise AttributesUnreadable(f"the attributes are a JSON {type(value).__name__}, not an object")
     return value
+
+
+def _parse_each(text: str) -> dict[str, Any]:
+    """The members one by one, without those that Python cannot follow."""
+    parsed: dict[str, Any] = {}
+    for member in _members(text):
+        try:
+            parsed[member.name] = json.loads(text[member.value_at : member.end])
+        except (RecursionError, ValueError):
+            parsed.pop(member.name, None)
+    return parsed
 
 
 def length(text: str) -> int:
@@ -122,22 +142,66 @@ def _members(text: str) -> list[_Member]:
                     raise ValueError(f"a name was expected at character {at}")
                 name, at = _scanner.raw_decode(text, at)
                 value_at = _expect(text, _skip_space(text, at), ":")
-                _, end = _scanner.raw_decode(text, value_at)
+                end = _end_of_value(text, value_at)
                 members.append(_Member(name, start, value_at, end))
                 at = _skip_space(text, end)
                 closed = text[at : at + 1] == "}"
                 at = at + 1 if closed else _expect(text, at, ",")
         if _skip_space(text, at) != len(text):
             raise ValueError(f"more follows the object at character {at}")
-    except (ValueError, RecursionError) as exc:
+    except ValueError as exc:
         raise AttributesUnreadable(_why(exc)) from exc
     return members
 
 
-def _why(exc: ValueError | RecursionError) -> str:
+def _end_of_value(text: str, at: int) -> int:
+    """Where the JSON value at `at` ends. Raises ValueError when there is none."""
+    try:
+        return _scanner.raw_decode(text, at)[1]
+    except RecursionError:
+        return _end_of_deep_value(text, at)
+
+
+def _end_of_deep_value(text: str, at: int) -> int:
+    """The same without recursion, for values that are nested deeper than the C scanner follows. Raises ValueError."""
+    closing: list[str] = []
+    while True:
+        opened = text[at : at + 1]
+        if opened in ("{", "["):
+            closing.append("}" if opened == "{" else "]")
+            at = _skip_space(text, at + 1)
+            if text[at : at + 1] != closing[-1]:
+                at = _after_name(text, at) if opened == "{" else at
+                continue
+        else:
+            atom = _ATOM.match(text, at)
+            if not atom:
+                raise ValueError(f"a value was expected at character {at}")
+            at = atom.end()
+        # A value ends here, or is about to; so do all that end with it.
+        while closing:
+            at = _skip_space(text, at)
+            if text[at : at + 1] == closing[-1]:
+                closing.pop()
+                at += 1
+            else:
+                at = _expect(text, at, ",")
+                at = _after_name(text, at) if closing[-1] == "}" else at
+                break
+        else:
+            return at
+
+
+def _after_name(text: str, at: int) -> int:
+    """Where the value behind the member name at `at` starts."""
+    name = _ATOM.match(text, at)
+    if not name or text[at] != '"':
+        raise ValueError(f"a name was expected at character {at}")
+    return _expect(text, _skip_space(text, name.end()), ":")
+
+
+def _why(exc: ValueError) -> str:
     """What is wrong with the text, without any of it: it is a customer's."""
-    if isinstance(exc, RecursionError):
-        return "the attributes are nested too deeply"
     if isinstance(exc, json.JSONDecodeError):
         return f"the attributes are not a JSON object: {exc.msg} at character {exc.pos}"
     return f"the attributes are not a JSON object: {exc}"
@@ -207,7 +271,7 @@ def _same(text: str, block: Block) -> bool:
         return True
     try:
         value = json.loads(text, object_pairs_hook=_without_duplicates)
-    except ValueError:  # duplicate names, or an integer of thousands of digits: not of our writing
+    except (ValueError, RecursionError):  # duplicate names, endless integers, endless nesting: not of our writing
         return False
     return json.dumps(value, sort_keys=True) == json.dumps(block, sort_keys=True)
 

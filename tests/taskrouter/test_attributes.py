@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrich.errors import AttributesUnreadable, NoRoom
-from enrich.taskrouter.attributes import LIMIT, Spliced, Unchanged, length, parse, splice
+from enrich.taskrouter.attributes import (
+    LIMIT,
+    Spliced,
+    Unchanged,
+    _end_of_deep_value,
+    _end_of_value,
+    length,
+    parse,
+    splice,
+)
 
 BLOCK = {"match": "matched", "customer_id": "C-1001"}
 SMALL = {"match": "matched"}
@@ -101,14 +110,30 @@ def test_what_is_not_an_object_is_not_touched(text: str) -> None:
         splice(text, "crm", (BLOCK,))
 
 
-def test_however_deep_they_are_nested_the_attributes_survive_or_are_left_alone() -> None:
-    """How deep Python follows depends on its version."""
-    text = '{"a":' + "[" * 2000 + "]" * 2000 + "}"
-    try:
-        after = put(text)
-    except AttributesUnreadable:
-        return
-    assert after == f'{text[:-1]},"crm":{BLOCK_TEXT}}}'
+DEEP = "[" * 1950 + "]" * 1950
+DEEP_OBJECTS = '[{"":' * 500 + "1" + "}]" * 500
+
+
+@pytest.mark.parametrize("deep", [DEEP, DEEP_OBJECTS, "[" * 1200 + '{"x" : [1e400, null ] }' + "]" * 1200])
+def test_however_deep_a_neighbour_is_nested_a_foreign_block_does_not_survive(deep: str) -> None:
+    """Deeper than Python's own parser follows; facts do not say how deep TaskRouter goes."""
+    text = f'{{"from":"+14155550100","crm":{{"match":"matched","vip":true}},"x":{deep}, "y" : 1 }}'
+    assert put(text, SMALL) == text.replace('{"match":"matched","vip":true}', '{"match":"matched"}')
+    assert put(text.replace('"crm"', '"other"'), SMALL).endswith(',"crm":{"match":"matched"} }')
+    assert put(f'{{"crm":{deep}}}') == f'{{"crm":{BLOCK_TEXT}}}'
+
+
+def test_keys_can_be_read_beside_a_neighbour_that_is_nested_too_deeply() -> None:
+    assert parse(f'{{"from":"+14155550100","x":{"[" * 20_000 + "]" * 20_000},"a":{{"b":1}}}}')["from"] == "+14155550100"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["[" * 2000, DEEP[:-1], DEEP + "]", "[" * 1500 + "1 2" + "]" * 1500, "[" * 1500 + "{1:2}" + "]" * 1500],
+)
+def test_what_is_nested_deeply_and_broken_is_not_touched(broken: str) -> None:
+    with pytest.raises(AttributesUnreadable):
+        splice(f'{{"x":{broken}}}', "crm", (BLOCK,))
 
 
 def test_an_error_does_not_quote_the_attributes() -> None:
@@ -183,11 +208,16 @@ def test_a_surrogate_that_stands_alone_is_written_so_that_it_can_be_sent() -> No
     text.encode()
 
 
+def test_what_is_written_out_so_that_it_can_be_sent_still_fits() -> None:
+    text = '{"a":"' + "\ud800" * 670 + '"}'
+    assert length(put(text, BLOCK, SMALL)) <= LIMIT
+
+
 def test_blank_attributes_parse_as_no_attributes() -> None:
     assert parse(" ") == {}
 
 
-@pytest.mark.parametrize("text", ["[]", "nonsense", "{" * 5000, "null"])
+@pytest.mark.parametrize("text", ["[]", "nonsense", "{" * 5000, '{"a":' * 5000, "null"])
 def test_attributes_that_are_no_object_do_not_parse(text: str) -> None:
     with pytest.raises(AttributesUnreadable):
         parse(text)
@@ -239,6 +269,22 @@ def test_others_keep_every_name_value_duplicate_and_digit(text: str) -> None:
     after = put(text)
     assert others(after) == others(text)
     assert [value for name, value in as_written(after) if name == "crm"] == [list(BLOCK.items())]
+
+
+@given(json_values)
+def test_both_ways_of_skipping_a_value_end_at_the_same_place(text: str) -> None:
+    assert _end_of_deep_value(text, 0) == _end_of_value(text, 0) == len(text)
+
+
+@given(st.text('{}[]",:1-e.truefalsn \\', max_size=14))
+def test_both_ways_refuse_the_same_texts(text: str) -> None:
+    ends = []
+    for skip in (_end_of_deep_value, _end_of_value):
+        try:
+            ends.append(skip(text, 0))
+        except ValueError:
+            ends.append(-1)
+    assert ends[0] == ends[1]
 
 
 @given(attribute_texts)
