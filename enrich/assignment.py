@@ -25,6 +25,8 @@ from enrich.webhooks.payloads import AssignmentCallback, Form
 # The work ends after 3.5 s at most, so that with the conclusion the answer leaves within 4.0 s.
 RECEIPT_S = 0.5
 CONCLUSION_S = 0.4
+# However late the work ended, by then the answer is on its way; what is not concluded is found by the worker.
+ANSWERED_BY_S = 3.9
 # The fallback endpoint is asked when TaskRouter has lost 5 s already.
 AT_ONCE_S = 0.2
 # How often a repeat looks whether the first try has its answer: soon at first, then less and less often.
@@ -64,7 +66,7 @@ def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> 
             instruction = _accept(work, callback, default, tools, deadline)
     except OutOfTime:
         if work.outcome is None:
-            work.ended(Outcome.OUT_OF_TIME, _too_slow(work), retryable=True)
+            work.ended(Outcome.OUT_OF_TIME, too_slow(work), retryable=True)
     except errors.MalformedPayload as exc:
         work.ended(Outcome.MALFORMED, exc.reason)
     except Exception:  # a mistake of ours: recorded, mended later, and no reason to keep a caller waiting
@@ -173,13 +175,14 @@ def _conclude(
 ) -> Answered:
     answer = instructions.to_json(instruction)
     owe = FollowupKind.ENRICH if work.retryable and delivery.task_sid else None
+    seconds = max(0.0, min(CONCLUSION_S, ANSWERED_BY_S - deadline.elapsed_ms() / 1000))
     try:
-        with work.stopwatch.step("conclude"), tools.limited(CONCLUSION_S):
+        with work.stopwatch.step("conclude"), tools.limited(seconds):
             stored = tools.journal.conclude(
                 receipt.entry_id,
                 conclusion_of(work, deadline.elapsed_ms()),
                 at=tools.now(),
-                timeout_s=CONCLUSION_S,
+                timeout_s=seconds,
                 answer=answer,
                 owe=owe,
             )
@@ -202,7 +205,7 @@ def _steps(work: Work) -> tuple[Step, ...]:
     return tuple(work.stopwatch.steps)
 
 
-def _too_slow(work: Work) -> Reason:
+def too_slow(work: Work) -> Reason:
     """Whom the clock was waiting for: the step that it ended tells."""
     interrupted = next((step.name for step in reversed(work.stopwatch.steps) if step.failed), "")
     return _WAITING_FOR.get(interrupted, Reason.OUT_OF_TIME)

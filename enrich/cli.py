@@ -19,6 +19,7 @@ from typing import Any
 import click
 from flask import Flask
 from flask.cli import with_appcontext
+from gevent import monkey
 
 from enrich import catchup, followups, migrations, settings
 from enrich.commands import Command, Group
@@ -200,6 +201,10 @@ def work(once: bool) -> None:
     if once:
         click.echo(f"{followups.round_of_work(parts().tools, parts().owed)} tried")
         return
+    if not monkey.is_module_patched("socket"):
+        # Begun anew under gevent, as the server is: only there can the clock end an answer that drips.
+        command = ["-m", "gevent.monkey", "--module", "flask", "worker"]
+        os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - this very program
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())

@@ -20,7 +20,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, DateTime, Dialect, Engine, Executable, MetaData, Row, Text, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    DateTime,
+    Dialect,
+    Engine,
+    Executable,
+    MetaData,
+    Row,
+    String,
+    Text,
+    create_engine,
+    event,
+    make_url,
+)
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -77,15 +90,25 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class AnyText(TypeDecorator[str]):
-    """Text from outside, as it came. PostgreSQL takes neither NUL nor a lone surrogate: both are kept as escapes."""
+    """Text from outside, as it came. PostgreSQL takes neither NUL nor a lone surrogate: both are kept as escapes.
+
+    length: what is longer is cut; None: any.
+    """
 
     impl = Text
     cache_ok = True
 
+    def __init__(self, length: int | None = None) -> None:
+        super().__init__()
+        self.length = length
+        self.impl = String(length) if length else Text()  # type: ignore[assignment]  # an instance, on an instance
+
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None or (value.isascii() and "\0" not in value):
-            return value
-        return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+        if value is None:
+            return None
+        if not value.isascii() or "\0" in value:
+            value = _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+        return value[: self.length]
 
 
 class Database:
@@ -316,8 +339,8 @@ def translated() -> Iterator[None]:
             # What a driver says of a connection names host and reason, and nothing of anybody's data.
             raise errors.DatabaseUnavailable(str(exc.orig).partition("\n")[0]) from exc
         raise errors.DatabaseError(f"{type(exc.orig).__name__}") from exc
-    except SQLAlchemyError as exc:
-        raise errors.DatabaseError(type(exc).__name__) from exc
+    except (SQLAlchemyError, UnicodeError) as exc:  # a driver's own, where a text cannot be encoded
+        raise errors.DatabaseError(type(exc).__name__) from None
 
 
 def _is_schema(exc: DBAPIError) -> bool:

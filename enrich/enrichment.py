@@ -235,6 +235,8 @@ def _fetch(work: Work, subject: Subject, tools: Tools, deadline: Deadline) -> Ta
 
 def _stands_already(raw_attributes: str, blocks: tuple[attributes.Block, ...], tools: Tools) -> bool:
     """Whether the snapshot holds the whole block that we would write now. Then nothing has to go over REST."""
+    if attributes.length(raw_attributes) > attributes.LIMIT:
+        return False  # no task has so many: it is no snapshot of one, and not worth the time
     try:
         spliced = attributes.splice(raw_attributes, tools.rules.attribute, blocks)
     except errors.NoRoom:

@@ -12,14 +12,16 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from enrich import errors
-from enrich.assignment import conclusion_of
-from enrich.deadline import Deadline
+from enrich.assignment import conclusion_of, too_slow
+from enrich.deadline import Deadline, OutOfTime
 from enrich.enrichment import Subject, Tools, Work, enrich
 from enrich.journal.owed import Followup, Owed
 from enrich.vocabulary import Delivery, EntryKind, Outcome, Reason
 
-# Nobody waits for a follow-up; what takes longer is tried again later. Ten of them are done within one lease.
+# Nobody waits for a follow-up; what takes longer is tried again later.
 WORK_S = 5.0
+# Then the worker looks for what was abandoned, for what is to be pruned, and whether it shall end.
+MOST_A_ROUND = 10
 EVERY_S = 0.5
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 120.0
@@ -87,20 +89,26 @@ def round_of_work(tools: Tools, owed: Owed) -> int:
     adopted = owed.adopt_abandoned(tools.now())
     if adopted:
         log.warning("receipts without conclusion were adopted", extra={"count": adopted})
-    claimed = owed.claim(tools.now())
-    for followup in claimed:
-        _do(followup, tools, owed)
-    return len(claimed)
+    for tried in range(MOST_A_ROUND):
+        claimed = owed.claim(tools.now())
+        if not claimed:
+            return tried
+        _do(claimed[0], tools, owed)
+    return MOST_A_ROUND
 
 
 def _do(followup: Followup, tools: Tools, owed: Owed) -> None:
     work = Work()
     deadline = Deadline.after(WORK_S)
     if followup.task_sid is None:
-        owed.give_up(followup.id, tools.now(), errors.MalformedPayload.reason)
+        owed.give_up(followup, tools.now(), errors.MalformedPayload.reason)
         return
     try:
-        enrich(work, Subject(followup.workspace_sid, followup.task_sid), tools, deadline, patient=False)
+        with tools.limited(WORK_S):
+            enrich(work, Subject(followup.workspace_sid, followup.task_sid), tools, deadline, patient=False)
+    except OutOfTime:
+        if work.outcome is None:
+            work.ended(Outcome.OUT_OF_TIME, too_slow(work), retryable=True)
     except Exception:
         log.exception("follow-up failed", extra={"followup": followup.id, "task_sid": followup.task_sid})
         work.ended(Outcome.FAILED, Reason.FAILED, retryable=True)
@@ -124,12 +132,12 @@ def _end(followup: Followup, work: Work, deadline: Deadline, tools: Tools, owed:
     now = tools.now()
     if work.outcome is Outcome.ENRICHED:
         _record(followup, work, deadline, tools)
-        owed.done(followup.id, now)
+        owed.done(followup, now)
     elif work.retryable and followup.attempts < MOST_ATTEMPTS:
-        owed.put_off(followup.id, now + _pause_after(followup.attempts), work.reason)
+        owed.put_off(followup, now + _pause_after(followup.attempts), work.reason)
     else:
         _record(followup, work, deadline, tools)
-        owed.give_up(followup.id, now, work.reason)
+        owed.give_up(followup, now, work.reason)
 
 
 def _record(followup: Followup, work: Work, deadline: Deadline, tools: Tools) -> None:

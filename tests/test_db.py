@@ -133,10 +133,10 @@ def test_errors_are_ours_and_hold_nothing_of_the_customer(database: Database) ->
 
 def test_a_statement_that_is_wrong_is_a_database_error(database: Database) -> None:
     with pytest.raises(DatabaseError):
-        database.read(text("SELECT 1 FRM"))
+        database.read(text("SELEKT 1"))
 
 
-@pytest.mark.parametrize("statement", ["SELECT 1 FROM nowhere", "SELECT nothing FROM customers"])
+@pytest.mark.parametrize("statement", ["SELECT 1 FROM nowhere", "SELECT absent FROM customers"])
 def test_a_table_of_another_version_says_what_to_do(database: Database, statement: str) -> None:
     with pytest.raises(SchemaMissing, match="flask db upgrade"):
         database.read(text(statement))

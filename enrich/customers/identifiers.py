@@ -60,6 +60,8 @@ _WITHHELD_WORDS = frozenset(
 )
 _KEYPAD = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
 # ... and the words of section 16 spelt on a keypad: +266696687 is ANONYMOUS, and would be a number of Lesotho.
+# What handsets and carriers put behind such a word: "Unknown Caller", "Restricted Number".
+_CALLER_WORDS = ("callerid", "caller", "number", "call")
 _WITHHELD_NUMBERS = frozenset(
     word.translate(_KEYPAD) for word in ("anonymous", "restricted", "unavailable", "unknown", "private", "blocked")
 )
@@ -187,9 +189,20 @@ def is_withheld(text: str) -> bool:
     Source: facts, section 16.
     """
     prefix, rest = _split_prefix(_bare_address(text))
-    name = rest.partition("@")[0] if prefix in _SIP_PREFIXES else rest
-    letters = "".join(character for character in name.casefold() if character.isalnum())
-    return letters in _WITHHELD_WORDS or letters in _WITHHELD_NUMBERS or not rest
+    is_sip = prefix in _SIP_PREFIXES or rest.casefold().endswith("@anonymous.invalid")
+    name = plain_word(rest.partition("@")[0] if is_sip else rest)
+    word = next((name.removesuffix(word) for word in _CALLER_WORDS if name.endswith(word)), name)
+    return name in _WITHHELD_WORDS or word in _WITHHELD_WORDS or name.lstrip("0") in _WITHHELD_NUMBERS or not rest
+
+
+def is_told_by_the_caller(text: str) -> bool:
+    """Whether this address is what the other side says of itself: a SIP user, whom no carrier vouches for."""
+    return _split_prefix(_bare_address(text))[0] in _SIP_PREFIXES
+
+
+def plain_word(text: str) -> str:
+    """Its letters and digits alone, folded: "Web-Chat", "web_chat" and "ｗｅｂ chat" are one word."""
+    return "".join(character for character in _folded(text) if character.isalnum())
 
 
 def _one(identifier: Identifier | None) -> tuple[Identifier, ...]:

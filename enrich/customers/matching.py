@@ -69,7 +69,7 @@ class KeyRules:
     """What is looked up, in which order, and how far it is believed. Plain values; made by `parse`.
 
     region: of national phone numbers. own_numbers: normal forms of the company's own, which identify nobody.
-    claimed_channels: values of `channelType`, in lower case, on which every key is only claimed.
+    claimed_channels: values of `channelType`, as plain words, on which every key is only claimed.
     """
 
     sources: tuple[KeySource, ...]
@@ -105,7 +105,7 @@ class KeyRules:
             sources=tuple(_key_source(word, own_attributes) for word in words),
             region=region,
             own_numbers=frozenset(_own_number(number, region) for number in own_numbers),
-            claimed_channels=frozenset(channel.strip().casefold() for channel in claimed_channels),
+            claimed_channels=frozenset(identifiers.plain_word(channel) for channel in claimed_channels),
         )
 
 
@@ -115,7 +115,8 @@ def lookup_keys(attributes: Mapping[str, Any], rules: KeyRules) -> LookupKeys:
     attributes: any JSON object. Values that are neither text nor integers, longer than 254 characters, or nothing that
     their kind could be are passed over. When we call out (`direction` begins with "outbound"), `from` and `caller` are
     ourselves; otherwise `to`, `called` and `outbound_to` are. The same key twice counts once, verified if either is.
-    One attribute can give several keys, the most exact first (an extension, then its switchboard). Raises nothing.
+    One attribute can give several keys, the most exact first: an extension, then its switchboard, which is merely
+    claimed. So is a number that a SIP user gives as their own, unless the rules trust that attribute. Raises nothing.
     """
     outbound = _text_of(attributes.get("direction")).casefold().startswith("outbound")
     ourselves = _CALLING if outbound else _CALLED
@@ -129,10 +130,12 @@ def lookup_keys(attributes: Mapping[str, Any], rules: KeyRules) -> LookupKeys:
         if _hides_a_caller(source, text):
             withheld.append(source.attribute)
             continue
-        trust = source.trust or channel_trust
+        trust = source.trust or (Trust.CLAIMED if _is_told_by_the_caller(source, text) else channel_trust)
         for identifier in identifiers.normalise(source.kind, text, rules.region):
             if not _is_own_number(identifier, rules):
                 _keep(keys, LookupKey(identifier.kind, identifier.value, trust, source.attribute))
+            if _has_extension(identifier):
+                trust = Trust.CLAIMED  # the switchboard's number does not vouch for who is at another extension
     return LookupKeys(tuple(keys.values())[:MOST_KEYS], tuple(dict.fromkeys(withheld)))
 
 
@@ -223,8 +226,19 @@ def _own_number(number: str, region: str) -> str:
 
 
 def _channel_trust(attributes: Mapping[str, Any], rules: KeyRules) -> Trust:
-    channel = _text_of(attributes.get("channelType")).strip().casefold()
-    return Trust.CLAIMED if channel in rules.claimed_channels else Trust.VERIFIED
+    """What the channel is worth. One that is named in a way nobody can read is worth nothing."""
+    channel = attributes.get("channelType")
+    is_readable = channel is None or isinstance(channel, str)
+    is_claimed = not is_readable or identifiers.plain_word(channel or "") in rules.claimed_channels
+    return Trust.CLAIMED if is_claimed else Trust.VERIFIED
+
+
+def _is_told_by_the_caller(source: KeySource, text: str) -> bool:
+    return source.kind == ADDRESS and identifiers.is_told_by_the_caller(text)
+
+
+def _has_extension(identifier: Identifier) -> bool:
+    return identifier.kind == PHONE and ";ext=" in identifier.value
 
 
 def _text_of(value: Any) -> str:
@@ -286,7 +300,8 @@ def _evidence(keys: Iterable[LookupKey], found: Mapping[LookupKey, Circle]) -> d
             first.setdefault(key.attribute, key)
     circles = {key: found[key] for key in first.values()}
     few = {key: circle for key, circle in circles.items() if len(circle) < MOST_PER_KEY}
-    return few or circles
+    # Of a crowd only a part is known: what two crowds have in common cannot be told from their parts.
+    return few or dict(list(circles.items())[:1])
 
 
 def _conclusion(trust: Trust, evidence: Mapping[LookupKey, Circle]) -> Match:

@@ -16,7 +16,7 @@ from enrich.db import Database
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 
-# Longer than any one piece of work takes; a dead worker's rows wait that long.
+# Much longer than one piece of work takes (5 s); a dead worker's rows wait that long.
 LEASE = timedelta(seconds=60)
 # A callback is answered within 4 s; one without a conclusion after 10 has lost its process.
 ABANDONED_AFTER = timedelta(seconds=10)
@@ -56,8 +56,11 @@ class Owed:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, now: datetime, *, at_most: int = 10) -> tuple[Followup, ...]:
-        """What is due, oldest first, leased to the caller; nobody else gets it before the lease is over."""
+    def claim(self, now: datetime, *, at_most: int = 1) -> tuple[Followup, ...]:
+        """What is due, oldest first, leased to the caller; nobody else gets it before the lease is over.
+
+        at_most: as many as can be done within one lease.
+        """
         due = (
             select(FollowupRow.id)
             .where(
@@ -98,15 +101,15 @@ class Owed:
             ).all()
         return tuple(Followup(**(row._asdict() | {"kind": FollowupKind(row.kind)})) for row in rows)
 
-    def done(self, followup_id: int, now: datetime) -> None:
-        self._end(followup_id, done_at=now, last_reason="")
+    def done(self, followup: Followup, now: datetime) -> None:
+        self._end(followup, done_at=now, last_reason="")
 
-    def give_up(self, followup_id: int, now: datetime, reason: str) -> None:
-        self._end(followup_id, given_up_at=now, last_reason=reason)
+    def give_up(self, followup: Followup, now: datetime, reason: str) -> None:
+        self._end(followup, given_up_at=now, last_reason=reason)
 
-    def put_off(self, followup_id: int, due_at: datetime, reason: str) -> None:
+    def put_off(self, followup: Followup, due_at: datetime, reason: str) -> None:
         """It failed, with this reason; it is due again at that moment."""
-        self._end(followup_id, due_at=due_at, last_reason=reason)
+        self._end(followup, due_at=due_at, last_reason=reason)
 
     def adopt_abandoned(self, now: datetime) -> int:
         """How many receipts were found whose process has died; each is concluded as such, and its enrichment owed."""
@@ -176,6 +179,12 @@ class Owed:
         rows = self._database.write(delete(EntryRow).where(EntryRow.id.in_(old)).returning(EntryRow.id))
         return len(rows)
 
-    def _end(self, followup_id: int, **values: object) -> None:
+    def _end(self, followup: Followup, **values: object) -> None:
+        """Nothing happens where somebody else has claimed it since, or has done it: theirs is the last word."""
         ended = {"due_at": None, "leased_until": None} | values
-        self._database.write(update(FollowupRow).where(FollowupRow.id == followup_id).values(**ended))
+        still_ours = (
+            FollowupRow.id == followup.id,
+            FollowupRow.attempts == followup.attempts,
+            FollowupRow.due_at.is_not(None),
+        )
+        self._database.write(update(FollowupRow).where(*still_ours).values(**ended))

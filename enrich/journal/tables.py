@@ -52,8 +52,8 @@ class EntryRow(Base):
     task_sid: Mapped[str | None] = mapped_column(String(34))
     reservation_sid: Mapped[str | None] = mapped_column(String(34))
     worker_sid: Mapped[str] = mapped_column(String(34), default="")
-    worker_name: Mapped[str] = mapped_column(String(120), default="")
-    event_type: Mapped[str] = mapped_column(String(64), default="")
+    worker_name: Mapped[str] = mapped_column(AnyText(120), default="")
+    event_type: Mapped[str] = mapped_column(AnyText(64), default="")
     raw_form: Mapped[str] = mapped_column(AnyText, default="")  # the body as it came; personal data
 
     concluded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -63,7 +63,7 @@ class EntryRow(Base):
     by: Mapped[str] = mapped_column(String(40), default="")  # the kind of key that decided
     trust: Mapped[str] = mapped_column(String(10), default="")
     customer_id: Mapped[str | None] = mapped_column(String(64))
-    customer_name: Mapped[str] = mapped_column(String(200), default="")
+    customer_name: Mapped[str] = mapped_column(AnyText(200), default="")
     # How it was found: {"keys": [{kind, value, trust, attribute, found}], "withheld": [attribute],
     # "candidates": [{customer_id, name}]}
     finding: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

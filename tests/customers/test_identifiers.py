@@ -216,3 +216,25 @@ def test_a_normal_form_is_its_own_normal_form(kind: str, text: str, region: str)
 @given(st.text())
 def test_asking_whether_a_caller_hides_never_raises(text: str) -> None:
     assert isinstance(is_withheld(text), bool)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Unknown Caller",
+        "ANONYMOUS CALLER",
+        "Restricted Number",
+        "Private Caller",
+        "private call",
+        "Unknown Caller ID",
+        "anonymous@anonymous.invalid",
+        "0086282452253",
+    ],
+)
+def test_more_ways_of_hiding(text: str) -> None:
+    assert is_withheld(text)
+
+
+@pytest.mark.parametrize("text", ["Calla Lily", "numbers@example.com", "+14155550100", "caller", "number"])
+def test_these_do_not_hide(text: str) -> None:
+    assert not is_withheld(text)

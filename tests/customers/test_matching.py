@@ -113,7 +113,7 @@ def test_on_web_chat_every_key_is_only_claimed(channel: str) -> None:
     assert {key.trust for key in keys.keys} == {Trust.CLAIMED}
 
 
-@pytest.mark.parametrize("channel", ["voice", "whatsapp", None, ["web"], 7])
+@pytest.mark.parametrize("channel", ["voice", "whatsapp", None])
 def test_on_other_channels_keys_are_verified(channel: Any) -> None:
     keys = lookup_keys({"channelType": channel, "from": "+14155550100"}, RULES)
     assert {key.trust for key in keys.keys} == {Trust.VERIFIED}
@@ -401,3 +401,44 @@ def test_an_explanation_of_a_match_names_the_customer() -> None:
     explanation = explain(keys, candidates, choose(keys, candidates))
     assert explanation["candidates"] == [{"customer_id": "C-1", "name": "Ada"}]
     assert explain(keys, [], choose(keys, []))["candidates"] == []
+
+
+@pytest.mark.parametrize(
+    "channel",
+    ["web", "WebChat", "web-chat", "web_chat", "ｗｅｂ", "we\u200bb", " chat ", ["web"], {"a": 1}, 7, True],
+)
+def test_however_a_claimed_channel_is_written_its_keys_are_claims(channel: object) -> None:
+    keys = lookup_keys({"channelType": channel, "email": "ada@example.com"}, KeyRules.parse())
+    assert [key.trust for key in keys.keys] == [Trust.CLAIMED]
+
+
+@pytest.mark.parametrize("channel", [None, "", "voice", "sms", "whatsapp"])
+def test_other_channels_vouch_for_their_keys(channel: object) -> None:
+    keys = lookup_keys({"channelType": channel, "from": "+14155550100"}, KeyRules.parse())
+    assert [key.trust for key in keys.keys] == [Trust.VERIFIED]
+
+
+def test_a_number_that_a_sip_user_gives_is_claimed_unless_the_rules_trust_it() -> None:
+    task = {"from": "sip:+14155550100@elsewhere.example"}
+    assert [key.trust for key in lookup_keys(task, KeyRules.parse()).keys] == [Trust.CLAIMED]
+    trusting = KeyRules.parse("from:address:verified")
+    assert [key.trust for key in lookup_keys(task, trusting).keys] == [Trust.VERIFIED]
+
+
+def test_a_switchboard_does_not_vouch_for_an_unknown_extension() -> None:
+    keys = lookup_keys({"from": "+1 415 555 0100 ext 13"}, KeyRules.parse())
+    assert [(key.value, key.trust) for key in keys.keys] == [
+        ("+14155550100;ext=13", Trust.VERIFIED),
+        ("+14155550100", Trust.CLAIMED),
+    ]
+    colleague = Candidate("C-12", "At extension 12", "phone", "+14155550100")
+    assert isinstance(choose(keys, [colleague]), Claimed)
+
+
+def test_two_crowds_are_not_narrowed_by_the_parts_that_are_known_of_them() -> None:
+    keys = lookup_keys({"from": "+14155550100", "phone": "+14155550101"}, KeyRules.parse())
+    first = [Candidate(f"C{n:03}", "x", "phone", "+14155550100") for n in range(MOST_PER_KEY)]
+    second = [
+        Candidate(f"C{n:03}", "x", "phone", "+14155550101") for n in range(MOST_PER_KEY - 1, 2 * MOST_PER_KEY - 1)
+    ]
+    assert isinstance(choose(keys, [*first, *second]), Ambiguous)

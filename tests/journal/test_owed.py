@@ -61,7 +61,7 @@ def test_workers_that_ask_at_once_never_get_the_same(journal: Journal, owed: Owe
             followup.id for claimed in pool.map(lambda _: owed.claim(NOW, at_most=5), range(8)) for followup in claimed
         ]
     assert len(claims) == len(set(claims))
-    while more := owed.claim(NOW):
+    while more := owed.claim(NOW, at_most=10):
         claims += [followup.id for followup in more]
     assert len(claims) == len(set(claims)) == 30
 
@@ -69,7 +69,7 @@ def test_workers_that_ask_at_once_never_get_the_same(journal: Journal, owed: Owe
 def test_what_is_done_is_not_due_again(journal: Journal, owed: Owed) -> None:
     owe(journal)
     (followup,) = owed.claim(NOW)
-    owed.done(followup.id, NOW)
+    owed.done(followup, NOW)
     assert owed.claim(NOW + 10 * LEASE) == ()
     assert owed.overview() == ()
     assert owed.retry([followup.id], NOW) == 0
@@ -78,7 +78,7 @@ def test_what_is_done_is_not_due_again(journal: Journal, owed: Owed) -> None:
 def test_what_failed_is_due_again_later(journal: Journal, owed: Owed) -> None:
     owe(journal)
     (followup,) = owed.claim(NOW)
-    owed.put_off(followup.id, NOW + 5 * SECOND, "taskrouter_failed")
+    owed.put_off(followup, NOW + 5 * SECOND, "taskrouter_failed")
     assert owed.claim(NOW + 4 * SECOND) == ()
     (line,) = owed.overview()
     assert (line.last_reason, line.due_at) == ("taskrouter_failed", NOW + 5 * SECOND)
@@ -88,7 +88,7 @@ def test_what_failed_is_due_again_later(journal: Journal, owed: Owed) -> None:
 def test_what_was_given_up_can_be_tried_again_by_hand(journal: Journal, owed: Owed) -> None:
     owe(journal)
     (followup,) = owed.claim(NOW)
-    owed.give_up(followup.id, NOW, "task_gone")
+    owed.give_up(followup, NOW, "task_gone")
     assert owed.claim(NOW + 10 * LEASE) == ()
     assert owed.retry([followup.id, 999], NOW) == 1
     (again,) = owed.claim(NOW)
@@ -110,7 +110,7 @@ def test_a_receipt_without_conclusion_is_adopted_once(journal: Journal, owed: Ow
         ("not_tried", "fallback"),
         ("failed", "interrupted"),
     ]
-    assert [followup.task_sid for followup in owed.claim(NOW + 2 * ABANDONED_AFTER)] == ["WT0", "WT1"]
+    assert [followup.task_sid for followup in owed.claim(NOW + 2 * ABANDONED_AFTER, at_most=9)] == ["WT0", "WT1"]
 
 
 def test_old_entries_go_with_their_followups(journal: Journal, owed: Owed, database: Database) -> None:
@@ -120,3 +120,16 @@ def test_old_entries_go_with_their_followups(journal: Journal, owed: Owed, datab
     assert owed.prune(NOW - timedelta(days=90)) == 1
     assert owed.prune(NOW - timedelta(days=90)) == 0
     assert len(database.read(select(EntryRow.id))) == len(database.read(select(FollowupRow.id))) == 1
+
+
+def test_who_comes_back_after_the_lease_has_no_say_any_more(journal: Journal, owed: Owed) -> None:
+    owe(journal)
+    (slow,) = owed.claim(NOW)
+    (other,) = owed.claim(NOW + LEASE)
+    owed.give_up(slow, NOW + LEASE, "task_gone")
+    owed.put_off(slow, NOW + LEASE, "taskrouter_failed")
+    assert [line.last_reason for line in owed.overview()] == [""]
+    owed.done(other, NOW + LEASE)
+    owed.put_off(other, NOW + LEASE, "taskrouter_failed")
+    assert owed.overview() == ()
+    assert owed.claim(NOW + 10 * LEASE) == ()

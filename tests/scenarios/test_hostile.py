@@ -110,6 +110,25 @@ def test_what_we_did_not_sign_gets_403_and_leaves_nothing(
     assert _count(service) == before
 
 
+@pytest.mark.parametrize("name", [r'{"full_name":"\ud83d Dana"}', r'{"full_name":"Dana\u0000"}'])
+@pytest.mark.parametrize("path", [ASSIGNMENT, ASSIGNMENT + "/fallback"])
+def test_a_worker_whose_name_no_database_takes_is_recorded_all_the_same(
+    service: Service, make_callback: Callable[..., dict[str, str]], path: str, name: str
+) -> None:
+    form = make_callback(WorkerAttributes=name)
+    assert service.post(path, form).json() == {"instruction": "accept"}
+    (entry,) = service.entries(task_sid=form["TaskSid"])
+    assert entry.worker_name.replace("\\ud83d", "").replace("\\u0000", "").strip() == "Dana"
+
+
+@pytest.mark.parametrize("field", ["EventType", "WorkerName"])
+def test_an_event_whose_texts_no_database_takes_is_kept(service: Service, field: str) -> None:
+    task_sid = sid("WT")
+    fields = [(b"Sid", sid("EV").encode()), (b"TaskSid", task_sid.encode()), (field.encode(), b"a\x00b\xed\xa0\x80")]
+    assert post_signed_bytes(service, "/taskrouter/events", fields).status_code == 204
+    assert len(service.entries(task_sid=task_sid)) == 1
+
+
 def test_another_workspace_is_refused_where_one_is_set(
     start_service: Callable[..., Service], make_callback: Callable[..., dict[str, str]]
 ) -> None:
