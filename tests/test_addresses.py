@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -111,3 +113,42 @@ def test_a_name_that_never_resolved_is_an_error_and_asked_for_again(addresses: A
 def test_a_numeric_address_is_its_own(addresses: Addresses, resolver: Resolver, host: str) -> None:
     assert addresses.of(host) == (host,)
     assert resolver.asked == 0
+
+
+SILENT_RESOLVER = """
+from gevent import monkey; monkey.patch_all()
+import gevent, threading
+from enrich.addresses import Addresses
+from enrich.clock import limited
+from enrich.deadline import OutOfTime
+
+silent = monkey.get_original("threading", "Event")()
+asked = []
+
+def in_c(host):
+    # Where getaddrinfo waits: in a thread of gevent's pool, which nothing can interrupt.
+    asked.append(host)
+    gevent.get_hub().threadpool.apply(silent.wait, (20,))
+    return ("192.0.2.1",)
+
+addresses = Addresses(in_c)
+ended = []
+
+def callback(number):
+    try:
+        with limited(0.2):
+            addresses.of("api.example.test")
+    except OutOfTime:
+        ended.append(number)
+
+gevent.joinall([gevent.spawn(callback, number) for number in range(200)])
+print(len(ended), len(asked), gevent.get_hub().threadpool.apply(len, ([1, 2, 3],)))
+silent.set()
+"""
+
+
+def test_two_hundred_who_wait_for_a_silent_resolver_hold_one_thread_and_end_in_time() -> None:
+    """In a process of its own: gevent patches the standard library for good. The pool still works afterwards."""
+    server = [sys.executable, "-c", SILENT_RESOLVER]
+    ended = subprocess.run(server, capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout.split() == ["200", "1", "3"], ended.stderr

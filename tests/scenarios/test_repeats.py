@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enrich.journal.owed import ABANDONED_AFTER, Owed
 from enrich.journal.receipts import Journal
 from enrich.vocabulary import Delivery, EntryKind
-from tests.scenarios.conftest import Centre, Service
+from tests.scenarios.conftest import Centre, Service, sid
 
 ASSIGNMENT = "/taskrouter/assignment"
 FALLBACK = "/taskrouter/assignment/fallback"
@@ -92,3 +92,18 @@ def test_a_repeat_of_a_try_that_died_does_not_wait_for_it(
     assert response.json() == {"instruction": "accept"}
     (entry,) = service.entries(task_sid=form["TaskSid"])
     assert (entry.reason, entry.answer) == ("interrupted", '{"instruction":"accept"}')
+
+
+def test_two_reservations_of_one_task_at_once_need_one_write(
+    centre: Centre, service: Service, make_callback: Callable[..., dict[str, str]]
+) -> None:
+    """Both read, both want to write the same; whoever comes second finds it written."""
+    first = _callback(centre, make_callback, **{"from": "+14155550100"})
+    forms = [first, *(first | {"ReservationSid": sid("WR")} for _ in range(5))]
+    centre.emulator.faults.latency(0.2)
+    with ThreadPoolExecutor(len(forms)) as pool:
+        answers = [answer.json() for answer in pool.map(lambda form: service.post(ASSIGNMENT, form), forms)]
+    assert answers == [{"instruction": "accept"}] * len(forms)
+    assert centre.log_of(first["TaskSid"]).count("attributes_written") == 1
+    entries = service.entries(task_sid=first["TaskSid"])
+    assert [entry.outcome for entry in entries] == ["enriched"] * len(forms)
