@@ -32,8 +32,10 @@ def group() -> None:
 @with_appcontext
 def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
     """Add an account for EMAIL. Asks for the password."""
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", email.strip()) or len(email) > 254:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", email.strip()) or len(email) > 254 or not email.isprintable():
         raise click.BadParameter(f"{email!r} is no e-mail address.", param_hint="EMAIL")
+    if not name.isprintable():
+        raise click.BadParameter(f"{name!r} holds characters that cannot be shown.", param_hint="--name")
     with foreseen_errors():
         if users.find(parts().database, email):
             raise _taken(email)

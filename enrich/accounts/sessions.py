@@ -10,7 +10,7 @@ import time
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, redirect, request, session, url_for
+from flask import Flask, Response, abort, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, current_user, login_user, logout_user
 from flask_wtf import CSRFProtect
@@ -58,6 +58,8 @@ def set_up(app: Flask) -> None:
     # Templates are given their user by the view. The context processor would ask the database again on the very page
     # that says that the database does not answer.
     manager.init_app(app, add_context_processor=False)
+    # Before Flask-WTF, which takes the referrer apart and does not expect that it cannot be.
+    app.before_request(_refuse_unreadable)
     csrf.init_app(app)
 
 
@@ -89,8 +91,7 @@ def require_sign_in() -> ResponseReturnValue | None:
     if signed_in():
         return None
     if request.headers.get("HX-Request"):
-        shown = urlsplit(request.headers.get("HX-Current-URL", ""))
-        back = local_path(f"{shown.path}?{shown.query}" if shown.query else shown.path)
+        back = _local_part(request.headers.get("HX-Current-URL", ""))
         return Response(status=401, headers={"HX-Redirect": url_for("accounts.login", next=back)})
     back = request.full_path.rstrip("?") if request.method == "GET" else "/"
     return redirect(url_for("accounts.login", next=request.script_root + back))
@@ -106,6 +107,26 @@ def local_path(target: str | None) -> str | None:
     if "\\" in target or any(character < " " or character == "\x7f" for character in target):
         return None
     return target
+
+
+def _local_part(url: str) -> str | None:
+    """Path and query of this URL, None where it has none that one may be sent to."""
+    try:
+        shown = urlsplit(url)
+    except ValueError:  # "http://["
+        return None
+    return local_path(f"{shown.path}?{shown.query}" if shown.query else shown.path)
+
+
+def _refuse_unreadable() -> None:
+    """400 for what no browser sends: a query with bytes that are no text, or a form from an address that is none."""
+    if request.blueprint not in ("pages", "accounts"):
+        return
+    try:
+        _ = request.args
+        _ = urlsplit(request.referrer or "").port if request.method == "POST" else None
+    except ValueError:  # UnicodeDecodeError among them
+        abort(400)
 
 
 def _load(session_id: str) -> SignedIn | None:

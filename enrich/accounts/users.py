@@ -6,6 +6,7 @@ Takes passwords as typed and gives users without them. Knows no browser; session
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,6 +15,9 @@ from sqlalchemy import ColumnElement, select
 from enrich.accounts import passwords
 from enrich.accounts.tables import Role, UserRow
 from enrich.db import Database
+
+# NUL and halves of characters: PostgreSQL refuses to be asked for them, SQLite for the latter.
+_IN_NO_EMAIL = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ def normal_email(email: str) -> str:
 
 def find(database: Database, email: str) -> User | None:
     """The user with this e-mail, in any case of letters, active or not. Raises DatabaseError."""
+    if _IN_NO_EMAIL.search(email):
+        return None
     return _one(database, UserRow.email == normal_email(email))
 
 
@@ -79,6 +85,8 @@ def set_password(database: Database, email: str, password: str) -> User | None:
 
     Raises DatabaseError.
     """
+    if _IN_NO_EMAIL.search(email):
+        return None
     password_hash = passwords.hash_password(password)
     with database.transaction() as session:
         row = session.scalar(select(UserRow).where(UserRow.email == normal_email(email)))

@@ -1,7 +1,7 @@
-"""What the pages ask the journal: the newest tasks, whether anything changed, the whole story of one task.
+"""What the pages ask the journal: the newest tasks, whether anything changed, the story of one task.
 
-Reads only, and gives frozen records. Every question is answered from the end of the primary key or from an index, so
-that a million rows cost what a thousand do.
+Reads only, loads the texts of one entry at most, and gives frozen records. Every question is answered from the end of
+the primary key or from an index, so that a million rows cost what a thousand do.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from enrich.vocabulary import EntryKind, Outcome
 
 # Events belong to a task's story, not to the feed. Spelt out, not a parameter: only then is the index of them used.
 _EVENT: ColumnElement[str] = literal_column(f"'{EntryKind.EVENT}'")
-# A story that is longer shows its end.
-STORY_AT_MOST = 200
+# A story that is longer shows its end. A line is some 600 bytes of page, and somebody may be looking every two seconds.
+STORY_AT_MOST = 50
+FOLLOWUPS_AT_MOST = 50
 _NO_ID_IS_AS_HIGH = 2**63 - 1
 
 
@@ -57,8 +58,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What a line and a story both tell of one journal row. Moments are aware, in UTC.
+class Summary:
+    """What one line of a story tells of one journal row: no text of any length. Moments are aware, in UTC.
 
     concluded_at, outcome, elapsed_ms: None while it is in progress, or for good if it was broken off.
     reason, by, trust, worker_sid, worker_name, event_type: "" where there is none. match: None when nobody looked.
@@ -81,12 +82,23 @@ class Entry:
     trust: str
     customer_id: str | None
     customer_name: str
-    finding: Finding
     elapsed_ms: float | None
+
+    @property
+    def is_callback(self) -> bool:
+        """Whether TaskRouter waited for its answer."""
+        return self.kind in (EntryKind.ASSIGNMENT, EntryKind.FALLBACK)
 
     def is_broken_off(self, now: datetime) -> bool:
         """Whether it has no conclusion and will get none by itself."""
-        return self.concluded_at is None and now - self.received_at > ABANDONED_AFTER
+        return _is_broken_off(self.concluded_at, self.received_at, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Summary):
+    """A summary, and how its customer was looked for: enough to say who it was."""
+
+    finding: Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,27 +154,40 @@ class Followup:
 
 @dataclass(frozen=True, slots=True)
 class TaskStory:
-    """Everything about one task, oldest first; never without an entry.
+    """What happened to one task in lines, and one of its entries in full.
 
-    task_sid: None for an entry that belongs to no task. is_whole: False when older entries were left out.
+    task_sid: None for an entry that belongs to no task. shown: the entry that was asked for, or the newest.
+    entries: in the order in which they were received; never none. is_whole: False when older ones were left out; the
+    one that is shown, and the newest that is no event, may be older than the others. followups: those that are owed
+    first among them, where there are too many.
     """
 
     task_sid: str | None
-    entries: tuple[FullEntry, ...]
+    shown: FullEntry
+    entries: tuple[Summary, ...]
     followups: tuple[Followup, ...]
     is_whole: bool
 
     @property
-    def newest(self) -> FullEntry:
+    def newest(self) -> Summary:
         """The entry that the feed shows for this task; where there are only events, the last of them."""
-        return next((entry for entry in reversed(self.entries) if entry.kind != EntryKind.EVENT), self.entries[-1])
+        return max(self.entries, key=lambda entry: (entry.kind != EntryKind.EVENT, entry.id))
 
     @property
-    def earlier(self) -> tuple[FullEntry, ...]:
-        """The other entries that are no events, newest first."""
-        return tuple(
-            entry for entry in reversed(self.entries) if entry.kind != EntryKind.EVENT and entry is not self.newest
-        )
+    def is_newest_shown(self) -> bool:
+        return self.shown.id == self.newest.id
+
+    @property
+    def callback(self) -> Summary | None:
+        """The callback that late work was owed for: of the same reservation, else the last before it.
+
+        None where what is shown is no late work, or the callback is not among the entries.
+        """
+        if self.shown.kind != EntryKind.LATE:
+            return None
+        before = [entry for entry in self.entries if entry.is_callback and entry.id < self.shown.id]
+        same = self.shown.reservation_sid or "none"
+        return max(before, key=lambda entry: (entry.reservation_sid == same, entry.id), default=None)
 
     @property
     def owed(self) -> tuple[Followup, ...]:
@@ -171,15 +196,16 @@ class TaskStory:
     @property
     def is_settled(self) -> bool:
         """Whether it will stay as it is unless TaskRouter calls again."""
-        return self.newest.concluded_at is not None and not self.owed
+        return self.newest.concluded_at is not None and self.shown.concluded_at is not None and not self.owed
 
     @property
     def worker(self) -> tuple[str, str]:
         """SID and name of the worker that the task was last offered to; "" where unknown."""
+        offered = [entry for entry in self.entries if entry.kind != EntryKind.EVENT]
         return next(
             (
                 (entry.worker_sid, entry.worker_name)
-                for entry in (self.newest, *self.earlier)
+                for entry in sorted(offered, key=lambda entry: entry.id, reverse=True)
                 if entry.worker_sid or entry.worker_name
             ),
             ("", ""),
@@ -187,11 +213,7 @@ class TaskStory:
 
     def version(self, now: datetime) -> str:
         """A short word that changes whenever this story would be told differently."""
-        told = (
-            [(entry.id, entry.concluded_at, entry.repeats, entry.is_broken_off(now)) for entry in self.entries],
-            [(each.id, each.attempts, each.due_at, each.done_at, each.given_up_at) for each in self.followups],
-        )
-        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+        return _version_of(self.entries, self.followups, now)
 
 
 def recent_tasks(database: Database, *, limit: int = 50, before: int | None = None) -> tuple[TaskLine, ...]:
@@ -223,17 +245,30 @@ def feed_version(database: Database, *, now: datetime | None = None) -> str:
     return "-".join(str(number or 0) for number in row)
 
 
-def task_story(database: Database, task_sid: str) -> TaskStory | None:
-    """Everything about this task; None when the journal has never heard of it. Raises DatabaseError."""
-    return _story(database, _FULL.where(EntryRow.task_sid == task_sid), task_sid)
+def task_story(database: Database, task_sid: str, *, entry_id: int | None = None) -> TaskStory | None:
+    """The story of this task, with this entry in full, or without one the newest.
+
+    None when the journal knows no such task, or no such entry of it. Raises DatabaseError.
+    """
+    return _story(database, EntryRow.task_sid == task_sid, task_sid, entry_id)
 
 
 def entry_story(database: Database, entry_id: int) -> TaskStory | None:
     """This entry alone, for those that belong to no task; None when there is none. Raises DatabaseError."""
-    return _story(database, _FULL.where(EntryRow.id == entry_id), None)
+    return _story(database, EntryRow.id == entry_id, None, entry_id)
 
 
-_TOLD = (
+def task_version(database: Database, task_sid: str, now: datetime) -> str:
+    """What `version` of this task's story would be, without loading the story. Raises DatabaseError."""
+    return _story_version(database, EntryRow.task_sid == task_sid, now)
+
+
+def entry_version(database: Database, entry_id: int, now: datetime) -> str:
+    """The same, of this entry alone. Raises DatabaseError."""
+    return _story_version(database, EntryRow.id == entry_id, now)
+
+
+_SUMMARY = (
     EntryRow.id,
     EntryRow.kind,
     EntryRow.received_at,
@@ -251,9 +286,13 @@ _TOLD = (
     EntryRow.trust,
     EntryRow.customer_id,
     EntryRow.customer_name,
-    EntryRow.finding,
     EntryRow.elapsed_ms,
 )
+
+_TOLD = (*_SUMMARY, EntryRow.finding)
+
+# What a story's version is made of.
+_SIGNS = (EntryRow.id, EntryRow.kind, EntryRow.received_at, EntryRow.concluded_at, EntryRow.repeats)
 
 _FULL = select(
     *_TOLD,
@@ -328,15 +367,64 @@ def _workers(session: Session, task_sids: Sequence[str]) -> dict[str, tuple[str,
     return {row.task_sid: (row.worker_sid, row.worker_name) for row in session.execute(offered)}
 
 
-def _story(database: Database, which: Select[Any], task_sid: str | None) -> TaskStory | None:
+def _story(
+    database: Database, which: ColumnElement[bool], task_sid: str | None, entry_id: int | None
+) -> TaskStory | None:
     with database.reading() as session:
-        rows = session.execute(which.order_by(EntryRow.id.desc()).limit(STORY_AT_MOST + 1)).all()
-        entries = tuple(_full(row) for row in reversed(rows[:STORY_AT_MOST]))
-        owed_for = select(FollowupRow).where(FollowupRow.entry_id.in_([entry.id for entry in entries]))
-        followups = tuple(_followup(row) for row in session.scalars(owed_for.order_by(FollowupRow.id)))
-    if not entries:
-        return None
-    return TaskStory(task_sid=task_sid, entries=entries, followups=followups, is_whole=len(rows) <= STORY_AT_MOST)
+        rows, is_whole = _last(session, _SUMMARY, which)
+        if not rows:
+            return None
+        entries = tuple(Summary(**row._asdict()) for row in rows)
+        asked = entry_id if entry_id is not None else rows[-1].id
+        shown = session.execute(_FULL.where(which, EntryRow.id == asked)).one_or_none()
+        if shown is None:
+            return None
+        followups = _followups(session, which)
+    return TaskStory(
+        task_sid=task_sid,
+        shown=_full(shown),
+        entries=tuple(sorted(entries, key=lambda entry: (entry.received_at, entry.id))),
+        followups=followups,
+        is_whole=is_whole,
+    )
+
+
+def _story_version(database: Database, which: ColumnElement[bool], now: datetime) -> str:
+    with database.reading() as session:
+        rows, _ = _last(session, _SIGNS, which)
+        return _version_of(rows, _followups(session, which), now)
+
+
+def _last(session: Session, columns: Sequence[Any], which: ColumnElement[bool]) -> tuple[list[Row[Any]], bool]:
+    """The last entries, the newest that is no event as the last of all; and whether there are no others."""
+    last = select(*columns).where(which).order_by(EntryRow.id.desc())
+    found = session.execute(last.limit(STORY_AT_MOST + 1)).all()
+    rows = list(found[:STORY_AT_MOST])
+    is_whole = len(found) <= STORY_AT_MOST
+    if not is_whole and all(row.kind == EntryKind.EVENT for row in rows):
+        rows += session.execute(last.where(EntryRow.kind != _EVENT).limit(1)).all()
+    return sorted(rows, key=lambda row: (row.kind != EntryKind.EVENT, row.id)), is_whole
+
+
+def _followups(session: Session, which: ColumnElement[bool]) -> tuple[Followup, ...]:
+    """Those of these entries, oldest first. Where there are too many, what is over and oldest is left out."""
+    is_over = case((FollowupRow.due_at.is_(None), 1), else_=0)
+    of_them = select(FollowupRow).join(EntryRow, EntryRow.id == FollowupRow.entry_id).where(which)
+    rows = session.scalars(of_them.order_by(is_over, FollowupRow.id.desc()).limit(FOLLOWUPS_AT_MOST))
+    return tuple(sorted((_followup(row) for row in rows), key=lambda followup: followup.id))
+
+
+def _version_of(entries: Iterable[Summary | Row[Any]], followups: Iterable[Followup], now: datetime) -> str:
+    signs = [
+        (entry.id, entry.concluded_at, entry.repeats, _is_broken_off(entry.concluded_at, entry.received_at, now))
+        for entry in entries
+    ]
+    tried = [(each.id, each.attempts, each.due_at, each.done_at, each.given_up_at) for each in followups]
+    return hashlib.sha256(repr((sorted(signs, key=lambda sign: sign[0]), tried)).encode()).hexdigest()[:16]
+
+
+def _is_broken_off(concluded_at: datetime | None, received_at: datetime, now: datetime) -> bool:
+    return concluded_at is None and now - received_at > ABANDONED_AFTER
 
 
 def _told(row: Row[Any]) -> dict[str, Any]:

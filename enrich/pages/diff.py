@@ -7,18 +7,20 @@ floats, duplicate keys and escapes. What does not hold together as JSON is shown
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from difflib import SequenceMatcher
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 
 INDENT = "  "
 # Deeper levels are not indented any further: 2,000 nested arrays would otherwise be 4 MB of blanks.
 DEEPEST_INDENT = 24
-# Lines are matched up between the first and the last change. The worst case, equal lines only, grows with the square:
-# 20 ms for 400 of them. What is longer is shown as gone and come again.
+# Lines are matched up between the first and the last change, each with each: 20 ms for 400 against 400, whatever they
+# are. difflib's worst case there, `[0,1]*198` against `[0,2]*198`, took 464 ms. What is longer is shown as gone and
+# come again.
 MATCHED_LINES = 400
+# Rows of the page, for one comparison or one text. All 4,096 characters of a task can be 2,000 lines, and 300 kB.
+SHOWN_LINES = 300
 CONTEXT_LINES = 3
 # Folding one or two lines away would hide more than it saves.
 FOLD_AT_LEAST = 4
@@ -63,10 +65,11 @@ class DiffLine:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Lines shown together. is_folded: unchanged and far from any change."""
+    """Lines shown together. is_folded: unchanged and far from any change. left_out: how many more would follow."""
 
     lines: tuple[DiffLine, ...]
     is_folded: bool
+    left_out: int = 0
 
 
 def is_laid_out(text: str) -> bool:
@@ -88,8 +91,31 @@ def diff(before: str, after: str) -> tuple[DiffLine, ...]:
     return tuple(_numbered(old, new))
 
 
-def blocks(found: tuple[DiffLine, ...]) -> tuple[Block, ...]:
-    """The same lines, with long unchanged stretches set apart so that they can be folded away."""
+def blocks(found: tuple[DiffLine, ...], *, at_most: int = SHOWN_LINES) -> tuple[Block, ...]:
+    """The same lines, with long unchanged stretches set apart so that they can be folded away.
+
+    at_most: lines in all blocks together. Those near a change come first, and no run of lines gone, or come, takes more
+    than a third where there is not room for all: both sides are seen.
+    """
+    near = _near_a_change(found)
+    stretches = _runs(near)
+    lengths = [end - start for start, end in stretches if near[start]]
+    longest = at_most if sum(lengths) <= at_most else at_most // 3
+    room = at_most
+    made: dict[int, list[Block]] = {}
+    for start, end in stretches:
+        if near[start]:
+            made[start] = _shortened(found[start:end], longest, room)
+            room -= sum(len(block.lines) for block in made[start])
+    for start, end in stretches:
+        if not near[start]:
+            taken = min(room, end - start)
+            made[start] = [Block(found[start : start + taken], is_folded=True, left_out=end - start - taken)]
+            room -= taken
+    return tuple(block for start, _ in stretches for block in made[start])
+
+
+def _near_a_change(found: tuple[DiffLine, ...]) -> list[bool]:
     near = [False] * len(found)
     for index, each in enumerate(found):
         if each.change is not Change.SAME:
@@ -98,7 +124,26 @@ def blocks(found: tuple[DiffLine, ...]) -> tuple[Block, ...]:
     for start, end in _runs(near):
         if not near[start] and end - start < FOLD_AT_LEAST:
             near[start:end] = [True] * (end - start)
-    return tuple(Block(found[start:end], is_folded=not near[start]) for start, end in _runs(near))
+    return near
+
+
+def _shortened(found: tuple[DiffLine, ...], longest: int, room: int) -> list[Block]:
+    """These lines, `longest` at most of each run of one kind, `room` in all; a block ends where some are missing."""
+    made: list[Block] = []
+    pending: list[DiffLine] = []
+    for start, end in _runs([each.change for each in found]):
+        taken = min(end - start, longest, room)
+        left_out = end - start - taken
+        room -= taken
+        pending += found[start : start + taken]
+        if not left_out:
+            continue
+        if pending or not made:
+            made.append(Block(tuple(pending), is_folded=False, left_out=left_out))
+        else:
+            made[-1] = replace(made[-1], left_out=made[-1].left_out + left_out)
+        pending = []
+    return [*made, Block(tuple(pending), is_folded=False)] if pending else made
 
 
 def _tokens(text: str) -> list[str] | None:
@@ -178,10 +223,16 @@ def _opcodes(old: tuple[Line, ...], new: tuple[Line, ...]) -> list[tuple[str, in
     tail = _shared(before[head:][::-1], after[head:][::-1])
     old_end, new_end = len(before) - tail, len(after) - tail
     if max(old_end, new_end) - head > MATCHED_LINES:
-        middle = [("replace", head, old_end, head, new_end)]
+        pairs = []
     else:
-        matched = SequenceMatcher(None, before[head:old_end], after[head:new_end], autojunk=False).get_opcodes()
-        middle = [(tag, a + head, b + head, c + head, d + head) for tag, a, b, c, d in matched]
+        pairs = [(i + head, j + head) for i, j in _matched(before[head:old_end], after[head:new_end])]
+    middle = []
+    i = j = head
+    for old_at, new_at in [*pairs, (old_end, new_end)]:
+        middle.append(("replace", i, old_at, j, new_at))
+        middle.append(("equal", old_at, old_at + 1, new_at, new_at + 1))
+        i, j = old_at + 1, new_at + 1
+    middle.pop()  # the end is no pair
     return [("equal", 0, head, 0, head), *middle, ("equal", old_end, len(before), new_end, len(after))]
 
 
@@ -193,7 +244,39 @@ def _shared(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> int:
     )
 
 
-def _runs(flags: list[bool]) -> list[tuple[int, int]]:
+def _matched(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> list[tuple[int, int]]:
+    """The longest common subsequence: places in `old` and in `new` of lines that are the same, in order."""
+    numbers: dict[tuple[int, str], int] = {}
+    one, other = ([numbers.setdefault(line, len(numbers)) for line in side] for side in (old, new))
+    # lengths[i][j]: how many can be matched from old[i] and new[j] on.
+    lengths = [[0] * (len(other) + 1)]
+    for number in reversed(one):
+        below = lengths[-1]
+        longest = 0
+        row = [0]
+        for j in range(len(other) - 1, -1, -1):
+            if other[j] == number:
+                longest = below[j + 1] + 1
+            elif below[j] > longest:
+                longest = below[j]
+            row.append(longest)
+        row.reverse()
+        lengths.append(row)
+    lengths.reverse()
+    pairs = []
+    i = j = 0
+    while i < len(one) and j < len(other):
+        if one[i] == other[j]:
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+        elif lengths[i + 1][j] >= lengths[i][j + 1]:
+            i += 1
+        else:
+            j += 1
+    return pairs
+
+
+def _runs(flags: Sequence[bool | Change]) -> list[tuple[int, int]]:
     """Start and end of each stretch of equal flags."""
     edges = [0, *(index for index in range(1, len(flags)) if flags[index] != flags[index - 1]), len(flags)]
     return [(start, end) for start, end in pairwise(edges) if start < end]

@@ -8,10 +8,12 @@ from urllib.parse import parse_qsl
 
 from markupsafe import Markup, escape
 
-# Controls, marks that turn the reading direction round, invisible ones, and halves of characters, which no encoding
-# can hold. The joiners U+200C and U+200D stay: emoji and Persian are written with them.
+# Controls, marks that turn the reading direction round, invisible ones (a whole alphabet of tags from U+E0000 on), and
+# halves of characters, which no encoding can hold. The joiners U+200C and U+200D stay: emoji and Persian are written
+# with them.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
 )
 # What TaskRouter calls a SID, and whatever else can stand in a path as it is.
 _PLAIN_SID = re.compile(r"[A-Za-z0-9_-]{1,34}")

@@ -6,6 +6,7 @@ that focus and place are left alone.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from flask.typing import ResponseReturnValue
 
 from enrich.accounts.sessions import require_sign_in, signed_in
 from enrich.journal import queries
-from enrich.journal.queries import Entry, TaskLine, TaskStory
+from enrich.journal.queries import Summary, TaskLine, TaskStory
 from enrich.pages import text
 from enrich.parts import parts
 
@@ -24,6 +25,7 @@ bp.before_request(require_sign_in)
 
 LINES_PER_PAGE = 50
 HIGHEST_ID = 2**63 - 1  # of what the database can be asked for
+_ID = re.compile("[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +46,17 @@ def tasks() -> ResponseReturnValue:
 
 @bp.get("/tasks/<task_sid>")
 def task(task_sid: str) -> ResponseReturnValue:
-    """The newest tasks, and this one opened."""
+    """The newest tasks, and this one opened: its newest entry in full, or the one that is asked for (`entry`)."""
     return _page(_task_story(task_sid))
 
 
-@bp.get("/entries/<int:entry_id>")
-def entry(entry_id: int) -> ResponseReturnValue:
+@bp.get("/entries/<entry_id>")
+def entry(entry_id: str) -> ResponseReturnValue:
     """The newest tasks, and this entry, which belongs to no task, opened. One that does is shown with its task."""
-    story = _entry_story(entry_id)
-    task_sid = story.newest.task_sid
+    story = _entry_story(_id(entry_id))
+    task_sid = story.shown.task_sid
     if text.is_plain_sid(task_sid):
-        return redirect(url_for("pages.task", task_sid=task_sid))
+        return redirect(url_for("pages.task", task_sid=task_sid, entry=story.shown.id))
     return _page(story)
 
 
@@ -71,17 +73,24 @@ def feed() -> ResponseReturnValue:
 @bp.get("/tasks/<task_sid>/detail")
 def task_detail(task_sid: str) -> ResponseReturnValue:
     """Fragment: one task; 204 while it is as the asking page shows it (`shown`)."""
+    shown = request.args.get("shown")
+    if shown and text.is_plain_sid(task_sid) and shown == queries.task_version(parts().database, task_sid, _now()):
+        return Response(status=204)
     return _detail(_task_story(task_sid))
 
 
-@bp.get("/entries/<int:entry_id>/detail")
-def entry_detail(entry_id: int) -> ResponseReturnValue:
+@bp.get("/entries/<entry_id>/detail")
+def entry_detail(entry_id: str) -> ResponseReturnValue:
     """Fragment: one entry that belongs to no task; 204 while it is as the asking page shows it (`shown`)."""
-    return _detail(_entry_story(entry_id))
+    asked = _id(entry_id)
+    shown = request.args.get("shown")
+    if shown and shown == queries.entry_version(parts().database, asked, _now()):
+        return Response(status=204)
+    return _detail(_entry_story(asked))
 
 
 @bp.app_template_global()
-def address(told: Entry, fragment: str = "", **query: Any) -> str:
+def address(told: Summary, fragment: str = "", **query: Any) -> str:
     """Where this entry's task is shown, or the entry itself where it has none. fragment: "" or "_detail"."""
     if text.is_plain_sid(told.task_sid):
         return url_for(f"pages.task{fragment}", task_sid=told.task_sid, **query)
@@ -89,7 +98,7 @@ def address(told: Entry, fragment: str = "", **query: Any) -> str:
 
 
 @bp.app_template_global()
-def element_id(told: Entry) -> str:
+def element_id(told: Summary) -> str:
     """The id of this entry's line on the page: the same for every entry of one task."""
     return f"line-{told.task_sid if text.is_plain_sid(told.task_sid) else told.id}"
 
@@ -100,23 +109,19 @@ def _page(story: TaskStory | None) -> str:
         user=signed_in(),
         feed=_feed(),
         story=story,
-        opened=element_id(story.newest) if story else "",
+        opened=element_id(story.shown) if story else "",
         now=_now(),
     )
 
 
-def _detail(story: TaskStory) -> ResponseReturnValue:
-    now = _now()
-    if request.args.get("shown") == story.version(now):
-        return Response(status=204)
-    return render_template("tasks/_detail.html", story=story, now=now)
+def _detail(story: TaskStory) -> str:
+    return render_template("tasks/_detail.html", story=story, now=_now())
 
 
 def _feed() -> Feed:
     """The page of the feed that the address asks for. Its version is read first: what comes between is seen later."""
     database = parts().database
-    asked = request.args.get("before", type=int)
-    before = asked if asked and 0 < asked <= HIGHEST_ID else None
+    before = _id_in(request.args.get("before", ""))
     version = queries.feed_version(database)
     lines = queries.recent_tasks(database, limit=LINES_PER_PAGE + 1, before=before)
     shown = lines[:LINES_PER_PAGE]
@@ -124,13 +129,26 @@ def _feed() -> Feed:
 
 
 def _task_story(task_sid: str) -> TaskStory:
-    story = queries.task_story(parts().database, task_sid) if text.is_plain_sid(task_sid) else None
+    if not text.is_plain_sid(task_sid):
+        abort(404)
+    asked = request.args.get("entry")
+    story = queries.task_story(parts().database, task_sid, entry_id=None if asked is None else _id(asked))
     return story or abort(404)
 
 
 def _entry_story(entry_id: int) -> TaskStory:
-    story = queries.entry_story(parts().database, entry_id) if entry_id <= HIGHEST_ID else None
-    return story or abort(404)
+    return queries.entry_story(parts().database, entry_id) or abort(404)
+
+
+def _id(written: str) -> int:
+    """The id of an entry as it stands in an address; what can be none is not found."""
+    return _id_in(written) or abort(404)
+
+
+def _id_in(written: str) -> int | None:
+    """The same; None where it can be none. A number of 5,000 digits does not get as far as `int`, which refuses it."""
+    number = int(written) if _ID.fullmatch(written) else 0
+    return number if 0 < number <= HIGHEST_ID else None
 
 
 def _now() -> datetime:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from enrich.journal.queries import Entry, Finding
+from enrich.journal.queries import Entry, Finding, Summary
 from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Trust
 
 
@@ -97,12 +97,38 @@ OUTCOMES = {
 IN_PROGRESS = Verdict("In progress", "The task is being enriched right now.", Tone.BUSY, "dots")
 BROKEN_OFF = Verdict(
     "Broken off",
-    "Work on this began and never came to an end: the service was stopped meanwhile.",
+    "Work on this began, and the journal does not say how it ended.",
     Tone.BAD,
     "broken",
 )
 EVENT = Verdict("Event", "TaskRouter told us that something happened to the task.", Tone.QUIET, "dot")
 UNKNOWN = Verdict("Unknown outcome", "This page does not know the outcome in the journal.", Tone.BAD, "alert")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is said beside the ending: a word or two, a sentence that explains it, a colour's name."""
+
+    word: str
+    sentence: str
+    tone: str
+
+
+ENRICHED_LATE = Mark(
+    "Enriched late",
+    "The callback could not do it in time; it was done afterwards. The task may have been with the agent by then.",
+    "late",
+)
+FALLBACK = Mark(
+    "Fallback",
+    "TaskRouter got no answer from the callback that it could use, and asked the fallback address instead.",
+    "late",
+)
+FOLLOWUP_OWED = Mark(
+    "Follow-up owed",
+    "Something is still to be done for this task; it is tried again until it is done or given up.",
+    "owed",
+)
 
 # Reasons of errors.py and of vocabulary.NoMatchReason, as the end of a line and as a sentence.
 REASONS = {
@@ -116,6 +142,7 @@ REASONS = {
     "malformed_payload": ("request unreadable", "The request is signed, but it cannot be understood."),
     "database_error": ("customer data failed", "Our database refused the question."),
     "database_locked": ("customer data busy", "Our database was busy with another writer for too long."),
+    "database_busy": ("too much at once", "So much was being written to our database that its turn did not come."),
     "database_unavailable": ("customer data unreachable", "Our database could not be reached."),
     "database_resting": (
         "customer data unreachable",
@@ -148,7 +175,10 @@ REASONS = {
     "out_of_time": ("out of time", "The time for the answer ran out."),
     "database_too_slow": ("customer data too slow", "Our database did not answer within the time that was left."),
     "not_recorded": ("not recorded", "The journal could not be written, so only the default went out."),
-    "interrupted": ("service stopped", "The service was stopped while it worked on this."),
+    "interrupted": (
+        "end not recorded",
+        "The service was stopped meanwhile, or had no time to write down how it ended.",
+    ),
     "overload": ("too much at once", "More came in at once than we work on, so this was answered without looking."),
     "caught_up": ("found afterwards", "It could not be recorded when it came; TaskRouter told us of it afterwards."),
     "fallback": ("fallback was asked", "TaskRouter asked the fallback address, which answers without looking."),
@@ -189,7 +219,7 @@ STEPS = {
 FOLLOWUPS = {FollowupKind.ENRICH: "Enrich the task late"}
 
 
-def verdict(entry: Entry, now: datetime) -> Verdict:
+def verdict(entry: Summary, now: datetime) -> Verdict:
     """How this entry ended, in a word. An enriched one is told by what the look-up came to."""
     if entry.outcome is None:
         if entry.kind == EntryKind.EVENT:
@@ -224,8 +254,11 @@ def reason_sentence(slug: str) -> str:
 def who(entry: Entry) -> str:
     """The customer's name, or what there is instead; never empty.
 
-    Several candidates are named as alternatives; an unknown caller is called by what they came with.
+    Several candidates are named as alternatives; an unknown caller is called by what they came with. Events know
+    nobody, and are called by what they are.
     """
+    if entry.kind == EntryKind.EVENT:
+        return entry.event_type or EVENT.word
     if entry.customer_name or entry.customer_id:
         return entry.customer_name or f"Customer {entry.customer_id}"
     names = [candidate.name or candidate.customer_id for candidate in entry.finding.candidates]
@@ -254,16 +287,18 @@ def how(entry: Entry) -> str:
     return f"by {SHORT_KEYS.get(entry.by) or plain(entry.by)}" + (f", {trust}" if trust else "")
 
 
-def marks(entry: Entry, *, owes: bool) -> tuple[tuple[str, str], ...]:
-    """What else there is to say about a task: pairs of a word and a colour's name. owes: whether work is still owed."""
-    late = (("Enriched late", "late"),) if entry.kind == EntryKind.LATE and entry.outcome == Outcome.ENRICHED else ()
-    fallback = (("Fallback", "late"),) if entry.kind == EntryKind.FALLBACK else ()
-    owed = (("Follow-up owed", "owed"),) if owes else ()
+def marks(entry: Summary, *, owes: bool) -> tuple[Mark, ...]:
+    """What else there is to say about a task. owes: whether work is still owed."""
+    late = (ENRICHED_LATE,) if entry.kind == EntryKind.LATE and entry.outcome == Outcome.ENRICHED else ()
+    fallback = (FALLBACK,) if entry.kind == EntryKind.FALLBACK else ()
+    owed = (FOLLOWUP_OWED,) if owes else ()
     return late + fallback + owed
 
 
 def why(entry: Entry) -> str:
     """Who and why, in one or two sentences."""
+    if entry.kind == EntryKind.EVENT:
+        return EVENT.sentence
     key = next((key for key in entry.finding.keys if key.kind == entry.by and key.found), None)
     led = f"the {key_kind(entry.by)} {key.value}" if key else f"the {key_kind(entry.by)}" if entry.by else "the look-up"
     count = len(entry.finding.candidates)
@@ -309,10 +344,21 @@ def legend() -> Iterable[Verdict]:
         *MATCHES.values(),
         *(
             OUTCOMES[outcome]
-            for outcome in (Outcome.COULD_NOT_LOOK, Outcome.COULD_NOT_WRITE, Outcome.OUT_OF_TIME, Outcome.NOT_TRIED)
+            for outcome in (
+                Outcome.COULD_NOT_LOOK,
+                Outcome.COULD_NOT_WRITE,
+                Outcome.OUT_OF_TIME,
+                Outcome.MALFORMED,
+                Outcome.NOT_TRIED,
+            )
         ),
         IN_PROGRESS,
     )
+
+
+def legend_of_marks() -> Iterable[Mark]:
+    """What may stand beside it."""
+    return (FOLLOWUP_OWED, ENRICHED_LATE, FALLBACK)
 
 
 def _one_kind(finding: Finding) -> str:

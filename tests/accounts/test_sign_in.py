@@ -154,6 +154,30 @@ def test_a_foreign_current_address_is_not_gone_back_to(browser: FlaskClient) -> 
     assert refused.headers["HX-Redirect"] == "/login"
 
 
+@pytest.mark.parametrize("address", ["http://[", "http://\u00e9[/", "\x00", "", "//", "http://x/\x01"])
+def test_an_address_that_is_none_is_not_gone_back_to(browser: FlaskClient, address: str) -> None:
+    headers = {"HTTP_HX_REQUEST": "true", "HTTP_HX_CURRENT_URL": address}
+    refused = browser.get("/feed", environ_overrides=headers)
+    assert refused.status_code == 401
+    assert refused.headers["HX-Redirect"] == "/login"
+
+
+@pytest.mark.parametrize("path", ["/", "/feed", "/login", "/tasks/WT1"])
+def test_a_query_that_is_no_text_is_refused(browser: FlaskClient, path: str) -> None:
+    query = {"QUERY_STRING": "before=\xff"}
+    assert browser.get(path, environ_overrides=query).status_code == 400
+    sign_in(browser)
+    assert browser.get(path, environ_overrides=query).status_code == 400
+
+
+@pytest.mark.parametrize("referrer", ["https://[", "https://localhost:x/"])
+def test_a_form_from_an_address_that_is_none_is_refused(browser: FlaskClient, referrer: str) -> None:
+    """Over https, Flask-WTF takes it apart."""
+    form = {"email": EMAIL, "password": PASSWORD, "csrf_token": token(browser)}
+    refused = browser.post("/login", data=form, base_url="https://localhost", headers={"Referer": referrer})
+    assert refused.status_code == 400
+
+
 def test_who_is_signed_in_passes_the_form(browser: FlaskClient) -> None:
     sign_in(browser)
     assert browser.get("/login?next=/tasks/WT1").location == "/tasks/WT1"

@@ -124,6 +124,36 @@ def test_an_open_task_is_told_anew_when_it_is_concluded(page: Page, make_entry: 
     expect(page.locator("#detail .outcome")).to_contain_text("Matched")
 
 
+def test_an_earlier_entry_opens_in_place_and_stays_open(
+    page: Page, make_entry: Make, make_followup: Make, complaints: list[str]
+) -> None:
+    earlier = make_entry(task_sid="WT1", customer_name="Katherine Johnson")
+    make_entry(task_sid="WT1")
+    sign_in(page, "/tasks/WT1")
+    page.evaluate("window.notReloaded = true")
+    page.locator(f"#entry-{earlier}").click()
+    expect(page).to_have_url(re.compile(rf"/tasks/WT1\?entry={earlier}$"))
+    expect(page.get_by_role("heading", name="Katherine Johnson")).to_be_visible()
+    make_followup(earlier)
+    expect(page.get_by_role("heading", name="Follow-ups")).to_be_visible()
+    expect(page.get_by_role("heading", name="Katherine Johnson")).to_be_visible()
+    page.get_by_role("link", name="Show the newest").click()
+    expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
+    assert page.evaluate("window.notReloaded")
+    assert complaints == []
+
+
+def test_no_column_is_cut_on_a_narrow_screen(page: Page, make_entry: Make) -> None:
+    key = {"kind": "email", "value": "ada.lovelace@example.com", "trust": "verified", "found": 12}
+    make_entry(task_sid="WT1", finding={"keys": [key | {"attribute": "customers.email_address"}]})
+    page.set_viewport_size({"width": 375, "height": 800})
+    sign_in(page, "/tasks/WT1")
+    expect(page.get_by_role("cell", name="12", exact=True)).to_be_visible()
+    for part in (".scroll", ".keys td.count"):
+        assert page.locator(part).evaluate("part => part.scrollWidth <= part.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+
+
 def test_what_the_reader_unfolded_stays_unfolded(page: Page, make_entry: Make, make_followup: Make) -> None:
     entry = make_entry(task_sid="WT1", outcome="could_not_write", reason="rate_limited")
     sign_in(page, "/tasks/WT1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from difflib import SequenceMatcher
 
 import pytest
 from hypothesis import given
@@ -110,6 +111,64 @@ def test_too_long_to_match_up_is_gone_and_come_again() -> None:
     many = diff.MATCHED_LINES + 1
     found = diff.diff(f"[{','.join(['1'] * many)}]", f"[{','.join(['2'] * many)}]")
     assert [each.change for each in found[1:-1]] == [Change.REMOVED] * many + [Change.ADDED] * many
+
+
+def test_what_repeats_itself_is_matched_up_without_trying_again_and_again() -> None:
+    """difflib needed 464 ms for this: it began anew after every line that it matched."""
+    found = diff.diff(json.dumps([0, 1] * 198), json.dumps([0, 2] * 198))
+    assert [each.change for each in found[1:-1]] == [Change.SAME, Change.REMOVED, Change.ADDED] * 198
+
+
+@given(st.lists(st.integers(0, 3)), st.lists(st.integers(0, 3)))
+def test_what_is_matched_is_the_same_and_as_much_as_can_be(before: list[int], after: list[int]) -> None:
+    found = diff.diff(json.dumps(before), json.dumps(after))
+    lines = {True: diff.lines(json.dumps(before)), False: diff.lines(json.dumps(after))}
+    same = [each for each in found if each.change is Change.SAME]
+    for each in same:
+        assert each.before
+        assert each.after
+        old, new = lines[True][each.before - 1], lines[False][each.after - 1]
+        assert (old.depth, old.text) == (new.depth, new.text)
+    blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    assert len(same) >= sum(block.size for block in blocks)
+
+
+def test_attributes_as_they_are_in_life_are_matched_up() -> None:
+    """Brackets are equal lines too."""
+    cases = [{"id": number, "subject": f"Case {number}", "open": True} for number in range(60)]
+    found = diff.diff(json.dumps({"a": 1, "cases": cases}), json.dumps({"a": 2, "cases": cases, "crm": 1}))
+    assert sum(each.change is not Change.SAME for each in found) == 3
+
+
+def dense(value: int, length: int = 1990) -> str:
+    return f'{{"crm":{value},"x":[{",".join([str(value)] * length)}]}}'
+
+
+def test_no_comparison_shows_more_lines_than_a_reader_can_take() -> None:
+    found = diff.blocks(diff.diff(dense(1), dense(2)))
+    assert sum(len(block.lines) for block in found) <= diff.SHOWN_LINES
+    assert sum(len(block.lines) + block.left_out for block in found) == 2 * 1995 - 3
+    shown = [each.change for block in found for each in block.lines]
+    assert shown.count(Change.REMOVED) > 90
+    assert shown.count(Change.ADDED) > 90, "what came is seen as well as what went"
+
+
+def test_what_changed_is_shown_before_what_did_not() -> None:
+    found = diff.blocks(diff.diff(dense(1), dense(1).replace('"crm":1', '"crm":2')), at_most=20)
+    assert [(block.is_folded, len(block.lines), block.left_out) for block in found] == [(False, 6, 0), (True, 14, 1976)]
+    assert diff.blocks(diff.diff(dense(1), dense(1).replace("1]}", '1],"crm":2}')), at_most=5)[-1].lines
+
+
+@given(json_values, json_values, st.integers(1, 40))
+def test_every_line_is_shown_or_counted(before: object, after: object, at_most: int) -> None:
+    found = diff.diff(json.dumps(before), json.dumps(after))
+    blocks = diff.blocks(found, at_most=at_most)
+    assert sum(len(block.lines) for block in blocks) <= at_most
+    assert sum(len(block.lines) + block.left_out for block in blocks) == len(found)
+    shown = [line for block in blocks for line in block.lines]
+    assert [line for line in found if line in shown] == shown
+    if at_most >= len(found):
+        assert shown == list(found)
 
 
 def test_long_unchanged_stretches_are_folded() -> None:

@@ -17,6 +17,7 @@ from enrich.journal import queries
 from enrich.journal.tables import EntryRow, FollowupRow
 
 Make = Callable[..., int]
+NOW = datetime.now(UTC)
 
 
 def test_a_task_is_one_line_its_newest_entry_that_is_no_event(database: Database, make_entry: Make) -> None:
@@ -103,12 +104,12 @@ def test_a_story_tells_everything_oldest_first(database: Database, make_entry: M
     story = queries.task_story(database, "WT" + "0" * 32)
     assert story
     assert [entry.id for entry in story.entries] == [created, failed, late]
-    assert (story.newest.id, [entry.id for entry in story.earlier]) == (late, [failed])
+    assert (story.newest.id, story.shown.id, story.is_newest_shown) == (late, late, True)
     assert [(each.id, each.is_owed, each.attempts, each.last_reason) for each in story.followups] == [
         (followup, True, 2, "database_locked")
     ]
     assert not story.is_settled
-    assert [(step.name, step.elapsed_ms, step.failed) for step in story.newest.steps] == [
+    assert [(step.name, step.elapsed_ms, step.failed) for step in story.shown.steps] == [
         ("look_up", 4.2, ""),
         ("write", 31.0, ""),
     ]
@@ -119,7 +120,46 @@ def test_a_story_of_events_only_is_told_by_the_last(database: Database, make_ent
     last = make_entry(kind="event", outcome=None)
     story = queries.task_story(database, "WT" + "0" * 32)
     assert story
-    assert story.newest.id == last
+    assert (story.newest.id, story.shown.id) == (last, last)
+
+
+def test_a_story_is_told_by_time_and_its_newest_is_known_by_id(database: Database, make_entry: Make) -> None:
+    """What was caught up came earlier than it was written."""
+    now = datetime.now(UTC)
+    first, second = make_entry(received_at=now), make_entry(received_at=now)
+    caught_up = make_entry(received_at=now - timedelta(minutes=3))
+    story = queries.task_story(database, "WT" + "0" * 32)
+    assert story
+    assert [entry.id for entry in story.entries] == [caught_up, first, second]
+    assert (story.newest.id, story.shown.id) == (caught_up, caught_up)
+
+
+def test_the_entry_that_is_asked_for_is_shown(database: Database, make_entry: Make) -> None:
+    earlier, newest = make_entry(answer="1"), make_entry(answer="2")
+    elsewhere = make_entry(task_sid="WT9")
+    story = queries.task_story(database, "WT" + "0" * 32, entry_id=earlier)
+    assert story
+    assert (story.shown.id, story.shown.answer, story.newest.id) == (earlier, "1", newest)
+    assert not story.is_newest_shown
+    assert queries.task_story(database, "WT" + "0" * 32, entry_id=elsewhere) is None
+
+
+def test_late_work_knows_its_callback(database: Database, make_entry: Make) -> None:
+    mine = make_entry(reservation_sid="WR1")
+    make_entry(reservation_sid="WR2")
+    make_entry(reservation_sid="WR1", kind="late")
+    story = queries.task_story(database, "WT" + "0" * 32)
+    assert story
+    assert story.callback
+    assert story.callback.id == mine
+    unknown = make_entry(reservation_sid=None, kind="late")
+    story = queries.task_story(database, "WT" + "0" * 32, entry_id=unknown)
+    assert story
+    assert story.callback
+    assert story.callback.reservation_sid == "WR2"
+    story = queries.task_story(database, "WT" + "0" * 32, entry_id=mine)
+    assert story
+    assert story.callback is None
 
 
 def test_there_is_no_story_of_what_never_came(database: Database) -> None:
@@ -133,6 +173,31 @@ def test_an_endless_story_shows_its_end(database: Database, make_entry: Make, mo
     story = queries.task_story(database, "WT" + "0" * 32)
     assert story
     assert ([entry.id for entry in story.entries], story.is_whole) == (ids[1:], False)
+    assert story.version(NOW) == queries.task_version(database, "WT" + "0" * 32, NOW)
+
+
+def test_events_do_not_push_the_callback_out_of_an_endless_story(
+    database: Database, make_entry: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "STORY_AT_MOST", 2)
+    callback = make_entry()
+    events = [make_entry(kind="event", outcome=None) for _ in range(3)]
+    story = queries.task_story(database, "WT" + "0" * 32)
+    assert story
+    assert [entry.id for entry in story.entries] == [callback, *events[1:]]
+    assert story.shown.id == story.newest.id == callback
+    assert story.version(NOW) == queries.task_version(database, "WT" + "0" * 32, NOW)
+
+
+def test_what_is_owed_is_not_pushed_out_by_what_is_done(
+    database: Database, make_entry: Make, make_followup: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "FOLLOWUPS_AT_MOST", 2)
+    owed = make_followup(make_entry())
+    done = [make_followup(make_entry(), due_at=None, done_at=NOW) for _ in range(3)]
+    story = queries.task_story(database, "WT" + "0" * 32)
+    assert story
+    assert [each.id for each in story.followups] == [owed, done[-1]]
 
 
 def test_a_story_has_a_new_version_when_its_follow_up_was_tried(
@@ -144,6 +209,7 @@ def test_a_story_has_a_new_version_when_its_follow_up_was_tried(
     def version() -> str:
         story = queries.task_story(database, "WT" + "0" * 32)
         assert story
+        assert story.version(now) == queries.task_version(database, "WT" + "0" * 32, now)
         return story.version(now)
 
     before = version()
@@ -163,6 +229,8 @@ def test_every_question_is_answered_from_an_index(database: Database, make_entry
     queries.recent_tasks(database)
     queries.feed_version(database)
     queries.task_story(database, "WT" + "0" * 32)
+    queries.task_version(database, "WT" + "0" * 32, NOW)
+    queries.entry_version(database, 1, NOW)
     with closing(sqlite3.connect(str(database.url.database))) as connection:
         plans = [
             [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", given)]

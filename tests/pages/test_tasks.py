@@ -10,7 +10,7 @@ from html import unescape
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from enrich.db import Database
 
@@ -56,7 +56,7 @@ def test_a_fragment_is_one_element_with_an_id(browser: FlaskClient, make_entry: 
     ("differences", "said"),
     [
         ({"match": "claimed", "trust": "claimed", "by": "email"}, "Claimed, verify first by e-mail, claimed"),
-        ({"match": "ambiguous", "by": "account_number"}, "Ambiguous by account number, verified"),
+        ({"match": "ambiguous", "by": "account_number"}, "Ambiguous by account number Grace Hopper"),
         ({"match": "none", "reason": "withheld"}, "No match number withheld"),
         ({"match": "none", "reason": "no_such_key"}, "No match nobody has this phone number"),
         ({"match": "none", "reason": "no_key"}, "No match nothing to look up by"),
@@ -123,7 +123,7 @@ def test_older_tasks_are_a_link_away_and_hold_still(browser: FlaskClient, make_e
     assert "Older tasks" not in rest
 
 
-@pytest.mark.parametrize("before", ["0", "-1", "x", "9" * 30])
+@pytest.mark.parametrize("before", ["0", "-1", "x", "9" * 30, "9" * 5000, "%00", "%D9%A3"], ids=lambda place: place[:9])
 def test_a_senseless_place_is_the_newest(browser: FlaskClient, make_entry: Make, before: str) -> None:
     make_entry()
     assert line_of(browser.get(f"/?before={before}").text)
@@ -217,10 +217,152 @@ def test_an_entry_without_a_task_has_a_page_of_its_own(browser: FlaskClient, mak
 
 def test_an_entry_with_a_task_is_shown_with_it(browser: FlaskClient, make_entry: Make) -> None:
     entry_id = make_entry()
-    assert browser.get(f"/entries/{entry_id}").location == f"/tasks/{SID}"
+    assert browser.get(f"/entries/{entry_id}").location == f"/tasks/{SID}?entry={entry_id}"
+    assert browser.get(f"/entries/{entry_id}", follow_redirects=True).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/tasks/WT1", "/tasks/WT1/detail", "/tasks/%00", "/entries/7", f"/entries/{2**70}"])
+# --- one of its entries
+
+
+def link_to(page: str, element: str) -> tuple[str, str]:
+    """Where this link leads, without script and with it."""
+    found = re.search(rf'<a id="{element}" href="([^"]+)" hx-get="([^"]+)"', page)
+    assert found, page
+    return unescape(found[1]), unescape(found[2])
+
+
+def test_an_earlier_entry_is_a_link_away_and_told_alone(browser: FlaskClient, make_entry: Make) -> None:
+    earlier = make_entry(customer_name="Katherine Johnson", answer='{"told":"earlier"}')
+    make_entry(answer='{"told":"newest"}')
+    page = browser.get(f"/tasks/{SID}").text
+    assert "earlier" not in shown_text(page[page.index("Answer to TaskRouter") :])
+    whole, fragment = (browser.get(path).text for path in link_to(page, f"entry-{earlier}"))
+    for told in (whole, fragment):
+        assert '"told": "earlier"' in unescape(shown_text(told))
+        assert '"told": "newest"' not in unescape(shown_text(told))
+        assert re.search(rf'<a id="entry-{earlier}"[^>]+aria-current="true"', told)
+    assert "<title>Katherine Johnson" in whole
+    assert 'aria-current="true"' in line_of(whole), "it is still this task that is open"
+    back = browser.get(link_to(whole, "newest")[0]).text
+    assert '"told": "newest"' in unescape(shown_text(back))
+
+
+def test_an_earlier_entry_stays_open_while_others_come(browser: FlaskClient, make_entry: Make) -> None:
+    earlier = make_entry(answer='{"told":"earlier"}')
+    make_entry()
+    poll = poll_of(browser.get(f"/tasks/{SID}/detail?entry={earlier}").text)
+    assert browser.get(poll).status_code == 204
+    newest = make_entry()
+    told = browser.get(poll).text
+    assert '"told": "earlier"' in shown_text(told)
+    assert f'id="entry-{newest}"' in told
+
+
+def test_an_event_is_told_when_it_is_asked_for(browser: FlaskClient, make_entry: Make) -> None:
+    asked = make_entry(kind="event", event_type="task.created", outcome=None, match=None, raw_form="EventType=x1y2")
+    make_entry()
+    assert "x1y2" not in browser.get(f"/tasks/{SID}").text
+    told = shown_text(browser.get(f"/tasks/{SID}?entry={asked}").text)
+    assert "TaskRouter told us that something happened to the task." in told
+    assert "x1y2" in told
+
+
+@pytest.mark.parametrize("entry", ["", "0", "-1", "x", "7", "%00", "9" * 20, "9" * 5000, "1_0", "%D9%A3"])
+@pytest.mark.parametrize("path", ["", "/detail"])
+def test_an_entry_that_the_task_does_not_have_is_not_found(
+    browser: FlaskClient, make_entry: Make, path: str, entry: str
+) -> None:
+    make_entry()
+    assert browser.get(f"/tasks/{SID}{path}?entry={entry}").status_code == 404
+
+
+DENSE = f'{{"crm":1,"x":[{",".join(["1"] * 1990)}]}}'
+
+
+def test_a_task_that_was_offered_two_hundred_times_costs_what_one_does(
+    app: Flask, browser: FlaskClient, make_entry: Make, database: Database
+) -> None:
+    """All its entries in full were 64 MB and 11 s, in which the process answered nobody."""
+    for _ in range(200):
+        make_entry(attributes_before=DENSE, attributes_after=DENSE.replace("1", "2"), raw_form=DENSE)
+    for path in (f"/tasks/{SID}", f"/tasks/{SID}/detail", f"/tasks/{SID}/detail?entry=3"):
+        page = browser.get(path).text
+        rows = re.findall(r'<tr class="(?:same|added|removed)">', page)
+        assert 200 < len(rows) <= 300
+        assert len(re.findall('<a id="entry-', page)) == 50
+        assert "the last 50" in page
+        assert re.search(r"[0-9,]+ more lines", page)
+        assert DENSE[:200] in unescape(page), "the text as it is stored"
+        assert len(page) < 200_000
+
+
+def test_a_long_text_is_shown_in_part(browser: FlaskClient, make_entry: Make) -> None:
+    make_entry(
+        attributes_before=f"[{','.join([DENSE] * 4)}]", attributes_after=None, outcome="could_not_write", answer=DENSE
+    )
+    page = browser.get(f"/tasks/{SID}").text
+    assert "7,682 more lines" in page, "of what was not written"
+    assert "1,695 more lines" in page, "of the answer"
+    assert "the first 10,000 of" in page
+    assert len(page) < 200_000
+
+
+def test_nothing_of_any_length_is_read_to_say_that_nothing_changed(
+    browser: FlaskClient, make_entry: Make, database: Database
+) -> None:
+    without_task = make_entry(task_sid=None)
+    make_entry()
+    polls = [poll_of(browser.get(f"{path}/detail").text) for path in (f"/tasks/{SID}", f"/entries/{without_task}")]
+    asked: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda _c, _cursor, sql, *_: asked.append(sql))
+    for poll in polls:
+        assert browser.get(poll).status_code == 204
+    long = ("raw_form", "attributes_before", "attributes_after", "answer", "finding", "steps")
+    assert "entries.concluded_at" in str(asked)
+    assert not [column for column in long if f"entries.{column}" in str(asked)]
+
+
+def test_only_the_texts_of_one_entry_are_read(browser: FlaskClient, make_entry: Make, database: Database) -> None:
+    for _ in range(3):
+        make_entry()
+    asked: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda _c, _cursor, sql, *_: asked.append(sql))
+    browser.get(f"/tasks/{SID}/detail")
+    (full,) = [sql for sql in asked if "raw_form" in sql]
+    assert "entries.id = ?" in full
+
+
+# --- late
+
+
+def test_late_work_is_told_apart_from_its_callback(browser: FlaskClient, make_entry: Make) -> None:
+    callback = make_entry(outcome="could_not_look", match=None, reason="database_locked", elapsed_ms=3350)
+    make_entry(kind="late", elapsed_ms=612, answer=None)
+    page = browser.get(f"/tasks/{SID}").text
+    told = shown_text(page)
+    assert "The late work took 612 ms" in told
+    assert "The callback took 3,350 ms, could not look" in told
+    assert "Time taken" not in told
+    assert "612 ms of late work, which no call waited for" in told
+    assert "of 3,500 ms" not in told
+    assert 'class="budget"' not in page
+    whole, _ = link_to(page, "callback")
+    assert whole == f"/tasks/{SID}?entry={callback}"
+    assert "3,350 ms of 3,500 ms" in shown_text(browser.get(whole).text)
+
+
+def test_the_legend_explains_the_marks(browser: FlaskClient, make_entry: Make) -> None:
+    make_entry()
+    told = shown_text(browser.get("/").text)
+    for mark in ("Follow-up owed", "Enriched late", "Fallback", "Not understood"):
+        assert mark in told
+
+
+NOT_THERE = ["/tasks/WT1", "/tasks/WT1/detail", "/tasks/%00", "/tasks/%ED%A0%80", "/entries/7", f"/entries/{2**70}"]
+NO_IDS = ["/entries/-1", "/entries/0", "/entries/x", "/entries/%00", "/entries/%D9%A3", "/entries/" + "9" * 5000]
+
+
+@pytest.mark.parametrize("path", [*NOT_THERE, *NO_IDS, f"/entries/{2**63}/detail"], ids=lambda path: path[:20])
 def test_what_the_journal_does_not_have_is_not_found(browser: FlaskClient, path: str) -> None:
     answer = browser.get(path, headers={"Accept": "text/html"})
     assert answer.status_code == 404

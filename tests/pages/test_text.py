@@ -19,6 +19,8 @@ NOW = datetime(2026, 11, 2, 14, 3, 22, tzinfo=UTC)
         ("a\u202eb", '<bdi>a<span class="unseen">U+202E</span>b</bdi>'),
         ("\x00", '<bdi><span class="unseen">U+0000</span></bdi>'),
         ("\ud800", '<bdi><span class="unseen">U+D800</span></bdi>'),
+        ("\ufffb", '<bdi><span class="unseen">U+FFFB</span></bdi>'),
+        ("\U000e0041", '<bdi><span class="unseen">U+E0041</span></bdi>'),
         ("👩\u200d💻 é", "<bdi>👩\u200d💻 é</bdi>"),
     ],
 )

@@ -149,6 +149,29 @@ def test_how_it_matched_is_told_only_of_who_was_found() -> None:
     assert words.how(replace(ENTRY, match="none")) == ""
 
 
+def test_every_mark_is_explained() -> None:
+    late = words.marks(replace(ENTRY, kind="late"), owes=True)
+    fallback = words.marks(replace(ENTRY, kind="fallback"), owes=False)
+    assert {mark.word for mark in (*late, *fallback)} == {"Enriched late", "Follow-up owed", "Fallback"}
+    assert {*late, *fallback} == set(words.legend_of_marks())
+
+
+def test_what_could_not_be_understood_is_in_the_legend() -> None:
+    assert words.OUTCOMES[Outcome.MALFORMED] in words.legend()
+
+
+def test_an_interruption_is_not_blamed_on_a_stop_alone() -> None:
+    said = words.reason_sentence("interrupted")
+    assert "stopped" in said
+    assert "no time to write down" in said
+
+
+def test_an_event_is_called_by_what_it_is() -> None:
+    event = replace(ANYBODY, kind="event", event_type="task.created", outcome=None, match=None, finding=Finding())
+    assert (words.who(event), words.why(event)) == ("task.created", words.EVENT.sentence)
+    assert words.who(replace(event, event_type="")) == "Event"
+
+
 @pytest.mark.parametrize("match", [*MatchKind, None])
 def test_there_is_always_a_sentence(match: str | None) -> None:
     assert words.why(replace(ENTRY, match=match)).endswith(".")
