@@ -30,6 +30,19 @@ preload_app = False
 control_socket_disable = True
 
 
+def post_worker_init(_worker: Any) -> None:
+    """Lets a worker accept several connections a turn of its loop, where gunicorn would have it take one.
+
+    Under load a turn is long, and who is not accepted cannot even be answered that there are too many.
+    """
+    from gunicorn.workers import ggevent
+
+    class Server(ggevent.StreamServer):  # type: ignore[misc]
+        max_accept = property(lambda _self: 8, lambda _self, _given: None)
+
+    ggevent.StreamServer = Server
+
+
 def on_starting(_server: Any) -> None:
     """Says once what is wrong with the settings, before any worker says it in a traceback."""
     from enrich import environment, errors, settings

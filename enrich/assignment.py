@@ -52,7 +52,10 @@ def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> 
     """The answer to one assignment callback, stored before it is returned. Raises nothing that can be foreseen."""
     work = Work()
     default = _default(form, tools)
-    receipt = _receive(work, delivery, tools, deadline)
+    try:
+        receipt = _receive(work, delivery, tools, deadline)
+    except errors.DatabaseBusy:  # the database is well, and there are too many of us
+        return answer_at_once(delivery, form, tools, Reason.OVERLOAD, deadline)
     if receipt is None:
         return Answered(instructions.to_json(default), Outcome.NOT_TRIED, Reason.NOT_RECORDED, steps=_steps(work))
     if receipt.is_repeat:
@@ -75,16 +78,18 @@ def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> 
     return _conclude(work, delivery, receipt, instruction, tools, deadline)
 
 
-def answer_at_once(delivery: Delivery, form: Form, tools: Tools, reason: Reason) -> Answered:
-    """The stored answer, if it can be had in 0.2 s, else the default: nothing is looked up, nothing is written.
+def answer_at_once(delivery: Delivery, form: Form, tools: Tools, reason: Reason, deadline: Deadline) -> Answered:
+    """The stored answer, if it can be had soon, else the default: nothing is looked up, nothing is written.
 
-    reason: why. A reservation that was never seen before becomes a receipt without conclusion, which the worker finds
-    and enriches.
+    reason: why. The fallback endpoint waits 0.2 s for the database; of more than we work on, each waits for its turn to
+    be recorded for as long as its answer can still be in time. A reservation that was never seen before becomes a
+    receipt without conclusion, which the worker finds and enriches.
     """
     default = instructions.to_json(_default(form, tools))
+    seconds = AT_ONCE_S if reason is Reason.FALLBACK else _until_answered_s(deadline)
     try:
-        with tools.limited(AT_ONCE_S):
-            receipt = tools.journal.receive(replace(delivery, reason=reason), timeout_s=AT_ONCE_S, answer=default)
+        with tools.limited(seconds):
+            receipt = tools.journal.receive(replace(delivery, reason=reason), timeout_s=seconds, answer=default)
     except (errors.DatabaseError, OutOfTime) as exc:
         _not_recorded("receipt", delivery, exc)
         return Answered(default, Outcome.NOT_TRIED, Reason.NOT_RECORDED)
@@ -115,11 +120,16 @@ def conclusion_of(work: Work, elapsed_ms: float | None) -> Conclusion:
 
 
 def _receive(work: Work, delivery: Delivery, tools: Tools, deadline: Deadline) -> Receipt | None:
-    """The receipt, or None: the database did not take it in time, and the answer cannot wait for it."""
+    """The receipt, or None: the database did not take it in time, and the answer cannot wait for it.
+
+    Raises DatabaseBusy when it was not even asked, since others of this process were before us all the time.
+    """
     seconds = deadline.share_s(RECEIPT_S)
     try:
         with work.stopwatch.step("receive"), tools.limited(seconds):
-            return tools.journal.receive(delivery, timeout_s=seconds)
+            return tools.journal.receive(delivery, timeout_s=seconds * 0.9)  # so that it is told whose fault it is
+    except errors.DatabaseBusy:
+        raise
     except (errors.DatabaseError, OutOfTime) as exc:
         _not_recorded("receipt", delivery, exc)
         return None
@@ -175,7 +185,7 @@ def _conclude(
 ) -> Answered:
     answer = instructions.to_json(instruction)
     owe = FollowupKind.ENRICH if work.retryable and delivery.task_sid else None
-    seconds = max(0.0, min(CONCLUSION_S, ANSWERED_BY_S - deadline.elapsed_ms() / 1000))
+    seconds = min(CONCLUSION_S, _until_answered_s(deadline))
     try:
         with work.stopwatch.step("conclude"), tools.limited(seconds):
             stored = tools.journal.conclude(
@@ -191,6 +201,10 @@ def _conclude(
         stored = answer
     match = work.match.kind if work.match else ""
     return Answered(stored or answer, work.outcome, work.reason, match, steps=_steps(work))
+
+
+def _until_answered_s(deadline: Deadline) -> float:
+    return max(0.0, ANSWERED_BY_S - deadline.elapsed_ms() / 1000)
 
 
 def _default(form: Form, tools: Tools) -> Instruction:

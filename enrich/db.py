@@ -219,7 +219,7 @@ class Database:
         """Our turn among the writers of this process; yields the monotonic time until which to go on trying."""
         until = time.monotonic() + timeout_s
         if not self._one_writer.acquire(timeout=max(0.0, timeout_s)):
-            raise errors.DatabaseLocked("other writers of this process took all the time there was")
+            raise errors.DatabaseBusy("other writers of this process took all the time there was")
         try:
             yield until
         finally:

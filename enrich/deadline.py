@@ -31,9 +31,9 @@ class Deadline:
     now: Monotonic = time.monotonic
 
     @classmethod
-    def after(cls, seconds: float, now: Monotonic = time.monotonic) -> Deadline:
-        """The deadline that begins now."""
-        began_at = now()
+    def after(cls, seconds: float, now: Monotonic = time.monotonic, *, waited_s: float = 0.0) -> Deadline:
+        """The deadline that lasts so long, and began so long ago."""
+        began_at = now() - waited_s
         return cls(began_at, began_at + seconds, now)
 
     def shortened_to(self, seconds: float) -> Deadline:

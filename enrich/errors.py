@@ -6,7 +6,8 @@
     ├── InvalidSignature           not signed by our account
     ├── MalformedPayload           signed, but not an assignment callback that can be understood
     ├── DatabaseError              could not look, could not record
-    │   ├── DatabaseLocked         another writer holds SQLite
+    │   ├── DatabaseLocked         another process holds SQLite's write lock
+    │   │   └── DatabaseBusy       the writers of this very process take turns, and ours did not come
     │   ├── SchemaMissing          the tables are not there, or not as this version needs them
     │   └── DatabaseUnavailable    no connection, or it broke
     │       └── DatabaseResting    not asked: it failed several times in a row a moment ago
@@ -67,6 +68,10 @@ class DatabaseError(EnrichError):
 
 class DatabaseLocked(DatabaseError):
     reason = "database_locked"
+
+
+class DatabaseBusy(DatabaseLocked):
+    reason = "database_busy"
 
 
 class SchemaMissing(DatabaseError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+# What waited so long before we came to look at it is answered at once: there are more than we can work on.
+LONGEST_WAIT_S = 0.5
 # What a callback that ran out of time still costs the processor and the database: its conclusion. They queue.
 CONCLUSION_COST_S = 0.006
 

@@ -13,9 +13,10 @@ from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from enrich import assignment, errors
+from enrich.arrival import waited_s
 from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime
-from enrich.load import budget_s
+from enrich.load import LONGEST_WAIT_S, budget_s
 from enrich.parts import parts
 from enrich.taskrouter import instructions
 from enrich.vocabulary import Delivery, EntryKind, Reason
@@ -32,7 +33,8 @@ bp = Blueprint("webhooks", __name__, url_prefix="/taskrouter")
 def guard() -> Response | None:
     """Lets in what our account has signed, for our workspace; anything else gets 403 and leaves only a log line."""
     settings = parts().settings
-    g.deadline = Deadline.after(settings.budget_s)
+    g.waited_s = waited_s(request.environ)
+    g.deadline = Deadline.after(settings.budget_s, waited_s=g.waited_s)
     try:
         with limited(settings.budget_s):
             g.body = request.get_data(cache=False)
@@ -59,9 +61,11 @@ def guard() -> Response | None:
 def answer_assignment() -> Response:
     """The assignment callback: the enriched answer."""
     delivery = _delivery(EntryKind.ASSIGNMENT)
-    in_flight = parts().in_flight.enter()
+    in_flight = parts().in_flight.enter() if g.waited_s <= LONGEST_WAIT_S else None
     if in_flight is None:
-        return _answer(delivery, assignment.answer_at_once(delivery, g.form, parts().tools, Reason.OVERLOAD))
+        return _answer(
+            delivery, assignment.answer_at_once(delivery, g.form, parts().tools, Reason.OVERLOAD, g.deadline)
+        )
     try:
         deadline = g.deadline.shortened_to(budget_s(parts().settings.budget_s, in_flight))
         return _answer(delivery, assignment.handle(delivery, g.form, parts().tools, deadline))
@@ -73,7 +77,7 @@ def answer_assignment() -> Response:
 def answer_fallback() -> Response:
     """The same question, asked because the first answer did not come: the stored answer, or the default, at once."""
     delivery = _delivery(EntryKind.FALLBACK)
-    answered = assignment.answer_at_once(delivery, g.form, parts().tools, Reason.FALLBACK)
+    answered = assignment.answer_at_once(delivery, g.form, parts().tools, Reason.FALLBACK, g.deadline)
     return _answer(delivery, answered)
 
 

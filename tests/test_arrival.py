@@ -1,0 +1,51 @@
+"""How long a request has waited, as the kernel tells it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from enrich.arrival import waited_s
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO's layout is Linux's")
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A client, and the server's end of its connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+        with client, server:
+            yield client, server
+
+
+def test_it_grows_while_nobody_looks_and_begins_anew_with_the_next_byte(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    client, server = pair
+    environ = {"gunicorn.socket": server}
+    client.sendall(b"x")
+    server.recv(1)
+    sent = time.monotonic()
+    while waited_s(environ) < 0.02:
+        assert time.monotonic() - sent < 10
+    assert waited_s(environ) <= time.monotonic() - sent + 0.02
+    client.sendall(b"y")
+    server.recv(1)
+    assert waited_s(environ) < 0.02
+
+
+@pytest.mark.parametrize("connection", [None, socket.socket(socket.AF_UNIX)])
+def test_where_it_cannot_be_known_nothing_is_assumed(connection: socket.socket | None) -> None:
+    assert waited_s({"gunicorn.socket": connection}) == 0.0
+    if connection:
+        connection.close()
+
+
+def test_another_server_is_no_error() -> None:
+    assert waited_s({}) == 0.0
