@@ -86,10 +86,12 @@ def answer_at_once(delivery: Delivery, form: Form, tools: Tools, reason: Reason,
     receipt without conclusion, which the worker finds and enriches.
     """
     default = instructions.to_json(_default(form, tools))
-    seconds = AT_ONCE_S if reason is Reason.FALLBACK else _until_answered_s(deadline)
+    is_one_of_many = reason is Reason.OVERLOAD
+    seconds = _until_answered_s(deadline) if is_one_of_many else AT_ONCE_S
+    receive = tools.journal.receive_among_many if is_one_of_many else tools.journal.receive
     try:
         with tools.limited(seconds):
-            receipt = tools.journal.receive(replace(delivery, reason=reason), timeout_s=seconds, answer=default)
+            receipt = receive(replace(delivery, reason=reason), timeout_s=seconds, answer=default)
     except (errors.DatabaseError, OutOfTime) as exc:
         _not_recorded("receipt", delivery, exc)
         return Answered(default, Outcome.NOT_TRIED, Reason.NOT_RECORDED)

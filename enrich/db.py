@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     URL,
+    Connection,
     DateTime,
     Dialect,
     Engine,
@@ -155,13 +156,35 @@ class Database:
         A transaction of the hot path, without a session. timeout_s, errors: as for `write`.
         """
 
+        def work(connection: Connection) -> Sequence[Row[Any]]:
+            rows = connection.execute(*first).all()
+            for statement, parameters in more if rows else ():
+                connection.execute(statement, parameters)
+            return rows
+
+        return self._commit(work, timeout_s)
+
+    def write_many(
+        self, statement: Executable, many: Sequence[Mapping[str, Any]], then: Executable, *, timeout_s: float
+    ) -> Sequence[Row[Any]]:
+        """Executes the statement with each of `many`, and gives the rows that `then` selects; one transaction.
+
+        timeout_s, errors: as for `write`.
+        """
+
+        def work(connection: Connection) -> Sequence[Row[Any]]:
+            connection.execute(statement, many)
+            return connection.execute(then).all()
+
+        return self._commit(work, timeout_s)
+
+    def _commit(self, work: Callable[[Connection], Sequence[Row[Any]]], timeout_s: float) -> Sequence[Row[Any]]:
+        """What `work` returns, once it is committed."""
+
         def attempt() -> Sequence[Row[Any]]:
             options = {"sqlite_begin": "IMMEDIATE"}
             with translated(), self.engine.connect().execution_options(**options) as connection, connection.begin():
-                rows = connection.execute(*first).all()
-                for statement, parameters in more if rows else ():
-                    connection.execute(statement, parameters)
-                return rows
+                return work(connection)
 
         if not self.is_sqlite:
             with self._asked():

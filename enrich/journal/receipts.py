@@ -7,7 +7,7 @@ fallback endpoint, stores it only where there is none yet, and sends what is sto
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.db import Database
+from enrich.journal.crowd import Crowd
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.vocabulary import Conclusion, Delivery, EntryKind, FollowupKind, Matched, NoMatch, Receipt
 
@@ -33,13 +34,15 @@ class Journal:
         # One statement for the first delivery and for every repeat. Asked twice by the same one, because the first time
         # the connection broke before the answer, it is still the first.
         is_another = row.claim != receiving.excluded.claim
-        self._receive = receiving.on_conflict_do_update(
+        self._receive_many = receiving.on_conflict_do_update(
             index_elements=[row.delivery_key],
             set_={
                 "repeats": row.repeats + case((is_another, 1), else_=0),
                 "answer": func.coalesce(row.answer, receiving.excluded.answer),
             },
-        ).returning(row.id, row.claim, row.answer, row.concluded_at)
+        )
+        self._receive = self._receive_many.returning(row.id, row.claim, row.answer, row.concluded_at)
+        self._crowd = Crowd(self._commit_crowd)
         self._answer = (
             update(EntryRow)
             .where(row.id == bindparam("entry_id"))
@@ -64,8 +67,23 @@ class Journal:
         answer: stored at once where none is yet. Raises DatabaseError.
         """
         values = _received(delivery) | {"answer": answer}
-        row = self._database.write(self._receive, values, timeout_s=timeout_s)[0]
-        return Receipt(row.id, row.claim != values["claim"], row.answer, row.concluded_at is not None)
+        return _receipt(self._database.write(self._receive, values, timeout_s=timeout_s)[0], values)
+
+    def receive_among_many(self, delivery: Delivery, *, timeout_s: float, answer: str) -> Receipt:
+        """As `receive`, but committed together with all others that are waiting for it. Raises DatabaseError."""
+        if delivery.delivery_key is None:
+            return self.receive(delivery, timeout_s=timeout_s, answer=answer)
+        return self._crowd.receive(_received(delivery) | {"answer": answer}, timeout_s=timeout_s)
+
+    def _commit_crowd(self, crowd: Sequence[Mapping[str, Any]], timeout_s: float) -> Sequence[Receipt]:
+        """The receipts of these rows, all of which have a delivery key, in their order."""
+        row = EntryRow.__table__.c
+        keys = [values["delivery_key"] for values in crowd]
+        columns = (row.id, row.claim, row.delivery_key, row.answer, row.concluded_at)
+        then = select(*columns).where(row.delivery_key.in_(keys))
+        rows = self._database.write_many(self._receive_many, crowd, then, timeout_s=timeout_s)
+        made = {found.delivery_key: found for found in rows}
+        return [_receipt(made[values["delivery_key"]], values) for values in crowd]
 
     def stored_answer(self, entry_id: int) -> str | None:
         """The answer that is stored, None if none is yet. Raises DatabaseError."""
@@ -119,6 +137,10 @@ class Journal:
         """The id of a new row that is received and concluded at once. Raises DatabaseError."""
         values = _received(delivery) | _concluded(conclusion, at)
         return int(self._database.write(insert(EntryRow).returning(EntryRow.id), values)[0].id)
+
+
+def _receipt(row: Any, values: Mapping[str, Any]) -> Receipt:
+    return Receipt(row.id, row.claim != values["claim"], row.answer, row.concluded_at is not None)
 
 
 def _received(delivery: Delivery) -> dict[str, Any]:

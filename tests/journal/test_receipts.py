@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from enrich.db import Database
+from enrich.deadline import OutOfTime
 from enrich.journal.receipts import LONGEST_FORM, Journal
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.vocabulary import (
@@ -154,3 +155,43 @@ def test_an_event_is_kept_and_nothing_about_it_is_open(journal: Journal, databas
     journal.receive(make_delivery(kind=EntryKind.EVENT, delivery_key="EV" + "1" * 32), timeout_s=1)
     (row,) = database.read(select(EntryRow.concluded_at))
     assert row.concluded_at == NOW
+
+
+def test_many_at_once_are_committed_together_and_each_gets_its_own(journal: Journal, database: Database) -> None:
+    """Fifty deliveries, each sent three times; one of them had another answer before."""
+    first = journal.receive(make_delivery(7), timeout_s=5, answer=DEFER)
+    deliveries = [make_delivery(number) for number in range(50) for _ in range(3)]
+    with ThreadPoolExecutor(30) as pool:
+        receipts = list(pool.map(lambda one: journal.receive_among_many(one, timeout_s=30, answer=ACCEPT), deliveries))
+    of_seven = [receipt for delivery, receipt in zip(deliveries, receipts, strict=True) if delivery == make_delivery(7)]
+    assert {(receipt.entry_id, receipt.answer, receipt.is_repeat) for receipt in of_seven} == {
+        (first.entry_id, DEFER, True)
+    }
+    assert [receipt.is_repeat for receipt in receipts].count(False) == 49
+    assert len({receipt.entry_id for receipt in receipts}) == 50
+    rows = database.read(select(EntryRow.repeats, EntryRow.answer))
+    assert sorted(row.repeats for row in rows) == [2] * 49 + [3]
+
+
+def test_many_without_a_key_stand_for_themselves(journal: Journal) -> None:
+    keyless = make_delivery(delivery_key=None)
+    ids = {journal.receive_among_many(keyless, timeout_s=5, answer=ACCEPT).entry_id for _ in range(3)}
+    assert len(ids) == 3
+
+
+def test_a_crowd_survives_one_that_is_interrupted(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose turn it was ran out of time while committing; the next makes both."""
+    commit = journal._crowd._commit
+    attempts = []
+
+    def interrupted_once(crowd: object, timeout_s: float) -> object:
+        attempts.append(crowd)
+        if len(attempts) == 1:
+            raise OutOfTime
+        return commit(crowd, timeout_s)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(journal._crowd, "_commit", interrupted_once)
+    with pytest.raises(OutOfTime):
+        journal.receive_among_many(make_delivery(1), timeout_s=5, answer=ACCEPT)
+    assert not journal.receive_among_many(make_delivery(2), timeout_s=5, answer=ACCEPT).is_repeat
+    assert not journal.receive_among_many(make_delivery(1), timeout_s=5, answer=ACCEPT).is_repeat
