@@ -8,10 +8,12 @@ The story, in reading order:
     customers/      who it is: look-up keys, candidates, the choice, the context that agents see
     taskrouter/     the other side: tasks with their ETag, the splice into their attributes, instructions
     journal/        what happened: every receipt, every conclusion, what is still owed
-    followups.py    what is still owed, done by the worker
+    followups.py    what is still owed, done by the worker; catchup.py: what was never recorded, brought in
     pages/          what staff see of it; accounts/ says who may look
     emulator/       a TaskRouter on your own machine; it shares no code with the rest
+    demo/           all of it on one machine
 
-Words that travel between them are in vocabulary.py, errors in errors.py, the clock in deadline.py,
-every setting in settings.py, the database in db.py. `app.py` knows every part and wires them.
+Words that travel between them are in vocabulary.py, errors in errors.py, the clock in deadline.py (when it ends what:
+clock.py; when it began: arrival.py; for how many at once: load.py), every setting in settings.py, the database in db.py.
+breaker.py and addresses.py keep what is dead, or slow to be found, from holding everybody else. `app.py` knows every part and wires them.
 """
