@@ -47,11 +47,11 @@ audit: $(VENV)/.ready-to-test
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.txt
 
 lock:
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--upgrade pyproject.toml -o requirements.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--upgrade --group test -c requirements.txt -o requirements-test.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--upgrade --group htmx --no-deps -o requirements-htmx.txt
 
 clean:
