@@ -13,8 +13,8 @@ The story, in reading order:
     emulator/       a TaskRouter on your own machine; it shares no code with the rest
     demo/           all of it on one machine
 
-Words that travel between them are in vocabulary.py, errors in errors.py, the clock in deadline.py (what it can end:
-clock.py; when it began: arrival.py; for how many at once: load.py), every setting in settings.py, the database in db.py.
-breaker.py and addresses.py keep what is dead, or slow to be found, from holding everybody else. `app.py` knows every
-part and wires them.
+Words that travel between them are in vocabulary.py, errors in errors.py, the clock in deadline.py (what ends when it is
+over: clock.py; when it began: arrival.py; for how many at once: load.py), every setting in settings.py, the database in
+db.py. breaker.py and addresses.py keep what is dead, or slow to be found, from holding everybody else. `app.py` knows
+every part and wires them.
 """
