@@ -124,15 +124,18 @@ def conclusion_of(work: Work, elapsed_ms: float | None) -> Conclusion:
 def _receive(work: Work, delivery: Delivery, tools: Tools, deadline: Deadline) -> Receipt | None:
     """The receipt, or None: the database did not take it in time, and the answer cannot wait for it.
 
-    Raises DatabaseBusy when it was not even asked, since others of this process were before us all the time.
+    Raises DatabaseBusy when it was well all the time, and others of this process were before us.
     """
     seconds = deadline.share_s(RECEIPT_S)
+    began_at = deadline.now()
     try:
         with work.stopwatch.step("receive"), tools.limited(seconds):
             return tools.journal.receive(delivery, timeout_s=seconds * 0.9)  # so that it is told whose fault it is
     except errors.DatabaseBusy:
         raise
     except (errors.DatabaseError, OutOfTime) as exc:
+        if isinstance(exc, OutOfTime) and tools.journal.was_answered_since(began_at):
+            raise errors.DatabaseBusy("it answered others meanwhile") from None
         _not_recorded("receipt", delivery, exc)
         return None
 

@@ -1,5 +1,8 @@
 """A circuit breaker: who has just failed several times in a row is left alone for a while, then asked once.
 
+A failure counts only if nobody else was answered meanwhile. Under load a hundred run out of time in the same instant,
+and that says something of us, not of who was asked.
+
 Pure, but for the clock that comes in. What counts as a failure, its user decides.
 """
 
@@ -28,6 +31,7 @@ class Breaker:
         self._lock = threading.Lock()
         self._failed = 0
         self._ask_again_at = 0.0
+        self._answered_at = float("-inf")
 
     @property
     def is_open(self) -> bool:
@@ -41,16 +45,26 @@ class Breaker:
         Raises Resting, without running the block, while it is open.
         """
         self._enter()
+        began_at = self._now()
         try:
             yield
         except failures:
-            self._count_failure()
+            if not self.answered_since(began_at):
+                self._count_failure()
             raise
         except Exception:
-            self._failed = 0
+            self._is_well()
             raise
         else:
-            self._failed = 0
+            self._is_well()
+
+    def answered_since(self, moment: float) -> bool:
+        """Whether anybody was answered at that moment of its clock or later."""
+        return self._answered_at >= moment
+
+    def _is_well(self) -> None:
+        self._answered_at = self._now()
+        self._failed = 0
 
     def _enter(self) -> None:
         """Raises Resting unless this one may ask. The one that may when the rest is over is the probe: it begins the

@@ -211,6 +211,10 @@ class Database:
         with self._asked(), translated(), Session(self.engine) as session:
             yield session
 
+    def answered_since(self, moment: float) -> bool:
+        """Whether it answered anybody of this process at that moment of `time.monotonic`, or later."""
+        return self._breaker.answered_since(moment)
+
     def close(self) -> None:
         self.engine.dispose()
 

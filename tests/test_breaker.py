@@ -99,3 +99,18 @@ def test_an_error_that_is_not_its_fault_is_a_sign_of_life(breaker: Breaker) -> N
     fail(breaker, 1, ValueError())
     fail(breaker, 2)
     assert not breaker.is_open
+
+
+def test_who_fails_while_others_are_answered_does_not_count(breaker: Breaker, hand: Hand) -> None:
+    """A hundred run out of time at once, while the database goes on answering: it is us."""
+    waiting = [breaker.guard((OutOfTime,)) for _ in range(10)]
+    for each in waiting:
+        each.__enter__()
+    hand.at += 0.5
+    ask(breaker)
+    for each in waiting:
+        assert not each.__exit__(OutOfTime, OutOfTime(), None)  # it goes on to whoever asked
+    assert not breaker.is_open
+    hand.at += 0.1
+    fail(breaker, 3)
+    assert breaker.is_open

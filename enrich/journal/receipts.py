@@ -69,6 +69,10 @@ class Journal:
         values = _received(delivery) | {"answer": answer}
         return _receipt(self._database.write(self._receive, values, timeout_s=timeout_s)[0], values)
 
+    def was_answered_since(self, moment: float) -> bool:
+        """Whether the database answered anybody of this process at that moment of `time.monotonic`, or later."""
+        return self._database.answered_since(moment)
+
     def receive_among_many(self, delivery: Delivery, *, timeout_s: float, answer: str) -> Receipt:
         """As `receive`, but committed together with all others that are waiting for it. Raises DatabaseError."""
         if delivery.delivery_key is None:
