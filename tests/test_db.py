@@ -147,3 +147,16 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(DatabaseUnavailable):
         database.read(text("SELECT 1"))
     database.close()
+
+
+def test_connections_that_the_server_has_ended_are_replaced_at_once(postgresql: str) -> None:
+    """After a failover or an idle cut the pool holds dead connections; the next statement must not be lost to them."""
+    database, other = Database(postgresql), Database(postgresql)
+    assert database.read(text("SELECT 1"))[0][0] == 1
+    others = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
+    )
+    other.read(text(others))
+    assert database.read(text("SELECT 2"))[0][0] == 2
+    database.close()
+    other.close()

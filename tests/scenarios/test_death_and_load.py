@@ -238,3 +238,28 @@ def test_more_than_a_process_carries_is_answered_at_once_and_enriched_late(
     with worker_of(small, later=timedelta(seconds=15)) as work:
         work()
     assert all(centre.block(task)["customer_id"] == "C-1001" for task in tasks)
+
+
+def test_an_answer_that_drips_does_not_hold_the_worker(
+    service: Service,
+    processes: Processes,
+    open_centre: Callable[..., Centre],
+    emulator: EmulatorServer,
+    make_callback: Callable[..., dict[str, str]],
+) -> None:
+    """A byte now and then would keep a time-out that counts from one read to the next from ever coming."""
+    start(service, processes, "web")
+    centre = open_centre(service)
+    (form,) = forms_of(centre, waiting_tasks(centre, 1), make_callback)
+    emulator.faults.status(401, path="/Tasks/WT", times=1)
+    service.post(ASSIGNMENT, form)
+    fault = emulator.faults.drip_body(0.5, path="/Tasks/WT")
+    processes.start("worker", "flask", "worker", env=service.environment)
+    first = emulator.log.wait_for("fault_struck", 20, fault_id=fault.id)
+    emulator.log.wait_for("fault_struck", 20, fault_id=fault.id, after=int(str(first["seq"])))  # it came back for more
+    (owed,) = service.owed(form["TaskSid"])
+    assert (owed.last_reason, owed.done_at) == ("taskrouter_too_slow", None)
+    emulator.faults.clear()
+    emulator.log.wait_for("attributes_written", 20, task_sid=form["TaskSid"])
+    processes.signal("worker", signal.SIGTERM)
+    assert processes.wait_for_end("worker") == 0
