@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import text
 
 from enrich import migrations
 from enrich.db import Database
 from enrich.settings import Settings, read_settings
+
+# The same examples in every run, so that a change is blamed for what it broke and for nothing else. To look for more:
+# HYPOTHESIS_PROFILE=search .venv/bin/pytest tests/taskrouter
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("search", max_examples=2000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 ACCOUNT_SID = "AC" + "0" * 32
 AUTH_TOKEN = "not-a-real-token"

@@ -136,10 +136,19 @@ def _shrinking(versions: Iterable[Block]) -> tuple[Block, ...]:
     kept: list[Block] = []
     for block in versions:
         # Measuring is what takes time here; a version that merely lacks some of the fields need not be measured.
-        if not kept or block.keys() < kept[-1].keys() or _length(block) < _length(kept[-1]):
+        if not kept or block.keys() < kept[-1].keys() or _is_shorter(block, kept[-1]):
             kept.append(block)
     return tuple(kept)
 
 
-def _length(block: Block) -> int:
-    return len(json.dumps(block, ensure_ascii=False, separators=(",", ":")))
+def _is_shorter(block: Block, than: Block) -> bool:
+    """However it is written, since TaskRouter may write it anew: as we do, with spaces, or escaped."""
+    return all(len(write(block)) < len(write(than)) for write in (_compact, json.dumps, _escaped))
+
+
+def _compact(block: Block) -> str:
+    return json.dumps(block, ensure_ascii=False, separators=(",", ":"))
+
+
+def _escaped(block: Block) -> str:
+    return json.dumps(block, separators=(",", ":"))
