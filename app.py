@@ -62,6 +62,7 @@ def _create_app(settings: Settings) -> Flask:
     )
     app.extensions["enrich"] = _parts(settings)
     if settings.trusted_proxies:
+        # Flask's documented way to put a middleware in front; to mypy it assigns to a method.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
     app.register_blueprint(webhooks.bp)
     app.register_blueprint(health.bp)

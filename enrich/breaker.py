@@ -52,7 +52,7 @@ class Breaker:
             if not self.answered_since(began_at):
                 self._count_failure()
             raise
-        except Exception:
+        except Exception:  # an answer all the same: whoever refuses is alive
             self._is_well()
             raise
         else:

@@ -42,7 +42,7 @@ def register(app: Flask) -> None:
 def emulator(arguments: tuple[str, ...]) -> None:
     """Run the TaskRouter emulator alone: --port N, --host H."""
     # A process of its own: nothing of the service is in it, and nothing of it is in the service.
-    os.execv(sys.executable, [sys.executable, "-m", "enrich.emulator", *arguments])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", "enrich.emulator", *arguments])  # noqa: S606 - our own module
 
 
 @click.group(cls=Group)

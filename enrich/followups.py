@@ -67,7 +67,7 @@ def work_until(
             if not was_away:
                 log.error("the worker cannot work", extra={"reason": exc.reason, "detail": str(exc)})
             was_away = True
-        except Exception:
+        except Exception:  # a mistake of ours must not leave everything else undone
             log.exception("the worker failed; it goes on")
         if not done:
             tools.pause(EVERY_S)
@@ -109,7 +109,7 @@ def _do(followup: Followup, tools: Tools, owed: Owed) -> None:
     except OutOfTime:
         if work.outcome is None:
             work.ended(Outcome.OUT_OF_TIME, too_slow(work), retryable=True)
-    except Exception:
+    except Exception:  # as in the callback: recorded, and tried again
         log.exception("follow-up failed", extra={"followup": followup.id, "task_sid": followup.task_sid})
         work.ended(Outcome.FAILED, Reason.FAILED, retryable=True)
     _end(followup, work, deadline, tools, owed)

@@ -198,4 +198,4 @@ def _trouble(workplace: Workplace) -> Iterator[tuple[bool, float]]:
             click.echo(f"  {datetime.now():%H:%M:%S}  {told} for {lasts_s:.0f} s")  # noqa: DTZ005 - the reader's own clock
             yield False, lasts_s
             workplace.recovers()
-            click.echo(f"  {datetime.now():%H:%M:%S}  it is well again; what is owed is done late")  # noqa: DTZ005
+            click.echo(f"  {datetime.now():%H:%M:%S}  it is well again; what is owed is done late")  # noqa: DTZ005 - likewise

@@ -76,6 +76,7 @@ class Workplace:
         """Workers take up deferred calls, talk for a while, and complete."""
         now = datetime.now(UTC)
         try:
+            # How long a call takes is a demo's dice.
             for task in self._workspace.tasks.list(assignment_status=["reserved", "assigned"]):
                 due = self._due.setdefault(task.sid, now + timedelta(seconds=random.uniform(2, 9)))  # noqa: S311
                 if now < due:
