@@ -1,0 +1,1 @@
+"""What to do: the policy file, its expressions and its rules. Pure."""

@@ -1,0 +1,28 @@
+"""What is wrong with a policy file, collected, so that one look at it tells everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: where (a table or a rule, as its writer knows it), the key ("" for the whole), and what to do."""
+
+    where: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.where}, {self.key}" if self.key else self.where
+        return f"{place}: {self.message}"
+
+
+@dataclass(slots=True)
+class Problems:
+    """Those of one file. Whoever reads a part of it adds what is wrong there, and goes on with a sensible default."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, where: str, key: str, message: str) -> None:
+        self.found.append(Problem(where, key, message))
