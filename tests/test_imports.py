@@ -18,6 +18,9 @@ PURE = {
     "customers.context",
     "taskrouter.attributes",
     "taskrouter.instructions",
+    "policy.problems",
+    "policy.timeouts",
+    "policy.wrapup",
 }
 STORIES = {"enrichment", "assignment"}
 IMPURE = {"flask", "sqlalchemy", "requests", "urllib3", "gevent", "os", "time", "random"}

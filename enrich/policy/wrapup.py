@@ -1,0 +1,51 @@
+"""What becomes of tasks whose work is over: the `[wrapup]` table of the policy file.
+
+Nothing completes a task that is wrapping by itself (facts section 6), and until it is completed it takes up its
+worker's capacity.
+
+    [wrapup]
+    complete_after_s = 300            # after so long in wrapping; without it, nothing is completed for anyone
+    reason = "wrap-up time is over"   # what TaskRouter, and the customer's history, are told
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from enrich.policy.problems import Problems
+
+TABLE = "wrapup"
+# An agent needs a moment; and what wraps for longer than a day, TaskRouter deletes (facts section 0).
+SHORTEST_S, LONGEST_S = 5, 86_400
+LONGEST_REASON = 200
+
+
+@dataclass(frozen=True, slots=True)
+class WrapupPolicy:
+    """complete_after_s: seconds of wrapping after which a task is completed; None: never by itself."""
+
+    complete_after_s: int | None = None
+    reason: str = "wrap-up time is over"
+
+
+def parse_wrapup(table: Mapping[str, object], problems: Problems) -> WrapupPolicy:
+    """The policy of this table; what is wrong is added to `problems`, and left out."""
+    default = WrapupPolicy()
+    known = ("complete_after_s", "reason")
+    for key in table:
+        if key not in known:
+            problems.add(TABLE, str(key), f"is not known here; there are {', '.join(known)}")
+    seconds = table.get("complete_after_s")
+    if seconds is not None and (
+        isinstance(seconds, bool) or not isinstance(seconds, int) or not SHORTEST_S <= seconds <= LONGEST_S
+    ):
+        problems.add(TABLE, "complete_after_s", f"must be a whole number from {SHORTEST_S} to {LONGEST_S:,}")
+        seconds = None
+    reason = table.get("reason", default.reason)
+    if not isinstance(reason, str) or not reason.strip() or len(reason) > LONGEST_REASON:
+        problems.add(TABLE, "reason", f"must be a text of 1 to {LONGEST_REASON} characters")
+        reason = default.reason
+    return WrapupPolicy(seconds, reason)
