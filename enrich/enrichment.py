@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -108,7 +108,7 @@ def enrich(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, pa
             task = patiently(lambda: _fetch(work, subject, tools, deadline), tools, deadline, patient=patient)
             work.before = task.raw_attributes
         raw_attributes = task.raw_attributes if task else subject.raw_attributes or ""
-        blocks = identify(work, attributes.parse(raw_attributes), tools)
+        blocks = identify(work, attributes.parse(raw_attributes), tools, subject.task_sid)
         if task is None and _stands_already(raw_attributes, blocks, tools):
             work.before = raw_attributes
         else:
@@ -148,12 +148,17 @@ def patiently(ask: Callable[[], T], tools: Tools, deadline: Deadline, *, patient
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
-def identify(work: Work, task_attributes: Mapping[str, Any], tools: Tools) -> tuple[attributes.Block, ...]:
-    """The versions of the block for whoever these attributes point to, largest first. Raises DatabaseError."""
-    keys = matching.lookup_keys(task_attributes, tools.rules.keys)
+def identify(
+    work: Work, task_attributes: Mapping[str, Any], tools: Tools, task_sid: str
+) -> tuple[attributes.Block, ...]:
+    """The versions of the block for whoever these attributes point to, largest first. Raises DatabaseError.
+
+    task_sid: of the task; what staff have said of it stands above its attributes.
+    """
+    keys = replace(matching.lookup_keys(task_attributes, tools.rules.keys), task_sid=task_sid)
     customer: Customer | None = None
     with work.stopwatch.step("look_up"):
-        candidates = tools.store.find_candidates(keys) if keys.keys else ()
+        candidates = tools.store.find_candidates(keys)
         work.match = matching.choose(keys, candidates)
         work.finding = matching.explain(keys, candidates, work.match)
         if isinstance(work.match, Matched):

@@ -35,6 +35,7 @@ class NoMatchReason(StrEnum):
     NO_SUCH_KEY = "no_such_key"  # keys were there, and no customer has any of them
     WITHHELD = "withheld"  # the caller hides the number, and nothing else identifies them
     NO_KEY = "no_key"  # the attributes hold nothing that could be looked up
+    SET_BY_STAFF = "set_by_staff"  # staff said of this task that it is none of those who were found
 
 
 class Outcome(StrEnum):
@@ -71,6 +72,7 @@ class EntryKind(StrEnum):
     FALLBACK = "fallback"  # a call of the fallback endpoint for a reservation that we had never seen
     EVENT = "event"  # an event callback
     LATE = "late"  # a follow-up that did what the callback could not
+    STAFF = "staff"  # somebody asked for it on the page: settled, enriched anew, or replayed
 
 
 class FollowupKind(StrEnum):
@@ -96,15 +98,22 @@ class LookupKey:
 
 @dataclass(frozen=True, slots=True)
 class LookupKeys:
-    """All keys of one task, in the order asked for; `withheld` names the attributes that hide a caller."""
+    """All keys of one task, in the order asked for; `withheld` names the attributes that hide a caller.
+
+    task_sid: the task itself, which staff may have settled; None where no task is asked about.
+    """
 
     keys: tuple[LookupKey, ...] = ()
     withheld: tuple[str, ...] = ()
+    task_sid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One customer that one identifier (kind, value) points to, as the store returned it."""
+    """One customer that one identifier (kind, value) points to, as the store returned it.
+
+    Of kind `staff`, value is the task's SID, and staff have said whose it is; customer_id "": nobody's who was found.
+    """
 
     customer_id: str
     name: str

@@ -34,6 +34,7 @@ from enrich.customers.identifiers import (
     LONGEST,
     LONGEST_KIND,
     PHONE,
+    STAFF,
     Identifier,
     customer_id_identifier,
     is_storable,
@@ -374,6 +375,8 @@ class _Checks:
             place = f"ids.{kind}"
             if not _KIND.match(kind) or len(kind) > LONGEST_KIND:
                 self._problem(place, f"a kind is up to {LONGEST_KIND} letters, digits, `_`, `-` and `.`")
+            elif kind == STAFF:
+                self._problem(place, "taken by what staff settle; give the kind another name")
             elif kind in (ADDRESS, *FIELD_OF_KIND):
                 self._problem(place, f"not an id; use {FIELD_OF_KIND.get(kind, 'phones or emails')}")
             else:

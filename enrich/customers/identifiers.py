@@ -27,11 +27,15 @@ EMAIL = "email"
 CLIENT = "client"  # a Twilio Client (Voice SDK) identity
 SIP = "sip"  # user@host, where the user is not a phone number
 CUSTOMER_ID = "customer_id"  # the CRM's own id; every customer is found by it
+STAFF = "staff"  # no identifier: a task's SID, where staff have said whose the task is
 ADDRESS = "address"  # no kind of identifier: "find out from the text" (the attributes `from`, `caller`, ...)
 
 # The width of the columns `identifiers.value` and `as_written`, and the longest e-mail address (RFC 5321, 4.5.3.1.3).
 LONGEST = 254
 LONGEST_KIND = 40
+# Of a name, what it is searched by.
+LONGEST_WORD = 40
+MOST_WORDS = 12
 
 # `name:` in front of an address. A URI scheme (RFC 3986, 3.1); two letters at least, so that `C:17` stays an account.
 _PREFIX = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]{1,31}):(?!//)\s*(.*)\Z", re.DOTALL)
@@ -203,6 +207,15 @@ def is_told_by_the_caller(text: str) -> bool:
 def plain_word(text: str) -> str:
     """Its letters and digits alone, folded: "Web-Chat", "web_chat" and "ｗｅｂ chat" are one word."""
     return "".join(character for character in _folded(text) if character.isalnum())
+
+
+def words_of(*texts: str) -> tuple[str, ...]:
+    """The words of these texts, folded, each once, in their order; at most twelve, none longer than 40 characters.
+
+    What a person is searched by: "Dr. Ada Lovelace-King" gives dr, ada, lovelace, king.
+    """
+    found = re.findall(r"\w+", _folded(" ".join(texts)))
+    return tuple(dict.fromkeys(word[:LONGEST_WORD] for word in found if is_storable(word)))[:MOST_WORDS]
 
 
 def _one(identifier: Identifier | None) -> tuple[Identifier, ...]:

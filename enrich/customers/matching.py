@@ -13,7 +13,7 @@ from typing import Any
 import phonenumbers
 
 from enrich.customers import identifiers
-from enrich.customers.identifiers import ADDRESS, EMAIL, LONGEST, LONGEST_KIND, PHONE, Identifier
+from enrich.customers.identifiers import ADDRESS, EMAIL, LONGEST, LONGEST_KIND, PHONE, STAFF, Identifier
 from enrich.vocabulary import (
     Ambiguous,
     Candidate,
@@ -146,9 +146,13 @@ def choose(keys: LookupKeys, candidates: Sequence[Candidate]) -> Match:
     Verified keys decide alone. Each that found somebody narrows the circle; if they name different customers, all of
     those are candidates. Several left on equal evidence give Ambiguous: we never guess. Only if no verified key found
     anybody do claimed keys count, and then even a single customer is merely Claimed.
+    What staff have said of this very task stands above all evidence.
     Of one attribute the most exact key that found somebody counts, and a key that `MOST_PER_KEY` customers share counts
     only where nothing better did. Raises nothing. Source: design, section 4, "Not trusted because it is there".
     """
+    said = _said_by_staff(keys, candidates)
+    if said is not None:
+        return said
     found = _found(keys, candidates)
     for trust in (Trust.VERIFIED, Trust.CLAIMED):
         evidence = _evidence([key for key in keys.keys if key.trust is trust], found)
@@ -165,6 +169,8 @@ def explain(keys: LookupKeys, candidates: Sequence[Candidate], match: Match) -> 
     `candidates` are the customers of the match, the one matched included, by id; at most `MOST_PER_KEY` of them.
     """
     found = _found(keys, candidates)
+    said = _said_by_staff(keys, candidates)
+    asked = keys.keys if said is None else (_staff_key(keys), *keys.keys)
     remaining: Sequence[Matched | Candidate] = ()
     if isinstance(match, Matched):
         remaining = (match,)
@@ -177,9 +183,9 @@ def explain(keys: LookupKeys, candidates: Sequence[Candidate], match: Match) -> 
                 "value": key.value,
                 "trust": str(key.trust),
                 "attribute": key.attribute,
-                "found": len(found[key]),
+                "found": len(found[key]) if key in found else int(isinstance(said, Matched)),
             }
-            for key in keys.keys
+            for key in asked
         ],
         "withheld": list(keys.withheld),
         "candidates": [{"customer_id": one.customer_id, "name": one.name} for one in remaining],
@@ -197,6 +203,8 @@ def _key_source(word: str, own_attributes: Collection[str]) -> KeySource:
     if any(attribute == own or attribute.startswith(f"{own}.") for own in own_attributes):
         raise ValueError(f"{word!r} is an attribute that we write ourselves; it cannot identify anybody")
     kind = rest[0] if rest else _usual_kind(path[-1])
+    if kind == STAFF:
+        raise ValueError(f"{word!r}: {STAFF!r} is what tasks are settled by; give the kind another name")
     if len(kind) > LONGEST_KIND:
         raise ValueError(f"{word!r}: a kind has at most {LONGEST_KIND} characters")
     return KeySource(path, kind, _trust(word, rest[1]) if len(rest) == 2 else None)
@@ -277,6 +285,23 @@ def _keep(keys: dict[Identifier, LookupKey], key: LookupKey) -> None:
 
 
 # --- candidates -> match
+
+
+def _said_by_staff(keys: LookupKeys, candidates: Iterable[Candidate]) -> Matched | NoMatch | None:
+    """Whose staff have said that this task is; None where they have said nothing."""
+    if keys.task_sid is None:
+        return None
+    said = next((one for one in candidates if (one.kind, one.value) == (STAFF, keys.task_sid)), None)
+    if said is None:
+        return None
+    if not said.customer_id:
+        return NoMatch(NoMatchReason.SET_BY_STAFF)
+    return Matched(said.customer_id, said.name, _staff_key(keys))
+
+
+def _staff_key(keys: LookupKeys) -> LookupKey:
+    return LookupKey(STAFF, keys.task_sid or "", Trust.VERIFIED, "TaskSid")
+
 
 Circle = dict[str, Candidate]  # customers by id, as one key found them
 

@@ -22,8 +22,9 @@ from sqlalchemy import (
     union_all,
 )
 
+from enrich.customers.identifiers import STAFF
 from enrich.customers.matching import MOST_PER_KEY
-from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow
+from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow, PinRow
 from enrich.db import Database
 from enrich.vocabulary import Candidate, Case, Customer, LookupKeys
 
@@ -45,14 +46,16 @@ class CustomerStore:
     def find_candidates(self, keys: LookupKeys) -> tuple[Candidate, ...]:
         """Every customer that one of these keys points to, once per key, at most `MOST_PER_KEY` for each.
 
-        One statement, whatever the number of keys; none at all without keys. Raises DatabaseError.
+        And whose the task is, where staff have said so: one more arm of the same statement, so that ordinary tasks,
+        of which nobody has said anything, cost no question of their own.
+        One statement, whatever the number of keys; none at all without keys and task. Raises DatabaseError.
         """
-        if not keys.keys:
+        if not keys.keys and keys.task_sid is None:
             return ()
-        parameters: dict[str, str] = {}
+        parameters: dict[str, str] = {"task_sid": keys.task_sid} if keys.task_sid is not None else {}
         for number, key in enumerate(keys.keys):
             parameters |= {f"kind_{number}": key.kind, f"value_{number}": key.value}
-        rows = self._database.read(candidates_statement(len(keys.keys)), parameters)
+        rows = self._database.read(candidates_statement(len(keys.keys), of_task=keys.task_sid is not None), parameters)
         return tuple(Candidate(row.customer_id, row.name, row.kind, row.value) for row in rows)
 
     def fetch_customer(self, customer_id: str) -> Customer | None:
@@ -77,14 +80,30 @@ class CustomerStore:
 
 
 @cache
-def candidates_statement(number_of_keys: int) -> CompoundSelect[str, str, str, str]:
-    """The statement for so many keys, each given as `kind_0`, `value_0`, `kind_1`, ...
+def candidates_statement(number_of_keys: int, *, of_task: bool = False) -> CompoundSelect[str, str, str, str]:
+    """The statement for so many keys, each given as `kind_0`, `value_0`, `kind_1`, ...; of_task: and `task_sid`.
 
     One arm per key, each with a limit of its own, rather than one OR over all with one limit: a number that thousands
     share must neither fetch thousands of rows nor keep the rows of a better key out. Each arm reads the unique index
     (kind, value, customer_id) in its order, so the limit always cuts at the same place and costs no sorting.
     """
-    return union_all(*(select(_candidates_of_one_key(number).subquery()) for number in range(number_of_keys)))
+    said = [select(_said_of_task().subquery())] if of_task else []
+    found = (select(_candidates_of_one_key(number).subquery()) for number in range(number_of_keys))
+    return union_all(*said, *found)
+
+
+def _said_of_task() -> Select[str, str, str, str]:
+    """One row where staff have said whose the task is; without a customer where they said that it is nobody's."""
+    return (
+        select(
+            func.coalesce(PinRow.customer_id, "").label("customer_id"),
+            func.coalesce(CustomerRow.name, "").label("name"),
+            literal(STAFF, String).label("kind"),
+            PinRow.task_sid.label("value"),
+        )
+        .outerjoin(CustomerRow, CustomerRow.id == PinRow.customer_id)
+        .where(PinRow.task_sid == bindparam("task_sid"))
+    )
 
 
 def _candidates_of_one_key(number: int) -> Select[str, str, str, str]:

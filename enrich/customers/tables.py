@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import VARCHAR
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from enrich.db import Base, UtcDateTime
+from enrich.db import AnyText, Base, UtcDateTime
+
+RowId = BigInteger().with_variant(Integer, "sqlite")
+# Compared letter by letter, so that "begins with" is a stretch of the index; SQLite does so anyway.
+Word = String(40).with_variant(VARCHAR(40, collation="C"), "postgresql")
 
 # Who says that an identifier belongs to a customer.
 FROM_CRM = "crm"
@@ -26,6 +32,12 @@ class CustomerRow(Base):
     language: Mapped[str] = mapped_column(String(35), default="")  # a BCP 47 tag
     owner: Mapped[str] = mapped_column(String(254), default="")
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # Counted up by every change: who saves a form that was made from an older one is told.
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
+    # Of what staff have changed, what the CRM last said there; the next seed leaves it alone while the CRM says that.
+    settled: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    # Whom staff have merged this one into; it has no identifiers of its own any more.
+    merged_into: Mapped[str | None] = mapped_column(String(64), index=True)
 
     identifiers: Mapped[list[IdentifierRow]] = relationship(
         back_populates="customer", cascade="all, delete-orphan", passive_deletes=True, order_by="IdentifierRow.id"
@@ -84,3 +96,68 @@ class CaseRow(Base):
     subject: Mapped[str] = mapped_column(String(300))
     status: Mapped[str] = mapped_column(String(40))
     opened_on: Mapped[str] = mapped_column(String(10), default="")
+
+
+class WordRow(Base):
+    """One word of a customer's name or company, folded: what they are searched by."""
+
+    __tablename__ = "customer_words"
+    __table_args__ = (Index("ix_customer_words_word", "word", "customer_id"),)
+
+    customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True)
+    word: Mapped[str] = mapped_column(Word, primary_key=True)
+
+
+class UnlinkedRow(Base):
+    """An identifier that the CRM gives to this customer and staff have taken away: the next seed leaves it so."""
+
+    __tablename__ = "unlinked"
+    __table_args__ = (Index("ix_unlinked_customer_id", "customer_id"),)
+
+    kind: Mapped[str] = mapped_column(String(40), primary_key=True)
+    value: Mapped[str] = mapped_column(String(254), primary_key=True)
+    customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True)
+
+
+class PinRow(Base):
+    """Whose this one task is, because staff said so. customer_id: null: nobody's who was found."""
+
+    __tablename__ = "pins"
+    __table_args__ = (Index("ix_pins_customer_id", "customer_id"),)
+
+    task_sid: Mapped[str] = mapped_column(String(34), primary_key=True)
+    customer_id: Mapped[str | None] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
+    by: Mapped[str] = mapped_column(AnyText(254))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class AuditRow(Base):
+    """One thing that staff changed: who, when, what, and what stood there before and after (ledger.py has the form).
+
+    user_id: null for none who has an account. undoes: the row whose change this one took back.
+    """
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (Index("ix_audit_entries_task_sid", "task_sid", "id"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    user_id: Mapped[int | None]
+    by: Mapped[str] = mapped_column(AnyText(254))
+    action: Mapped[str] = mapped_column(String(24))
+    task_sid: Mapped[str | None] = mapped_column(String(34))
+    customer_id: Mapped[str | None] = mapped_column(String(64))
+    before: Mapped[dict[str, Any]] = mapped_column(JSON)
+    after: Mapped[dict[str, Any]] = mapped_column(JSON)
+    undoes: Mapped[int | None] = mapped_column(RowId)
+    undone_by: Mapped[int | None] = mapped_column(RowId)
+
+
+class AuditCustomerRow(Base):
+    """A customer whom a row of the trail is about. They may be gone: a creation that was undone."""
+
+    __tablename__ = "audit_customers"
+    __table_args__ = (Index("ix_audit_customers_customer_id", "customer_id", "audit_id"),)
+
+    audit_id: Mapped[int] = mapped_column(RowId, ForeignKey("audit_entries.id", ondelete="CASCADE"), primary_key=True)
+    customer_id: Mapped[str] = mapped_column(String(64), primary_key=True)

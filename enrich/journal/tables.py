@@ -32,6 +32,14 @@ class EntryRow(Base):
             sqlite_where=text("kind <> 'event'"),
             postgresql_where=text("kind <> 'event'"),
         ),
+        # The history of one customer.
+        Index(
+            "ix_entries_customer_id",
+            "customer_id",
+            "id",
+            sqlite_where=text("customer_id IS NOT NULL"),
+            postgresql_where=text("customer_id IS NOT NULL"),
+        ),
         # Small at all times: what is being worked on, and what a dead process has left behind.
         Index(
             "ix_entries_unconcluded",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from enrich.customers.identifiers import STAFF
 from enrich.journal.queries import Entry, Finding, Summary
 from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Trust
 
@@ -135,6 +136,7 @@ REASONS = {
     "no_such_key": ("nobody has these details", "No customer has any of the details that came with the task."),
     "withheld": ("number withheld", "The caller hides the number, and nothing else says who it is."),
     "no_key": ("nothing to look up by", "The task carries no number, address or id that a customer could be found by."),
+    "set_by_staff": ("settled by staff", "Staff said that this task is none of the customers who were found."),
     "failed": ("a mistake of ours", "A mistake of ours; the log has the details."),
     "settings": ("wrong setting", "A setting of this service is missing or wrong."),
     "fixture_file": ("fixture file wrong", "A file of customer data cannot be read."),
@@ -189,15 +191,17 @@ KINDS = {
     EntryKind.FALLBACK: "Fallback callback",
     EntryKind.EVENT: "Event",
     EntryKind.LATE: "Enriched late",
+    EntryKind.STAFF: "Asked for by staff",
 }
 
-SHORT_KEYS = {"phone": "phone", "email": "e-mail"}
+SHORT_KEYS = {"phone": "phone", "email": "e-mail", "staff": "staff"}
 
 KEYS = {
     "phone": "phone number",
     "email": "e-mail address",
     "customer_id": "customer id",
     "client": "client name",
+    "staff": "settled task",
 }
 
 TRUSTS = {Trust.VERIFIED: "verified", Trust.CLAIMED: "claimed"}
@@ -303,6 +307,8 @@ def why(entry: Entry) -> str:
     led = f"the {key_kind(entry.by)} {key.value}" if key else f"the {key_kind(entry.by)}" if entry.by else "the look-up"
     count = len(entry.finding.candidates)
     match entry.match:
+        case MatchKind.MATCHED if entry.by == STAFF:
+            return f"Staff said that this task is {who(entry)}'s, whatever its details say."
         case MatchKind.MATCHED:
             return f"{_first_up(led)} belongs to {who(entry)} and to no other customer."
         case MatchKind.AMBIGUOUS:

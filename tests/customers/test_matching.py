@@ -442,3 +442,36 @@ def test_two_crowds_are_not_narrowed_by_the_parts_that_are_known_of_them() -> No
         Candidate(f"C{n:03}", "x", "phone", "+14155550101") for n in range(MOST_PER_KEY - 1, 2 * MOST_PER_KEY - 1)
     ]
     assert isinstance(choose(keys, [*first, *second]), Ambiguous)
+
+
+PINNED = LookupKeys((make_key("+14155550100"),), task_sid="WT1")
+
+
+def test_what_staff_said_of_a_task_stands_above_its_keys() -> None:
+    candidates = (
+        Candidate("C-1", "Ada", "phone", "+14155550100"),
+        Candidate("C-2", "Grace", "staff", "WT1"),
+    )
+    match = choose(PINNED, candidates)
+    assert match == Matched("C-2", "Grace", LookupKey("staff", "WT1", Trust.VERIFIED, "TaskSid"))
+    finding = explain(PINNED, candidates, match)
+    assert [(key["kind"], key["found"]) for key in finding["keys"]] == [("staff", 1), ("phone", 1)]
+    assert finding["candidates"] == [{"customer_id": "C-2", "name": "Grace"}]
+
+
+def test_staff_can_say_that_it_is_nobody_who_was_found() -> None:
+    candidates = (Candidate("C-1", "Ada", "phone", "+14155550100"), Candidate("", "", "staff", "WT1"))
+    match = choose(PINNED, candidates)
+    assert match == NoMatch(NoMatchReason.SET_BY_STAFF)
+    assert explain(PINNED, candidates, match)["keys"][0] | {"found": 0} == explain(PINNED, candidates, match)["keys"][0]
+
+
+def test_what_was_said_of_another_task_says_nothing_here() -> None:
+    candidates = (Candidate("C-2", "Grace", "staff", "WT2"),)
+    assert choose(PINNED, candidates) == NoMatch(NoMatchReason.NO_SUCH_KEY)
+    assert choose(LookupKeys(), candidates) == NoMatch(NoMatchReason.NO_KEY)
+
+
+def test_an_attribute_cannot_be_read_as_what_staff_said() -> None:
+    with pytest.raises(ValueError, match="another name"):
+        KeyRules.parse("staff")

@@ -1,9 +1,10 @@
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import event, insert, text
 from sqlalchemy.engine.interfaces import Dialect
 
 from enrich import errors
@@ -15,7 +16,7 @@ from enrich.customers.store import (
     candidates_statement,
     customer_statement,
 )
-from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow
+from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow, PinRow
 from enrich.db import Base, Database
 from enrich.vocabulary import Candidate, Case, Customer, LookupKey, LookupKeys, Trust
 
@@ -163,3 +164,30 @@ def test_fetching_a_customer_reads_indexes_only(database: Database) -> None:
     for table in ("customers", "notes", "cases"):
         assert any(step.startswith(f"SEARCH {table} USING") for step in plan), table
         assert not any(step.startswith(f"SCAN {table}") for step in plan), table
+
+
+def test_what_staff_said_of_the_task_comes_with_the_candidates_in_one_statement(database: Database) -> None:
+    store_customers(database, "C-1")
+    store_rows(
+        database,
+        PinRow,
+        [
+            {"task_sid": "WT1", "customer_id": "C-1", "by": "dana@example.com", "at": NOON},
+            {"task_sid": "WT2", "customer_id": None, "by": "dana@example.com", "at": NOON},
+        ],
+    )
+    store = CustomerStore(database)
+    assert store.find_candidates(LookupKeys(task_sid="WT1")) == (Candidate("C-1", "Customer C-1", "staff", "WT1"),)
+    assert store.find_candidates(LookupKeys(task_sid="WT2")) == (Candidate("", "", "staff", "WT2"),)
+    assert store.find_candidates(LookupKeys(task_sid="WT3")) == ()
+    keys = replace(keys_of(("phone", "+14155550100")), task_sid="WT2")
+    asked: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    assert len(store.find_candidates(keys)) == 2
+    assert len([statement for statement in asked if "SELECT" in statement]) == 1
+
+
+def test_asking_about_a_task_reads_indexes_only(database: Database) -> None:
+    parameters = {"kind_0": "x", "value_0": "x", "task_sid": "WT1"}
+    plan = plan_of(database, candidates_statement(1, of_task=True), parameters)
+    assert not [step for step in plan if step.startswith(("SCAN identifiers", "SCAN customers", "SCAN pins"))]
