@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from enrich.customers.identifiers import words_of
 
-revision = "0002_settling"
+revision = "20261124_settling"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
