@@ -16,6 +16,7 @@ PURE = {
     "customers.identifiers",
     "customers.matching",
     "customers.context",
+    "pages.masking",
     "taskrouter.attributes",
     "taskrouter.instructions",
     "policy.problems",

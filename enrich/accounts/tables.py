@@ -18,6 +18,11 @@ class Role(StrEnum):
     EDITOR = "editor"
     ADMIN = "admin"
 
+    def includes(self, other: Role) -> bool:
+        """Whether whoever has this role may do what the other may."""
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(other)
+
 
 class UserRow(Base):
     """One person. `email` is lower-cased, `name` may be empty. Who leaves is set inactive: the trail stays."""

@@ -5,6 +5,7 @@
     diff.py       attributes as lines, and what changed between two of them
     block.py      our block on the task, read back
     steps.py      where the time went, as bars
+    masking.py    what a viewer is shown of personal data
     text.py       moments, SIDs and hostile strings as text
     headers.py    security headers; failures.py: the pages for when it does not work
 
@@ -16,10 +17,16 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from flask import Flask, url_for
+from flask import Flask, current_app, request, url_for
 from jinja2 import StrictUndefined
+from markupsafe import Markup
 
-from enrich.pages import block, diff, failures, headers, steps, text, views, words
+from enrich.accounts.sessions import may, sees_masked, signed_in
+from enrich.accounts.tables import Role
+from enrich.pages import block, diff, failures, headers, masking, steps, text, views, words
+
+# What stands in the head of every page, in order; only what the app really has.
+PLACES = (("pages.tasks", "Tasks"), ("customers.index", "Customers"), ("overview.index", "Overview"))
 
 
 def register(app: Flask) -> None:
@@ -32,13 +39,18 @@ def register(app: Flask) -> None:
 
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(visible=text.visible, seen=text.seen)
+    app.jinja_env.filters.update(visible=_visible, seen=_seen, person=_person, private=_private)
     app.jinja_env.globals.update(
         asset=lambda name: url_for("static", filename=name, v=versions[name]),
         # Set-up puts htmx there, its version in its name. Without it the page works as it does without script.
         htmx=scripts[-1].name if scripts else None,
         chart_of=lambda entry: steps.chart(entry.steps, entry.elapsed_ms, settings.budget_s),
         facts_of=lambda entry: block.facts(entry.attributes_now, settings.attribute),
+        reader=signed_in,
+        may=lambda role: may(Role(role)),
+        sees_masked=sees_masked,
+        places=_places,
+        is_at=lambda endpoint: (request.endpoint or "").partition(".")[0] == endpoint.partition(".")[0],
         diff=diff,
         text=text,
         words=words,
@@ -47,6 +59,30 @@ def register(app: Flask) -> None:
     app.register_blueprint(views.bp)
     app.after_request(headers.secure)
     failures.register(app)
+
+
+def _places() -> list[tuple[str, str]]:
+    return [(endpoint, label) for endpoint, label in PLACES if endpoint in current_app.view_functions]
+
+
+def _visible(shown: str) -> Markup:
+    """Any text from outside, as `text.visible`; to a viewer, with numbers and e-mail addresses masked."""
+    return text.visible(masking.text(shown) if sees_masked() else shown)
+
+
+def _seen(shown: str) -> str:
+    """The same for where no markup can stand."""
+    return text.seen(masking.text(shown) if sees_masked() else shown)
+
+
+def _person(name: str) -> Markup:
+    """The name of a customer; to a viewer, its first letters."""
+    return text.visible(masking.name(name) if sees_masked() else name)
+
+
+def _private(shown: str) -> Markup:
+    """Free text about a customer, a note say; not for a viewer."""
+    return text.visible(masking.HIDDEN if sees_masked() and shown else shown)
 
 
 def _digest(file: Path) -> str:

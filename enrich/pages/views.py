@@ -14,10 +14,10 @@ from typing import Any
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from enrich.accounts.sessions import require_sign_in, signed_in
+from enrich.accounts.sessions import require_sign_in, sees_masked
 from enrich.journal import queries
 from enrich.journal.queries import Summary, TaskLine, TaskStory
-from enrich.pages import text
+from enrich.pages import masking, text
 from enrich.parts import parts
 
 bp = Blueprint("pages", __name__)
@@ -106,7 +106,6 @@ def element_id(told: Summary) -> str:
 def _page(story: TaskStory | None) -> str:
     return render_template(
         "tasks/index.html",
-        user=signed_in(),
         feed=_feed(),
         story=story,
         opened=element_id(story.shown) if story else "",
@@ -125,6 +124,8 @@ def _feed() -> Feed:
     version = queries.feed_version(database)
     lines = queries.recent_tasks(database, limit=LINES_PER_PAGE + 1, before=before)
     shown = lines[:LINES_PER_PAGE]
+    if sees_masked():
+        shown = tuple(masking.line(line) for line in shown)
     return Feed(shown, version, before, older=shown[-1].id if len(lines) > LINES_PER_PAGE else None)
 
 
@@ -133,11 +134,15 @@ def _task_story(task_sid: str) -> TaskStory:
         abort(404)
     asked = request.args.get("entry")
     story = queries.task_story(parts().database, task_sid, entry_id=None if asked is None else _id(asked))
-    return story or abort(404)
+    return _for_reader(story or abort(404))
 
 
 def _entry_story(entry_id: int) -> TaskStory:
-    return queries.entry_story(parts().database, entry_id) or abort(404)
+    return _for_reader(queries.entry_story(parts().database, entry_id) or abort(404))
+
+
+def _for_reader(story: TaskStory) -> TaskStory:
+    return masking.story(story) if sees_masked() else story
 
 
 def _id(written: str) -> int:

@@ -1,0 +1,241 @@
+"""What a viewer is shown of personal data: enough to tell one task from another, too little to reach anybody.
+
+Numbers keep their country, their area and the last two digits (`+1 415 ••• ••71`), e-mail addresses and names their
+first letters, other look-up keys their last two characters. Of attributes and forms the names, the structure and the
+words of this service and of TaskRouter stay; every other value, free text above all, is `•••`. Customer ids, SIDs and
+workers stay as they are: they name rows, queues and colleagues.
+
+Pure. The views pass what they show through `line` and `story`; the filters `visible`, `seen`, `person` and `private`,
+through which every text of a template goes, mask once more whatever looks like a number or an address, so that a page
+which forgets the former still shows neither.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import parse_qsl, urlencode
+
+import phonenumbers
+
+if TYPE_CHECKING:
+    from enrich.journal.queries import Entry, Finding, FullEntry, KeyFound, TaskStory
+
+    AnEntry = TypeVar("AnEntry", bound=Entry)
+
+HIDDEN = "•••"
+
+# Seven digits or more with what people write between them. Not a date, and not a part of a SID.
+_PHONE = re.compile(r"(?<![0-9A-Za-z])\+?\(?[0-9](?:[0-9 ().\-/\u00a0]{5,30})[0-9](?![0-9A-Za-z])")
+_FEWEST_DIGITS = 7
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2})?")
+_EMAIL = re.compile(r"[^\s@<>\"'(),:;&=/\[\]]{1,64}@[^\s@<>\"'(),:;&=/\[\]]{1,253}")
+_SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
+
+# Members and parameters whose values are words of a closed list, ids, or names of things and colleagues.
+_TOLD = frozenset(
+    {
+        "match",
+        "by",
+        "trust",
+        "reason",
+        "customer_id",
+        "tier",
+        "language",
+        "open_cases",
+        "candidates_total",
+        "trimmed",
+        "instruction",
+        "channelType",
+        "channel",
+        "direction",
+        "type",
+        "status",
+        "api_version",
+        "from_country",
+        "to_country",
+    }
+)
+_TOLD_OF_FORM = frozenset(
+    {
+        "EventType",
+        "ResourceType",
+        "Timestamp",
+        "TaskAge",
+        "TaskPriority",
+        "TaskAssignmentStatus",
+        "TaskQueueName",
+        "WorkflowName",
+        "WorkerName",
+        "WorkerActivityName",
+        "TaskChannelUniqueName",
+        "TaskCanceledReason",
+        "TaskCompletedReason",
+        "Reason",
+    }
+)
+_JSON_OF_FORM = frozenset(("TaskAttributes", "WorkerAttributes"))
+_LONGEST_NAME = 40
+
+# A name with its colon, a string, a number, a word; what may stand between them; and whatever is no JSON.
+_TOKEN = re.compile(
+    r'(?P<string>"(?:[^"\\]|\\.)*")(?P<colon>\s*:)?'
+    r"|(?P<number>-?[0-9][0-9.eE+\-]*)"
+    r"|(?P<word>true|false|null)\b"
+    r"|(?P<between>[\s\[\]{},:]+)"
+    r'|(?P<other>"|[^\s\[\]{},:"]+)',
+    re.DOTALL,
+)
+
+
+def text(shown: str) -> str:
+    """The text, with the numbers and e-mail addresses in it masked."""
+    if "@" in shown:
+        shown = _EMAIL.sub(lambda found: email(found[0]), shown)
+    return _PHONE.sub(_phone_in_text, shown)
+
+
+def phone(written: str) -> str:
+    """The number with its country, its area and its last two digits; of one that is none the last two digits."""
+    try:
+        parsed = phonenumbers.parse(written, None)
+        shown = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+        kept = len(str(parsed.country_code)) + 3
+    except phonenumbers.NumberParseException:
+        shown, kept = written, 0
+    count = sum(character.isdigit() for character in shown)
+    masked, seen = [], 0
+    for character in shown.replace("-", " "):
+        if not character.isdigit():
+            masked.append(character)
+            continue
+        seen += 1
+        masked.append(character if seen <= min(kept, count - 6) or seen > count - 2 else "•")
+    return "".join(masked)
+
+
+def email(written: str) -> str:
+    """The address with the first letters of its two parts, and its top-level domain."""
+    local, _, domain = written.rpartition("@")
+    first, _, top = domain.rpartition(".")
+    return f"{local[:1]}{HIDDEN}@{first[:1]}{HIDDEN}.{top}" if first else f"{local[:1]}{HIDDEN}@{HIDDEN}"
+
+
+def name(written: str) -> str:
+    """The first letters of a name: "A••• L•••"."""
+    return " ".join(f"{part[:1]}{HIDDEN}" for part in written.split()[:4])
+
+
+def key(kind: str, value: str) -> str:
+    """A look-up key's value: numbers and addresses as above, a customer id as it is, of others the end."""
+    if kind == "customer_id":
+        return value
+    if kind == "phone":
+        return phone(value)
+    if kind == "email":
+        return email(value)
+    return HIDDEN + (value[-2:] if len(value) > 4 else "")
+
+
+def raw_json(stored: str) -> str:
+    """Attributes or an answer, with their names and structure, and only harmless values. Broken JSON stays broken."""
+    if not stored.lstrip().startswith(("{", "[")):
+        return HIDDEN
+    member = ""
+
+    def mask(found: re.Match[str]) -> str:
+        nonlocal member
+        if found["colon"] is not None:
+            member = found["string"][1:-1]
+            shown = found["string"] if len(member) <= _LONGEST_NAME else f'"{HIDDEN}"'
+            return text(shown) + found["colon"]
+        if found["string"] is not None:
+            return f'"{_value(member, found["string"][1:-1])}"'
+        if found["number"] is not None:
+            return found["number"] if len(found["number"]) < _FEWEST_DIGITS else f'"{HIDDEN}"'
+        return found["word"] or found["between"] or "•"
+
+    return _TOKEN.sub(mask, stored)
+
+
+def raw_form(stored: str) -> str:
+    """A form as it came, its values masked; as a form again."""
+    try:
+        fields = parse_qsl(stored, keep_blank_values=True, strict_parsing=True, max_num_fields=200)
+    except ValueError:
+        return HIDDEN if stored else ""
+    return urlencode([(field[:_LONGEST_NAME], _field(field, value)) for field, value in fields])
+
+
+def line(entry: AnEntry) -> AnEntry:
+    """An entry as a viewer may see it. What has none of the texts of a full one does not get them."""
+    return replace(entry, customer_name=name(entry.customer_name), finding=_finding(entry.finding))
+
+
+def story(told: TaskStory) -> TaskStory:
+    """A task's story as a viewer may see it."""
+    entries = tuple(replace(entry, customer_name=name(entry.customer_name)) for entry in told.entries)
+    return replace(told, shown=_full(told.shown), entries=entries)
+
+
+def _full(entry: FullEntry) -> FullEntry:
+    return replace(
+        line(entry),
+        raw_form=raw_form(entry.raw_form),
+        attributes_before=_masked(entry.attributes_before),
+        attributes_after=_masked(entry.attributes_after),
+        answer=_masked(entry.answer),
+    )
+
+
+def _masked(stored: str | None) -> str | None:
+    return None if stored is None else raw_json(stored)
+
+
+def _finding(finding: Finding) -> Finding:
+    return replace(
+        finding,
+        keys=tuple(_key(each) for each in finding.keys),
+        candidates=tuple(replace(each, name=name(each.name)) for each in finding.candidates),
+    )
+
+
+def _key(found: KeyFound) -> KeyFound:
+    return replace(found, value=key(found.kind, found.value))
+
+
+def _value(member: str, written: str) -> str:
+    if member in _TOLD or _SID.fullmatch(written):
+        return text(written[:200])
+    if member == "name":
+        return json.dumps(name(_plain(written)), ensure_ascii=False)[1:-1]
+    if _EMAIL.fullmatch(written):
+        return email(written)
+    return phone(written) if _is_phone(written) else HIDDEN
+
+
+def _plain(written: str) -> str:
+    """A JSON string's text. What is none by JSON's rules is told as it is written."""
+    try:
+        return str(json.loads(f'"{written}"'))
+    except ValueError:
+        return written
+
+
+def _field(field: str, value: str) -> str:
+    if field in _JSON_OF_FORM:
+        return raw_json(value)
+    if field in _TOLD_OF_FORM:
+        return text(value[:200])
+    return value if _SID.fullmatch(value) else HIDDEN
+
+
+def _phone_in_text(found: re.Match[str]) -> str:
+    return phone(found[0]) if _is_phone(found[0]) else found[0]
+
+
+def _is_phone(written: str) -> bool:
+    digits = sum(character.isdigit() for character in written)
+    return digits >= _FEWEST_DIGITS and bool(_PHONE.fullmatch(written)) and not _DATE.fullmatch(written)
