@@ -61,6 +61,7 @@ class Wire:
                 "tasks": f"{url}/Tasks",
                 "workers": f"{url}/Workers",
                 "workflows": f"{url}/Workflows",
+                **_statistics(url),
             },
         }
 
@@ -89,6 +90,7 @@ class Wire:
 
     def task_queue(self, workspace: Workspace, queue: TaskQueue) -> Json:
         reservation, assignment = queue.reservation_activity, queue.assignment_activity
+        url, all_queues = self._url(workspace, "TaskQueues", queue.sid), self._url(workspace, "TaskQueues")
         return {
             "sid": queue.sid,
             **self._inside(workspace),
@@ -101,11 +103,19 @@ class Wire:
             "assignment_activity_sid": assignment.sid if assignment else None,
             "assignment_activity_name": assignment.friendly_name if assignment else None,
             **_dates(queue),
-            "url": self._url(workspace, "TaskQueues", queue.sid),
-            "links": {"workspace": self._url(workspace)},
+            "url": url,
+            "links": {
+                "workspace": self._url(workspace),
+                "reservation_activity": self._url(workspace, "Activities", reservation.sid) if reservation else None,
+                "assignment_activity": self._url(workspace, "Activities", assignment.sid) if assignment else None,
+                "bulk_real_time_statistics": f"{all_queues}/RealTimeStatistics",
+                "list_statistics": f"{all_queues}/Statistics",
+                **_statistics(url),
+            },
         }
 
     def workflow(self, workspace: Workspace, workflow: Workflow) -> Json:
+        url = self._url(workspace, "Workflows", workflow.sid)
         return {
             "sid": workflow.sid,
             **self._inside(workspace),
@@ -116,8 +126,8 @@ class Wire:
             "fallback_assignment_callback_url": workflow.fallback_assignment_callback_url,
             "task_reservation_timeout": workflow.task_reservation_timeout,
             **_dates(workflow),
-            "url": self._url(workspace, "Workflows", workflow.sid),
-            "links": {"workspace": self._url(workspace)},
+            "url": url,
+            "links": _statistics(url),
         }
 
     def worker(self, workspace: Workspace, worker: Worker) -> Json:
@@ -137,7 +147,10 @@ class Wire:
                 "workspace": self._url(workspace),
                 "activity": self._url(workspace, "Activities", worker.activity.sid),
                 "channels": f"{url}/Channels",
+                "worker_channels": f"{url}/Channels",
                 "reservations": f"{url}/Reservations",
+                "worker_statistics": f"{url}/Statistics",
+                **_statistics(self._url(workspace, "Workers")),
             },
         }
 
@@ -240,6 +253,15 @@ Dated = Workspace | Activity | TaskChannel | TaskQueue | Workflow | Worker | Wor
 
 def _dates(record: Dated) -> Json:
     return {"date_created": instant(record.date_created), "date_updated": instant(record.date_updated)}
+
+
+def _statistics(url: str) -> dict[str, str]:
+    """Links to what is not emulated; Twilio's answers have them."""
+    return {
+        "statistics": f"{url}/Statistics",
+        "real_time_statistics": f"{url}/RealTimeStatistics",
+        "cumulative_statistics": f"{url}/CumulativeStatistics",
+    }
 
 
 def error(status: int, code: int, message: str) -> Json:

@@ -1,4 +1,7 @@
-"""A fresh emulator per test, in frozen virtual time, reached through the official SDK; and a receiver of webhooks."""
+"""A fresh emulator per test, in frozen virtual time, reached through the official SDK; and a receiver of webhooks.
+
+Whatever it answers to `client` and `http` is held against Twilio's OpenAPI document, if that can be had.
+"""
 
 import json
 import socket
@@ -8,13 +11,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from requests import Session
+from requests import Response, Session
 from twilio.rest import Client
 
 from enrich.emulator import EmulatorServer
+from tests.emulator import contract as openapi
+from tests.emulator.npm import npm_pack
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -109,6 +114,44 @@ def emulator() -> Iterator[EmulatorServer]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def contract(request: pytest.FixtureRequest) -> openapi.Contract:
+    """Twilio's OpenAPI document; whoever asks for it is skipped where it cannot be fetched."""
+    cache = request.config.cache.mkdir("npm")
+    return openapi.Contract.read(npm_pack(openapi.PACKAGE, openapi.INTEGRITY, cache))
+
+
+@pytest.fixture(scope="session")
+def contract_if_any(request: pytest.FixtureRequest) -> openapi.Contract | None:
+    """The same, or None: for tests that are about something else and are held to it on the way."""
+    try:
+        return request.getfixturevalue("contract")
+    except pytest.skip.Exception:
+        return None
+
+
+@pytest.fixture
+def held_to_the_contract(
+    emulator: EmulatorServer, contract_if_any: openapi.Contract | None
+) -> Iterator[Callable[[Session], None]]:
+    """Validates every answer that comes out of a session; answers that a fault has spoiled are left alone."""
+    complaints: list[str] = []
+
+    def validate(response: Response, *_arguments: object, **_parameters: object) -> None:
+        parts = urlsplit(response.url)
+        method = response.request.method or ""
+        if contract_if_any is None or method == "HEAD" or not parts.path.startswith("/v1/"):
+            return
+        if not emulator.log.entries("fault_struck", method=method, path=parts.path):
+            found = contract_if_any.complaints(
+                method, parts.path, response.status_code, response.headers, response.text
+            )
+            complaints.extend(f"{method} {parts.path}: {complaint}" for complaint in found)
+
+    yield lambda session: session.hooks["response"].append(validate)
+    assert not complaints, "\n".join(complaints)
+
+
 def connect(emulator: EmulatorServer) -> Client:
     client = Client(emulator.account_sid, emulator.auth_token)
     client.taskrouter.base_url = emulator.base_url
@@ -117,16 +160,18 @@ def connect(emulator: EmulatorServer) -> Client:
 
 
 @pytest.fixture
-def client(emulator: EmulatorServer) -> Iterator[Client]:
+def client(emulator: EmulatorServer, held_to_the_contract: Callable[[Session], None]) -> Iterator[Client]:
     made = connect(emulator)
+    held_to_the_contract(made.http_client.session)
     yield made
     made.http_client.session.close()
 
 
 @pytest.fixture
-def http(emulator: EmulatorServer) -> Iterator[Session]:
+def http(emulator: EmulatorServer, held_to_the_contract: Callable[[Session], None]) -> Iterator[Session]:
     """Plain requests, signed in, for what the SDK cannot do."""
     with Session() as session:
+        held_to_the_contract(session)
         session.trust_env = False
         session.auth = (emulator.account_sid, emulator.auth_token)
         yield session
