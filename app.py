@@ -15,7 +15,7 @@ import click
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from enrich import accounts, cli, errors, health, logs, pages
+from enrich import accounts, cli, counts, errors, health, logs, pages
 from enrich.addresses import Addresses
 from enrich.breaker import Breaker
 from enrich.clock import limited
@@ -29,6 +29,7 @@ from enrich.environment import environment
 from enrich.journal.owed import Owed
 from enrich.journal.receipts import Journal
 from enrich.load import InFlight
+from enrich.metrics import Metrics
 from enrich.parts import Parts
 from enrich.settings import FOR_SERVING, Settings, read_settings
 from enrich.taskrouter.client import TaskRouterClient
@@ -75,7 +76,8 @@ def _create_app(settings: Settings) -> Flask:
 
 def _parts(settings: Settings) -> Parts:
     addresses = Addresses()
-    database = Database(settings.database_url, addresses=addresses, breaker=Breaker(failures=settings.breaker_failures))
+    metrics = Metrics(counts.shared())
+    database = Database(settings.database_url, addresses=addresses, breaker=_breaker("database", settings, metrics))
     tools = Tools(
         rules=_rules(settings),
         journal=Journal(database),
@@ -85,7 +87,8 @@ def _parts(settings: Settings) -> Parts:
             settings.twilio_api_key or settings.twilio_account_sid,
             settings.twilio_api_secret or settings.twilio_auth_token,
             addresses=addresses,
-            breaker=Breaker(failures=settings.breaker_failures),
+            breaker=_breaker("taskrouter", settings, metrics),
+            observe=lambda exchange: metrics.rest_request(exchange.method, exchange.status),
         ),
         limited=limited,
         now=lambda: datetime.now(UTC),
@@ -96,8 +99,13 @@ def _parts(settings: Settings) -> Parts:
         database=database,
         tools=tools,
         owed=Owed(database),
-        in_flight=InFlight(settings.max_in_flight),
+        in_flight=InFlight(settings.max_in_flight, observe=metrics.in_flight),
+        metrics=metrics,
     )
+
+
+def _breaker(of: str, settings: Settings, metrics: Metrics) -> Breaker:
+    return Breaker(failures=settings.breaker_failures, observe=lambda is_open: metrics.breaker(of, is_open))
 
 
 def _rules(settings: Settings) -> Rules:

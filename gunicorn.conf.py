@@ -43,11 +43,23 @@ def post_worker_init(_worker: Any) -> None:
     ggevent.StreamServer = Server
 
 
-def on_starting(_server: Any) -> None:
+def on_starting(server: Any) -> None:
     """Says once what is wrong with the settings, before any worker says it in a traceback."""
-    from enrich import environment, errors, settings
+    from enrich import counts, environment, errors, settings
 
     try:
         settings.read_settings(environment.environment()).require(settings.FOR_SERVING)
     except errors.SettingsError as exc:
         sys.exit(f"settings: {exc}")
+    # What the workers count, all of them can tell. Kept at the server, which outlives a reload of this file.
+    server.counts = counts.Counts()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """What a dead worker was doing at the moment is no longer being done."""
+    server.counts.forget(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    if hasattr(server, "counts"):
+        server.counts.remove()

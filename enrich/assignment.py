@@ -38,7 +38,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The JSON that TaskRouter gets, and what the log tells about it. outcome: None for a repeat: nothing was done."""
+    """The JSON that TaskRouter gets, and what the log tells about it.
+
+    outcome: None for a repeat: nothing was done. entry_id: of the row in the journal; None where there is none.
+    """
 
     answer: str
     outcome: Outcome | None = None
@@ -46,6 +49,7 @@ class Answered:
     match: str = ""
     is_repeat: bool = False
     steps: tuple[Step, ...] = field(default=())
+    entry_id: int | None = None
 
 
 def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> Answered:
@@ -59,7 +63,8 @@ def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> 
     if receipt is None:
         return Answered(instructions.to_json(default), Outcome.NOT_TRIED, Reason.NOT_RECORDED, steps=_steps(work))
     if receipt.is_repeat:
-        return Answered(_answer_of_first(receipt, default, tools, deadline), is_repeat=True)
+        answer = _answer_of_first(receipt, default, tools, deadline)
+        return Answered(answer, is_repeat=True, steps=_steps(work), entry_id=receipt.entry_id)
 
     instruction = default
     try:
@@ -95,7 +100,8 @@ def answer_at_once(delivery: Delivery, form: Form, tools: Tools, reason: Reason,
     except (errors.DatabaseError, OutOfTime) as exc:
         _not_recorded("receipt", delivery, exc)
         return Answered(default, Outcome.NOT_TRIED, Reason.NOT_RECORDED)
-    return Answered(receipt.answer or default, Outcome.NOT_TRIED, reason, is_repeat=receipt.is_repeat)
+    answer = receipt.answer or default
+    return Answered(answer, Outcome.NOT_TRIED, reason, is_repeat=receipt.is_repeat, entry_id=receipt.entry_id)
 
 
 def sids(delivery: Delivery) -> dict[str, str]:
@@ -205,7 +211,7 @@ def _conclude(
         _not_recorded("conclusion", delivery, exc)  # the worker finds the receipt without one, and sees to it
         stored = answer
     match = work.match.kind if work.match else ""
-    return Answered(stored or answer, work.outcome, work.reason, match, steps=_steps(work))
+    return Answered(stored or answer, work.outcome, work.reason, match, steps=_steps(work), entry_id=receipt.entry_id)
 
 
 def _until_answered_s(deadline: Deadline) -> float:

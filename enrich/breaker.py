@@ -21,13 +21,22 @@ class Resting(Exception):
 class Breaker:
     """Closed while all is well; open, for `rest_s`, after `failures` in a row; then one probe decides.
 
-    Safe to share between greenlets and threads.
+    observe: told whenever it opens and closes: whether it is open from now on. Safe to share between greenlets and
+    threads.
     """
 
-    def __init__(self, *, failures: int = 5, rest_s: float = 2.0, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        failures: int = 5,
+        rest_s: float = 2.0,
+        now: Callable[[], float] = time.monotonic,
+        observe: Callable[[bool], None] = lambda _is_open: None,
+    ) -> None:
         self._most = failures
         self._rest_s = rest_s
         self._now = now
+        self._observe = observe
         self._lock = threading.Lock()
         self._failed = 0
         self._ask_again_at = 0.0
@@ -64,7 +73,10 @@ class Breaker:
 
     def _is_well(self) -> None:
         self._answered_at = self._now()
+        was_open = self.is_open
         self._failed = 0
+        if was_open:
+            self._observe(False)
 
     def _enter(self) -> None:
         """Raises Resting unless this one may ask. The one that may when the rest is over is the probe: it begins the
@@ -81,3 +93,6 @@ class Breaker:
             self._failed += 1
             if self._failed >= self._most:
                 self._ask_again_at = self._now() + self._rest_s
+            has_opened = self._failed == self._most
+        if has_opened:
+            self._observe(True)

@@ -118,6 +118,7 @@ def _do(followup: Followup, tools: Tools, owed: Owed) -> None:
         extra={
             "task_sid": followup.task_sid,
             "reservation_sid": followup.reservation_sid or "",
+            "entry": followup.entry_id,
             "outcome": work.outcome,
             "reason": work.reason,
             "match": work.match.kind if work.match else "",

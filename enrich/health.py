@@ -1,20 +1,29 @@
-"""Is it alive, and able to work? Twilio's public host serves these too, so the details need `METRICS_TOKEN`."""
+"""Is it alive, able to work, and how is it doing? Twilio's public host serves these too: details need `METRICS_TOKEN`.
+
+The worker serves the same on a port of its own, where it is told to.
+"""
 
 from __future__ import annotations
 
 import hmac
+import logging
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, abort, jsonify, request
 
-from enrich import errors, migrations
+from enrich import errors, metrics, migrations
 from enrich.clock import limited
 from enrich.deadline import OutOfTime
 from enrich.parts import parts
 
 # A load balancer asks every few seconds and does not wait long.
 READY_S = 2.0
+# Figures of the database are left out rather than waited for: what the processes counted is told in any case.
+FIGURES_S = 1.0
+
+log = logging.getLogger(__name__)
 
 bp = Blueprint("health", __name__)
 
@@ -41,6 +50,31 @@ def readyz() -> tuple[Response, HTTPStatus]:
     is_ready = all(finding == "ok" for finding in findings.values())
     body: dict[str, Any] = {"ready": is_ready} | (findings if _may_see_details() else {})
     return jsonify(body), HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+
+
+@bp.get("/metrics")
+def tell_metrics() -> Response:
+    """What was counted, in Prometheus' text format, for who has the token; for everybody else there is nothing here."""
+    if not _may_see_details():
+        abort(404)
+    return Response(parts().metrics.exposition(_figures()), content_type=metrics.CONTENT_TYPE)
+
+
+def _figures() -> dict[str, float]:
+    """The figures that the database knows; only that it does not answer, when it does not."""
+    try:
+        with limited(FIGURES_S):
+            found = parts().owed.figures(datetime.now(UTC))
+    except (errors.DatabaseError, OutOfTime) as exc:
+        log.warning("no figures from the database", extra={"reason": getattr(exc, "reason", "database_too_slow")})
+        return {"enrich_database_up": 0.0}
+    return {
+        "enrich_database_up": 1.0,
+        "enrich_followups_owed": found.owed,
+        "enrich_followups_overdue_seconds": found.overdue_s,
+        "enrich_followups_given_up": found.given_up,
+        "enrich_receipts_unconcluded": found.unconcluded,
+    }
 
 
 def _may_see_details() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 # What waited so long before we came to look at it is answered at once: there are more than we can work on.
 LONGEST_WAIT_S = 0.5
@@ -11,10 +12,14 @@ CONCLUSION_COST_S = 0.006
 
 
 class InFlight:
-    """Counts the assignment callbacks that are worked on at the same time. most: how many there may be."""
+    """Counts the assignment callbacks that are worked on at the same time.
 
-    def __init__(self, most: int) -> None:
+    most: how many there may be. observe: told how many there are, whenever that changes.
+    """
+
+    def __init__(self, most: int, *, observe: Callable[[int], None] = lambda _count: None) -> None:
         self._most = most
+        self._observe = observe
         self._lock = threading.Lock()
         self._count = 0
 
@@ -24,11 +29,13 @@ class InFlight:
             if self._count >= self._most:
                 return None
             self._count += 1
+            self._observe(self._count)
             return self._count
 
     def leave(self) -> None:
         with self._lock:
             self._count -= 1
+            self._observe(self._count)
 
 
 def budget_s(longest_s: float, in_flight: int) -> float:

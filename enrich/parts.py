@@ -11,6 +11,7 @@ from enrich.db import Database
 from enrich.enrichment import Tools
 from enrich.journal.owed import Owed
 from enrich.load import InFlight
+from enrich.metrics import Metrics
 from enrich.settings import Settings
 
 
@@ -18,7 +19,7 @@ from enrich.settings import Settings
 class Parts:
     """The adapters of one app. Everything in it may be shared between greenlets and threads.
 
-    in_flight: the assignment callbacks that this process works on.
+    in_flight: the assignment callbacks that this process works on. metrics: what is counted.
     """
 
     settings: Settings
@@ -26,6 +27,7 @@ class Parts:
     tools: Tools
     owed: Owed
     in_flight: InFlight
+    metrics: Metrics
 
 
 def parts() -> Parts:

@@ -19,7 +19,7 @@ from enrich.logs import formatter
 from enrich.settings import Settings
 
 # Routes without a guard, each on purpose.
-OPEN = {"/healthz", "/readyz", "/login", "/logout", "/static/<path:filename>"}
+OPEN = {"/healthz", "/readyz", "/metrics", "/login", "/logout", "/static/<path:filename>"}
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ def sign_in() -> ResponseReturnValue:
     """Signs in and goes back to where the reader wanted to be; the form again when e-mail or password is wrong."""
     email = request.form.get("email", "")
     user = users.sign_in(parts().database, email, request.form.get("password", ""))
+    parts().metrics.sign_in("signed_in" if user else "failed")
     if user is None:
         return render_template("login.html", email=email, next=_where_to(), is_wrong=True), 401
     sessions.begin(user)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, func, insert, or_, select, update
 
 from enrich.db import Database
 from enrich.journal.tables import EntryRow, FollowupRow
@@ -20,6 +20,9 @@ from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 LEASE = timedelta(seconds=60)
 # A callback is answered within 4 s; one without a conclusion after 10 has lost its process.
 ABANDONED_AFTER = timedelta(seconds=10)
+GIVEN_UP_LATELY = timedelta(days=1)
+# Ten thousand or a million: it is too much, and counting on would only take time.
+COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,20 @@ class OwedLine:
     given_up_at: datetime | None
     last_reason: str
     task_sid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How much is owed at one moment. Counts end at 10,000.
+
+    overdue_s: for how long the one that waits longest has been due; 0.0 when nothing is.
+    given_up: within the last day. unconcluded: receipts that no worker has adopted although it could have.
+    """
+
+    owed: int
+    overdue_s: float
+    given_up: int
+    unconcluded: int
 
 
 class Owed:
@@ -113,11 +130,7 @@ class Owed:
 
     def adopt_abandoned(self, now: datetime) -> int:
         """How many receipts were found whose process has died; each is concluded as such, and its enrichment owed."""
-        abandoned = (
-            EntryRow.concluded_at.is_(None),
-            EntryRow.received_at < now - ABANDONED_AFTER,
-            EntryRow.kind.in_((EntryKind.ASSIGNMENT, EntryKind.FALLBACK)),
-        )
+        abandoned = _abandoned(now)
         if not self._database.read(select(EntryRow.id).where(*abandoned).limit(1)):
             return 0
         only_answered = EntryRow.reason != ""  # on purpose, and it was said why when it was received
@@ -171,6 +184,22 @@ class Owed:
         )
         return tuple(OwedLine(**row._asdict()) for row in rows)
 
+    def figures(self, now: datetime) -> Figures:
+        """How much is owed. Each number comes from an index that holds little else, and stops at a bound."""
+        overdue_since = self._database.read(
+            select(FollowupRow.due_at).where(FollowupRow.due_at <= now).order_by(FollowupRow.due_at).limit(1)
+        )
+        return Figures(
+            owed=self._count(select(FollowupRow.id).where(FollowupRow.due_at.is_not(None))),
+            overdue_s=max(0.0, (now - overdue_since[0].due_at).total_seconds()) if overdue_since else 0.0,
+            given_up=self._count(select(FollowupRow.id).where(FollowupRow.given_up_at > now - GIVEN_UP_LATELY)),
+            unconcluded=self._count(select(EntryRow.id).where(*_abandoned(now))),
+        )
+
+    def _count(self, rows: Select[int]) -> int:
+        bounded = rows.limit(COUNTED).subquery()
+        return int(self._database.read(select(func.count()).select_from(bounded))[0][0])
+
     def prune(self, older_than: datetime, *, at_most: int = 1000) -> int:
         """How many entries received before that moment were deleted, oldest first, with their follow-ups."""
         old = select(EntryRow.id).where(EntryRow.received_at < older_than).order_by(EntryRow.received_at).limit(at_most)
@@ -188,3 +217,11 @@ class Owed:
             FollowupRow.due_at.is_not(None),
         )
         self._database.write(update(FollowupRow).where(*still_ours).values(**ended))
+
+
+def _abandoned(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        EntryRow.concluded_at.is_(None),
+        EntryRow.received_at < now - ABANDONED_AFTER,
+        EntryRow.kind.in_((EntryKind.ASSIGNMENT, EntryKind.FALLBACK)),
+    )

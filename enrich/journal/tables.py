@@ -92,6 +92,13 @@ class FollowupRow(Base):
         # One question, asked every half second by every worker: what is due and not done?
         Index("ix_followups_due_at", "due_at"),
         Index("ix_followups_entry_id", "entry_id"),
+        # Few, and counted at every scrape.
+        Index(
+            "ix_followups_given_up_at",
+            "given_up_at",
+            sqlite_where=text("given_up_at IS NOT NULL"),
+            postgresql_where=text("given_up_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)

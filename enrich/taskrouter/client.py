@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -44,11 +46,22 @@ class Task:
     assignment_status: str
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request that went out. status: of HTTP, or the reason why there was none. began_at: of `time.monotonic`."""
+
+    method: str
+    status: str
+    began_at: float
+    elapsed_s: float
+
+
 class TaskRouterClient:
     """The REST API of one account. Safe to share between greenlets and threads; connections are kept alive.
 
     base_url: TaskRouter's, or an emulator's. user, password: Account SID and Auth Token, or API key and secret.
     connections: how many are kept; more are opened when needed, and closed after use.
+    observe: told of every exchange when it is over, by whoever waited for it.
     """
 
     def __init__(
@@ -60,9 +73,11 @@ class TaskRouterClient:
         addresses: Addresses,
         breaker: Breaker,
         connections: int = 64,
+        observe: Callable[[Exchange], None] = lambda _exchange: None,
     ) -> None:
         self._pool = _pool(base_url, addresses, connections)
         self._breaker = breaker
+        self._observe = observe
         self._prefix = f"{urllib3.util.parse_url(base_url).path or ''}/v1"
         self._headers = urllib3.util.make_headers(
             basic_auth=f"{user}:{password}", keep_alive=True, user_agent="taskrouter-enrich"
@@ -114,6 +129,7 @@ class TaskRouterClient:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
         if timeout_s <= 0:
             raise errors.TaskRouterTooSlow("no time was left to ask")
+        began_at, status = time.monotonic(), "out_of_time"  # unless it ends by itself, the clock has ended it
         try:
             response = self._pool.urlopen(
                 method,
@@ -123,10 +139,15 @@ class TaskRouterClient:
                 timeout=urllib3.Timeout(total=timeout_s),
                 redirect=False,
             )
+            status = str(response.status)
         except (urllib3.exceptions.TimeoutError, TimeoutError) as exc:
+            status = errors.TaskRouterTooSlow.reason
             raise errors.TaskRouterTooSlow(f"{method} got no answer in {timeout_s:.1f} s") from exc
         except (urllib3.exceptions.HTTPError, OSError) as exc:
+            status = errors.TaskRouterUnreachable.reason
             raise errors.TaskRouterUnreachable(f"{method}: {type(exc).__name__}") from exc
+        finally:
+            self._observe(Exchange(method, status, began_at, time.monotonic() - began_at))
         if response.status == 200:
             return response
         raise _error(method, response)

@@ -7,6 +7,8 @@ that it understands, whatever happens: a mistake of ours must not keep a caller 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
 
 from flask import Blueprint, Response, g, request
@@ -15,11 +17,11 @@ from werkzeug.exceptions import HTTPException
 from enrich import assignment, errors
 from enrich.arrival import waited_s
 from enrich.clock import limited
-from enrich.deadline import Deadline, OutOfTime
+from enrich.deadline import Deadline, OutOfTime, Step
 from enrich.load import LONGEST_WAIT_S, budget_s
 from enrich.parts import parts
 from enrich.taskrouter import instructions
-from enrich.vocabulary import Delivery, EntryKind, Reason
+from enrich.vocabulary import Delivery, EntryKind, Outcome, Reason
 from enrich.webhooks import payloads, signature
 
 # An event has 15 s (facts section 5); to keep it takes milliseconds, and a database that cannot is soon known.
@@ -39,6 +41,7 @@ def guard() -> Response | None:
         with limited(settings.budget_s):
             g.body = request.get_data(cache=False)
     except OutOfTime:
+        parts().metrics.refused("body_too_slow")
         return _plain(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time")
     pairs = payloads.split_form(g.body)
     query = request.query_string.decode("latin-1")
@@ -48,11 +51,13 @@ def guard() -> Response | None:
         signature.verify(url, pairs, g.body, request.headers.get("X-Twilio-Signature"), tokens)
     except errors.InvalidSignature as exc:
         log.warning("refused", extra={"reason": exc.reason, "detail": str(exc)})
+        parts().metrics.refused(exc.reason)
         return _plain(HTTPStatus.FORBIDDEN, "the signature is missing or wrong")
     g.is_signed = True
     g.form = payloads.read_form(pairs)
     if settings.twilio_workspace_sid and g.form.get("WorkspaceSid") != settings.twilio_workspace_sid:
         log.warning("refused", extra={"reason": "other_workspace"})
+        parts().metrics.refused("other_workspace")
         return _plain(HTTPStatus.FORBIDDEN, "this is not the workspace that is served here")
     return None
 
@@ -61,14 +66,19 @@ def guard() -> Response | None:
 def answer_assignment() -> Response:
     """The assignment callback: the enriched answer."""
     delivery = _delivery(EntryKind.ASSIGNMENT)
-    in_flight = parts().in_flight.enter() if g.waited_s <= LONGEST_WAIT_S else None
+    has_waited = g.waited_s > LONGEST_WAIT_S
+    in_flight = None if has_waited else parts().in_flight.enter()
     if in_flight is None:
+        parts().metrics.shed("queue" if has_waited else "in_flight")
         return _answer(
             delivery, assignment.answer_at_once(delivery, g.form, parts().tools, Reason.OVERLOAD, g.deadline)
         )
     try:
         deadline = g.deadline.shortened_to(budget_s(parts().settings.budget_s, in_flight))
-        return _answer(delivery, assignment.handle(delivery, g.form, parts().tools, deadline))
+        answered = assignment.handle(delivery, g.form, parts().tools, deadline)
+        if answered.reason == Reason.OVERLOAD:
+            parts().metrics.shed("database")
+        return _answer(delivery, answered)
     finally:
         parts().in_flight.leave()
 
@@ -92,7 +102,9 @@ def keep_event() -> Response:
         log.error(
             "event not recorded", extra={"reason": getattr(exc, "reason", Reason.OUT_OF_TIME)} | _of_event(delivery)
         )
+        parts().metrics.event(delivery.event_type, "not_recorded")
         return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again")
+    parts().metrics.event(delivery.event_type, "kept")
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
@@ -108,6 +120,10 @@ def answer_anyway(exc: Exception) -> Response:
         return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again")
     raw_attributes = g.form.get("TaskAttributes", "") if "form" in g else ""
     default = instructions.default_instruction(parts().settings.default_instruction, raw_attributes)
+    kind = EntryKind.FALLBACK if request.endpoint == "webhooks.answer_fallback" else EntryKind.ASSIGNMENT
+    with suppress(Exception):  # counting may be the very thing that failed
+        times = {"elapsed_s": g.deadline.elapsed_ms() / 1000, "left_s": g.deadline.remaining_s()}
+        parts().metrics.callback(kind, Outcome.FAILED, Reason.FAILED, (), **times)
     return _json(instructions.to_json(default))
 
 
@@ -130,20 +146,43 @@ def _delivery(kind: EntryKind) -> Delivery:
 
 
 def _answer(delivery: Delivery, answered: assignment.Answered) -> Response:
+    """The answer; and what became of the callback is counted, and told in one line of the log."""
+    elapsed_ms, left_s = g.deadline.elapsed_ms(), g.deadline.remaining_s()
+    told = (answered.outcome, answered.reason, answered.steps)
+    parts().metrics.callback(delivery.kind, *told, elapsed_s=elapsed_ms / 1000, left_s=left_s)
     log.info(
         "assignment",
         extra={
             **assignment.sids(delivery),
+            "entry": answered.entry_id,
+            "idempotency_token": request.headers.get("I-Twilio-Idempotency-Token", "")[:64],
             "endpoint": delivery.kind,
             "outcome": answered.outcome or "repeat",
             "reason": answered.reason,
             "match": answered.match,
             "is_repeat": answered.is_repeat,
-            "elapsed_ms": g.deadline.elapsed_ms(),
-            "steps": {step.name: step.elapsed_ms for step in answered.steps},
+            "elapsed_ms": elapsed_ms,
+            "waited_ms": round(g.waited_s * 1000),
+            "left_ms": round(left_s * 1000),
+            "steps": _times(answered.steps),
         },
     )
-    return _json(answered.answer)
+    response = _json(answered.answer)
+    response.headers["Server-Timing"] = _server_timing(answered.steps, elapsed_ms)
+    return response
+
+
+def _times(steps: Iterable[Step]) -> dict[str, float]:
+    """Milliseconds by name; what was done again counts together."""
+    times: dict[str, float] = {}
+    for step in steps:
+        times[step.name] = round(times.get(step.name, 0.0) + step.elapsed_ms, 2)
+    return times
+
+
+def _server_timing(steps: Iterable[Step], elapsed_ms: float) -> str:
+    """W3C Server Timing: each step once, with its milliseconds, then the whole."""
+    return ", ".join(f"{name};dur={dur}" for name, dur in (_times(steps) | {"total": elapsed_ms}).items())
 
 
 def _of_event(delivery: Delivery) -> dict[str, str]:

@@ -1,0 +1,102 @@
+"""What is counted: bounded labels, one table, and the numbers that come out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from enrich import metrics
+from enrich.deadline import Step
+from enrich.metrics import TABLE, Metrics
+from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
+
+PACKAGE = Path(__file__).parent.parent / "enrich"
+
+
+def samples(counted: Metrics, **figures: float) -> dict[str, float]:
+    """What is told, by series as it is written, without the moments at which something was made."""
+    lines = counted.exposition(figures).decode().splitlines()
+    return {
+        series: float(value)
+        for series, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        if not series.partition("{")[0].endswith("_created")
+    }
+
+
+def answered(counted: Metrics, reason: str = "", *steps: Step, outcome: Outcome | None = Outcome.ENRICHED) -> None:
+    counted.callback(EntryKind.ASSIGNMENT, outcome, reason, steps, elapsed_s=0.02, left_s=3.2)
+
+
+def test_a_callback_is_counted_by_outcome_and_reason_with_its_times() -> None:
+    counted = Metrics()
+    answered(counted, "no_such_key", Step("fetch", 12.0), Step("fetch", 3.0), Step("write", 8.0))
+    told = samples(counted)
+    assert told['enrich_callbacks_total{endpoint="assignment",outcome="enriched",reason="no_such_key"}'] == 1
+    assert told['enrich_callback_seconds_bucket{endpoint="assignment",le="0.01"}'] == 0
+    assert told['enrich_callback_seconds_bucket{endpoint="assignment",le="0.025"}'] == 1
+    assert told['enrich_step_seconds_count{step="fetch"}'] == 2
+    assert told['enrich_step_seconds_sum{step="fetch"}'] == pytest.approx(0.015)
+    assert told['enrich_budget_left_seconds_bucket{le="3.0"}'] == 0
+    assert told['enrich_budget_left_seconds_bucket{le="3.5"}'] == 1
+
+
+def test_a_repeat_has_no_outcome_of_its_own() -> None:
+    counted = Metrics()
+    answered(counted, outcome=None)
+    assert samples(counted)['enrich_callbacks_total{endpoint="assignment",outcome="repeat",reason=""}'] == 1
+
+
+def test_nothing_from_outside_becomes_a_label() -> None:
+    """Whatever arrives under a label, there is no series with it, and no end of series."""
+    counted = Metrics()
+    for number in range(50):
+        hostile = f"+1415555{number:04}"
+        answered(counted, hostile, Step(hostile, 1.0))
+        counted.event(hostile, "kept")
+        counted.refused(hostile)
+        counted.sign_in(hostile)
+        counted.followup(FollowupKind.ENRICH, None, hostile)
+        counted.rest_request("GET", hostile)
+        counted.rest_request("GET", str(number + 520))
+    text = counted.exposition({}).decode()
+    assert "+1415555" not in text
+    told = samples(counted)
+    assert told['enrich_events_total{result="kept",type="other"}'] == 50
+    assert told['enrich_rest_requests_total{method="GET",status="5xx"}'] == 50
+    assert len(told) < 200
+
+
+def test_what_has_not_happened_yet_is_told_as_0() -> None:
+    told = samples(Metrics())
+    assert told['enrich_shed_total{cause="in_flight"}'] == 0
+    assert told['enrich_sign_ins_total{result="failed"}'] == 0
+    assert told['enrich_refused_total{reason="invalid_signature"}'] == 0
+    assert told['enrich_breaker_open{of="database"}'] == 0
+
+
+def test_a_figure_that_could_not_be_looked_up_is_absent_not_0() -> None:
+    told = samples(Metrics(), enrich_database_up=0.0)
+    assert told["enrich_database_up"] == 0
+    assert "enrich_followups_owed" not in told
+
+
+def test_every_reason_that_the_code_knows_is_counted_under_its_name() -> None:
+    counted = Metrics()
+    for reason in Reason:
+        answered(counted, reason)
+    assert 'reason="other"' not in counted.exposition({}).decode()
+
+
+def test_every_step_of_the_code_has_its_name_in_the_list() -> None:
+    found = set(re.findall(r"""\.step\(\s*["']([^"']+)["']""", "".join(p.read_text() for p in PACKAGE.rglob("*.py"))))
+    assert found == metrics.STEPS
+
+
+def test_names_follow_the_rules_of_the_field() -> None:
+    for row in TABLE:
+        assert row.name.startswith("enrich_")
+        assert row.name.endswith("_total") == (row.kind == "counter"), row.name
+        assert row.help.endswith("."), row.name
+        assert bool(row.buckets) == (row.kind == "histogram"), row.name
