@@ -6,7 +6,8 @@ The story, in reading order:
     assignment.py   one assignment, from payload to answer, on one screen
     enrichment.py   who is it, and how does that get onto the task without harming anyone's attributes
     customers/      who it is: look-up keys, candidates, the choice, the context that agents see
-    taskrouter/     the other side: tasks with their ETag, the splice into their attributes, instructions
+    taskrouter/     the other side: tasks with their ETag, the splice into their attributes, instructions;
+                    provisioning.py: a workspace made to be as its file says
     journal/        what happened: every receipt, every conclusion, what is still owed
     followups.py    what is still owed, done by the worker; catchup.py: what was never recorded, brought in
     pages/          what staff see of it; accounts/ says who may look

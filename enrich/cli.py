@@ -26,6 +26,7 @@ from enrich.commands import Command, Group
 from enrich.customers import context, fixtures, matching, seeding
 from enrich.demo.command import demo
 from enrich.parts import parts
+from enrich.taskrouter.commands import provision
 from enrich.vocabulary import Matched
 
 # From so many lines on a progress bar tells more than the wait does.
@@ -215,6 +216,9 @@ def work(once: bool) -> None:
 @click.group(cls=Group)
 def taskrouter() -> None:
     """TaskRouter itself, over REST."""
+
+
+taskrouter.add_command(provision)
 
 
 @taskrouter.command("catch-up")

@@ -3,6 +3,9 @@
     EnrichError
     ├── SettingsError              a setting is missing or wrong; names it
     ├── FixtureFileError           a file of customers that cannot be read at all; says what to do
+    ├── WorkspaceFileError         a file that describes a workspace, with every mistake in it and its line
+    ├── PlanRefused                what such a file wants cannot be done; says why, and nothing was done
+    ├── PlanStopped                a step of it failed half way; what was done stands, and a second run goes on
     ├── InvalidSignature           not signed by our account
     ├── MalformedPayload           signed, but not an assignment callback that can be understood
     ├── DatabaseError              could not look, could not record
@@ -49,6 +52,25 @@ class FixtureFileError(EnrichError):
     """The file as a whole cannot be read; nothing of it was loaded. The message names file, line and column."""
 
     reason = "fixture_file"
+
+
+class WorkspaceFileError(EnrichError):
+    """One line for each mistake: where it stands, and what would be right."""
+
+    reason = "workspace_file"
+
+
+class PlanRefused(EnrichError):
+    """One line for each reason."""
+
+    reason = "plan_refused"
+
+
+class PlanStopped(EnrichError):
+    """Says which step it was, why, and how many were done before it."""
+
+    reason = "plan_stopped"
+    retryable = True
 
 
 class InvalidSignature(EnrichError):

@@ -22,6 +22,13 @@ PURE = {
     "policy.problems",
     "policy.timeouts",
     "policy.wrapup",
+    "taskrouter.endpoints",
+    "taskrouter.plan_text",
+    "taskrouter.provisioning",
+    "taskrouter.toml_places",
+    "taskrouter.workflow_configuration",
+    "taskrouter.workspace_file",
+    "taskrouter.workspace_plan",
 }
 STORIES = {"enrichment", "assignment"}
 IMPURE = {"flask", "sqlalchemy", "requests", "urllib3", "gevent", "os", "time", "random"}

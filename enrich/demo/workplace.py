@@ -1,4 +1,4 @@
-"""A small contact centre at the emulator, set up and staffed through Twilio's official SDK."""
+"""A small contact centre at the emulator, set up from its file and staffed through Twilio's official SDK."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -15,10 +16,10 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from enrich.demo.arrivals import OUR_NUMBER
+from enrich.taskrouter import provisioning, workspace_file
+from enrich.taskrouter.workspace import Workspaces
 
-WORKERS = (("dana", "Dana Whitfield"), ("samir", "Samir Haddad"), ("yuki", "Yuki Tanaka"))
-CHANNELS = ("voice", "chat", "sms", "default")
-CAPACITY = "3"
+SETUP = Path(__file__).parent / "workplace.toml"
 
 
 @dataclass
@@ -35,34 +36,11 @@ class Workplace:
         self._client.taskrouter.base_url = self.base_url
 
     def set_up(self, public_url: str) -> None:
-        """Creates the workspace, with its URLs pointing at the service."""
-        workspaces = self._client.taskrouter.v1.workspaces
-        workspace = workspaces.create(
-            friendly_name="Demo",
-            event_callback_url=f"{public_url}/taskrouter/events",
-            events_filter="task.created,task.canceled,task.completed,reservation.created,reservation.timeout",
-        )
-        self._workspace = workspaces(workspace.sid)
-        activities = self._workspace.activities.list()
-        available = next(activity.sid for activity in activities if activity.friendly_name == "Available")
-        # Else a worker who misses a reservation goes Offline, and after a few of them nobody is left.
-        self._workspace.update(timeout_activity_sid=available)
-        for identity, name in WORKERS:
-            worker = self._workspace.workers.create(
-                friendly_name=identity,
-                activity_sid=available,
-                attributes=json.dumps({"contact_uri": f"client:{identity}", "full_name": name}),
-            )
-            for channel in CHANNELS:
-                self._workspace.workers(worker.sid).worker_channels(channel).update(capacity=int(CAPACITY))
-        queue = self._workspace.task_queues.create(friendly_name="Everyone", target_workers="1==1")
-        self._workspace.workflows.create(
-            friendly_name="Demo",
-            configuration=json.dumps({"task_routing": {"filters": [], "default_filter": {"queue": queue.sid}}}),
-            assignment_callback_url=f"{public_url}/taskrouter/assignment",
-            fallback_assignment_callback_url=f"{public_url}/taskrouter/assignment/fallback",
-            task_reservation_timeout=30,
-        )
+        """Creates what `workplace.toml` says, with its URLs pointing at the service."""
+        desired = workspace_file.read(SETUP.read_text(encoding="utf-8"), public_url)
+        workspaces = Workspaces(self.base_url, self.account_sid, self.account_sid, self.auth_token)
+        provisioning.provision(desired, workspaces, provisioning.plan(desired, workspaces), lambda _step, _sid: None)
+        self._workspace = self._client.taskrouter.v1.workspaces(workspaces.sid)
 
     def receive(self, channel: str, attributes: Mapping[str, Any]) -> None:
         """A task arrives."""

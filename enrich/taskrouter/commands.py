@@ -1,0 +1,63 @@
+"""`flask taskrouter provision`: the workspace as its file says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from flask.cli import with_appcontext
+
+from enrich import settings
+from enrich.commands import Command
+from enrich.parts import parts
+from enrich.taskrouter import plan_text, provisioning, workspace_file
+
+if TYPE_CHECKING:
+    from enrich.taskrouter.workspace import Workspaces
+
+THERE_IS_MORE_TO_DO = 3
+
+
+@click.command("provision", cls=Command)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default="taskrouter.toml")
+@click.option("--plan", "only_plan", is_flag=True, help="Only tell what would be done; status 3 if there is anything.")
+@with_appcontext
+def provision(file: Path, only_plan: bool) -> None:
+    """Set up the workspace as FILE says (default: taskrouter.toml). A second time changes nothing.
+
+    Nothing is ever deleted: what is at Twilio and not in FILE is told as drift, and left alone. What may stand in FILE
+    is told in docs/provisioning.md. Status: 0 done or nothing to do, 1 not done, 3 (with --plan) something to do.
+    """
+    chosen = parts().settings
+    chosen.require((*settings.FOR_REST, "PUBLIC_URL"))
+    desired = workspace_file.read(
+        file.read_text(encoding="utf-8"), chosen.public_url, workspace_sid=chosen.twilio_workspace_sid
+    )
+    workspaces = workspaces_of(chosen)
+    planned = provisioning.plan(desired, workspaces)
+    for line in plan_text.plan_lines(planned):
+        click.echo(line)
+    if only_plan:
+        raise SystemExit(THERE_IS_MORE_TO_DO if planned.to_do else 0)
+    if planned.to_do:
+        click.echo()
+        done = provisioning.provision(
+            desired, workspaces, planned, lambda step, sid: click.echo(plan_text.done_line(step, sid))
+        )
+        click.echo(f"{done} done.")
+    if not chosen.twilio_workspace_sid:
+        click.echo(f"To serve this workspace and no other: TWILIO_WORKSPACE_SID={workspaces.sid}")
+
+
+def workspaces_of(chosen: settings.Settings) -> Workspaces:
+    # Imported here: the SDK is large, and the web processes know this module for its commands' names.
+    from enrich.taskrouter.workspace import Workspaces
+
+    return Workspaces(
+        chosen.taskrouter_base_url,
+        chosen.twilio_account_sid,
+        chosen.twilio_api_key or chosen.twilio_account_sid,
+        chosen.twilio_api_secret or chosen.twilio_auth_token,
+        chosen.twilio_workspace_sid,
+    )

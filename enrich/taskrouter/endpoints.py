@@ -1,0 +1,49 @@
+"""Where TaskRouter is to ask us, and which events the service works with. Pure.
+
+Source: facts sections 1 (connection overrides) and 5.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+ASSIGNMENT = "/taskrouter/assignment"
+FALLBACK = "/taskrouter/assignment/fallback"
+EVENTS = "/taskrouter/events"
+
+NEEDED_EVENTS = frozenset(
+    {
+        "task.created",  # warm before asked
+        "task.canceled",
+        "task.wrapup",
+        "task.completed",
+        "reservation.created",
+        "reservation.accepted",
+        "reservation.rejected",
+        "reservation.timeout",
+        "reservation.canceled",  # also what a set-up that fails looks like (facts section 2, on hold)
+        "reservation.rescinded",
+        "reservation.wrapup",
+        "reservation.completed",
+    }
+)
+
+# A lost event is sent again, unless we refused it for good. For events the official description allows overrides in
+# the fragment; for assignment callbacks TaskRouter's own five seconds rule, and there is a fallback URL instead.
+RETRIED = "5xx,ct,rt"
+
+
+def events_url(public_url: str, retries: int) -> str:
+    """The event callback URL. retries: how often a lost event is sent again, 0 to 5; 0 leaves it to Twilio."""
+    return public_url + EVENTS + (f"#rc={retries}&rp={RETRIED}" if retries else "")
+
+
+def without_fragment(url: str) -> str:
+    """What reaches the server of this URL, and what is signed."""
+    return url.partition("#")[0]
+
+
+def overrides(url: str) -> dict[str, str]:
+    """The connection overrides in the URL's fragment, as they stand there."""
+    pairs = (each.partition("=") for each in urlsplit(url).fragment.split("&"))
+    return {name: value for name, _, value in pairs if name}

@@ -1,0 +1,258 @@
+"""`flask taskrouter provision` against a TaskRouter, over HTTP: planned, done, done again, and interrupted."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from twilio.rest import Client
+
+from app import create_app
+from enrich.emulator import EMULATOR_ONLY, EmulatorServer
+from enrich.settings import read_settings
+
+PUBLIC_URL = "https://hooks.example.test"
+FILE = """
+[workspace]
+name = "{name}"
+create = true
+timeout_activity = "Missed"
+
+[[activities]]
+name = "Missed"
+available = false
+
+[[task_channels]]
+unique_name = "callback"
+
+[[queues]]
+name = "Everyone"
+workers = "1==1"
+
+[[workers]]
+name = "dana"
+activity = "Available"
+attributes = {{ contact_uri = "client:dana" }}
+capacity = {{ voice = 2 }}
+
+[[workflows]]
+name = "Main"
+reservation_timeout_s = 30
+default = "Everyone"
+"""
+
+
+@pytest.fixture
+def name() -> str:
+    return f"Support {secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def file(tmp_path: Path, name: str) -> Path:
+    path = tmp_path / "taskrouter.toml"
+    path.write_text(FILE.format(name=name))
+    return path
+
+
+@pytest.fixture
+def make_app(emulator: EmulatorServer, tmp_path: Path) -> Iterator[Callable[..., Flask]]:
+    made: list[Flask] = []
+
+    def make_app(**settings: str) -> Flask:
+        environment = {
+            "PUBLIC_URL": PUBLIC_URL,
+            "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
+            "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
+            "TASKROUTER_BASE_URL": emulator.base_url,
+            "ENRICH_INSTANCE_PATH": str(tmp_path),
+        }
+        made.append(create_app(read_settings(environment | settings)))
+        return made[-1]
+
+    yield make_app
+    for app in made:
+        app.extensions["enrich"].database.close()
+
+
+@pytest.fixture
+def provision(make_app: Callable[..., Flask], file: Path) -> Callable[..., tuple[int, str]]:
+    """Runs the command, and gives its status and what it told."""
+
+    def provision(*options: str, **settings: str) -> tuple[int, str]:
+        runner = make_app(**settings).test_cli_runner()
+        result = runner.invoke(args=["taskrouter", "provision", *options, str(file)])
+        return result.exit_code, result.output
+
+    return provision
+
+
+@pytest.fixture
+def find(emulator: EmulatorServer, name: str) -> Callable[[], Any]:
+    """The workspace of this test through the SDK, or None."""
+    client = Client(EMULATOR_ONLY.account_sid, EMULATOR_ONLY.auth_token)
+    client.taskrouter.base_url = emulator.base_url
+
+    def find() -> Any:
+        workspaces = client.taskrouter.v1.workspaces
+        found = workspaces.list(friendly_name=name)
+        return workspaces(found[0].sid) if found else None
+
+    return find
+
+
+def only(resources: Any, name: str) -> Any:
+    return next(each for each in resources.list() if each.friendly_name == name)
+
+
+def test_a_plan_touches_nothing_and_says_that_there_is_something_to_do(
+    provision: Callable[..., tuple[int, str]], find: Callable[[], Any]
+) -> None:
+    status, told = provision("--plan")
+    assert status == 3
+    assert "create  workflow 'Main'" in told
+    assert find() is None
+
+
+def test_everything_is_made_as_the_file_says(
+    provision: Callable[..., tuple[int, str]], find: Callable[[], Any]
+) -> None:
+    status, told = provision()
+    assert status == 0, told
+    workspace = find()
+    made = workspace.fetch()
+    assert made.event_callback_url == f"{PUBLIC_URL}/taskrouter/events#rc=2&rp=5xx,ct,rt"
+    assert "task.created" in made.events_filter.split(",")
+    assert made.timeout_activity_name == "Missed"
+    workflow = only(workspace.workflows, "Main")
+    assert workflow.assignment_callback_url == f"{PUBLIC_URL}/taskrouter/assignment"
+    assert workflow.fallback_assignment_callback_url == f"{PUBLIC_URL}/taskrouter/assignment/fallback"
+    assert workflow.task_reservation_timeout == 30
+    queue = only(workspace.task_queues, "Everyone")
+    assert json.loads(workflow.configuration)["task_routing"]["default_filter"] == {"queue": queue.sid}
+    worker = only(workspace.workers, "dana")
+    assert (worker.activity_name, json.loads(worker.attributes)) == ("Available", {"contact_uri": "client:dana"})
+    assert workspace.workers(worker.sid).worker_channels("voice").fetch().configured_capacity == 2
+    assert "callback" in {each.unique_name for each in workspace.task_channels.list()}
+
+
+def test_a_second_time_changes_nothing(provision: Callable[..., tuple[int, str]], emulator: EmulatorServer) -> None:
+    provision()
+    before = emulator.log.last
+    for options, status in (((), 0), (("--plan",), 0)):
+        assert provision(*options)[0] == status
+    written = [each for each in emulator.log.entries("rest_answered", after=before) if each["method"] != "GET"]
+    assert written == []
+
+
+def test_what_somebody_changed_is_shown_and_put_back_and_what_is_theirs_is_left(
+    provision: Callable[..., tuple[int, str]], find: Callable[[], Any]
+) -> None:
+    provision()
+    workspace = find()
+    workflow = only(workspace.workflows, "Main")
+    workspace.workflows(workflow.sid).update(task_reservation_timeout=120)
+    workspace.task_queues.create(friendly_name="Theirs", target_workers="1==2")
+    worker = only(workspace.workers, "dana")
+    workspace.workers(worker.sid).update(attributes='{"contact_uri":"client:other","level":7}')
+    status, told = provision("--plan")
+    assert status == 3
+    assert "reservation_timeout_s: 120 -> 30" in told
+    assert "attributes.contact_uri: client:other -> client:dana" in told
+    assert "drift   queue 'Theirs'" in told
+    assert provision()[0] == 0
+    assert only(workspace.workflows, "Main").task_reservation_timeout == 30
+    assert json.loads(only(workspace.workers, "dana").attributes) == {"contact_uri": "client:dana", "level": 7}
+    assert only(workspace.task_queues, "Theirs").target_workers == "1==2"
+
+
+def test_two_writers_of_one_workers_attributes(
+    provision: Callable[..., tuple[int, str]], find: Callable[[], Any], emulator: EmulatorServer
+) -> None:
+    """Somebody wrote between our read and our write: 412, and it is merged anew."""
+    provision()
+    workspace = find()
+    worker = only(workspace.workers, "dana")
+    workspace.workers(worker.sid).update(attributes='{"level":7}')
+    emulator.faults.set({"kind": "precondition_failed", "times": 1})
+    status, told = provision()
+    assert status == 0, told
+    assert json.loads(only(workspace.workers, "dana").attributes) == {"contact_uri": "client:dana", "level": 7}
+
+
+def test_after_a_failure_half_way_it_goes_on_where_it_stopped(
+    provision: Callable[..., tuple[int, str]], find: Callable[[], Any], emulator: EmulatorServer
+) -> None:
+    emulator.faults.set({"kind": "status", "status": 503, "method": "POST", "path": "/Workers$"})
+    status, told = provision()
+    assert status == 1
+    assert "5 of 7 steps were done" in told
+    assert "create worker 'dana': HTTP 503" in told
+    emulator.faults.clear()
+    status, told = provision()
+    assert (status, "2 done." in told) == (0, True), told
+    assert find().fetch().timeout_activity_name == "Missed"
+
+
+def test_a_workspace_is_found_by_its_sid_and_never_mistaken(
+    provision: Callable[..., tuple[int, str]], find: Callable[[], Any], file: Path, name: str
+) -> None:
+    provision()
+    sid = find().fetch().sid
+    assert provision("--plan", TWILIO_WORKSPACE_SID=sid)[0] == 0
+    file.write_text(file.read_text().replace(name, "Another"))
+    status, told = provision(TWILIO_WORKSPACE_SID=sid)
+    assert (status, "nothing is renamed" in told) == (1, True)
+    status, told = provision(TWILIO_WORKSPACE_SID="WS" + "f" * 32)
+    assert (status, "HTTP 404" in told) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"TWILIO_AUTH_TOKEN": "wrong"}, "not_authorized"),
+        ({"TWILIO_AUTH_TOKEN": ""}, "TWILIO_AUTH_TOKEN"),
+        ({"PUBLIC_URL": ""}, "PUBLIC_URL"),
+        ({"TWILIO_AUTH_TOKEN": "wrong", "TWILIO_WORKSPACE_SID": "WS" + "0" * 32}, "not_authorized"),
+        ({"TASKROUTER_BASE_URL": "http://127.0.0.1:1"}, "taskrouter_unreachable"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_told_in_words(
+    provision: Callable[..., tuple[int, str]], settings: dict[str, str], told: str
+) -> None:
+    status, output = provision(**settings)
+    assert status == 1
+    assert told in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "html", "status": 200},
+        {"kind": "broken_json"},
+        {"kind": "reset"},
+    ],
+    ids=lambda fault: fault["kind"],
+)
+def test_nonsense_from_in_between_is_told_in_words(
+    provision: Callable[..., tuple[int, str]], emulator: EmulatorServer, fault: dict[str, Any]
+) -> None:
+    emulator.faults.set(fault)
+    status, output = provision()
+    assert (status, "reading the workspace" in output, "Traceback" in output) == (1, True, False), output
+
+
+def test_a_file_with_mistakes_asks_nothing_of_taskrouter(
+    provision: Callable[..., tuple[int, str]], file: Path, emulator: EmulatorServer
+) -> None:
+    file.write_text(file.read_text().replace("reservation_timeout_s = 30", "reservation_timeout_s = 0"))
+    before = emulator.log.last
+    status, told = provision()
+    assert status == 1
+    assert "workflows 1, reservation_timeout_s: must be a whole number from 1 to 86400, not 0" in told
+    assert emulator.log.entries("rest_answered", after=before) == []
