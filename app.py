@@ -26,6 +26,7 @@ from enrich.customers.store import CustomerStore
 from enrich.db import Database
 from enrich.enrichment import JITTER, Rules, Tools
 from enrich.environment import environment
+from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.owed import Owed
 from enrich.journal.receipts import Journal
 from enrich.load import InFlight
@@ -99,6 +100,7 @@ def _parts(settings: Settings) -> Parts:
         database=database,
         tools=tools,
         owed=Owed(database),
+        heartbeats=Heartbeats(database),
         in_flight=InFlight(settings.max_in_flight, observe=metrics.in_flight),
         metrics=metrics,
     )

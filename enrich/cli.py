@@ -210,7 +210,7 @@ def work(once: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     keep = timedelta(days=parts().settings.keep_days)
-    followups.work_until(over.is_set, parts().tools, parts().owed, keep, _catch_up)
+    followups.work_until(over.is_set, parts().tools, parts().owed, keep, _catch_up, parts().heartbeats.beat)
 
 
 @click.group(cls=Group)

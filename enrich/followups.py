@@ -42,11 +42,12 @@ def work_until(
     owed: Owed,
     keep: timedelta,
     catch_up: Callable[[datetime, datetime], int],
+    beat: Callable[[datetime], None],
 ) -> None:
     """Does what is owed, every half second, until `is_over`. Outlives a database that does not answer.
 
     keep: how long journal rows are kept; older ones are deleted. catch_up: brings in what was never recorded between
-    two moments; asked every few minutes, and at once when the database is back.
+    two moments; asked every few minutes, and at once when the database is back. beat: leaves word that somebody works.
     """
     prune_at = tools.now()
     caught_up_at = prune_at - CATCH_UP_AT_START
@@ -54,6 +55,7 @@ def work_until(
     while not is_over():
         done = 0
         try:
+            beat(tools.now())
             done = round_of_work(tools, owed)
             now = tools.now()
             if now >= prune_at:

@@ -16,6 +16,7 @@ from flask import Blueprint, Response, abort, jsonify, request
 from enrich import errors, metrics, migrations
 from enrich.clock import limited
 from enrich.deadline import OutOfTime
+from enrich.journal.heartbeats import ALIVE
 from enrich.parts import parts
 
 # A load balancer asks every few seconds and does not wait long.
@@ -36,11 +37,17 @@ def healthz() -> Response:
 
 @bp.get("/readyz")
 def readyz() -> tuple[Response, HTTPStatus]:
-    """200 when callbacks can be recorded and looked up, else 503; with the token, what is wrong."""
+    """200 when callbacks can be recorded and looked up, else 503; with the token, what is wrong.
+
+    A worker that is missing is told, and is no reason for a 503: callbacks are answered without one, and a load
+    balancer that took every process away for it would leave TaskRouter without any answer.
+    """
     findings: dict[str, Any] = {}
+    worker = "unknown"
     try:
         with limited(READY_S):
             at, head = migrations.revisions(parts().database)
+            worker = _worker() if at == head else "unknown"
         findings["database"] = "ok"
         findings["migrations"] = "ok" if at == head else f"at {at or 'nothing'}, needs {head}"
     except errors.DatabaseError as exc:
@@ -48,8 +55,18 @@ def readyz() -> tuple[Response, HTTPStatus]:
     except OutOfTime:
         findings["database"] = "database_too_slow"
     is_ready = all(finding == "ok" for finding in findings.values())
+    findings["worker"] = worker
     body: dict[str, Any] = {"ready": is_ready} | (findings if _may_see_details() else {})
     return jsonify(body), HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _worker() -> str:
+    """Raises DatabaseError."""
+    last = parts().heartbeats.last()
+    if last is None:
+        return "never seen"
+    silent = datetime.now(UTC) - last
+    return "ok" if silent <= ALIVE else f"silent for {silent.total_seconds():.0f} s"
 
 
 @bp.get("/metrics")

@@ -9,6 +9,7 @@ from flask import current_app
 
 from enrich.db import Database
 from enrich.enrichment import Tools
+from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.owed import Owed
 from enrich.load import InFlight
 from enrich.metrics import Metrics
@@ -26,6 +27,7 @@ class Parts:
     database: Database
     tools: Tools
     owed: Owed
+    heartbeats: Heartbeats
     in_flight: InFlight
     metrics: Metrics
 

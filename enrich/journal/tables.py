@@ -112,3 +112,12 @@ class FollowupRow(Base):
     last_reason: Mapped[str] = mapped_column(String(40), default="")
     done_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     given_up_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class HeartbeatRow(Base):
+    """When one worker last left word. A handful of rows; those of dead processes are swept out after a week."""
+
+    __tablename__ = "heartbeats"
+
+    worker: Mapped[str] = mapped_column(String(120), primary_key=True)  # host, process, and a word chosen by chance
+    beat_at: Mapped[datetime] = mapped_column(UtcDateTime)
