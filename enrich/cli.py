@@ -70,6 +70,7 @@ def seed(files: tuple[Path, ...]) -> None:
         bad += len(report.bad)
         click.echo(
             f"{path.name}: {report.created} new, {report.changed} changed, {report.unchanged} unchanged"
+            + (f", {report.settled} partly as staff settled them" if report.settled else "")
             + (f", {len(report.bad)} not loaded" if report.bad else "")
         )
     if bad:

@@ -1,6 +1,10 @@
 """Customers into the store and out of it: what `flask crm seed` and `flask crm export` do with the rows of fixtures.py.
 
 Seeding says what the store should hold, compares, and writes only the difference: the second run changes nothing.
+
+What staff have settled stays. An identifier that they took from a customer is not given back; a customer whom they
+merged into another is left alone; a text, the notes or the cases that they changed stay while the CRM says what it
+said then, and give way as soon as the CRM says something new. The report counts the customers where that happened.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from enrich.customers.fixtures import CASE_FIELDS, FIELD_OF_KIND, LONGEST_TEXT, BadRow, CustomerFixture
-from enrich.customers.identifiers import EMAIL, PHONE, Identifier, customer_id_identifier
-from enrich.customers.tables import FROM_CRM, CaseRow, CustomerRow, IdentifierRow, NoteRow
+from enrich.customers.identifiers import EMAIL, PHONE, Identifier, customer_id_identifier, words_of
+from enrich.customers.ledger import wait_for_others
+from enrich.customers.tables import FROM_CRM, CaseRow, CustomerRow, IdentifierRow, NoteRow, UnlinkedRow, WordRow
 from enrich.db import Base, Database
 from enrich.vocabulary import Case
 
@@ -23,19 +28,24 @@ from enrich.vocabulary import Case
 # runs meanwhile is never kept waiting for long; larger batches were no faster.
 BATCH = 500
 
-_CUSTOMERS, _IDENTIFIERS, _NOTES, _CASES = (
-    Base.metadata.tables[row.__tablename__] for row in (CustomerRow, IdentifierRow, NoteRow, CaseRow)
+_CUSTOMERS, _IDENTIFIERS, _NOTES, _CASES, _WORDS, _UNLINKED = (
+    Base.metadata.tables[row.__tablename__]
+    for row in (CustomerRow, IdentifierRow, NoteRow, CaseRow, WordRow, UnlinkedRow)
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
-    """What a seed did, in customers; and the rows that it could not take."""
+    """What a seed did, in customers; and the rows that it could not take.
+
+    settled: of all of them, those where something was left as staff had settled it.
+    """
 
     created: int
     changed: int
     unchanged: int
     bad: tuple[BadRow, ...]
+    settled: int = 0
 
 
 def seed(
@@ -53,18 +63,20 @@ def seed(
     """
     bad: list[BadRow] = []
     totals = {"created": 0, "changed": 0, "unchanged": 0}
+    settled = 0
     done = 0
     for batch in _batches(_good(rows, bad)):
         with database.transaction() as session:
             outcomes = _seed_batch(session, batch, now)
-        for outcome in outcomes:
+        for outcome, is_settled in outcomes:
             totals[outcome] += 1
+            settled += is_settled
         done += len(batch)
         if progress:
             progress(done + len(bad))
     if progress:
         progress(done + len(bad))
-    return SeedReport(**totals, bad=tuple(bad))
+    return SeedReport(**totals, settled=settled, bad=tuple(bad))
 
 
 def _good(rows: Iterable[CustomerFixture | BadRow], bad: list[BadRow]) -> Iterator[CustomerFixture]:
@@ -92,6 +104,10 @@ class _Stored:
     """One customer as the store has it."""
 
     texts: dict[str, str]
+    version: int = 0
+    settled: dict[str, Any] = field(default_factory=dict)
+    merged_into: str | None = None
+    unlinked: set[Identifier] = field(default_factory=set)
     identifiers: dict[Identifier, tuple[int, str, str]] = field(default_factory=dict)  # row id, as written, source
     notes: list[str] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
@@ -110,13 +126,16 @@ class _Changes:
     notes: list[dict[str, Any]] = field(default_factory=list)
     emptied_cases: list[dict[str, Any]] = field(default_factory=list)
     cases: list[dict[str, Any]] = field(default_factory=list)
+    emptied_words: list[dict[str, Any]] = field(default_factory=list)
+    words: list[dict[str, Any]] = field(default_factory=list)
 
     def size(self) -> int:
         return sum(len(getattr(self, name)) for name in self.__slots__)
 
 
-def _seed_batch(session: Session, batch: Sequence[CustomerFixture], now: datetime) -> list[str]:
-    """Created, changed or unchanged, for each customer of the batch."""
+def _seed_batch(session: Session, batch: Sequence[CustomerFixture], now: datetime) -> list[tuple[str, bool]]:
+    """Created, changed or unchanged, for each customer of the batch; and whether something was left as staff said."""
+    wait_for_others(session)
     stored = _stored(session, [customer.id for customer in batch])
     changes = _Changes()
     outcomes = [_compare(customer, stored.get(customer.id), changes, now) for customer in batch]
@@ -124,30 +143,65 @@ def _seed_batch(session: Session, batch: Sequence[CustomerFixture], now: datetim
     return outcomes
 
 
-def _compare(customer: CustomerFixture, stored: _Stored | None, changes: _Changes, now: datetime) -> str:
-    """What becomes of this customer; notes in `changes` what there is to write."""
-    size_before = changes.size()
+def _compare(customer: CustomerFixture, stored: _Stored | None, changes: _Changes, now: datetime) -> tuple[str, bool]:
+    """What becomes of this customer, and whether staff's word stands; notes in `changes` what there is to write."""
     known = stored or _Stored(texts={})
-    texts = {"name": customer.name, **customer.texts}
-    _compare_identifiers(customer, known, changes)
-    if customer.notes is not None and list(customer.notes) != known.notes:
+    if known.merged_into is not None:
+        return "unchanged", True
+    size_before = changes.size()
+    settled = _still_settled(customer, known)
+    texts = {name: text for name, text in {"name": customer.name, **customer.texts}.items() if name not in settled}
+    is_settled = _compare_identifiers(customer, known, changes) or bool(settled.keys() & _said_by(customer))
+    if customer.notes is not None and "notes" not in settled and list(customer.notes) != known.notes:
         changes.emptied_notes.append({"of": customer.id})
         changes.notes += _note_rows(customer.id, customer.notes)
-    if customer.cases is not None and list(customer.cases) != known.cases:
+    if customer.cases is not None and "cases" not in settled and list(customer.cases) != known.cases:
         changes.emptied_cases.append({"of": customer.id})
         changes.cases += _case_rows(customer.id, customer.cases)
     if stored is None:
         empty = dict.fromkeys(LONGEST_TEXT, "")
         changes.new_customers.append({"id": customer.id, **empty, **texts, "updated_at": now})
-        return "created"
-    if changes.size() == size_before and texts.items() <= stored.texts.items():
-        return "unchanged"
-    changes.customers.append({"of": customer.id, **stored.texts, **texts, "updated_at": now})
-    return "changed"
+        changes.words += _word_rows(customer.id, texts)
+        return "created", False
+    if changes.size() == size_before and texts.items() <= stored.texts.items() and settled == stored.settled:
+        return "unchanged", is_settled
+    will_be = {**stored.texts, **texts}
+    if any(will_be[name] != stored.texts[name] for name in ("name", "company")):
+        changes.emptied_words.append({"of": customer.id})
+        changes.words += _word_rows(customer.id, will_be)
+    changes.customers.append(
+        {
+            "of": customer.id,
+            **will_be,
+            "settled": settled or None,
+            "version": stored.version + 1,
+            "updated_at": now,
+        }
+    )
+    return "changed", is_settled
 
 
-def _compare_identifiers(customer: CustomerFixture, known: _Stored, changes: _Changes) -> None:
+def _said_by(customer: CustomerFixture) -> dict[str, Any]:
+    """Texts, notes and cases as the file has them, in the form in which `settled` keeps them; only what it has."""
+    said: dict[str, Any] = {"name": customer.name, **customer.texts}
+    if customer.notes is not None:
+        said["notes"] = list(customer.notes)
+    if customer.cases is not None:
+        said["cases"] = [[case.id, case.subject, case.status, case.opened_on or ""] for case in customer.cases]
+    return said
+
+
+def _still_settled(customer: CustomerFixture, stored: _Stored) -> dict[str, Any]:
+    """What stays as staff changed it: where the file says nothing, or what the CRM said when they did."""
+    said = _said_by(customer)
+    return {name: was for name, was in stored.settled.items() if name not in said or said[name] == was}
+
+
+def _compare_identifiers(customer: CustomerFixture, known: _Stored, changes: _Changes) -> bool:
+    """Whether staff have taken one of these identifiers away; it is not given back."""
     for identifier, as_written in customer.identifiers.items():
+        if identifier in known.unlinked:
+            continue
         row_id, written_before, source = known.identifiers.get(identifier, (None, "", FROM_CRM))
         if row_id is None:
             changes.new_identifiers.append(
@@ -165,6 +219,12 @@ def _compare_identifiers(customer: CustomerFixture, known: _Stored, changes: _Ch
         is_spoken_of = FIELD_OF_KIND.get(identifier.kind, "ids") in customer.speaks_for
         if source == FROM_CRM and is_spoken_of and identifier not in customer.identifiers:
             changes.gone_identifiers.append({"of": row_id})
+    return any(identifier in known.unlinked for identifier in customer.identifiers)
+
+
+def _word_rows(customer_id: str, texts: dict[str, str]) -> list[dict[str, Any]]:
+    words = words_of(texts["name"], texts.get("company", ""))
+    return [{"customer_id": customer_id, "word": word} for word in words]
 
 
 def _note_rows(customer_id: str, notes: Iterable[str]) -> list[dict[str, Any]]:
@@ -198,6 +258,8 @@ def _write(session: Session, changes: _Changes) -> None:
         (insert(_NOTES), changes.notes),
         (delete(_CASES).where(_CASES.c.customer_id == of), changes.emptied_cases),
         (insert(_CASES), changes.cases),
+        (delete(_WORDS).where(_WORDS.c.customer_id == of), changes.emptied_words),
+        (insert(_WORDS), changes.words),
     ):
         if rows:
             connection.execute(statement, rows)
@@ -208,7 +270,13 @@ def _stored(session: Session, customer_ids: Sequence[str]) -> dict[str, _Stored]
     connection = session.connection()
     customers = connection.execute(select(_CUSTOMERS).where(_CUSTOMERS.c.id.in_(customer_ids)))
     stored = {
-        row.id: _Stored({"name": row.name, **{name: getattr(row, name) for name in LONGEST_TEXT}}) for row in customers
+        row.id: _Stored(
+            {"name": row.name, **{name: getattr(row, name) for name in LONGEST_TEXT}},
+            version=row.version,
+            settled=row.settled or {},
+            merged_into=row.merged_into,
+        )
+        for row in customers
     }
     if not stored:
         return stored
@@ -218,6 +286,8 @@ def _stored(session: Session, customer_ids: Sequence[str]) -> dict[str, _Stored]
     ):
         identifiers = stored[row.customer_id].identifiers
         identifiers[Identifier(row.kind, row.value)] = (row.id, row.as_written, row.source)
+    for row in connection.execute(select(_UNLINKED).where(_UNLINKED.c.customer_id.in_(known))):
+        stored[row.customer_id].unlinked.add(Identifier(row.kind, row.value))
     for row in connection.execute(select(_NOTES).where(_NOTES.c.customer_id.in_(known)).order_by(_NOTES.c.position)):
         stored[row.customer_id].notes.append(row.text)
     for row in connection.execute(select(_CASES).where(_CASES.c.customer_id.in_(known)).order_by(_CASES.c.position)):
@@ -237,7 +307,8 @@ def export(database: Database) -> Iterator[dict[str, Any]]:
             customer_ids = list(session.scalars(page))
             stored = _stored(session, customer_ids)
         for customer_id in customer_ids:
-            yield _exported(customer_id, stored[customer_id])
+            if stored[customer_id].merged_into is None:  # else it would come back as somebody of its own
+                yield _exported(customer_id, stored[customer_id])
         if len(customer_ids) < BATCH:
             return
         last = customer_ids[-1]

@@ -1,0 +1,233 @@
+"""The trail of changes: what was before and after, undoing, undoing that, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from enrich.customers import ledger
+from enrich.customers.fixtures import CustomerFixture, read_customer
+from enrich.customers.identifiers import Identifier
+from enrich.customers.ledger import Action, By, Change, ChangedSince, Scope
+from enrich.customers.seeding import SeedReport, export, seed
+from enrich.customers.store import CustomerStore
+from enrich.customers.tables import WordRow
+from enrich.db import Database
+from enrich.vocabulary import LookupKey, LookupKeys, Trust
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+DANA = By(1, "dana@example.com")
+SHARED = Identifier("phone", "+14155550100")
+
+ADA = {"id": "C-1", "name": "Ada Lovelace", "phones": ["+14155550100"], "notes": ["Mornings"]}
+GRACE = {
+    "id": "C-2",
+    "name": "Grace Hopper",
+    "phones": ["+14155550100", "+12125550123"],
+    "cases": [{"id": "K-1", "subject": "Moth", "status": "open"}],
+}
+
+
+def customer(raw: Any) -> CustomerFixture:
+    read = read_customer(raw, "US")
+    assert isinstance(read, CustomerFixture)
+    return read
+
+
+def seed_all(database: Database, *raws: Any) -> SeedReport:
+    return seed(database, [customer(raw) for raw in raws], now=NOW)
+
+
+def found(database: Database, key: Identifier, task_sid: str | None = None) -> set[tuple[str, str]]:
+    keys = LookupKeys((LookupKey(key.kind, key.value, Trust.VERIFIED, "from"),), task_sid=task_sid)
+    return {(one.kind, one.customer_id) for one in CustomerStore(database).find_candidates(keys)}
+
+
+@pytest.fixture
+def change(database: Database) -> Callable[..., int]:
+    """Makes one change and gives its id in the trail."""
+
+    def make(scope: Scope, act: Callable[[Session], None], action: Action = Action.LINKED, **about: str) -> int:
+        with database.transaction() as session:
+            made = ledger.change(session, scope, action, DANA, NOW, lambda: act(session), **about)  # type: ignore[arg-type]
+        assert made is not None
+        return made.audit_id
+
+    return make
+
+
+def undo(database: Database, audit_id: int) -> Change | ChangedSince | None:
+    with database.transaction() as session:
+        return ledger.undo(session, audit_id, DANA, NOW)
+
+
+def linking(database: Database, change: Callable[..., int], customer_id: str = "C-1") -> int:
+    return change(
+        Scope(keys=frozenset({SHARED})),
+        lambda session: ledger.give(session, SHARED, customer_id, NOW),
+        task_sid="WT1",
+        customer_id=customer_id,
+    )
+
+
+def test_an_identifier_given_to_one_is_taken_from_the_others_and_undo_gives_it_back(
+    database: Database, change: Callable[..., int]
+) -> None:
+    seed_all(database, ADA, GRACE)
+    assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
+    made = linking(database, change)
+    assert found(database, SHARED) == {("phone", "C-1")}
+    undone = undo(database, made)
+    assert isinstance(undone, Change)
+    assert (undone.keys, undone.customers) == ({SHARED}, {"C-2"})
+    assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
+    assert seed_all(database, ADA, GRACE) == SeedReport(created=0, changed=0, unchanged=2, bad=())
+
+
+def test_an_undo_can_be_undone_and_then_the_first_change_can_be_undone_again(
+    database: Database, change: Callable[..., int]
+) -> None:
+    seed_all(database, ADA, GRACE)
+    made = linking(database, change)
+    undone = undo(database, made)
+    assert isinstance(undone, Change)
+    assert undo(database, made) == ChangedSince(("it was undone already",))
+    assert isinstance(undo(database, undone.audit_id), Change)
+    assert found(database, SHARED) == {("phone", "C-1")}
+    assert isinstance(undo(database, made), Change)
+    assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
+
+
+def test_what_somebody_changed_since_is_not_undone_over_them(database: Database, change: Callable[..., int]) -> None:
+    seed_all(database, ADA, GRACE)
+    first = linking(database, change)
+    linking(database, change, "C-2")
+    assert undo(database, first) == ChangedSince(("+14155550100",))
+    assert found(database, SHARED) == {("phone", "C-2")}
+
+
+def test_a_change_that_changes_nothing_leaves_no_trail(database: Database) -> None:
+    seed_all(database, ADA)
+    scope = Scope(keys=frozenset({SHARED}))
+    with database.transaction() as session:
+        act = lambda: ledger.give(session, SHARED, "C-1", NOW)  # noqa: E731
+        assert ledger.change(session, scope, Action.LINKED, DANA, NOW, act) is None
+        assert ledger.trail_of_customer(session, "C-1") == ()
+
+
+def test_a_pin_is_about_one_task_and_can_be_taken_back(database: Database, change: Callable[..., int]) -> None:
+    seed_all(database, ADA)
+    scope = Scope(tasks=frozenset({"WT1"}))
+    first = change(scope, lambda session: ledger.pin(session, "WT1", "C-1", DANA, NOW), Action.PINNED, task_sid="WT1")
+    second = change(scope, lambda session: ledger.pin(session, "WT1", None, DANA, NOW), Action.NOBODY, task_sid="WT1")
+    assert ("staff", "") in found(database, SHARED, "WT1")
+    assert isinstance(undo(database, second), Change)
+    assert ("staff", "C-1") in found(database, SHARED, "WT1")
+    assert isinstance(undo(database, first), Change)
+    assert found(database, SHARED, "WT1") == {("phone", "C-1")}
+    with database.reading() as session:
+        trail = ledger.trail_of_task(session, "WT1")
+        assert [row.action for row in trail] == ["undone", "undone", "nobody", "pinned"]
+        assert {row.by for row in trail} == {"dana@example.com"}
+        assert len(ledger.trail_of_customer(session, "C-1")) == 4
+
+
+def test_a_customer_that_others_were_settled_on_since_is_not_unmade(
+    database: Database, change: Callable[..., int]
+) -> None:
+    record = ledger.empty_record("New Customer")
+    made = change(
+        Scope(customers=frozenset({"S-1"})), lambda session: ledger.put(session, "S-1", record, NOW), Action.CREATED
+    )
+    pinned = change(
+        Scope(tasks=frozenset({"WT9"})),
+        lambda session: ledger.pin(session, "WT9", "S-1", DANA, NOW),
+        Action.PINNED,
+        task_sid="WT9",
+    )
+    assert undo(database, made) == ChangedSince(("task WT9",))
+    assert isinstance(undo(database, pinned), Change)
+    assert isinstance(undo(database, made), Change)
+    with database.reading() as session:
+        assert ledger.records(session, ["S-1"]) == {"S-1": None}
+    assert undo(database, pinned) == ChangedSince(("it was undone already",))
+    with database.reading() as session:
+        undone_pin = ledger.trail_of_task(session, "WT9")[0].id
+    assert undo(database, undone_pin) == ChangedSince(("customer S-1",))
+
+
+def test_undoing_what_never_was_is_none(database: Database) -> None:
+    assert undo(database, 4711) is None
+
+
+# --- and the next seed
+
+
+def exported(database: Database) -> dict[str, Any]:
+    return {each["id"]: each for each in export(database)}
+
+
+def test_the_next_seed_does_not_give_back_what_staff_took_away(database: Database, change: Callable[..., int]) -> None:
+    seed_all(database, ADA, GRACE)
+    made = linking(database, change)
+    assert seed_all(database, ADA, GRACE) == SeedReport(created=0, changed=0, unchanged=2, bad=(), settled=1)
+    assert found(database, SHARED) == {("phone", "C-1")}
+    undo(database, made)
+    assert seed_all(database, ADA, GRACE).settled == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "said", "kept"),
+    [
+        ("name", "Ada Lovelace", "Ada King", "Ada Byron"),
+        ("notes", ["Mornings"], ["Evenings"], ["Call twice"]),
+    ],
+)
+def test_what_staff_changed_stays_until_the_crm_says_something_new(
+    database: Database, change: Callable[..., int], name: str, was: Any, said: Any, kept: Any
+) -> None:
+    seed_all(database, ADA)
+
+    def edit(session: Session) -> None:
+        record = ledger.records(session, ["C-1"])["C-1"]
+        assert record is not None
+        ledger.put(session, "C-1", {**record, name: kept, "settled": {name: was}}, NOW)
+
+    change(Scope(customers=frozenset({"C-1"})), edit, Action.EDITED, customer_id="C-1")
+    assert seed_all(database, ADA) == SeedReport(created=0, changed=0, unchanged=1, bad=(), settled=1)
+    assert exported(database)["C-1"][name] == kept
+    assert seed_all(database, {**ADA, name: said}) == SeedReport(created=0, changed=1, unchanged=0, bad=())
+    assert exported(database)["C-1"][name] == said
+    assert seed_all(database, ADA).settled == 0
+
+
+def test_a_merged_customer_is_left_alone_by_the_seed_and_left_out_of_the_export(
+    database: Database, change: Callable[..., int]
+) -> None:
+    seed_all(database, ADA, GRACE)
+
+    def merge(session: Session) -> None:
+        record = ledger.records(session, ["C-2"])["C-2"]
+        assert record is not None
+        ledger.put(session, "C-2", {**record, "merged_into": "C-1", "identifiers": []}, NOW)
+
+    change(Scope(customers=frozenset({"C-2"})), merge, Action.MERGED)
+    assert seed_all(database, ADA, GRACE) == SeedReport(created=0, changed=0, unchanged=2, bad=(), settled=1)
+    assert found(database, SHARED) == {("phone", "C-1")}
+    assert set(exported(database)) == {"C-1"}
+
+
+def words(database: Database, customer_id: str) -> Iterable[str]:
+    return {row.word for row in database.read(select(WordRow.word).where(WordRow.customer_id == customer_id))}
+
+
+def test_what_a_customer_is_searched_by_follows_the_name(database: Database) -> None:
+    seed_all(database, ADA)
+    assert words(database, "C-1") == {"ada", "lovelace"}
+    seed_all(database, {**ADA, "name": "Ada KING", "company": "Analytical Engines"})
+    assert words(database, "C-1") == {"ada", "king", "analytical", "engines"}
