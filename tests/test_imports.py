@@ -17,6 +17,7 @@ PURE = {
     "customers.matching",
     "customers.context",
     "pages.masking",
+    "customers.records",
     "taskrouter.attributes",
     "taskrouter.instructions",
     "policy.problems",

@@ -1,0 +1,137 @@
+"""Finding customers for staff: by number, address or id exactly, and by the beginnings of the words of their names.
+
+Every question reads a short stretch of an index, so that ten million identifiers cost what ten thousand do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import aliased
+
+from enrich.customers.identifiers import (
+    ADDRESS,
+    CUSTOMER_ID,
+    EMAIL,
+    PHONE,
+    Identifier,
+    is_storable,
+    normalise,
+    words_of,
+)
+from enrich.customers.store import CustomerStore
+from enrich.customers.tables import CustomerRow, IdentifierRow, WordRow
+from enrich.db import Database
+from enrich.vocabulary import LookupKey, LookupKeys, Trust
+
+MOST_FOUND = 20
+# What a person types; what is longer is no name and no number.
+LONGEST_QUERY = 254
+# "Higher than any letter", to end the stretch of the index that begins with a word.
+_LAST = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One customer. by: the kind of identifier that was typed, "" where it was the name. merged_into: None mostly."""
+
+    id: str
+    name: str
+    company: str
+    tier: str
+    phone: str
+    email: str
+    by: str
+    merged_into: str | None
+
+
+def find_customers(
+    database: Database, query: str, *, kinds: Iterable[str], region: str, at_most: int = MOST_FOUND
+) -> tuple[Found, ...]:
+    """Who is meant by this: first those whose number, address or id it is, then those whose names begin so, by id.
+
+    Every word of the query must begin a word of the name or company. kinds: of identifiers, besides phone numbers,
+    e-mail addresses and customer ids. Raises DatabaseError.
+    """
+    query = query.strip()
+    if not query or len(query) > LONGEST_QUERY or not is_storable(query):
+        return ()
+    by: dict[str, str] = {}
+    keys = _keys(query, kinds, region)
+    for candidate in CustomerStore(database).find_candidates(LookupKeys(keys)):
+        by.setdefault(candidate.customer_id, candidate.kind)
+    for customer_id in _by_words(database, words_of(query), at_most):
+        by.setdefault(customer_id, "")
+    return customers(database, list(by)[:at_most], by)
+
+
+def customers(database: Database, customer_ids: Sequence[str], by: dict[str, str] | None = None) -> tuple[Found, ...]:
+    """These customers in this order, for a list; those that are not there are left out. Raises DatabaseError."""
+    if not customer_ids:
+        return ()
+    row = CustomerRow
+    rows = database.read(
+        select(row.id, row.name, row.company, row.tier, row.merged_into).where(row.id.in_(customer_ids))
+    )
+    found = {one.id: one for one in rows}
+    contacts = database.read(
+        select(IdentifierRow.customer_id, IdentifierRow.kind, IdentifierRow.as_written)
+        .where(IdentifierRow.customer_id.in_(customer_ids), IdentifierRow.kind.in_((PHONE, EMAIL)))
+        .order_by(IdentifierRow.id)
+        .limit(50 * len(customer_ids))
+    )
+    first: dict[tuple[str, str], str] = {}
+    for contact in contacts:
+        first.setdefault((contact.customer_id, contact.kind), contact.as_written)
+    return tuple(
+        Found(
+            id=one.id,
+            name=one.name,
+            company=one.company,
+            tier=one.tier,
+            phone=first.get((one.id, PHONE), ""),
+            email=first.get((one.id, EMAIL), ""),
+            by=(by or {}).get(one.id, ""),
+            merged_into=one.merged_into,
+        )
+        for customer_id in customer_ids
+        if (one := found.get(customer_id)) is not None
+    )
+
+
+def merged_into(database: Database, customer_id: str) -> tuple[str, ...]:
+    """The ids of those who were merged into this customer. Raises DatabaseError."""
+    rows = database.read(select(CustomerRow.id).where(CustomerRow.merged_into == customer_id).limit(100))
+    return tuple(sorted(row.id for row in rows))
+
+
+def version_of(database: Database, customer_id: str) -> int | None:
+    """The version of this customer's row; None for nobody. Raises DatabaseError."""
+    rows = database.read(select(CustomerRow.version).where(CustomerRow.id == customer_id))
+    return int(rows[0].version) if rows else None
+
+
+def _keys(query: str, kinds: Iterable[str], region: str) -> tuple[LookupKey, ...]:
+    """What this can be as an identifier, each once, at most eight."""
+    found: dict[Identifier, None] = {}
+    for kind in (ADDRESS, CUSTOMER_ID, *kinds):
+        found |= dict.fromkeys(normalise(kind, query, region))
+    return tuple(LookupKey(one.kind, one.value, Trust.VERIFIED, "") for one in found)[:8]
+
+
+def _by_words(database: Database, words: Sequence[str], at_most: int) -> tuple[str, ...]:
+    """Those of whose words some begin with each of these. The longest leads: fewest begin with it."""
+    if not words:
+        return ()
+    leading, *others = sorted(words, key=lambda word: (-len(word), word))
+    word = WordRow
+    statement = select(word.customer_id).where(word.word >= leading, word.word < leading + _LAST)
+    for other in others:
+        also = aliased(WordRow)
+        statement = statement.where(
+            exists().where(also.customer_id == word.customer_id, also.word >= other, also.word < other + _LAST)
+        )
+    rows = database.read(statement.order_by(word.word, word.customer_id).limit(at_most * 3))
+    return tuple(dict.fromkeys(row.customer_id for row in rows))[:at_most]
