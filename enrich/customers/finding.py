@@ -101,18 +101,6 @@ def customers(database: Database, customer_ids: Sequence[str], by: dict[str, str
     )
 
 
-def merged_into(database: Database, customer_id: str) -> tuple[str, ...]:
-    """The ids of those who were merged into this customer. Raises DatabaseError."""
-    rows = database.read(select(CustomerRow.id).where(CustomerRow.merged_into == customer_id).limit(100))
-    return tuple(sorted(row.id for row in rows))
-
-
-def version_of(database: Database, customer_id: str) -> int | None:
-    """The version of this customer's row; None for nobody. Raises DatabaseError."""
-    rows = database.read(select(CustomerRow.version).where(CustomerRow.id == customer_id))
-    return int(rows[0].version) if rows else None
-
-
 def _keys(query: str, kinds: Iterable[str], region: str) -> tuple[LookupKey, ...]:
     """What this can be as an identifier, each once, at most eight."""
     found: dict[Identifier, None] = {}

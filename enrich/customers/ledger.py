@@ -73,6 +73,8 @@ class Action(StrEnum):
     EDITED = "edited"
     MERGED = "merged"
     UNDONE = "undone"
+    ENRICHED = "enriched"  # a task was enriched anew; nothing of ours was changed
+    REPLAYED = "replayed"  # the same, from a stored callback
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,32 @@ def undo(session: Session, audit_id: int, by: By, at: datetime) -> Change | Chan
     if row.undoes is not None:  # taking back an undo: what that had taken back stands again
         session.execute(update(_TRAIL).where(_TRAIL.c.id == row.undoes).values(undone_by=None))
     return done
+
+
+def note(session: Session, action: Action, by: By, at: datetime, *, task_sid: str) -> None:
+    """A row of the trail for what changes nothing here."""
+    nothing = capture(session, Scope())
+    session.execute(
+        insert(_TRAIL).values(
+            at=at, user_id=by.user_id, by=by.name, action=action, task_sid=task_sid, before=nothing, after=nothing
+        )
+    )
+
+
+def version(session: Session, customer_id: str) -> int | None:
+    """The version of this customer's row; None for nobody."""
+    return session.execute(select(_CUSTOMERS.c.version).where(_CUSTOMERS.c.id == customer_id)).scalar_one_or_none()
+
+
+def merged_into(session: Session, customer_id: str) -> tuple[str, ...]:
+    """The ids of those who were merged into this customer."""
+    merged = select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.merged_into == customer_id)
+    return tuple(sorted(session.scalars(merged)))
+
+
+def pinned_to(session: Session, customer_id: str) -> tuple[str, ...]:
+    """The tasks that staff have said are this customer's."""
+    return tuple(sorted(session.scalars(select(_PINS.c.task_sid).where(_PINS.c.customer_id == customer_id))))
 
 
 def wait_for_others(session: Session) -> None:

@@ -134,10 +134,7 @@ def open_tasks(
     )
     # A first sieve in the database, over the text of the JSON; what it lets through is read properly.
     text = cast(newest.c.finding, Text)
-    sieve: list[Any] = [
-        func.instr(text, _in_json(value)) > 0 if _is_sqlite(session) else func.strpos(text, _in_json(value)) > 0
-        for _, value in keys
-    ]
+    sieve: list[Any] = [text.contains(_in_json(value), autoescape=True) for _, value in keys]
     if customer_ids:
         sieve += [newest.c.customer_id.in_(customer_ids)]
     found: dict[str, int] = {}

@@ -1,0 +1,369 @@
+"""What staff decide, carried out: the change with its row in the trail, the live task enriched anew, the others owed.
+
+    change      within one transaction: what changes, who did it, and the enrichment that is owed because of it
+    enrich      the task that the reader is looking at, at once, along the same line as everything else (enrichment.py)
+    owed        every other open task of that caller, or of these customers, by a follow-up of its own
+
+The enrichment of the live task is owed from the start and marked done when it was: whatever happens in between, the
+worker will do it. Nothing here waits longer than `LIVE_S`.
+
+Two answers to "who is this?" are kept apart. *This task only* says whose this one task is (a pin). *From now on* says
+whose the number, address or id is, and nobody else's; where that alone does not settle the task, because the key is
+only claimed or others on the task lead elsewhere, the task is pinned as well.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from enrich import errors
+from enrich.assignment import conclusion_of, too_slow
+from enrich.customers import ledger, records
+from enrich.customers.identifiers import Identifier
+from enrich.customers.ledger import Action, By, Change, ChangedSince, Scope
+from enrich.db import Database
+from enrich.deadline import Deadline, OutOfTime
+from enrich.enrichment import Subject, Tools, Work, enrich
+from enrich.journal import callers
+from enrich.vocabulary import Delivery, EntryKind, Outcome, Reason, Trust
+from enrich.webhooks import payloads
+
+# The reader waits for it. What takes longer is the worker's.
+LIVE_S = 4.0
+# Until then nobody else tries: longer than we take.
+OURS_FOR = timedelta(seconds=10)
+
+Record = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a decision is carried out with, and by whom."""
+
+    database: Database
+    tools: Tools
+    by: By
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """How enriching the live task ended. is_owed: the worker will do it later. entry_id: of the journal's row."""
+
+    outcome: Outcome
+    reason: str
+    is_owed: bool
+    entry_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was changed: None if it was so already. live: None where no task was being looked at, or nothing changed.
+
+    others: how many other open tasks are enriched anew by follow-ups.
+    """
+
+    change: Change | None
+    live: Live | None = None
+    others: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Nothing was changed: somebody changed this customer since the reader's form was made, or they are gone (None)."""
+
+    customer_id: str
+    record: Record | None
+
+
+# --- who is this?
+
+
+def choose(desk: Desk, task_sid: str, customer_id: str, key: Identifier | None) -> Settled:
+    """This task is this customer's. key: from now on this one is, too; None: this task only."""
+
+    def decide(session: Session) -> Change | None:
+        at = desk.tools.now()
+        if key is None:
+            return ledger.change(
+                session,
+                Scope(tasks=frozenset({task_sid})),
+                Action.PINNED,
+                desk.by,
+                at,
+                lambda: ledger.pin(session, task_sid, customer_id, desk.by, at),
+                task_sid=task_sid,
+                customer_id=customer_id,
+            )
+        return ledger.change(
+            session,
+            Scope(keys=frozenset({key}), tasks=frozenset({task_sid})),
+            Action.LINKED,
+            desk.by,
+            at,
+            lambda: _give(desk, session, task_sid, customer_id, key),
+            task_sid=task_sid,
+            customer_id=customer_id,
+        )
+
+    return _carry_out(desk, decide, task_sid)
+
+
+def create(desk: Desk, task_sid: str | None, customer_id: str, record: Record, key: Identifier | None) -> Settled:
+    """This customer is new; the task, if there is one, is theirs, and the key from now on, if one is given.
+
+    Settled with no change where somebody of that id is there already.
+    """
+    tasks = frozenset({task_sid} if task_sid else ())
+
+    def decide(session: Session) -> Change | None:
+        at = desk.tools.now()
+        if ledger.records(session, [customer_id])[customer_id] is not None:
+            return None
+
+        def act() -> None:
+            ledger.put(session, customer_id, record, at)
+            if task_sid and key:
+                _give(desk, session, task_sid, customer_id, key)
+            elif task_sid:
+                ledger.pin(session, task_sid, customer_id, desk.by, at)
+
+        scope = Scope(frozenset({customer_id}), frozenset({key} if task_sid and key else ()), tasks)
+        return ledger.change(
+            session, scope, Action.CREATED, desk.by, at, act, task_sid=task_sid, customer_id=customer_id
+        )
+
+    return _carry_out(desk, decide, task_sid)
+
+
+def nobody(desk: Desk, task_sid: str) -> Settled:
+    """This task is none of theirs who were found."""
+
+    def decide(session: Session) -> Change | None:
+        at, scope = desk.tools.now(), Scope(tasks=frozenset({task_sid}))
+        act = lambda: ledger.pin(session, task_sid, None, desk.by, at)  # noqa: E731
+        return ledger.change(session, scope, Action.NOBODY, desk.by, at, act, task_sid=task_sid)
+
+    return _carry_out(desk, decide, task_sid)
+
+
+def release(desk: Desk, task_sid: str) -> Settled:
+    """Nothing is said of this task any more; its details decide."""
+
+    def decide(session: Session) -> Change | None:
+        scope = Scope(tasks=frozenset({task_sid}))
+        act = lambda: ledger.release(session, task_sid)  # noqa: E731
+        return ledger.change(session, scope, Action.RELEASED, desk.by, desk.tools.now(), act, task_sid=task_sid)
+
+    return _carry_out(desk, decide, task_sid)
+
+
+def unlink(desk: Desk, task_sid: str | None, customer_id: str, key: Identifier) -> Settled:
+    """This key is not this customer's; nor is the task, if it was said to be."""
+
+    def decide(session: Session) -> Change | None:
+        at = desk.tools.now()
+
+        def act() -> None:
+            ledger.take(session, key, customer_id, at)
+            if task_sid:
+                ledger.release(session, task_sid)
+
+        scope = Scope(keys=frozenset({key}), tasks=frozenset({task_sid} if task_sid else ()))
+        return ledger.change(
+            session, scope, Action.UNLINKED, desk.by, at, act, task_sid=task_sid, customer_id=customer_id
+        )
+
+    return _carry_out(desk, decide, task_sid)
+
+
+# --- customers
+
+
+def edit(desk: Desk, customer_id: str, version: int | None, become: Callable[[Record], Record]) -> Settled | Stale:
+    """The customer's record is what `become` makes of it, if nobody changed it since this version."""
+    stale: list[Stale] = []
+
+    def decide(session: Session) -> Change | None:
+        at = desk.tools.now()
+        ledger.wait_for_others(session)
+        record = ledger.records(session, [customer_id])[customer_id]
+        if record is None or ledger.version(session, customer_id) != version:
+            stale.append(Stale(customer_id, record))
+            return None
+        scope = Scope(customers=frozenset({customer_id}))
+        act = lambda: ledger.put(session, customer_id, become(record), at)  # noqa: E731
+        return ledger.change(session, scope, Action.EDITED, desk.by, at, act, customer_id=customer_id)
+
+    settled = _carry_out(desk, decide, None)
+    return stale[0] if stale else settled
+
+
+def merge(desk: Desk, kept_id: str, gone_id: str, versions: Mapping[str, int]) -> Settled | Stale:
+    """The second customer becomes part of the first. versions: of both, as the reader saw them."""
+    stale: list[Stale] = []
+
+    def decide(session: Session) -> Change | None:
+        at = desk.tools.now()
+        ledger.wait_for_others(session)
+        before = ledger.records(session, [kept_id, gone_id])
+        for one in (kept_id, gone_id):
+            record = before[one]
+            if record is None or record["merged_into"] or ledger.version(session, one) != versions.get(one):
+                stale.append(Stale(one, record))
+                return None
+        chained, pinned = ledger.merged_into(session, gone_id), ledger.pinned_to(session, gone_id)
+        scope = Scope(frozenset({kept_id, gone_id, *chained}), tasks=frozenset(pinned))
+
+        def act() -> None:
+            kept, gone = before[kept_id] or {}, before[gone_id] or {}
+            kept, gone = records.merged(kept, gone, kept_id=kept_id, gone_id=gone_id)
+            ledger.put(session, gone_id, gone, at)
+            ledger.put(session, kept_id, kept, at)
+            for one, record in ledger.records(session, chained).items():
+                ledger.put(session, one, {**(record or {}), "merged_into": kept_id}, at)
+            for task_sid in pinned:
+                ledger.pin(session, task_sid, kept_id, desk.by, at)
+
+        return ledger.change(session, scope, Action.MERGED, desk.by, at, act, customer_id=kept_id)
+
+    settled = _carry_out(desk, decide, None)
+    return stale[0] if stale else settled
+
+
+# --- again
+
+
+def undo(desk: Desk, audit_id: int, task_sid: str | None) -> Settled | ChangedSince:
+    """What this row of the trail changed is as it was before; or what stands in the way.
+
+    task_sid: the task that the reader is looking at.
+    """
+    refused: list[ChangedSince] = []
+
+    def decide(session: Session) -> Change | None:
+        done = ledger.undo(session, audit_id, desk.by, desk.tools.now())
+        if isinstance(done, ChangedSince):
+            refused.append(done)
+            return None
+        return done
+
+    settled = _carry_out(desk, decide, task_sid)
+    return refused[0] if refused else settled
+
+
+def enrich_again(desk: Desk, task_sid: str) -> Settled:
+    """The task, enriched from a fresh read."""
+    return _again(desk, task_sid, Action.ENRICHED)
+
+
+def replay(desk: Desk, task_sid: str, raw_form: str) -> Settled:
+    """The enrichment of a stored callback, done again: its form is read anew, and the task is fetched as it is now."""
+    try:
+        form = payloads.read_form(payloads.split_form(raw_form.encode("utf-8", "replace")))
+        payloads.parse_assignment(form)
+    except errors.MalformedPayload as exc:
+        return _again(desk, task_sid, Action.REPLAYED, cannot=exc)
+    return _again(desk, task_sid, Action.REPLAYED)
+
+
+def _again(desk: Desk, task_sid: str, action: Action, cannot: errors.MalformedPayload | None = None) -> Settled:
+    with desk.database.transaction() as session:
+        ledger.note(session, action, desk.by, desk.tools.now(), task_sid=task_sid)
+        owed = _owe_live(desk, session, task_sid)
+    return Settled(None, live=_enrich_now(desk, *owed, cannot=cannot) if owed else None)
+
+
+# --- carried out
+
+
+def _give(desk: Desk, session: Session, task_sid: str, customer_id: str, key: Identifier) -> None:
+    """The key is theirs from now on, and the task is, by the key alone or by a pin."""
+    at = desk.tools.now()
+    ledger.give(session, key, customer_id, at)
+    newest = callers.newest_entry(session, task_sid)
+    if newest is not None and decides_alone(newest.finding, key):
+        ledger.release(session, task_sid)
+    else:
+        ledger.pin(session, task_sid, customer_id, desk.by, at)
+
+
+def decides_alone(finding: Mapping[str, Any] | None, key: Identifier) -> bool:
+    """Whether a task with this finding is settled when the key has one owner: it is verified, and alone in leading."""
+    keys = [one for one in (finding or {}).get("keys") or () if one.get("trust") == Trust.VERIFIED]
+    here = [one for one in keys if (one.get("kind"), one.get("value")) == (key.kind, key.value)]
+    others = [one for one in keys if one not in here and one.get("found") and one.get("attribute") != "TaskSid"]
+    return bool(here) and not others
+
+
+def _carry_out(desk: Desk, decide: Callable[[Session], Change | None], task_sid: str | None) -> Settled:
+    with desk.database.transaction() as session:
+        made = decide(session)
+        if made is None:
+            return Settled(None)
+        now = desk.tools.now()
+        owed = _owe_live(desk, session, task_sid) if task_sid else None
+        others = callers.open_tasks(
+            session,
+            keys=[(key.kind, key.value) for key in made.keys],
+            customer_ids=made.customers,
+            task_sids=made.tasks,
+            now=now,
+            but=task_sid,
+        )
+        callers.owe_enrichment(session, [one.entry_id for one in others], now=now, due_at=now)
+    return Settled(made, live=_enrich_now(desk, *owed) if owed else None, others=len(others))
+
+
+def _owe_live(desk: Desk, session: Session, task_sid: str) -> tuple[int, Delivery] | None:
+    """The follow-up that we try ourselves, and what is recorded of it; None where the journal knows no such task."""
+    now = desk.tools.now()
+    newest = callers.newest_entry(session, task_sid)
+    if newest is None:
+        return None
+    (followup_id,) = callers.owe_enrichment(session, [newest.id], now=now, due_at=now + OURS_FOR)
+    delivery = Delivery(
+        kind=EntryKind.STAFF,
+        received_at=now,
+        workspace_sid=newest.workspace_sid,
+        task_sid=task_sid,
+        reservation_sid=newest.reservation_sid,
+        worker_sid=newest.worker_sid,
+        worker_name=newest.worker_name,
+    )
+    return followup_id, delivery
+
+
+def _enrich_now(
+    desk: Desk, followup_id: int, delivery: Delivery, cannot: errors.MalformedPayload | None = None
+) -> Live:
+    work, deadline, tools = Work(), Deadline.after(LIVE_S), desk.tools
+    if cannot is not None:
+        work.ended(Outcome.MALFORMED, cannot.reason)
+    else:
+        _try(work, Subject(delivery.workspace_sid, delivery.task_sid or ""), tools, deadline)
+    at = tools.now()
+    entry_id = tools.journal.record(delivery, conclusion_of(work, deadline.elapsed_ms()), at=at)
+    is_over = work.outcome in (Outcome.ENRICHED, Outcome.GONE)
+    callers.settle_followup(desk.database, followup_id, now=at, done=is_over, reason=work.reason, again=work.retryable)
+    outcome = work.outcome or Outcome.FAILED
+    return Live(outcome, work.reason, is_owed=not is_over and work.retryable, entry_id=entry_id)
+
+
+def _try(work: Work, subject: Subject, tools: Tools, deadline: Deadline) -> None:
+    try:
+        with tools.limited(LIVE_S):
+            enrich(work, subject, tools, deadline)
+    except OutOfTime:
+        if work.outcome is None:
+            work.ended(Outcome.OUT_OF_TIME, too_slow(work), retryable=True)
+    except Exception:  # as in the callback: recorded, and tried again
+        log.exception("enriching for staff failed", extra={"task_sid": subject.task_sid})
+        work.ended(Outcome.FAILED, Reason.FAILED, retryable=True)

@@ -1,0 +1,252 @@
+"""What staff settle: the live task changes at TaskRouter at once, the caller's other tasks by the worker, undo too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import func, select
+
+from app import create_app
+from enrich import settling
+from enrich.customers import ledger
+from enrich.customers.identifiers import Identifier
+from enrich.customers.ledger import By, ChangedSince
+from enrich.customers.tables import AuditRow
+from enrich.followups import round_of_work
+from enrich.parts import Parts
+from enrich.settings import read_settings
+from enrich.settling import Desk, Settled
+from tests.scenarios.conftest import Centre, Service
+
+UNKNOWN = "+12125550177"
+SHARED = "+16175550142"  # Maria and Tom Bell's
+
+
+@pytest.fixture
+def parts(service: Service) -> Iterator[Parts]:
+    parts: Parts = create_app(read_settings(service.environment)).extensions["enrich"]
+    yield parts
+    parts.tools.taskrouter.close()
+    parts.database.close()
+
+
+@pytest.fixture
+def desk(parts: Parts) -> Iterator[Desk]:
+    """Dana's; what she changed is undone afterwards, the last first, since the service is shared by all tests."""
+    desk = Desk(parts.database, parts.tools, By(1, "dana@example.com"))
+    newest = select(func.coalesce(func.max(AuditRow.id), 0))
+    before = parts.database.read(newest)[0][0]
+    yield desk
+    made = parts.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
+    for (audit_id,) in made:
+        with parts.database.transaction() as session:
+            ledger.undo(session, audit_id, desk.by, parts.tools.now())
+    work(parts)
+
+
+def work(parts: Parts) -> None:
+    while round_of_work(parts.tools, parts.owed):
+        pass
+
+
+def phone(number: str) -> Identifier:
+    return Identifier("phone", number)
+
+
+def arrives(centre: Centre, caller: str, **attributes: str) -> str:
+    task_sid = centre.task_arrives({"from": caller, **attributes})
+    centre.answer(task_sid)
+    return task_sid
+
+
+def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_change(
+    centre: Centre, service: Service, desk: Desk, parts: Parts
+) -> None:
+    first, second, other = arrives(centre, UNKNOWN), arrives(centre, UNKNOWN), arrives(centre, "+12125550178")
+    assert centre.block(first) == {"match": "none", "reason": "no_such_key"}
+    settled = settling.choose(desk, first, "C-1001", phone(UNKNOWN))
+    assert settled.live is not None
+    assert (settled.live.outcome, settled.live.is_owed) == ("enriched", False)
+    assert settled.others >= 1
+    block = centre.block(first)
+    assert (block["match"], block["by"], block["customer_id"]) == ("matched", "phone", "C-1001")
+    assert centre.block(second)["match"] == "none"
+    work(parts)
+    assert centre.block(second)["customer_id"] == "C-1001"
+    assert centre.block(other)["match"] == "none"
+    assert all(row.done_at is not None for row in service.owed(first) + service.owed(second))
+    assert [row.kind for row in service.entries(task_sid=first)] == ["assignment", "staff"]
+
+    assert settled.change is not None
+    undone = settling.undo(desk, settled.change.audit_id, first)
+    assert isinstance(undone, Settled)
+    assert undone.others >= 1
+    assert centre.block(first) == {"match": "none", "reason": "no_such_key"}
+    work(parts)
+    assert centre.block(second) == {"match": "none", "reason": "no_such_key"}
+
+
+def test_an_ambiguous_number_is_settled_for_this_task_only(
+    centre: Centre, service: Service, desk: Desk, parts: Parts
+) -> None:
+    task_sid = arrives(centre, SHARED)
+    assert centre.block(task_sid)["match"] == "ambiguous"
+    settled = settling.choose(desk, task_sid, "C-1004", None)
+    assert settled.others == 0
+    block = centre.block(task_sid)
+    assert (block["match"], block["by"], block["trust"], block["name"]) == ("matched", "staff", "verified", "Tom Bell")
+    # The next callback of the same task follows it; another task with the same number is ambiguous as before.
+    again = arrives(centre, SHARED)
+    assert centre.block(again)["match"] == "ambiguous"
+    settling.enrich_again(desk, task_sid)
+    assert centre.block(task_sid)["name"] == "Tom Bell"
+    settling.release(desk, task_sid)
+    assert centre.block(task_sid)["match"] == "ambiguous"
+
+
+def test_the_callback_follows_what_staff_said_of_the_task(
+    centre: Centre, service: Service, desk: Desk, make_callback: Callable[..., dict[str, str]]
+) -> None:
+    task_sid = arrives(centre, SHARED)
+    settling.choose(desk, task_sid, "C-1003", None)
+    form = make_callback(
+        WorkspaceSid=centre.workspace_sid, TaskSid=task_sid, TaskAttributes=centre.attributes(task_sid)
+    )
+    assert service.post("/taskrouter/assignment", form).status_code == 200
+    entry = service.entries(task_sid=task_sid)[-1]
+    assert (entry.kind, entry.match, entry.by, entry.customer_id) == ("assignment", "matched", "staff", "C-1003")
+
+
+def test_an_ambiguous_number_is_given_to_one_from_now_on(centre: Centre, desk: Desk, parts: Parts) -> None:
+    first, second = arrives(centre, SHARED), arrives(centre, SHARED)
+    settled = settling.choose(desk, first, "C-1003", phone(SHARED))
+    assert centre.block(first)["by"] == "phone"
+    assert settled.others >= 1
+    work(parts)
+    assert centre.block(second)["name"] == "Maria Bell"
+    third = arrives(centre, SHARED)
+    assert centre.block(third)["match"] == "matched"
+
+
+def test_confirming_a_claim_is_about_this_task_alone(centre: Centre, desk: Desk) -> None:
+    task_sid = centre.task_arrives({"channelType": "web", "email": "ada@example.com"}, channel="chat")
+    centre.answer(task_sid)
+    assert centre.block(task_sid)["match"] == "claimed"
+    settling.choose(desk, task_sid, "C-1001", None)
+    assert centre.block(task_sid)["match"] == "matched"
+    again = centre.task_arrives({"channelType": "web", "email": "ada@example.com"}, channel="chat")
+    centre.answer(again)
+    assert centre.block(again)["match"] == "claimed"
+
+
+def test_a_typed_address_that_is_linked_settles_the_task_too(centre: Centre, desk: Desk) -> None:
+    """By itself a claimed key would leave the task claimed, although staff have said who it is."""
+    task_sid = centre.task_arrives({"channelType": "web", "email": "new.address@example.com"}, channel="chat")
+    centre.answer(task_sid)
+    settling.choose(desk, task_sid, "C-1001", Identifier("email", "new.address@example.com"))
+    assert centre.block(task_sid)["by"] == "staff"
+
+
+def test_a_wrong_match_is_unlinked(centre: Centre, desk: Desk) -> None:
+    task_sid = arrives(centre, "+14155550100")
+    assert centre.block(task_sid)["customer_id"] == "C-1001"
+    settling.unlink(desk, task_sid, "C-1001", phone("+14155550100"))
+    assert centre.block(task_sid) == {"match": "none", "reason": "no_such_key"}
+
+
+def test_a_wrong_match_can_be_wrong_for_this_task_only(centre: Centre, desk: Desk) -> None:
+    task_sid = arrives(centre, "+14155550100")
+    settling.nobody(desk, task_sid)
+    assert centre.block(task_sid) == {"match": "none", "reason": "set_by_staff"}
+    assert centre.block(arrives(centre, "+14155550100"))["customer_id"] == "C-1001"
+
+
+def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(centre: Centre, desk: Desk) -> None:
+    task_sid = arrives(centre, UNKNOWN)
+    record = ledger.empty_record("Hedy Lamarr")
+    settled = settling.create(desk, task_sid, "S-TEST", record, phone(UNKNOWN))
+    assert centre.block(task_sid)["name"] == "Hedy Lamarr"
+    assert settled.change is not None
+    settling.undo(desk, settled.change.audit_id, task_sid)
+    assert centre.block(task_sid)["match"] == "none"
+    with desk.database.reading() as session:
+        assert ledger.records(session, ["S-TEST"]) == {"S-TEST": None}
+
+
+def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
+    centre: Centre, service: Service, desk: Desk, parts: Parts
+) -> None:
+    task_sid = arrives(centre, UNKNOWN)
+    centre.emulator.faults.status(401, path="/Tasks/WT")
+    settled = settling.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
+    assert settled.live is not None
+    assert (settled.live.outcome, settled.live.reason, settled.live.is_owed) == (
+        "could_not_write",
+        "not_authorized",
+        True,
+    )
+    centre.emulator.faults.clear()
+    work(parts)
+    assert centre.block(task_sid)["customer_id"] == "C-1001"
+    assert [row.done_at is not None for row in service.owed(task_sid)] == [True]
+
+
+def test_a_task_that_is_over_is_said_to_be_over(centre: Centre, service: Service, desk: Desk) -> None:
+    task_sid = arrives(centre, UNKNOWN)
+    centre.workspace.tasks(task_sid).update(assignment_status="completed", reason="done")
+    settled = settling.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
+    assert settled.live is not None
+    assert (settled.live.outcome, settled.live.is_owed) == ("gone", False)
+
+
+def test_another_decision_in_between_is_told_and_nothing_is_undone(centre: Centre, desk: Desk) -> None:
+    task_sid = arrives(centre, UNKNOWN)
+    first = settling.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
+    settling.choose(desk, task_sid, "C-1002", phone(UNKNOWN))
+    assert first.change is not None
+    refused = settling.undo(desk, first.change.audit_id, task_sid)
+    assert refused == ChangedSince((UNKNOWN,))
+    assert centre.block(task_sid)["customer_id"] == "C-1002"
+
+
+def test_what_is_so_already_changes_nothing(centre: Centre, desk: Desk) -> None:
+    task_sid = arrives(centre, UNKNOWN)
+    settling.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
+    assert settling.choose(desk, task_sid, "C-1001", phone(UNKNOWN)) == Settled(None)
+
+
+def test_two_customers_are_merged_and_open_tasks_follow(centre: Centre, desk: Desk, parts: Parts) -> None:
+    shared, toms = arrives(centre, SHARED), centre.task_arrives({"customerAddress": "tom.bell@example.com"})
+    centre.answer(toms)
+    assert centre.block(shared)["match"] == "ambiguous"
+    settled = settling.merge(desk, "C-1003", "C-1004", versions(parts, "C-1003", "C-1004"))
+    assert isinstance(settled, Settled)
+    work(parts)
+    assert centre.block(shared)["customer_id"] == "C-1003"
+    assert centre.block(toms)["customer_id"] == "C-1003"
+    by_old_id = centre.task_arrives({"customer_id": "C-1004"})
+    centre.answer(by_old_id)
+    assert centre.block(by_old_id)["customer_id"] == "C-1003"
+    assert settled.change is not None
+    settling.undo(desk, settled.change.audit_id, None)
+    work(parts)
+    assert centre.block(shared)["match"] == "ambiguous"
+    assert centre.block(toms)["customer_id"] == "C-1004"
+
+
+def versions(parts: Parts, *customer_ids: str) -> dict[str, int]:
+    with parts.database.reading() as session:
+        return {one: ledger.version(session, one) or 0 for one in customer_ids}
+
+
+def test_a_stored_callback_is_replayed_from_a_fresh_read(centre: Centre, service: Service, desk: Desk) -> None:
+    task_sid = arrives(centre, UNKNOWN)
+    (entry,) = service.entries(task_sid=task_sid)
+    centre.workspace.tasks(task_sid).update(attributes='{"from":"+14155550100"}')
+    settled = settling.replay(desk, task_sid, entry.raw_form)
+    assert settled.live is not None
+    assert (settled.live.outcome, centre.block(task_sid)["customer_id"]) == ("enriched", "C-1001")
+    broken = settling.replay(desk, task_sid, "TaskSid=nonsense")
+    assert broken.live is not None
+    assert (broken.live.outcome, broken.live.is_owed) == ("malformed", False)
