@@ -108,7 +108,7 @@ TABLE: tuple[Metric, ...] = (
 STEPS = frozenset({"receive", "look_up", "fetch", "write", "accept", "conclude"})
 CAUSES = ("in_flight", "queue", "database")
 REFUSALS = ("invalid_signature", "other_workspace", "body_too_slow")
-SIGN_INS = ("signed_in", "failed")
+SIGN_INS = ("signed_in", "failed", "limited")
 RESULTS = ("kept", "not_recorded")
 BREAKERS = ("taskrouter", "database")
 # Facts, section 5; what a new version of TaskRouter sends is `other` until it is named here.

@@ -3,6 +3,7 @@
 tables.py     one row per person
 passwords.py  argon2 hashes, made where they do not hold the event loop
 users.py      find, add, list, set a password, sign in: plain functions over the database
+attempts.py   how often somebody may try to sign in; devices.py: the browsers that did before
 sessions.py   what a browser is remembered by, and the guard that pages name
 views.py      /login and /logout
 commands.py   flask users …

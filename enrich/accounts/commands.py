@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 
@@ -12,6 +13,8 @@ from enrich.accounts import passwords, users
 from enrich.accounts.tables import Role
 from enrich.commands import foreseen_errors
 from enrich.parts import parts
+
+log = logging.getLogger(__name__)
 
 
 @click.group("users")
@@ -60,6 +63,39 @@ def set_password(email: str, password_stdin: bool) -> None:
     click.echo(f"{users.normal_email(email)} has a new password, and is signed out everywhere.")
 
 
+@group.command("role")
+@click.argument("email")
+@click.argument("role", type=click.Choice([str(role) for role in Role]))
+@with_appcontext
+def set_role(email: str, role: str) -> None:
+    """Give EMAIL another ROLE, from their next click on."""
+    with foreseen_errors():
+        before = users.find(parts().database, email)
+        user = users.set_role(parts().database, email, Role(role))
+    if not before or not user:
+        raise _unknown(email)
+    log.info("role changed", extra={"user_id": user.id, "before": before.role, "after": user.role})
+    click.echo(f"{user.email} is {user.role} now.")
+
+
+@group.command("disable")
+@click.argument("email")
+@with_appcontext
+def disable(email: str) -> None:
+    """Let EMAIL sign in no more. Their sessions end; what they have done stays."""
+    _set_active(email, active=False)
+    click.echo(f"{users.normal_email(email)} is signed out everywhere, and cannot sign in. Undo: flask users enable")
+
+
+@group.command("enable")
+@click.argument("email")
+@with_appcontext
+def enable(email: str) -> None:
+    """Let EMAIL sign in again, with the password from before."""
+    _set_active(email, active=True)
+    click.echo(f"{users.normal_email(email)} can sign in again.")
+
+
 @group.command("list")
 @with_appcontext
 def list_users() -> None:
@@ -71,6 +107,14 @@ def list_users() -> None:
     for user in found:
         state = "" if user.active else "  inactive"
         click.echo(f"{user.email:<40} {user.role:<7} since {user.created_at:%Y-%m-%d}  {user.name}{state}".rstrip())
+
+
+def _set_active(email: str, *, active: bool) -> None:
+    with foreseen_errors():
+        user = users.set_active(parts().database, email, active=active)
+    if not user:
+        raise _unknown(email)
+    log.info("account enabled" if active else "account disabled", extra={"user_id": user.id})
 
 
 def _read_password(*, from_stdin: bool) -> str:

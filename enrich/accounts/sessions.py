@@ -1,7 +1,8 @@
 """What a browser is remembered by once somebody signed in, and the guard that pages name under their blueprint.
 
-The session is Flask's signed cookie. It ends after twelve hours whatever the page does meanwhile (it polls, so "since
-the last request" would be never), when the password changes, and when the account is made inactive.
+The session is Flask's signed cookie. It ends twelve hours after signing in; two hours after the reader did anything,
+which the polls of a page that lies open are not, unless its script says that somebody moves or types there; when the
+password changes; and when the account is disabled.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ from enrich.accounts.users import User
 from enrich.parts import parts
 
 SESSION_LASTS = timedelta(hours=12)
+IDLE_FOR = timedelta(hours=2)
+# The cookie is written anew at most so often.
+NOTED_EVERY = timedelta(minutes=1)
+# Set by `static/enrich.js` on the next poll after the reader moved, scrolled or typed.
+ACTIVE_HEADER = "X-Reader-Active"
 
 csrf = CSRFProtect()
 
@@ -73,7 +79,7 @@ def begin(user: User) -> None:
     """Signs this user in: nothing of the session from before stays."""
     session.clear()
     session.permanent = True
-    session["signed_in_at"] = int(time.time())
+    session["signed_in_at"] = session["seen_at"] = int(time.time())
     login_user(SignedIn(user))
 
 
@@ -95,6 +101,7 @@ def require_sign_in() -> ResponseReturnValue | None:
     form where a fragment belongs.
     """
     if signed_in():
+        _note_activity()
         return None
     if request.headers.get("HX-Request"):
         back = _local_part(request.headers.get("HX-Current-URL", ""))
@@ -162,10 +169,19 @@ def _refuse_unreadable() -> None:
         abort(400)
 
 
+def _note_activity() -> None:
+    """A poll says which version it shows (`shown`); whatever else is asked for, somebody asked for."""
+    is_poll = "HX-Request" in request.headers and "shown" in request.args and ACTIVE_HEADER not in request.headers
+    if not is_poll and time.time() - session.get("seen_at", 0) > NOTED_EVERY.total_seconds():
+        session["seen_at"] = int(time.time())
+
+
 def _load(session_id: str) -> SignedIn | None:
     """The user of this session; None when it is over, or they are no longer who it was begun for."""
-    began = session.get("signed_in_at")
+    began, seen = session.get("signed_in_at"), session.get("seen_at")
     if not isinstance(began, int) or time.time() - began > SESSION_LASTS.total_seconds():
+        return None
+    if not isinstance(seen, int) or time.time() - seen > IDLE_FOR.total_seconds():
         return None
     user_id, _, password_mark = session_id.partition(".")
     user = users.find_by_id(parts().database, int(user_id)) if user_id.isdecimal() else None

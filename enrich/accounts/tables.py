@@ -1,11 +1,11 @@
-"""Staff who may sign in."""
+"""Staff who may sign in, and how often it was tried."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import String
+from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from enrich.db import Base, UtcDateTime
@@ -36,3 +36,18 @@ class UserRow(Base):
     role: Mapped[str] = mapped_column(String(10))  # Role
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     active: Mapped[bool] = mapped_column(default=True)
+
+
+class AttemptsRow(Base):
+    """The tries to sign in under one key (`accounts/attempts.py`), in which no e-mail stands.
+
+    wait_until: before it no further one is looked at.
+    """
+
+    __tablename__ = "sign_in_attempts"
+    __table_args__ = (Index("ix_sign_in_attempts_last_at", "last_at"),)
+
+    key: Mapped[str] = mapped_column(String(80), primary_key=True)
+    count: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    wait_until: Mapped[datetime] = mapped_column(UtcDateTime)

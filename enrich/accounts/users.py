@@ -85,15 +85,20 @@ def set_password(database: Database, email: str, password: str) -> User | None:
 
     Raises DatabaseError.
     """
-    if _IN_NO_EMAIL.search(email):
-        return None
-    password_hash = passwords.hash_password(password)
-    with database.transaction() as session:
-        row = session.scalar(select(UserRow).where(UserRow.email == normal_email(email)))
-        if row is None:
-            return None
-        row.password_hash = password_hash
-        return _user(row)
+    return _changed(database, email, password_hash=passwords.hash_password(password))
+
+
+def set_role(database: Database, email: str, role: Role) -> User | None:
+    """The user, with this role from their next request on; None when nobody has this e-mail. Raises DatabaseError."""
+    return _changed(database, email, role=role)
+
+
+def set_active(database: Database, email: str, *, active: bool) -> User | None:
+    """The user, who may sign in or may not; None when nobody has this e-mail. Who may not is signed out at once.
+
+    Raises DatabaseError.
+    """
+    return _changed(database, email, active=active)
 
 
 def sign_in(database: Database, email: str, password: str) -> User | None:
@@ -108,6 +113,18 @@ def sign_in(database: Database, email: str, password: str) -> User | None:
     if passwords.is_outdated(usable.password_hash):
         return set_password(database, email, password)
     return usable
+
+
+def _changed(database: Database, email: str, **values: object) -> User | None:
+    if _IN_NO_EMAIL.search(email):
+        return None
+    with database.transaction() as session:
+        row = session.scalar(select(UserRow).where(UserRow.email == normal_email(email)))
+        if row is None:
+            return None
+        for name, value in values.items():
+            setattr(row, name, value)
+        return _user(row)
 
 
 def _one(database: Database, condition: ColumnElement[bool]) -> User | None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, render_template, request, url_for
+import logging
+import math
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from enrich.accounts import sessions, users
+from enrich.accounts import attempts, devices, sessions, users
+from enrich.accounts.attempts import Attempts
 from enrich.parts import parts
 
+log = logging.getLogger(__name__)
 bp = Blueprint("accounts", __name__)
 
 
@@ -16,26 +21,56 @@ def login() -> ResponseReturnValue:
     """The sign-in form; straight on for who is signed in already."""
     if sessions.signed_in():
         return redirect(_where_to())
-    return render_template("login.html", email="", next=_where_to(), is_wrong=False)
+    return _form("")
 
 
 @bp.post("/login")
 def sign_in() -> ResponseReturnValue:
-    """Signs in and goes back to where the reader wanted to be; the form again when e-mail or password is wrong."""
-    email = request.form.get("email", "")
-    user = users.sign_in(parts().database, email, request.form.get("password", ""))
+    """Signs in and goes back to where the reader wanted to be; the form again when e-mail or password is wrong.
+
+    After some tries every further one has to wait, and gets 429 with the seconds before anything is looked at.
+    """
+    database, now = parts().database, parts().tools.now()
+    email = users.normal_email(request.form.get("email", ""))
+    address = attempts.address_key(request.remote_addr or "")
+    device = devices.of(email)
+    account = attempts.device_key(device) if device else attempts.account_key(email)
+    counted = Attempts(database)
+    wait_s = math.ceil(counted.admit((address, account), now))
+    if wait_s:
+        parts().metrics.sign_in("limited")
+        log.warning("sign-in refused", extra={"reason": "too_many_attempts", "address": request.remote_addr})
+        return _form(request.form.get("email", ""), wait_s=wait_s)
+    user = users.sign_in(database, email, request.form.get("password", ""))
     parts().metrics.sign_in("signed_in" if user else "failed")
     if user is None:
-        return render_template("login.html", email=email, next=_where_to(), is_wrong=True), 401
+        log.warning("sign-in refused", extra={"reason": "wrong_password", "address": request.remote_addr})
+        return _form(request.form.get("email", ""), is_wrong=True)
+    counted.succeeded(address, account, now)
     sessions.begin(user)
-    return redirect(_where_to())
+    log.info("signed in", extra={"user_id": user.id, "role": user.role})
+    response = make_response(redirect(_where_to()))
+    devices.remember(response, user.email)
+    return response
 
 
 @bp.post("/logout")
 def logout() -> ResponseReturnValue:
     """Signs out; fine for who is signed out already."""
+    user = sessions.signed_in()
+    if user:
+        log.info("signed out", extra={"user_id": user.id})
     sessions.end()
     return redirect(url_for("accounts.login"))
+
+
+def _form(email: str, *, is_wrong: bool = False, wait_s: int = 0) -> Response:
+    """The form; with what was wrong the last time."""
+    fragment = render_template("login.html", email=email, next=_where_to(), is_wrong=is_wrong, wait_s=wait_s)
+    response = make_response(fragment, 429 if wait_s else 401 if is_wrong else 200)
+    if wait_s:
+        response.headers["Retry-After"] = str(wait_s)
+    return response
 
 
 def _where_to() -> str:

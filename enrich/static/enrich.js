@@ -86,6 +86,16 @@
   document.addEventListener("htmx:responseError", (event) => live(event.detail.xhr.status < 500));
   document.addEventListener("htmx:afterRequest", (event) => event.detail.successful && live(true));
 
+  // --- whether somebody is there: a page that merely lies open does not keep a session alive -------------------------
+  let isActive = false;
+  for (const sign of ["pointermove", "keydown", "scroll", "touchstart"]) {
+    addEventListener(sign, () => (isActive = true), { capture: true, passive: true });
+  }
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (isActive) event.detail.headers["X-Reader-Active"] = "1";
+    isActive = false;
+  });
+
   // --- small manners ----------------------------------------------------------------------------------------------
   // A click that asks for a new tab or window is the browser's, not htmx's.
   document.addEventListener(

@@ -85,3 +85,32 @@ def test_without_tables_it_is_said_what_to_do_and_no_other_setting_is_needed(tmp
     app.extensions["enrich"].database.close()
     assert done.exit_code != 0
     assert "flask db upgrade" in done.output
+
+
+def test_a_role_is_changed_and_leaves_a_line(
+    terminal: FlaskCliRunner, database: Database, dana: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        done = terminal.invoke(args=["users", "role", "Dana@example.com", "editor"])
+    assert done.output.endswith("dana@example.com is editor now.\n")
+    changed = users.find(database, dana.email)
+    assert changed
+    assert changed.role == "editor"
+    (line,) = [record for record in caplog.records if record.message == "role changed"]
+    assert (line.user_id, line.before, line.after) == (dana.id, "viewer", "editor")  # type: ignore[attr-defined]
+
+
+def test_who_is_disabled_does_not_sign_in_until_enabled(
+    terminal: FlaskCliRunner, database: Database, dana: User
+) -> None:
+    assert terminal.invoke(args=["users", "disable", dana.email]).exit_code == 0
+    assert users.sign_in(database, dana.email, PASSWORD) is None
+    assert "inactive" in terminal.invoke(args=["users", "list"]).output
+    assert terminal.invoke(args=["users", "enable", dana.email]).exit_code == 0
+    assert users.sign_in(database, dana.email, PASSWORD)
+
+
+@pytest.mark.parametrize("arguments", [["role", "nobody@example.com", "admin"], ["disable", "nobody@example.com"]])
+def test_nobodys_account_cannot_be_changed(terminal: FlaskCliRunner, database: Database, arguments: list[str]) -> None:
+    done = terminal.invoke(args=["users", *arguments])
+    assert (done.exit_code, "Nobody has an account" in done.output) == (1, True)

@@ -109,10 +109,28 @@ def test_a_session_ends_after_twelve_hours_however_busy_it_was(
 ) -> None:
     sign_in(browser)
     now = time.time()
-    monkeypatch.setattr(sessions.time, "time", lambda: now + 12 * 3600 - 60)
-    assert browser.get("/").status_code == 200
+    for minutes in range(100, 12 * 60, 100):
+        monkeypatch.setattr(sessions.time, "time", lambda now=now + minutes * 60: now)
+        assert browser.get("/").status_code == 200
     monkeypatch.setattr(sessions.time, "time", lambda: now + 12 * 3600 + 60)
     assert browser.get("/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({}, 302), ({"HX-Request": "true"}, 401), ({"HX-Request": "true", sessions.ACTIVE_HEADER: "1"}, 200)],
+    ids=["nothing", "a page that lies open", "a page that somebody reads"],
+)
+def test_a_session_ends_two_hours_after_the_reader_did_anything(
+    browser: FlaskClient, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], status: int
+) -> None:
+    sign_in(browser)
+    now = time.time()
+    for minutes in (70, 130):
+        monkeypatch.setattr(sessions.time, "time", lambda now=now + minutes * 60: now)
+        last = browser.get("/feed?shown=x", headers=headers) if headers or minutes > 120 else None
+    assert last
+    assert last.status_code == status
 
 
 def test_a_new_password_ends_the_sessions_of_the_old_one(browser: FlaskClient, database: Database) -> None:
