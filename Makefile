@@ -1,6 +1,7 @@
 # make            lists the targets
 # make demo       everything on this machine: a TaskRouter emulator, the service, the worker, and work that arrives
 # make test       the tests
+# make bench      how fast it is, against the least that the same work can cost
 #
 # Needs Python 3.11 or newer and make; everything else is installed into .venv/, the first time, from requirements*.txt.
 
@@ -12,11 +13,12 @@ HTMX := 2.0.10
 HTMX_FILE := enrich/static/htmx-$(HTMX).min.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock audit clean
+.PHONY: help setup demo test bench lint format lock audit clean
 
 help:
 	@echo "make demo     set up, then run everything on this machine and print where to look"
 	@echo "make test     set up, then run the tests"
+	@echo "make bench    set up, then measure how fast it is, against bare functions that do the same input and output"
 	@echo "make setup    only set up: $(BIN)/flask and $(BIN)/gunicorn are there afterwards"
 	@echo "make lint     ruff, and mypy in strict mode"
 	@echo "make format   let ruff format the code"
@@ -33,6 +35,10 @@ demo: $(VENV)/.ready $(HTMX_FILE)
 test: $(VENV)/.ready-to-test $(HTMX_FILE)
 	@echo "Running the tests. One of them alone: $(BIN)/pytest tests/taskrouter -k splice"
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.ready-to-test $(HTMX_FILE)
+	@echo "Measuring; this takes some six minutes. Others: make bench BENCH_ARGS='--only full --seconds 1', '--large', '--help'"
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 lint: $(VENV)/.ready-to-test
 	$(BIN)/ruff check .

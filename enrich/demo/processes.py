@@ -68,6 +68,10 @@ class Processes:
                 preexec_fn=_end_with_parent,
             )
 
+    def pid(self, name: str) -> int:
+        """The process that was started; what it has started itself are its children."""
+        return self._running[name].pid
+
     def signal(self, name: str, number: signal.Signals) -> None:
         """Sends the signal to the process and to all that it has started."""
         os.killpg(self._running[name].pid, number)

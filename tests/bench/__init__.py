@@ -1,0 +1,16 @@
+"""How fast is it, against the least that the same work can cost? `make bench`, or `python -m tests.bench --help`.
+
+    floor.py      the yardsticks: bare functions under the same gunicorn, with the same input and output
+    upstream.py   a TaskRouter that answers at once, or after 100 ms, and does nothing else
+    deliveries.py signed callbacks and events, each a new one, written down before the clock starts
+    load.py       sends them: `wrk` where it is installed, else a client of ours
+    serving.py    the service and the yardsticks under gunicorn.conf.py as shipped; their processor time and memory
+    parts.py      what is measured against what, and what it should reach
+    large.py      ten million identifiers, a million journal rows; in_process.py asks them
+    figures.py    ratios, medians and the table
+
+Both sides of a comparison run in the same minute, turn by turn in short rounds, and each round gives one ratio: what
+else the machine does in that minute strikes both. The table tells the median of the ratios, the lowest and the
+highest, and how far the yardstick's own rounds lie apart, which is the machine's noise. After each part the journal is
+asked whether the work was done that was to be measured; answers alone would not tell.
+"""

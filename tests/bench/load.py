@@ -1,0 +1,160 @@
+"""Sends prepared requests over a number of connections, each the next one as soon as it has its answer.
+
+`wrk` does that where it is installed; else `python -m tests.bench.load`, the same in Python, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import time
+from io import BufferedReader
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.bench.figures import Load
+
+_LONGEST_ANSWER_S = 10
+_SCRIPT = Path(__file__).parent / "requests.lua"
+
+
+class OutOfRequests(Exception):
+    """There were more answers than prepared requests; what came after was a repeat."""
+
+
+class Failed(Exception):
+    """Answers other than 2xx, or none."""
+
+
+def has_wrk() -> bool:
+    return shutil.which("wrk") is not None
+
+
+def send(url: str, file: Path, size: int, *, connections: int, seconds: float, with_wrk: bool) -> Load:
+    """What one round came to. file, size: of `Deliveries.write`. Raises OutOfRequests, Failed."""
+    if with_wrk:
+        seconds = max(1, round(seconds))  # it knows whole seconds only
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds}s",
+            "--timeout",
+            f"{_LONGEST_ANSWER_S}s",
+            "-s",
+            str(_SCRIPT),
+            url,
+            "--",
+        ]
+    else:
+        command = [sys.executable, "-m", "tests.bench.load", url, str(connections), str(seconds)]
+    done = subprocess.run([*command, str(file), str(size)], capture_output=True, text=True, check=False)
+    results = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not results:
+        raise Failed(f"{command[0]} said: {done.stdout} {done.stderr}")
+    result = json.loads(results[0].removeprefix("RESULT "))
+    if result.pop("exhausted"):
+        raise OutOfRequests
+    if result["failed"] or not result["requests"]:
+        raise Failed(f"{result['failed']} requests of {result['requests']} failed at {url}")
+    return Load(**result)
+
+
+class _Connection(asyncio.Protocol):
+    """Sends the next request when it has an answer, until the time is over; then it closes."""
+
+    def __init__(self, client: _Client) -> None:
+        self._client = client
+        self._got = b""
+        self._is_waiting = False
+        self.closed = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        head, end, body = self._got.partition(b"\r\n\r\n")
+        if not end or len(body) < _content_length(head):
+            return
+        self._got = b""
+        self._is_waiting = False
+        self._client.answered(head, time.perf_counter() - self._sent_at)
+        self._send()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._client.failed += int(self._is_waiting)
+        self.closed.set_result(None)
+
+    def _send(self) -> None:
+        request = self._client.next_request()
+        if request:
+            self._sent_at = time.perf_counter()
+            self._is_waiting = True
+            self._transport.write(request)  # type: ignore[attr-defined]
+        else:
+            self._transport.close()
+
+
+class _Client:
+    """All connections together."""
+
+    def __init__(self, file: BufferedReader, size: int, until: float) -> None:
+        self._file = file
+        self._size = size
+        self._until = until
+        self.took_s: list[float] = []
+        self.failed = 0
+        self.exhausted = 0
+
+    def next_request(self) -> bytes:
+        """The next one; nothing when the time is over, or there is no other."""
+        if time.perf_counter() >= self._until:
+            return b""
+        request = self._file.read(self._size)
+        self.exhausted = self.exhausted or int(not request)
+        return request
+
+    def answered(self, head: bytes, took_s: float) -> None:
+        self.took_s.append(took_s)
+        if not head.split(b" ", 2)[1].startswith(b"2"):
+            self.failed += 1
+
+
+def _content_length(head: bytes) -> int:
+    at = head.lower().find(b"\ncontent-length:")
+    return int(head[at + 16 :].split(b"\r", 1)[0]) if at >= 0 else 0
+
+
+async def _run(url: str, connections: int, seconds: float, file: Path, size: int) -> str:
+    parts = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    with file.open("rb") as requests:
+        began = time.perf_counter()
+        client = _Client(requests, size, began + seconds)
+        opened = [
+            await loop.create_connection(lambda: _Connection(client), parts.hostname or "", parts.port or 80)
+            for _ in range(connections)
+        ]
+        await asyncio.wait([connection.closed for _, connection in opened], timeout=seconds + _LONGEST_ANSWER_S)
+        took = sorted(client.took_s) or [0.0]
+        return json.dumps(
+            {
+                "requests": len(client.took_s),
+                "seconds": time.perf_counter() - began,
+                "p50_ms": took[len(took) // 2] * 1000,
+                "p99_ms": took[len(took) * 99 // 100] * 1000,
+                "failed": client.failed,
+                "exhausted": client.exhausted,
+            }
+        )
+
+
+if __name__ == "__main__":
+    _url, _connections, _seconds, _file, _size = sys.argv[1:]
+    result = asyncio.run(_run(_url, int(_connections), float(_seconds), Path(_file), int(_size)))
+    sys.stdout.write(f"RESULT {result}\n")

