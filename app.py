@@ -15,13 +15,11 @@ import click
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from enrich import accounts, cli, counts, errors, health, logs, pages
+from enrich import accounts, cli, counts, health, logs, pages, rulebook
 from enrich.addresses import Addresses
 from enrich.breaker import Breaker
 from enrich.clock import limited
 from enrich.commands import foreseen_errors
-from enrich.customers.context import BlockShape
-from enrich.customers.matching import KeyRules
 from enrich.customers.store import CustomerStore
 from enrich.db import Database
 from enrich.enrichment import JITTER, Rules, Tools
@@ -32,6 +30,7 @@ from enrich.journal.receipts import Journal
 from enrich.load import InFlight
 from enrich.metrics import Metrics
 from enrich.parts import Parts
+from enrich.policy_file import read_policy_file
 from enrich.settings import FOR_SERVING, Settings, read_settings
 from enrich.taskrouter.client import TaskRouterClient
 from enrich.webhooks import views as webhooks
@@ -111,21 +110,14 @@ def _breaker(of: str, settings: Settings, metrics: Metrics) -> Breaker:
 
 
 def _rules(settings: Settings) -> Rules:
-    """The settings as the rules take them. Raises SettingsError naming the setting."""
-    try:
-        keys = KeyRules.parse(
-            settings.lookup_keys,
-            region=settings.default_region,
-            own_numbers=settings.own_numbers,
-            claimed_channels=settings.claimed_channels,
-            own_attributes=(settings.attribute,),
-        )
-    except ValueError as exc:
-        raise errors.SettingsError(f"ENRICH_LOOKUP_KEYS, ENRICH_DEFAULT_REGION or ENRICH_OWN_NUMBERS: {exc}") from exc
-    return Rules(
+    """The settings and the policy file as the rules take them. Raises SettingsError, and PolicyError with all of it."""
+    return rulebook.rules_of(
+        read_policy_file(settings),
         attribute=settings.attribute,
-        keys=keys,
-        shape=BlockShape(),
+        lookup_keys=settings.lookup_keys,
+        region=settings.default_region,
+        own_numbers=settings.own_numbers,
+        claimed_channels=settings.claimed_channels,
         default_instruction=settings.default_instruction,
         accept_via=settings.accept_via,
     )

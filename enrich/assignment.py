@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enrich import errors
 from enrich.deadline import Deadline, OutOfTime, Step
 from enrich.enrichment import Subject, Tools, Work, enrich, patiently
-from enrich.taskrouter import instructions
+from enrich.taskrouter import attributes, instructions
 from enrich.taskrouter.instructions import Instruction
 from enrich.vocabulary import Conclusion, Delivery, FollowupKind, Outcome, Reason, Receipt
 from enrich.webhooks import payloads
@@ -219,7 +219,9 @@ def _until_answered_s(deadline: Deadline) -> float:
 
 
 def _default(form: Form, tools: Tools) -> Instruction:
-    return instructions.default_instruction(tools.rules.default_instruction, form.get("TaskAttributes", ""))
+    raw_attributes = form.get("TaskAttributes", "")
+    read = attributes.parse_or_none(raw_attributes)
+    return instructions.default_instruction(tools.rules.default_instruction, read, raw_attributes)
 
 
 def _subject(callback: AssignmentCallback) -> Subject:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from enrich import errors
 from enrich.customers import context, matching
 from enrich.deadline import Deadline, Stopwatch
+from enrich.policy.file import Policy
 from enrich.taskrouter import attributes
 from enrich.vocabulary import Customer, Match, Matched, Outcome
 
@@ -39,13 +40,14 @@ OVER = ("completed", "canceled")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the settings say about enrichment. attribute: the one key of the task's attributes that is ours."""
+    """What the settings and the policy file say. attribute: the one key of the task's attributes that is ours."""
 
     attribute: str
     keys: matching.KeyRules
     shape: context.BlockShape
     default_instruction: str
     accept_via: str
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
     EnrichError
     ├── SettingsError              a setting is missing or wrong; names it
+    ├── PolicyError                the policy file cannot be followed; tells everything that is wrong with it
     ├── FixtureFileError           a file of customers that cannot be read at all; says what to do
     ├── WorkspaceFileError         a file that describes a workspace, with every mistake in it and its line
     ├── PlanRefused                what such a file wants cannot be done; says why, and nothing was done
@@ -46,6 +47,12 @@ class EnrichError(Exception):
 
 class SettingsError(EnrichError):
     reason = "settings"
+
+
+class PolicyError(EnrichError):
+    """The message names the file, and each mistake with its rule or table, and its key."""
+
+    reason = "policy"
 
 
 class FixtureFileError(EnrichError):

@@ -37,6 +37,7 @@ class Settings:
     attribute: str
     accept_via: str
     default_instruction: str
+    policy: Path | None
     default_region: str
     lookup_keys: str
     own_numbers: tuple[str, ...]
@@ -179,6 +180,13 @@ TABLE: tuple[Setting, ...] = (
         "auto",
         "accept, defer, dequeue, or auto: defer where the attributes hold call_sid or flexInteractionSid, else accept",
         _one_of("auto", "accept", "defer", "dequeue"),
+    ),
+    Setting(
+        "ENRICH_POLICY",
+        "policy",
+        "",
+        "path of the policy file; what it says goes before the settings",
+        lambda text: Path(text.strip()) if text.strip() else None,
     ),
     Setting(
         "ENRICH_BUDGET_S",

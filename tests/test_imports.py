@@ -20,7 +20,13 @@ PURE = {
     "customers.records",
     "taskrouter.attributes",
     "taskrouter.instructions",
+    "policy.context",
+    "policy.expressions",
+    "policy.file",
+    "policy.known",
     "policy.problems",
+    "policy.rules",
+    "policy.templates",
     "policy.timeouts",
     "policy.wrapup",
     "taskrouter.endpoints",
@@ -31,7 +37,7 @@ PURE = {
     "taskrouter.workspace_file",
     "taskrouter.workspace_plan",
 }
-STORIES = {"enrichment", "assignment"}
+STORIES = {"enrichment", "assignment", "rulebook"}
 IMPURE = {"flask", "sqlalchemy", "requests", "urllib3", "gevent", "os", "time", "random"}
 
 

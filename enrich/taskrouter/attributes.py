@@ -20,6 +20,13 @@ from enrich.errors import AttributesUnreadable, NoRoom
 # Facts 4.2: 4,096 characters of JSON text, white space included.
 LIMIT = 4096
 
+# What TaskRouter and Flex keep in the attributes, by dotted path: nobody else's to write (facts, section 10).
+FOREIGN = (
+    *("call_sid", "account_sid", "api_version", "worker_call_sid", "conference", "conversations.conversation_id"),
+    *("flexInteractionSid", "flexInteractionChannelSid", "conversationSid", "channelSid", "channelType"),
+    *("direction", "from", "to", "caller", "called", "outbound_to", "customerAddress"),
+)
+
 Block = Mapping[str, Any]
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -91,6 +98,14 @@ def parse(raw_attributes: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise AttributesUnreadable(f"the attributes are a JSON {type(value).__name__}, not an object")
     return value
+
+
+def parse_or_none(raw_attributes: str) -> dict[str, Any] | None:
+    """The same; None where the text is not a JSON object."""
+    try:
+        return parse(raw_attributes)
+    except AttributesUnreadable:
+        return None
 
 
 def _parse_each(text: str) -> dict[str, Any]:

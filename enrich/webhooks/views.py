@@ -20,7 +20,7 @@ from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime, Step
 from enrich.load import LONGEST_WAIT_S, budget_s
 from enrich.parts import parts
-from enrich.taskrouter import instructions
+from enrich.taskrouter import attributes, instructions
 from enrich.vocabulary import Delivery, EntryKind, Outcome, Reason
 from enrich.webhooks import payloads, signature
 
@@ -119,7 +119,8 @@ def answer_anyway(exc: Exception) -> Response:
     if request.endpoint == "webhooks.keep_event":
         return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again")
     raw_attributes = g.form.get("TaskAttributes", "") if "form" in g else ""
-    default = instructions.default_instruction(parts().settings.default_instruction, raw_attributes)
+    read = attributes.parse_or_none(raw_attributes)
+    default = instructions.default_instruction(parts().settings.default_instruction, read, raw_attributes)
     kind = EntryKind.FALLBACK if request.endpoint == "webhooks.answer_fallback" else EntryKind.ASSIGNMENT
     with suppress(Exception):  # counting may be the very thing that failed
         times = {"elapsed_s": g.deadline.elapsed_ms() / 1000, "left_s": g.deadline.remaining_s()}

@@ -1,0 +1,179 @@
+"""The `[context]` table: what of a customer lands on the task, where else, and what customers are looked up by.
+
+    fields = ["name", "tier"]               of a customer, in the block
+    drop = ["notes", "cases"]               what goes first when room is short
+    keys = ["customer_id", "from"]          as ENRICH_LOOKUP_KEYS: attribute[:kind[:trust]], in order
+    own_numbers, claimed_channels           as ENRICH_OWN_NUMBERS and ENRICH_CLAIMED_CHANNELS
+    [context.projections]                   other attributes that we write, for a customer that is certain
+
+What it leaves out the settings say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from enrich.policy.expressions import Context, ExpressionError
+from enrich.policy.known import Known, check_reference, did_you_mean
+from enrich.policy.problems import Problems
+from enrich.policy.templates import Missing, Template, compile_template
+
+WHERE = "[context]"
+PROJECTIONS = "[context.projections]"
+_NAME = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
+DEEPEST_PATH = 4
+MOST_PROJECTIONS = 30
+# Only what is certain is projected, and only what we know; what came with the task stays where it is.
+_PROJECTED_ROOTS = ("customer", "match")
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """One attribute beside our block that is ours, by the names on the way to it, and what it is to hold."""
+
+    path: tuple[str, ...]
+    template: Template
+
+    def value(self, context: Context) -> Any:
+        """What it is to hold; None where that cannot be had, and then it is not to stand there."""
+        try:
+            return self.template.value(context)
+        except Missing:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPolicy:
+    """What the table says. None: it does not say so."""
+
+    fields: tuple[str, ...] | None = None
+    drop: tuple[str, ...] | None = None
+    keys: tuple[str, ...] | None = None
+    own_numbers: tuple[str, ...] | None = None
+    claimed_channels: tuple[str, ...] | None = None
+    projections: tuple[Projection, ...] = ()
+
+
+def parse_context(table: Any, known: Known, problems: Problems) -> ContextPolicy:
+    if not isinstance(table, dict):
+        problems.add(WHERE, "", "must be a table")
+        return ContextPolicy()
+    for key in table:
+        if key not in _KEYS:
+            problems.add(WHERE, key, f"there is no such key{did_you_mean(key, _KEYS)}")
+    projections = _projections(table.get("projections", {}), known, problems)
+    own = [known.attribute, *(".".join(each.path) for each in projections)]
+    return ContextPolicy(
+        fields=_words(table, "fields", problems, _member_of(known.block_fields)),
+        drop=_words(table, "drop", problems, _member_of(known.droppable)),
+        keys=_words(table, "keys", problems, lambda word: known.check_key(word, own), may_be_empty=False),
+        own_numbers=_words(table, "own_numbers", problems, known.check_number),
+        claimed_channels=_words(table, "claimed_channels", problems, lambda _: None),
+        projections=projections,
+    )
+
+
+_KEYS = ("fields", "drop", "keys", "own_numbers", "claimed_channels", "projections")
+
+
+def _words(
+    table: Mapping[str, Any],
+    key: str,
+    problems: Problems,
+    check: Callable[[str], object],
+    *,
+    may_be_empty: bool = True,
+) -> tuple[str, ...] | None:
+    """The texts of this list; None where the table has none, or what it has is wrong."""
+    words = table.get(key)
+    if words is None:
+        return None
+    if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
+        problems.add(WHERE, key, 'must be a list of texts, such as ["a", "b"]')
+        return None
+    if not words and not may_be_empty:
+        problems.add(WHERE, key, "is empty; leave it out for what the settings say")
+        return None
+    good = []
+    for word in words:
+        try:
+            check(word)
+        except ValueError as exc:
+            problems.add(WHERE, key, str(exc))
+        else:
+            good.append(word)
+    return tuple(dict.fromkeys(good))
+
+
+def _member_of(known: Collection[str]) -> Callable[[str], None]:
+    def check(word: str) -> None:
+        if word not in known:
+            raise ValueError(f"{word!r} is none of them{did_you_mean(word, known)}")
+
+    return check
+
+
+# --- projections
+
+
+def _projections(table: Any, known: Known, problems: Problems) -> tuple[Projection, ...]:
+    if not isinstance(table, dict):
+        problems.add(PROJECTIONS, "", "must be a table of attributes")
+        return ()
+    projections: dict[tuple[str, ...], Projection] = {}
+    for path, value in _flat(table):
+        template = _projection(path, value, known, problems)
+        clash = next((other for other in projections if _contains(other, path) or _contains(path, other)), None)
+        if clash:
+            problems.add(PROJECTIONS, ".".join(path), f"clashes with {'.'.join(clash)}: one would stand in the other")
+        elif template:
+            projections[path] = Projection(path, template)
+    if len(projections) > MOST_PROJECTIONS:
+        problems.add(PROJECTIONS, "", f"there are {len(projections)}; at most {MOST_PROJECTIONS} are written")
+    return tuple(projections.values())
+
+
+def _flat(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Paths and values: TOML makes tables of `customers.name = …`, and one key of `"customers.name" = …`."""
+    for key, value in table.items():
+        longer = path + tuple(key.split("."))
+        if isinstance(value, dict) and len(longer) <= DEEPEST_PATH:
+            yield from _flat(value, longer)
+        else:
+            yield longer, value
+
+
+def _projection(path: tuple[str, ...], value: Any, known: Known, problems: Problems) -> Template | None:
+    key = ".".join(path)
+    if len(path) > DEEPEST_PATH or not all(_NAME.fullmatch(name) for name in path):
+        told = f"must be names of letters, digits, _ and $, joined by dots, at most {DEEPEST_PATH} of them"
+        problems.add(PROJECTIONS, key, told)
+        return None
+    if path[0] == known.attribute:
+        problems.add(PROJECTIONS, key, f"{known.attribute} is our block's own; see [context] fields")
+        return None
+    if any(_contains(tuple(foreign.split(".")), path) for foreign in known.foreign):
+        problems.add(PROJECTIONS, key, "belongs to TaskRouter or Flex, and is not ours to write")
+        return None
+    if not isinstance(value, str):
+        problems.add(PROJECTIONS, key, 'must be a text such as "{customer.id}"')
+        return None
+    try:
+        template = compile_template(value)
+    except ExpressionError as exc:
+        problems.add(PROJECTIONS, key, str(exc))
+        return None
+    for reference in template.references:
+        if not check_reference(PROJECTIONS, key, reference, known, problems):
+            return None
+        if reference.path[0] not in _PROJECTED_ROOTS:
+            problems.add(PROJECTIONS, key, f"{reference.text}: only customer.* and match.* are projected")
+            return None
+    return template
+
+
+def _contains(outer: tuple[str, ...], path: tuple[str, ...]) -> bool:
+    return path[: len(outer)] == outer

@@ -1,0 +1,87 @@
+"""What this installation does: the settings, and the policy file where it says otherwise, as the stories take them.
+
+The file's tables are read in policy/; what they may speak of, instructions, fields and look-up keys, is brought
+together here. What both say, the file decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from enrich import errors
+from enrich.customers import context, matching
+from enrich.enrichment import Rules
+from enrich.policy.file import Policy, read_policy
+from enrich.policy.known import Known
+from enrich.taskrouter import attributes, instructions
+
+# Of a customer, in conditions and texts: those of the block, and the id.
+CUSTOMER_FIELDS = ("id", *context.FIELDS)
+
+
+def read_file(text: str, name: str, *, attribute: str, region: str) -> Policy:
+    """The policy of a file. name: the file's, for the error. attribute, region: as the settings say.
+
+    Raises PolicyError telling everything that is wrong, each with its rule or table, its key, and what to do.
+    """
+    policy, problems = read_policy(text, known(attribute, region))
+    if problems.found:
+        raise errors.PolicyError(f"{name}:\n  " + "\n  ".join(str(problem) for problem in problems.found))
+    return policy
+
+
+def known(attribute: str, region: str) -> Known:
+    """What a policy file may speak of here."""
+
+    def check_key(word: str, own: Collection[str]) -> None:
+        if "," in word:
+            raise ValueError(f"{word!r}: each key is a text of its own")
+        matching.KeyRules.parse(word, region=region, own_attributes=own)
+
+    return Known(
+        instructions=instructions.TABLE,
+        fields=CUSTOMER_FIELDS,
+        block_fields=context.FIELDS,
+        droppable=context.DROP_ORDER,
+        attribute=attribute,
+        foreign=attributes.FOREIGN,
+        check_key=check_key,
+        check_number=lambda number: matching.KeyRules.parse(region=region, own_numbers=(number,)),
+    )
+
+
+def rules_of(
+    policy: Policy,
+    *,
+    attribute: str,
+    lookup_keys: str,
+    region: str,
+    own_numbers: Collection[str],
+    claimed_channels: Collection[str],
+    default_instruction: str,
+    accept_via: str,
+) -> Rules:
+    """The rules that these settings and this policy give. Raises SettingsError naming the setting that is wrong."""
+    said = policy.context
+    own = [attribute, *(".".join(projection.path) for projection in said.projections)]
+    try:
+        keys = matching.KeyRules.parse(
+            ", ".join(said.keys) if said.keys is not None else lookup_keys,
+            region=region,
+            own_numbers=said.own_numbers if said.own_numbers is not None else own_numbers,
+            claimed_channels=said.claimed_channels if said.claimed_channels is not None else claimed_channels,
+            own_attributes=own,
+        )
+    except ValueError as exc:
+        raise errors.SettingsError(f"ENRICH_LOOKUP_KEYS, ENRICH_DEFAULT_REGION or ENRICH_OWN_NUMBERS: {exc}") from exc
+    return Rules(
+        attribute=attribute,
+        keys=keys,
+        shape=context.BlockShape(
+            fields=frozenset(said.fields) if said.fields is not None else frozenset(context.FIELDS),
+            drop_order=said.drop if said.drop is not None else context.DROP_ORDER,
+        ),
+        default_instruction=default_instruction,
+        accept_via=accept_via,
+        policy=policy,
+    )
