@@ -196,6 +196,7 @@ class Delivery:
     """One signed request as it arrived. SIDs that were missing or malformed are None or ""; the body says the rest.
 
     delivery_key: what a repeat of it is known by; None: nothing, every one stands for itself.
+    task_channel: "voice", "whatsapp", "web", ...; "" where nothing tells. task_queue_name: events carry one.
     reason: why it is only answered and not worked on now, where that is known beforehand.
     """
 
@@ -208,6 +209,9 @@ class Delivery:
     worker_sid: str = ""
     worker_name: str = ""
     event_type: str = ""
+    task_channel: str = ""
+    task_queue_sid: str = ""
+    task_queue_name: str = ""
     reason: Reason | None = None
     body: bytes = b""
 

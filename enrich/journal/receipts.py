@@ -138,9 +138,24 @@ class Journal:
         return tuple(sorted(row.workspace_sid for row in rows))
 
     def record(self, delivery: Delivery, conclusion: Conclusion, *, at: datetime) -> int:
-        """The id of a new row that is received and concluded at once. Raises DatabaseError."""
+        """The id of a new row that is received and concluded at once. Raises DatabaseError.
+
+        Channel and queue, where the delivery does not say them, are those that the task was last said to have.
+        """
         values = _received(delivery) | _concluded(conclusion, at)
+        if delivery.task_sid and not delivery.task_channel and not delivery.task_queue_sid:
+            values |= self._last_place(delivery.task_sid)
         return int(self._database.write(insert(EntryRow).returning(EntryRow.id), values)[0].id)
+
+    def _last_place(self, task_sid: str) -> dict[str, str]:
+        row = EntryRow.__table__.c
+        last = (
+            select(row.task_channel, row.task_queue_sid)
+            .where(row.task_sid == task_sid, (row.task_channel != "") | (row.task_queue_sid != ""))
+            .order_by(row.id.desc())
+            .limit(1)
+        )
+        return next((dict(found._mapping) for found in self._database.read(last)), {})
 
 
 def _receipt(row: Any, values: Mapping[str, Any]) -> Receipt:
@@ -162,6 +177,9 @@ def _received(delivery: Delivery) -> dict[str, Any]:
         "worker_sid": delivery.worker_sid,
         "worker_name": delivery.worker_name,
         "event_type": delivery.event_type,
+        "task_channel": delivery.task_channel,
+        "task_queue_sid": delivery.task_queue_sid,
+        "task_queue_name": delivery.task_queue_name,
         "reason": delivery.reason or "",
         "raw_form": delivery.body[:LONGEST_FORM].decode("ascii", "backslashreplace"),
     }
@@ -177,6 +195,7 @@ _CONCLUDED = (
     "customer_id",
     "customer_name",
     "finding",
+    "first_key",
     "attributes_before",
     "attributes_after",
     "steps",
@@ -197,8 +216,14 @@ def _concluded(conclusion: Conclusion, at: datetime) -> dict[str, Any]:
         "customer_id": match.customer_id if isinstance(match, Matched) else None,
         "customer_name": match.name if isinstance(match, Matched) else "",
         "finding": conclusion.finding,
+        "first_key": _first_key(conclusion.finding),
         "attributes_before": conclusion.attributes_before,
         "attributes_after": conclusion.attributes_after,
         "steps": list(conclusion.steps),
         "elapsed_ms": conclusion.elapsed_ms,
     }
+
+
+def _first_key(finding: Mapping[str, Any] | None) -> str | None:
+    keys = (finding or {}).get("keys")
+    return str(keys[0]["value"]) if keys else None

@@ -13,6 +13,8 @@ from enrich.db import AnyText, Base, UtcDateTime
 # SQLite gives a rowid only to INTEGER; PostgreSQL should not run out at two thousand million rows.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
+UNUSUAL = """kind <> 'event' AND NOT (outcome = 'enriched' AND "match" = 'matched')"""
+
 
 class EntryRow(Base):
     """One thing that came in or was done, from its receipt to its conclusion. The journal is the truth.
@@ -31,6 +33,33 @@ class EntryRow(Base):
             "id",
             sqlite_where=text("kind <> 'event'"),
             postgresql_where=text("kind <> 'event'"),
+        ),
+        # What the feed is filtered by.
+        *(
+            Index(
+                f"ix_entries_{column}",
+                column,
+                "id",
+                sqlite_where=text("kind <> 'event'"),
+                postgresql_where=text("kind <> 'event'"),
+            )
+            for column in ("worker_sid", "task_queue_sid", "task_channel")
+        ),
+        # How it ended, where it was not the usual way: of few rows, so that the usual way costs nothing.
+        Index(
+            "ix_entries_endings",
+            "outcome",
+            "match",
+            "id",
+            sqlite_where=text(UNUSUAL),
+            postgresql_where=text(UNUSUAL),
+        ),
+        Index(
+            "ix_entries_first_key",
+            "first_key",
+            "id",
+            sqlite_where=text("first_key IS NOT NULL"),
+            postgresql_where=text("first_key IS NOT NULL"),
         ),
         # The history of one customer.
         Index(
@@ -62,6 +91,9 @@ class EntryRow(Base):
     worker_sid: Mapped[str] = mapped_column(String(34), default="")
     worker_name: Mapped[str] = mapped_column(AnyText(120), default="")
     event_type: Mapped[str] = mapped_column(AnyText(64), default="")
+    task_channel: Mapped[str] = mapped_column(AnyText(64), default="", server_default="")
+    task_queue_sid: Mapped[str] = mapped_column(String(34), default="", server_default="")
+    task_queue_name: Mapped[str] = mapped_column(AnyText(200), default="", server_default="")  # of events
     raw_form: Mapped[str] = mapped_column(AnyText, default="")  # the body as it came; personal data
 
     concluded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -75,6 +107,8 @@ class EntryRow(Base):
     # How it was found: {"keys": [{kind, value, trust, attribute, found}], "withheld": [attribute],
     # "candidates": [{customer_id, name}]}
     finding: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    # The value of the first of these keys: what an unknown caller is searched by.
+    first_key: Mapped[str | None] = mapped_column(AnyText(254))
     attributes_before: Mapped[str | None] = mapped_column(AnyText)  # as fetched; null: never fetched
     attributes_after: Mapped[str | None] = mapped_column(AnyText)  # as written; null: nothing was written
     answer: Mapped[str | None] = mapped_column(Text)  # the JSON that TaskRouter got

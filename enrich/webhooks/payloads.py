@@ -13,6 +13,9 @@ from urllib.parse import unquote_to_bytes
 
 from enrich.errors import MalformedPayload
 
+# Read from the text, not parsed: it is only filtered by, and every callback and event waits for it.
+_CHANNEL_TYPE = re.compile(r'"channelType"\s*:\s*"([^"\\]{1,64})"')
+_CALL_SID = re.compile(r'"call_sid"\s*:')
 _SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 # TaskRouter sends some twenty parameters; splitting more of them would be work done for an attacker.
 _MOST_PARAMETERS = 1000
@@ -69,6 +72,17 @@ def _sid(form: Form, name: str, prefix: str) -> str:
     if sid is None:
         raise MalformedPayload(f"{name}: {'not a SID' if form.get(name) else 'missing'}")
     return sid
+
+
+def task_channel(form: Form) -> str:
+    """What the customer came through: "whatsapp", "web", "voice", ..., lower-cased, at most 64 characters; or "".
+
+    The attributes' own `channelType` says more than the task channel, which only events carry (facts 1, 5.2, 10).
+    """
+    attributes = form.get("TaskAttributes", "")
+    found = _CHANNEL_TYPE.search(attributes)
+    told = found[1] if found else form.get("TaskChannelUniqueName") or ("voice" if _CALL_SID.search(attributes) else "")
+    return told.strip().lower()[:64]
 
 
 def worker_name(form: Form) -> str:

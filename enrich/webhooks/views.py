@@ -142,6 +142,9 @@ def _delivery(kind: EntryKind) -> Delivery:
         worker_sid=payloads.sid_or_none(form, "WorkerSid", "WK") or "",
         worker_name=payloads.worker_name(form),
         event_type=form.get("EventType", "")[:64],
+        task_channel=payloads.task_channel(form),
+        task_queue_sid=payloads.sid_or_none(form, "TaskQueueSid", "WQ") or "",
+        task_queue_name=form.get("TaskQueueName", ""),
         body=g.body,
     )
 

@@ -195,3 +195,14 @@ def test_a_crowd_survives_one_that_is_interrupted(journal: Journal, monkeypatch:
         journal.receive_among_many(make_delivery(1), timeout_s=5, answer=ACCEPT)
     assert not journal.receive_among_many(make_delivery(2), timeout_s=5, answer=ACCEPT).is_repeat
     assert not journal.receive_among_many(make_delivery(1), timeout_s=5, answer=ACCEPT).is_repeat
+
+
+def test_what_is_done_later_stands_where_the_task_stood(journal: Journal, database: Database) -> None:
+    """So that the feed, filtered by channel or queue, shows a task by its newest entry."""
+    queue = "WQ" + "1" * 32
+    journal.receive(make_delivery(task_channel="voice", task_queue_sid=queue), timeout_s=1)
+    later = make_delivery(kind=EntryKind.LATE, delivery_key=None)
+    finding = {"keys": [{"kind": "phone", "value": "+14155550100"}, {"kind": "email", "value": "a@example.com"}]}
+    entry_id = journal.record(later, Conclusion(Outcome.ENRICHED, finding=finding), at=NOW)
+    (row,) = database.read(select(EntryRow.__table__).where(EntryRow.id == entry_id))
+    assert (row.task_channel, row.task_queue_sid, row.first_key) == ("voice", queue, "+14155550100")

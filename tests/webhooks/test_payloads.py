@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from enrich.errors import MalformedPayload
-from enrich.webhooks.payloads import parse_assignment, sid_or_none, worker_name
+from enrich.webhooks.payloads import parse_assignment, sid_or_none, task_channel, worker_name
 
 GOOD = {"WorkspaceSid": "WS" + "1" * 32, "TaskSid": "WT" + "4" * 32, "ReservationSid": "WR" + "5" * 32}
 
@@ -44,3 +44,20 @@ def test_a_trailing_newline_is_not_a_sid() -> None:
 )
 def test_a_worker_is_called_by_what_there_is(form: dict[str, str], name: str) -> None:
     assert worker_name(form) == name
+
+
+@pytest.mark.parametrize(
+    ("form", "channel"),
+    [
+        ({"TaskAttributes": '{"channelType" : "WhatsApp"}', "TaskChannelUniqueName": "chat"}, "whatsapp"),
+        ({"TaskAttributes": '{"call_sid":"CA1"}', "TaskChannelUniqueName": "voice"}, "voice"),
+        ({"TaskAttributes": '{"call_sid":"CA1"}'}, "voice"),
+        ({"TaskAttributes": "{}"}, ""),
+        ({"TaskAttributes": '{"channelType": 7}'}, ""),
+        ({"TaskAttributes": '{"channelType": "' + "x" * 5000}, ""),
+        ({}, ""),
+    ],
+    ids=["its own word", "of an event", "a call", "nothing", "no text", "endless", "no attributes"],
+)
+def test_the_channel_is_what_the_attributes_say(form: dict[str, str], channel: str) -> None:
+    assert task_channel(form) == channel
