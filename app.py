@@ -27,6 +27,7 @@ from enrich.environment import environment
 from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.owed import Owed
 from enrich.journal.receipts import Journal
+from enrich.journal.states import States
 from enrich.load import InFlight
 from enrich.metrics import Metrics
 from enrich.parts import Parts
@@ -81,6 +82,7 @@ def _parts(settings: Settings) -> Parts:
     tools = Tools(
         rules=_rules(settings),
         journal=Journal(database),
+        states=States(database),
         store=CustomerStore(database),
         taskrouter=TaskRouterClient(
             settings.taskrouter_base_url,

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
-from enrich import errors
+from enrich import errors, lifecycle
 from enrich.vocabulary import Delivery, EntryKind, Reason
 
 if TYPE_CHECKING:
-    from enrich.journal.receipts import Journal
+    from enrich.enrichment import Tools
     from enrich.taskrouter.history import History, PastEvent
 
 # What is younger may still be on its way to us; a receipt made for it here would be in its callback's way.
@@ -25,7 +26,7 @@ RECEIPT_S = 10.0
 BATCH = 200
 
 
-def catch_up(history: History, journal: Journal, workspace_sids: Iterable[str], since: datetime, now: datetime) -> int:
+def catch_up(history: History, tools: Tools, workspace_sids: Iterable[str], since: datetime, now: datetime) -> int:
     """How many deliveries were brought in, of those between `since` and half a minute ago.
 
     Doing it twice brings in nothing the second time. A workspace that cannot be read is passed over. Raises
@@ -34,7 +35,7 @@ def catch_up(history: History, journal: Journal, workspace_sids: Iterable[str], 
     brought_in, failed, was_read = 0, None, False
     for workspace_sid in workspace_sids:
         try:
-            brought_in += _catch_up(history.events(workspace_sid, since, now - SETTLED_AFTER), workspace_sid, journal)
+            brought_in += _catch_up(history.events(workspace_sid, since, now - SETTLED_AFTER), workspace_sid, tools)
             was_read = True
         except errors.TaskRouterError as exc:
             failed = exc
@@ -43,16 +44,24 @@ def catch_up(history: History, journal: Journal, workspace_sids: Iterable[str], 
     return brought_in
 
 
-def _catch_up(events: Iterator[PastEvent], workspace_sid: str, journal: Journal) -> int:
+def _catch_up(events: Iterator[PastEvent], workspace_sid: str, tools: Tools) -> int:
     brought_in = 0
     while batch := list(islice(events, BATCH)):
         deliveries = [delivery for event in batch for delivery in _deliveries(workspace_sid, event)]
-        known = journal.known([delivery.delivery_key for delivery in deliveries if delivery.delivery_key])
+        known = tools.journal.known([delivery.delivery_key for delivery in deliveries if delivery.delivery_key])
         for delivery in deliveries:
             if delivery.delivery_key not in known:
-                journal.receive(delivery, timeout_s=RECEIPT_S)
+                _receive(delivery, tools)
                 brought_in += 1
     return brought_in
+
+
+def _receive(delivery: Delivery, tools: Tools) -> None:
+    """Through the same door as what TaskRouter sends."""
+    if delivery.kind is EntryKind.EVENT:
+        lifecycle.receive(delivery, tools, timeout_s=RECEIPT_S)
+    else:
+        tools.journal.receive(delivery, timeout_s=RECEIPT_S)
 
 
 def _deliveries(workspace_sid: str, event: PastEvent) -> Iterable[Delivery]:
@@ -72,5 +81,5 @@ def _deliveries(workspace_sid: str, event: PastEvent) -> Iterable[Delivery]:
             worker_name=event.worker_name,
             event_type=event.event_type if kind is EntryKind.EVENT else "",
             reason=Reason.CAUGHT_UP,
-            body=event.data.encode("ascii", "backslashreplace"),
+            body=urlencode(event.form).encode(),
         )

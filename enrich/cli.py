@@ -245,7 +245,7 @@ def _catch_up(since: datetime, now: datetime) -> int:
         chosen.twilio_api_secret or chosen.twilio_auth_token,
     )
     workspaces = [chosen.twilio_workspace_sid] if chosen.twilio_workspace_sid else journal.recent_workspaces()
-    return catchup.catch_up(history, journal, workspaces, since, now)
+    return catchup.catch_up(history, parts().tools, workspaces, since, now)
 
 
 @click.group("followups", cls=Group)

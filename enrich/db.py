@@ -162,7 +162,7 @@ class Database:
                 connection.execute(statement, parameters)
             return rows
 
-        return self._commit(work, timeout_s)
+        return self.commit(work, timeout_s=timeout_s)
 
     def write_many(
         self, statement: Executable, many: Sequence[Mapping[str, Any]], then: Executable, *, timeout_s: float
@@ -176,12 +176,15 @@ class Database:
             connection.execute(statement, many)
             return connection.execute(then).all()
 
-        return self._commit(work, timeout_s)
+        return self.commit(work, timeout_s=timeout_s)
 
-    def _commit(self, work: Callable[[Connection], Sequence[Row[Any]]], timeout_s: float) -> Sequence[Row[Any]]:
-        """What `work` returns, once it is committed."""
+    def commit(self, work: Callable[[Connection], T], *, timeout_s: float = PATIENCE_S) -> T:
+        """What `work` returns, once it is committed: a transaction of the hot path whose statements depend on rows.
 
-        def attempt() -> Sequence[Row[Any]]:
+        timeout_s, errors: as for `write`. On SQLite `work` may be called again, after nothing of it was kept.
+        """
+
+        def attempt() -> T:
             options = {"sqlite_begin": "IMMEDIATE"}
             with translated(), self.engine.connect().execution_options(**options) as connection, connection.begin():
                 return work(connection)

@@ -23,6 +23,7 @@ from enrich.vocabulary import Customer, Match, Matched, Outcome
 if TYPE_CHECKING:
     from enrich.customers.store import CustomerStore
     from enrich.journal.receipts import Journal
+    from enrich.journal.states import States
     from enrich.taskrouter.client import Task, TaskRouterClient
 
 T = TypeVar("T")
@@ -36,6 +37,8 @@ LONGEST_PAUSE_S = 1.0
 JITTER = 1.5
 # Facts 4.4: nothing can be enriched on a task that is over; five minutes later it is gone.
 OVER = ("completed", "canceled")
+# What our block says of the task itself, beside the customer (journal.states.States.marks).
+MARKS = ("escalation", "outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Tools:
 
     rules: Rules
     journal: Journal
+    states: States
     store: CustomerStore
     taskrouter: TaskRouterClient
     limited: Callable[[float], AbstractContextManager[None]]
@@ -70,11 +74,15 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The task that is to be enriched. raw_attributes: a snapshot of its attributes; None: read them first."""
+    """The task that is to be enriched. raw_attributes: a snapshot of its attributes; None: read them first.
+
+    has_marks: it may have marks that do not stand on it yet.
+    """
 
     workspace_sid: str
     task_sid: str
     raw_attributes: str | None = None
+    has_marks: bool = False
 
 
 @dataclass(slots=True)
@@ -104,17 +112,8 @@ def enrich(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, pa
     patient: ask TaskRouter again after a failure that may be over soon, while there is time.
     Any other exception that leaves here is a mistake of ours.
     """
-    task = None
     try:
-        if subject.raw_attributes is None:
-            task = patiently(lambda: _fetch(work, subject, tools, deadline), tools, deadline, patient=patient)
-            work.before = task.raw_attributes
-        raw_attributes = task.raw_attributes if task else subject.raw_attributes or ""
-        blocks = identify(work, attributes.parse(raw_attributes), tools, subject.task_sid)
-        if task is None and _stands_already(raw_attributes, blocks, tools):
-            work.before = raw_attributes
-        else:
-            write(work, subject, blocks, tools, deadline, task, patient=patient)
+        place(work, subject, tools, deadline, patient=patient)
     except errors.DatabaseError as exc:
         work.ended(Outcome.COULD_NOT_LOOK, exc.reason, retryable=True)
     except errors.TaskGone as exc:
@@ -131,6 +130,20 @@ def enrich(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, pa
     else:
         reason = getattr(work.match, "reason", "")  # NoMatch has one: nobody was found, and this is why
         work.ended(Outcome.ENRICHED, reason)
+
+
+def place(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, patient: bool = True) -> None:
+    """Returns when our block stands on the task. Raises DatabaseError, TaskRouterError; TaskGone when it is over."""
+    task = None
+    if subject.raw_attributes is None:
+        task = patiently(lambda: _fetch(work, subject, tools, deadline), tools, deadline, patient=patient)
+        work.before = task.raw_attributes
+    raw_attributes = task.raw_attributes if task else subject.raw_attributes or ""
+    blocks = identify(work, attributes.parse(raw_attributes), tools, subject.task_sid)
+    if task is None and _stands_already(raw_attributes, _marked(blocks, raw_attributes, subject, tools), tools):
+        work.before = raw_attributes
+    else:
+        write(work, subject, blocks, tools, deadline, task, patient=patient)
 
 
 def patiently(ask: Callable[[], T], tools: Tools, deadline: Deadline, *, patient: bool = True) -> T:
@@ -210,7 +223,8 @@ def _write_over_others(
         if task is None:
             task = _fetch(work, subject, tools, deadline)
         work.before = task.raw_attributes
-        spliced = attributes.splice(task.raw_attributes, tools.rules.attribute, blocks)
+        marked = _marked(blocks, task.raw_attributes, subject, tools)
+        spliced = attributes.splice(task.raw_attributes, tools.rules.attribute, marked)
         if isinstance(spliced, attributes.Unchanged):
             return
         try:
@@ -230,6 +244,21 @@ def _write_over_others(
             raise errors.NoRoom("a foreign block was taken out, and ours does not fit")
         return
     raise errors.StaleTask(f"somebody else wrote first, {MOST_WRITES} times in a row")
+
+
+def _marked(
+    blocks: tuple[attributes.Block, ...], raw_attributes: str, subject: Subject, tools: Tools
+) -> tuple[attributes.Block, ...]:
+    """The blocks, with what is to be said of the task itself in each of them; it is never given up for room.
+
+    A mark counts because it is in our database, not because it stands on the task: a visitor may have put it there.
+    It is asked for only where one stands there, so that most tasks cost nothing; and after the task was read, so that
+    one that came in between is not taken out again. Whoever makes a mark sees to it that it gets onto the task.
+    """
+    if not (subject.has_marks or any(f'"{mark}"' in raw_attributes for mark in MARKS)):
+        return blocks
+    marks = tools.states.marks(subject.task_sid)
+    return tuple({**block, **marks} for block in blocks)
 
 
 def _fetch(work: Work, subject: Subject, tools: Tools, deadline: Deadline) -> Task:

@@ -21,6 +21,7 @@
         ├── NotAuthorized          401, 403: our credentials
         ├── RateLimited            429
         ├── RequestRefused         400 and every other 4xx
+        ├── NotAssigned            nobody has accepted the task, so there is nothing to wrap up or complete
         ├── TaskRouterFailed       5xx
         ├── TaskRouterUnreachable  no connection, or it broke
         ├── TaskRouterTooSlow      no answer within the time that was left
@@ -36,6 +37,10 @@ unchanged, can help. Running out of the callback's time is no error of this tree
 from __future__ import annotations
 
 from typing import ClassVar
+
+# Twilio's code for a request that does not fit the state of what it is about (facts section 8). Which state that is,
+# only a fresh look tells: it may be done already, or not be possible yet.
+WRONG_STATE = 20001
 
 
 class EnrichError(Exception):
@@ -116,14 +121,18 @@ class DatabaseResting(DatabaseUnavailable):
 
 
 class TaskRouterError(EnrichError):
-    """transient: asking again at once can help. retry_after_s: how long TaskRouter wants to be left alone, if told."""
+    """transient: asking again at once can help. retry_after_s: how long TaskRouter wants to be left alone, if told.
+
+    code: Twilio's own, None where the answer had none.
+    """
 
     reason = "taskrouter_error"
     transient: ClassVar[bool] = False
 
-    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None, code: int | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.code = code
 
 
 class StaleTask(TaskRouterError):
@@ -150,6 +159,10 @@ class RateLimited(TaskRouterError):
 
 class RequestRefused(TaskRouterError):
     reason = "request_refused"
+
+
+class NotAssigned(TaskRouterError):
+    reason = "not_assigned"
 
 
 class TaskRouterFailed(TaskRouterError):

@@ -1,7 +1,7 @@
-"""What is owed, done: the worker's rounds.
+"""What is owed, done: the worker's rounds, and the table of who does what.
 
-A follow-up works from a fresh read of the task, never from the callback's snapshot, and along the same line as the
-callback (enrichment.py). Doing it twice does no harm: a block that stands already is not written again.
+A follow-up works from a fresh read of the task, never from a callback's snapshot. Doing it twice does no harm: each
+looks first whether what is to hold holds already.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from enrich import errors
+from enrich import completion, errors, handover, lifecycle
 from enrich.assignment import conclusion_of, too_slow
 from enrich.deadline import Deadline, OutOfTime
 from enrich.enrichment import Subject, Tools, Work, enrich
 from enrich.journal.owed import Followup, Owed
-from enrich.vocabulary import Delivery, EntryKind, Outcome, Reason
+from enrich.vocabulary import Delivery, EntryKind, FollowupKind, Outcome, Owing, Reason
 
 # Nobody waits for a follow-up; what takes longer is tried again later.
 WORK_S = 5.0
@@ -61,6 +61,7 @@ def work_until(
             if now >= prune_at:
                 while owed.prune(now - keep) and not is_over():
                     pass
+                tools.states.prune(now - keep)
                 prune_at = now + PRUNE_EVERY
             if was_away or now - caught_up_at >= CATCH_UP_EVERY:
                 _catch_up(catch_up, caught_up_at - CATCH_UP_OVERLAP, now)
@@ -99,47 +100,105 @@ def round_of_work(tools: Tools, owed: Owed) -> int:
     return MOST_A_ROUND
 
 
+def do_now(key: str, tools: Tools, owed: Owed) -> bool:
+    """Whether the follow-up that is known by this key was there to be tried, and was tried. Raises DatabaseError.
+
+    For somebody who waits: it is owed all the same, and if this comes to nothing, a worker goes on.
+    """
+    claimed = owed.claim(tools.now(), key=key)
+    for followup in claimed:
+        _do(followup, tools, owed)
+    return bool(claimed)
+
+
 def _do(followup: Followup, tools: Tools, owed: Owed) -> None:
-    work = Work()
+    """Tries it once: afterwards it is done, put off, or given up."""
     deadline = Deadline.after(WORK_S)
     if followup.task_sid is None:
         owed.give_up(followup, tools.now(), errors.MalformedPayload.reason)
         return
+    enriches = followup.kind in (FollowupKind.ENRICH, FollowupKind.WARM)
+    ended = _enrich(followup, deadline, tools, owed) if enriches else _act(followup, deadline, tools, owed)
+    log.info(
+        "follow-up",
+        extra={
+            "followup": followup.kind,
+            "task_sid": followup.task_sid,
+            "reservation_sid": followup.reservation_sid or "",
+            "entry": followup.entry_id,
+            "attempts": followup.attempts,
+            "elapsed_ms": deadline.elapsed_ms(),
+            **ended,
+        },
+    )
+
+
+def _act(followup: Followup, deadline: Deadline, tools: Tools, owed: Owed) -> dict[str, str]:
+    """Does what is no enrichment; how it ended, for the log."""
+    reason, retryable = "", False
     try:
         with tools.limited(WORK_S):
-            enrich(work, Subject(followup.workspace_sid, followup.task_sid), tools, deadline, patient=False)
+            match followup.kind:
+                case FollowupKind.MISSED:
+                    lifecycle.missed(followup, tools, owed, deadline)
+                case FollowupKind.HAND_OVER:
+                    handover.hand_over(followup, tools, owed, deadline)
+                case FollowupKind.WRAP_UP:
+                    completion.wrap_up(followup, tools, deadline)
+                case FollowupKind.COMPLETE:
+                    completion.complete(followup, tools, owed, deadline)
+                case FollowupKind.FINISHED:
+                    lifecycle.finished(followup, tools)
+    except OutOfTime:
+        reason, retryable = Reason.OUT_OF_TIME, True
+    except errors.EnrichError as exc:
+        reason, retryable = exc.reason, exc.retryable
+    except Exception:  # a mistake of ours: recorded, and tried again
+        log.exception("follow-up failed", extra={"followup": followup.kind, "task_sid": followup.task_sid})
+        reason, retryable = Reason.FAILED, True
+    now = tools.now()
+    if not reason:
+        owed.done(followup, now)
+    elif retryable and followup.attempts < MOST_ATTEMPTS:
+        owed.put_off(followup, now + _pause_after(followup.attempts), reason)
+    else:
+        owed.give_up(followup, now, reason)
+    return {"reason": reason}
+
+
+def _enrich(followup: Followup, deadline: Deadline, tools: Tools, owed: Owed) -> dict[str, str]:
+    """Enriches the task, along the same line as the callback; how it ended, for the log."""
+    if followup.kind is FollowupKind.WARM and tools.states.was_offered(followup.task_sid or ""):
+        owed.done(followup, tools.now())  # the callback came first: what it could not do is owed by itself
+        return {"outcome": "dropped"}
+    work = Work()
+    subject = Subject(followup.workspace_sid, followup.task_sid or "", has_marks=True)
+    try:
+        with tools.limited(WORK_S):
+            enrich(work, subject, tools, deadline, patient=False)
     except OutOfTime:
         if work.outcome is None:
             work.ended(Outcome.OUT_OF_TIME, too_slow(work), retryable=True)
     except Exception:  # as in the callback: recorded, and tried again
-        log.exception("follow-up failed", extra={"followup": followup.id, "task_sid": followup.task_sid})
+        log.exception("follow-up failed", extra={"followup": followup.kind, "task_sid": followup.task_sid})
         work.ended(Outcome.FAILED, Reason.FAILED, retryable=True)
     _end(followup, work, deadline, tools, owed)
-    log.info(
-        "follow-up",
-        extra={
-            "task_sid": followup.task_sid,
-            "reservation_sid": followup.reservation_sid or "",
-            "entry": followup.entry_id,
-            "outcome": work.outcome,
-            "reason": work.reason,
-            "match": work.match.kind if work.match else "",
-            "attempts": followup.attempts,
-            "elapsed_ms": deadline.elapsed_ms(),
-        },
-    )
+    match = work.match.kind if work.match else ""
+    return {"outcome": work.outcome or "", "reason": work.reason, "match": match}
 
 
 def _end(followup: Followup, work: Work, deadline: Deadline, tools: Tools, owed: Owed) -> None:
     """Done, put off, or given up; what is over is told in the journal."""
     now = tools.now()
-    if work.outcome is Outcome.ENRICHED:
-        _record(followup, work, deadline, tools)
-        owed.done(followup, now)
-    elif work.retryable and followup.attempts < MOST_ATTEMPTS:
+    if work.retryable and followup.attempts < MOST_ATTEMPTS:
         owed.put_off(followup, now + _pause_after(followup.attempts), work.reason)
+        return
+    _record(followup, work, deadline, tools)
+    # Whose task it is may have been found out after it was finished.
+    owed.wake(Owing(FollowupKind.FINISHED, now, lifecycle.finished_key(followup.task_sid or "")))
+    if work.outcome is Outcome.ENRICHED:
+        owed.done(followup, now)
     else:
-        _record(followup, work, deadline, tools)
         owed.give_up(followup, now, work.reason)
 
 
@@ -147,7 +206,7 @@ def _record(followup: Followup, work: Work, deadline: Deadline, tools: Tools) ->
     """A row of its own in the journal: what the callback's row says stays as it was."""
     now = tools.now()
     delivery = Delivery(
-        kind=EntryKind.LATE,
+        kind=EntryKind.WARM if followup.kind is FollowupKind.WARM else EntryKind.LATE,
         received_at=now,
         workspace_sid=followup.workspace_sid,
         task_sid=followup.task_sid,

@@ -73,12 +73,39 @@ class EntryKind(StrEnum):
     EVENT = "event"  # an event callback
     LATE = "late"  # a follow-up that did what the callback could not
     STAFF = "staff"  # somebody asked for it on the page: settled, enriched anew, or replayed
+    WARM = "warm"  # enriched because the task was created, before it was offered to anyone
 
 
 class FollowupKind(StrEnum):
     """What can be owed."""
 
     ENRICH = "enrich"  # enrich the task of the entry, from a fresh read
+    WARM = "warm"  # the same before it is offered to anyone; nothing when its callback came first
+    MISSED = "missed"  # a reservation came to nothing: what the policy says to that
+    HAND_OVER = "hand_over"  # cancel the task and create it anew elsewhere
+    WRAP_UP = "wrap_up"  # put the task, or one reservation, into wrapping
+    COMPLETE = "complete"  # complete the task, or one reservation that is wrapping
+    FINISHED = "finished"  # what is over belongs to the customer's history, and ends its alarms
+
+
+class Told(StrEnum):
+    """What we did to a task, as the journal's story tells it: events of ours beside TaskRouter's.
+
+    None of TaskRouter's types has such a name; they say "group.verb".
+    """
+
+    ESCALATED = "escalated"
+    PRIORITY_RAISED = "priority raised"
+    WORKER_MOVED = "worker moved"
+    HANDED_OVER = "handed over"
+    TAKEN_OVER = "taken over"
+    ALARM = "alarm"
+    WRAP_UP_ASKED = "wrap-up asked for"
+    COMPLETION_ASKED = "completion asked for"
+    WRAPPED_UP = "wrapped up"
+    OUTCOME = "outcome written"
+    COMPLETED = "completed"
+    HISTORY = "kept in history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +219,45 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """One event of a task as TaskRouter told it. happened_at: by its own clock, or else when we got it.
+
+    reservation_sid, worker_sid, worker_name: "" where the event has none. form: all of it, in the callback's spelling.
+    """
+
+    event_type: str
+    happened_at: datetime
+    reservation_sid: str = ""
+    worker_sid: str = ""
+    worker_name: str = ""
+    form: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One finished piece of work for a customer. began_at: when a worker took it up; None where nobody has told.
+
+    outcome: what came of it; reason: what TaskRouter was told on completion; "" where nobody said.
+    """
+
+    task_sid: str
+    channel: str
+    worker_sid: str
+    worker_name: str
+    began_at: datetime | None
+    ended_at: datetime
+    outcome: str = ""
+    reason: str = ""
+
+    @property
+    def lasted_s(self) -> float | None:
+        """Seconds from one to the other; None where it is not known."""
+        if self.began_at is None:
+            return None
+        return max(0.0, (self.ended_at - self.began_at).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """One signed request as it arrived. SIDs that were missing or malformed are None or ""; the body says the rest.
 
@@ -214,6 +280,23 @@ class Delivery:
     task_queue_name: str = ""
     reason: Reason | None = None
     body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Owing:
+    """One piece of work that a delivery causes, to be committed together with its receipt.
+
+    key: what it is known by where there shall be only one of it; None: every one stands for itself. What is known
+    already stays as it is. rearms: it is due again instead, from the beginning. only_wakes: and if there is none, none
+    is made.
+    """
+
+    kind: FollowupKind
+    due_at: datetime
+    key: str | None = None
+    data: Mapping[str, Any] | None = None
+    rearms: bool = False
+    only_wakes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ PURE = {
     "customers.context",
     "pages.masking",
     "customers.records",
+    "customers.interactions",
     "taskrouter.attributes",
     "taskrouter.instructions",
     "policy.context",
@@ -37,7 +38,7 @@ PURE = {
     "taskrouter.workspace_file",
     "taskrouter.workspace_plan",
 }
-STORIES = {"enrichment", "assignment", "rulebook"}
+STORIES = {"enrichment", "assignment", "rulebook", "lifecycle", "handover", "completion", "telling"}
 IMPURE = {"flask", "sqlalchemy", "requests", "urllib3", "gevent", "os", "time", "random"}
 
 

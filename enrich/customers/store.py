@@ -6,6 +6,7 @@ leaves here is an `errors.DatabaseError`: "could not look" is not the same as "n
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -16,17 +17,19 @@ from sqlalchemy import (
     SQLColumnExpression,
     String,
     bindparam,
+    exists,
     func,
     literal,
     select,
     union_all,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.customers.identifiers import STAFF
 from enrich.customers.matching import MOST_PER_KEY
-from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow, PinRow
+from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, InteractionRow, NoteRow, PinRow
 from enrich.db import Database
-from enrich.vocabulary import Candidate, Case, Customer, LookupKeys
+from enrich.vocabulary import Candidate, Case, Customer, Interaction, LookupKeys
 
 # Whatever the case of its letters, a case with such a status is over.
 CLOSED_STATUSES = ("closed", "resolved", "done", "solved")
@@ -77,6 +80,34 @@ class CustomerStore:
             notes=tuple(row.a for row in rows if row.part == _PART_NOTE),
             open_cases=tuple(Case(row.a, row.b, row.c, row.d or None) for row in rows if row.part == _PART_CASE),
         )
+
+    def keep_interaction(self, customer_id: str, interaction: Interaction) -> bool:
+        """Whether it stands in the customer's history now; False when the store has nobody of that id.
+
+        A task has one at most: keeping it again puts it right, and keeps its row. Raises DatabaseError.
+        """
+        if not self._database.read(select(exists().where(CustomerRow.id == customer_id).label("known")))[0].known:
+            return False
+        values = asdict(interaction) | {"customer_id": customer_id}
+        dialect = sqlite if self._database.is_sqlite else postgresql
+        keeping = dialect.insert(InteractionRow).values(**values)
+        self._database.write(
+            keeping.on_conflict_do_update(
+                index_elements=[InteractionRow.task_sid],
+                set_={name: keeping.excluded[name] for name in values if name != "task_sid"},
+            )
+        )
+        return True
+
+    def interactions_of(self, customer_id: str, *, at_most: int = 20) -> tuple[Interaction, ...]:
+        """The customer's finished interactions, the newest first. Raises DatabaseError."""
+        rows = self._database.read(
+            select(*(getattr(InteractionRow, name) for name in Interaction.__slots__))
+            .where(InteractionRow.customer_id == customer_id)
+            .order_by(InteractionRow.ended_at.desc(), InteractionRow.id.desc())
+            .limit(at_most)
+        )
+        return tuple(Interaction(**row._asdict()) for row in rows)
 
 
 @cache

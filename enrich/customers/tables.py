@@ -161,3 +161,27 @@ class AuditCustomerRow(Base):
 
     audit_id: Mapped[int] = mapped_column(RowId, ForeignKey("audit_entries.id", ondelete="CASCADE"), primary_key=True)
     customer_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class InteractionRow(Base):
+    """One finished piece of work for a customer: one task, whoever had it last. A task has at most one.
+
+    began_at: when a worker took it up; null where TaskRouter has not told. outcome, reason: "" where nobody said.
+    """
+
+    __tablename__ = "interactions"
+    __table_args__ = (
+        UniqueConstraint("task_sid", name="uq_interactions_task_sid"),
+        Index("ix_interactions_customer_id", "customer_id", "ended_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task_sid: Mapped[str] = mapped_column(String(34))
+    customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
+    channel: Mapped[str] = mapped_column(AnyText(64), default="")
+    worker_sid: Mapped[str] = mapped_column(String(34), default="")
+    worker_name: Mapped[str] = mapped_column(AnyText(120), default="")
+    began_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    outcome: Mapped[str] = mapped_column(AnyText(200), default="")
+    reason: Mapped[str] = mapped_column(AnyText(200), default="")

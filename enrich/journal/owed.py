@@ -6,15 +6,17 @@ done at least once, and whoever does it first asks whether it is still needed. A
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.db import Database
 from enrich.journal.tables import EntryRow, FollowupRow
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
+from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Owing, Reason
 
 # Much longer than one piece of work takes (5 s); a dead worker's rows wait that long.
 LEASE = timedelta(seconds=60)
@@ -27,7 +29,7 @@ COUNTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Followup:
-    """One claimed piece of work. attempts counts the present one: 1 at the first."""
+    """One claimed piece of work. attempts counts the present one: 1 at the first. data: as its kind needs it."""
 
     id: int
     kind: FollowupKind
@@ -38,6 +40,9 @@ class Followup:
     reservation_sid: str | None
     worker_sid: str
     worker_name: str
+    event_type: str = ""
+    received_at: datetime | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +78,18 @@ class Owed:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, now: datetime, *, at_most: int = 1) -> tuple[Followup, ...]:
+    def claim(self, now: datetime, *, at_most: int = 1, key: str | None = None) -> tuple[Followup, ...]:
         """What is due, oldest first, leased to the caller; nobody else gets it before the lease is over.
 
-        at_most: as many as can be done within one lease.
+        at_most: as many as can be done within one lease. key: only the one that is known by it, if it is due.
         """
+        only = [] if key is None else [FollowupRow.key == key]
         due = (
             select(FollowupRow.id)
             .where(
                 FollowupRow.due_at <= now,
                 or_(FollowupRow.leased_until.is_(None), FollowupRow.leased_until <= now),
+                *only,
             )
             .order_by(FollowupRow.due_at)
             .limit(at_most)
@@ -111,12 +118,17 @@ class Owed:
                     EntryRow.reservation_sid,
                     EntryRow.worker_sid,
                     EntryRow.worker_name,
+                    EntryRow.event_type,
+                    EntryRow.received_at,
+                    FollowupRow.data,
                 )
                 .join(EntryRow, EntryRow.id == FollowupRow.entry_id)
                 .where(FollowupRow.id.in_(ids))
                 .order_by(FollowupRow.due_at)
             ).all()
-        return tuple(Followup(**(row._asdict() | {"kind": FollowupKind(row.kind)})) for row in rows)
+        return tuple(
+            Followup(**(row._asdict() | {"kind": FollowupKind(row.kind), "data": row.data or {}})) for row in rows
+        )
 
     def done(self, followup: Followup, now: datetime) -> None:
         self._end(followup, done_at=now, last_reason="")
@@ -127,6 +139,18 @@ class Owed:
     def put_off(self, followup: Followup, due_at: datetime, reason: str) -> None:
         """It failed, with this reason; it is due again at that moment."""
         self._end(followup, due_at=due_at, last_reason=reason)
+
+    def reached(self, followup: Followup, data: Mapping[str, Any]) -> None:
+        """It has got so far: whoever tries again begins with this data. Nothing happens once others have claimed it."""
+        self._database.write(update(FollowupRow).where(*_still_ours(followup)).values(data=dict(data)))
+
+    def owe(self, entry_id: int, owing: Sequence[Owing], *, at: datetime) -> None:
+        """These are owed from now on, because of that entry."""
+        self._database.commit(lambda connection: Owes(self._database).add(connection, entry_id, owing, at=at))
+
+    def wake(self, owing: Owing) -> None:
+        """The one that is known by the same key is due again; nothing happens where there is none."""
+        self._database.commit(lambda connection: Owes.wake(connection, owing))
 
     def adopt_abandoned(self, now: datetime) -> int:
         """How many receipts were found whose process has died; each is concluded as such, and its enrichment owed."""
@@ -209,14 +233,64 @@ class Owed:
         return len(rows)
 
     def _end(self, followup: Followup, **values: object) -> None:
-        """Nothing happens where somebody else has claimed it since, or has done it: theirs is the last word."""
+        """Nothing happens where somebody else has claimed it since, or has done it: theirs is the last word.
+
+        What was made due anew meanwhile stays due, and need not wait until our lease is over.
+        """
         ended = {"due_at": None, "leased_until": None} | values
-        still_ours = (
-            FollowupRow.id == followup.id,
-            FollowupRow.attempts == followup.attempts,
-            FollowupRow.due_at.is_not(None),
+        ending = update(FollowupRow).where(*_still_ours(followup)).values(**ended).returning(FollowupRow.id)
+        if not self._database.write(ending):
+            rearmed = (FollowupRow.id == followup.id, FollowupRow.attempts == 0)
+            self._database.write(update(FollowupRow).where(*rearmed).values(leased_until=None))
+
+
+class Owes:
+    """The statements that make follow-ups, inside the transaction of their cause."""
+
+    def __init__(self, database: Database) -> None:
+        dialect = sqlite if database.is_sqlite else postgresql
+        adding = dialect.insert(FollowupRow)
+        self._add = adding.on_conflict_do_nothing(index_elements=[FollowupRow.key])
+        # The lease stays: who is at it now has not seen what made it due again, and two must not work on it at once.
+        self._rearm = adding.on_conflict_do_update(
+            index_elements=[FollowupRow.key],
+            set_=_ANEW | {"due_at": adding.excluded.due_at, "data": adding.excluded.data},
         )
-        self._database.write(update(FollowupRow).where(*still_ours).values(**ended))
+
+    def add(self, connection: Connection, entry_id: int, owing: Sequence[Owing], *, at: datetime) -> None:
+        for each in owing:
+            if each.only_wakes:
+                self.wake(connection, each)
+                continue
+            values = {
+                "kind": each.kind,
+                "entry_id": entry_id,
+                "created_at": at,
+                "due_at": each.due_at,
+                "attempts": 0,
+                "last_reason": "",
+                "key": each.key,
+                "data": None if each.data is None else dict(each.data),
+            }
+            connection.execute(self._rearm if each.rearms else self._add, values)
+
+    @staticmethod
+    def wake(connection: Connection, owing: Owing) -> None:
+        connection.execute(_WAKE, {"woken": owing.key, "due_again_at": owing.due_at})
+
+
+_ANEW: dict[str, Any] = {"attempts": 0, "done_at": None, "given_up_at": None}
+_WAKE = (
+    update(FollowupRow).where(FollowupRow.key == bindparam("woken")).values(**_ANEW, due_at=bindparam("due_again_at"))
+)
+
+
+def _still_ours(followup: Followup) -> tuple[ColumnElement[bool], ...]:
+    return (
+        FollowupRow.id == followup.id,
+        FollowupRow.attempts == followup.attempts,
+        FollowupRow.due_at.is_not(None),
+    )
 
 
 def _abandoned(now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.db import Database
 from enrich.journal.crowd import Crowd
+from enrich.journal.owed import Owes
 from enrich.journal.tables import EntryRow, FollowupRow
-from enrich.vocabulary import Conclusion, Delivery, EntryKind, FollowupKind, Matched, NoMatch, Receipt
+from enrich.vocabulary import Conclusion, Delivery, EntryKind, FollowupKind, Matched, NoMatch, Owing, Receipt
 
 # The journal keeps what came in, but not whatever size somebody managed to send.
 LONGEST_FORM = 65_536
@@ -59,15 +60,28 @@ class Journal:
             .returning(row.answer)
         )
         self._owe = insert(FollowupRow)
+        self._owes = Owes(database)
         self._stored_answer = select(row.answer).where(row.id == bindparam("entry_id"))
 
-    def receive(self, delivery: Delivery, *, timeout_s: float, answer: str | None = None) -> Receipt:
+    def receive(
+        self, delivery: Delivery, *, timeout_s: float, answer: str | None = None, owing: Sequence[Owing] = ()
+    ) -> Receipt:
         """The delivery's receipt, committed. A repeat is counted, and gets the row of the first.
 
-        answer: stored at once where none is yet. Raises DatabaseError.
+        answer: stored at once where none is yet. owing: what the first delivery causes, committed together with it; a
+        repeat causes nothing. Raises DatabaseError.
         """
         values = _received(delivery) | {"answer": answer}
-        return _receipt(self._database.write(self._receive, values, timeout_s=timeout_s)[0], values)
+        if not owing:
+            return _receipt(self._database.write(self._receive, values, timeout_s=timeout_s)[0], values)
+
+        def work(connection: Connection) -> Receipt:
+            receipt = _receipt(connection.execute(self._receive, values).one(), values)
+            if not receipt.is_repeat:
+                self._owes.add(connection, receipt.entry_id, owing, at=delivery.received_at)
+            return receipt
+
+        return self._database.commit(work, timeout_s=timeout_s)
 
     def was_answered_since(self, moment: float) -> bool:
         """Whether the database answered anybody of this process at that moment of `time.monotonic`, or later."""
@@ -168,7 +182,7 @@ def _received(delivery: Delivery) -> dict[str, Any]:
         "delivery_key": delivery.delivery_key,
         "claim": secrets.token_hex(8),
         "received_at": delivery.received_at,
-        # An event is only kept: nothing about it is open. What is to be done because of it is a follow-up.
+        # Nothing about an event itself is open: what is to be done because of it is a follow-up.
         "concluded_at": delivery.received_at if delivery.kind is EntryKind.EVENT else None,
         "repeats": 0,
         "workspace_sid": delivery.workspace_sid,

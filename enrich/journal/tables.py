@@ -133,10 +133,11 @@ class FollowupRow(Base):
             sqlite_where=text("given_up_at IS NOT NULL"),
             postgresql_where=text("given_up_at IS NOT NULL"),
         ),
+        Index("uq_followups_key", "key", unique=True),
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    kind: Mapped[str] = mapped_column(String(24))  # journal.owed.Kind
+    kind: Mapped[str] = mapped_column(String(24))  # vocabulary.FollowupKind
     entry_id: Mapped[int] = mapped_column(ForeignKey("entries.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     # When to do it next; null once it is done or given up, so that the index holds little besides what is owed.
@@ -146,6 +147,9 @@ class FollowupRow(Base):
     last_reason: Mapped[str] = mapped_column(String(40), default="")
     done_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     given_up_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # What it is known by, where there shall be only one: "finished:WT..."; null: every one stands for itself.
+    key: Mapped[str | None] = mapped_column(String(64))
+    data: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # what its kind needs, and has reached
 
 
 class HeartbeatRow(Base):
@@ -155,3 +159,38 @@ class HeartbeatRow(Base):
 
     worker: Mapped[str] = mapped_column(String(120), primary_key=True)  # host, process, and a word chosen by chance
     beat_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class TaskStateRow(Base):
+    """What is so of one task to which something out of the ordinary has happened. Most tasks have none.
+
+    Everything here follows from the events in the journal, and from what staff said; it is kept because it is asked
+    for in the assignment callback (`escalation` and `outcome` stand in our block), by the pages, and by the metrics.
+    """
+
+    __tablename__ = "task_states"
+    __table_args__ = (
+        Index("ix_task_states_updated_at", "updated_at"),
+        # Small at all times: what a person has to look at.
+        Index(
+            "ix_task_states_alarm",
+            "alarm",
+            sqlite_where=text("alarm <> ''"),
+            postgresql_where=text("alarm <> ''"),
+        ),
+    )
+
+    task_sid: Mapped[str] = mapped_column(String(34), primary_key=True)
+    workspace_sid: Mapped[str] = mapped_column(String(34), default="")
+    misses: Mapped[int] = mapped_column(default=0)  # different reservations that came to nothing, as the policy counts
+    canceled: Mapped[int] = mapped_column(default=0)  # of all reservations, those that were canceled
+    assignments: Mapped[int] = mapped_column(default=0)  # different reservations
+    escalation: Mapped[int] = mapped_column(default=0)
+    outcome: Mapped[str] = mapped_column(AnyText(200), default="")
+    alarm: Mapped[str] = mapped_column(String(24), default="")  # policy.timeouts.Alarm
+    alarm_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    hand_overs: Mapped[int] = mapped_column(default=0)  # how often the work behind it was handed over until now
+    handed_over_from: Mapped[str | None] = mapped_column(String(34))
+    handed_over_to: Mapped[str | None] = mapped_column(String(34))
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

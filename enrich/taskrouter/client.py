@@ -1,7 +1,7 @@
-"""TaskRouter over REST: one task with its ETag, the conditional write, the acceptance of a reservation.
+"""TaskRouter over REST: one task with its ETag, the conditional write, the moves of tasks, reservations and workers.
 
-The hot path's three requests, on urllib3 with our own pool. Every HTTP failure leaves here as one error of errors.py.
-Sources: facts sections 4.1-4.3 (tasks, ETag, If-Match), 3 (reservations), 8 (errors, authentication).
+On urllib3 with our own pool. Every HTTP failure leaves here as one error of errors.py.
+Sources: facts sections 4.1-4.4 (tasks, ETag, If-Match, moves), 3 (reservations), 8 (errors, authentication, lists).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -32,18 +32,39 @@ _BY_STATUS: dict[int, type[errors.TaskRouterError]] = {
     412: errors.StaleTask,
     429: errors.RateLimited,
 }
+# A list of more pages than this is not read to its end; what is left is there the next time.
+_MOST_PAGES = 20
+
 # What tells that the API itself is in trouble; a refusal is an answer.
 _TROUBLE = (errors.TaskRouterFailed, errors.TaskRouterUnreachable, errors.TaskRouterTooSlow, OutOfTime)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as fetched. `raw_attributes` is the text to the letter; `etag` goes back as it came, quotes included."""
+    """A task as fetched. `raw_attributes` is the text to the letter; `etag` goes back as it came, quotes included.
+
+    reason: why it ended, "" where nobody said. virtual_start_time: as TaskRouter writes it; "" where it has none.
+    """
 
     sid: str
     raw_attributes: str
     etag: str
     assignment_status: str
+    priority: int = 0
+    reason: str = ""
+    workflow_sid: str = ""
+    task_channel: str = ""
+    timeout_s: int | None = None
+    virtual_start_time: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTask:
+    """A task of a list, which does not tell its attributes (facts 4.1). date_updated: as TaskRouter writes it."""
+
+    sid: str
+    assignment_status: str
+    date_updated: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +120,69 @@ class TaskRouterClient:
 
     def accept_reservation(self, workspace_sid: str, task_sid: str, reservation_sid: str, *, timeout_s: float) -> None:
         """Accepts the reservation: returns when that got 200. Raises TaskRouterError."""
-        path = f"{_task_path(workspace_sid, task_sid)}/Reservations/{reservation_sid}"
-        self._ask("POST", path, {"ReservationStatus": "accepted"}, timeout_s=timeout_s)
+        self.update_reservation(workspace_sid, task_sid, reservation_sid, "accepted", timeout_s=timeout_s)
+
+    def update_reservation(
+        self, workspace_sid: str, task_sid: str, reservation_sid: str, status: str, *, timeout_s: float
+    ) -> None:
+        """Moves the reservation: `accepted`, `wrapping` or `completed`. Raises TaskRouterError; for a move that does
+        not fit its state RequestRefused with the code errors.WRONG_STATE."""
+        path = _reservation_path(workspace_sid, task_sid, reservation_sid)
+        self._ask("POST", path, {"ReservationStatus": status}, timeout_s=timeout_s)
+
+    def reservation_status(self, workspace_sid: str, task_sid: str, reservation_sid: str, *, timeout_s: float) -> str:
+        """How the reservation stands now. Raises TaskRouterError; TaskGone when there is none."""
+        path = _reservation_path(workspace_sid, task_sid, reservation_sid)
+        return _member(_document(self._ask("GET", path, timeout_s=timeout_s)), "reservation_status")
+
+    def move_task(self, workspace_sid: str, task_sid: str, status: str, reason: str, *, timeout_s: float) -> None:
+        """Moves the task to `wrapping`, `completed` or `canceled`; never together with attributes (facts 4.2).
+
+        reason: what TaskRouter keeps as the task's reason, "" for none. Raises TaskRouterError; for a move that does
+        not fit its state RequestRefused with the code errors.WRONG_STATE.
+        """
+        form = {"AssignmentStatus": status} | ({"Reason": reason} if reason else {})
+        self._ask("POST", _task_path(workspace_sid, task_sid), form, timeout_s=timeout_s)
+
+    def update_priority(
+        self, workspace_sid: str, task_sid: str, priority: int, *, if_match: str, timeout_s: float
+    ) -> None:
+        """The task's priority, provided nobody wrote since `if_match`. Raises TaskRouterError; StaleTask if so."""
+        path = _task_path(workspace_sid, task_sid)
+        self._ask("POST", path, {"Priority": str(priority)}, {"If-Match": if_match}, timeout_s=timeout_s)
+
+    def create_task(self, workspace_sid: str, form: dict[str, str], *, timeout_s: float) -> str:
+        """The SID of a new task. form: Attributes, WorkflowSid, TaskChannel, ... (facts 4.1). Raises TaskRouterError.
+
+        A request that got no answer may have made one all the same.
+        """
+        path = f"/Workspaces/{workspace_sid}/Tasks"
+        return _member(_document(self._ask("POST", path, form, timeout_s=timeout_s, expected=201)), "sid")
+
+    def list_tasks(self, workspace_sid: str, query: dict[str, str], *, timeout_s: float) -> list[ListedTask]:
+        """The tasks that this query selects: AssignmentStatus, EvaluateTaskAttributes, ... Raises TaskRouterError.
+
+        timeout_s: for each page.
+        """
+        path: str | None = f"/Workspaces/{workspace_sid}/Tasks?{urlencode(query)}"
+        listed: list[ListedTask] = []
+        for _ in range(_MOST_PAGES):
+            if path is None:
+                break
+            document = _document(self._ask("GET", path, timeout_s=timeout_s))
+            listed += [_listed(each) for each in _rows(document, "tasks")]
+            path = self._next_path(document)
+        return listed
+
+    def worker_activity(self, workspace_sid: str, worker_sid: str, *, timeout_s: float) -> tuple[str, bool]:
+        """SID of the activity that the worker is in, and whether it is one for work. Raises TaskRouterError."""
+        worker = _document(self._ask("GET", _worker_path(workspace_sid, worker_sid), timeout_s=timeout_s))
+        return _member(worker, "activity_sid"), worker.get("available") is True
+
+    def move_worker(self, workspace_sid: str, worker_sid: str, activity_sid: str, *, timeout_s: float) -> None:
+        """Puts the worker into that activity. Raises TaskRouterError."""
+        path = _worker_path(workspace_sid, worker_sid)
+        self._ask("POST", path, {"ActivitySid": activity_sid}, timeout_s=timeout_s)
 
     def close(self) -> None:
         self._pool.close()
@@ -113,16 +195,23 @@ class TaskRouterClient:
         headers: dict[str, str] | None = None,
         *,
         timeout_s: float,
+        expected: int = 200,
     ) -> urllib3.BaseHTTPResponse:
-        """The answer with status 200. timeout_s limits each wait; the callback's clock ends what drips beneath it."""
+        """The answer with this status. timeout_s limits each wait; the callback's clock ends what drips beneath it."""
         try:
             with self._breaker.guard(_TROUBLE):
-                return self._exchange(method, path, form, headers or {}, timeout_s)
+                return self._exchange(method, path, form, headers or {}, timeout_s, expected)
         except Resting:
             raise errors.TaskRouterResting("it failed several times in a row a moment ago") from None
 
     def _exchange(
-        self, method: str, path: str, form: dict[str, str] | None, headers: dict[str, str], timeout_s: float
+        self,
+        method: str,
+        path: str,
+        form: dict[str, str] | None,
+        headers: dict[str, str],
+        timeout_s: float,
+        expected: int,
     ) -> urllib3.BaseHTTPResponse:
         sent = self._headers | headers
         if form is not None:
@@ -148,9 +237,21 @@ class TaskRouterClient:
             raise errors.TaskRouterUnreachable(f"{method}: {type(exc).__name__}") from exc
         finally:
             self._observe(Exchange(method, status, began_at, time.monotonic() - began_at))
-        if response.status == 200:
+        if response.status == expected:
             return response
         raise _error(method, response)
+
+    def _next_path(self, document: dict[str, Any]) -> str | None:
+        """Where the list goes on, None at its end. The address is TaskRouter's own; only its path is followed."""
+        meta = document.get("meta")
+        url = meta.get("next_page_url") if isinstance(meta, dict) else None
+        if not isinstance(url, str):
+            return None
+        parts = urlsplit(url)
+        path = f"{parts.path}?{parts.query}"
+        if not path.startswith(self._prefix + "/"):
+            raise errors.NotUnderstood("the list goes on at an address that is not TaskRouter's")
+        return path.removeprefix(self._prefix)
 
 
 class _KeptAddress(HTTPConnection):
@@ -224,9 +325,45 @@ def _task(response: urllib3.BaseHTTPResponse) -> Task:
             raw_attributes=_text(document["attributes"]),
             etag=etag,
             assignment_status=str(document["assignment_status"]),
+            priority=_whole(document.get("priority")) or 0,
+            reason=str(document.get("reason") or ""),
+            workflow_sid=str(document.get("workflow_sid") or ""),
+            task_channel=str(document.get("task_channel_unique_name") or ""),
+            timeout_s=_whole(document.get("timeout")),
+            virtual_start_time=str(document.get("virtual_start_time") or ""),
         )
     except KeyError as exc:
         raise errors.NotUnderstood(f"the answer is not a task: it has no {exc}") from exc
+
+
+def _reservation_path(workspace_sid: str, task_sid: str, reservation_sid: str) -> str:
+    return f"{_task_path(workspace_sid, task_sid)}/Reservations/{reservation_sid}"
+
+
+def _worker_path(workspace_sid: str, worker_sid: str) -> str:
+    return f"/Workspaces/{workspace_sid}/Workers/{worker_sid}"
+
+
+def _rows(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    rows = document.get(key)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise errors.NotUnderstood(f"the answer is not a list of {key}")
+    return rows
+
+
+def _listed(row: dict[str, Any]) -> ListedTask:
+    return ListedTask(_member(row, "sid"), _member(row, "assignment_status"), str(row.get("date_updated") or ""))
+
+
+def _member(document: dict[str, Any], name: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str):
+        raise errors.NotUnderstood(f"the answer has no {name}")
+    return value
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _text(attributes: object) -> str:
@@ -251,18 +388,18 @@ def _document(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
 def _error(method: str, response: urllib3.BaseHTTPResponse) -> errors.TaskRouterError:
     """The error that this status means. Tells Twilio's own code, never its message: that may quote what we sent."""
     try:
-        code = _document(response).get("code", "?")
+        code = _whole(_document(response).get("code"))
     except errors.NotUnderstood:
-        code = "?"
-    told = f"{method}: HTTP {response.status}, code {code}"
+        code = None
+    told = f"{method}: HTTP {response.status}, code {'?' if code is None else code}"
     status = response.status
     retry_after_s = _retry_after_s(response.headers.get("Retry-After"))
     if status in _BY_STATUS:
-        return _BY_STATUS[status](told, retry_after_s=retry_after_s)
+        return _BY_STATUS[status](told, retry_after_s=retry_after_s, code=code)
     if status >= 500:
-        return errors.TaskRouterFailed(told, retry_after_s=retry_after_s)
+        return errors.TaskRouterFailed(told, retry_after_s=retry_after_s, code=code)
     if 400 <= status < 500:
-        return errors.RequestRefused(told)
+        return errors.RequestRefused(told, code=code)
     return errors.NotUnderstood(told)
 
 

@@ -6,9 +6,10 @@ Source: facts section 5 (Events resource). The SDK is large; only who asks impor
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import requests
 from twilio.base.exceptions import TwilioException
@@ -23,7 +24,7 @@ PAGE_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """One event as REST tells it. SIDs that it does not have are None; `data` is its event_data, as JSON."""
+    """One event as REST tells it. SIDs that it does not have are None. form: what its callback would have carried."""
 
     sid: str
     event_type: str
@@ -32,7 +33,7 @@ class PastEvent:
     reservation_sid: str | None
     worker_sid: str
     worker_name: str
-    data: str
+    form: Mapping[str, str]
 
 
 class History:
@@ -56,9 +57,20 @@ class History:
                     reservation_sid=data.get("reservation_sid"),
                     worker_sid=data.get("worker_sid") or "",
                     worker_name=data.get("worker_name") or "",
-                    data=json.dumps(data),
+                    form=_form(event, data),
                 )
         except requests.RequestException as exc:
             raise errors.TaskRouterUnreachable(type(exc).__name__) from exc
         except TwilioException as exc:
             raise errors.TaskRouterFailed(f"{type(exc).__name__}, status {getattr(exc, 'status', '?')}") from exc
+
+
+def _form(event: Any, data: Mapping[str, Any]) -> dict[str, str]:
+    """The event in the callback's spelling, `TaskSid` for `task_sid` (facts section 5): the rest knows only that."""
+    form = {"EventType": event.event_type, "Sid": event.sid}
+    for name, value in data.items():
+        if value is not None:
+            written = value if isinstance(value, str) else json.dumps(value)
+            form["".join(part.capitalize() for part in name.split("_"))] = written
+    form.setdefault("TimestampMs", str(int(event.event_date.timestamp() * 1000)))
+    return form

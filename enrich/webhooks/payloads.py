@@ -9,9 +9,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
 from enrich.errors import MalformedPayload
+from enrich.vocabulary import TaskEvent
 
 # Read from the text, not parsed: it is only filtered by, and every callback and event waits for it.
 _CHANNEL_TYPE = re.compile(r'"channelType"\s*:\s*"([^"\\]{1,64})"')
@@ -59,6 +61,26 @@ def parse_assignment(form: Form) -> AssignmentCallback:
         reservation_sid=_sid(form, "ReservationSid", "WR"),
         raw_task_attributes=form.get("TaskAttributes", ""),
     )
+
+
+def task_event(event_type: str, form: Form, received_at: datetime) -> TaskEvent:
+    """The event that this form tells of. received_at: when it happened, where the form does not say so itself."""
+    return TaskEvent(
+        event_type=event_type,
+        happened_at=_moment(form.get("TimestampMs", ""), 1000) or _moment(form.get("Timestamp", ""), 1) or received_at,
+        reservation_sid=sid_or_none(form, "ReservationSid", "WR") or "",
+        worker_sid=sid_or_none(form, "WorkerSid", "WK") or "",
+        worker_name=worker_name(form),
+        form=form,
+    )
+
+
+def _moment(number: str, per_second: int) -> datetime | None:
+    """Unix time in seconds or milliseconds, as a moment; None for anything else."""
+    try:
+        return datetime.fromtimestamp(int(number) / per_second, UTC) if len(number) < 16 else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def sid_or_none(form: Form, name: str, prefix: str) -> str | None:

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from enrich import assignment, errors
+from enrich import assignment, errors, lifecycle
 from enrich.arrival import waited_s
 from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime, Step
@@ -93,11 +93,12 @@ def answer_fallback() -> Response:
 
 @bp.post("/events")
 def keep_event() -> Response:
-    """An event callback: 204 once it is in the journal; 503 when it could not be kept, so that it is sent again."""
+    """An event callback: 204 once it is in the journal, and what it causes is owed; 503 when it could not be kept, so
+    that it is sent again."""
     delivery = _delivery(EntryKind.EVENT)
     try:
         with limited(EVENT_S):
-            parts().tools.journal.receive(delivery, timeout_s=EVENT_S)
+            lifecycle.receive(delivery, parts().tools, timeout_s=EVENT_S)
     except (errors.DatabaseError, OutOfTime) as exc:
         log.error(
             "event not recorded", extra={"reason": getattr(exc, "reason", Reason.OUT_OF_TIME)} | _of_event(delivery)

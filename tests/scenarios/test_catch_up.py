@@ -10,7 +10,7 @@ from enrich.catchup import SETTLED_AFTER, catch_up
 from enrich.journal.receipts import Journal
 from enrich.taskrouter.history import History
 from tests.scenarios.conftest import Centre, Service
-from tests.scenarios.test_trouble import worker_of
+from tests.scenarios.test_trouble import tools_of, worker_of
 
 
 def history_of(service: Service) -> History:
@@ -36,12 +36,13 @@ def test_a_task_that_came_while_the_database_was_locked_is_enriched_in_the_end(
     other.close()
     assert service.entries(task_sid=task_sid) == []
 
-    journal, history = Journal(service.database), history_of(service)
+    history = history_of(service)
     a_moment_ago = datetime.now(UTC)
-    assert catch_up(history, journal, [centre.workspace_sid], began, a_moment_ago) == 0  # may still be on its way
-    later = datetime.now(UTC) + SETTLED_AFTER
-    assert catch_up(history, journal, [centre.workspace_sid], began, later) > 0
-    assert catch_up(history, journal, [centre.workspace_sid], began, later) == 0
+    with tools_of(service) as tools:
+        assert catch_up(history, tools, [centre.workspace_sid], began, a_moment_ago) == 0  # may still be on its way
+        later = datetime.now(UTC) + SETTLED_AFTER
+        assert catch_up(history, tools, [centre.workspace_sid], began, later) > 0
+        assert catch_up(history, tools, [centre.workspace_sid], began, later) == 0
 
     kinds = sorted((entry.kind, entry.event_type) for entry in service.entries(task_sid=task_sid))
     assert ("assignment", "") in kinds
@@ -59,9 +60,10 @@ def test_what_is_there_already_is_left_as_it_is(open_centre: Callable[..., Centr
     task_sid = centre.task_arrives({"from": "+14155550100"})
     centre.answer(task_sid)
     centre.emulator.log.wait_for("event_answered", 10, task_sid=task_sid, event_type="task.created")
-    journal = Journal(service.database)
     later = datetime.now(UTC) + SETTLED_AFTER
-    catch_up(history_of(service), journal, ["WS" + "0" * 32, centre.workspace_sid], later - timedelta(hours=1), later)
+    with tools_of(service) as tools:
+        workspaces = ["WS" + "0" * 32, centre.workspace_sid]
+        catch_up(history_of(service), tools, workspaces, later - timedelta(hours=1), later)
     (assignment,) = service.entries(task_sid=task_sid, kind="assignment")
     assert (assignment.outcome, assignment.repeats) == ("enriched", 0)
     (created,) = service.entries(task_sid=task_sid, event_type="task.created")

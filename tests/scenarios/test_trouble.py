@@ -13,6 +13,7 @@ import requests
 
 from app import create_app
 from enrich import migrations
+from enrich.enrichment import Tools
 from enrich.followups import round_of_work
 from enrich.parts import Parts
 from enrich.settings import read_settings
@@ -30,6 +31,15 @@ def worker_of(service: Service, later: timedelta = timedelta()) -> Iterator[Call
         now=lambda: datetime.now(UTC) + later,
     )
     yield lambda: round_of_work(tools, parts.owed)
+    parts.tools.taskrouter.close()
+    parts.database.close()
+
+
+@contextmanager
+def tools_of(service: Service) -> Iterator[Tools]:
+    """The service's tools, in this process."""
+    parts: Parts = create_app(read_settings(service.environment)).extensions["enrich"]
+    yield parts.tools
     parts.tools.taskrouter.close()
     parts.database.close()
 

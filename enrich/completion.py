@@ -1,0 +1,206 @@
+"""Wrap-up and completion: asked for by staff, a command or the policy, done by whoever gets to it first.
+
+    ask        what is wanted is a row of the journal, and owed, before anything is done about it
+    wrap_up    assigned -> wrapping
+    complete   the outcome onto the task, then, with a request of its own, assigned or wrapping -> completed
+
+Each at the level where it is right (facts section 6): the task, for the whole of the work; one reservation, for one
+worker's part of it. What is wrapping, completed or gone already is well. What nobody has accepted yet can be neither
+wrapped up nor completed; TaskRouter may say so for a moment after it was accepted (facts section 3), so it is looked at
+again before that is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enrich import errors
+from enrich.deadline import Deadline
+from enrich.enrichment import OVER, Subject, Tools, Work, place
+from enrich.lifecycle import finished_key
+from enrich.telling import show, tell
+from enrich.vocabulary import FollowupKind, Outcome, Owing, Told
+
+if TYPE_CHECKING:
+    from enrich.journal.owed import Followup, Owed
+
+# How often a task that does not read assigned is looked at again, and after how long.
+LOOKS = 5
+PAUSE_S = 0.3
+# Reservations, too, are over in these states (facts section 3).
+RESERVATION_OVER = ("completed", "rejected", "timeout", "canceled", "rescinded")
+
+_ASKED = {FollowupKind.WRAP_UP: Told.WRAP_UP_ASKED, FollowupKind.COMPLETE: Told.COMPLETION_ASKED}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of one task. kind: WRAP_UP or COMPLETE. by: who wants it, for the story.
+
+    outcome: what came of the work; reason: what TaskRouter keeps; both only on completion, "" for none.
+    reservation_sid: only this worker's part of the work; None: the whole task.
+    """
+
+    kind: FollowupKind
+    workspace_sid: str
+    task_sid: str
+    by: str
+    outcome: str = ""
+    reason: str = ""
+    reservation_sid: str | None = None
+
+
+def ask(wish: Wish, tools: Tools) -> str:
+    """What the follow-up is known by that is owed from now on. Asking again asks anew. Raises DatabaseError."""
+    key = f"{wish.kind}:{wish.reservation_sid or wish.task_sid}"
+    if wish.outcome:
+        tools.states.keep(wish.task_sid, wish.workspace_sid, tools.now(), outcome=wish.outcome)
+    data = {"by": wish.by, "reason": wish.reason, "reservation_sid": wish.reservation_sid}
+    tell(
+        _ASKED[wish.kind],
+        wish.workspace_sid,
+        wish.task_sid,
+        tools,
+        once=None,
+        details={
+            "By": wish.by,
+            "Outcome": wish.outcome,
+            "Reason": wish.reason,
+            "ReservationSid": wish.reservation_sid,
+        },
+        owing=[Owing(wish.kind, tools.now(), key, data, rearms=True)],
+    )
+    return key
+
+
+def wrap_up(followup: Followup, tools: Tools, deadline: Deadline) -> None:
+    """Returns when the task, or the reservation, is wrapping or further. Raises NotAssigned, other TaskRouterError."""
+    _move(followup, "wrapping", "", tools, deadline)
+
+
+def complete(followup: Followup, tools: Tools, owed: Owed, deadline: Deadline) -> None:
+    """Returns when the task, or the reservation, is completed or gone. Raises NotAssigned, other TaskRouterError."""
+    if not _was_wished(followup, tools, deadline):
+        return
+    _write_outcome(followup, tools, deadline)
+    _move(followup, "completed", str(followup.data.get("reason") or ""), tools, deadline)
+    # An outcome that is told after the end belongs into the history as well.
+    owed.wake(Owing(FollowupKind.FINISHED, tools.now(), finished_key(followup.task_sid or "")))
+
+
+def _was_wished(followup: Followup, tools: Tools, deadline: Deadline) -> bool:
+    """Whether it is still to be completed. What the policy completes is only what is wrapping."""
+    if not followup.data.get("only_wrapping"):
+        return True
+    return _Part.of(followup, tools, deadline).status(tools, deadline) == "wrapping"
+
+
+def _write_outcome(followup: Followup, tools: Tools, deadline: Deadline) -> None:
+    """The outcome stands in our block, if there is one and room for it: completion does not fail for want of room.
+
+    Attributes go first: after completion only minutes remain, and never in one request with the status (facts 4.2).
+    """
+    task_sid = followup.task_sid or ""
+    outcome = tools.states.marks(task_sid).get("outcome")
+    if not outcome:
+        return
+    work = Work()
+    try:
+        place(work, Subject(followup.workspace_sid, task_sid, has_marks=True), tools, deadline, patient=False)
+    except (errors.TaskGone, errors.NoRoom, errors.AttributesUnreadable):
+        return
+    if work.after is not None:
+        work.ended(Outcome.ENRICHED, getattr(work.match, "reason", ""))
+        show(Told.OUTCOME, followup.workspace_sid, task_sid, work, tools, {"Outcome": outcome})
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The task, or one reservation of it: how it stands, and how it is moved."""
+
+    workspace_sid: str
+    task_sid: str
+    reservation_sid: str | None
+
+    @classmethod
+    def of(cls, followup: Followup, tools: Tools, deadline: Deadline) -> _Part:
+        """What is to be moved.
+
+        A reservation that wraps up alone, while others go on, is completed alone; when it was the last, its task wraps
+        up as a whole.
+        """
+        workspace_sid, task_sid = followup.workspace_sid, followup.task_sid or ""
+        whole = cls(workspace_sid, task_sid, None)
+        if followup.data.get("only_wrapping") and followup.reservation_sid:
+            is_alone = whole.status(tools, deadline) == "assigned"
+            return cls(workspace_sid, task_sid, followup.reservation_sid) if is_alone else whole
+        return cls(workspace_sid, task_sid, followup.data.get("reservation_sid"))
+
+    def status(self, tools: Tools, deadline: Deadline) -> str:
+        """In TaskRouter's words; "completed" for what is gone, or over in any other way."""
+        seconds = deadline.remaining_s()
+        try:
+            if self.reservation_sid is None:
+                status = tools.taskrouter.fetch_task(
+                    self.workspace_sid, self.task_sid, timeout_s=seconds
+                ).assignment_status
+                return "completed" if status in OVER else status
+            status = tools.taskrouter.reservation_status(
+                self.workspace_sid, self.task_sid, self.reservation_sid, timeout_s=seconds
+            )
+        except errors.TaskGone:
+            return "completed"
+        return "completed" if status in RESERVATION_OVER else status
+
+    def move(self, status: str, reason: str, tools: Tools, deadline: Deadline) -> None:
+        seconds = deadline.remaining_s()
+        if self.reservation_sid is None:
+            tools.taskrouter.move_task(self.workspace_sid, self.task_sid, status, reason, timeout_s=seconds)
+        else:
+            tools.taskrouter.update_reservation(
+                self.workspace_sid, self.task_sid, self.reservation_sid, status, timeout_s=seconds
+            )
+
+
+# What is as far as that already.
+_REACHED: Mapping[str, tuple[str, ...]] = {"wrapping": ("wrapping", "completed"), "completed": ("completed",)}
+_DONE = {"wrapping": Told.WRAPPED_UP, "completed": Told.COMPLETED}
+_ACCEPTED = ("assigned", "accepted", "wrapping")
+
+
+def _move(followup: Followup, to: str, reason: str, tools: Tools, deadline: Deadline) -> None:
+    """Returns when it is there. Raises NotAssigned, other TaskRouterError."""
+    part = _Part.of(followup, tools, deadline)
+    refused: errors.TaskRouterError = errors.NotAssigned("nobody has accepted it")
+    for look in range(LOOKS):
+        if look:
+            tools.pause(PAUSE_S)
+        status = part.status(tools, deadline)
+        if status in _REACHED[to]:
+            return
+        if status not in _ACCEPTED:
+            continue
+        try:
+            part.move(to, reason, tools, deadline)
+        except errors.TaskGone:
+            return
+        except errors.RequestRefused as exc:
+            if exc.code != errors.WRONG_STATE:
+                raise
+            refused = exc  # it moved since we looked: where to, only another look tells
+            continue
+        _tell_done(followup, part, to, reason, tools)
+        return
+    raise refused
+
+
+def _tell_done(followup: Followup, part: _Part, to: str, reason: str, tools: Tools) -> None:
+    details: dict[str, Any] = {
+        "By": followup.data.get("by"),
+        "Reason": reason,
+        "ReservationSid": part.reservation_sid,
+    }
+    once = f"followup {followup.id} {followup.attempts}"
+    tell(_DONE[to], part.workspace_sid, part.task_sid, tools, once=once, details=details)

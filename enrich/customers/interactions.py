@@ -1,0 +1,74 @@
+"""What a customer's history keeps of a task that is finished: who, when, how long.
+
+Pure. From the set of a task's events, in any order, any of them missing or twice: the same set gives the same result.
+Sources: facts sections 5 (events, their order) and 6 (completion).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from enrich.vocabulary import Interaction, TaskEvent
+
+ACCEPTED = "reservation.accepted"
+PART_COMPLETED = "reservation.completed"
+COMPLETED = "task.completed"
+# Assigned for a day, or deleted by somebody: it was worked on, and it is over (facts sections 0 and 3).
+DELETED = ("task.deleted", "task.system-deleted")
+# What a finished interaction is made of.
+EVENT_TYPES = (ACCEPTED, PART_COMPLETED, COMPLETED, *DELETED)
+
+LONGEST = 200
+
+
+def finished(task_sid: str, events: Sequence[TaskEvent]) -> Interaction | None:
+    """The interaction that these events of one task make, None while it is not finished, or nobody ever worked on it.
+
+    Finished when the task is; or, should that not be told, when every reservation that was accepted is completed.
+    Where several workers had it, one after the other, it counts as the last one's.
+    """
+    ordered = sorted(events, key=_place)
+    accepted = [event for event in ordered if event.event_type == ACCEPTED]
+    parts = [event for event in ordered if event.event_type == PART_COMPLETED]
+    ends = [event for event in ordered if event.event_type == COMPLETED] or _deleted(ordered, accepted)
+    if not ends and accepted and _sids(accepted) <= _sids(parts):
+        ends = parts[-1:]
+    if not ends:
+        return None
+    end = ends[0]
+    last = (accepted or parts or ends)[-1]
+    return Interaction(
+        task_sid=task_sid,
+        channel=next((name for event in ordered if (name := event.form.get("TaskChannelUniqueName"))), ""),
+        worker_sid=last.worker_sid,
+        worker_name=last.worker_name,
+        began_at=accepted[0].happened_at if accepted else None,
+        ended_at=end.happened_at,
+        outcome=_outcome(end.form.get("TaskAttributes", "")),
+        reason=next((text for event in ordered if (text := event.form.get("TaskCompletedReason"))), "")[:LONGEST],
+    )
+
+
+def _place(event: TaskEvent) -> tuple[object, ...]:
+    """Where an event stands among the others: by its time, and by its own Sid where two have the same."""
+    return event.happened_at, event.event_type, event.reservation_sid, event.form.get("Sid", "")
+
+
+def _deleted(events: Sequence[TaskEvent], accepted: Sequence[TaskEvent]) -> list[TaskEvent]:
+    return [event for event in events if event.event_type in DELETED] if accepted else []
+
+
+def _sids(events: Sequence[TaskEvent]) -> set[str]:
+    return {event.reservation_sid for event in events}
+
+
+def _outcome(raw_attributes: str) -> str:
+    """What somebody else, Flex for one, has written down as the outcome (facts section 10, `conversations.outcome`)."""
+    try:
+        attributes = json.loads(raw_attributes)
+    except (ValueError, RecursionError):
+        return ""
+    conversations = attributes.get("conversations") if isinstance(attributes, dict) else None
+    outcome = conversations.get("outcome") if isinstance(conversations, dict) else None
+    return outcome[:LONGEST] if isinstance(outcome, str) else ""

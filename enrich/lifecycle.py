@@ -1,0 +1,216 @@
+"""The life of a task, event by event.
+
+    receive    the event is a row of the journal, and the work that it causes is owed, both committed together
+    caused_by  what that is:   created                         enrich it before it is offered to anyone
+                               timed out, rejected, canceled   count the miss, and do what the policy says to it
+                               wrapping                        complete it after as long as the policy says
+                               accepted, completed, over       keep what is finished in the customer's history
+    warm       created: nothing when the callback came first, else the same enrichment as in the callback
+    missed     priority, escalation level, the worker's activity, hand-over: whatever does not hold yet
+    finished   who, when, how long, and what came of it
+
+The order of events is not promised, and one may come twice (facts section 5). So nothing here follows from the event
+itself: it only gives occasion to look at all events of the task that are in the journal. Types that are not known are
+kept, and nothing else. Our own writes come back as `task.updated`, which causes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from enrich import errors, handover
+from enrich.customers import interactions
+from enrich.deadline import Deadline
+from enrich.enrichment import Rules, Subject, Tools, Work, place
+from enrich.policy.timeouts import ENDINGS, Decision, Tally, decide
+from enrich.telling import show, tell
+from enrich.vocabulary import Delivery, FollowupKind, Outcome, Owing, Receipt, Told
+from enrich.webhooks import payloads
+
+if TYPE_CHECKING:
+    from enrich.journal.owed import Followup, Owed
+    from enrich.journal.states import Counts, TaskState
+
+MISSES = tuple(f"reservation.{ending}" for ending in ENDINGS)
+WRAPPING = ("task.wrapup", "reservation.wrapup")
+ENDS = (interactions.COMPLETED, *interactions.DELETED, "task.canceled")
+
+# Longer than a receipt takes at most (webhooks.views.EVENT_S): what belongs to the same end is committed by then.
+SETTLED_AFTER = timedelta(seconds=3)
+# A worker who let it ring longer ago than this is somewhere else by now.
+WORKER_MOVES_WITHIN = timedelta(minutes=2)
+# Somebody else wrote in between: as often as this, before it is left for later.
+MOST_TRIES = 5
+
+
+def receive(event: Delivery, tools: Tools, *, timeout_s: float) -> Receipt:
+    """The event's receipt, committed together with the work it causes; one insert where it causes none.
+
+    The door for what TaskRouter sends and for what catching up finds. Raises DatabaseError.
+    """
+    return tools.journal.receive(event, timeout_s=timeout_s, owing=caused_by(event, tools.rules))
+
+
+def caused_by(event: Delivery, rules: Rules) -> tuple[Owing, ...]:
+    """The work that this event causes."""
+    now, task_sid = event.received_at, event.task_sid
+    if task_sid is None:
+        return ()
+    match event.event_type:
+        case "task.created":
+            return (Owing(FollowupKind.WARM, now, f"warm:{task_sid}"),)
+        case kind if kind in MISSES:
+            return (Owing(FollowupKind.MISSED, now),)
+        case kind if kind in WRAPPING and rules.policy.wrapup.complete_after_s is not None:
+            due_at = now + timedelta(seconds=rules.policy.wrapup.complete_after_s)
+            key = f"wrapped:{event.reservation_sid or task_sid}"
+            return (Owing(FollowupKind.COMPLETE, due_at, key, by_policy(rules)),)
+        case interactions.ACCEPTED:  # told after the end: then, and only then, it makes a difference
+            return (Owing(FollowupKind.FINISHED, now, finished_key(task_sid), only_wakes=True),)
+        case kind if kind in (*ENDS, interactions.PART_COMPLETED):
+            return (Owing(FollowupKind.FINISHED, now + SETTLED_AFTER, finished_key(task_sid), rearms=True),)
+        case _:
+            return ()
+
+
+def finished_key(task_sid: str) -> str:
+    """What the one follow-up that keeps the task in history is known by."""
+    return f"finished:{task_sid}"
+
+
+def by_policy(rules: Rules) -> Mapping[str, Any]:
+    """What a completion that nobody asked for needs to know."""
+    return {"by": "policy", "reason": rules.policy.wrapup.reason, "only_wrapping": True}
+
+
+def missed(followup: Followup, tools: Tools, owed: Owed, deadline: Deadline) -> None:
+    """A reservation came to nothing. Everything that is to hold from now on holds when this returns.
+
+    Raises DatabaseError, TaskRouterError.
+    """
+    decision, before, state = _judge(followup, tools)
+    if state.alarm != before.alarm:
+        _tell(followup, Told.ALARM, tools, Alarm=state.alarm, Assignments=state.assignments, Canceled=state.canceled)
+    _move_worker(followup, tools, deadline)
+    if decision.leaves_it and not state.escalation:
+        return
+    try:
+        if decision.priority is not None:
+            _raise_priority(followup, decision.priority, tools, deadline)
+        if state.escalation:
+            _escalate(followup, state, tools, deadline)
+        if decision.hand_over is not None:
+            handover.owe(followup, decision.hand_over, tools, owed, deadline)
+    except errors.TaskGone:
+        return  # it is over; nobody has to be found for it any more
+
+
+def finished(followup: Followup, tools: Tools) -> None:
+    """What is over is in the customer's history, once, and raises no alarm any more. Raises DatabaseError."""
+    task_sid = followup.task_sid or ""
+    kept = tools.states.events(task_sid, (*interactions.EVENT_TYPES, "task.canceled"))
+    if any(event.event_type in ENDS for event in kept):
+        tools.states.ended(task_sid, tools.now())
+    told = [payloads.task_event(event.event_type, _form(event.raw_form), event.received_at) for event in kept]
+    interaction = interactions.finished(task_sid, told)
+    customer_id = tools.states.customer_of(task_sid) if interaction else None
+    if interaction is None or customer_id is None:
+        return
+    said = tools.states.marks(task_sid).get("outcome")
+    if said:
+        interaction = replace(interaction, outcome=said)
+    if tools.store.keep_interaction(customer_id, interaction):
+        tell(
+            Told.HISTORY,
+            followup.workspace_sid,
+            task_sid,
+            tools,
+            once=f"{task_sid} {customer_id}",
+            details={"Customer": customer_id, "Worker": interaction.worker_name, "Seconds": interaction.lasted_s},
+        )
+
+
+def _judge(followup: Followup, tools: Tools) -> tuple[Decision, TaskState, TaskState]:
+    """What the policy says to all misses of the task so far; and the task's state, before and after."""
+    policy = tools.rules.policy.timeouts
+    decisions: list[Decision] = []
+
+    def judge(counts: Counts) -> Mapping[str, Any]:
+        tally = Tally(counts.endings, counts.assignments, counts.before.hand_overs)
+        decision = decide(policy, tally)
+        decisions.append(decision)
+        return {
+            "misses": decision.misses,
+            "escalation": max(decision.escalation, counts.before.escalation),
+            "alarm": decision.alarm or counts.before.alarm,
+        }
+
+    task_sid = followup.task_sid or ""
+    before, state = tools.states.count(task_sid, followup.workspace_sid, tools.now(), judge)
+    return decisions[-1], before, state
+
+
+def _raise_priority(followup: Followup, priority: int, tools: Tools, deadline: Deadline) -> None:
+    """The task's priority is at least this, if it still waits. Raises TaskRouterError."""
+    workspace_sid, task_sid = followup.workspace_sid, followup.task_sid or ""
+    for tries_left in reversed(range(MOST_TRIES)):
+        task = tools.taskrouter.fetch_task(workspace_sid, task_sid, timeout_s=deadline.remaining_s())
+        if task.assignment_status not in handover.WAITING or task.priority >= priority:
+            return
+        try:
+            tools.taskrouter.update_priority(
+                workspace_sid, task_sid, priority, if_match=task.etag, timeout_s=deadline.remaining_s()
+            )
+        except errors.StaleTask:
+            if not tries_left:
+                raise
+            continue
+        _tell(followup, Told.PRIORITY_RAISED, tools, Priority=priority, Before=task.priority)
+        return
+
+
+def _escalate(followup: Followup, state: TaskState, tools: Tools, deadline: Deadline) -> None:
+    """The level stands in our block. It is in the database already, so whoever enriches the task keeps it there.
+
+    Raises DatabaseError, TaskRouterError.
+    """
+    work = Work()
+    subject = Subject(followup.workspace_sid, followup.task_sid or "", has_marks=True)
+    place(work, subject, tools, deadline, patient=False)
+    if work.after is not None:
+        work.ended(Outcome.ENRICHED, getattr(work.match, "reason", ""))
+        details = {"Level": state.escalation, "Misses": state.misses}
+        show(Told.ESCALATED, followup.workspace_sid, followup.task_sid or "", work, tools, details)
+
+
+def _tell(followup: Followup, told: Told, tools: Tools, **details: object) -> None:
+    """Once for each follow-up."""
+    task_sid = followup.task_sid or ""
+    tell(told, followup.workspace_sid, task_sid, tools, once=f"followup {followup.id}", details=details)
+
+
+def _move_worker(followup: Followup, tools: Tools, deadline: Deadline) -> None:
+    """The worker who missed it is where the policy sends them, unless they are not working anyway, or long gone."""
+    activity_sid = tools.rules.policy.timeouts.worker_activity.get(followup.event_type.removeprefix("reservation."))
+    missed_at: datetime | None = followup.received_at
+    if not activity_sid or not followup.worker_sid or missed_at is None:
+        return
+    if tools.now() - missed_at > WORKER_MOVES_WITHIN:
+        return
+    workspace_sid, worker_sid = followup.workspace_sid, followup.worker_sid
+    try:
+        now_in, is_working = tools.taskrouter.worker_activity(
+            workspace_sid, worker_sid, timeout_s=deadline.remaining_s()
+        )
+        if is_working and now_in != activity_sid:
+            tools.taskrouter.move_worker(workspace_sid, worker_sid, activity_sid, timeout_s=deadline.remaining_s())
+            _tell(followup, Told.WORKER_MOVED, tools, Worker=followup.worker_name or worker_sid, Activity=activity_sid)
+    except errors.TaskGone:
+        return  # there is no such worker any more
+
+
+def _form(raw_form: str) -> payloads.Form:
+    return payloads.read_form(payloads.split_form(raw_form.encode("ascii", "backslashreplace")))
