@@ -19,7 +19,7 @@ from enrich.db import Database
 from enrich.deadline import Step
 from enrich.journal.owed import ABANDONED_AFTER
 from enrich.journal.tables import EntryRow, FollowupRow
-from enrich.vocabulary import EntryKind, Outcome
+from enrich.vocabulary import EntryKind, FollowupKind, Outcome
 
 # Events belong to a task's story, not to the feed. Spelt out, not a parameter: only then is the index of them used.
 _EVENT: ColumnElement[str] = literal_column(f"'{EntryKind.EVENT}'")
@@ -343,7 +343,9 @@ def _tasks_that_owe(session: Session, rows: Sequence[Row[Any]]) -> frozenset[str
     """SIDs of those tasks, and ids of those entries without a task, for which something is owed."""
     task_sids = [row.task_sid for row in rows if row.task_sid]
     entry_ids = [row.id for row in rows if not row.task_sid]
-    owed = (FollowupRow.done_at.is_(None), FollowupRow.given_up_at.is_(None))
+    # What has its own time, like a completion after some minutes of wrapping, is nothing that is still missing.
+    missing = FollowupRow.kind.in_((FollowupKind.ENRICH, FollowupKind.HAND_OVER))
+    owed = (FollowupRow.done_at.is_(None), FollowupRow.given_up_at.is_(None), missing)
     of_tasks = (
         select(EntryRow.task_sid)
         .join(FollowupRow, FollowupRow.entry_id == EntryRow.id)

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from enrich.customers.identifiers import STAFF
 from enrich.journal.queries import Entry, Finding, Summary
-from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Trust
+from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Told, Trust
 
 
 class Tone(StrEnum):
@@ -159,6 +159,10 @@ REASONS = {
     "task_gone": ("task is over", "TaskRouter no longer knows the task: it is over."),
     "not_authorized": ("credentials refused", "TaskRouter refused our credentials. An operator has to mend that."),
     "rate_limited": ("too many requests", "TaskRouter asked us to slow down."),
+    "not_assigned": (
+        "not accepted yet",
+        "Nobody has accepted the task, so there is nothing to wrap up or to complete.",
+    ),
     "request_refused": ("request refused", "TaskRouter refused what we sent."),
     "taskrouter_failed": ("TaskRouter had an error", "TaskRouter had an error of its own."),
     "taskrouter_unreachable": ("TaskRouter unreachable", "TaskRouter could not be reached."),
@@ -191,6 +195,7 @@ KINDS = {
     EntryKind.FALLBACK: "Fallback callback",
     EntryKind.EVENT: "Event",
     EntryKind.LATE: "Enriched late",
+    EntryKind.WARM: "Enriched ahead",
     EntryKind.STAFF: "Asked for by staff",
 }
 
@@ -220,7 +225,47 @@ STEPS = {
     "conclude": "Write the conclusion",
 }
 
-FOLLOWUPS = {FollowupKind.ENRICH: "Enrich the task late"}
+FOLLOWUPS = {
+    FollowupKind.ENRICH: "Enrich the task late",
+    FollowupKind.WARM: "Enrich the task before it is offered",
+    FollowupKind.MISSED: "Do what the policy says to a missed reservation",
+    FollowupKind.HAND_OVER: "Hand the work over in a new task",
+    FollowupKind.WRAP_UP: "Wrap up",
+    FollowupKind.COMPLETE: "Complete",
+    FollowupKind.FINISHED: "Keep what is finished in the customer's history",
+}
+
+# What we did, as the story tells it.
+TOLD = {
+    Told.ESCALATED: ("Escalated", "The level stands in our block, for the workflow's filters to route by."),
+    Told.PRIORITY_RAISED: ("Priority raised", "Nobody took it up, so it goes before others now."),
+    Told.WORKER_MOVED: ("Worker moved", "The worker who let it ring was put into another activity."),
+    Told.HANDED_OVER: ("Handed over", "Nobody took it up here: the work went on in a new task."),
+    Told.TAKEN_OVER: ("Taken over", "This task goes on with the work of another one that nobody took up."),
+    Told.ALARM: ("Alarm", "Somebody should look at this task: it is offered again and again."),
+    Told.WRAP_UP_ASKED: ("Wrap-up asked for", "Somebody wants it wrapped up."),
+    Told.COMPLETION_ASKED: ("Completion asked for", "Somebody wants it completed."),
+    Told.WRAPPED_UP: ("Wrapped up", "TaskRouter was told that the work itself is over."),
+    Told.OUTCOME: ("Outcome written", "What came of the work stands in our block."),
+    Told.COMPLETED: ("Completed", "TaskRouter was told that all of it is over, and the worker is free again."),
+    Told.HISTORY: ("Kept in history", "The customer's history tells who dealt with it, when, and for how long."),
+}
+
+# What somebody has to look at (policy.timeouts.Alarm), in a few words and as a sentence.
+ALARMS = {
+    "canceled_loop": (
+        "offered in a circle",
+        "Reservation after reservation is canceled, as when a worker's device is not registered and never rings.",
+    ),
+    "assignment_limit": (
+        "close to the limit",
+        "It was offered so often that TaskRouter is about to cancel it: at the thousandth time it does.",
+    ),
+    "handed_over_before": (
+        "missed again after a hand-over",
+        "It was handed over to here, and nobody takes it up here either. It is not handed over a second time.",
+    ),
+}
 
 
 def verdict(entry: Summary, now: datetime) -> Verdict:
@@ -262,7 +307,7 @@ def who(entry: Entry) -> str:
     nobody, and are called by what they are.
     """
     if entry.kind == EntryKind.EVENT:
-        return entry.event_type or EVENT.word
+        return told(entry.event_type)
     if entry.customer_name or entry.customer_id:
         return entry.customer_name or f"Customer {entry.customer_id}"
     names = [candidate.name or candidate.customer_id for candidate in entry.finding.candidates]
@@ -302,7 +347,7 @@ def marks(entry: Summary, *, owes: bool) -> tuple[Mark, ...]:
 def why(entry: Entry) -> str:
     """Who and why, in one or two sentences."""
     if entry.kind == EntryKind.EVENT:
-        return EVENT.sentence
+        return TOLD[Told(entry.event_type)][1] if entry.event_type in set(Told) else EVENT.sentence
     key = next((key for key in entry.finding.keys if key.kind == entry.by and key.found), None)
     led = f"the {key_kind(entry.by)} {key.value}" if key else f"the {key_kind(entry.by)}" if entry.by else "the look-up"
     count = len(entry.finding.candidates)
@@ -320,6 +365,16 @@ def why(entry: Entry) -> str:
             return reason_sentence(entry.reason) or MATCHES[MatchKind.NONE].sentence
         case _:
             return reason_sentence(entry.reason) or "Nobody has looked yet."
+
+
+def told(event_type: str) -> str:
+    """What an event is called: TaskRouter's own by their type, ours in words."""
+    return TOLD[Told(event_type)][0] if event_type in set(Told) else event_type or EVENT.word
+
+
+def alarm(slug: str) -> str:
+    """What somebody has to look at, as a sentence; "" for no alarm."""
+    return ALARMS[slug][1] if slug in ALARMS else plain(slug)
 
 
 def key_kind(kind: str) -> str:

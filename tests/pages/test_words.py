@@ -12,7 +12,8 @@ import pytest
 from enrich import errors
 from enrich.journal.queries import CandidateFound, Entry, Finding, KeyFound
 from enrich.pages import words
-from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Reason, Trust
+from enrich.policy.timeouts import Alarm
+from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Reason, Told, Trust
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 ICONS = (Path(__file__).parents[2] / "templates" / "icons.html").read_text()
@@ -58,6 +59,8 @@ def test_every_closed_list_has_words() -> None:
     assert set(words.KINDS) == set(EntryKind)
     assert set(words.TRUSTS) == set(words.TRUST_SENTENCES) == set(Trust)
     assert set(words.FOLLOWUPS) == set(FollowupKind)
+    assert set(words.TOLD) == set(Told)
+    assert set(words.ALARMS) == set(Alarm) - {Alarm.NONE}
 
 
 def all_verdicts() -> list[words.Verdict]:
