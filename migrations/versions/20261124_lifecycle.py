@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261124_lifecycle"
-down_revision = "20261124_sign_in_attempts"
+down_revision = "20261124_feed_filters"
 branch_labels = None
 depends_on = None
 
