@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _create_app(settings: Settings) -> Flask:
-    logs.configure()
+    logs.configure(settings.log_format)
     app = Flask(__name__, static_folder=str(HERE / "enrich" / "static"), instance_path=_instance_path(settings))
     app.config.update(
         SECRET_KEY=settings.secret_key or None,

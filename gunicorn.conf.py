@@ -8,6 +8,8 @@ import os
 import sys
 from typing import Any
 
+from gunicorn.glogging import Logger
+
 bind = os.environ.get("BIND", "127.0.0.1:8000")
 worker_class = "gevent"
 # A process uses one core; callbacks mostly wait.
@@ -24,6 +26,24 @@ graceful_timeout = 6
 accesslog = None
 errorlog = "-"
 loglevel = os.environ.get("GUNICORN_LOG_LEVEL", "info")
+
+
+class OneFormat(Logger):  # type: ignore[misc]
+    """gunicorn's own lines look as ours do, and tell no more of a request than ours."""
+
+    def setup(self, cfg: Any) -> None:
+        from enrich import environment, errors, logs, settings
+
+        super().setup(cfg)
+        try:
+            style = settings.read_settings(environment.environment()).log_format
+        except errors.SettingsError:  # `on_starting` says so
+            style = "auto"
+        for handler in self.error_log.handlers:
+            handler.setFormatter(logs.formatter(style))
+
+
+logger_class = OneFormat
 # The application is made in each worker, after gevent has patched the standard library.
 preload_app = False
 # A way to manage it from outside that nothing here needs.

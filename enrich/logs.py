@@ -1,40 +1,117 @@
-"""Log lines: one JSON object each, from every part that uses `logging`; SIDs and reasons, never a customer's data.
+"""Log lines, from every part that uses `logging`: SIDs, reasons and times, never anybody's data.
 
-What a part passes as `extra` becomes the line's fields.
+One JSON object a line where machines read, aligned text on a terminal. What a part passes as `extra` becomes the line's
+fields. A traceback tells where and what, source lines included, but an exception's words only where they are ours
+(errors.py promises that those are harmless): a database's complaint quotes the row, a parser's what it could not parse.
 """
 
 from __future__ import annotations
 
+import linecache
 import logging
+import re
 import sys
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import structlog
 
-_SHARED: tuple[structlog.types.Processor, ...] = (
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.ExtraAdder(),
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-)
+from enrich.errors import EnrichError
+
+# Deeper than any chain of causes that we know; what is longer goes round in circles.
+_LONGEST_CHAIN = 10
+# What gunicorn says of a request that failed holds its address, query and all, and of one that it could not read, the
+# sender's address and words.
+_QUERY = re.compile(r"\?\S*")
+_INVALID = re.compile(r"(Invalid request) from ip=.*", re.DOTALL)
 
 
-def configure(level: int = logging.INFO) -> None:
-    """Sends what `enrich` logs to standard error. Calling it again changes nothing."""
-    logger = logging.getLogger("enrich")
-    logger.setLevel(level)
-    if any(isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter) for handler in logger.handlers):
-        return
+def configure(style: str = "auto", level: int = logging.INFO) -> None:
+    """Sends what `enrich` logs, and what libraries warn of, to standard error. Calling it again only sets the style."""
+    logging.getLogger("enrich").setLevel(level)
+    root = logging.getLogger()
+    for handler in root.handlers:
+        if isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter):
+            handler.setFormatter(formatter(style))
+            return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter())
-    logger.addHandler(handler)
+    handler.setFormatter(formatter(style))
+    root.addHandler(handler)
 
 
-def formatter() -> logging.Formatter:
-    """Makes one JSON object of a log record: its message as `event`, its `extra` as fields, a traceback as text."""
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_SHARED,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
+def formatter(style: str = "json") -> logging.Formatter:
+    """Makes one line of a log record: its message as `event`, its `extra` as fields, and its traceback, if it has one.
+
+    style: `json`; `text`, which takes more lines for a traceback; `auto`: text on a terminal, else json.
+    """
+    is_text = style == "text" or (style == "auto" and sys.stderr.isatty())
+    written: structlog.types.Processor = (
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=12
+        )
+        if is_text
+        else structlog.processors.JSONRenderer()
     )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=(
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(),
+            _at_its_time,
+            _harmless,
+        ),
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, written],
+    )
+
+
+def told(exc: BaseException) -> str:
+    """A traceback with its causes, first things first, as Python prints it, but for the words of foreign exceptions."""
+    return "".join(_chain(exc, _LONGEST_CHAIN)).rstrip()
+
+
+def _chain(exc: BaseException, longest: int) -> Iterator[str]:
+    cause = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+    if cause is not None and longest:
+        yield from _chain(cause, longest - 1)
+        yield "\nwhich led to\n\n" if exc.__cause__ else "\nand then\n\n"
+    yield "Traceback (most recent call last):\n"
+    for frame, line in traceback.walk_tb(exc.__traceback__):
+        code = frame.f_code
+        yield f'  File "{code.co_filename}", line {line}, in {code.co_name}\n'
+        source = linecache.getline(code.co_filename, line, frame.f_globals).strip()
+        yield f"    {source}\n" if source else ""
+    yield f"{_named(exc)}\n"
+    for each in exc.exceptions if isinstance(exc, BaseExceptionGroup) and longest else ():
+        yield from _chain(each, longest - 1)
+
+
+def _named(exc: BaseException) -> str:
+    """Its kind, and what may be said of it: our own words, or a code that comes from a closed list."""
+    kind = type(exc)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(exc, EnrichError):
+        return f"{name}: {exc}"
+    for code in ("sqlstate", "sqlite_errorname", "errno"):
+        value = getattr(exc, code, None)
+        if isinstance(value, str | int):
+            return f"{name} ({code} {value})"
+    return name
+
+
+def _at_its_time(_logger: object, _method: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
+    record: logging.LogRecord = line["_record"]
+    line["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    line["process"] = record.process
+    return line
+
+
+def _harmless(_logger: object, _method: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
+    """The traceback as `told`; and of what others say, nothing that a request brought along."""
+    exc_info = line.pop("exc_info", None)
+    if isinstance(exc_info, tuple) and exc_info[1] is not None:
+        line["exception"] = told(exc_info[1])
+    if not line["logger"].startswith("enrich"):
+        event = _INVALID.sub(r"\1", str(line["event"]))
+        line["event"] = _QUERY.sub("?...", event)
+    return line

@@ -45,6 +45,7 @@ class Settings:
     keep_days: int
     instance_path: Path
     metrics_token: str = field(repr=False)
+    log_format: str
 
     def require(self, names: Iterable[str]) -> None:
         """Raises SettingsError naming every one of these environment names that is not set, and what it is for."""
@@ -252,6 +253,13 @@ TABLE: tuple[Setting, ...] = (
     ),
     Setting(
         "METRICS_TOKEN", "metrics_token", "", "bearer token that opens the details of /readyz and /metrics", secret=True
+    ),
+    Setting(
+        "ENRICH_LOG_FORMAT",
+        "log_format",
+        "auto",
+        "json: one object a line; text: for people; auto: text on a terminal, json elsewhere",
+        _one_of("auto", "json", "text"),
     ),
 )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +13,6 @@ from flask import Flask
 from app import create_app
 from enrich import migrations
 from enrich.errors import SettingsError
-from enrich.logs import formatter
 from enrich.settings import Settings
 
 # Routes without a guard, each on purpose.
@@ -180,12 +177,3 @@ class TestCommands:
 
         for name, command in walk(app.cli, "flask"):
             assert name == "flask" or getattr(command, "help", None), name
-
-
-def test_a_log_line_is_one_json_object_with_its_extra() -> None:
-    record = logging.LogRecord("enrich.x", logging.INFO, __file__, 1, "told %s", ("so",), None)
-    record.task_sid = "WT1"
-    line = formatter().format(record)
-    assert "\n" not in line
-    told = json.loads(line)
-    assert (told["event"], told["task_sid"], told["level"]) == ("told so", "WT1", "info")

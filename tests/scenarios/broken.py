@@ -1,0 +1,20 @@
+"""The service with a mistake in it: its look-up fails in words that quote whom it was looking for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+
+import app
+from enrich.customers.store import CustomerStore
+from enrich.vocabulary import LookupKeys
+
+
+def find_candidates(self: CustomerStore, keys: LookupKeys) -> Any:
+    raise ValueError(f"could not look for {keys}")
+
+
+def create_app() -> Flask:
+    CustomerStore.find_candidates = find_candidates  # type: ignore[method-assign]
+    return app.create_app()
