@@ -288,8 +288,7 @@ def _give(desk: Desk, session: Session, task_sid: str, customer_id: str, key: Id
     """The key is theirs from now on, and the task is, by the key alone or by a pin."""
     at = desk.tools.now()
     ledger.give(session, key, customer_id, at)
-    newest = callers.newest_entry(session, task_sid)
-    if newest is not None and decides_alone(newest.finding, key):
+    if decides_alone(callers.last_finding(session, task_sid), key):
         ledger.release(session, task_sid)
     else:
         ledger.pin(session, task_sid, customer_id, desk.by, at)

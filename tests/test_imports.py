@@ -16,6 +16,8 @@ PURE = {
     "customers.identifiers",
     "customers.matching",
     "customers.context",
+    "pages.charts",
+    "pages.customer_form",
     "pages.masking",
     "customers.records",
     "customers.interactions",

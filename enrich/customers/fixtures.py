@@ -23,7 +23,7 @@ import difflib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,14 @@ class BadRow:
 
     line: where it begins in the file, from 1; None if it came from no file. index: its place in a JSON list, from 0;
     None elsewhere. customer_id: None where the row has none. reason: field, what is wrong, and what to do.
+    problems: the same one by one, each beginning with its place ("phones[1]: "), for who can show them there.
     """
 
     line: int | None
     customer_id: str | None
     reason: str
     index: int | None = None
+    problems: tuple[str, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         place = [f"line {self.line}"] if self.line is not None else []
@@ -286,7 +288,7 @@ def read_customer(raw: Any, region: str, line: int | None = None, index: int | N
     checks = _Checks(raw, region)
     customer = checks.customer()
     if checks.problems:
-        return BadRow(line, customer.id or None, "; ".join(checks.problems), index)
+        return BadRow(line, customer.id or None, "; ".join(checks.problems), index, tuple(checks.problems))
     return customer
 
 

@@ -226,6 +226,11 @@ def pinned_to(session: Session, customer_id: str) -> tuple[str, ...]:
     return tuple(sorted(session.scalars(select(_PINS.c.task_sid).where(_PINS.c.customer_id == customer_id))))
 
 
+def owners(session: Session, key: Identifier) -> tuple[str, ...]:
+    """The ids of those whose identifier this is."""
+    return tuple(sorted(row.customer_id for row in _owners(session, key)))
+
+
 def wait_for_others(session: Session) -> None:
     """Our turn among those who change customers: SQLite has one writer anyway, PostgreSQL gets a lock for it."""
     if session.get_bind().dialect.name == "postgresql":

@@ -6,7 +6,7 @@ Reads walk an index from its end and stop after a number of rows, so that a long
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -101,14 +101,18 @@ def newest_entry(session: Session, task_sid: str) -> Any:
             EntryRow.reservation_sid,
             EntryRow.worker_sid,
             EntryRow.worker_name,
-            EntryRow.finding,
-            EntryRow.customer_id,
-            EntryRow.match,
         )
         .where(EntryRow.task_sid == task_sid, EntryRow.kind != _EVENT)
         .order_by(EntryRow.id.desc())
         .limit(1)
     ).one_or_none()
+
+
+def last_finding(session: Session, task_sid: str) -> Mapping[str, Any] | None:
+    """What the last look-up of this task found, in the form of `EntryRow.finding`; None if nobody ever looked."""
+    rows = select(EntryRow.finding).where(EntryRow.task_sid == task_sid, EntryRow.finding.is_not(None))
+    found: Mapping[str, Any] | None = session.scalar(rows.order_by(EntryRow.id.desc()).limit(1))
+    return found
 
 
 def open_tasks(

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, aliased
 
 from enrich.db import Database
 from enrich.deadline import Step
+from enrich.journal import callers
 from enrich.journal.owed import ABANDONED_AFTER
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.vocabulary import EntryKind, FollowupKind, Outcome
@@ -251,6 +252,12 @@ def task_story(database: Database, task_sid: str, *, entry_id: int | None = None
     None when the journal knows no such task, or no such entry of it. Raises DatabaseError.
     """
     return _story(database, EntryRow.task_sid == task_sid, task_sid, entry_id)
+
+
+def last_finding(database: Database, task_sid: str) -> Finding:
+    """What the last look-up of this task found; empty if nobody ever looked. Raises DatabaseError."""
+    with database.reading() as session:
+        return _finding(callers.last_finding(session, task_sid))
 
 
 def entry_story(database: Database, entry_id: int) -> TaskStory | None:

@@ -1,6 +1,8 @@
 """What staff see in the browser.
 
     views.py      the addresses: the feed, a task beside it, and their fragments
+    settling.py   who is this? decided, undone, done again
+    customers.py  find, look at, make, edit, merge; customer_form.py: a customer as a form
     words.py      what outcomes, reasons and steps are called
     diff.py       attributes as lines, and what changed between two of them
     block.py      our block on the task, read back
@@ -23,7 +25,7 @@ from markupsafe import Markup
 
 from enrich.accounts.sessions import may, sees_masked, signed_in
 from enrich.accounts.tables import Role
-from enrich.pages import block, diff, failures, headers, masking, steps, text, views, words
+from enrich.pages import block, customers, diff, failures, headers, masking, settling, steps, text, views, words
 
 # What stands in the head of every page, in order; only what the app really has.
 PLACES = (("pages.tasks", "Tasks"), ("customers.index", "Customers"), ("overview.index", "Overview"))
@@ -56,7 +58,8 @@ def register(app: Flask) -> None:
         words=words,
         callback_url=f"{settings.public_url}/taskrouter/assignment",
     )
-    app.register_blueprint(views.bp)
+    for each in (views, settling, customers):
+        app.register_blueprint(each.bp)
     app.after_request(headers.secure)
     failures.register(app)
 

@@ -5,12 +5,15 @@ Pure: records in, words out. `Tone` chooses a colour and `icon` a shape, and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from enrich.customers.identifiers import STAFF
+from enrich.customers.ledger import Trail
+from enrich.journal.callers import Contact
 from enrich.journal.queries import Entry, Finding, Summary
 from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Told, Trust
 
@@ -267,6 +270,21 @@ ALARMS = {
     ),
 }
 
+# What staff did, as a row of the trail. {key}: "the phone number +1 ..."; {customer}: an id.
+CHANGES = {
+    "pinned": "said that this task is {customer}'s",
+    "nobody": "said that it is none of those who were found",
+    "released": "let the task's own details decide again",
+    "linked": "gave {key} to {customer}",
+    "unlinked": "took {key} from {customer}",
+    "created": "made the customer {customer}",
+    "edited": "edited {customer}",
+    "merged": "merged another customer into {customer}",
+    "undone": "took a change back",
+    "enriched": "enriched the task again",
+    "replayed": "replayed the callback",
+}
+
 
 def verdict(entry: Summary, now: datetime) -> Verdict:
     """How this entry ended, in a word. An enriched one is told by what the look-up came to."""
@@ -279,6 +297,13 @@ def verdict(entry: Summary, now: datetime) -> Verdict:
     if entry.outcome == Outcome.ENRICHED and entry.match is not None:
         return MATCHES[MatchKind(entry.match)] if entry.match in set(MatchKind) else UNKNOWN
     return OUTCOMES[Outcome(entry.outcome)] if entry.outcome in set(Outcome) else UNKNOWN
+
+
+def verdict_of(contact: Contact) -> Verdict:
+    """The same for one entry of a customer's history, whose work is over."""
+    if contact.outcome == Outcome.ENRICHED and contact.match in set(MatchKind):
+        return MATCHES[MatchKind(contact.match)]
+    return OUTCOMES[Outcome(contact.outcome)] if contact.outcome in set(Outcome) else UNKNOWN
 
 
 def reason(entry: Entry) -> str:
@@ -375,6 +400,30 @@ def told(event_type: str) -> str:
 def alarm(slug: str) -> str:
     """What somebody has to look at, as a sentence; "" for no alarm."""
     return ALARMS[slug][1] if slug in ALARMS else plain(slug)
+
+
+def settle_word(entry: Entry) -> str:
+    """What the way to settling this is called."""
+    match entry.match:
+        case MatchKind.AMBIGUOUS:
+            return "Choose who it is"
+        case MatchKind.CLAIMED:
+            return "Confirm, or say who it is"
+        case MatchKind.MATCHED:
+            return "Not them?"
+        case _:
+            return "Say who it is"
+
+
+def change(done: Trail) -> str:
+    """What a row of the trail says that somebody did."""
+    key = next((_key_word(each) for each in done.after["keys"]), "")
+    words = CHANGES.get(done.action, plain(done.action))
+    return words.format(key=key or "the details", customer=done.customer_id or "")
+
+
+def _key_word(key: Mapping[str, Any]) -> str:
+    return f"the {key_kind(key['kind'])} {key['value']}"
 
 
 def key_kind(kind: str) -> str:

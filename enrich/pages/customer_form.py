@@ -1,0 +1,164 @@
+"""A customer as a form: what stands in its fields, what is wrong with them, and what two people made of one record.
+
+Pure. The values of a form are a dict of the texts, of lists of texts (`phones`, `emails`, `notes`), of pairs (`ids`, as
+[kind, value]) and of `cases` ([id, subject, status, opened_on]). What may stand there is checked where files are
+checked (customers/fixtures.py), so that a form takes what a file takes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Values = dict[str, Any]
+
+TEXTS = ("name", "company", "tier", "language", "owner")
+FIELDS = (*TEXTS, "phones", "emails", "ids", "notes", "cases")
+LABELS = {
+    "id": "Customer id",
+    "name": "Name",
+    "company": "Company",
+    "tier": "Tier",
+    "language": "Language",
+    "owner": "Owner",
+    "phones": "Phone numbers",
+    "emails": "E-mail addresses",
+    "ids": "Other ids",
+    "notes": "Notes",
+    "cases": "Cases",
+}
+_CASE_COLUMNS = ("case_id", "case_subject", "case_status", "case_opened_on")
+_PLACE = re.compile(r"(?P<field>[a-z]+)(?:\[(?P<index>[0-9]+)\])?(?:\.(?P<rest>.*))?\Z", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One form as it is shown. problems: what is wrong, by field. theirs: what somebody else made of a field meanwhile.
+
+    taken: fields that somebody else changed and the reader did not; their values are in `values`.
+    """
+
+    values: Values
+    problems: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    theirs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    taken: tuple[str, ...] = ()
+
+
+def empty() -> Values:
+    """The values of a form that nobody has filled in."""
+    return {**dict.fromkeys(TEXTS, ""), "phones": [], "emails": [], "ids": [], "notes": [], "cases": []}
+
+
+def of_record(customer_id: str, record: Mapping[str, Any]) -> Values:
+    """The values of the form for this record."""
+    written: dict[str, list[str]] = {}
+    for kind, value, as_written, _ in record["identifiers"]:
+        texts = written.setdefault(kind, [])
+        is_own_id = kind == "customer_id" and as_written == customer_id
+        if as_written not in texts and not is_own_id and value:
+            texts.append(as_written)
+    return {
+        **{name: record[name] for name in TEXTS},
+        "phones": written.pop("phone", []),
+        "emails": written.pop("email", []),
+        "ids": [[kind, text] for kind, texts in sorted(written.items()) for text in texts],
+        "notes": list(record["notes"]),
+        "cases": [list(case) for case in record["cases"]],
+    }
+
+
+def of_form(text_of: Callable[[str], str], texts_of: Callable[[str], list[str]]) -> Values:
+    """The values that were sent; empty rows are left out. text_of, texts_of: one value, and all, of a field's name."""
+    ids = zip(texts_of("ids_kind"), texts_of("ids_value"), strict=False)
+    cases = zip(*(texts_of(name) for name in _CASE_COLUMNS), strict=False)
+    return {
+        **{name: text_of(name).strip() for name in TEXTS},
+        "phones": _filled(texts_of("phones")),
+        "emails": _filled(texts_of("emails")),
+        "ids": [[kind.strip(), value.strip()] for kind, value in ids if value.strip()],
+        "notes": _filled(text.replace("\r\n", "\n") for text in texts_of("notes")),
+        "cases": [[cell.strip() for cell in case] for case in cases if any(cell.strip() for cell in case)],
+    }
+
+
+def to_raw(customer_id: str, values: Values) -> dict[str, Any]:
+    """The same as one customer of a file."""
+    ids: dict[str, list[str]] = {}
+    for kind, value in values["ids"]:
+        ids.setdefault(kind, []).append(value)
+    cases = [dict(zip(("id", "subject", "status", "opened_on"), case, strict=True)) for case in values["cases"]]
+    texts = {name: values[name] for name in TEXTS}
+    lists = {name: values[name] for name in ("phones", "emails", "notes")}
+    return {"id": customer_id, **texts, **lists, "ids": ids, "cases": cases}
+
+
+def problems(told: tuple[str, ...], values: Values) -> dict[str, tuple[str, ...]]:
+    """What is wrong, by the field that it stands in. told: as fixtures.py tells it, "phones[1]: not a possible ...".
+
+    The message names the value, since the place in a list is nothing that a reader counts.
+    """
+    found: dict[str, list[str]] = {}
+    for one in told:
+        place, _, what = one.partition(": ")
+        match = _PLACE.match(place)
+        name = match["field"] if match and match["field"] in LABELS else "name"
+        about = _about(name, match, values) if match else ""
+        found.setdefault(name, []).append(f"{about}: {what}" if about else _first_up(what))
+    return {name: tuple(messages) for name, messages in found.items()}
+
+
+def three_way(mine: Values, base: Values, theirs: Values) -> Form:
+    """What the reader's form becomes after somebody else saved theirs. base: what both began with.
+
+    What only the others changed is taken; what only the reader changed stays; where both did, the reader's stays in the
+    field, and what the others wrote is told beside it.
+    """
+    values, told, taken = dict(mine), {}, []
+    for name in FIELDS:
+        if theirs[name] in (base.get(name), mine[name]):
+            continue
+        if mine[name] == base.get(name):
+            values[name] = theirs[name]
+            taken.append(name)
+        else:
+            told[name] = told_as_lines(theirs[name])
+    return Form(values, theirs=told, taken=tuple(taken))
+
+
+def told_as_lines(value: Any) -> tuple[str, ...]:
+    """The value of one field as lines; ("empty",) for nothing."""
+    rows = value if isinstance(value, list) else [value]
+    lines = [" · ".join(cell for cell in row if cell) if isinstance(row, list) else str(row) for row in rows if row]
+    return tuple(lines) or ("empty",)
+
+
+def is_values(read: Any) -> bool:
+    """Whether this, which came back from a browser, is what a form's values are made of."""
+    if not isinstance(read, dict) or set(read) != set(FIELDS):
+        return False
+    return all(isinstance(read[name], str) for name in TEXTS) and all(
+        isinstance(read[name], list) for name in FIELDS if name not in TEXTS
+    )
+
+
+def _about(name: str, match: re.Match[str], values: Values) -> str:
+    """Which of several values is meant."""
+    if name == "ids" and match["rest"]:
+        return match["rest"].partition("[")[0]
+    rows = values.get(name)
+    if match["index"] is None or not isinstance(rows, list) or int(match["index"]) >= len(rows):
+        return ""
+    row = rows[int(match["index"])]
+    if name == "cases":
+        return f"case {row[0]}, {match['rest']}" if row[0] else f"case {int(match['index']) + 1}, {match['rest']}"
+    return str(row)[:60]
+
+
+def _filled(texts: Any) -> list[str]:
+    return [text.strip() for text in texts if text.strip()]
+
+
+def _first_up(words: str) -> str:
+    return words[:1].upper() + words[1:]

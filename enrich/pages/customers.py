@@ -1,0 +1,236 @@
+"""Customers on the page: find, look at, make, edit, merge. Who may only look sees them masked."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from enrich import settling
+from enrich.accounts.sessions import needs, require_sign_in
+from enrich.accounts.tables import Role
+from enrich.customers import finding, ledger, records
+from enrich.customers.fixtures import BadRow, CustomerFixture, read_customer
+from enrich.journal import callers
+from enrich.pages import customer_form
+from enrich.pages.customer_form import Form, Values
+from enrich.pages.settling import desk, find, new_customer_id, new_record, tell
+from enrich.parts import parts
+from enrich.settling import Stale
+
+bp = Blueprint("customers", __name__)
+bp.before_request(require_sign_in)
+
+# What comes back in the form's hidden field: a record with its notes may be long, but not longer than this.
+LONGEST_BASE = 500_000
+
+
+@bp.get("/customers")
+def index() -> ResponseReturnValue:
+    """The customers that the reader means (`q`); without a question those who were seen lately."""
+    query = request.args.get("q", "").strip()
+    lately = () if query else finding.customers(parts().database, callers.lately_seen(parts().database))
+    return render_template("customers/index.html", query=query, found=find(query), lately=lately)
+
+
+@bp.get("/customers/<path:customer_id>")
+def customer(customer_id: str) -> ResponseReturnValue:
+    """One customer: what the CRM knows, whatever they contacted us about, and what staff changed."""
+    database = parts().database
+    with database.reading() as session:
+        record = ledger.records(session, [customer_id])[customer_id] or abort(404)
+        merged = ledger.merged_into(session, customer_id)
+        trail = ledger.trail_of_customer(session, customer_id)
+    return render_template(
+        "customers/customer.html",
+        id=customer_id,
+        record=record,
+        identifiers=_identifiers(customer_id, record),
+        merged=merged,
+        trail=trail,
+        history=callers.history(database, (customer_id, *merged)),
+        now=datetime.now(UTC),
+    )
+
+
+@bp.get("/new-customer")
+@needs(Role.EDITOR)
+def new() -> ResponseReturnValue:
+    """The form for a customer that the CRM does not have."""
+    return _form_page("", Form(customer_form.empty()))
+
+
+@bp.post("/new-customer")
+@needs(Role.EDITOR)
+def create() -> ResponseReturnValue:
+    """Makes the customer, and shows them; the form again, where something is wrong with it."""
+    values = _values()
+    customer_id = request.form.get("id", "").strip() or new_customer_id()
+    read = _read(customer_id, values)
+    if isinstance(read, BadRow):
+        form = Form(values, customer_form.problems(read.problems, values))
+        return _form_page("", form, given_id=customer_id), 422
+    settled = settling.create(desk(), None, customer_id, new_record(read), None)
+    if settled.change is None:
+        form = Form(values, {"id": ("There is a customer of this id already.",)})
+        return _form_page("", form, given_id=customer_id), 422
+    tell(settled, f"{read.name} is a customer now.")
+    return redirect(url_for("customers.customer", customer_id=customer_id), 303)
+
+
+@bp.get("/customers/<path:customer_id>/edit")
+@needs(Role.EDITOR)
+def edit(customer_id: str) -> ResponseReturnValue:
+    """The form with what the customer's record holds."""
+    record, version = _record(customer_id)
+    values = customer_form.of_record(customer_id, record)
+    return _form_page(customer_id, Form(values), version=version, base=values)
+
+
+@bp.post("/customers/<path:customer_id>/edit")
+@needs(Role.EDITOR)
+def save(customer_id: str) -> ResponseReturnValue:
+    """Saves the form and shows the customer; the form again where something is wrong, or somebody was faster."""
+    values, base = _values(), _base()
+    version = request.form.get("version", "")
+    read = _read(customer_id, values)
+    if isinstance(read, BadRow):
+        form = Form(values, customer_form.problems(read.problems, values))
+        return _form_page(customer_id, form, version=version, base=base), 422
+
+    def become(record: ledger.Record) -> ledger.Record:
+        return records.edited(
+            record,
+            texts={"name": read.name, **read.texts},
+            identifiers=read.identifiers,
+            notes=read.notes or (),
+            cases=[[case.id, case.subject, case.status, case.opened_on or ""] for case in read.cases or ()],
+        )
+
+    seen = int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else None
+    settled = settling.edit(desk(), customer_id, seen, become)
+    if isinstance(settled, Stale):
+        if settled.record is None:
+            return abort(404)
+        record, version_now = _record(customer_id)
+        theirs = customer_form.of_record(customer_id, record)
+        form = customer_form.three_way(values, base, theirs)
+        return _form_page(customer_id, form, version=version_now, base=theirs, is_stale=True), 409
+    tell(settled, "Saved.")
+    return redirect(url_for("customers.customer", customer_id=customer_id), 303)
+
+
+@bp.get("/customers/<path:customer_id>/merge")
+@needs(Role.EDITOR)
+def merge(customer_id: str) -> ResponseReturnValue:
+    """Whom is this customer the same as? A search, and then both side by side (`other`)."""
+    return _merge_page(customer_id, request.args.get("other", ""))
+
+
+@bp.post("/customers/<path:customer_id>/merge")
+@needs(Role.EDITOR)
+def do_merge(customer_id: str) -> ResponseReturnValue:
+    """Merges the two, and shows the one that was kept (`kept`); both again, where they were changed meanwhile."""
+    other, kept = request.form.get("other", ""), request.form.get("kept", "")
+    if kept not in (customer_id, other) or not other or other == customer_id:
+        return abort(400)
+    gone = other if kept == customer_id else customer_id
+    versions = {one: int(found) for one in (customer_id, other) if (found := _version_given(one)) is not None}
+    settled = settling.merge(desk(), kept, gone, versions)
+    if isinstance(settled, Stale):
+        return _merge_page(customer_id, other, is_stale=True), 409
+    tell(settled, "Merged.")
+    return redirect(url_for("customers.customer", customer_id=kept), 303)
+
+
+def _version_given(customer_id: str) -> str | None:
+    """The version of one of the two, as the form carries it: `version` in the order of `of`."""
+    given = dict(zip(request.form.getlist("of"), request.form.getlist("version"), strict=False)).get(customer_id, "")
+    return given if given.isascii() and given.isdecimal() and len(given) < 10 else None
+
+
+def _merge_page(customer_id: str, other_id: str, *, is_stale: bool = False) -> str:
+    record, version = _record(customer_id)
+    query = request.args.get("q", "").strip()
+    other = None
+    if other_id and other_id != customer_id:
+        other_record, other_version = _record(other_id)
+        other = {
+            "id": other_id,
+            "version": other_version,
+            "values": customer_form.of_record(other_id, other_record),
+            "merged_into": other_record["merged_into"],
+        }
+    return render_template(
+        "customers/merge.html",
+        one={
+            "id": customer_id,
+            "version": version,
+            "values": customer_form.of_record(customer_id, record),
+            "merged_into": record["merged_into"],
+        },
+        other=other,
+        query=query,
+        found=[one for one in find(query) if one.id != customer_id and not one.merged_into],
+        fields=customer_form.FIELDS,
+        labels=customer_form.LABELS,
+        lines=customer_form.told_as_lines,
+        is_stale=is_stale,
+    )
+
+
+def _form_page(
+    customer_id: str,
+    form: Form,
+    *,
+    given_id: str = "",
+    version: int | str | None = "",
+    base: Values | None = None,
+    is_stale: bool = False,
+) -> str:
+    return render_template(
+        "customers/form.html",
+        id=customer_id,
+        given_id=given_id,
+        form=form,
+        labels=customer_form.LABELS,
+        version=version,
+        base=json.dumps(base) if base is not None else "",
+        is_stale=is_stale,
+    )
+
+
+def _values() -> Values:
+    return customer_form.of_form(lambda name: request.form.get(name, ""), request.form.getlist)
+
+
+def _base() -> Values:
+    """What stood in the form when it was made; an empty form where the browser sends nothing that could be it."""
+    written = request.form.get("base", "")
+    try:
+        read: Any = json.loads(written) if len(written) <= LONGEST_BASE else None
+    except (ValueError, RecursionError):
+        read = None
+    return read if customer_form.is_values(read) else customer_form.empty()
+
+
+def _read(customer_id: str, values: Values) -> CustomerFixture | BadRow:
+    return read_customer(customer_form.to_raw(customer_id, values), parts().settings.default_region)
+
+
+def _record(customer_id: str) -> tuple[ledger.Record, int | None]:
+    with parts().database.reading() as session:
+        record = ledger.records(session, [customer_id])[customer_id] or abort(404)
+        return record, ledger.version(session, customer_id)
+
+
+def _identifiers(customer_id: str, record: ledger.Record) -> list[dict[str, str]]:
+    """What the customer is found by, for the page: the exact form beside what was written, their own id left out."""
+    return [
+        {"kind": kind, "value": value, "as_written": as_written, "source": source}
+        for kind, value, as_written, source in record["identifiers"]
+        if not (kind == "customer_id" and as_written == customer_id)
+    ]

@@ -1,0 +1,271 @@
+"""Settling a task on the page: who it is, whose its number is from now on, and taking either back.
+
+Each form is posted, carried out (enrich/settling.py), and answered by the way back to the task, with a word about what
+happened. Readers who may only look are refused.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from markupsafe import Markup
+
+from enrich import settling
+from enrich.accounts.sessions import local_path, needs, require_sign_in, sees_masked, signed_in
+from enrich.accounts.tables import Role
+from enrich.customers import finding, ledger, records
+from enrich.customers.finding import Found
+from enrich.customers.fixtures import BadRow, CustomerFixture, read_customer
+from enrich.customers.identifiers import STAFF, Identifier
+from enrich.customers.ledger import By, ChangedSince, Trail
+from enrich.journal import queries
+from enrich.journal.queries import KeyFound, TaskStory
+from enrich.pages import customer_form, masking, text, words
+from enrich.parts import parts
+from enrich.settling import Desk, Settled
+from enrich.vocabulary import Outcome
+
+bp = Blueprint("settling", __name__)
+bp.before_request(require_sign_in)
+
+# Of an id that is made here: eight of these are more than anybody will ever guess or repeat.
+_ID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+# Of those who share one key; a number that more of them share tells nothing about any.
+MOST_OWNERS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNow:
+    """A look-up key of a task, and whose it is at this moment. token: as forms carry it."""
+
+    key: KeyFound
+    token: str
+    owners: tuple[Found, ...]
+
+
+@bp.get("/tasks/<task_sid>/settle")
+@needs(Role.EDITOR)
+def form(task_sid: str) -> ResponseReturnValue:
+    """Who is this? The keys of the task and whose they are, customers to choose from, and a form for a new one."""
+    return _form(_story(task_sid))
+
+
+@bp.post("/tasks/<task_sid>/settle")
+@needs(Role.EDITOR)
+def settle(task_sid: str) -> ResponseReturnValue:
+    """Carries out one decision about this task (`act`), and goes back to it."""
+    story = _story(task_sid)
+    act, customer_id = request.form.get("act", ""), request.form.get("customer", "")
+    if act == "nobody":
+        return _done(settling.nobody(desk(), task_sid), task_sid, "It is none of the customers who were found.")
+    if act == "release":
+        return _done(settling.release(desk(), task_sid), task_sid, "The task's own details decide again.")
+    if act == "create":
+        return _create(story)
+    chosen = finding.customers(parts().database, [customer_id] if customer_id else [])
+    if not chosen or chosen[0].merged_into:
+        return _form(story, problem="Choose a customer first."), 422
+    (customer,) = chosen
+    if act == "unlink":
+        taken = _key(story) or abort(400)
+        word = f"{taken.value} is no longer {customer.name}'s."
+        return _done(settling.unlink(desk(), task_sid, customer.id, taken), task_sid, word)
+    if act == "choose":
+        key = _key(story)
+        word = f"{key.value} is {customer.name}'s from now on." if key else f"This task is {customer.name}'s."
+        return _done(settling.choose(desk(), task_sid, customer.id, key), task_sid, word)
+    return abort(400)
+
+
+@bp.post("/tasks/<task_sid>/enrich")
+@needs(Role.EDITOR)
+def enrich_again(task_sid: str) -> ResponseReturnValue:
+    """Enriches the task from a fresh read, and goes back to it."""
+    _story(task_sid)
+    return _done(settling.enrich_again(desk(), task_sid), task_sid, "Enriched again.")
+
+
+@bp.post("/tasks/<task_sid>/replay")
+@needs(Role.EDITOR)
+def replay(task_sid: str) -> ResponseReturnValue:
+    """Does the enrichment of a stored callback (`entry`) again, and goes back to the task."""
+    asked = request.form.get("entry", "")
+    story = _story(task_sid, entry_id=int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 19 else None)
+    if not story.shown.is_callback or not story.shown.raw_form:
+        return abort(400)
+    settled = settling.replay(desk(), task_sid, story.shown.raw_form)
+    return _done(settled, task_sid, "The callback was replayed.")
+
+
+@bp.post("/changes/<int:audit_id>/undo")
+@needs(Role.EDITOR)
+def undo(audit_id: int) -> ResponseReturnValue:
+    """Takes back one change, and goes back to where the reader was (`back`)."""
+    back = local_path(request.form.get("back")) or url_for("pages.tasks")
+    task_sid = request.form.get("task_sid") or None
+    if audit_id > 2**63 - 1 or (task_sid and not text.is_plain_sid(task_sid)):
+        return abort(404)
+    undone = settling.undo(desk(), audit_id, task_sid)
+    if isinstance(undone, ChangedSince):
+        return render_template("conflict.html", what=undone.what, back=back), 409
+    tell(undone, "Undone." if undone.change else "There was nothing to undo.")
+    return redirect(back, 303)
+
+
+@bp.app_template_global()
+def trail_of(task_sid: str | None) -> tuple[Trail, ...]:
+    """What staff did about this task, the newest first."""
+    if not text.is_plain_sid(task_sid):
+        return ()
+    with parts().database.reading() as session:
+        return ledger.trail_of_task(session, task_sid or "")
+
+
+@bp.app_template_global()
+def key_shown(kind: str, value: str) -> Markup:
+    """The value of a look-up key; to a viewer, as much as tells one from another."""
+    return text.visible(masking.key(kind, value) if sees_masked() else value)
+
+
+@bp.app_template_global()
+def told_of(change: Trail) -> str:
+    """What a row of the trail did, in words."""
+    return words.change(change)
+
+
+def desk() -> Desk:
+    """What the reader's decisions are carried out with."""
+    user = signed_in() or abort(403)
+    return Desk(parts().database, parts().tools, By(user.id, user.name or user.email))
+
+
+def tell(settled: Settled, what: str) -> None:
+    """Says at the top of the next page what happened, with a way to take it back."""
+    sentences = [what if settled.change or settled.live else "It was so already: nothing was changed."]
+    live = settled.live
+    if live is not None and live.outcome is Outcome.GONE:
+        sentences.append("The task is over, so nothing can be written on it any more.")
+    elif live is not None and live.is_owed:
+        why = words.reason_sentence(live.reason) or "It did not work just now."
+        sentences.append(f"{why} The task is not changed yet; the worker does it as soon as it can.")
+    elif live is not None and live.outcome is Outcome.ENRICHED:
+        sentences.append("TaskRouter has it on the task now.")
+    elif live is not None:
+        sentences.append(f"The task could not be changed. {words.reason_sentence(live.reason)}")
+    if settled.others:
+        others = "One more open task follows" if settled.others == 1 else f"{settled.others} more open tasks follow"
+        sentences.append(f"{others} in a moment.")
+    undoable = f"undo:{settled.change.audit_id}" if settled.change else "said"
+    flash(" ".join(sentences), undoable)
+
+
+def new_customer_id() -> str:
+    """An id for a customer who was made here and not in the CRM: "S-" and eight letters and digits."""
+    return "S-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(8))
+
+
+def new_record(read: CustomerFixture) -> ledger.Record:
+    """The record of a customer that staff made."""
+    record = records.edited(
+        ledger.empty_record(read.name),
+        texts={"name": read.name, **read.texts},
+        identifiers=read.identifiers,
+        notes=read.notes or (),
+        cases=[[case.id, case.subject, case.status, case.opened_on or ""] for case in read.cases or ()],
+    )
+    return record | {"settled": None}
+
+
+def _create(story: TaskStory) -> ResponseReturnValue:
+    values = customer_form.empty() | {name: request.form.get(name, "").strip() for name in ("name", "company", "tier")}
+    customer_id = new_customer_id()
+    read = read_customer(customer_form.to_raw(customer_id, values), parts().settings.default_region)
+    if isinstance(read, BadRow):
+        return _form(story, new=values, problems=customer_form.problems(read.problems, values)), 422
+    task_sid = story.task_sid or ""
+    settled = settling.create(desk(), task_sid, customer_id, new_record(read), _key(story))
+    return _done(settled, task_sid, f"{read.name} is a customer now, and this task is theirs.")
+
+
+def _form(
+    story: TaskStory,
+    *,
+    problem: str = "",
+    new: customer_form.Values | None = None,
+    problems: dict[str, tuple[str, ...]] | None = None,
+) -> str:
+    query = request.values.get("q", "").strip()
+    asked = queries.last_finding(parts().database, story.task_sid or "")
+    keys = _keys_now(asked)
+    found = find(query)
+    owners = [owner for each in keys for owner in each.owners]
+    before = finding.customers(parts().database, [one.customer_id for one in asked.candidates])
+    choices = _once([*owners, *before, *found])
+    return render_template(
+        "tasks/settle.html",
+        story=story,
+        keys=keys,
+        choices=[one for one in choices if not one.merged_into],
+        query=query,
+        found=found,
+        chosen=request.form.get("customer", ""),
+        problem=problem,
+        new=new or customer_form.empty(),
+        problems=problems or {},
+        now=datetime.now(UTC),
+    )
+
+
+def find(query: str) -> tuple[Found, ...]:
+    """The customers that the reader means by this."""
+    rules = parts().tools.rules.keys
+    kinds = dict.fromkeys(source.kind for source in rules.sources)
+    return finding.find_customers(parts().database, query, kinds=kinds, region=rules.region)
+
+
+def _keys_now(asked: queries.Finding) -> tuple[KeyNow, ...]:
+    """The keys by which this task was looked up, each with whose it is by now."""
+    keys = [key for key in asked.keys if key.kind != STAFF]
+    with parts().database.reading() as session:
+        owners = {key: ledger.owners(session, Identifier(key.kind, key.value))[:MOST_OWNERS] for key in keys}
+    ids = dict.fromkeys(one for each in owners.values() for one in each)
+    customers = finding.customers(parts().database, list(ids))
+    by_id = {one.id: one for one in customers}
+    return tuple(KeyNow(key, _token(key), tuple(by_id[one] for one in owners[key] if one in by_id)) for key in keys)
+
+
+def _key(story: TaskStory) -> Identifier | None:
+    """The key that the form names, if it is one of the task's; None for this task only. Others are refused."""
+    token = request.form.get("key", "")
+    if not token:
+        return None
+    asked = queries.last_finding(parts().database, story.task_sid or "")
+    found = next((key for key in asked.keys if key.kind != STAFF and _token(key) == token), None)
+    return Identifier(found.kind, found.value) if found else abort(400)
+
+
+def _token(key: KeyFound) -> str:
+    return urlencode({key.kind: key.value})
+
+
+def _once(found: Iterable[Found]) -> list[Found]:
+    return list({one.id: one for one in found}.values())
+
+
+def _story(task_sid: str, entry_id: int | None = None) -> TaskStory:
+    if not text.is_plain_sid(task_sid):
+        abort(404)
+    return queries.task_story(parts().database, task_sid, entry_id=entry_id) or abort(404)
+
+
+def _done(settled: Settled, task_sid: str, word: str) -> ResponseReturnValue:
+    tell(settled, word)
+    return redirect(url_for("pages.task", task_sid=task_sid), 303)
