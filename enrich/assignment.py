@@ -2,10 +2,12 @@
 
     receive    the callback is a row of the journal before anything else happens; a repeat gets the stored answer
     enrich     who is it, written onto the task (enrichment.py), while there is time
-    accept     over REST, where the settings say so, and only after the block stands on the task
+    decide     what TaskRouter is told: the policy's rules, the channel's default, the setting (decision.py)
+    carry out  over REST, where the settings say so, and only after the block stands on the task
     conclude   how it ended, and the answer, committed before the answer leaves
 
-Whatever goes wrong, TaskRouter is told something it understands, in time: the default instruction, at the worst.
+Whatever goes wrong, TaskRouter is told something it understands, in time: what the policy says without knowing the
+customer, or the default instruction, at the worst.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from dataclasses import asdict, dataclass, field, replace
 
 from enrich import errors
 from enrich.deadline import Deadline, OutOfTime, Step
+from enrich.decision import Decision, Question, by_setting, decide
 from enrich.enrichment import Subject, Tools, Work, enrich, patiently
-from enrich.taskrouter import attributes, instructions
+from enrich.taskrouter import instructions
 from enrich.taskrouter.instructions import Instruction
 from enrich.vocabulary import Conclusion, Delivery, FollowupKind, Outcome, Reason, Receipt
 from enrich.webhooks import payloads
@@ -40,13 +43,15 @@ log = logging.getLogger(__name__)
 class Answered:
     """The JSON that TaskRouter gets, and what the log tells about it.
 
-    outcome: None for a repeat: nothing was done. entry_id: of the row in the journal; None where there is none.
+    outcome: None for a repeat: nothing was done. rule: the policy's, or the channel whose default it was; "" for
+    neither. entry_id: of the row in the journal; None where there is none.
     """
 
     answer: str
     outcome: Outcome | None = None
     reason: str = ""
     match: str = ""
+    rule: str = ""
     is_repeat: bool = False
     steps: tuple[Step, ...] = field(default=())
     entry_id: int | None = None
@@ -55,23 +60,25 @@ class Answered:
 def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> Answered:
     """The answer to one assignment callback, stored before it is returned. Raises nothing that can be foreseen."""
     work = Work()
-    default = _default(form, tools)
+    question = Question(form)
     try:
         receipt = _receive(work, delivery, tools, deadline)
     except errors.DatabaseBusy:  # the database is well, and there are too many of us
         return answer_at_once(delivery, form, tools, Reason.OVERLOAD, deadline)
     if receipt is None:
-        return Answered(instructions.to_json(default), Outcome.NOT_TRIED, Reason.NOT_RECORDED, steps=_steps(work))
+        answer = instructions.to_json(decide(question, work, tools.rules).instruction)
+        return Answered(answer, Outcome.NOT_TRIED, Reason.NOT_RECORDED, steps=_steps(work))
     if receipt.is_repeat:
-        answer = _answer_of_first(receipt, default, tools, deadline)
+        answer = _answer_of_first(receipt, question, tools, deadline)
         return Answered(answer, is_repeat=True, steps=_steps(work), entry_id=receipt.entry_id)
 
-    instruction = default
+    decision, is_done = None, False
     try:
         with tools.limited(deadline.remaining_s()):
             callback = payloads.parse_assignment(form)
-            enrich(work, _subject(callback), tools, deadline)
-            instruction = _accept(work, callback, default, tools, deadline)
+            enrich(work, _subject(callback, question), tools, deadline)
+            decision = decide(question, work, tools.rules, lambda: _stored_channel(work, callback, tools))
+            is_done = _carry_out(work, callback, decision.instruction, tools, deadline)
     except OutOfTime:
         if work.outcome is None:
             work.ended(Outcome.OUT_OF_TIME, too_slow(work), retryable=True)
@@ -80,17 +87,19 @@ def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> 
     except Exception:  # a mistake of ours: recorded, mended later, and no reason to keep a caller waiting
         log.exception("assignment failed", extra=sids(delivery))
         work.ended(Outcome.FAILED, Reason.FAILED, retryable=True)
-    return _conclude(work, delivery, receipt, instruction, tools, deadline)
+        decision = decision or by_setting(question, tools.rules)
+    decision = decision or decide(question, work, tools.rules)
+    return _conclude(work, delivery, receipt, decision, tools, deadline, is_done=is_done)
 
 
 def answer_at_once(delivery: Delivery, form: Form, tools: Tools, reason: Reason, deadline: Deadline) -> Answered:
-    """The stored answer, if it can be had soon, else the default: nothing is looked up, nothing is written.
+    """The stored answer, if it can be had soon, else what the policy says of nobody: no look-up, no write.
 
     reason: why. The fallback endpoint waits 0.2 s for the database; of more than we work on, each waits for its turn to
     be recorded for as long as its answer can still be in time. A reservation that was never seen before becomes a
     receipt without conclusion, which the worker finds and enriches.
     """
-    default = instructions.to_json(_default(form, tools))
+    default = instructions.to_json(decide(Question(form), Work(), tools.rules).instruction)
     is_one_of_many = reason is Reason.OVERLOAD
     seconds = _until_answered_s(deadline) if is_one_of_many else AT_ONCE_S
     receive = tools.journal.receive_among_many if is_one_of_many else tools.journal.receive
@@ -146,7 +155,7 @@ def _receive(work: Work, delivery: Delivery, tools: Tools, deadline: Deadline) -
         return None
 
 
-def _answer_of_first(receipt: Receipt, default: Instruction, tools: Tools, deadline: Deadline) -> str:
+def _answer_of_first(receipt: Receipt, question: Question, tools: Tools, deadline: Deadline) -> str:
     """What the first try of this reservation was answered, waited for until this request's own deadline."""
     stored, pause_s = receipt.answer, FIRST_LOOK_S
     try:
@@ -159,7 +168,7 @@ def _answer_of_first(receipt: Receipt, default: Instruction, tools: Tools, deadl
         stored = None
     if stored is not None:
         return stored
-    answer = instructions.to_json(default)
+    answer = instructions.to_json(decide(question, Work(), tools.rules).instruction)
     try:
         with tools.limited(CONCLUSION_S):
             return tools.journal.answer(receipt.entry_id, answer, timeout_s=CONCLUSION_S)
@@ -167,41 +176,63 @@ def _answer_of_first(receipt: Receipt, default: Instruction, tools: Tools, deadl
         return answer
 
 
-def _accept(
-    work: Work, callback: AssignmentCallback, instruction: Instruction, tools: Tools, deadline: Deadline
-) -> Instruction:
-    """The instruction to answer with: none, when the reservation was accepted over REST after the write."""
-    by_rest = tools.rules.accept_via == "rest" and instruction == instructions.ACCEPT
-    if not by_rest or work.outcome is not Outcome.ENRICHED:
-        return instruction
+def _stored_channel(work: Work, callback: AssignmentCallback, tools: Tools) -> str | None:
+    """The task's channel, as an event told it; None where none has, or the journal does not answer."""
+    try:
+        with work.stopwatch.step("channel"):
+            return tools.journal.channel_of(callback.task_sid)
+    except errors.DatabaseError:
+        return None
 
-    def accept() -> None:
-        with work.stopwatch.step("accept"):
-            tools.taskrouter.accept_reservation(
+
+def _carry_out(
+    work: Work, callback: AssignmentCallback, instruction: Instruction, tools: Tools, deadline: Deadline
+) -> bool:
+    """Whether the instruction was carried out over REST after the write; then there is nothing left to answer.
+
+    What dials somebody is tried once: after a failure that tells nothing, TaskRouter itself refuses the second of two.
+    """
+    fields = instructions.rest_form(instruction) if tools.rules.accept_via == "rest" else None
+    if fields is None or work.outcome is not Outcome.ENRICHED:
+        return False
+
+    def ask() -> None:
+        with work.stopwatch.step("accept" if instruction == instructions.ACCEPT else "instruct"):
+            tools.taskrouter.instruct(
                 callback.workspace_sid,
                 callback.task_sid,
                 callback.reservation_sid,
+                fields,
                 timeout_s=deadline.remaining_s(),
             )
 
     try:
-        patiently(accept, tools, deadline)
+        patiently(ask, tools, deadline, patient=instructions.is_repeatable(instruction))
     except errors.TaskRouterError:
-        return instruction  # the step has the reason; TaskRouter can still do it itself
-    return instructions.DEFER
+        return False  # the step has the reason; TaskRouter can still do it itself
+    return True
 
 
 def _conclude(
-    work: Work, delivery: Delivery, receipt: Receipt, instruction: Instruction, tools: Tools, deadline: Deadline
+    work: Work,
+    delivery: Delivery,
+    receipt: Receipt,
+    decision: Decision,
+    tools: Tools,
+    deadline: Deadline,
+    *,
+    is_done: bool,
 ) -> Answered:
-    answer = instructions.to_json(instruction)
+    """is_done: the instruction was carried out already."""
+    answer = instructions.to_json(instructions.DEFER if is_done else decision.instruction)
+    told = decision.told() if tools.rules.policy.decides else None
     owe = FollowupKind.ENRICH if work.retryable and delivery.task_sid else None
     seconds = min(CONCLUSION_S, _until_answered_s(deadline))
     try:
         with work.stopwatch.step("conclude"), tools.limited(seconds):
             stored = tools.journal.conclude(
                 receipt.entry_id,
-                conclusion_of(work, deadline.elapsed_ms()),
+                replace(conclusion_of(work, deadline.elapsed_ms()), decision=told),
                 at=tools.now(),
                 timeout_s=seconds,
                 answer=answer,
@@ -211,21 +242,25 @@ def _conclude(
         _not_recorded("conclusion", delivery, exc)  # the worker finds the receipt without one, and sees to it
         stored = answer
     match = work.match.kind if work.match else ""
-    return Answered(stored or answer, work.outcome, work.reason, match, steps=_steps(work), entry_id=receipt.entry_id)
+    return Answered(
+        stored or answer,
+        work.outcome,
+        work.reason,
+        match,
+        rule=decision.name if told else "",
+        steps=_steps(work),
+        entry_id=receipt.entry_id,
+    )
 
 
 def _until_answered_s(deadline: Deadline) -> float:
     return max(0.0, ANSWERED_BY_S - deadline.elapsed_ms() / 1000)
 
 
-def _default(form: Form, tools: Tools) -> Instruction:
-    raw_attributes = form.get("TaskAttributes", "")
-    read = attributes.parse_or_none(raw_attributes)
-    return instructions.default_instruction(tools.rules.default_instruction, read, raw_attributes)
-
-
-def _subject(callback: AssignmentCallback) -> Subject:
-    return Subject(callback.workspace_sid, callback.task_sid, callback.raw_task_attributes)
+def _subject(callback: AssignmentCallback, question: Question) -> Subject:
+    return Subject(
+        callback.workspace_sid, callback.task_sid, callback.raw_task_attributes, attributes=question.attributes
+    )
 
 
 def _steps(work: Work) -> tuple[Step, ...]:
@@ -240,6 +275,7 @@ def too_slow(work: Work) -> Reason:
 
 _WAITING_FOR = {
     "look_up": Reason.DATABASE_TOO_SLOW,
+    "channel": Reason.DATABASE_TOO_SLOW,
     "fetch": Reason.TASKROUTER_TOO_SLOW,
     "write": Reason.TASKROUTER_TOO_SLOW,
 }

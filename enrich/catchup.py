@@ -80,6 +80,7 @@ def _deliveries(workspace_sid: str, event: PastEvent) -> Iterable[Delivery]:
             worker_sid=event.worker_sid,
             worker_name=event.worker_name,
             event_type=event.event_type if kind is EntryKind.EVENT else "",
+            channel_unique_name=event.form.get("TaskChannelUniqueName", "")[:64] or None,
             reason=Reason.CAUGHT_UP,
             body=urlencode(event.form).encode(),
         )

@@ -76,25 +76,29 @@ class Tools:
 class Subject:
     """The task that is to be enriched. raw_attributes: a snapshot of its attributes; None: read them first.
 
-    has_marks: it may have marks that do not stand on it yet.
+    attributes: the same, read already; None where nobody has, or nobody can. has_marks: it may have marks that do not
+    stand on it yet.
     """
 
     workspace_sid: str
     task_sid: str
     raw_attributes: str | None = None
     has_marks: bool = False
+    attributes: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
 class Work:
     """What one enrichment found and did, filled in as it goes: the clock may end it anywhere, and this is what is left.
 
-    match: None until the choice is made. before, after: the attributes as read and as written; None: neither happened.
+    match: None until the choice is made. customer: of a match; None where the store has no details.
+    before, after: the attributes as read and as written; None: neither happened.
     outcome: None until it ended by itself. retryable: whether doing it again, later, can help.
     """
 
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     match: Match | None = None
+    customer: Customer | None = None
     finding: Mapping[str, Any] | None = None
     before: str | None = None
     after: str | None = None
@@ -139,7 +143,8 @@ def place(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, pat
         task = patiently(lambda: _fetch(work, subject, tools, deadline), tools, deadline, patient=patient)
         work.before = task.raw_attributes
     raw_attributes = task.raw_attributes if task else subject.raw_attributes or ""
-    blocks = identify(work, attributes.parse(raw_attributes), tools, subject.task_sid)
+    held = subject.attributes if task is None else None
+    blocks = identify(work, attributes.parse(raw_attributes) if held is None else held, tools, subject.task_sid)
     if task is None and _stands_already(raw_attributes, _marked(blocks, raw_attributes, subject, tools), tools):
         work.before = raw_attributes
     else:
@@ -171,14 +176,13 @@ def identify(
     task_sid: of the task; what staff have said of it stands above its attributes.
     """
     keys = replace(matching.lookup_keys(task_attributes, tools.rules.keys), task_sid=task_sid)
-    customer: Customer | None = None
     with work.stopwatch.step("look_up"):
         candidates = tools.store.find_candidates(keys)
         work.match = matching.choose(keys, candidates)
         work.finding = matching.explain(keys, candidates, work.match)
         if isinstance(work.match, Matched):
-            customer = tools.store.fetch_customer(work.match.customer_id)
-    return context.compose(work.match, customer, tools.rules.shape)
+            work.customer = tools.store.fetch_customer(work.match.customer_id)
+    return context.compose(work.match, work.customer, tools.rules.shape)
 
 
 def write(

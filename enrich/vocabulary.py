@@ -262,7 +262,8 @@ class Delivery:
     """One signed request as it arrived. SIDs that were missing or malformed are None or ""; the body says the rest.
 
     delivery_key: what a repeat of it is known by; None: nothing, every one stands for itself.
-    task_channel: "voice", "whatsapp", "web", ...; "" where nothing tells. task_queue_name: events carry one.
+    task_channel: "voice", "whatsapp", "web", ...; "" where nothing tells. channel_unique_name: TaskRouter's own name
+    of the task's channel, None where the delivery has none; only events carry it. task_queue_name: so do these.
     reason: why it is only answered and not worked on now, where that is known beforehand.
     """
 
@@ -276,6 +277,7 @@ class Delivery:
     worker_name: str = ""
     event_type: str = ""
     task_channel: str = ""
+    channel_unique_name: str | None = None
     task_queue_sid: str = ""
     task_queue_name: str = ""
     reason: Reason | None = None
@@ -322,5 +324,6 @@ class Conclusion:
     finding: Mapping[str, Any] | None = None
     attributes_before: str | None = None
     attributes_after: str | None = None
+    decision: Mapping[str, Any] | None = None
     steps: Sequence[Mapping[str, Any]] = field(default=())
     elapsed_ms: float | None = None

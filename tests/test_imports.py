@@ -40,7 +40,7 @@ PURE = {
     "taskrouter.workspace_file",
     "taskrouter.workspace_plan",
 }
-STORIES = {"enrichment", "assignment", "rulebook", "lifecycle", "handover", "completion", "telling"}
+STORIES = {"enrichment", "assignment", "decision", "rulebook", "lifecycle", "handover", "completion", "telling"}
 IMPURE = {"flask", "sqlalchemy", "requests", "urllib3", "gevent", "os", "time", "random"}
 
 

@@ -61,6 +61,12 @@ class Journal:
         )
         self._owe = insert(FollowupRow)
         self._owes = Owes(database)
+        self._channel_of = (
+            select(row.channel_unique_name)
+            .where(row.task_sid == bindparam("task_sid"), row.channel_unique_name.is_not(None))
+            .order_by(row.id.desc())
+            .limit(1)
+        )
         self._stored_answer = select(row.answer).where(row.id == bindparam("entry_id"))
 
     def receive(
@@ -140,6 +146,11 @@ class Journal:
             return stored
         return self.answer(entry_id, answer, timeout_s=timeout_s) if answer is not None else None
 
+    def channel_of(self, task_sid: str) -> str | None:
+        """The unique name of the task's channel, as the newest event told that did. Raises DatabaseError."""
+        rows = self._database.read(self._channel_of, {"task_sid": task_sid})
+        return str(rows[0].channel_unique_name) if rows else None
+
     def known(self, delivery_keys: Sequence[str]) -> frozenset[str]:
         """Those of these keys that have a receipt. Raises DatabaseError."""
         rows = self._database.read(select(EntryRow.delivery_key).where(EntryRow.delivery_key.in_(delivery_keys)))
@@ -192,6 +203,7 @@ def _received(delivery: Delivery) -> dict[str, Any]:
         "worker_name": delivery.worker_name,
         "event_type": delivery.event_type,
         "task_channel": delivery.task_channel,
+        "channel_unique_name": delivery.channel_unique_name,
         "task_queue_sid": delivery.task_queue_sid,
         "task_queue_name": delivery.task_queue_name,
         "reason": delivery.reason or "",
@@ -212,6 +224,7 @@ _CONCLUDED = (
     "first_key",
     "attributes_before",
     "attributes_after",
+    "decision",
     "steps",
     "elapsed_ms",
 )
@@ -233,6 +246,7 @@ def _concluded(conclusion: Conclusion, at: datetime) -> dict[str, Any]:
         "first_key": _first_key(conclusion.finding),
         "attributes_before": conclusion.attributes_before,
         "attributes_after": conclusion.attributes_after,
+        "decision": conclusion.decision,
         "steps": list(conclusion.steps),
         "elapsed_ms": conclusion.elapsed_ms,
     }

@@ -92,6 +92,8 @@ class EntryRow(Base):
     worker_name: Mapped[str] = mapped_column(AnyText(120), default="")
     event_type: Mapped[str] = mapped_column(AnyText(64), default="")
     task_channel: Mapped[str] = mapped_column(AnyText(64), default="", server_default="")
+    # The task channel's, as events tell it; null: the delivery does not. What a policy's defaults go by.
+    channel_unique_name: Mapped[str | None] = mapped_column(AnyText(64))
     task_queue_sid: Mapped[str] = mapped_column(String(34), default="", server_default="")
     task_queue_name: Mapped[str] = mapped_column(AnyText(200), default="", server_default="")  # of events
     raw_form: Mapped[str] = mapped_column(AnyText, default="")  # the body as it came; personal data
@@ -112,6 +114,9 @@ class EntryRow(Base):
     attributes_before: Mapped[str | None] = mapped_column(AnyText)  # as fetched; null: never fetched
     attributes_after: Mapped[str | None] = mapped_column(AnyText)  # as written; null: nothing was written
     answer: Mapped[str | None] = mapped_column(Text)  # the JSON that TaskRouter got
+    # What of the policy gave the answer, and why: {"by": rule|channel|setting, "name", "when", "passed": [{rule,
+    # reason}]}; null without a policy.
+    decision: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     steps: Mapped[list[dict[str, Any]] | None] = mapped_column(
         JSON(none_as_null=True)
     )  # [{name, elapsed_ms, failed}], in order

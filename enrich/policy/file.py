@@ -13,9 +13,10 @@ What TaskRouter and the customers know (instructions, fields, look-up keys) come
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from enrich.policy.context import ContextPolicy, parse_context
@@ -35,7 +36,7 @@ MOST_RULES = 500
 LONGEST_NAME = 120
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """What one file says. An empty one decides nothing: then the settings do."""
 
@@ -44,6 +45,33 @@ class Policy:
     context: ContextPolicy = field(default_factory=ContextPolicy)
     timeouts: TimeoutPolicy = field(default_factory=TimeoutPolicy)
     wrapup: WrapupPolicy = field(default_factory=WrapupPolicy)
+
+    @cached_property
+    def decides(self) -> bool:
+        """Whether it says anything about instructions."""
+        return bool(self.rules or self.defaults)
+
+    @cached_property
+    def asks_worker(self) -> bool:
+        """Whether anything about the worker is needed: something refers to it, or an instruction dials them."""
+        actions = [*(rule.action for rule in self.rules), *self.defaults.values()]
+        return any(action.dials for action in actions) or any(path[0] == "worker" for path in self._paths())
+
+    @cached_property
+    def asks_channel(self) -> bool:
+        """Whether anything refers to the task's channel."""
+        return any(path[:2] == ("task", "channel") for path in self._paths())
+
+    @cached_property
+    def asks_channel_for_default(self) -> bool:
+        """Whether the default is not the same for all channels."""
+        return bool(self.defaults.keys() - {DEFAULT_CHANNEL})
+
+    def _paths(self) -> Iterator[tuple[str | int, ...]]:
+        for rule in self.rules:
+            yield from (reference.path for reference in rule.references)
+        for action in self.defaults.values():
+            yield from (reference.path for reference in action.references)
 
 
 Reader = Callable[[Any, Known, Problems], Any]
@@ -178,7 +206,7 @@ def _read_action(
             problems.add(where, key, f"missing, and {name} needs it")
             is_good = False
     addresses = frozenset(key for key in values if parameters[key].is_address)
-    return Action(name, values, addresses) if is_good else None
+    return Action(name, values, addresses, dials="to" in parameters) if is_good else None
 
 
 def _read_value(where: str, key: str, value: Any, parameter: Parameter, known: Known, problems: Problems) -> Any:

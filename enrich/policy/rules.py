@@ -20,11 +20,15 @@ Make = Callable[[str, Mapping[str, Any], Context], Instruction]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An instruction with its parameters, as the file has them. addresses: names of those that are URLs."""
+    """An instruction with its parameters, as the file has them.
+
+    addresses: names of those that are URLs. dials: whether it calls the worker, at an address that may be the worker's.
+    """
 
     instruction: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     addresses: frozenset[str] = frozenset()
+    dials: bool = False
 
     @property
     def references(self) -> tuple[Reference, ...]:
@@ -66,10 +70,14 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What the rules, or a channel's default, came to. by: the rule's name, or the channel's; None: nothing applied."""
+    """What the rules, or a channel's default, came to. instruction: None: nothing applied.
 
-    by: str | None
+    by: the rule's name, or the channel's. when: the rule's condition; "" where it has none.
+    """
+
     instruction: Instruction | None
+    by: str = ""
+    when: str = ""
     passed: tuple[Passed, ...] = ()
 
 
@@ -79,10 +87,12 @@ def choose(rules: Iterable[Rule], context: Context, make: Make) -> Chosen:
     for rule in rules:
         if rule.when is None or rule.when.holds(context):
             try:
-                return Chosen(rule.name, rule.action.made(context, make), tuple(passed))
+                instruction = rule.action.made(context, make)
             except ValueError as exc:
                 passed.append(Passed(rule.name, str(exc)))
-    return Chosen(None, None, tuple(passed))
+            else:
+                return Chosen(instruction, rule.name, rule.when.text if rule.when else "", tuple(passed))
+    return Chosen(None, passed=tuple(passed))
 
 
 def choose_default(defaults: Mapping[str, Action], channels: Sequence[str], context: Context, make: Make) -> Chosen:
@@ -91,7 +101,7 @@ def choose_default(defaults: Mapping[str, Action], channels: Sequence[str], cont
     for channel in channels:
         if channel in defaults:
             try:
-                return Chosen(channel, defaults[channel].made(context, make), tuple(passed))
+                return Chosen(defaults[channel].made(context, make), channel, passed=tuple(passed))
             except ValueError as exc:
-                passed.append(Passed(channel, str(exc)))
-    return Chosen(None, None, tuple(passed))
+                passed.append(Passed(f"default for {channel}", str(exc)))
+    return Chosen(None, passed=tuple(passed))

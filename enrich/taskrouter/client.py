@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -22,6 +22,8 @@ from enrich import errors
 from enrich.addresses import Addresses
 from enrich.breaker import Breaker, Resting
 from enrich.deadline import OutOfTime
+
+Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 
 # Answers of TaskRouter are a few kilobytes; what is longer is not one.
 _LARGEST_ANSWER = 1_000_000
@@ -118,9 +120,21 @@ class TaskRouterClient:
         path = _task_path(workspace_sid, task_sid)
         return _task(self._ask("POST", path, {"Attributes": attributes}, {"If-Match": if_match}, timeout_s=timeout_s))
 
-    def accept_reservation(self, workspace_sid: str, task_sid: str, reservation_sid: str, *, timeout_s: float) -> None:
-        """Accepts the reservation: returns when that got 200. Raises TaskRouterError."""
-        self.update_reservation(workspace_sid, task_sid, reservation_sid, "accepted", timeout_s=timeout_s)
+    def instruct(
+        self,
+        workspace_sid: str,
+        task_sid: str,
+        reservation_sid: str,
+        fields: Sequence[tuple[str, str]],
+        *,
+        timeout_s: float,
+    ) -> None:
+        """Carries an instruction out on the reservation: returns when that got 200.
+
+        fields: a name may be repeated (facts section 2). Raises TaskRouterError.
+        """
+        path = _reservation_path(workspace_sid, task_sid, reservation_sid)
+        self._ask("POST", path, fields, timeout_s=timeout_s)
 
     def update_reservation(
         self, workspace_sid: str, task_sid: str, reservation_sid: str, status: str, *, timeout_s: float
@@ -191,7 +205,7 @@ class TaskRouterClient:
         self,
         method: str,
         path: str,
-        form: dict[str, str] | None = None,
+        form: Fields | None = None,
         headers: dict[str, str] | None = None,
         *,
         timeout_s: float,
@@ -208,7 +222,7 @@ class TaskRouterClient:
         self,
         method: str,
         path: str,
-        form: dict[str, str] | None,
+        form: Fields | None,
         headers: dict[str, str],
         timeout_s: float,
         expected: int,

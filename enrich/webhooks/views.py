@@ -18,9 +18,10 @@ from enrich import assignment, errors, lifecycle
 from enrich.arrival import waited_s
 from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime, Step
+from enrich.decision import Question, by_setting
 from enrich.load import LONGEST_WAIT_S, budget_s
 from enrich.parts import parts
-from enrich.taskrouter import attributes, instructions
+from enrich.taskrouter import instructions
 from enrich.vocabulary import Delivery, EntryKind, Outcome, Reason
 from enrich.webhooks import payloads, signature
 
@@ -119,9 +120,7 @@ def answer_anyway(exc: Exception) -> Response:
         return _plain(HTTPStatus.FORBIDDEN, "the signature could not be verified")
     if request.endpoint == "webhooks.keep_event":
         return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again")
-    raw_attributes = g.form.get("TaskAttributes", "") if "form" in g else ""
-    read = attributes.parse_or_none(raw_attributes)
-    default = instructions.default_instruction(parts().settings.default_instruction, read, raw_attributes)
+    default = by_setting(Question(g.form if "form" in g else {}), parts().tools.rules).instruction
     kind = EntryKind.FALLBACK if request.endpoint == "webhooks.answer_fallback" else EntryKind.ASSIGNMENT
     with suppress(Exception):  # counting may be the very thing that failed
         times = {"elapsed_s": g.deadline.elapsed_ms() / 1000, "left_s": g.deadline.remaining_s()}
@@ -144,6 +143,7 @@ def _delivery(kind: EntryKind) -> Delivery:
         worker_name=payloads.worker_name(form),
         event_type=form.get("EventType", "")[:64],
         task_channel=payloads.task_channel(form),
+        channel_unique_name=form.get("TaskChannelUniqueName", "")[:64] or None,
         task_queue_sid=payloads.sid_or_none(form, "TaskQueueSid", "WQ") or "",
         task_queue_name=form.get("TaskQueueName", ""),
         body=g.body,
@@ -165,6 +165,7 @@ def _answer(delivery: Delivery, answered: assignment.Answered) -> Response:
             "outcome": answered.outcome or "repeat",
             "reason": answered.reason,
             "match": answered.match,
+            "rule": answered.rule,
             "is_repeat": answered.is_repeat,
             "elapsed_ms": elapsed_ms,
             "waited_ms": round(g.waited_s * 1000),
