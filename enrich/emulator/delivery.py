@@ -145,7 +145,7 @@ class Deliveries:
             self._alert(reading.alert, callback)
         if reading.instruction is not None:
             try:
-                self._state.tasks.execute(callback.reservation, reading.instruction, via="callback")
+                self._state.reservations.execute(callback.reservation, reading.instruction, via="callback")
             except RefusedInstruction as refused:
                 self._alert(refused, callback)
         return reading.use_fallback

@@ -8,9 +8,33 @@ the resource type in lower case and add names of queue, workflow and channel to 
 import re
 from datetime import datetime
 
-from .records import Event, Reservation, Task, Worker, Workspace
+from .records import (
+    Activity,
+    Event,
+    Reservation,
+    Task,
+    TaskChannel,
+    TaskQueue,
+    Worker,
+    WorkerChannel,
+    Workflow,
+    Workspace,
+)
 
 _DESCRIPTIONS = {"timeout": "timed out", "wrapup": "wrapped up", "entered": "entered"}
+_TYPES = {
+    "task": "created updated canceled wrapup completed deleted system-deleted transfer-initiated "
+    "transfer-attempt-failed transfer-failed transfer-canceled transfer-completed",
+    "reservation": "created accepted rejected timeout canceled rescinded wrapup completed failed",
+    "task-queue": "created deleted entered moved timeout expression.updated",
+    "workflow": "created updated deleted entered target-matched timeout skipped",
+    "worker": "created deleted activity.update attributes.update capacity.update channel.availability.update",
+    "activity": "created updated deleted",
+    "task-channel": "created updated deleted",
+    "workspace": "created updated deleted",
+}
+EVENT_TYPES = frozenset(f"{resource}.{verb}" for resource, verbs in _TYPES.items() for verb in verbs.split())
+"""Every event type of the reference page; the transfers and `reservation.failed` never happen here."""
 
 
 def assignment_parameters(account_sid: str, reservation: Reservation, now: datetime) -> dict[str, str]:
@@ -20,7 +44,7 @@ def assignment_parameters(account_sid: str, reservation: Reservation, now: datet
         "AccountSid": account_sid,
         "WorkspaceSid": task.workspace.sid,
         "WorkflowSid": task.workflow.sid,
-        "TaskQueueSid": task.task_queue.sid,
+        "TaskQueueSid": task.task_queue.sid if task.task_queue is not None else "",
         "TaskSid": task.sid,
         "TaskAttributes": task.attributes,
         "TaskAge": str(age_s(task, now)),
@@ -41,16 +65,19 @@ def make_event(
     task: Task | None = None,
     worker: Worker | None = None,
     reservation: Reservation | None = None,
+    about: dict[str, str] | None = None,
     extra: dict[str, str] | None = None,
 ) -> Event:
     """The event with its callback parameters; a reservation brings its task and worker with it.
 
-    extra: parameters that only this kind of event has.
+    about: the parameters of a resource that is none of these, the first of them its SID. extra: parameters that only
+    this kind of event has.
     """
     if reservation is not None:
         task, worker = reservation.task, reservation.worker
     resource_type, _, verb = event_type.partition(".")
-    resource_sid = _resource_sid(resource_type, workspace, task, worker, reservation)
+    resource_sid = next(iter((about or {}).values()), None)
+    resource_sid = resource_sid or _resource_sid(resource_type, workspace, task, worker, reservation)
     description = _description(resource_type, resource_sid, verb)
     parameters = {
         "EventType": event_type,
@@ -70,7 +97,7 @@ def make_event(
         parameters |= _worker_block(worker)
     if reservation is not None:
         parameters["ReservationSid"] = reservation.sid
-    parameters |= extra or {}
+    parameters |= (about or {}) | (extra or {})
     return Event(sid, event_type, description, resource_type, resource_sid, now, parameters)
 
 
@@ -87,6 +114,44 @@ def age_s(task: Task, now: datetime) -> int:
 _ENVELOPE = frozenset({"EventType", "Sid", "EventDescription", "ResourceType", "ResourceSid"})
 
 
+def activity_block(activity: Activity) -> dict[str, str]:
+    available = str(activity.available).lower()
+    return {"ActivitySid": activity.sid, "ActivityName": activity.friendly_name, "ActivityAvailable": available}
+
+
+def task_channel_block(channel: TaskChannel) -> dict[str, str]:
+    return {
+        "TaskChannelSid": channel.sid,
+        "TaskChannelName": channel.friendly_name,
+        "TaskChannelUniqueName": channel.unique_name,
+        "TaskChannelOptimizedRouting": str(channel.channel_optimized_routing).lower(),
+    }
+
+
+def task_queue_block(queue: TaskQueue) -> dict[str, str]:
+    return {
+        "TaskQueueSid": queue.sid,
+        "TaskQueueName": queue.friendly_name,
+        "TaskQueueTargetExpression": queue.target_workers,
+    }
+
+
+def workflow_block(workflow: Workflow) -> dict[str, str]:
+    return {"WorkflowSid": workflow.sid, "WorkflowName": workflow.friendly_name}
+
+
+def worker_channel_block(channel: WorkerChannel, previous_capacity: int) -> dict[str, str]:
+    free = max(0, channel.configured_capacity - len(channel.open_reservations))
+    return {
+        "WorkerChannelAvailable": str(channel.available).lower(),
+        "WorkerChannelAvailableCapacity": str(free),
+        "WorkerChannelPreviousCapacity": str(previous_capacity),
+        "WorkerChannelTaskCount": str(len(channel.open_reservations)),
+        "TaskChannelSid": channel.task_channel.sid,
+        "TaskChannelUniqueName": channel.task_channel.unique_name,
+    }
+
+
 def _task_block(task: Task, now: datetime) -> dict[str, str]:
     block = {
         "TaskSid": task.sid,
@@ -97,11 +162,8 @@ def _task_block(task: Task, now: datetime) -> dict[str, str]:
         "TaskAddons": "{}",
         "TaskChannelSid": task.task_channel.sid,
         "TaskChannelUniqueName": task.task_channel.unique_name,
-        "TaskQueueSid": task.task_queue.sid,
-        "TaskQueueName": task.task_queue.friendly_name,
-        "TaskQueueTargetExpression": task.task_queue.target_workers,
-        "WorkflowSid": task.workflow.sid,
-        "WorkflowName": task.workflow.friendly_name,
+        **(task_queue_block(task.task_queue) if task.task_queue is not None else {}),
+        **workflow_block(task.workflow),
     }
     if task.reason is not None and task.status.value == "canceled":
         block["TaskCanceledReason"] = task.reason
@@ -133,7 +195,8 @@ def _resource_sid(
     if resource_type == "worker" and worker is not None:
         return worker.sid
     if task is not None:
-        return {"task-queue": task.task_queue.sid, "workflow": task.workflow.sid}.get(resource_type, task.sid)
+        queue_sid = task.task_queue.sid if task.task_queue is not None else task.sid
+        return {"task-queue": queue_sid, "workflow": task.workflow.sid}.get(resource_type, task.sid)
     return workspace.sid
 
 

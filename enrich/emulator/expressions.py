@@ -1,10 +1,14 @@
-"""A small part of TaskRouter's expression language: enough for task queues that choose workers by attribute.
+"""TaskRouter's expression language, as queues, workflow filters and targets, `skip_if` and list filters use it.
 
-    key == "text"    a.b >= 3    key HAS "x"    key IN ["x", "y"]    key NOT IN [...]    key CONTAINS "x"
+    key == "text"   key != 3   a.b >= 3   levels[0] < -1   key CONTAINS "x"        compare scalars
+    list HAS "x"    list >- "x"    key IN ["x", "y"]    key <- ["x"]    key NOT IN [...]    look into lists
     joined by AND and OR, with parentheses; AND binds more tightly. `1==1` is everybody.
 
-Anything else is refused with a clear sentence, never silently true or false.
-Source: https://www.twilio.com/docs/taskrouter/expression-syntax
+Either side may be a literal or a reference; an unknown reference is null. A comparison of scalars with a list is
+false, a look into something that is no list is false, and values of different types are never equal. Whatever is no
+expression is refused with the place, never silently true or false.
+Source: https://www.twilio.com/docs/taskrouter/expression-syntax. It does not say which of AND and OR binds more
+tightly; `Expression.assumes_precedence` tells when that matters.
 """
 
 import operator
@@ -14,21 +18,24 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-Attributes = Mapping[str, object]
-Predicate = Callable[[Attributes], bool]
-_Value = Callable[[Attributes], object]
+Scope = Mapping[str, object]
+_Holds = Callable[[Scope], bool]
+_Value = Callable[[Scope], object]
+_Comparison = Callable[[Any, Any], bool]
+
+MAX_DEPTH = 50
 
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<string>"[^"]*"|'[^']*')
       | (?P<number>-?\d+(?:\.\d+)?)
-      | (?P<word>[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*)
-      | (?P<sign>==|!=|>=|<=|=|>(?!-)|<(?!-)|[()\[\],])
+      | (?P<word>[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[\d+\])*)
+      | (?P<sign>==|!=|>=|<=|>-|<-|=|>|<|[()\[\],])
     )""",
     re.VERBOSE,
 )
+_STEP = re.compile(r"[\w$]+")
 _CONSTANTS = {"true": True, "false": False, "null": None}
-_Comparison = Callable[[Any, Any], bool]
 _ORDERINGS: dict[str, _Comparison] = {
     "==": operator.eq,
     "=": operator.eq,
@@ -41,22 +48,36 @@ _ORDERINGS: dict[str, _Comparison] = {
 _KEYWORDS = {"AND", "OR", "NOT", "HAS", "IN", "CONTAINS"}
 
 
-class UnsupportedExpression(ValueError):
-    """This is not an expression, or one that the emulator does not know yet."""
+class MalformedExpression(ValueError):
+    """This is no expression; the message names the place where understanding ended."""
 
 
-@lru_cache(maxsize=1024)
-def parse(text: str) -> Predicate:
-    """A function from attributes to whether the expression holds for them; an empty expression holds for nobody.
+@dataclass(frozen=True, eq=False)
+class Expression:
+    """An expression that was understood; call it with a scope to learn whether it holds.
 
-    Raises UnsupportedExpression, with the place where understanding ended.
+    roots: the first names of all references in it, so that a caller can leave out what nobody asks for.
+    assumes_precedence: it mixes AND and OR without parentheses, and Twilio does not say how that is read.
     """
+
+    text: str
+    roots: frozenset[str]
+    assumes_precedence: bool
+    _holds: _Holds
+
+    def __call__(self, scope: Scope) -> bool:
+        return self._holds(scope)
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> Expression:
+    """The expression; an empty one holds for nobody. Raises MalformedExpression."""
     if not text.strip():
-        return lambda _attributes: False
+        return Expression(text, frozenset(), False, lambda _scope: False)
     parser = _Parser(_tokens(text), text)
-    predicate = parser.disjunction()
+    holds = parser.disjunction()
     parser.expect_end()
-    return predicate
+    return Expression(text, frozenset(parser.roots), parser.assumes_precedence, holds)
 
 
 @dataclass(frozen=True)
@@ -71,12 +92,13 @@ def _tokens(text: str) -> list[_Token]:
     while at < len(stripped):
         found = _TOKEN.match(stripped, at)
         if found is None or found.lastgroup is None:
-            raise UnsupportedExpression(f"not understood: {stripped[at:]!r} in expression {text!r}")
+            raise MalformedExpression(f"not understood: {stripped[at:]!r} in expression {text!r}")
         kind, word = found.lastgroup, found[found.lastgroup]
-        if kind == "word" and word.upper() in _KEYWORDS:
-            kind, word = "keyword", word.upper()
-        tokens.append(_Token(kind, word))
         at = found.end()
+        if kind == "word" and (keyword := word.partition("[")[0].upper()) in _KEYWORDS:
+            at -= len(word) - len(keyword)  # `IN[1]` is IN and a list, not an element of something named IN
+            kind, word = "keyword", keyword
+        tokens.append(_Token(kind, word))
     return tokens
 
 
@@ -84,50 +106,61 @@ class _Parser:
     """Recursive descent over the tokens: disjunction, conjunction, comparison, value."""
 
     def __init__(self, tokens: list[_Token], text: str) -> None:
+        self.roots: set[str] = set()
+        self.assumes_precedence = False
         self._tokens = tokens
         self._at = 0
+        self._depth = 0
         self._text = text
 
-    def disjunction(self) -> Predicate:
+    def disjunction(self) -> _Holds:
         parts = [self._conjunction()]
         while self._take("OR"):
             parts.append(self._conjunction())
-        return lambda attributes: any(part(attributes) for part in parts)
+        if len(parts) > 1 and any(several for _, several in parts):
+            self.assumes_precedence = True
+        each = [part for part, _ in parts]
+        return each[0] if len(each) == 1 else lambda scope: any(part(scope) for part in each)
 
     def expect_end(self) -> None:
         if self._at < len(self._tokens):
-            raise self._unsupported()
+            raise self._malformed()
 
-    def _conjunction(self) -> Predicate:
+    def _conjunction(self) -> tuple[_Holds, bool]:
+        """And whether it has several parts."""
         parts = [self._comparison()]
         while self._take("AND"):
             parts.append(self._comparison())
-        return lambda attributes: all(part(attributes) for part in parts)
+        if len(parts) == 1:
+            return parts[0], False
+        return lambda scope: all(part(scope) for part in parts), True
 
-    def _comparison(self) -> Predicate:
+    def _comparison(self) -> _Holds:
         if self._take("("):
+            self._deeper()
             inner = self.disjunction()
             self._expect(")")
+            self._depth -= 1
             return inner
         left = self._value()
         compare = self._operator()
         right = self._value()
-        return lambda attributes: compare(left(attributes), right(attributes))
+        return lambda scope: compare(left(scope), right(scope))
 
     def _operator(self) -> _Comparison:
         for sign, ordering in _ORDERINGS.items():
             if self._take(sign):
                 return lambda left, right: _ordered(ordering, left, right)
-        if self._take("HAS"):
+        if self._take("HAS") or self._take(">-"):
             return lambda left, right: isinstance(left, list) and _contains(left, right)
-        if self._take("IN"):
+        if self._take("IN") or self._take("<-"):
             return lambda left, right: isinstance(right, list) and _contains(right, left)
         if self._take("CONTAINS"):
             return lambda left, right: isinstance(left, str) and isinstance(right, str) and right in left
         if self._take("NOT"):
             self._expect("IN")
             return lambda left, right: isinstance(right, list) and not _contains(right, left)
-        raise self._unsupported()
+        raise self._malformed()
 
     def _value(self) -> _Value:
         if self._take("["):
@@ -141,17 +174,26 @@ class _Parser:
         if token.kind == "word":
             if token.text.lower() in _CONSTANTS:
                 return _constant(_CONSTANTS[token.text.lower()])
-            return _reference(token.text)
+            path = tuple(_STEP.findall(token.text))
+            self.roots.add(path[0])
+            return lambda scope: look_up(scope, path)
         self._at -= 1
-        raise self._unsupported()
+        raise self._malformed()
 
     def _list(self) -> _Value:
+        self._deeper()
         items: list[_Value] = []
         while not self._take("]"):
             if items:
                 self._expect(",")
             items.append(self._value())
-        return lambda attributes: [item(attributes) for item in items]
+        self._depth -= 1
+        return lambda scope: [item(scope) for item in items]
+
+    def _deeper(self) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise MalformedExpression(f"nested more than {MAX_DEPTH} deep: expression {self._text[:50]!r}...")
 
     def _take(self, text: str) -> bool:
         here = self._at < len(self._tokens) and self._tokens[self._at]
@@ -162,27 +204,28 @@ class _Parser:
 
     def _expect(self, text: str) -> None:
         if not self._take(text):
-            raise self._unsupported()
+            raise self._malformed()
 
-    def _unsupported(self) -> UnsupportedExpression:
+    def _malformed(self) -> MalformedExpression:
         rest = " ".join(token.text for token in self._tokens[self._at :]) or "the end"
-        return UnsupportedExpression(f"not understood: {rest!r} in expression {self._text!r}")
+        return MalformedExpression(f"not understood: {rest!r} in expression {self._text!r}")
+
+
+def look_up(scope: Scope, path: tuple[str, ...]) -> object:
+    """What a reference stands for, None if there is nothing. Digits are the index of a list."""
+    value: object = scope
+    for step in path:
+        if isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value
 
 
 def _constant(value: object) -> _Value:
-    return lambda _attributes: value
-
-
-def _reference(path: str) -> _Value:
-    keys = path.split(".")
-
-    def look_up(attributes: Attributes) -> object:
-        value: object = attributes
-        for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
-
-    return look_up
+    return lambda _scope: value
 
 
 def _ordered(ordering: _Comparison, left: object, right: object) -> bool:

@@ -3,6 +3,7 @@
 Names that nobody asked for are ignored, as TaskRouter ignores them, but can be told afterwards: `Form.unread`.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar, overload
@@ -73,11 +74,48 @@ class Form:
             raise invalid(f"{name} must be true or false")
         return value.lower() == "true"
 
+    def integer_between(self, name: str, least: int, most: int) -> int | None:
+        value = self.integer(name)
+        if value is not None and not least <= value <= most:
+            raise invalid(f"{name} must be between {least} and {most}")
+        return value
+
+    def truth(self, name: str) -> bool | None:
+        """Of a list filter: `true`, `1` and `yes` are true, and everything else is false."""
+        value = self.text(name)
+        return None if value is None else value.lower() in ("true", "1", "yes")
+
+    def json_object(self, name: str) -> dict[str, object] | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            read = json.loads(value)
+        except (ValueError, RecursionError):
+            read = None
+        if not isinstance(read, dict):
+            raise invalid(f"{name} must be a JSON object")
+        return read
+
+    def sid(self, name: str, *prefixes: str) -> str | None:
+        """A SID of one of these kinds, whether there is such a thing or not. Refuses what is malformed."""
+        value = self.text(name)
+        if value is None or any(is_sid(value, prefix) for prefix in prefixes):
+            return value
+        raise invalid(f"{name} is not a SID of the form {' or '.join(prefixes)} and 32 hexadecimal digits")
+
     def choice(self, name: str, choices: Sequence[str]) -> str | None:
         value = self.text(name)
         if value is not None and value not in choices:
             raise invalid(f"{name} must be one of {', '.join(choices)}")
         return value
+
+    def choices(self, name: str, choices: Sequence[str]) -> list[str]:
+        """Every value of a repeatable parameter, each one of these."""
+        values = self.texts(name)
+        if not set(values) <= set(choices):
+            raise invalid(f"{name} must be one of {', '.join(choices)}")
+        return values
 
     def instant(self, name: str) -> datetime | None:
         """ISO 8601; without an offset it is UTC."""
@@ -97,25 +135,14 @@ class Form:
             raise invalid(f"{name} must be an http or https URL")
         return value
 
-    def resource(self, name: str, prefix: str, records: Mapping[str, Record]) -> Record | None:
+    def resource(self, name: str, prefixes: str | tuple[str, ...], records: Mapping[str, Record]) -> Record | None:
         """The record that a SID parameter names. Refuses a malformed SID, and one of nothing that exists."""
-        value = self.text(name)
-        if not value:
+        if not self.text(name):
             return None
-        if not is_sid(value, prefix):
-            raise invalid(f"{name} is not a SID of the form {prefix} and 32 hexadecimal digits")
-        if value not in records:
+        value = self.sid(name, *((prefixes,) if isinstance(prefixes, str) else prefixes))
+        if value is None or value not in records:
             raise invalid(f"{name} {value} does not exist")
         return records[value]
-
-    def without_prefix(self, prefix: str) -> dict[str, str]:
-        """All parameters whose names start with this, with the prefix taken off."""
-        found = {name: value for name, value in self._values.items() if name.startswith(prefix)}
-        self._read.update(found)
-        return {name.removeprefix(prefix): value for name, value in found.items()}
-
-    def has(self, name: str) -> bool:
-        return name in self._values
 
     def unread(self) -> list[str]:
         """Names that were sent and that nothing asked for."""

@@ -1,6 +1,6 @@
 """Instructions: what an answer to the assignment callback, or a REST update of a reservation, asks TaskRouter to do.
 
-Reading and checking only; `lifecycle` executes. A refused instruction is an alert with a 40xxx code when it came in
+Reading and checking only; `reservations` executes. A refused instruction is an alert with a 40xxx code when it came in
 an answer, and a 400 with the same code when it came over REST.
 Sources: https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks,
 https://www.twilio.com/docs/taskrouter/api/reservations and the pages https://www.twilio.com/docs/api/errors/40100
@@ -8,7 +8,6 @@ and following.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,6 +30,7 @@ class Name(StrEnum):
     CALL = "call"
     REDIRECT = "redirect"
     CONFERENCE = "conference"
+    SUPERVISE = "supervise"
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,8 @@ class Instruction:
     post_work_activity_sid: str | None = None
     status_callback_url: str | None = None
     status_callback_events: tuple[str, ...] = ()
-
-    @property
-    def dials_worker(self) -> bool:
-        return self.name in (Name.DEQUEUE, Name.CALL, Name.CONFERENCE)
+    supervisor: str | None = None
+    mode: str | None = None
 
     @property
     def accepts_when_connected(self) -> bool:
@@ -101,30 +99,13 @@ def read_answer(status: int, content_type: str, body: str, *, no_content_is_an_a
         return Reading()
     if not isinstance(answer, dict) or "instruction" not in answer:
         return Reading(alert=RefusedInstruction(WITHOUT_INSTRUCTION, "The answer has no instruction"))
+    name = answer["instruction"]
     try:
+        if name == Name.SUPERVISE:
+            raise ValueError("over REST only")
         return Reading(instruction=_from_answer(answer))
     except ValueError:
-        name = answer["instruction"]
         return Reading(alert=RefusedInstruction(UNKNOWN_INSTRUCTION, f"Unknown instruction {name!r}"))
-
-
-def from_form(name: Name, parameters: Mapping[str, str]) -> Instruction:
-    """The instruction of a REST update, from the parameters with the prefix of the instruction taken off.
-
-    Raises RefusedInstruction 40132 for dequeue without `DequeueFrom`, which REST requires and an answer does not.
-    """
-    if name is Name.DEQUEUE and not parameters.get("From"):
-        raise RefusedInstruction(40132, "Missing or invalid: DequeueFrom")
-    return Instruction(
-        name=name,
-        to=parameters.get("To"),
-        from_=parameters.get("From"),
-        url=parameters.get("Url"),
-        call_sid=parameters.get("CallSid"),
-        accept=parameters.get("Accept", "").lower() == "true",
-        post_work_activity_sid=parameters.get("PostWorkActivitySid"),
-        status_callback_url=parameters.get("StatusCallbackUrl"),
-    )
 
 
 def check(instruction: Instruction, reservation: Reservation) -> None:
@@ -133,6 +114,10 @@ def check(instruction: Instruction, reservation: Reservation) -> None:
     Raises RefusedInstruction. `accept` and `reject` on a reservation that no longer waits are not covered by a code
     of their own in the error dictionary; the caller judges those.
     """
+    if instruction.name is Name.SUPERVISE and reservation.status in _NOT_SUPERVISED:
+        raise RefusedInstruction(
+            40146, f"Reservation {reservation.sid} cannot be supervised: it is {reservation.status}"
+        )
     _check_parts(instruction, reservation)
     code = _NOT_PENDING.get(instruction.name)
     if code is not None and (reservation.status is not ReservationStatus.PENDING or reservation.on_hold):
@@ -143,6 +128,7 @@ def check(instruction: Instruction, reservation: Reservation) -> None:
         )
 
 
+_NOT_SUPERVISED = set(ReservationStatus) - {ReservationStatus.ACCEPTED, ReservationStatus.WRAPPING}
 _NOT_PENDING = {Name.CALL: 40114, Name.REDIRECT: 40123, Name.DEQUEUE: 40135, Name.CONFERENCE: 40136}
 
 
@@ -189,6 +175,17 @@ def _check_parts(instruction: Instruction, reservation: Reservation) -> None:
             _need(_post_work_fits(instruction, reservation), 40139, "post_work_activity_sid of an activity")
             _need(_has(task, "call_sid"), 40142, "call_sid in the task's attributes")
             _need(_has(task, "to") or _has(task, "outbound_to"), 40142, "to in the task's attributes")
+        case Name.SUPERVISE:
+            _need(_supervisors_address(instruction, reservation), 40147, "contact_uri in the supervisor's attributes")
+            _need(_has(task, "from"), 40148, "from in the task's attributes")
+
+
+def _supervisors_address(instruction: Instruction, reservation: Reservation) -> object:
+    """Of a worker, what their attributes say; anything else is an address itself."""
+    if not is_sid(instruction.supervisor, "WK"):
+        return instruction.supervisor
+    worker = reservation.task.workspace.workers.get(instruction.supervisor or "")
+    return worker.parsed_attributes.get("contact_uri") if worker is not None else None
 
 
 def _need(present: object, code: int, part: str) -> None:

@@ -3,19 +3,23 @@
 Sources: https://www.twilio.com/docs/taskrouter/api/workspace and its sister pages for the other resources.
 """
 
+import json
 import re
 
 from . import attributes as attribute_text
-from . import expressions, workflow_configuration
+from . import events, expressions, workflow_configuration
 from .errors import invalid
+from .journey import Journey
 from .records import Activity, TaskChannel, TaskQueue, Worker, WorkerChannel, Workflow, Workspace
 from .store import Store
+from .workflow_configuration import Configuration
 
 MAX_FRIENDLY_NAME = 64
 DEFAULT_RESERVATION_TIMEOUT_S = 120
 MAX_RESERVATION_TIMEOUT_S = 86_400
 MAX_RESERVED_WORKERS = 50
 _DEFAULT_ACTIVITIES = (("Offline", False), ("Unavailable", False), ("Available", True))
+_FIFO_ACTIVITIES = (("Offline", False), ("Idle", True), ("Busy", False), ("Reserved", False))
 _DEFAULT_CHANNELS = ("default", "voice", "sms", "chat", "video")
 _UNIQUE_NAME = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 
@@ -23,8 +27,9 @@ _UNIQUE_NAME = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 class Provisioning:
     """Creates and changes what stands still while tasks move. Every method is one transaction."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, journey: Journey) -> None:
         self._store = store
+        self._journey = journey
 
     def create_workspace(
         self,
@@ -34,8 +39,12 @@ class Provisioning:
         events_filter: str | None = None,
         multi_task_enabled: bool = True,
         prioritize_queue_order: str = "FIFO",
+        template: str = "NONE",
     ) -> Workspace:
-        """A workspace with Twilio's default activities and task channels; default and time-out activity are Offline."""
+        """A workspace with Twilio's default activities and task channels; default and time-out activity are Offline.
+
+        template: FIFO has older activities, and a queue and a workflow for everybody, too.
+        """
         with self._store.transaction():
             now = self._store.now
             workspace = Workspace(
@@ -48,14 +57,26 @@ class Provisioning:
                 date_created=now,
                 date_updated=now,
             )
-            for name, available in _DEFAULT_ACTIVITIES:
+            self._store.workspaces[workspace.sid] = workspace
+            self._remark_on_filter(workspace)
+            self._store.emit(workspace, "workspace.created")
+            for name, available in _FIFO_ACTIVITIES if template == "FIFO" else _DEFAULT_ACTIVITIES:
                 self.create_activity(workspace, name, available=available)
             for name in _DEFAULT_CHANNELS:
                 self.create_task_channel(workspace, name.capitalize(), name)
             offline = next(iter(workspace.activities.values()))
             workspace.default_activity = workspace.timeout_activity = offline
-            self._store.workspaces[workspace.sid] = workspace
+            if template == "FIFO":
+                self._add_queue_for_everybody(workspace)
             return workspace
+
+    def _add_queue_for_everybody(self, workspace: Workspace) -> None:
+        _, _, busy, reserved = workspace.activities.values()
+        queue = self.create_task_queue(
+            workspace, "Default Fifo Queue", reservation_activity=reserved, assignment_activity=busy
+        )
+        routing = {"task_routing": {"filters": [], "default_filter": {"queue": queue.sid}}}
+        self.create_workflow(workspace, "Default Fifo Workflow", json.dumps(routing))
 
     def update_workspace(
         self,
@@ -83,6 +104,9 @@ class Provisioning:
             workspace.default_activity = default_activity or workspace.default_activity
             workspace.timeout_activity = timeout_activity or workspace.timeout_activity
             workspace.date_updated = self._store.now
+            if events_filter is not None:
+                self._remark_on_filter(workspace)
+            self._store.emit(workspace, "workspace.updated")
             self._store.changed(workspace)
 
     def create_activity(self, workspace: Workspace, friendly_name: str, *, available: bool = False) -> Activity:
@@ -90,13 +114,15 @@ class Provisioning:
             now = self._store.now
             activity = Activity(self._store.sids.new("WA"), _friendly_name(friendly_name), available, now, now)
             workspace.activities[activity.sid] = activity
+            self._store.emit(workspace, "activity.created", about=events.activity_block(activity))
             return activity
 
-    def rename_activity(self, activity: Activity, friendly_name: str) -> None:
+    def rename_activity(self, workspace: Workspace, activity: Activity, friendly_name: str) -> None:
         """`Available` cannot be changed; a name can."""
         with self._store.transaction():
             activity.friendly_name = _friendly_name(friendly_name)
             activity.date_updated = self._store.now
+            self._store.emit(workspace, "activity.updated", about=events.activity_block(activity))
 
     def create_task_channel(
         self, workspace: Workspace, friendly_name: str, unique_name: str, *, optimized: bool = False
@@ -114,10 +140,16 @@ class Provisioning:
             workspace.task_channels[channel.sid] = channel
             for worker in workspace.workers.values():
                 self._add_channel(worker, channel)
+            self._store.emit(workspace, "task-channel.created", about=events.task_channel_block(channel))
             return channel
 
     def update_task_channel(
-        self, channel: TaskChannel, *, friendly_name: str | None = None, optimized: bool | None = None
+        self,
+        workspace: Workspace,
+        channel: TaskChannel,
+        *,
+        friendly_name: str | None = None,
+        optimized: bool | None = None,
     ) -> None:
         with self._store.transaction():
             if friendly_name is not None:
@@ -125,6 +157,7 @@ class Provisioning:
             if optimized is not None:
                 channel.channel_optimized_routing = optimized
             channel.date_updated = self._store.now
+            self._store.emit(workspace, "task-channel.updated", about=events.task_channel_block(channel))
 
     def create_task_queue(
         self,
@@ -143,7 +176,7 @@ class Provisioning:
             queue = TaskQueue(
                 sid=self._store.sids.new("WQ"),
                 friendly_name=_required(friendly_name, "FriendlyName"),
-                target_workers=_expression("1==1" if target_workers is None else target_workers),
+                target_workers=self._expression("1==1" if target_workers is None else target_workers),
                 max_reserved_workers=_between(max_reserved_workers, 1, MAX_RESERVED_WORKERS, "MaxReservedWorkers"),
                 task_order=task_order,
                 date_created=now,
@@ -152,6 +185,7 @@ class Provisioning:
                 assignment_activity=assignment_activity,
             )
             workspace.task_queues[queue.sid] = queue
+            self._store.emit(workspace, "task-queue.created", about=events.task_queue_block(queue))
             return queue
 
     def update_task_queue(
@@ -161,17 +195,14 @@ class Provisioning:
         *,
         friendly_name: str | None = None,
         target_workers: str | None = None,
-        max_reserved_workers: int | None = None,
         reservation_activity: Activity | None = None,
         assignment_activity: Activity | None = None,
     ) -> None:
+        """Changes what is given; how it hands out its tasks is changed by `Tasks.reorder_queue`."""
         with self._store.transaction():
             if target_workers is not None:
-                queue.target_workers = _expression(target_workers)
-            if max_reserved_workers is not None:
-                queue.max_reserved_workers = _between(
-                    max_reserved_workers, 1, MAX_RESERVED_WORKERS, "MaxReservedWorkers"
-                )
+                queue.target_workers = self._expression(target_workers)
+                self._store.emit(workspace, "task-queue.expression.updated", about=events.task_queue_block(queue))
             queue.friendly_name = friendly_name or queue.friendly_name
             queue.reservation_activity = reservation_activity or queue.reservation_activity
             queue.assignment_activity = assignment_activity or queue.assignment_activity
@@ -190,13 +221,11 @@ class Provisioning:
     ) -> Workflow:
         with self._store.transaction():
             now = self._store.now
-            queue, priority = _route(workspace, configuration)
             workflow = Workflow(
                 sid=self._store.sids.new("WW"),
                 friendly_name=_required(friendly_name, "FriendlyName"),
                 configuration=configuration,
-                task_queue=queue,
-                priority=priority,
+                plan=self._plan(workspace, configuration),
                 assignment_callback_url=assignment_callback_url or None,
                 fallback_assignment_callback_url=fallback_assignment_callback_url or None,
                 task_reservation_timeout=_reservation_timeout(task_reservation_timeout),
@@ -204,6 +233,7 @@ class Provisioning:
                 date_updated=now,
             )
             workspace.workflows[workflow.sid] = workflow
+            self._store.emit(workspace, "workflow.created", about=events.workflow_block(workflow))
             return workflow
 
     def update_workflow(
@@ -216,11 +246,15 @@ class Provisioning:
         assignment_callback_url: str | None = None,
         fallback_assignment_callback_url: str | None = None,
         task_reservation_timeout: int | None = None,
+        re_evaluate_tasks: bool = False,
     ) -> None:
-        """Changes what is given; an empty URL takes it away. Tasks that wait already stay in their queue."""
+        """Changes what is given; an empty URL takes it away.
+
+        re_evaluate_tasks: tasks that wait begin anew; else they go on by the configuration that they began with.
+        """
         with self._store.transaction():
             if configuration is not None:
-                workflow.task_queue, workflow.priority = _route(workspace, configuration)
+                workflow.plan = self._plan(workspace, configuration)
                 workflow.configuration = configuration
             if task_reservation_timeout is not None:
                 workflow.task_reservation_timeout = _reservation_timeout(task_reservation_timeout)
@@ -230,6 +264,9 @@ class Provisioning:
                 workflow.fallback_assignment_callback_url = fallback_assignment_callback_url or None
             workflow.friendly_name = friendly_name or workflow.friendly_name
             workflow.date_updated = self._store.now
+            self._store.emit(workspace, "workflow.updated", about=events.workflow_block(workflow))
+            if re_evaluate_tasks:
+                self._journey.evaluate_anew(workflow, workspace)
 
     def create_worker(
         self,
@@ -302,13 +339,19 @@ class Provisioning:
         available: bool | None = None,
     ) -> None:
         with self._store.transaction():
+            previous, worker = channel.configured_capacity, channel.worker
             if capacity is not None:
                 channel.configured_capacity = _between(capacity, 0, 2**31 - 1, "Capacity")
+            was_available = channel.available
             if available is not None:
                 channel.available = available
             channel.date_updated = self._store.now
-            self._store.touch(channel.worker)
-            self._store.emit(workspace, "worker.capacity.update", worker=channel.worker)
+            self._store.touch(worker)
+            extra = events.worker_channel_block(channel, previous)
+            if channel.configured_capacity != previous:
+                self._store.emit(workspace, "worker.capacity.update", worker=worker, extra=extra)
+            if channel.available is not was_available:
+                self._store.emit(workspace, "worker.channel.availability.update", worker=worker, extra=extra)
             self._store.changed(workspace)
 
     def _add_channel(self, worker: Worker, channel: TaskChannel) -> None:
@@ -322,6 +365,32 @@ class Provisioning:
             date_created=now,
             date_updated=now,
         )
+
+    def _plan(self, workspace: Workspace, text: str) -> Configuration:
+        """What the configuration means; what is odd about it goes into the alert log."""
+        plan = workflow_configuration.read(text)
+        if missing := sorted(plan.queue_sids - set(workspace.task_queues)):
+            raise invalid(f"Configuration names the task queue {missing[0]}, which does not exist")
+        for remark in plan.remarks:
+            self._remark("workflow_configuration", remark)
+        return plan
+
+    def _expression(self, text: str) -> str:
+        try:
+            expression = expressions.parse(text)
+        except expressions.MalformedExpression as problem:
+            raise invalid(f"TargetWorkers: {problem}") from problem
+        if expression.assumes_precedence:
+            self._remark("precedence", f"TargetWorkers mixes AND and OR without parentheses: {text}")
+        return text
+
+    def _remark_on_filter(self, workspace: Workspace) -> None:
+        if unknown := sorted(workspace.wanted_events - events.EVENT_TYPES):
+            self._remark("events_filter", f"EventsFilter names what never happens: {', '.join(unknown)}")
+
+    def _remark(self, alert: str, message: str) -> None:
+        """Allowed, and hardly meant: an entry of the alert log, without a code, since Twilio has none for it."""
+        self._store.log.append("alert", code=None, alert=alert, message=message)
 
 
 def _required(text: str, parameter: str) -> str:
@@ -343,14 +412,6 @@ def _check_worker_name(workspace: Workspace, friendly_name: str, itself: Worker 
             raise invalid(f"A worker with FriendlyName {friendly_name} already exists")
 
 
-def _expression(text: str) -> str:
-    try:
-        expressions.parse(text)
-    except expressions.UnsupportedExpression as problem:
-        raise invalid(f"TargetWorkers: {problem}") from problem
-    return text
-
-
 def _between(number: int, least: int, most: int, parameter: str) -> int:
     if not least <= number <= most:
         raise invalid(f"{parameter} must be between {least} and {most}")
@@ -359,11 +420,3 @@ def _between(number: int, least: int, most: int, parameter: str) -> int:
 
 def _reservation_timeout(seconds: int) -> int:
     return _between(seconds, 1, MAX_RESERVATION_TIMEOUT_S, "TaskReservationTimeout")
-
-
-def _route(workspace: Workspace, configuration: str) -> tuple[TaskQueue, int | None]:
-    route = workflow_configuration.read(configuration)
-    queue = workspace.task_queues.get(route.queue_sid)
-    if queue is None:
-        raise invalid(f"Configuration names the task queue {route.queue_sid}, which does not exist")
-    return queue, route.priority

@@ -1,6 +1,7 @@
 """What the routes of all resources share."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
 from werkzeug.datastructures import MultiDict
@@ -56,6 +57,20 @@ def answer_with(body: Json, status: int = 200, *, version: int | None = None) ->
     return jsonify(body), status, ({} if version is None else {"ETag": f'"{version}"'})
 
 
+def no_content() -> Answer:
+    """204, the answer to a deletion."""
+    return Response(), 204, {}
+
+
+def sort_by(rows: list[AnyRow], orderings: Sequence[str], keys: Mapping[str, Callable[[AnyRow], Any]]) -> None:
+    """Sorts by `DateCreated:desc,Priority:asc` and the like, the first one counting most. Refuses unknown names."""
+    for ordering in reversed(orderings):
+        name, _, direction = ordering.partition(":")
+        if name not in keys or direction.lower() not in ("", "asc", "desc"):
+            raise invalid(f"Ordering {ordering} is not one of {', '.join(keys)} with :asc or :desc")
+        rows.sort(key=keys[name], reverse=direction.lower() == "desc")
+
+
 def found(records: Mapping[str, AnyRow], sid: str) -> AnyRow:
     record = records.get(sid)
     if record is None:
@@ -67,12 +82,10 @@ def if_match() -> str | None:
     return request.headers.get("If-Match")
 
 
-def predicate(form: Form, name: str) -> expressions.Predicate:
+def predicate(form: Form, name: str) -> expressions.Expression:
     """A filter that is an expression over attributes; everything passes if it was not given."""
-    text = form.text(name)
-    if text is None:
-        return lambda _attributes: True
+    text = form.text(name, default="1==1")
     try:
         return expressions.parse(text)
-    except expressions.UnsupportedExpression as problem:
+    except expressions.MalformedExpression as problem:
         raise invalid(f"{name}: {problem}") from problem

@@ -4,18 +4,21 @@ Sources: https://www.twilio.com/docs/taskrouter/api/workspace, /activity, /task-
 /worker and /worker-channel beside it.
 """
 
+from datetime import datetime
+
 from flask import Blueprint, request
 
-from .errors import not_emulated, not_found
-from .provisioning import DEFAULT_RESERVATION_TIMEOUT_S
+from . import expressions
+from .errors import not_found
+from .provisioning import DEFAULT_RESERVATION_TIMEOUT_S, MAX_RESERVED_WORKERS
 from .records import TaskChannel, TaskQueue, Worker, WorkerChannel, Workflow, Workspace
-from .resource import Answer, Resource, answer_with, found, if_match, predicate, read_form
+from .resource import Answer, Resource, answer_with, found, if_match, no_content, predicate, read_form, sort_by
 
 
 class WorkspacesRoutes(Resource):
     def register(self, api: Blueprint) -> None:
         self.route(api, "", GET=self._list, POST=self._create)
-        self.route(api, "/<workspace_sid>", GET=self._fetch, POST=self._update)
+        self.route(api, "/<workspace_sid>", GET=self._fetch, POST=self._update, DELETE=self._delete)
 
     def _list(self) -> Answer:
         form = read_form()
@@ -25,14 +28,13 @@ class WorkspacesRoutes(Resource):
 
     def _create(self) -> Answer:
         form = read_form()
-        if form.choice("Template", ("NONE", "FIFO")) == "FIFO":
-            raise not_emulated("the FIFO template")
         workspace = self.state.provisioning.create_workspace(
             form.required_text("FriendlyName"),
             event_callback_url=form.url("EventCallbackUrl"),
             events_filter=form.text("EventsFilter"),
             multi_task_enabled=form.boolean("MultiTaskEnabled", default=True),
             prioritize_queue_order=form.choice("PrioritizeQueueOrder", ("FIFO", "LIFO")) or "FIFO",
+            template=form.choice("Template", ("NONE", "FIFO")) or "NONE",
         )
         return answer_with(self.wire.workspace(workspace), 201)
 
@@ -53,6 +55,10 @@ class WorkspacesRoutes(Resource):
         )
         return answer_with(self.wire.workspace(workspace))
 
+    def _delete(self, workspace_sid: str) -> Answer:
+        self.state.removal.delete_workspace(self.workspace(workspace_sid))
+        return no_content()
+
 
 class SetupRoutes(Resource):
     """Activities, task channels, task queues and workflows."""
@@ -60,17 +66,21 @@ class SetupRoutes(Resource):
     def register(self, api: Blueprint) -> None:
         one = "/<workspace_sid>"
         self.route(api, f"{one}/Activities", GET=self._list_activities, POST=self._create_activity)
-        self.route(api, f"{one}/Activities/<sid>", GET=self._fetch_activity, POST=self._update_activity)
+        activity = f"{one}/Activities/<sid>"
+        self.route(api, activity, GET=self._fetch_activity, POST=self._update_activity, DELETE=self._delete_activity)
         self.route(api, f"{one}/TaskChannels", GET=self._list_channels, POST=self._create_channel)
-        self.route(api, f"{one}/TaskChannels/<name>", GET=self._fetch_channel, POST=self._update_channel)
+        channel = f"{one}/TaskChannels/<name>"
+        self.route(api, channel, GET=self._fetch_channel, POST=self._update_channel, DELETE=self._delete_channel)
         self.route(api, f"{one}/TaskQueues", GET=self._list_queues, POST=self._create_queue)
-        self.route(api, f"{one}/TaskQueues/<sid>", GET=self._fetch_queue, POST=self._update_queue)
+        queue = f"{one}/TaskQueues/<sid>"
+        self.route(api, queue, GET=self._fetch_queue, POST=self._update_queue, DELETE=self._delete_queue)
         self.route(api, f"{one}/Workflows", GET=self._list_workflows, POST=self._create_workflow)
-        self.route(api, f"{one}/Workflows/<sid>", GET=self._fetch_workflow, POST=self._update_workflow)
+        workflow = f"{one}/Workflows/<sid>"
+        self.route(api, workflow, GET=self._fetch_workflow, POST=self._update_workflow, DELETE=self._delete_workflow)
 
     def _list_activities(self, workspace_sid: str) -> Answer:
         workspace, form = self.workspace(workspace_sid), read_form()
-        wanted, available = form.text("FriendlyName"), form.boolean("Available")
+        wanted, available = form.text("FriendlyName"), form.truth("Available")
         rows = [
             row
             for row in workspace.activities.values()
@@ -93,8 +103,13 @@ class SetupRoutes(Resource):
         workspace, form = self.workspace(workspace_sid), read_form()
         activity = found(workspace.activities, sid)
         if (friendly_name := form.text("FriendlyName")) is not None:
-            self.state.provisioning.rename_activity(activity, friendly_name)
+            self.state.provisioning.rename_activity(workspace, activity, friendly_name)
         return answer_with(self.wire.activity(workspace, activity))
+
+    def _delete_activity(self, workspace_sid: str, sid: str) -> Answer:
+        workspace = self.workspace(workspace_sid)
+        self.state.removal.delete_activity(workspace, found(workspace.activities, sid))
+        return no_content()
 
     def _list_channels(self, workspace_sid: str) -> Answer:
         workspace = self.workspace(workspace_sid)
@@ -119,20 +134,30 @@ class SetupRoutes(Resource):
         workspace, form = self.workspace(workspace_sid), read_form()
         channel = _channel(workspace, name)
         self.state.provisioning.update_task_channel(
+            workspace,
             channel,
             friendly_name=form.text("FriendlyName"),
             optimized=form.boolean("ChannelOptimizedRouting"),
         )
         return answer_with(self.wire.task_channel(workspace, channel))
 
+    def _delete_channel(self, workspace_sid: str, name: str) -> Answer:
+        workspace = self.workspace(workspace_sid)
+        self.state.removal.delete_task_channel(workspace, _channel(workspace, name))
+        return no_content()
+
     def _list_queues(self, workspace_sid: str) -> Answer:
         workspace, form = self.workspace(workspace_sid), read_form()
         wanted, worker = form.text("FriendlyName"), form.resource("WorkerSid", "WK", workspace.workers)
+        attributes = form.json_object("EvaluateWorkerAttributes")
         rows = [
             row
             for row in workspace.task_queues.values()
-            if wanted in (None, row.friendly_name) and (worker is None or row.admits(worker))
+            if wanted in (None, row.friendly_name)
+            and (worker is None or row.admits(worker))
+            and (attributes is None or expressions.parse(row.target_workers)(attributes))
         ]
+        sort_by(rows, form.texts("Ordering"), {"DateCreated": _date_created, "FriendlyName": _name})
         return self.page("task_queues", rows, lambda row: self.wire.task_queue(workspace, row), form)
 
     def _create_queue(self, workspace_sid: str) -> Answer:
@@ -155,19 +180,27 @@ class SetupRoutes(Resource):
     def _update_queue(self, workspace_sid: str, sid: str) -> Answer:
         workspace, form = self.workspace(workspace_sid), read_form()
         queue: TaskQueue = found(workspace.task_queues, sid)
-        task_order = form.choice("TaskOrder", ("FIFO", "LIFO"))
+        max_reserved_workers = form.integer_between("MaxReservedWorkers", 1, MAX_RESERVED_WORKERS)
         self.state.provisioning.update_task_queue(
             workspace,
             queue,
             friendly_name=form.text("FriendlyName"),
             target_workers=form.text("TargetWorkers"),
-            max_reserved_workers=form.integer("MaxReservedWorkers"),
             reservation_activity=form.resource("ReservationActivitySid", "WA", workspace.activities),
             assignment_activity=form.resource("AssignmentActivitySid", "WA", workspace.activities),
         )
-        if task_order is not None:
-            self.state.tasks.change_order(workspace, queue, task_order)
+        self.state.tasks.reorder_queue(
+            workspace,
+            queue,
+            task_order=form.choice("TaskOrder", ("FIFO", "LIFO")),
+            max_reserved_workers=max_reserved_workers,
+        )
         return answer_with(self.wire.task_queue(workspace, queue))
+
+    def _delete_queue(self, workspace_sid: str, sid: str) -> Answer:
+        workspace = self.workspace(workspace_sid)
+        self.state.removal.delete_task_queue(workspace, found(workspace.task_queues, sid))
+        return no_content()
 
     def _list_workflows(self, workspace_sid: str) -> Answer:
         workspace, form = self.workspace(workspace_sid), read_form()
@@ -194,8 +227,6 @@ class SetupRoutes(Resource):
     def _update_workflow(self, workspace_sid: str, sid: str) -> Answer:
         workspace, form = self.workspace(workspace_sid), read_form()
         workflow: Workflow = found(workspace.workflows, sid)
-        if form.boolean("ReEvaluateTasks"):
-            raise not_emulated("ReEvaluateTasks")
         self.state.provisioning.update_workflow(
             workspace,
             workflow,
@@ -204,8 +235,14 @@ class SetupRoutes(Resource):
             assignment_callback_url=form.url("AssignmentCallbackUrl"),
             fallback_assignment_callback_url=form.url("FallbackAssignmentCallbackUrl"),
             task_reservation_timeout=form.integer("TaskReservationTimeout"),
+            re_evaluate_tasks=form.boolean("ReEvaluateTasks", default=False),
         )
         return answer_with(self.wire.workflow(workspace, workflow))
+
+    def _delete_workflow(self, workspace_sid: str, sid: str) -> Answer:
+        workspace = self.workspace(workspace_sid)
+        self.state.removal.delete_workflow(workspace, found(workspace.workflows, sid))
+        return no_content()
 
 
 class WorkersRoutes(Resource):
@@ -215,15 +252,15 @@ class WorkersRoutes(Resource):
         workers = "/<workspace_sid>/Workers"
         channels = f"{workers}/<worker_sid>/Channels"
         self.route(api, workers, GET=self._list, POST=self._create)
-        self.route(api, f"{workers}/<worker_sid>", GET=self._fetch, POST=self._update)
+        self.route(api, f"{workers}/<worker_sid>", GET=self._fetch, POST=self._update, DELETE=self._delete)
         self.route(api, channels, GET=self._list_channels)
         self.route(api, f"{channels}/<name>", GET=self._fetch_channel, POST=self._update_channel)
 
     def _list(self, workspace_sid: str) -> Answer:
         workspace, form = self.workspace(workspace_sid), read_form()
-        name, activity_sid = form.text("FriendlyName"), form.text("ActivitySid")
-        activity_name, available = form.text("ActivityName"), form.boolean("Available")
-        queue_sid, queue_name = form.text("TaskQueueSid"), form.text("TaskQueueName")
+        name, activity_sid = form.text("FriendlyName"), form.sid("ActivitySid", "WA")
+        activity_name, available = form.text("ActivityName"), form.truth("Available")
+        queue_sid, queue_name = form.sid("TaskQueueSid", "WQ"), form.text("TaskQueueName")
         expression = predicate(form, "TargetWorkersExpression")
         rows = [
             row
@@ -233,8 +270,9 @@ class WorkersRoutes(Resource):
             and activity_name in (None, row.activity.friendly_name)
             and available in (None, row.activity.available)
             and _is_in_queue(workspace, row, queue_sid, queue_name)
-            and expression(row.parsed_attributes)
+            and expression(row.scope(expression.roots))
         ]
+        sort_by(rows, form.texts("Ordering"), {"DateStatusChanged": _date_status_changed, "FriendlyName": _name})
         return self.page("workers", rows, lambda row: self.wire.worker(workspace, row), form)
 
     def _create(self, workspace_sid: str) -> Answer:
@@ -265,8 +303,13 @@ class WorkersRoutes(Resource):
             attributes=form.text("Attributes"),
         )
         if activity is not None:
-            self.state.tasks.move_worker(worker, workspace, activity, reject=reject)
+            self.state.reservations.move_worker(worker, workspace, activity, reject=reject)
         return answer_with(self.wire.worker(workspace, worker), version=worker.version)
+
+    def _delete(self, workspace_sid: str, worker_sid: str) -> Answer:
+        workspace = self.workspace(workspace_sid)
+        self.state.removal.delete_worker(workspace, found(workspace.workers, worker_sid), if_match=if_match())
+        return no_content()
 
     def _list_channels(self, workspace_sid: str, worker_sid: str) -> Answer:
         workspace = self.workspace(workspace_sid)
@@ -300,6 +343,18 @@ def _worker_channel(worker: Worker, name: str) -> WorkerChannel:
         if name in (channel.sid, channel.task_channel.sid, channel.task_channel.unique_name):
             return channel
     raise not_found(request.path)
+
+
+def _name(row: TaskQueue | Worker) -> str:
+    return row.friendly_name
+
+
+def _date_created(row: TaskQueue) -> datetime:
+    return row.date_created
+
+
+def _date_status_changed(row: Worker) -> datetime:
+    return row.date_status_changed
 
 
 def _is_in_queue(workspace: Workspace, worker: Worker, queue_sid: str | None, queue_name: str | None) -> bool:

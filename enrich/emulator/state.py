@@ -1,8 +1,9 @@
 """The state of one emulated account: its workspaces and the rules by which everything in them changes.
 
-Pure: no HTTP, and no time but the injected clock's. The rules stand in three files that share one `Store`:
-`provisioning` (what is set up), `lifecycle` (tasks and reservations), `routing` (who gets which task).
-What has to be sent is handed to a function, after the lock is released.
+Pure: no HTTP, and no time but the injected clock's. The rules stand in files that share one `Store`: `provisioning`
+and `removal` (what is set up), `tasks`, `journey` (a task's way through its workflow, by `steps`), `reservations`,
+`routing` (who gets which task) and `moves` (the small moves under them all). What has to be sent is handed to a
+function, after the lock is released.
 
 Records that come out of here are live. Whoever reads several of them while others write does so inside
 `transaction()`, which nests.
@@ -12,18 +13,23 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from .clock import VirtualClock
-from .lifecycle import Lifecycle
+from .journey import Journey
 from .log import Log
+from .moves import Moves
 from .provisioning import Provisioning
 from .records import Outgoing, Workspace
+from .removal import Removal
+from .reservations import Reservations
 from .store import Store
 from .switches import Switches
+from .tasks import Tasks
 
 
 class State:
     """Everything the emulator knows.
 
-    provisioning: creates and changes workspaces and what stands in them; tasks: moves tasks, reservations, workers.
+    provisioning: creates and changes workspaces and what stands in them; removal: deletes it; tasks: creates, changes
+    and deletes tasks; reservations: moves reservations and their workers.
     seed: makes SIDs reproducible; None makes them random.
     """
 
@@ -40,9 +46,13 @@ class State:
         self.clock = clock
         self.log = log
         self.switches = switches
-        self.provisioning = Provisioning(self._store)
-        self.tasks = Lifecycle(self._store)
-        self._store.route = self.tasks.route
+        moves = Moves(self._store)
+        journey = Journey(self._store, moves)
+        self.tasks = Tasks(self._store, moves, journey)
+        self.reservations = Reservations(self._store, moves, journey, self.tasks)
+        self.provisioning = Provisioning(self._store, journey)
+        self.removal = Removal(self._store)
+        self._store.route = self.reservations.route
 
     @property
     def workspaces(self) -> dict[str, Workspace]:

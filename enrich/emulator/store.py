@@ -100,9 +100,14 @@ class Store:
         task: Task | None = None,
         worker: Worker | None = None,
         reservation: Reservation | None = None,
+        about: dict[str, str] | None = None,
         extra: dict[str, str] | None = None,
     ) -> None:
-        """Records an event as things stand now, and owes its callback if the workspace wants it."""
+        """Records an event as things stand now, and owes its callback if the workspace wants it.
+
+        about: the parameters of a resource that is none of these, the first of them its SID. extra: those that only
+        this kind of event has.
+        """
         event = events.make_event(
             self.account_sid,
             self.sids.new("EV"),
@@ -112,11 +117,12 @@ class Store:
             task=task,
             worker=worker,
             reservation=reservation,
+            about=about,
             extra=extra,
         )
         workspace.events.append(event)
         if workspace.event_callback_url and workspace.wants(event_type):
-            sids = sids_of(event.parameters) | {"event_sid": event.sid}
+            sids = callback_sids(event.parameters) | {"event_sid": event.sid}
             self.owe(EventCallback(workspace.event_callback_url, event_type, event.parameters, sids))
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
@@ -125,11 +131,13 @@ class Store:
         heapq.heappush(self._timetable, (due, self.ordinal(), action))
 
     def process_due(self) -> None:
-        """Does everything that is due by now, in the order in which it fell due."""
-        with self.transaction():
-            while self._timetable and self._timetable[0][0] <= self.now:
-                _, _, action = heapq.heappop(self._timetable)
-                action()
+        """Does everything that is due by now, in the order in which it fell due; tasks are routed after each."""
+        is_due = True
+        while is_due:
+            with self.transaction():
+                is_due = bool(self._timetable) and self._timetable[0][0] <= self.now
+                if is_due:
+                    heapq.heappop(self._timetable)[2]()
 
     def advance(self, seconds: float) -> None:
         """Puts the clock forward, stopping at everything that falls due on the way and doing it there."""
@@ -150,7 +158,7 @@ class Store:
             self.route(workspace)
 
 
-def sids_of(parameters: dict[str, str]) -> dict[str, str]:
+def callback_sids(parameters: dict[str, str]) -> dict[str, str]:
     """The SIDs that a log entry carries, in its own spelling, out of a callback's parameters."""
     names = {"TaskSid": "task_sid", "ReservationSid": "reservation_sid", "WorkerSid": "worker_sid"}
     return {ours: parameters[theirs] for theirs, ours in names.items() if theirs in parameters}

@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from operator import attrgetter
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 
-from . import attributes as attribute_text
-from . import instructions
-from .errors import invalid, not_emulated
+from .errors import invalid
 from .faults import FaultKind, Faults
-from .form import Form
-from .lifecycle import DEFAULT_TASK_TIMEOUT_S, channel_named
+from .instruction_form import read_instruction
+from .instructions import RefusedInstruction
 from .records import Reservation, ReservationStatus, Task, TaskStatus
-from .resource import Answer, Resource, answer_with, found, if_match, predicate, read_form
+from .resource import Answer, Resource, answer_with, found, if_match, no_content, predicate, read_form, sort_by
 from .state import State
+from .tasks import DEFAULT_TASK_TIMEOUT_S, channel_named
 
 EVENTS_DEFAULT_MINUTES = 15
 _TASK_ORDERS: dict[str, Callable[[Task], int | datetime]] = {
@@ -28,11 +27,15 @@ _TASK_ORDERS: dict[str, Callable[[Task], int | datetime]] = {
 }
 _TASK_STATUSES = tuple(status.value for status in TaskStatus)
 _RESERVATION_STATUSES = tuple(status.value for status in ReservationStatus)
-_REST_PREFIXES = {
-    instructions.Name.DEQUEUE: "Dequeue",
-    instructions.Name.CALL: "Call",
-    instructions.Name.REDIRECT: "Redirect",
-    instructions.Name.CONFERENCE: "",
+
+
+_EVENT_SIDS = {
+    "Sid": "EV",
+    "TaskSid": "WT",
+    "ReservationSid": "WR",
+    "WorkerSid": "WK",
+    "WorkflowSid": "WW",
+    "TaskQueueSid": "WQ",
 }
 
 
@@ -48,11 +51,10 @@ class TasksRoutes(Resource):
 
     def _list(self, workspace_sid: str) -> Answer:
         workspace, form = self.workspace(workspace_sid), read_form()
-        statuses, priority = form.texts("AssignmentStatus"), form.integer("Priority")
-        if unknown := set(statuses) - set(_TASK_STATUSES):
-            raise invalid(f"AssignmentStatus {', '.join(sorted(unknown))} is not a status")
-        workflow_sid, workflow_name = form.text("WorkflowSid"), form.text("WorkflowName")
-        queue_sid, queue_name = form.text("TaskQueueSid"), form.text("TaskQueueName")
+        statuses, priority = form.choices("AssignmentStatus", _TASK_STATUSES), form.integer("Priority")
+        workflow_sid, workflow_name = form.sid("WorkflowSid", "WW"), form.text("WorkflowName")
+        queue_sid, queue_name = form.sid("TaskQueueSid", "WQ"), form.text("TaskQueueName")
+        target, has_addons = form.text("RoutingTarget"), form.boolean("HasAddons")
         expression = predicate(form, "EvaluateTaskAttributes")
         rows = [
             row
@@ -61,19 +63,21 @@ class TasksRoutes(Resource):
             and priority in (None, row.priority)
             and workflow_sid in (None, row.workflow.sid)
             and workflow_name in (None, row.workflow.friendly_name)
-            and queue_sid in (None, row.task_queue.sid)
-            and queue_name in (None, row.task_queue.friendly_name)
-            and expression(attribute_text.as_object(row.attributes))
+            and (queue_sid is None or (row.task_queue is not None and row.task_queue.sid == queue_sid))
+            and (queue_name is None or (row.task_queue is not None and row.task_queue.friendly_name == queue_name))
+            and target in (None, row.routing_target)
+            and has_addons is not True
+            and expression(row.parsed_attributes)
         ]
-        _order(rows, form.texts("Ordering"))
+        sort_by(rows, form.texts("Ordering"), _TASK_ORDERS)
         return self.page("tasks", rows, self.wire.task, form)
 
     def _create(self, workspace_sid: str) -> Answer:
         workspace, form = self.workspace(workspace_sid), read_form()
-        for name in ("RoutingTarget", "IgnoreCapacity", "TaskQueueSid"):
-            if form.text(name):
-                raise not_emulated(f"{name} on a new task")
-        channel = form.text("TaskChannel")
+        channel, ignore_capacity = form.text("TaskChannel"), form.truth("IgnoreCapacity")
+        places = workspace.workers | workspace.task_queues | workspace.workflows
+        queue = form.resource("TaskQueueSid", ("WQ",), workspace.task_queues)
+        target = form.resource("RoutingTarget", ("WK", "WQ", "WW"), places) or queue
         task = self.state.tasks.create_task(
             workspace,
             attributes=form.text("Attributes", default="{}"),
@@ -82,6 +86,8 @@ class TasksRoutes(Resource):
             priority=form.integer("Priority", default=0),
             timeout=form.integer("Timeout", default=DEFAULT_TASK_TIMEOUT_S),
             virtual_start_time=form.instant("VirtualStartTime"),
+            routing_target=target,
+            ignore_capacity=ignore_capacity,
         )
         return answer_with(self.wire.task(task), 201, version=task.version)
 
@@ -113,7 +119,7 @@ class TasksRoutes(Resource):
     def _delete(self, workspace_sid: str, task_sid: str) -> Answer:
         task = found(self.workspace(workspace_sid).tasks, task_sid)
         self.state.tasks.delete_task(task, if_match=if_match())
-        return Response(), 204, {}
+        return no_content()
 
 
 class ReservationsRoutes(Resource):
@@ -163,7 +169,7 @@ class ReservationsRoutes(Resource):
 
     def _list(self, reservations: Iterable[Reservation], *, under_worker: bool) -> Answer:
         form = read_form()
-        status, worker_sid = form.choice("ReservationStatus", _RESERVATION_STATUSES), form.text("WorkerSid")
+        status, worker_sid = form.choice("ReservationStatus", _RESERVATION_STATUSES), form.sid("WorkerSid", "WK")
         rows = [
             row for row in reservations if status in (None, row.status.value) and worker_sid in (None, row.worker.sid)
         ]
@@ -178,33 +184,19 @@ class ReservationsRoutes(Resource):
     def _update(self, reservation: Reservation, *, under_worker: bool) -> Answer:
         form = read_form()
         status = form.choice("ReservationStatus", _RESERVATION_STATUSES)
-        instruction = form.text("Instruction")
-        if status is not None and instruction is not None:
+        activity = form.resource("WorkerActivitySid", "WA", reservation.task.workspace.activities)
+        if status is not None and form.text("Instruction") is not None:
             raise invalid("ReservationStatus and Instruction cannot be given together")
-        if instruction is not None:
-            self._execute(reservation, instruction, form)
-        elif status is not None:
-            self.state.tasks.update_reservation(
-                reservation,
-                status,
-                if_match=if_match(),
-                worker_activity=form.resource("WorkerActivitySid", "WA", reservation.task.workspace.activities),
-            )
-        return self._fetch(reservation, under_worker=under_worker)
-
-    def _execute(self, reservation: Reservation, instruction: str, form: Form) -> None:
-        if instruction.lower() == "supervise":
-            raise not_emulated("Instruction=supervise")
         try:
-            name = instructions.Name(instruction.lower())
-            prefix = _REST_PREFIXES[name]
-        except (ValueError, KeyError):
-            raise invalid(f"Instruction {instruction} is not one of those for reservations") from None
-        try:
-            asked = instructions.from_form(name, form.without_prefix(prefix))
-            self.state.tasks.execute(reservation, asked, via="rest", if_match=if_match())
-        except instructions.RefusedInstruction as refused:
+            instruction = read_instruction(form)
+            if instruction is not None:
+                self.state.reservations.execute(reservation, instruction, via="rest", if_match=if_match())
+            elif status is not None:
+                update = self.state.reservations.update
+                update(reservation, status, if_match=if_match(), worker_activity=activity)
+        except RefusedInstruction as refused:
             raise invalid(refused.message, refused.code) from refused
+        return self._fetch(reservation, under_worker=under_worker)
 
 
 class EventsRoutes(Resource):
@@ -216,10 +208,8 @@ class EventsRoutes(Resource):
 
     def _list(self, workspace_sid: str) -> Answer:
         workspace, form = self.workspace(workspace_sid), read_form()
-        wanted = {
-            name: form.text(name)
-            for name in ("EventType", "Sid", "TaskSid", "ReservationSid", "WorkerSid", "WorkflowSid", "TaskQueueSid")
-        }
+        wanted = {name: form.sid(name, prefix) for name, prefix in _EVENT_SIDS.items()}
+        wanted["EventType"] = form.text("EventType")
         channel = form.text("TaskChannel")
         start, end = form.instant("StartDate"), form.instant("EndDate")
         minutes = form.integer("Minutes", default=EVENTS_DEFAULT_MINUTES)
@@ -239,12 +229,3 @@ class EventsRoutes(Resource):
         workspace = self.workspace(workspace_sid)
         event = found({event.sid: event for event in workspace.events}, sid)
         return answer_with(self.wire.event(workspace, event))
-
-
-def _order(tasks: list[Task], orderings: list[str]) -> None:
-    """Sorts by `DateCreated:desc,Priority:asc` and the like, the first one counting most."""
-    for ordering in reversed(orderings):
-        name, _, direction = ordering.partition(":")
-        if name not in _TASK_ORDERS or direction.lower() not in ("", "asc", "desc"):
-            raise invalid(f"Ordering {ordering} is not one of {', '.join(_TASK_ORDERS)} with :asc or :desc")
-        tasks.sort(key=_TASK_ORDERS[name], reverse=direction.lower() == "desc")

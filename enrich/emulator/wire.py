@@ -171,16 +171,16 @@ class Wire:
         }
 
     def task(self, task: Task) -> Json:
-        workspace = task.workspace
+        workspace, queue, entered = task.workspace, task.task_queue, task.task_queue_entered_date
         url = self._url(workspace, "Tasks", task.sid)
         return {
             "sid": task.sid,
             **self._inside(workspace),
             "workflow_sid": task.workflow.sid,
             "workflow_friendly_name": task.workflow.friendly_name,
-            "task_queue_sid": task.task_queue.sid,
-            "task_queue_friendly_name": task.task_queue.friendly_name,
-            "task_queue_entered_date": instant(task.task_queue_entered_date),
+            "task_queue_sid": queue.sid if queue else None,
+            "task_queue_friendly_name": queue.friendly_name if queue else None,
+            "task_queue_entered_date": instant(entered) if entered else None,
             "task_channel_sid": task.task_channel.sid,
             "task_channel_unique_name": task.task_channel.unique_name,
             "assignment_status": task.status.value,
@@ -190,15 +190,15 @@ class Wire:
             "priority": task.priority,
             "timeout": task.timeout,
             "reason": task.reason,
-            "routing_target": None,
-            "ignore_capacity": None,
+            "routing_target": task.routing_target,
+            "ignore_capacity": task.ignore_capacity,
             "virtual_start_time": instant(task.virtual_start_time),
             **_dates(task),
             "url": url,
             "links": {
                 "workspace": self._url(workspace),
                 "workflow": self._url(workspace, "Workflows", task.workflow.sid),
-                "task_queue": self._url(workspace, "TaskQueues", task.task_queue.sid),
+                "task_queue": self._url(workspace, "TaskQueues", queue.sid) if queue else None,
                 "reservations": f"{url}/Reservations",
             },
         }
@@ -232,7 +232,7 @@ class Wire:
             "event_data": events.event_data(event),
             "resource_type": event.resource_type,
             "resource_sid": event.resource_sid,
-            "resource_url": None,
+            "resource_url": self._resource_url(workspace, event),
             "actor_type": None,
             "actor_sid": None,
             "actor_url": None,
@@ -241,12 +241,28 @@ class Wire:
             "url": self._url(workspace, "Events", event.sid),
         }
 
+    def _resource_url(self, workspace: Workspace, event: Event) -> str:
+        if event.resource_type == "workspace":
+            return self._url(workspace)
+        if event.resource_type == "reservation":
+            return self._url(workspace, "Tasks", event.parameters["TaskSid"], "Reservations", event.resource_sid)
+        return self._url(workspace, _COLLECTIONS[event.resource_type], event.resource_sid)
+
     def _inside(self, workspace: Workspace) -> Json:
         return {"account_sid": self._account_sid, "workspace_sid": workspace.sid}
 
     def _url(self, workspace: Workspace, *below: str) -> str:
         return "/".join((self._base, "v1/Workspaces", workspace.sid, *below))
 
+
+_COLLECTIONS = {
+    "task": "Tasks",
+    "worker": "Workers",
+    "workflow": "Workflows",
+    "task-queue": "TaskQueues",
+    "activity": "Activities",
+    "task-channel": "TaskChannels",
+}
 
 Dated = Workspace | Activity | TaskChannel | TaskQueue | Workflow | Worker | WorkerChannel | Task | Reservation
 

@@ -98,6 +98,8 @@ def test_a_whole_life_is_told_with_reasons(desk, listened):
 
 def test_the_filter_lets_only_its_events_through(desk, listened, receiver):
     desk.workspace.update(events_filter="task.created, reservation.created")
+    desk.emulator.deliveries.wait_until_idle()
+    receiver.received.clear()
     desk.worker()
     desk.task()
     desk.emulator.deliveries.wait_until_idle()

@@ -166,7 +166,12 @@ def test_the_same_instructions_work_over_rest(desk, parameters):
         (40112, {"instruction": "call", "call_from": "+1"}),
         (40121, {"instruction": "redirect", "redirect_url": URL}),
         (40138, {"instruction": "conference"}),
-        (20001, {"instruction": "supervise"}),
+        (40146, {"instruction": "supervise", "supervisor": "client:lead"}),
+        (20001, {"instruction": "supervise", "supervisor_mode": "shout"}),
+        (20001, {"instruction": "conference", "from_": "+1", "max_participants": 251}),
+        (20001, {"instruction": "conference", "from_": "+1", "status_callback_event": ["answered", "sung"]}),
+        (20001, {"instruction": "dequeue", "dequeue_from": "+1", "dequeue_post_work_activity_sid": "WA1"}),
+        (40134, {"instruction": "dequeue", "dequeue_from": "+1", "dequeue_status_callback_event": ["sung"]}),
         (20001, {"instruction": "dance"}),
         (20001, {"instruction": "dequeue", "reservation_status": "accepted"}),
     ],
@@ -187,3 +192,39 @@ def test_conference_over_rest_on_a_decided_reservation_says_so(desk):
     reservation.update(reservation_status="accepted")
     with pytest.raises(TwilioRestException, match="not currently in a Pending state"):
         reservation.update(**REST["conference"])
+
+
+def test_supervising_needs_an_accepted_reservation_and_an_address(desk):
+    lead = desk.worker("lead", "Offline", contact_uri="")
+    desk.worker()
+    task_sid = desk.task(VOICE)
+    reservation = desk.workspace.tasks(task_sid).reservations(desk.reservation(task_sid).sid)
+    reservation.update(reservation_status="accepted")
+    with pytest.raises(TwilioRestException) as refused:
+        reservation.update(instruction="supervise", supervisor=lead, supervisor_mode="whisper")
+    assert refused.value.code == 40147
+    desk.workspace.workers(lead).update(attributes='{"contact_uri":"client:lead"}')
+    reservation.update(instruction="supervise", supervisor=lead, supervisor_mode="whisper")
+    [entry] = desk.emulator.log.entries("worker_supervised")
+    assert (entry["mode"], desk.status(task_sid)) == ("whisper", "assigned")
+
+
+@pytest.mark.parametrize(("name", "code"), [("dequeue", 40133), ("conference", 40145), ("call and accept", 40113)])
+def test_a_leg_that_fails_cancels_the_reservation_instead_of_timing_it_out(desk, answered, name, code):
+    desk.emulator.switches.worker_answers = False
+    task_sid = answered(COMPLETE[name])
+    assert desk.alerts()[0] == code
+    first = desk.workspace.tasks(task_sid).reservations.list()[0]
+    assert first.reservation_status == "canceled"
+    assert desk.kinds("reservation_timeout") == []
+
+
+@pytest.mark.parametrize(("multi", "ends"), [(True, "wrapping"), (False, "completed")])
+def test_when_the_call_ends_the_worker_goes_on_to_post_work(desk, answered, multi, ends):
+    desk.workspace.update(multi_task_enabled=multi)
+    task_sid = answered({"instruction": "dequeue", "post_work_activity_sid": desk.activities["Unavailable"]})
+    [task] = [one for space in desk.emulator.state.workspaces.values() for one in space.tasks.values()]
+    desk.emulator.state.reservations.hang_up(task)
+    assert desk.status(task_sid) == ends
+    [worker] = desk.workspace.workers.list()
+    assert worker.activity_name == "Unavailable"

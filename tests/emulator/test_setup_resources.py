@@ -86,16 +86,36 @@ def test_a_workflow_takes_a_default_filter_or_one_filter_for_all(desk):
 @pytest.mark.parametrize(
     "unsupported",
     [
-        pytest.param(lambda queue: configuration({"expression": "a == 1", "targets": [{"queue": queue}]}), id="expr"),
-        pytest.param(lambda queue: configuration({"targets": [{"queue": queue}, {"queue": queue}]}), id="two targets"),
-        pytest.param(lambda queue: configuration({"targets": [{"queue": queue, "timeout": 5}]}), id="timeout"),
+        pytest.param(lambda queue: configuration({"expression": "a ~ 1", "targets": [{"queue": queue}]}), id="expr"),
+        pytest.param(lambda queue: configuration({"targets": [{"queue": queue}]}), id="no expression"),
+        pytest.param(lambda queue: configuration({"expression": "1==1", "targets": []}), id="no target"),
+        pytest.param(lambda queue: configuration({"expression": "1==1", "targets": [{"timeout": 5}]}), id="no queue"),
+        *(
+            pytest.param(
+                lambda queue, wrong=wrong: configuration({"expression": "1==1", "targets": [{"queue": queue} | wrong]}),
+                id=str(wrong),
+            )
+            for wrong in (
+                {"timeout": 0},
+                {"timeout": "soon"},
+                {"timeout": True},
+                {"priority": -1},
+                {"priority": 2**31},
+                {"skip_if": "workers.available"},
+                {"expression": 7},
+                {"order_by": "worker.level SIDEWAYS"},
+                {"order_by": "level DESC"},
+                {"known_worker_sid": "agent"},
+                {"known_worker_sid": "task.agent", "known_worker_friendly_name": "task.name"},
+            )
+        ),
         pytest.param(lambda queue: configuration(default={"queue": "WQ" + "9" * 32}), id="unknown queue"),
         pytest.param(lambda queue: configuration(), id="no way to go"),
         pytest.param(lambda queue: "[]", id="not an object"),
         pytest.param(lambda queue: "{", id="not JSON"),
     ],
 )
-def test_a_configuration_that_is_not_emulated_is_refused(desk, unsupported):
+def test_a_configuration_that_makes_no_sense_is_refused(desk, unsupported):
     create = desk.workspace.workflows.create
     assert refusal(create, friendly_name="Odd", configuration=unsupported(desk.queue_sid)) == (400, 20001)
 
@@ -165,7 +185,7 @@ def test_what_a_parameter_may_not_be_is_refused(desk, client):
     workspaces, workers = client.taskrouter.v1.workspaces, desk.workspace.workers
     assert refusal(workspaces.create, friendly_name="") == (400, 20001)
     assert refusal(workspaces.create, friendly_name="x" * 65) == (400, 20001)
-    assert refusal(workspaces.create, friendly_name="x", template="FIFO") == (400, 20001)
+    assert refusal(workspaces.create, friendly_name="x", template="LIFO") == (400, 20001)
     assert refusal(workspaces.create, friendly_name="x", event_callback_url="ftp://x") == (400, 20001)
     assert refusal(workspaces.create, friendly_name="x", prioritize_queue_order="RANDOM") == (400, 20001)
     assert refusal(workers.create, friendly_name="x", activity_sid="WA1") == (400, 20001)
@@ -203,11 +223,6 @@ def test_there_is_no_patch_and_no_put(desk, http, method):
     url = desk.workspace.tasks(desk.task()).fetch().url
     answer = http.request(method, url, data={"Attributes": "{}"})
     assert (answer.status_code, answer.json()["code"]) == (405, 20004)
-
-
-def test_only_tasks_can_be_deleted(desk):
-    assert refusal(desk.workspace.delete) == (405, 20004)
-    assert refusal(desk.workspace.workers(desk.worker()).delete) == (405, 20004)
 
 
 def test_parameters_that_nobody_knows_are_ignored_and_noted(desk, http):
