@@ -15,7 +15,7 @@ import click
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from enrich import accounts, cli, counts, health, logs, pages, rulebook
+from enrich import accounts, cli, counts, errors, health, logs, pages, rulebook
 from enrich.addresses import Addresses
 from enrich.breaker import Breaker
 from enrich.clock import limited
@@ -31,6 +31,7 @@ from enrich.journal.states import States
 from enrich.load import InFlight
 from enrich.metrics import Metrics
 from enrich.parts import Parts
+from enrich.policy.file import Policy
 from enrich.policy_file import read_policy_file
 from enrich.settings import FOR_SERVING, Settings, read_settings
 from enrich.taskrouter.client import TaskRouterClient
@@ -50,10 +51,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     command = click.get_current_context(silent=True)
     with foreseen_errors() if command else nullcontext():
-        return _create_app(settings or _settings(command))
+        return _create_app(settings or _settings(command), serves=_serves(command))
 
 
-def _create_app(settings: Settings) -> Flask:
+def _create_app(settings: Settings, *, serves: bool) -> Flask:
     logs.configure(settings.log_format)
     app = Flask(__name__, static_folder=str(HERE / "enrich" / "static"), instance_path=_instance_path(settings))
     app.config.update(
@@ -62,7 +63,7 @@ def _create_app(settings: Settings) -> Flask:
         # The signature covers the form as it came, so it is read in bytes; werkzeug's own limits are for the pages.
         MAX_FORM_MEMORY_SIZE=LARGEST_BODY,
     )
-    app.extensions["enrich"] = _parts(settings)
+    app.extensions["enrich"] = _parts(settings, serves=serves)
     if settings.trusted_proxies:
         # Flask's documented way to put a middleware in front; to mypy it assigns to a method.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
@@ -75,12 +76,13 @@ def _create_app(settings: Settings) -> Flask:
     return app
 
 
-def _parts(settings: Settings) -> Parts:
+def _parts(settings: Settings, *, serves: bool) -> Parts:
+    policy, wrong = _policy(settings, serves=serves)
     addresses = Addresses()
     metrics = Metrics(counts.shared())
     database = Database(settings.database_url, addresses=addresses, breaker=_breaker("database", settings, metrics))
     tools = Tools(
-        rules=_rules(settings),
+        rules=_rules(settings, policy),
         journal=Journal(database),
         states=States(database),
         store=CustomerStore(database),
@@ -104,6 +106,7 @@ def _parts(settings: Settings) -> Parts:
         heartbeats=Heartbeats(database),
         in_flight=InFlight(settings.max_in_flight, observe=metrics.in_flight),
         metrics=metrics,
+        policy_error=wrong,
     )
 
 
@@ -111,10 +114,23 @@ def _breaker(of: str, settings: Settings, metrics: Metrics) -> Breaker:
     return Breaker(failures=settings.breaker_failures, observe=lambda is_open: metrics.breaker(of, is_open))
 
 
-def _rules(settings: Settings) -> Rules:
-    """The settings and the policy file as the rules take them. Raises SettingsError, and PolicyError with all of it."""
+def _policy(settings: Settings, *, serves: bool) -> tuple[Policy, errors.PolicyError | None]:
+    """The policy; to a command also what is wrong with it, so that one can examine what another needs.
+
+    Raises PolicyError where callbacks would be answered by it.
+    """
+    try:
+        return read_policy_file(settings), None
+    except errors.PolicyError as exc:
+        if serves:
+            raise
+        return Policy(), exc
+
+
+def _rules(settings: Settings, policy: Policy) -> Rules:
+    """The settings and the policy as the rules take them. Raises SettingsError."""
     return rulebook.rules_of(
-        read_policy_file(settings),
+        policy,
         attribute=settings.attribute,
         lookup_keys=settings.lookup_keys,
         region=settings.default_region,
@@ -128,9 +144,13 @@ def _rules(settings: Settings) -> Rules:
 def _settings(command: click.Context | None) -> Settings:
     """Those of the environment; complete where they are for serving. Other commands ask for what they use."""
     settings = read_settings(environment())
-    if command is None or command.info_name == "run":
+    if _serves(command):
         settings.require(FOR_SERVING)
     return settings
+
+
+def _serves(command: click.Context | None) -> bool:
+    return command is None or command.info_name == "run"
 
 
 def _instance_path(settings: Settings) -> str:

@@ -25,6 +25,7 @@ from enrich import catchup, followups, migrations, settings
 from enrich.commands import Command, Group
 from enrich.customers import context, fixtures, matching, seeding
 from enrich.demo.command import demo
+from enrich.doctor import doctor
 from enrich.parts import parts
 from enrich.taskrouter.commands import provision
 from enrich.vocabulary import Matched
@@ -105,6 +106,7 @@ def export(file: Any) -> None:
 @with_appcontext
 def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
     """Tell which customer KEY leads to, and why, as it would for a task that holds it."""
+    parts().require_policy()
     rules = parts().tools.rules
     keys = matching.lookup_keys(*_as_task(key, kind, attributes, rules.keys))
     candidates = parts().tools.store.find_candidates(keys)
@@ -200,6 +202,7 @@ def show_settings(example: bool) -> None:
 def work(once: bool) -> None:
     """Do what is owed, every half second, until SIGTERM or Ctrl-C. Any number of workers may run."""
     parts().settings.require(settings.FOR_REST)
+    parts().require_policy()
     if once:
         click.echo(f"{followups.round_of_work(parts().tools, parts().owed)} tried")
         return
@@ -220,6 +223,7 @@ def taskrouter() -> None:
 
 
 taskrouter.add_command(provision)
+taskrouter.add_command(doctor)
 
 
 @taskrouter.command("catch-up")
@@ -228,6 +232,7 @@ taskrouter.add_command(provision)
 def catch_up(minutes: int) -> None:
     """Bring in what was never recorded: events, and reservations whose enrichment is then owed."""
     parts().settings.require(settings.FOR_REST)
+    parts().require_policy()
     now = datetime.now(UTC)
     click.echo(f"{_catch_up(now - timedelta(minutes=minutes), now)} brought in")
 

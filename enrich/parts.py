@@ -7,6 +7,7 @@ from typing import cast
 
 from flask import current_app
 
+from enrich import errors
 from enrich.db import Database
 from enrich.enrichment import Tools
 from enrich.journal.heartbeats import Heartbeats
@@ -20,7 +21,8 @@ from enrich.settings import Settings
 class Parts:
     """The adapters of one app. Everything in it may be shared between greenlets and threads.
 
-    in_flight: the assignment callbacks that this process works on. metrics: what is counted.
+    in_flight: the assignment callbacks that this process works on. metrics: what is counted. policy_error: what is
+    wrong with the policy file, in a command, which may have nothing to do with it; the rules are then without one.
     """
 
     settings: Settings
@@ -30,6 +32,12 @@ class Parts:
     heartbeats: Heartbeats
     in_flight: InFlight
     metrics: Metrics
+    policy_error: errors.PolicyError | None = None
+
+    def require_policy(self) -> None:
+        """For whoever works by the rules. Raises PolicyError."""
+        if self.policy_error is not None:
+            raise self.policy_error
 
 
 def parts() -> Parts:

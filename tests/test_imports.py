@@ -40,7 +40,17 @@ PURE = {
     "taskrouter.workspace_file",
     "taskrouter.workspace_plan",
 }
-STORIES = {"enrichment", "assignment", "decision", "rulebook", "lifecycle", "handover", "completion", "telling"}
+STORIES = {
+    "enrichment",
+    "assignment",
+    "decision",
+    "rulebook",
+    "lifecycle",
+    "handover",
+    "completion",
+    "telling",
+    "diagnosis",
+}
 IMPURE = {"flask", "sqlalchemy", "requests", "urllib3", "gevent", "os", "time", "random"}
 
 

@@ -59,12 +59,18 @@ _WORKFLOW = {
 _ACTIVITIES = {"default_activity", "timeout_activity", "reservation_activity", "assignment_activity", "activity"}
 
 
+def connect(base_url: str, account_sid: str, user: str, password: str) -> Client:
+    """The SDK's client for this account at this address, with a limit to how long it waits."""
+    client = Client(user, password, account_sid, http_client=TwilioHttpClient(timeout=ANSWER_S))
+    client.taskrouter.base_url = base_url
+    return client
+
+
 class Workspaces:
     """The workspaces of one account. workspace_sid: the one that is meant, or "": it is found by its name."""
 
     def __init__(self, base_url: str, account_sid: str, user: str, password: str, workspace_sid: str = "") -> None:
-        self._client = Client(user, password, account_sid, http_client=TwilioHttpClient(timeout=ANSWER_S))
-        self._client.taskrouter.base_url = base_url
+        self._client = connect(base_url, account_sid, user, password)
         self._sid = workspace_sid
         self._sids: dict[tuple[Kind, str], str] = {}
 
@@ -75,7 +81,7 @@ class Workspaces:
 
     def read(self, desired: Desired) -> Actual:
         """What is there; workers only if the file names some, and the channels of those. Raises TaskRouterError."""
-        with _translated("reading the workspace"):
+        with translated("reading the workspace"):
             found = self._find(desired.workspace.name)
             if found is None:
                 return BY_ITSELF
@@ -90,7 +96,7 @@ class Workspaces:
 
     def apply(self, step: Step) -> str:
         """The SID of what was made or changed. Raises TaskRouterError; then the step was not taken, or in part."""
-        with _translated(f"{step.action} {step.kind} {step.name!r}"):
+        with translated(f"{step.action} {step.kind} {step.name!r}"):
             sid: str = _MAKE[step.kind](self, step)
         self._sids[(step.kind, step.name)] = sid
         if step.kind is Kind.WORKSPACE:
@@ -258,7 +264,7 @@ def _json_object(text: str | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _translated(doing: str) -> Iterator[None]:
+def translated(doing: str) -> Iterator[None]:
     """No exception of the SDK leaves this module. Twilio's message is told: it says what of the set-up it refuses."""
     try:
         yield

@@ -1,0 +1,225 @@
+"""`flask taskrouter doctor`: what is wrong with this installation, what that means, and what to do.
+
+Here it is found out, from settings, database, TaskRouter and PUBLIC_URL; what it means stands in diagnosis.py. Nothing
+is changed, but for one event of the type `enrich.doctor` that the round trip leaves in the journal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy import func, select
+
+from enrich import diagnosis, errors, migrations
+from enrich.commands import Command
+from enrich.diagnosis import Finding, Level
+from enrich.journal import heartbeats, samples
+from enrich.parts import Parts, parts
+from enrich.settings import FOR_SERVING, TABLE, Settings
+from enrich.taskrouter import attributes, endpoints
+from enrich.taskrouter.endpoints import SeenWorkspace
+from enrich.webhooks import payloads, probe
+
+_WORDS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "problem"}
+
+
+@click.command("doctor", cls=Command)
+@click.option("--json", "as_json", is_flag=True, help="For programs: {status, findings: [{level, check, found, ...}]}.")
+@with_appcontext
+def doctor(as_json: bool) -> None:
+    """Examine settings, database, worker and TaskRouter's set-up, and send a signed event to PUBLIC_URL and back.
+
+    Status: 0 all is well, 1 there are warnings, 2 there are problems.
+    """
+    findings: list[Finding] = []
+    for finding in examine(parts(), lambda: datetime.now(UTC)):
+        findings.append(finding)
+        if not as_json:
+            click.echo(_in_words(finding))
+    level = diagnosis.worst(findings)
+    if as_json:
+        told = [asdict(finding) | {"level": _WORDS[finding.level]} for finding in findings]
+        click.echo(json.dumps({"status": _WORDS[level], "findings": told}, ensure_ascii=False, indent=2))
+    else:
+        counts = {each: sum(finding.level is each for finding in findings) for each in Level}
+        click.echo(
+            f"\nProblems: {counts[Level.PROBLEM]}. Warnings: {counts[Level.WARNING]}. All is well: {counts[Level.OK]}."
+        )
+    raise SystemExit(int(level))
+
+
+def examine(these: Parts, now: Callable[[], datetime]) -> Iterator[Finding]:
+    """Every finding, in the order in which to mend them. Never raises for what it examines."""
+    chosen = these.settings
+    yield from _settings(chosen)
+    yield diagnosis.policy(str(chosen.policy or ""), str(these.policy_error or ""))
+    yield from _database(these, now)
+    workspaces: tuple[SeenWorkspace, ...] = ()
+    if chosen.twilio_account_sid and chosen.twilio_auth_token:
+        found = _TaskRouter(chosen, now)
+        yield from found.findings()
+        workspaces = found.workspaces
+    if chosen.public_url:
+        yield diagnosis.public_address(chosen.public_url, chosen.taskrouter_base_url)
+        yield from _urls(workspaces, chosen)
+        if chosen.twilio_account_sid and chosen.twilio_auth_token:
+            yield diagnosis.round_trip(_round_trip(these, workspaces))
+
+
+def _settings(chosen: Settings) -> Iterator[Finding]:
+    missing = [setting for setting in TABLE if setting.name in FOR_SERVING and not getattr(chosen, setting.field)]
+    if missing:
+        yield diagnosis.problem(
+            "settings",
+            "not set: " + ", ".join(setting.name for setting in missing),
+            "the service does not start without them",
+            "; ".join(f"{setting.name}: {setting.help}" for setting in missing),
+        )
+    if chosen.secret_key:
+        yield from diagnosis.secret_key(chosen.secret_key, chosen.metrics_token)
+
+
+def _database(these: Parts, now: Callable[[], datetime]) -> Iterator[Finding]:
+    database, chosen = these.database, these.settings
+    try:
+        at, head = migrations.revisions(database)
+        yield diagnosis.schema(at, head)
+        if not database.is_sqlite:
+            theirs: datetime = database.read(select(func.now()))[0][0]
+            yield diagnosis.clock((theirs - now()).total_seconds(), "the database")
+        if at != head:
+            return
+        yield diagnosis.worker(these.heartbeats.last(), now(), heartbeats.ALIVE)
+        figures = these.owed.figures(now())
+        yield from diagnosis.owed(figures.overdue_s, figures.owed, figures.given_up)
+        kinds = _kinds(samples.newest_forms(database))
+        yield diagnosis.instruction(chosen.default_instruction, chosen.accept_via, kinds)
+        yield diagnosis.headroom(_lengths(samples.newest_lengths(database)))
+    except errors.DatabaseError as exc:
+        yield diagnosis.schema(None, None, failed=f"{exc.reason} ({exc})")
+
+
+class _TaskRouter:
+    """What TaskRouter's side tells. workspaces: those that were seen, once the findings were asked for."""
+
+    def __init__(self, chosen: Settings, now: Callable[[], datetime]) -> None:
+        self._chosen = chosen
+        self._now = now
+        self.workspaces: tuple[SeenWorkspace, ...] = ()
+
+    def findings(self) -> Iterator[Finding]:
+        # Imported here: the SDK is large, and the web processes know this module for its commands' names.
+        from enrich.taskrouter import inspection
+
+        chosen = self._chosen
+        user = chosen.twilio_api_key or chosen.twilio_account_sid
+        password = chosen.twilio_api_secret or chosen.twilio_auth_token
+        door = inspection.knock(chosen.taskrouter_base_url, user, password, self._now)
+        token = (
+            inspection.knock(
+                chosen.taskrouter_base_url, chosen.twilio_account_sid, chosen.twilio_auth_token, self._now
+            ).entered
+            if chosen.twilio_api_key
+            else None
+        )
+        yield from diagnosis.credentials(door.entered, token)
+        if door.entered != "ok":
+            yield diagnosis.not_examined("workspace", "TaskRouter does not let us in")
+            return
+        yield diagnosis.clock(door.skew_s, "TaskRouter")
+        try:
+            self.workspaces = inspection.workspaces(
+                chosen.taskrouter_base_url, chosen.twilio_account_sid, user, password
+            )
+        except errors.TaskRouterError as exc:
+            yield diagnosis.not_examined("workspace", f"{exc.reason}: {exc}")
+            return
+        yield diagnosis.workspace(self.workspaces, chosen.twilio_workspace_sid)
+
+
+def _urls(workspaces: Sequence[SeenWorkspace], chosen: Settings) -> Iterator[Finding]:
+    """Of the workspace that is meant; else of those that ask us, and where none does, of the first."""
+    meant = [each for each in workspaces if each.sid == chosen.twilio_workspace_sid]
+    if not chosen.twilio_workspace_sid:
+        meant = [each for each in workspaces if diagnosis.asks_us(each, chosen.public_url)] or list(workspaces[:1])
+    for each in meant:
+        yield from diagnosis.workflows(each, chosen.public_url)
+        yield from diagnosis.events(each, chosen.public_url)
+
+
+def _round_trip(these: Parts, workspaces: Sequence[SeenWorkspace]) -> diagnosis.RoundTrip:
+    chosen = these.settings
+    url = chosen.public_url + endpoints.EVENTS
+    workspace_sid = chosen.twilio_workspace_sid or (workspaces[0].sid if workspaces else "WS" + "0" * 32)
+
+    def send(signed_for: str | None = None) -> probe.Answer:
+        return probe.send(
+            url, chosen.twilio_account_sid, workspace_sid, chosen.twilio_auth_token, signed_for=signed_for
+        )
+
+    answer = send()
+    good_for, origin_is_us = "", False
+    if answer.status == 403:
+        variants = (each + endpoints.EVENTS for each in diagnosis.addresses_like(chosen.public_url))
+        good_for = next((each for each in variants if send(each).status == 204), "")
+        good_for = good_for.removesuffix(endpoints.EVENTS)
+    elif answer.status == 404:
+        parts_of_url = urlsplit(chosen.public_url)
+        origin_is_us = bool(parts_of_url.path) and probe.is_us(f"{parts_of_url.scheme}://{parts_of_url.netloc}")
+    return diagnosis.RoundTrip(
+        url=url,
+        status=answer.status,
+        elapsed_ms=answer.elapsed_ms,
+        failed=answer.failed,
+        detail=answer.detail,
+        location=answer.location,
+        recorded=_is_recorded(these, answer) if answer.status == 204 else None,
+        good_for=good_for,
+        origin_is_us=origin_is_us,
+    )
+
+
+def _is_recorded(these: Parts, answer: probe.Answer) -> bool | None:
+    try:
+        return samples.kept_event(these.database, answer.event_sid)
+    except errors.DatabaseError:
+        return None
+
+
+def _kinds(forms: Sequence[str]) -> diagnosis.Kinds:
+    calls = flex = 0
+    for raw_form in forms:
+        form = payloads.read_form(payloads.split_form(raw_form.encode("utf-8", "replace")))
+        try:
+            held = attributes.parse(form.get("TaskAttributes", ""))
+        except errors.AttributesUnreadable:
+            continue
+        calls += bool(held.get("call_sid"))
+        flex += bool(held.get("flexInteractionSid"))
+    return diagnosis.Kinds(len(forms), calls, flex)
+
+
+def _lengths(written: Sequence[samples.Written]) -> diagnosis.Lengths:
+    if not written:
+        return diagnosis.Lengths(0)
+    characters = sorted(each.characters for each in written)
+    return diagnosis.Lengths(
+        seen=len(written),
+        longest=characters[-1],
+        most=characters[int(0.95 * (len(characters) - 1))],
+        trimmed=sum(each.is_trimmed for each in written),
+        no_room=sum(each.had_no_room for each in written),
+    )
+
+
+def _in_words(finding: Finding) -> str:
+    lines = [f"{_WORDS[finding.level]:<8} {finding.check:<20} {finding.found}"]
+    if finding.level is not Level.OK:
+        lines += [f"{'':<9}{'it means':<20} {finding.meaning}", f"{'':<9}{'to do':<20} {finding.todo}"]
+    return "\n".join(lines)

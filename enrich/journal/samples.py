@@ -1,0 +1,53 @@
+"""What the newest tasks were like: their forms, and how long their attributes are. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, literal_column, select
+
+from enrich.db import Database
+from enrich.errors import NoRoom
+from enrich.journal.tables import EntryRow
+from enrich.vocabulary import EntryKind
+
+NEWEST = 500
+
+# Spelt out, not a parameter: only then is the index of what is no event used.
+_NO_EVENT = EntryRow.kind != literal_column(f"'{EntryKind.EVENT}'")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Of one task: how many characters its attributes have, whether our block had to shrink, or had no room at all."""
+
+    characters: int
+    is_trimmed: bool
+    had_no_room: bool
+
+
+def newest_forms(database: Database) -> list[str]:
+    """The bodies of the newest assignment callbacks, newest first. Raises DatabaseError."""
+    newest = select(EntryRow.raw_form).where(_NO_EVENT, EntryRow.kind == EntryKind.ASSIGNMENT)
+    return [row.raw_form for row in database.read(newest.order_by(EntryRow.id.desc()).limit(NEWEST))]
+
+
+def newest_lengths(database: Database) -> list[Written]:
+    """Of the newest tasks whose attributes were fetched. Raises DatabaseError."""
+    text = func.coalesce(EntryRow.attributes_after, EntryRow.attributes_before)
+    newest = (
+        select(
+            func.length(text).label("characters"),
+            EntryRow.attributes_after.like('%"trimmed":true%').label("is_trimmed"),
+            EntryRow.reason,
+        )
+        .where(_NO_EVENT, EntryRow.attributes_before.is_not(None))
+        .order_by(EntryRow.id.desc())
+        .limit(NEWEST)
+    )
+    return [Written(row.characters, bool(row.is_trimmed), row.reason == NoRoom.reason) for row in database.read(newest)]
+
+
+def kept_event(database: Database, event_sid: str) -> bool:
+    """Whether this event is in the journal. Raises DatabaseError."""
+    return bool(database.read(select(EntryRow.id).where(EntryRow.delivery_key == event_sid)))
