@@ -9,12 +9,13 @@ writers of one process queue on a lock of ours, which yields too. In WAL mode re
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,16 +30,27 @@ from sqlalchemy import (
     Executable,
     MetaData,
     Row,
+    Select,
     String,
     Text,
+    bindparam,
+    cast,
+    column,
     create_engine,
     event,
+    func,
+    literal_column,
     make_url,
+    select,
+    true,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.elements import KeyedColumnElement
 from sqlalchemy.types import TypeDecorator
 
 from enrich import errors
@@ -164,19 +176,31 @@ class Database:
 
         return self.commit(work, timeout_s=timeout_s)
 
-    def write_many(
-        self, statement: Executable, many: Sequence[Mapping[str, Any]], then: Executable, *, timeout_s: float
-    ) -> Sequence[Row[Any]]:
-        """Executes the statement with each of `many`, and gives the rows that `then` selects; one transaction.
+    def rows_of_json(self, parameter: str, columns: Sequence[KeyedColumnElement[Any]]) -> Select[Any]:
+        """A SELECT of these columns out of the JSON that `json_of_rows` made, given as that parameter.
 
-        timeout_s, errors: as for `write`.
+        So any number of rows are one statement with one parameter: one round trip, and little work on our side.
         """
+        given = bindparam(parameter, type_=Text())
+        if not self.is_sqlite:
+            rows = func.json_to_recordset(cast(given, postgresql.JSON)).table_valued(
+                *(column(each.name, each.type) for each in columns)
+            )
+            return select(*rows.render_derived(with_types=True).c)
+        each_row = func.json_each(given).table_valued("value")
+        fields = (each_row.c.value.op("->>")(literal_column(f"'$.{each.name}'")) for each in columns)
+        return select(*fields).where(true())  # without a WHERE, SQLite would take ON CONFLICT for a join's ON
 
-        def work(connection: Connection) -> Sequence[Row[Any]]:
-            connection.execute(statement, many)
-            return connection.execute(then).all()
-
-        return self.commit(work, timeout_s=timeout_s)
+    def json_of_rows(self, rows: Iterable[Mapping[str, Any]], columns: ReadOnlyColumnCollection[str, Any]) -> str:
+        """The rows as JSON, each value as its column binds it."""
+        dialect = self.engine.dialect
+        bind: dict[str, Callable[[Any], Any]] = {}
+        bound = []
+        for row in rows:
+            for name in row.keys() - bind.keys():
+                bind[name] = columns[name].type.bind_processor(dialect) or _as_it_is
+            bound.append({name: bind[name](value) for name, value in row.items()})
+        return json.dumps(bound, default=datetime.isoformat)
 
     def commit(self, work: Callable[[Connection], T], *, timeout_s: float = PATIENCE_S) -> T:
         """What `work` returns, once it is committed: a transaction of the hot path whose statements depend on rows.
@@ -254,6 +278,10 @@ class Database:
             yield until
         finally:
             self._one_writer.release()
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def normal_url(url: str) -> str:

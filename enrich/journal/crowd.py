@@ -1,4 +1,4 @@
-"""Many receipts in one transaction, for when there are more than can be committed one by one.
+"""Many receipts in one statement, for when there are more than can be committed one by one.
 
 Each waits for its turn. Whose turn it is commits all that wait by then, and the others find theirs done. Nobody waits
 on purpose: alone, one is committed at once.
@@ -56,8 +56,12 @@ class Crowd:
         return mine.receipt
 
     def _commit_next(self, timeout_s: float) -> None:
-        """Commits those that have waited longest. They stay where they are until it is done."""
-        crowd = self._waiting[:LARGEST]
+        """Commits those that have waited longest. They stay where they are until it is done.
+
+        Of those with the same delivery key only the first: one statement cannot meet the same row twice.
+        """
+        first = {one.values["delivery_key"]: one for one in reversed(self._waiting[:LARGEST])}
+        crowd = [one for one in self._waiting[:LARGEST] if first[one.values["delivery_key"]] is one]
         for one, receipt in zip(crowd, self._commit([one.values for one in crowd], timeout_s), strict=True):
             one.receipt = receipt
         self._waiting = [one for one in self._waiting if one.receipt is None]

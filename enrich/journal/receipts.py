@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, func, insert, select, update
@@ -35,14 +35,19 @@ class Journal:
         # One statement for the first delivery and for every repeat. Asked twice by the same one, because the first time
         # the connection broke before the answer, it is still the first.
         is_another = row.claim != receiving.excluded.claim
-        self._receive_many = receiving.on_conflict_do_update(
-            index_elements=[row.delivery_key],
-            set_={
-                "repeats": row.repeats + case((is_another, 1), else_=0),
-                "answer": func.coalesce(row.answer, receiving.excluded.answer),
-            },
+        on_repeat = {
+            "repeats": row.repeats + case((is_another, 1), else_=0),
+            "answer": func.coalesce(row.answer, receiving.excluded.answer),
+        }
+        told = (row.id, row.delivery_key, row.claim, row.answer, row.concluded_at)
+        self._receive = receiving.on_conflict_do_update(index_elements=[row.delivery_key], set_=on_repeat).returning(
+            *told
         )
-        self._receive = self._receive_many.returning(row.id, row.claim, row.answer, row.concluded_at)
+        self._receive_many = (
+            receiving.from_select(_RECEIVED, database.rows_of_json("many", [row[name] for name in _RECEIVED]))
+            .on_conflict_do_update(index_elements=[row.delivery_key], set_=on_repeat)
+            .returning(*told)
+        )
         self._crowd = Crowd(self._commit_crowd)
         self._answer = (
             update(EntryRow)
@@ -100,12 +105,9 @@ class Journal:
         return self._crowd.receive(_received(delivery) | {"answer": answer}, timeout_s=timeout_s)
 
     def _commit_crowd(self, crowd: Sequence[Mapping[str, Any]], timeout_s: float) -> Sequence[Receipt]:
-        """The receipts of these rows, all of which have a delivery key, in their order."""
-        row = EntryRow.__table__.c
-        keys = [values["delivery_key"] for values in crowd]
-        columns = (row.id, row.claim, row.delivery_key, row.answer, row.concluded_at)
-        then = select(*columns).where(row.delivery_key.in_(keys))
-        rows = self._database.write_many(self._receive_many, crowd, then, timeout_s=timeout_s)
+        """The receipts of these rows, in their order; each has a delivery key, and no two have the same."""
+        many = self._database.json_of_rows(crowd, EntryRow.__table__.c)
+        rows = self._database.write(self._receive_many, {"many": many}, timeout_s=timeout_s)
         made = {found.delivery_key: found for found in rows}
         return [_receipt(made[values["delivery_key"]], values) for values in crowd]
 
@@ -210,6 +212,9 @@ def _received(delivery: Delivery) -> dict[str, Any]:
         "raw_form": delivery.body[:LONGEST_FORM].decode("ascii", "backslashreplace"),
     }
 
+
+# The columns that a receipt fills.
+_RECEIVED = (*_received(Delivery(EntryKind.ASSIGNMENT, datetime.min.replace(tzinfo=UTC))), "answer")
 
 _CONCLUDED = (
     "concluded_at",

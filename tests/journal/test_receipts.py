@@ -22,6 +22,7 @@ from enrich.vocabulary import (
     NoMatch,
     NoMatchReason,
     Outcome,
+    Reason,
     Trust,
 )
 
@@ -171,6 +172,23 @@ def test_many_at_once_are_committed_together_and_each_gets_its_own(journal: Jour
     assert len({receipt.entry_id for receipt in receipts}) == 50
     rows = database.read(select(EntryRow.repeats, EntryRow.answer))
     assert sorted(row.repeats for row in rows) == [2] * 49 + [3]
+
+
+def test_one_of_many_is_kept_as_if_it_were_alone(journal: Journal, database: Database) -> None:
+    """Every column, with what neither JSON nor PostgreSQL takes as it comes."""
+    hostile = {
+        "worker_name": "D\ud800\0na '\"\\",
+        "event_type": "x" * 64,
+        "body": b"a=\x00%00\xff'\"\\",
+        "reason": Reason.OVERLOAD,
+    }
+    journal.receive(make_delivery(1, **hostile), timeout_s=5, answer=ACCEPT)
+    journal.receive_among_many(make_delivery(2, **hostile), timeout_s=5, answer=ACCEPT)
+    alone, one_of_many = database.read(select(EntryRow.__table__).order_by(EntryRow.id))
+    differ = {"id", "delivery_key", "reservation_sid", "task_sid", "claim"}
+    assert {name: value for name, value in one_of_many._asdict().items() if name not in differ} == {
+        name: value for name, value in alone._asdict().items() if name not in differ
+    }
 
 
 def test_many_without_a_key_stand_for_themselves(journal: Journal) -> None:
