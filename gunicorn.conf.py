@@ -5,6 +5,7 @@ still be given on gunicorn's command line.
 """
 
 import os
+import resource
 import sys
 from typing import Any
 
@@ -14,7 +15,9 @@ bind = os.environ.get("BIND", "127.0.0.1:8000")
 worker_class = "gevent"
 # A process uses one core; callbacks mostly wait.
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
-worker_connections = 1000
+# Connections that are kept open and idle count, too, and who is not accepted cannot even be turned away.
+worker_connections = 4000
+backlog = 4096
 # Twilio keeps its connections open; a proxy in front does too.
 keepalive = 75
 # A worker that has not turned its loop for this long is stuck for good: the clock ends everything else after 4 s.
@@ -58,14 +61,21 @@ def post_worker_init(_worker: Any) -> None:
     from gunicorn.workers import ggevent
 
     class Server(ggevent.StreamServer):  # type: ignore[misc]
-        max_accept = property(lambda _self: 8, lambda _self, _given: None)
+        max_accept = property(lambda _self: 64, lambda _self, _given: None)
 
     ggevent.StreamServer = Server
 
 
 def on_starting(server: Any) -> None:
-    """Says once what is wrong with the settings, before any worker says it in a traceback."""
+    """Says once what is wrong with the settings, before any worker says it in a traceback; and lets a process have as
+    many open files as the connections above need: the usual limit of 1,024 is one that it may raise by itself."""
     from enrich import counts, environment, errors, settings
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * worker_connections
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
     try:
         settings.read_settings(environment.environment()).require(settings.FOR_SERVING)

@@ -140,25 +140,36 @@ class Database:
         )
         self._breaker = breaker or Breaker()
         self._each_by_itself = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        # For those who are committed together, and must not queue behind a hundred who are not.
+        self._one_for_many = (
+            self.engine if self.is_sqlite else _postgresql_engine(self.url, addresses or Addresses(), connections=1)
+        ).execution_options(isolation_level="AUTOCOMMIT")
         self._one_writer = threading.Lock()
 
     def read(self, statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
         """The rows of one SELECT, in a transaction of its own. Raises DatabaseError."""
         with self._asked():
-            return self._execute(statement, parameters)
+            return self._execute(statement, parameters, self._each_by_itself)
 
     def write(
-        self, statement: Executable, parameters: Parameters = None, *, timeout_s: float = PATIENCE_S
+        self,
+        statement: Executable,
+        parameters: Parameters = None,
+        *,
+        timeout_s: float = PATIENCE_S,
+        for_many: bool = False,
     ) -> Sequence[Row[Any]]:
         """Executes one statement, committed when this returns; the rows of its RETURNING, if it has one.
 
-        timeout_s: how long to wait for SQLite's one writer. Raises DatabaseError; DatabaseLocked when that is over.
+        timeout_s: how long to wait for SQLite's one writer. for_many: it is the work of many who wait for it; on
+        PostgreSQL it has a connection of its own. Raises DatabaseError; DatabaseLocked when the time is over.
         """
+        engine = self._one_for_many if for_many else self._each_by_itself
         if not self.is_sqlite:
             with self._asked():
-                return self._execute(statement, parameters)
+                return self._execute(statement, parameters, engine)
         with self._turn_to_write(timeout_s) as until, self._asked():
-            return _until_unlocked(lambda: self._execute(statement, parameters), until)
+            return _until_unlocked(lambda: self._execute(statement, parameters, engine), until)
 
     def write_together(
         self, first: tuple[Executable, Parameters], *more: tuple[Executable, Parameters], timeout_s: float = PATIENCE_S
@@ -198,7 +209,7 @@ class Database:
         bound = []
         for row in rows:
             for name in row.keys() - bind.keys():
-                bind[name] = columns[name].type.bind_processor(dialect) or _as_it_is
+                bind[name] = columns[name].type.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
             bound.append({name: bind[name](value) for name, value in row.items()})
         return json.dumps(bound, default=datetime.isoformat)
 
@@ -244,6 +255,7 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        self._one_for_many.dispose()
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
@@ -254,17 +266,17 @@ class Database:
         except Resting:
             raise errors.DatabaseResting("it failed several times in a row a moment ago") from None
 
-    def _execute(self, statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
+    def _execute(self, statement: Executable, parameters: Parameters, engine: Engine) -> Sequence[Row[Any]]:
         """Once more on a fresh connection, when a pooled one turns out to be dead: the server was started anew."""
         try:
-            return self._execute_once(statement, parameters)
+            return self._execute_once(statement, parameters, engine)
         except errors.DatabaseUnavailable as exc:
             if not getattr(exc.__cause__, "connection_invalidated", False):
                 raise
-        return self._execute_once(statement, parameters)
+        return self._execute_once(statement, parameters, engine)
 
-    def _execute_once(self, statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
-        with translated(), self._each_by_itself.connect() as connection:
+    def _execute_once(self, statement: Executable, parameters: Parameters, engine: Engine) -> Sequence[Row[Any]]:
+        with translated(), engine.connect() as connection:
             result = connection.execute(statement, parameters)
             return result.all() if result.returns_rows else ()
 
@@ -343,11 +355,13 @@ def _sqlite_engine(path: str | None) -> Engine:
     return engine
 
 
-def _postgresql_engine(url: URL, addresses: Addresses) -> Engine:
+def _postgresql_engine(url: URL, addresses: Addresses, connections: int = POOL_SIZE) -> Engine:
     engine = create_engine(
         url,
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_SIZE,
+        pool_size=connections,
+        # A connection costs PostgreSQL a process, and more of them than it has cores for do no more work: under load
+        # it is better to wait for one than to open one and close it again.
+        max_overflow=0,
         connect_args={"connect_timeout": 3},
         hide_parameters=True,
     )

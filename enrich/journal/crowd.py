@@ -17,6 +17,8 @@ from enrich.vocabulary import Receipt
 
 # Two hundred rows are written in some ten milliseconds; nobody behind them waits much longer for that.
 LARGEST = 200
+# After a failure that may be over soon.
+PAUSE_S = 0.1
 
 Values = Mapping[str, Any]
 Commit = Callable[[Sequence[Values], float], Sequence[Receipt]]
@@ -47,7 +49,7 @@ class Crowd:
                 raise errors.DatabaseBusy("others were before us all the time")
             try:
                 while mine.receipt is None:
-                    self._commit_next(until - time.monotonic())
+                    self._commit_next(until)
             finally:
                 self._turn.release()
         finally:
@@ -55,13 +57,22 @@ class Crowd:
                 self._waiting.remove(mine)
         return mine.receipt
 
-    def _commit_next(self, timeout_s: float) -> None:
+    def _commit_next(self, until: float) -> None:
         """Commits those that have waited longest. They stay where they are until it is done.
 
-        Of those with the same delivery key only the first: one statement cannot meet the same row twice.
+        Of those with the same delivery key only the first: one statement cannot meet the same row twice. A database
+        that is locked, or left alone for a moment, is asked again: all of these can wait, and would be lost to the
+        journal otherwise.
         """
         first = {one.values["delivery_key"]: one for one in reversed(self._waiting[:LARGEST])}
         crowd = [one for one in self._waiting[:LARGEST] if first[one.values["delivery_key"]] is one]
-        for one, receipt in zip(crowd, self._commit([one.values for one in crowd], timeout_s), strict=True):
+        try:
+            receipts = self._commit([one.values for one in crowd], until - time.monotonic())
+        except errors.DatabaseError as exc:
+            if not exc.retryable or time.monotonic() + PAUSE_S >= until:
+                raise
+            time.sleep(PAUSE_S)
+            return
+        for one, receipt in zip(crowd, receipts, strict=True):
             one.receipt = receipt
         self._waiting = [one for one in self._waiting if one.receipt is None]

@@ -107,7 +107,7 @@ class Journal:
     def _commit_crowd(self, crowd: Sequence[Mapping[str, Any]], timeout_s: float) -> Sequence[Receipt]:
         """The receipts of these rows, in their order; each has a delivery key, and no two have the same."""
         many = self._database.json_of_rows(crowd, EntryRow.__table__.c)
-        rows = self._database.write(self._receive_many, {"many": many}, timeout_s=timeout_s)
+        rows = self._database.write(self._receive_many, {"many": many}, timeout_s=timeout_s, for_many=True)
         made = {found.delivery_key: found for found in rows}
         return [_receipt(made[values["delivery_key"]], values) for values in crowd]
 
