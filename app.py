@@ -36,6 +36,7 @@ from enrich.policy_file import read_policy_file
 from enrich.settings import FOR_SERVING, Settings, read_settings
 from enrich.taskrouter.client import TaskRouterClient
 from enrich.webhooks import views as webhooks
+from enrich.webhooks.shedding import Shedding
 
 HERE = Path(__file__).parent
 # The longest callback that TaskRouter can send takes some 30 kB; what is longer is not read to its end.
@@ -63,10 +64,11 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
         # The signature covers the form as it came, so it is read in bytes; werkzeug's own limits are for the pages.
         MAX_FORM_MEMORY_SIZE=LARGEST_BODY,
     )
-    app.extensions["enrich"] = _parts(settings, serves=serves)
+    app.extensions["enrich"] = parts = _parts(settings, serves=serves)
+    # Flask's documented way to put a middleware in front; to mypy it assigns to a method.
     if settings.trusted_proxies:
-        # Flask's documented way to put a middleware in front; to mypy it assigns to a method.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
+    app.wsgi_app = Shedding(app.wsgi_app, parts)  # type: ignore[method-assign]
     app.register_blueprint(webhooks.bp)
     app.register_blueprint(health.bp)
     accounts.register(app)

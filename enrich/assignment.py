@@ -27,9 +27,12 @@ from enrich.webhooks.payloads import AssignmentCallback, Form
 
 # The work ends after 3.5 s at most, so that with the conclusion the answer leaves within 4.0 s.
 RECEIPT_S = 0.5
-CONCLUSION_S = 0.4
+# A busy database gets this long to take the conclusion of work that was soon done.
+CONCLUSION_S = 1.5
 # However late the work ended, by then the answer is on its way; what is not concluded is found by the worker.
 ANSWERED_BY_S = 3.9
+# Under more load than we carry, the way out takes a few long turns of the loop.
+ANSWERED_UNDER_LOAD_BY_S = 3.5
 # The fallback endpoint is asked when TaskRouter has lost 5 s already.
 AT_ONCE_S = 0.2
 # How often a repeat looks whether the first try has its answer: soon at first, then less and less often.
@@ -101,7 +104,7 @@ def answer_at_once(delivery: Delivery, form: Form, tools: Tools, reason: Reason,
     """
     default = instructions.to_json(decide(Question(form), Work(), tools.rules).instruction)
     is_one_of_many = reason is Reason.OVERLOAD
-    seconds = _until_answered_s(deadline) if is_one_of_many else AT_ONCE_S
+    seconds = _until_s(ANSWERED_UNDER_LOAD_BY_S, deadline) if is_one_of_many else AT_ONCE_S
     receive = tools.journal.receive_among_many if is_one_of_many else tools.journal.receive
     try:
         with tools.limited(seconds):
@@ -149,7 +152,8 @@ def _receive(work: Work, delivery: Delivery, tools: Tools, deadline: Deadline) -
     except errors.DatabaseBusy:
         raise
     except (errors.DatabaseError, OutOfTime) as exc:
-        if isinstance(exc, OutOfTime) and tools.journal.was_answered_since(began_at):
+        others_were_answered = tools.journal.was_answered_since(began_at)
+        if isinstance(exc, OutOfTime | errors.DatabaseLocked) and others_were_answered:
             raise errors.DatabaseBusy("it answered others meanwhile") from None
         _not_recorded("receipt", delivery, exc)
         return None
@@ -170,8 +174,9 @@ def _answer_of_first(receipt: Receipt, question: Question, tools: Tools, deadlin
         return stored
     answer = instructions.to_json(decide(question, Work(), tools.rules).instruction)
     try:
-        with tools.limited(CONCLUSION_S):
-            return tools.journal.answer(receipt.entry_id, answer, timeout_s=CONCLUSION_S)
+        seconds = _until_s(ANSWERED_BY_S, deadline)
+        with tools.limited(seconds):
+            return tools.journal.answer(receipt.entry_id, answer, timeout_s=seconds)
     except (errors.DatabaseError, OutOfTime):
         return answer
 
@@ -227,7 +232,7 @@ def _conclude(
     answer = instructions.to_json(instructions.DEFER if is_done else decision.instruction)
     told = decision.told() if tools.rules.policy.decides else None
     owe = FollowupKind.ENRICH if work.retryable and delivery.task_sid else None
-    seconds = min(CONCLUSION_S, _until_answered_s(deadline))
+    seconds = min(CONCLUSION_S, _until_s(ANSWERED_BY_S, deadline))
     try:
         with work.stopwatch.step("conclude"), tools.limited(seconds):
             stored = tools.journal.conclude(
@@ -253,8 +258,9 @@ def _conclude(
     )
 
 
-def _until_answered_s(deadline: Deadline) -> float:
-    return max(0.0, ANSWERED_BY_S - deadline.elapsed_ms() / 1000)
+def _until_s(seconds: float, deadline: Deadline) -> float:
+    """How long it is until so many seconds after the request arrived; never negative."""
+    return max(0.0, seconds - deadline.elapsed_ms() / 1000)
 
 
 def _subject(callback: AssignmentCallback, question: Question) -> Subject:

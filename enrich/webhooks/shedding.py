@@ -1,0 +1,103 @@
+"""What is too much is answered before Flask is asked.
+
+A process that is offered three times what it carries must be able to turn two thirds away in a fraction of the time
+that one callback takes, or it drowns in turning away. So whether a callback is worked on is decided here, in front of
+the application: what is not is verified, recorded together with all others that are in the same place, and answered
+with the default; the worker enriches it late.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from enrich import assignment
+from enrich.arrival import waited_s
+from enrich.clock import limited
+from enrich.deadline import Deadline, OutOfTime
+from enrich.decision import Question, by_setting
+from enrich.load import LONGEST_WAIT_S
+from enrich.parts import Parts
+from enrich.taskrouter import instructions
+from enrich.vocabulary import EntryKind, Reason
+from enrich.webhooks import door
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+ASSIGNMENT = "/taskrouter/assignment"
+# Under these names the environment tells the view how many are in flight, this one included, and how long it waited.
+IN_FLIGHT = "enrich.in_flight"
+WAITED_S = "enrich.waited_s"
+# TaskRouter's callbacks are forms of a known length; anything else is Flask's to judge.
+LARGEST_FORM = 65_536
+
+log = logging.getLogger(__name__)
+
+
+class Shedding:
+    """A WSGI middleware: lets as many assignment callbacks through as the process may work on, answers the others."""
+
+    def __init__(self, application: WSGIApplication, parts: Parts) -> None:
+        self._application = application
+        self._parts = parts
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ[WAITED_S] = waited_s(environ)
+        if environ["PATH_INFO"] != ASSIGNMENT or environ["REQUEST_METHOD"] != "POST":
+            return self._application(environ, start_response)
+        has_waited = environ[WAITED_S] > LONGEST_WAIT_S
+        in_flight = None if has_waited else self._parts.in_flight.enter()
+        if in_flight is None:
+            length = environ.get("CONTENT_LENGTH", "")
+            if length.isdecimal() and int(length) <= LARGEST_FORM:
+                self._parts.metrics.shed("queue" if has_waited else "in_flight")
+                return self._answer_at_once(environ, start_response, int(length))
+            return self._application(environ, start_response)
+        environ[IN_FLIGHT] = in_flight
+        try:
+            return self._application(environ, start_response)
+        finally:
+            self._parts.in_flight.leave()
+
+    def _answer_at_once(self, environ: WSGIEnvironment, start_response: StartResponse, length: int) -> Iterable[bytes]:
+        settings, tools, metrics = self._parts.settings, self._parts.tools, self._parts.metrics
+        deadline = Deadline.after(settings.budget_s, waited_s=environ[WAITED_S])
+        query, signed = environ.get("QUERY_STRING", ""), environ.get("HTTP_X_TWILIO_SIGNATURE")
+        try:
+            with limited(settings.budget_s):
+                body = environ["wsgi.input"].read(length)
+            form = door.verified_form(body, ASSIGNMENT, query, signed, settings)
+        except OutOfTime:
+            metrics.refused("body_too_slow")
+            return _plain(start_response, HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time")
+        except door.Refused as exc:
+            metrics.refused(exc.reason)
+            return _plain(start_response, exc.status, exc.told)
+        try:
+            delivery = door.delivery_of(EntryKind.ASSIGNMENT, form, body, tools.now())
+            answered = assignment.answer_at_once(delivery, form, tools, Reason.OVERLOAD, deadline)
+            token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
+            door.tell(delivery, answered, deadline, metrics, waited_s=environ[WAITED_S], idempotency_token=token)
+            answer = answered.answer
+        except Exception:  # a mistake of ours is no reason to keep a caller waiting
+            log.exception("an overload could not be answered from the journal")
+            answer = instructions.to_json(by_setting(Question(form), tools.rules).instruction)
+        return _send(start_response, HTTPStatus.OK, "application/json", answer)
+
+
+def _plain(start_response: StartResponse, status: HTTPStatus, told: str) -> Iterable[bytes]:
+    return _send(start_response, status, "text/plain; charset=utf-8", told + "\n")
+
+
+def _send(start_response: StartResponse, status: HTTPStatus, content_type: str, text: str) -> Iterable[bytes]:
+    content = text.encode()
+    headers = [
+        ("Content-Type", content_type),
+        ("Content-Length", str(len(content))),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    start_response(f"{status.value} {status.phrase}", headers)
+    return [content]

@@ -1,0 +1,145 @@
+"""What is too much: turned away before Flask is asked, and still verified, recorded and answered."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from urllib.parse import urlencode
+
+import pytest
+from sqlalchemy import select
+from twilio.request_validator import RequestValidator
+
+from app import create_app
+from enrich import migrations
+from enrich.journal.tables import EntryRow
+from enrich.load import InFlight
+from enrich.parts import Parts
+from enrich.settings import Settings
+from enrich.webhooks.shedding import ASSIGNMENT, IN_FLIGHT, LARGEST_FORM, Shedding
+from tests.conftest import AUTH_TOKEN
+
+FORM = {
+    "WorkspaceSid": "WS" + "1" * 32,
+    "TaskSid": "WT" + "1" * 32,
+    "ReservationSid": "WR" + "1" * 32,
+    "TaskAttributes": '{"from":"+14155550100"}',
+}
+
+
+class Behind:
+    """The application behind: remembers what it was asked, and says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    def __call__(self, environ: dict[str, object], start_response: object) -> Iterable[bytes]:
+        self.asked.append(environ.get(IN_FLIGHT))
+        return [b"behind"]
+
+
+@pytest.fixture
+def parts(settings: Settings) -> Iterator[Parts]:
+    parts: Parts = create_app(settings).extensions["enrich"]
+    migrations.upgrade(parts.database)
+    yield parts
+    parts.database.close()
+
+
+@pytest.fixture
+def behind() -> Behind:
+    return Behind()
+
+
+@pytest.fixture
+def full(parts: Parts, behind: Behind) -> Shedding:
+    """A process that works on as many as it may."""
+    while parts.in_flight.enter():
+        pass
+    return Shedding(behind, parts)
+
+
+def ask(shedding: Shedding, form: dict[str, str], *, signed: bool = True, **environ: str) -> tuple[str, str]:
+    """The status and the body of the answer; the application's own has the status ""."""
+    body = urlencode(form).encode()
+    signature = RequestValidator(AUTH_TOKEN).compute_signature("https://hooks.example.test" + ASSIGNMENT, form)
+    told = [""]
+    answer = shedding(
+        {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": ASSIGNMENT,
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.input": io.BytesIO(body),
+            "HTTP_X_TWILIO_SIGNATURE": signature if signed else "wrong",
+            **environ,
+        },
+        lambda status, _headers: told.append(status),  # type: ignore[arg-type, return-value]
+    )
+    return told[-1], b"".join(answer).decode()
+
+
+def test_what_may_be_worked_on_goes_through_and_is_counted(parts: Parts, behind: Behind) -> None:
+    shedding = Shedding(behind, parts)
+    assert ask(shedding, FORM) == ("", "behind")
+    assert ask(shedding, FORM) == ("", "behind")
+    assert behind.asked == [1, 1]  # the first has left
+
+
+def test_what_is_too_much_is_recorded_and_gets_the_default(parts: Parts, full: Shedding, behind: Behind) -> None:
+    assert ask(full, FORM) == ("200 OK", '{"instruction":"accept"}')
+    assert behind.asked == []
+    (row,) = parts.database.read(select(EntryRow.__table__))
+    assert (row.reservation_sid, row.reason, row.answer) == (
+        FORM["ReservationSid"],
+        "overload",
+        '{"instruction":"accept"}',
+    )
+    assert row.concluded_at is None  # the worker finds it
+
+
+def test_a_repeat_gets_the_stored_answer(parts: Parts, full: Shedding) -> None:
+    ask(full, FORM)
+    call = FORM | {"TaskAttributes": '{"call_sid":"CA1"}'}  # by itself this would be deferred
+    assert ask(full, call) == ("200 OK", '{"instruction":"accept"}')
+    (row,) = parts.database.read(select(EntryRow.repeats))
+    assert row.repeats == 1
+
+
+def test_nobody_gets_in_without_a_signature(parts: Parts, full: Shedding) -> None:
+    assert ask(full, FORM, signed=False)[0] == "403 Forbidden"
+    assert parts.database.read(select(EntryRow.id)) == []
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"PATH_INFO": ASSIGNMENT + "/fallback"},
+        {"PATH_INFO": "/taskrouter/events"},
+        {"REQUEST_METHOD": "GET"},
+        {"CONTENT_LENGTH": ""},
+        {"CONTENT_LENGTH": "-1"},
+        {"CONTENT_LENGTH": str(LARGEST_FORM + 1)},
+    ],
+    ids=["fallback", "event", "GET", "no-length", "negative", "large"],
+)
+def test_anything_else_is_left_to_the_application(full: Shedding, environ: dict[str, str]) -> None:
+    assert ask(full, FORM, **environ) == ("", "behind")
+
+
+def test_without_a_database_the_default_goes_out_all_the_same(
+    parts: Parts, full: Shedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake of ours, too."""
+    monkeypatch.setattr(parts.tools.journal, "receive_among_many", None)
+    assert ask(full, FORM) == ("200 OK", '{"instruction":"accept"}')
+
+
+def test_one_that_failed_behind_is_no_longer_in_flight(parts: Parts) -> None:
+    def fails(_environ: object, _start_response: object) -> Iterable[bytes]:
+        raise RuntimeError
+
+    only_one = InFlight(1)
+    object.__setattr__(parts, "in_flight", only_one)
+    with pytest.raises(RuntimeError):
+        ask(Shedding(fails, parts), FORM)
+    assert only_one.enter() == 1
