@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +257,53 @@ def test_a_file_with_mistakes_asks_nothing_of_taskrouter(
     assert status == 1
     assert "workflows 1, reservation_timeout_s: must be a whole number from 1 to 86400, not 0" in told
     assert emulator.log.entries("rest_answered", after=before) == []
+
+
+class TestTheExampleOfTheDocumentation:
+    """Carried out at a TaskRouter whose time stands still, so that the intake can be seen at work."""
+
+    EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "taskrouter.example.toml"
+
+    @pytest.fixture
+    def emulator(self) -> Iterator[EmulatorServer]:
+        noon = datetime(2026, 11, 24, 12, tzinfo=UTC)
+        with EmulatorServer(clock=lambda: noon, ticking=False) as emulator:
+            yield emulator
+
+    @pytest.fixture
+    def workspace(self, emulator: EmulatorServer, make_app: Callable[..., Flask]) -> Any:
+        # Nobody listens at the public address; what is not answered stays pending, which is all that is needed here.
+        runner = make_app(PUBLIC_URL="http://127.0.0.1:1").test_cli_runner()
+        done = runner.invoke(args=["taskrouter", "provision", str(self.EXAMPLE)])
+        assert done.exit_code == 0, done.output
+        again = runner.invoke(args=["taskrouter", "provision", "--plan", str(self.EXAMPLE)])
+        assert (again.exit_code, "Nothing to do" in again.output) == (0, True), again.output
+        client = Client(EMULATOR_ONLY.account_sid, EMULATOR_ONLY.auth_token)
+        client.taskrouter.base_url = emulator.base_url
+        workspaces = client.taskrouter.v1.workspaces
+        return workspaces(workspaces.list()[0].sid)
+
+    def queue_of(self, workspace: Any, sid: str) -> str:
+        return str(workspace.tasks(sid).fetch().task_queue_friendly_name)
+
+    @pytest.mark.parametrize(
+        ("enriched", "queue", "priority"),
+        [
+            pytest.param({"match": "matched", "tier": "gold"}, "Key accounts", 10, id="enriched while it was held"),
+            pytest.param(None, "Everyone", 0, id="not enriched in time: the last filter takes it"),
+        ],
+    )
+    def test_a_task_is_held_a_moment_and_then_routed_as_it_is_by_then(
+        self, workspace: Any, emulator: EmulatorServer, enriched: dict[str, str] | None, queue: str, priority: int
+    ) -> None:
+        task_sid = workspace.tasks.create(attributes='{"from":"+14155550100"}', task_channel="voice").sid
+        assert self.queue_of(workspace, task_sid) == "Intake"
+        if enriched:
+            attributes = json.dumps({"from": "+14155550100", "crm": enriched})
+            workspace.tasks(task_sid).update(attributes=attributes)
+        emulator.state.advance(2.9)
+        assert self.queue_of(workspace, task_sid) == "Intake"
+        emulator.state.advance(0.2)
+        assert self.queue_of(workspace, task_sid) == queue
+        assert workspace.tasks(task_sid).fetch().priority == priority
+        assert workspace.tasks(task_sid).fetch().assignment_status == "pending"
