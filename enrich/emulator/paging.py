@@ -38,7 +38,7 @@ def page(
     key: under which the rows stand. rows: all that fit the filters, in order. address: the list's URL without query;
     query: its parameters, so that the filters stand in the neighbours' URLs too.
     """
-    form.text("Page")  # deprecated; the token decides
+    form.integer("Page")  # deprecated; the token decides
     size = _page_size(form)
     start = _start(rows, form.text("PageToken"))
     end = start + size

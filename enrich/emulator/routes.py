@@ -8,10 +8,10 @@ Source: https://www.twilio.com/docs/taskrouter/api
 
 from collections.abc import Mapping
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from . import gate
-from .errors import ApiError
+from .errors import ApiError, not_emulated
 from .faults import Faults
 from .setup_routes import SetupRoutes, WorkersRoutes, WorkspacesRoutes
 from .state import State
@@ -33,4 +33,19 @@ def rest_api(state: State, faults: Faults, credentials: Mapping[str, str]) -> Bl
     TasksRoutes(state, faults).register(api)
     ReservationsRoutes(state).register(api)
     EventsRoutes(state).register(api)
+    for path in _STATISTICS:
+        api.add_url_rule(path, path, _no_statistics, methods=["GET", "POST"], provide_automatic_options=False)
     return api
+
+
+def _no_statistics(**_sids: str) -> Response:
+    raise not_emulated("statistics")
+
+
+_KINDS = ("Statistics", "RealTimeStatistics", "CumulativeStatistics")
+_STATISTICS = [
+    f"/<workspace_sid>{below}/{kind}"
+    for below in ("", "/TaskQueues", "/TaskQueues/<sid>", "/Workers", "/Workers/<sid>", "/Workflows/<sid>")
+    for kind in _KINDS
+]
+"""Known to Twilio and not to the emulator; without these rules they would be taken for SIDs."""
