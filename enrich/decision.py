@@ -14,11 +14,11 @@ from typing import Any
 
 from enrich.enrichment import Rules, Work
 from enrich.policy.expressions import Context
+from enrich.policy.facts import customer_facts, match_facts
 from enrich.policy.file import DEFAULT_CHANNEL
 from enrich.policy.rules import Passed, choose, choose_default
 from enrich.taskrouter import attributes, instructions
 from enrich.taskrouter.instructions import Instruction
-from enrich.vocabulary import Customer, Match, Matched, NoMatch
 from enrich.webhooks.payloads import Form, sid_or_none
 
 VOICE = "voice"
@@ -139,8 +139,8 @@ def context_of(question: Question, work: Work, rules: Rules, channel: str) -> Co
             "age": _integer(form.get("TaskAge")),
         },
         "worker": _worker(form) if rules.policy.asks_worker else {},
-        "customer": _customer(work.match, work.customer),
-        "match": _match(work.match),
+        "customer": customer_facts(work.match, work.customer),
+        "match": match_facts(work.match),
     }
 
 
@@ -162,37 +162,6 @@ def _worker(form: Form) -> dict[str, Any]:
     if form.get("WorkerName"):  # only events carry it
         told["name"] = form["WorkerName"]
     return {**worker, **told}
-
-
-def _customer(match: Match | None, customer: Customer | None) -> dict[str, Any] | None:
-    """The customer of a match that is certain; None for any other. What the CRM has nothing of is not there."""
-    if not isinstance(match, Matched):
-        return None
-    if customer is None:
-        return {"id": match.customer_id, "name": match.name}
-    told = {
-        "id": customer.id,
-        "name": customer.name,
-        "company": customer.company,
-        "tier": customer.tier,
-        "language": customer.language,
-        "owner": customer.owner,
-        "notes": list(customer.notes),
-        "cases": [
-            {"id": case.id, "subject": case.subject, "status": case.status, "opened_on": case.opened_on}
-            for case in customer.open_cases
-        ],
-    }
-    return {key: value for key, value in told.items() if value} | {"open_cases": len(customer.open_cases)}
-
-
-def _match(match: Match | None) -> dict[str, Any]:
-    """Nothing at all where nobody could look."""
-    if match is None:
-        return {}
-    if isinstance(match, NoMatch):
-        return {"kind": str(match.kind), "reason": str(match.reason)}
-    return {"kind": str(match.kind), "by": match.key.kind, "trust": str(match.key.trust)}
 
 
 def _integer(text: str | None) -> int | None:

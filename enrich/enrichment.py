@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from enrich import errors
 from enrich.customers import context, matching
 from enrich.deadline import Deadline, Stopwatch
+from enrich.policy.facts import customer_facts, match_facts
 from enrich.policy.file import Policy
 from enrich.taskrouter import attributes
 from enrich.vocabulary import Customer, Match, Matched, Outcome
@@ -92,6 +93,7 @@ class Work:
     """What one enrichment found and did, filled in as it goes: the clock may end it anywhere, and this is what is left.
 
     match: None until the choice is made. customer: of a match; None where the store has no details.
+    projected: what is to stand beside the block.
     before, after: the attributes as read and as written; None: neither happened.
     outcome: None until it ended by itself. retryable: whether doing it again, later, can help.
     """
@@ -102,6 +104,7 @@ class Work:
     finding: Mapping[str, Any] | None = None
     before: str | None = None
     after: str | None = None
+    projected: tuple[attributes.Projected, ...] = ()
     outcome: Outcome | None = None
     reason: str = ""
     retryable: bool = False
@@ -145,7 +148,7 @@ def place(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, pat
     raw_attributes = task.raw_attributes if task else subject.raw_attributes or ""
     held = subject.attributes if task is None else None
     blocks = identify(work, attributes.parse(raw_attributes) if held is None else held, tools, subject.task_sid)
-    if task is None and _stands_already(raw_attributes, _marked(blocks, raw_attributes, subject, tools), tools):
+    if task is None and _stands_already(work, raw_attributes, _marked(blocks, raw_attributes, subject, tools), tools):
         work.before = raw_attributes
     else:
         write(work, subject, blocks, tools, deadline, task, patient=patient)
@@ -182,6 +185,7 @@ def identify(
         work.finding = matching.explain(keys, candidates, work.match)
         if isinstance(work.match, Matched):
             work.customer = tools.store.fetch_customer(work.match.customer_id)
+    work.projected = _projected(work, tools)
     return context.compose(work.match, work.customer, tools.rules.shape)
 
 
@@ -198,7 +202,7 @@ def write(
     """Returns when one of `blocks` stands on the task; a write that would change nothing is not made.
 
     task: as fetched already, or None. After a failure the task is read anew: the write may have been done all the same.
-    If TaskRouter refuses what we wrote, the smallest block is tried once. Raises TaskRouterError.
+    If TaskRouter refuses what we wrote, the smallest block is tried once, alone. Raises TaskRouterError.
     """
     fetched = [task] if task else []
 
@@ -209,8 +213,9 @@ def write(
     try:
         patiently(lambda: attempt(blocks), tools, deadline, patient=patient)
     except errors.RequestRefused:
-        if len(blocks) == 1 or work.before is None:
+        if (len(blocks) == 1 and not work.projected) or work.before is None:
             raise
+        work.projected = tuple(replace(each, value=None) for each in work.projected)
         patiently(lambda: attempt(blocks[-1:]), tools, deadline, patient=patient)
 
 
@@ -228,7 +233,7 @@ def _write_over_others(
             task = _fetch(work, subject, tools, deadline)
         work.before = task.raw_attributes
         marked = _marked(blocks, task.raw_attributes, subject, tools)
-        spliced = attributes.splice(task.raw_attributes, tools.rules.attribute, marked)
+        spliced = attributes.splice(task.raw_attributes, tools.rules.attribute, marked, work.projected)
         if isinstance(spliced, attributes.Unchanged):
             return
         try:
@@ -273,12 +278,23 @@ def _fetch(work: Work, subject: Subject, tools: Tools, deadline: Deadline) -> Ta
     return task
 
 
-def _stands_already(raw_attributes: str, blocks: tuple[attributes.Block, ...], tools: Tools) -> bool:
+def _projected(work: Work, tools: Tools) -> tuple[attributes.Projected, ...]:
+    """What the policy wants to stand beside the block: of a customer who is certain. For all others it is taken out."""
+    projections = tools.rules.policy.context.projections
+    if not projections:
+        return ()
+    if not isinstance(work.match, Matched):
+        return tuple(attributes.Projected(each.path, None) for each in projections)
+    facts = {"customer": customer_facts(work.match, work.customer), "match": match_facts(work.match)}
+    return tuple(attributes.Projected(each.path, each.value(facts)) for each in projections)
+
+
+def _stands_already(work: Work, raw_attributes: str, blocks: tuple[attributes.Block, ...], tools: Tools) -> bool:
     """Whether the snapshot holds the whole block that we would write now. Then nothing has to go over REST."""
     if attributes.length(raw_attributes) > attributes.LIMIT:
         return False  # no task has so many: it is no snapshot of one, and not worth the time
     try:
-        spliced = attributes.splice(raw_attributes, tools.rules.attribute, blocks)
+        spliced = attributes.splice(raw_attributes, tools.rules.attribute, blocks, work.projected)
     except errors.NoRoom:
         return False  # in the snapshot; what counts is the task
     return isinstance(spliced, attributes.Unchanged)

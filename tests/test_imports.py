@@ -25,6 +25,7 @@ PURE = {
     "taskrouter.instructions",
     "policy.context",
     "policy.expressions",
+    "policy.facts",
     "policy.file",
     "policy.known",
     "policy.problems",

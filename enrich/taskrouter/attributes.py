@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -54,11 +54,26 @@ class Unchanged:
     block: Block
 
 
-def splice(raw_attributes: str, key: str, blocks: Sequence[Block]) -> Spliced | Unchanged:
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """One more attribute of ours, by the names on the way to it. value: text, number or truth value; None: none.
+
+    Objects on the way are made where they are missing, and are otherwise somebody else's: only this one member of the
+    last is touched. Where something else than an object stands in the way, it stays, and nothing is projected.
+    """
+
+    path: tuple[str, ...]
+    value: Any
+
+
+def splice(
+    raw_attributes: str, key: str, blocks: Sequence[Block], projected: Sequence[Projected] = ()
+) -> Spliced | Unchanged:
     """The attributes with the first of `blocks` that fits as the value of `key`; everything else stays to the letter.
 
     raw_attributes: the text as fetched; blank counts as an empty object.
     blocks: versions of one block, largest first; deterministic, or the task would be written again and again.
+    projected: what stands beside it with every version; when there is no room for the smallest, it stands without them.
     Only when a version does not fit otherwise is the white space between the tokens of the whole text left out.
     When none fits, a member that somebody else put under our key is still taken out.
     Raises AttributesUnreadable when the text is not a JSON object, NoRoom when nothing fits and nothing is to be taken
@@ -66,20 +81,73 @@ def splice(raw_attributes: str, key: str, blocks: Sequence[Block]) -> Spliced | 
     """
     text = raw_attributes if raw_attributes.strip(" \t\n\r") else "{}"
     members = _members(text)
-    ours = [member for member in members if member.name == key]
     compact = None
-    for block in blocks:
-        spliced = _sendable(_put(text, members, key, _dump(block)))
+    for block, beside in _versions(blocks, projected):
+        spliced = _with(text, members, key, block, beside)
+        if spliced == text:
+            return Unchanged(block)
+        spliced = _sendable(spliced)
         if length(spliced) > LIMIT:
             compact = _without_space(text) if compact is None else compact
-            spliced = _sendable(_put(compact, _members(compact), key, _dump(block)))
+            spliced = _sendable(_with(compact, _members(compact), key, block, beside))
         if length(spliced) <= LIMIT:
-            if len(ours) == 1 and _same(text[ours[0].value_at : ours[0].end], block):
-                return Unchanged(block)
             return Spliced(spliced, block)
-    if ours:
-        return Spliced(_sendable(_take_out(text, members, key)), None)
+    without = _take_out(text, members, key)
+    for each in projected:
+        without = _take_out_at(without, each.path)
+    if without != text:
+        return Spliced(_sendable(without), None)
     raise NoRoom(f"the attributes of others take {length(text)} of {LIMIT} characters")
+
+
+def _versions(blocks: Sequence[Block], projected: Sequence[Projected]) -> Iterator[tuple[Block, Sequence[Projected]]]:
+    """The blocks with what stands beside them, and at last the smallest alone."""
+    for block in blocks:
+        yield block, projected
+    if any(each.value is not None for each in projected):
+        yield blocks[-1], [Projected(each.path, None) for each in projected]
+
+
+def _with(text: str, members: list[_Member], key: str, block: Block, projected: Sequence[Projected]) -> str:
+    """The text with the block and what stands beside it; the text itself where all of that stands there already."""
+    text = _put(text, members, key, block)
+    for each in projected:
+        text = _put_at(text, each.path, each.value) if each.value is not None else _take_out_at(text, each.path)
+    return text
+
+
+def _put_at(text: str, path: tuple[str, ...], value: Any) -> str:
+    """The object's text with the value at this path. Of containers that stand there twice, readers see the last."""
+    members = _members(text)
+    name, *rest = path
+    if not rest:
+        return _put(text, members, name, value)
+    if not any(member.name == name for member in members):
+        for inner in reversed(rest):
+            value = {inner: value}
+        return _put(text, members, name, value)
+    return _in_each(text, members, name, tuple(rest), value)
+
+
+def _take_out_at(text: str, path: tuple[str, ...]) -> str:
+    """The object's text without the member at this path, however often its containers stand there."""
+    members = _members(text)
+    name, *rest = path
+    return _in_each(text, members, name, tuple(rest), None) if rest else _take_out(text, members, name)
+
+
+def _in_each(text: str, members: list[_Member], name: str, rest: tuple[str, ...], value: Any) -> str:
+    """The text with the value, None for none, in the last object of this name, and nothing of ours in the others."""
+    is_last = True
+    for member in reversed(members):
+        if member.name == name:
+            inner = text[member.value_at : member.end]
+            if inner.startswith("{"):
+                put = is_last and value is not None
+                inner = _put_at(inner, rest, value) if put else _take_out_at(inner, rest)
+                text = text[: member.value_at] + inner + text[member.end :]
+            is_last = False
+    return text
 
 
 def parse(raw_attributes: str) -> dict[str, Any]:
@@ -234,14 +302,19 @@ def _expect(text: str, at: int, character: str) -> int:
     return _skip_space(text, at + 1)
 
 
-def _put(text: str, members: list[_Member], key: str, value: str) -> str:
-    """The text with `value` under `key`: where the first of ours stands, or behind the last member."""
+def _put(text: str, members: list[_Member], key: str, value: Any) -> str:
+    """The text with `value` under `key`: where the first of ours stands, or behind the last member.
+
+    The text itself where exactly that stands there already, once, however it is written.
+    """
     ours = [index for index, member in enumerate(members) if member.name == key]
     if ours:
         first = members[ours[0]]
+        if len(ours) == 1 and _same(text[first.value_at : first.end], value):
+            return text
         tail = _take_out_from(text, members, ours[1:], first.end)
-        return f"{text[: first.value_at]}{value}{tail}"
-    member = f"{json.dumps(key)}:{value}"
+        return f"{text[: first.value_at]}{_dump(value)}{tail}"
+    member = f"{json.dumps(key)}:{_dump(value)}"
     if members:
         end = members[-1].end
         return f"{text[:end]},{member}{text[end:]}"
@@ -276,12 +349,12 @@ def _without_space(text: str) -> str:
     return _STRING_OR_SPACE.sub(lambda found: found[1] or "", text)
 
 
-def _dump(block: Block) -> str:
-    return json.dumps(block, ensure_ascii=False, separators=(",", ":"))
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _same(text: str, block: Block) -> bool:
-    """Whether this JSON text means exactly this block. As text, since to Python 1, 1.0 and True are equal."""
+def _same(text: str, block: Any) -> bool:
+    """Whether this JSON text means exactly this value. As text, since to Python 1, 1.0 and True are equal."""
     if text == _dump(block):
         return True
     try:

@@ -1,0 +1,44 @@
+"""What conditions and texts see of a customer and of a match: records of the vocabulary as plain JSON objects.
+
+Only a match that is certain discloses its customer: for any other, whatever details are at hand, there is none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from enrich.vocabulary import Customer, Match, Matched, NoMatch
+
+
+def customer_facts(match: Match | None, customer: Customer | None) -> dict[str, Any] | None:
+    """The customer of a match that is certain, None for any other. What the CRM has nothing of is not there.
+
+    customer: its details; None where the store has none, and then id and name are known all the same.
+    """
+    if not isinstance(match, Matched):
+        return None
+    if customer is None:
+        return {"id": match.customer_id, "name": match.name}
+    facts = {
+        "id": customer.id,
+        "name": customer.name,
+        "company": customer.company,
+        "tier": customer.tier,
+        "language": customer.language,
+        "owner": customer.owner,
+        "notes": list(customer.notes),
+        "cases": [
+            {"id": case.id, "subject": case.subject, "status": case.status, "opened_on": case.opened_on}
+            for case in customer.open_cases
+        ],
+    }
+    return {key: value for key, value in facts.items() if value} | {"open_cases": len(customer.open_cases)}
+
+
+def match_facts(match: Match | None) -> dict[str, Any]:
+    """Its kind, and by which key on what trust, or for what reason there is none; nothing where nobody could look."""
+    if match is None:
+        return {}
+    if isinstance(match, NoMatch):
+        return {"kind": str(match.kind), "reason": str(match.reason)}
+    return {"kind": str(match.kind), "by": match.key.kind, "trust": str(match.key.trust)}
