@@ -7,6 +7,7 @@ the primary key or from an index, so that a million rows cost what a thousand do
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session, aliased
 from enrich.db import Database
 from enrich.deadline import Step
 from enrich.journal import callers
+from enrich.journal.filters import NO_EVENT, Filters, alternatives, bounds
 from enrich.journal.owed import ABANDONED_AFTER
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.vocabulary import EntryKind, FollowupKind, Outcome
@@ -28,6 +30,11 @@ _EVENT: ColumnElement[str] = literal_column(f"'{EntryKind.EVENT}'")
 STORY_AT_MOST = 50
 FOLLOWUPS_AT_MOST = 50
 _NO_ID_IS_AS_HIGH = 2**63 - 1
+# How many ids are looked through at once: where an index leads past what does not fit, and where none does.
+LONG_STRETCH = 100_000
+STRETCH = 5_000
+# After a stretch that took less, the next may be four times as long.
+QUICK_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,14 @@ class TaskLine(Entry):
     """
 
     owes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTasks:
+    """Lines that fit. looked_back_to: the id from which on to look for more; None: there are no others to look at."""
+
+    lines: tuple[TaskLine, ...]
+    looked_back_to: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,15 +239,57 @@ def recent_tasks(database: Database, *, limit: int = 50, before: int | None = No
     """
     with database.reading() as session:
         rows = session.execute(_LINES, {"before": before or _NO_ID_IS_AS_HIGH, "most": limit}).all()
-        owing = _tasks_that_owe(session, rows)
-        workers = _workers(session, [row.task_sid for row in rows if row.task_sid and not row.worker_sid])
-    lines = []
-    for row in rows:
-        told = _told(row)
-        if not told["worker_sid"] and row.task_sid in workers:
-            told["worker_sid"], told["worker_name"] = workers[row.task_sid]
-        lines.append(TaskLine(**told, owes=(row.task_sid or row.id) in owing))
-    return tuple(lines)
+        return _task_lines(session, rows)
+
+
+def find_tasks(
+    database: Database, filters: Filters, *, limit: int = 50, before: int | None = None, patience_s: float = 0.25
+) -> FoundTasks:
+    """The newest tasks that fit, as `recent_tasks`; and how far was looked, where that took too long.
+
+    Looks through one stretch of ids after the other and lets others work in between: SQLite is asked in C, where
+    nothing can interrupt it, and callbacks are waiting. Raises DatabaseError.
+    """
+    low, high = bounds(database, filters)
+    top = database.read(select(func.max(EntryRow.id)).where(NO_EVENT))[0][0] or 0
+    high = min(high, before or high, top + 1)
+    span = LONG_STRETCH if filters.is_indexed else STRETCH
+    began = time.monotonic()
+    which = alternatives(filters)
+    found: list[int] = []
+    while which and low < high and len(found) < limit:
+        stretch_began = time.monotonic()
+        floor = max(low, high - span)
+        found += _fitting(database, which, floor, high, limit - len(found))
+        high = floor
+        if time.monotonic() - began >= patience_s:
+            break
+        if time.monotonic() - stretch_began < QUICK_S:
+            span *= 4
+        time.sleep(0)
+    is_over = not which or high <= low or len(found) >= limit
+    with database.reading() as session:
+        rows = session.execute(select(*_TOLD).where(EntryRow.id.in_(found)).order_by(EntryRow.id.desc())).all()
+        lines = _task_lines(session, rows)
+    return FoundTasks(lines, looked_back_to=None if is_over else high)
+
+
+def received_at(database: Database, entry_id: int) -> datetime | None:
+    """When the first entry from this id on was received; None where there is none. Raises DatabaseError."""
+    first = select(EntryRow.received_at).where(EntryRow.id >= entry_id).order_by(EntryRow.id).limit(1)
+    return next((row.received_at for row in database.read(first)), None)
+
+
+def _fitting(
+    database: Database, which: Sequence[ColumnElement[bool]], floor: int, before: int, limit: int
+) -> Sequence[int]:
+    """The ids of the newest tasks between these ids that fulfil one of the conditions."""
+    here = (EntryRow.id >= floor, EntryRow.id < before, ~_stands_back())
+    found: set[int] = set()
+    for condition in which:
+        statement = select(EntryRow.id).where(condition, *here).order_by(EntryRow.id.desc()).limit(limit)
+        found |= {row.id for row in database.read(statement)}
+    return sorted(found, reverse=True)[:limit]
 
 
 def feed_version(database: Database, *, now: datetime | None = None) -> str:
@@ -312,13 +369,17 @@ _FULL = select(
 )
 
 
+def _stands_back() -> ColumnElement[bool]:
+    """Whether a newer entry of the same task is the one that the feed shows."""
+    newer = aliased(EntryRow)
+    return exists().where(newer.task_sid == EntryRow.task_sid, newer.id > EntryRow.id, newer.kind != _EVENT)
+
+
 def _lines() -> Select[Any]:
     """Walks the index of what is no event downwards, and skips what a newer entry of the same task stands for."""
-    newer = aliased(EntryRow)
-    stands_back = exists().where(newer.task_sid == EntryRow.task_sid, newer.id > EntryRow.id, newer.kind != _EVENT)
     return (
         select(*_TOLD)
-        .where(EntryRow.kind != _EVENT, EntryRow.id < bindparam("before"), ~stands_back)
+        .where(EntryRow.kind != _EVENT, EntryRow.id < bindparam("before"), ~_stands_back())
         .order_by(EntryRow.id.desc())
         .limit(bindparam("most"))
     )
@@ -344,6 +405,18 @@ def _version() -> Select[Any]:
 # Built once: compiled, they stay in SQLAlchemy's cache under the same key.
 _LINES = _lines()
 _VERSION = _version()
+
+
+def _task_lines(session: Session, rows: Sequence[Row[Any]]) -> tuple[TaskLine, ...]:
+    owing = _tasks_that_owe(session, rows)
+    workers = _workers(session, [row.task_sid for row in rows if row.task_sid and not row.worker_sid])
+    lines = []
+    for row in rows:
+        told = _told(row)
+        if not told["worker_sid"] and row.task_sid in workers:
+            told["worker_sid"], told["worker_name"] = workers[row.task_sid]
+        lines.append(TaskLine(**told, owes=(row.task_sid or row.id) in owing))
+    return tuple(lines)
 
 
 def _tasks_that_owe(session: Session, rows: Sequence[Row[Any]]) -> frozenset[str | int]:

@@ -3,6 +3,7 @@
     views.py      the addresses: the feed, a task beside it, and their fragments
     settling.py   who is this? decided, undone, done again
     customers.py  find, look at, make, edit, merge; customer_form.py: a customer as a form
+    feed.py       which tasks an address of the feed asks for
     words.py      what outcomes, reasons and steps are called
     diff.py       attributes as lines, and what changed between two of them
     block.py      our block on the task, read back

@@ -7,7 +7,7 @@ that focus and place are left alone.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,9 +15,11 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts.sessions import require_sign_in, sees_masked
-from enrich.journal import queries
-from enrich.journal.queries import Summary, TaskLine, TaskStory
-from enrich.pages import masking, text
+from enrich.journal import filters, queries
+from enrich.journal.filters import Choice, Choices
+from enrich.journal.queries import Summary, TaskStory
+from enrich.pages import masking, text, words
+from enrich.pages.feed import Feed, asked_for, filters_of
 from enrich.parts import parts
 
 bp = Blueprint("pages", __name__)
@@ -26,16 +28,6 @@ bp.before_request(require_sign_in)
 LINES_PER_PAGE = 50
 HIGHEST_ID = 2**63 - 1  # of what the database can be asked for
 _ID = re.compile("[0-9]{1,19}")
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """One page of the feed. before: None on the newest page, which alone stays live; older: where the next begins."""
-
-    lines: tuple[TaskLine, ...]
-    version: str
-    before: int | None
-    older: int | None
 
 
 @bp.get("/")
@@ -65,9 +57,20 @@ def feed() -> ResponseReturnValue:
     """Fragment: the feed; 204 while it is as the asking page shows it (`shown`)."""
     if request.args.get("shown") == queries.feed_version(parts().database):
         return Response(status=204)
-    fragment = render_template("tasks/_feed.html", feed=_feed(), opened="", now=_now())
+    fragment = render_template("tasks/_feed.html", feed=_feed(before=_before()), opened="", now=_now())
     # Whatever task is open beside it looks whether the change was its own.
     return Response(fragment, headers={"HX-Trigger": "tasks-changed"})
+
+
+@bp.get("/feed/news")
+def feed_news() -> ResponseReturnValue:
+    """Fragment: how many tasks have come since this id (`since`), for a page that shows older ones; 204 for none."""
+    since = _id_in(request.args.get("since", "")) or 0
+    newest = _feed(before=None)
+    count = sum(line.id > since for line in newest.lines)
+    if not count:
+        return Response(status=204)
+    return render_template("tasks/_news.html", feed=newest, count=count, since=since)
 
 
 @bp.get("/tasks/<task_sid>/detail")
@@ -91,7 +94,11 @@ def entry_detail(entry_id: str) -> ResponseReturnValue:
 
 @bp.app_template_global()
 def address(told: Summary, fragment: str = "", **query: Any) -> str:
-    """Where this entry's task is shown, or the entry itself where it has none. fragment: "" or "_detail"."""
+    """Where this entry's task is shown, or the entry itself where it has none, beside the same feed.
+
+    fragment: "" or "_detail".
+    """
+    query = asked_for(request.args) | query
     if text.is_plain_sid(told.task_sid):
         return url_for(f"pages.task{fragment}", task_sid=told.task_sid, **query)
     return url_for(f"pages.entry{fragment}", entry_id=told.id, **query)
@@ -106,7 +113,8 @@ def element_id(told: Summary) -> str:
 def _page(story: TaskStory | None) -> str:
     return render_template(
         "tasks/index.html",
-        feed=_feed(),
+        feed=_feed(before=_before()),
+        choices=_choices(),
         story=story,
         opened=element_id(story.shown) if story else "",
         now=_now(),
@@ -117,16 +125,60 @@ def _detail(story: TaskStory) -> str:
     return render_template("tasks/_detail.html", story=story, now=_now())
 
 
-def _feed() -> Feed:
+def _feed(*, before: int | None) -> Feed:
     """The page of the feed that the address asks for. Its version is read first: what comes between is seen later."""
-    database = parts().database
-    before = _id_in(request.args.get("before", ""))
+    database, rules = parts().database, parts().tools.rules.keys
     version = queries.feed_version(database)
-    lines = queries.recent_tasks(database, limit=LINES_PER_PAGE + 1, before=before)
+    asked = asked_for(request.args)
+    wanted = filters_of(asked, database, rules, _now(), by_id_only=sees_masked())
+    if wanted.is_empty:
+        lines, looked_back_to = queries.recent_tasks(database, limit=LINES_PER_PAGE + 1, before=before), None
+    else:
+        found = queries.find_tasks(database, wanted, limit=LINES_PER_PAGE + 1, before=before)
+        lines, looked_back_to = found.lines, found.looked_back_to
     shown = lines[:LINES_PER_PAGE]
-    if sees_masked():
-        shown = tuple(masking.line(line) for line in shown)
-    return Feed(shown, version, before, older=shown[-1].id if len(lines) > LINES_PER_PAGE else None)
+    older = shown[-1].id if len(lines) > LINES_PER_PAGE else looked_back_to
+    return Feed(
+        lines=tuple(masking.line(line) for line in shown) if sees_masked() else shown,
+        version=version,
+        asked=asked,
+        before=before,
+        older=older,
+        looked_back_to=queries.received_at(database, looked_back_to) if looked_back_to else None,
+        newest=int(version.partition("-")[0]),
+    )
+
+
+def _choices() -> Choices:
+    return filters.choices(parts().database)
+
+
+@bp.app_template_global()
+def named(choices: Sequence[Choice]) -> list[tuple[str, str]]:
+    """Values and what they are called; by the end of their SID, where nobody has told a name."""
+    return [(choice.value, choice.name or text.short_sid(choice.value)) for choice in choices]
+
+
+@bp.app_template_global()
+def channels_of(choices: Choices) -> list[tuple[str, str]]:
+    return [(choice.value, words.channel(choice.value)) for choice in choices.channels]
+
+
+@bp.app_template_global()
+def told(field: str, value: str, choices: Choices) -> str:
+    """What a parameter of the address is called; what is in no list as it is."""
+    lists = {
+        "outcome": words.endings(),
+        "worker": dict(named(choices.workers)),
+        "queue": dict(named(choices.queues)),
+        "channel": dict(channels_of(choices)),
+        "time": words.TIMES,
+    }
+    return text.seen(lists.get(field, {}).get(value, value.replace("T", " ") if field in ("from", "to") else value))
+
+
+def _before() -> int | None:
+    return _id_in(request.args.get("before", ""))
 
 
 def _task_story(task_sid: str) -> TaskStory:

@@ -202,6 +202,22 @@ KINDS = {
     EntryKind.STAFF: "Asked for by staff",
 }
 
+TIMES = {"15m": "Last 15 minutes", "1h": "Last hour", "24h": "Last 24 hours", "7d": "Last 7 days"}
+
+# What the feed is narrowed down by.
+FILTERS = {
+    "q": "Search",
+    "outcome": "Outcome",
+    "worker": "Worker",
+    "queue": "Queue",
+    "channel": "Channel",
+    "time": "Received",
+    "from": "From",
+    "to": "Until",
+}
+
+CHANNELS = {"sms": "SMS", "mms": "MMS", "rcs": "RCS", "whatsapp": "WhatsApp", "web": "Web chat", "email": "E-mail"}
+
 SHORT_KEYS = {"phone": "phone", "email": "e-mail", "staff": "staff"}
 
 KEYS = {
@@ -426,6 +442,11 @@ def _key_word(key: Mapping[str, Any]) -> str:
     return f"the {key_kind(key['kind'])} {key['value']}"
 
 
+def channel(name: str) -> str:
+    """What a channel is called: "WhatsApp", "Voice"."""
+    return CHANNELS.get(name) or _first_up(plain(name))
+
+
 def key_kind(kind: str) -> str:
     """What a kind of look-up key is called: "phone number", "account number"."""
     return KEYS.get(kind) or plain(kind)
@@ -446,6 +467,17 @@ def kind(name: str) -> str:
 def plain(slug: str) -> str:
     """A slug as words: for what was added elsewhere and has no words of its own here."""
     return slug.replace("_", " ").replace(".", " ")
+
+
+def endings() -> dict[str, str]:
+    """What the feed can be narrowed down to by how it ended, and how that is called."""
+    return {
+        "trouble": "Anything that did not work",
+        "owed": FOLLOWUP_OWED.word,
+        **{str(match): verdict.word for match, verdict in MATCHES.items()},
+        **{str(outcome): OUTCOMES[outcome].word for outcome in OUTCOMES if outcome is not Outcome.ENRICHED},
+        "in_progress": IN_PROGRESS.word,
+    }
 
 
 def legend() -> Iterable[Verdict]:

@@ -24,7 +24,8 @@
   function tellTimes() {
     for (const time of document.querySelectorAll("time")) {
       const moment = new Date(time.dateTime);
-      const words = time.classList.contains("ago") ? ago(moment) : clock.format(moment);
+      const kinds = time.classList;
+      const words = kinds.contains("ago") ? ago(moment) : (kinds.contains("moment") ? date : clock).format(moment);
       if (time.textContent !== words) time.textContent = words;
       time.title = exact.format(moment);
     }
@@ -40,15 +41,71 @@
   }
 
   // --- the reader's place -----------------------------------------------------------------------------------------
-  let before = { lines: new Set(), anchor: null, top: 0, unfolded: [] };
+  // At its top the feed is replaced as a whole. Who has scrolled down keeps the lines that are there: those that
+  // changed are renewed in place, and of new ones a notice tells.
+  let before = { lines: new Set(), unfolded: [] };
+  let address = null; // where the feed asks next, once lines were renewed in place
+
+  const isAway = () => window.scrollY > 0 && find("#feed")?.offsetParent !== null;
+
+  function renewInPlace(html) {
+    const sent = new DOMParser().parseFromString(html, "text/html").getElementById("feed");
+    if (!sent) return false;
+    let fresh = 0;
+    for (const line of sent.querySelectorAll(".line")) {
+      const old = document.getElementById(line.id);
+      if (!old) {
+        fresh += 1;
+        continue;
+      }
+      const opened = old.querySelector("[aria-current]");
+      if (opened) line.querySelector("a").setAttribute("aria-current", "true");
+      if (old.outerHTML.replace(/<time.*?<\/time>/g, "") === line.outerHTML.replace(/<time.*?<\/time>/g, "")) continue;
+      const isFocused = old.contains(document.activeElement);
+      old.replaceWith(line);
+      htmx.process(line);
+      if (isFocused) line.querySelector("a").focus({ preventScroll: true });
+    }
+    address = sent.getAttribute("hx-get");
+    announce(fresh, sent.dataset.top);
+    return true;
+  }
+
+  function announce(count, top) {
+    const news = find("#news");
+    if (!news || news.hasAttribute("hx-get")) return;
+    if (!count) return news.replaceChildren();
+    const link = news.querySelector("a") ?? news.appendChild(document.createElement("a"));
+    link.href = top;
+    link.textContent = count === 1 ? "1 newer task. Show it" : `${count} newer tasks. Show them`;
+  }
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("#news a");
+    const feed = find("#feed[hx-get]");
+    if (!link || !feed || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    window.scrollTo(0, 0);
+    const fragment = new URL(feed.getAttribute("hx-get"), location.href);
+    fragment.searchParams.delete("shown");
+    htmx.ajax("GET", fragment.pathname + fragment.search, { target: "#feed", swap: "outerHTML" }).then(() => {
+      find("#feed .line a")?.focus({ preventScroll: true });
+    });
+  });
+
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (event.detail.elt.id === "feed" && address) event.detail.path = address;
+  });
 
   document.addEventListener("htmx:beforeSwap", (event) => {
-    const lines = [...document.querySelectorAll("#feed .line")];
-    const anchor = window.scrollY > 0 ? lines.find((line) => line.getBoundingClientRect().bottom > 60) : undefined;
+    const isFeed = event.detail.target.id === "feed" && event.detail.xhr.status === 200;
+    if (isFeed && isAway() && renewInPlace(event.detail.serverResponse)) {
+      event.detail.shouldSwap = false;
+      tellTimes();
+      return;
+    }
     before = {
-      lines: new Set(lines.map((line) => line.id)),
-      anchor: event.detail.target.id === "feed" && anchor ? anchor.id : null,
-      top: anchor ? anchor.getBoundingClientRect().top : 0,
+      lines: new Set([...document.querySelectorAll("#feed .line")].map((line) => line.id)),
       unfolded: [...document.querySelectorAll("#detail details[open]")].map((details) => details.id),
     };
   });
@@ -56,11 +113,13 @@
   document.addEventListener("htmx:afterSwap", (event) => {
     const asked = event.detail.requestConfig.elt;
     if (event.detail.target.id === "feed") {
+      address = null;
+      announce(0);
       for (const line of document.querySelectorAll("#feed .line")) {
         if (!before.lines.has(line.id)) line.classList.add("is-new");
       }
-      const anchor = before.anchor && document.getElementById(before.anchor);
-      if (anchor) window.scrollBy(0, anchor.getBoundingClientRect().top - before.top);
+    } else if (event.detail.target.id !== "detail") {
+      // somebody else's
     } else if (asked.id === "detail") {
       for (const id of before.unfolded) document.getElementById(id)?.setAttribute("open", "");
     } else {
@@ -73,6 +132,14 @@
     }
     markOpened();
     tellTimes();
+  });
+
+  // What is open stays open when the reader searches or filters; an empty field is no part of the address.
+  document.addEventListener("submit", (event) => {
+    if (event.target.id !== "filters") return;
+    if (find("#detail")?.dataset.line) event.target.action = location.pathname;
+    for (const field of event.target.elements) field.disabled = field.name !== "" && field.value === "";
+    setTimeout(() => [...event.target.elements].forEach((field) => (field.disabled = false)));
   });
 
   // --- the line to the server -------------------------------------------------------------------------------------

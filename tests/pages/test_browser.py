@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,7 @@ def test_a_click_opens_the_task_beside_the_feed_and_back_closes_it(
     expect(page).to_have_url(re.compile("/tasks/WT1$"))
     expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
     expect(page).to_have_title(re.compile("Ada Lovelace"))
-    expect(page.locator("[aria-current]")).to_contain_text("Ada Lovelace")
+    expect(page.locator("#feed [aria-current]")).to_contain_text("Ada Lovelace")
     page.get_by_role("link", name="Katherine Johnson").click()
     expect(page.get_by_role("heading", name="Katherine Johnson")).to_be_visible()
     page.go_back()
@@ -113,7 +114,7 @@ def test_focus_and_the_open_task_survive_an_arrival(page: Page, make_entry: Make
     make_entry(task_sid="WT2", customer_name="Katherine Johnson")
     expect(page.locator("#feed .line")).to_have_count(2)
     expect(link).to_be_focused()
-    expect(page.locator("[aria-current]")).to_contain_text("Ada Lovelace")
+    expect(page.locator("#feed [aria-current]")).to_contain_text("Ada Lovelace")
 
 
 def test_an_open_task_is_told_anew_when_it_is_concluded(page: Page, make_entry: Make, database: Database) -> None:
@@ -202,4 +203,67 @@ def test_without_script_everything_is_there_too(chromium: Browser, origin: str, 
     expect(page.get_by_role("heading", name="Where the time went")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     expect(page).to_have_url(re.compile("/login$"))
+    context.close()
+
+
+def many_tasks(make_entry: Make, number: int = 40) -> None:
+    for each in range(number):
+        make_entry(task_sid=f"WT{each:03}", task_channel="voice" if each % 2 else "sms")
+
+
+def test_a_reader_who_scrolled_down_keeps_the_place_and_is_told_of_newer_tasks(
+    page: Page, make_entry: Make, database: Database, complaints: list[str]
+) -> None:
+    many_tasks(make_entry)
+    make_entry(task_sid="WT999", concluded_at=None, outcome=None, match=None)
+    sign_in(page)
+    page.evaluate("window.scrollTo(0, 900)")
+    link = page.locator("#line-WT020 a")
+    link.focus()
+    place = link.evaluate("link => link.getBoundingClientRect().top")
+    make_entry(task_sid="WTNEW", customer_name="Katherine Johnson")
+    database.write(text("UPDATE entries SET outcome='enriched', match='matched', concluded_at=received_at"))
+    expect(page.locator("#news a")).to_have_text("1 newer task. Show it")
+    expect(page.locator("#line-WT999")).to_contain_text("Matched")
+    expect(page.locator("#line-WTNEW")).to_have_count(0)
+    expect(link).to_be_focused()
+    assert abs(link.evaluate("link => link.getBoundingClientRect().top") - place) < 1
+    make_entry(task_sid="WTNEWER")
+    expect(page.locator("#news a")).to_have_text("2 newer tasks. Show them")
+    page.evaluate("window.notReloaded = true")
+    page.locator("#news a").click()
+    expect(page.locator("#feed .line").first).to_have_id("line-WTNEWER")
+    expect(page.locator("#news a")).to_have_count(0)
+    assert page.evaluate("[window.scrollY, window.notReloaded]") == [0, True]
+    assert complaints == []
+
+
+def test_a_filter_is_an_address_and_stays_live(page: Page, make_entry: Make, complaints: list[str]) -> None:
+    many_tasks(make_entry, 6)
+    sign_in(page)
+    page.get_by_text("Filters").click()
+    page.get_by_label("Channel").select_option(label="SMS")
+    page.get_by_role("button", name="Apply").click()
+    expect(page).to_have_url(re.compile(r"/\?channel=sms$"))
+    expect(page.locator("#feed .line")).to_have_count(3)
+    page.locator("#line-WT002 a").click()
+    expect(page).to_have_url(re.compile(r"/tasks/WT002\?channel=sms$"))
+    make_entry(task_sid="WT100", task_channel="sms")
+    make_entry(task_sid="WT101", task_channel="voice")
+    expect(page.locator("#feed .line")).to_have_count(4)
+    page.get_by_label("Search by customer").fill("nobody")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="No task fits")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/tasks/WT002\?q=nobody&channel=sms$"))
+    page.get_by_role("link", name="Channel: SMS").click()
+    expect(page).to_have_url(re.compile(r"/\?q=nobody$"))
+    assert complaints == []
+
+
+def test_times_are_the_readers_own(chromium: Browser, origin: str, make_entry: Make) -> None:
+    make_entry(task_sid="WT1", received_at=datetime(2026, 3, 4, 15, 30, tzinfo=UTC))
+    context = chromium.new_context(base_url=origin, timezone_id="Asia/Tokyo", locale="en-GB")
+    page = context.new_page()
+    sign_in(page)
+    expect(page.locator("#line-WT1 time")).to_have_text(re.compile("5 Mar.*00:30"))
     context.close()

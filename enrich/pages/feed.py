@@ -1,0 +1,128 @@
+"""The feed as its address asks for it: which tasks, from when, found by what. The address is the view, to be sent on.
+
+What an address cannot mean is left out of it, so that the page says what it really shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from enrich.customers import finding
+from enrich.customers.identifiers import ADDRESS, is_storable, normalise
+from enrich.customers.matching import KeyRules
+from enrich.db import Database
+from enrich.journal.filters import ENDINGS, Filters
+from enrich.journal.queries import TaskLine
+
+# The parameters of an address, in the order in which the page shows them.
+FIELDS = ("q", "outcome", "worker", "queue", "channel", "time", "from", "to")
+LONGEST = 254
+TIMES = {
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+}
+MOST_KEYS = 8
+_SID = re.compile(r"(W[TRKQ])[0-9a-fA-F]{32}")
+# As ids of customers are; a viewer, who is not shown names and numbers, cannot try them out either.
+_CUSTOMER_ID = re.compile(r"[A-Za-z]{1,6}[-_ ]?[0-9]{1,12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One page of the feed.
+
+    asked: the parameters of its address that mean something. before: None on the newest page, which alone stays live;
+    older: where the next begins, None where there is none. looked_back_to: when looking ended early, and nothing is
+    known of what came before. newest: the highest id that there was.
+    """
+
+    lines: tuple[TaskLine, ...]
+    version: str
+    asked: Mapping[str, str]
+    before: int | None = None
+    older: int | None = None
+    looked_back_to: datetime | None = None
+    newest: int = 0
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.asked)
+
+    def without(self, field: str) -> dict[str, str]:
+        """The address without this parameter."""
+        return {name: value for name, value in self.asked.items() if name != field}
+
+
+def asked_for(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Those of these parameters that can mean something, in their order."""
+    asked = {}
+    for field in FIELDS:
+        value = parameters.get(field, "").strip()
+        if value and len(value) <= LONGEST and is_storable(value) and _MEANS_SOMETHING[field](value):
+            asked[field] = value
+    return asked
+
+
+def filters_of(
+    asked: Mapping[str, str], database: Database, rules: KeyRules, now: datetime, *, by_id_only: bool
+) -> Filters:
+    """What these parameters mean. by_id_only: names and numbers find nothing. Raises DatabaseError."""
+    since = now - TIMES[asked["time"]] if "time" in asked else _moment(asked.get("from", ""))
+    filters = Filters(
+        ending=asked.get("outcome", ""),
+        worker_sid=asked.get("worker", ""),
+        task_queue_sid=asked.get("queue", ""),
+        task_channel=asked.get("channel", ""),
+        since=since,
+        until=_moment(asked.get("to", "")),
+    )
+    return _searched(filters, asked["q"], database, rules, by_id_only=by_id_only) if "q" in asked else filters
+
+
+def _searched(filters: Filters, query: str, database: Database, rules: KeyRules, *, by_id_only: bool) -> Filters:
+    filters = replace(filters, searched=True)
+    sid = _SID.fullmatch(query)
+    if sid:
+        named = {"WT": "task_sid", "WR": "reservation_sid", "WK": "worker_sid", "WQ": "task_queue_sid"}[sid[1]]
+        is_of_task = sid[1] in ("WT", "WR")
+        return replace(filters, searched=is_of_task, **{named: query})  # type: ignore[arg-type]
+    if by_id_only:
+        return replace(filters, customer_ids=(query,) if _CUSTOMER_ID.fullmatch(query) else ())
+    kinds = tuple(dict.fromkeys(source.kind for source in rules.sources if source.kind != ADDRESS))
+    found = finding.find_customers(database, query, kinds=kinds, region=rules.region)
+    return replace(
+        filters,
+        customer_ids=tuple(customer.id for customer in found),
+        first_keys=_keys(query, (ADDRESS, *kinds), rules.region),
+    )
+
+
+def _keys(query: str, kinds: Iterable[str], region: str) -> tuple[str, ...]:
+    values = dict.fromkeys(key.value for kind in kinds for key in normalise(kind, query, region))
+    return tuple(values)[:MOST_KEYS]
+
+
+def _moment(written: str) -> datetime | None:
+    """A date, or a date and a time, in UTC unless it says otherwise; None for what is neither."""
+    try:
+        moment = datetime.fromisoformat(written)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+_MEANS_SOMETHING = {
+    "q": lambda _: True,
+    "outcome": ENDINGS.__contains__,
+    "worker": lambda value: len(value) <= 34,
+    "queue": lambda value: len(value) <= 34,
+    "channel": lambda value: len(value) <= 64,
+    "time": TIMES.__contains__,
+    "from": _moment,
+    "to": _moment,
+}
