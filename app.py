@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from contextlib import nullcontext
@@ -34,7 +35,9 @@ from enrich.parts import Parts
 from enrich.policy.file import Policy
 from enrich.policy_file import read_policy_file
 from enrich.settings import FOR_SERVING, Settings, read_settings
-from enrich.taskrouter.client import TaskRouterClient
+from enrich.taskrouter.client import Exchange, TaskRouterClient
+from enrich.tracing import tracing_of
+from enrich.vocabulary import Tried
 from enrich.webhooks import views as webhooks
 from enrich.webhooks.shedding import Shedding
 
@@ -81,7 +84,18 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
 def _parts(settings: Settings, *, serves: bool) -> Parts:
     policy, wrong = _policy(settings, serves=serves)
     addresses = Addresses()
-    metrics = Metrics(counts.shared())
+    metrics, tracing = Metrics(counts.shared()), tracing_of(os.environ)
+
+    def count_exchange(exchange: Exchange) -> None:
+        metrics.rest_request(exchange.method, exchange.status)
+        if tracing:
+            tracing.exchange(exchange)
+
+    def count_followup(tried: Tried) -> None:
+        metrics.followup(tried.kind, tried.outcome, tried.reason)
+        if tracing:
+            tracing.followup(tried)
+
     database = Database(settings.database_url, addresses=addresses, breaker=_breaker("database", settings, metrics))
     tools = Tools(
         rules=_rules(settings, policy),
@@ -94,11 +108,12 @@ def _parts(settings: Settings, *, serves: bool) -> Parts:
             settings.twilio_api_secret or settings.twilio_auth_token,
             addresses=addresses,
             breaker=_breaker("taskrouter", settings, metrics),
-            observe=lambda exchange: metrics.rest_request(exchange.method, exchange.status),
+            observe=count_exchange,
         ),
         limited=limited,
         now=lambda: datetime.now(UTC),
         pause=lambda seconds: time.sleep(seconds * random.uniform(0.5, JITTER)),  # noqa: S311 - spreads load
+        observe=count_followup,
     )
     return Parts(
         settings=settings,
@@ -109,6 +124,7 @@ def _parts(settings: Settings, *, serves: bool) -> Parts:
         in_flight=InFlight(settings.max_in_flight, observe=metrics.in_flight),
         metrics=metrics,
         policy_error=wrong,
+        tracing=tracing,
     )
 
 

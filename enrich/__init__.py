@@ -17,5 +17,6 @@ The story, in reading order:
 Words that travel between them are in vocabulary.py, errors in errors.py, the clock in deadline.py (what ends when it is
 over: clock.py; when it began: arrival.py; for how many at once: load.py), every setting in settings.py, the database in
 db.py. breaker.py and addresses.py keep what is dead, or slow to be found, from holding everybody else. metrics.py is
-what is counted; counts.py is where the processes of one server count. `app.py` knows every part and wires them.
+what is counted (counts.py: where the processes of one server count), tracing.py what is traced, logs.py what is logged.
+`app.py` knows every part and wires them.
 """

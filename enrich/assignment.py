@@ -13,7 +13,7 @@ customer, or the default instruction, at the worst.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from enrich import errors
 from enrich.deadline import Deadline, OutOfTime, Step
@@ -134,7 +134,9 @@ def conclusion_of(work: Work, elapsed_ms: float | None) -> Conclusion:
         finding=work.finding,
         attributes_before=work.before,
         attributes_after=work.after,
-        steps=[asdict(step) for step in work.stopwatch.steps],
+        steps=[
+            {"name": step.name, "elapsed_ms": step.elapsed_ms, "failed": step.failed} for step in work.stopwatch.steps
+        ],
         elapsed_ms=elapsed_ms,
     )
 

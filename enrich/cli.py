@@ -21,7 +21,7 @@ from flask import Flask
 from flask.cli import with_appcontext
 from gevent import monkey
 
-from enrich import catchup, followups, migrations, settings
+from enrich import catchup, followups, health, migrations, settings
 from enrich.commands import Command, Group
 from enrich.customers import context, fixtures, matching, seeding
 from enrich.demo.command import demo
@@ -198,8 +198,9 @@ def show_settings(example: bool) -> None:
 
 @click.command("worker", cls=Command)
 @click.option("--once", is_flag=True, help="Do what is due now, and end.")
+@click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /readyz and /healthz there.")
 @with_appcontext
-def work(once: bool) -> None:
+def work(once: bool, metrics: str | None) -> None:
     """Do what is owed, every half second, until SIGTERM or Ctrl-C. Any number of workers may run."""
     parts().settings.require(settings.FOR_REST)
     parts().require_policy()
@@ -208,13 +209,29 @@ def work(once: bool) -> None:
         return
     if not monkey.is_module_patched("socket"):
         # Begun anew under gevent, as the server is: only there can the clock end an answer that drips.
-        command = ["-m", "gevent.monkey", "--module", "flask", "worker"]
+        command = ["-m", "gevent.monkey", "--module", "flask", "worker", *(("--metrics", metrics) if metrics else ())]
         os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - this very program
+    if metrics:
+        _serve_health(metrics)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     keep = timedelta(days=parts().settings.keep_days)
     followups.work_until(over.is_set, parts().tools, parts().owed, keep, _catch_up, parts().heartbeats.beat)
+
+
+def _serve_health(at: str) -> None:
+    """Begins to answer for this process there, and for nothing else of the service. Raises click's error."""
+    from gevent.pywsgi import WSGIServer
+
+    app = Flask("worker")
+    app.extensions["enrich"] = parts()
+    app.register_blueprint(health.bp)
+    host, _, port = at.rpartition(":")
+    try:
+        WSGIServer((host, int(port)), app, log=None).start()
+    except (OSError, ValueError) as exc:
+        raise click.BadParameter(f"{at}: {exc}", param_hint="--metrics") from exc
 
 
 @click.group(cls=Group)

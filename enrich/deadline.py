@@ -54,11 +54,15 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the work: its name, how long it took, and the `reason` it failed with, or "" when it went well."""
+    """One step of the work: its name, how long it took, and the `reason` it failed with, or "" when it went well.
+
+    began_at: in monotonic time; 0.0 for one that was read back from the journal.
+    """
 
     name: str
     elapsed_ms: float
     failed: str = ""
+    began_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -85,4 +89,4 @@ class Stopwatch:
             failed = "out_of_time"
             raise
         finally:
-            self.steps.append(Step(name, round((self.now() - began) * 1000, 2), failed))
+            self.steps.append(Step(name, round((self.now() - began) * 1000, 2), failed, began))

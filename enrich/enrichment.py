@@ -19,7 +19,7 @@ from enrich.deadline import Deadline, Stopwatch
 from enrich.policy.facts import customer_facts, match_facts
 from enrich.policy.file import Policy
 from enrich.taskrouter import attributes
-from enrich.vocabulary import Customer, Match, Matched, Outcome
+from enrich.vocabulary import Customer, Match, Matched, Outcome, Tried
 
 if TYPE_CHECKING:
     from enrich.customers.store import CustomerStore
@@ -60,7 +60,7 @@ class Tools:
 
     limited: a block that is ended from outside, by OutOfTime, after that many seconds. now: the time, aware, in UTC.
     pause: waits about that many seconds, between half as long and `JITTER` times as long, so that what failed together
-    does not come back together; lets others work meanwhile.
+    does not come back together; lets others work meanwhile. observe: told of every follow-up that was tried.
     """
 
     rules: Rules
@@ -71,6 +71,7 @@ class Tools:
     limited: Callable[[float], AbstractContextManager[None]]
     now: Callable[[], datetime]
     pause: Callable[[float], None]
+    observe: Callable[[Tried], None] = lambda _tried: None
 
 
 @dataclass(frozen=True, slots=True)

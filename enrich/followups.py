@@ -16,7 +16,7 @@ from enrich.assignment import conclusion_of, too_slow
 from enrich.deadline import Deadline, OutOfTime
 from enrich.enrichment import Subject, Tools, Work, enrich
 from enrich.journal.owed import Followup, Owed
-from enrich.vocabulary import Delivery, EntryKind, FollowupKind, Outcome, Owing, Reason
+from enrich.vocabulary import Delivery, EntryKind, FollowupKind, Outcome, Owing, Reason, Tried
 
 # Nobody waits for a follow-up; what takes longer is tried again later.
 WORK_S = 5.0
@@ -130,6 +130,19 @@ def _do(followup: Followup, tools: Tools, owed: Owed) -> None:
             "elapsed_ms": deadline.elapsed_ms(),
             **ended,
         },
+    )
+    tools.observe(
+        Tried(
+            followup.kind,
+            followup.entry_id,
+            followup.task_sid,
+            followup.reservation_sid,
+            followup.attempts,
+            ended.get("outcome") or ("not_done" if ended["reason"] else "done"),
+            ended.get("reason", ""),
+            deadline.began_at,
+            deadline.elapsed_ms() / 1000,
+        )
     )
 
 

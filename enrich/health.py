@@ -18,11 +18,13 @@ from enrich.clock import limited
 from enrich.deadline import OutOfTime
 from enrich.journal.heartbeats import ALIVE
 from enrich.parts import parts
+from enrich.policy.timeouts import Alarm
 
 # A load balancer asks every few seconds and does not wait long.
 READY_S = 2.0
 # Figures of the database are left out rather than waited for: what the processes counted is told in any case.
 FIGURES_S = 1.0
+ALARMS = tuple(str(alarm) for alarm in Alarm if alarm)
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +79,14 @@ def tell_metrics() -> Response:
     return Response(parts().metrics.exposition(_figures()), content_type=metrics.CONTENT_TYPE)
 
 
-def _figures() -> dict[str, float]:
+def _figures() -> metrics.Figures:
     """The figures that the database knows; only that it does not answer, when it does not."""
     try:
         with limited(FIGURES_S):
-            found = parts().owed.figures(datetime.now(UTC))
+            now = datetime.now(UTC)
+            found = parts().owed.figures(now)
+            last = parts().heartbeats.last()
+            alarms = parts().tools.states.alarm_counts(now)
     except (errors.DatabaseError, OutOfTime) as exc:
         log.warning("no figures from the database", extra={"reason": getattr(exc, "reason", "database_too_slow")})
         return {"enrich_database_up": 0.0}
@@ -91,6 +96,8 @@ def _figures() -> dict[str, float]:
         "enrich_followups_overdue_seconds": found.overdue_s,
         "enrich_followups_given_up": found.given_up,
         "enrich_receipts_unconcluded": found.unconcluded,
+        "enrich_worker_silent_seconds": (now - last).total_seconds() if last else float("inf"),
+        "enrich_alarms": dict.fromkeys(ALARMS, 0) | alarms,
     }
 
 

@@ -24,6 +24,9 @@ from enrich import errors
 from enrich.deadline import Step
 from enrich.vocabulary import EntryKind, FollowupKind, NoMatchReason, Outcome, Reason
 
+# Numbers by the name of their metric; where it has a label, by the label's value.
+Figures = Mapping[str, float | Mapping[str, float]]
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
 
@@ -102,10 +105,12 @@ TABLE: tuple[Metric, ...] = (
         "figure",
         "Callbacks received over 10 s ago without a conclusion: no worker has found them yet; counted up to 10,000.",
     ),
+    Metric("enrich_worker_silent_seconds", "figure", "How long ago a worker left word; +Inf where none has in a week."),
+    Metric("enrich_alarms", "figure", "Tasks that somebody has to look at, by what about them.", ("alarm",)),
 )
 
 # The names that the code gives to its steps, causes and results; tests hold the code against them.
-STEPS = frozenset({"receive", "look_up", "fetch", "write", "accept", "conclude"})
+STEPS = frozenset({"receive", "look_up", "channel", "fetch", "write", "accept", "conclude"})
 CAUSES = ("in_flight", "queue", "database")
 REFUSALS = ("invalid_signature", "other_workspace", "body_too_slow")
 SIGN_INS = ("signed_in", "failed", "limited")
@@ -129,7 +134,7 @@ EVENT_TYPES = frozenset(
 )
 _ANSWERS = frozenset(map(str, (200, 201, 204, 400, 401, 403, 404, 405, 409, 412, 413, 429, 500, 502, 503, 504)))
 _STATUSES = _ANSWERS | {errors.TaskRouterTooSlow.reason, errors.TaskRouterUnreachable.reason, Reason.OUT_OF_TIME}
-_OUTCOMES = frozenset({*Outcome, "repeat"})
+_OUTCOMES = frozenset({*Outcome, "repeat", "dropped", "done", "not_done"})
 
 
 def _reasons(error: type[errors.EnrichError] = errors.EnrichError) -> Iterator[str]:
@@ -203,11 +208,12 @@ class Metrics:
     def sign_in(self, result: str) -> None:
         self._of("enrich_sign_ins_total", _one_of(SIGN_INS, result)).inc()
 
-    def followup(self, kind: FollowupKind, outcome: Outcome | None, reason: str) -> None:
-        told = (kind, _one_of(_OUTCOMES, outcome or OTHER), _one_of(_REASONS, reason))
+    def followup(self, kind: FollowupKind, outcome: str, reason: str) -> None:
+        """outcome: of the enrichment, or `done`, `not_done`, `dropped`."""
+        told = (kind, _one_of(_OUTCOMES, outcome), _one_of(_REASONS, reason))
         self._of("enrich_followups_total", *told).inc()
 
-    def exposition(self, figures: Mapping[str, float]) -> bytes:
+    def exposition(self, figures: Figures) -> bytes:
         """All of it in Prometheus' text format. figures: those of the database; what is missing is left out."""
         counted: Any = self._registry
         if self._shared is not None:
@@ -227,15 +233,19 @@ class Metrics:
 class _Together:
     """What was counted, and what was looked up."""
 
-    def __init__(self, counted: Any, figures: Mapping[str, float]) -> None:
+    def __init__(self, counted: Any, figures: Figures) -> None:
         self._counted = counted
         self._figures = figures
 
     def collect(self) -> Iterator[Any]:
         yield from self._counted.collect()
         for row in TABLE:
-            if row.kind == "figure" and row.name in self._figures:
-                yield GaugeMetricFamily(row.name, row.help, value=self._figures[row.name])
+            figure = self._figures.get(row.name) if row.kind == "figure" else None
+            if figure is not None:
+                family = GaugeMetricFamily(row.name, row.help, labels=row.labels)
+                for label, value in figure.items() if isinstance(figure, Mapping) else ((None, figure),):
+                    family.add_metric([label] if label else [], value)
+                yield family
 
 
 def _made(row: Metric, registry: CollectorRegistry) -> Any:

@@ -15,14 +15,16 @@ from enrich.journal.owed import Owed
 from enrich.load import InFlight
 from enrich.metrics import Metrics
 from enrich.settings import Settings
+from enrich.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The adapters of one app. Everything in it may be shared between greenlets and threads.
 
-    in_flight: the assignment callbacks that this process works on. metrics: what is counted. policy_error: what is
-    wrong with the policy file, in a command, which may have nothing to do with it; the rules are then without one.
+    in_flight: the assignment callbacks that this process works on. metrics: what is counted. tracing: None where nobody
+    has asked for traces. policy_error: what is wrong with the policy file, in a command, which may have nothing to do
+    with it; the rules are then without one.
     """
 
     settings: Settings
@@ -32,6 +34,7 @@ class Parts:
     heartbeats: Heartbeats
     in_flight: InFlight
     metrics: Metrics
+    tracing: Tracing | None
     policy_error: errors.PolicyError | None = None
 
     def require_policy(self) -> None:

@@ -327,3 +327,21 @@ class Conclusion:
     decision: Mapping[str, Any] | None = None
     steps: Sequence[Mapping[str, Any]] = field(default=())
     elapsed_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One follow-up that was tried, for those who count. outcome: of the enrichment, or `done` or `not_done`.
+
+    entry_id: of the delivery that it is owed for. attempts: this one included. began_at: in monotonic time.
+    """
+
+    kind: FollowupKind
+    entry_id: int
+    task_sid: str
+    reservation_sid: str | None
+    attempts: int
+    outcome: str
+    reason: str
+    began_at: float
+    elapsed_s: float

@@ -57,7 +57,7 @@ def test_nothing_from_outside_becomes_a_label() -> None:
         counted.event(hostile, "kept")
         counted.refused(hostile)
         counted.sign_in(hostile)
-        counted.followup(FollowupKind.ENRICH, None, hostile)
+        counted.followup(FollowupKind.ENRICH, hostile, hostile)
         counted.rest_request("GET", hostile)
         counted.rest_request("GET", str(number + 520))
     text = counted.exposition({}).decode()
@@ -80,6 +80,12 @@ def test_a_figure_that_could_not_be_looked_up_is_absent_not_0() -> None:
     told = samples(Metrics(), enrich_database_up=0.0)
     assert told["enrich_database_up"] == 0
     assert "enrich_followups_owed" not in told
+
+
+def test_a_figure_with_a_label_is_told_for_each_of_its_values() -> None:
+    told = Metrics().exposition({"enrich_alarms": {"canceled_loop": 2, "assignment_limit": 0}}).decode()
+    assert 'enrich_alarms{alarm="canceled_loop"} 2.0' in told
+    assert 'enrich_alarms{alarm="assignment_limit"} 0.0' in told
 
 
 def test_every_reason_that_the_code_knows_is_counted_under_its_name() -> None:

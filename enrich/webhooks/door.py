@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from enrich import assignment, errors
 from enrich.deadline import Deadline, Step
-from enrich.metrics import Metrics
+from enrich.parts import Parts
 from enrich.settings import Settings
 from enrich.vocabulary import Delivery, EntryKind
 from enrich.webhooks import payloads, signature
@@ -74,19 +74,19 @@ def tell(
     delivery: Delivery,
     answered: assignment.Answered,
     deadline: Deadline,
-    metrics: Metrics,
+    parts: Parts,
     *,
     waited_s: float,
     idempotency_token: str,
 ) -> None:
-    """What became of a callback is counted, and told in one line of the log.
+    """What became of a callback is counted, told in one line of the log, and traced where that was asked for.
 
     waited_s: how long it lay there before we came to look at it. idempotency_token: the header that tells TaskRouter's
     attempts apart, "" where there is none.
     """
     elapsed_ms, left_s = deadline.elapsed_ms(), deadline.remaining_s()
     told = (answered.outcome, answered.reason, answered.steps)
-    metrics.callback(delivery.kind, *told, elapsed_s=elapsed_ms / 1000, left_s=left_s)
+    parts.metrics.callback(delivery.kind, *told, elapsed_s=elapsed_ms / 1000, left_s=left_s)
     log.info(
         "assignment",
         extra={
@@ -105,6 +105,8 @@ def tell(
             "steps": times(answered.steps),
         },
     )
+    if parts.tracing:
+        parts.tracing.callback(delivery, answered, deadline.began_at)
 
 
 def times(steps: Iterable[Step]) -> dict[str, float]:

@@ -80,7 +80,7 @@ class Shedding:
             delivery = door.delivery_of(EntryKind.ASSIGNMENT, form, body, tools.now())
             answered = assignment.answer_at_once(delivery, form, tools, Reason.OVERLOAD, deadline)
             token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
-            door.tell(delivery, answered, deadline, metrics, waited_s=environ[WAITED_S], idempotency_token=token)
+            door.tell(delivery, answered, deadline, self._parts, waited_s=environ[WAITED_S], idempotency_token=token)
             answer = answered.answer
         except Exception:  # a mistake of ours is no reason to keep a caller waiting
             log.exception("an overload could not be answered from the journal")

@@ -79,7 +79,7 @@ def keep_event() -> Response:
     delivery = _delivery(EntryKind.EVENT)
     try:
         with limited(EVENT_S):
-            lifecycle.receive(delivery, parts().tools, timeout_s=EVENT_S)
+            receipt = lifecycle.receive(delivery, parts().tools, timeout_s=EVENT_S)
     except (errors.DatabaseError, OutOfTime) as exc:
         log.error(
             "event not recorded", extra={"reason": getattr(exc, "reason", Reason.OUT_OF_TIME)} | _of_event(delivery)
@@ -87,6 +87,8 @@ def keep_event() -> Response:
         parts().metrics.event(delivery.event_type, "not_recorded")
         return _plain(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again")
     parts().metrics.event(delivery.event_type, "kept")
+    if tracing := parts().tracing:
+        tracing.event(delivery, receipt.entry_id, is_repeat=receipt.is_repeat, began_at=g.deadline.began_at)
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
@@ -114,7 +116,7 @@ def _delivery(kind: EntryKind) -> Delivery:
 
 def _answer(delivery: Delivery, answered: assignment.Answered) -> Response:
     token = request.headers.get("I-Twilio-Idempotency-Token", "")
-    door.tell(delivery, answered, g.deadline, parts().metrics, waited_s=g.waited_s, idempotency_token=token)
+    door.tell(delivery, answered, g.deadline, parts(), waited_s=g.waited_s, idempotency_token=token)
     response = _json(answered.answer)
     response.headers["Server-Timing"] = _server_timing(answered.steps, g.deadline.elapsed_ms())
     return response

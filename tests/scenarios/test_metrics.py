@@ -8,12 +8,16 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import requests
+from sqlalchemy import insert
 
+from enrich.demo.processes import Processes, free_port
+from enrich.journal.tables import TaskStateRow
 from enrich.metrics import TABLE
 from tests.scenarios.conftest import Centre, Service, sid
 
@@ -163,3 +167,40 @@ def test_an_answer_tells_where_its_time_went(counting: Service, make_callback: C
     times = dict(part.split(";dur=") for part in timing.split(", "))
     assert list(times) == ["receive", "look_up", "fetch", "conclude", "total"]
     assert float(times["total"]) >= sum(float(value) for name, value in times.items() if name != "total") * 0.9
+
+
+def test_a_worker_serves_its_own_numbers(
+    open_centre: Callable[..., Centre], start_service: Callable[..., Service], tmp_path: Path
+) -> None:
+    """And that it works is told by every web process, from the word that it leaves in the database."""
+    service = start_service(ENRICH_BUDGET_S="0.3")
+    assert told(service)["enrich_worker_silent_seconds"] == float("inf")
+    centre = open_centre(service)
+    centre.emulator.faults.status(500, path="/Tasks/WT")
+    task_sid = centre.task_arrives({"from": "+14155550100"})
+    centre.answer(task_sid)
+    centre.emulator.faults.clear()
+    at = f"127.0.0.1:{free_port(0)}"
+    with Processes(service.environment, tmp_path / "logs") as processes:
+        processes.start("worker", "flask", "worker", "--metrics", at)
+        processes.wait_for("worker", f"http://{at}/healthz", lambda: False)
+        worker = replace(service, url=f"http://{at}")
+        done = 'enrich_followups_total{kind="enrich",outcome="enriched",reason=""}'
+        until = time.monotonic() + 20
+        while done not in told(worker):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert told(worker)['enrich_rest_requests_total{method="POST",status="200"}'] >= 1
+        assert told(service)["enrich_worker_silent_seconds"] < 30
+        assert requests.get(f"http://{at}/metrics", timeout=5).status_code == 404
+        assert requests.get(f"http://{at}/login", timeout=5).status_code == 404
+
+
+def test_alarms_are_looked_up_by_what_they_are_about(start_service: Callable[..., Service]) -> None:
+    service = start_service(ENRICH_DEFAULT_REGION="FR")
+    after = told(service)
+    assert after['enrich_alarms{alarm="canceled_loop"}'] == 0
+    now = datetime.now(UTC)
+    row = {"task_sid": sid("WT"), "workspace_sid": sid("WS"), "alarm": "canceled_loop"}
+    service.database.write(insert(TaskStateRow).values(**row, alarm_since=now, updated_at=now))
+    assert told(service)['enrich_alarms{alarm="canceled_loop"}'] == 1
