@@ -27,6 +27,7 @@ from enrich.customers import context, fixtures, matching, seeding
 from enrich.demo.command import demo
 from enrich.doctor import doctor
 from enrich.parts import parts
+from enrich.policy.commands import policy
 from enrich.taskrouter.commands import provision
 from enrich.vocabulary import Matched
 
@@ -239,6 +240,7 @@ def taskrouter() -> None:
     """TaskRouter itself, over REST."""
 
 
+taskrouter.add_command(policy)
 taskrouter.add_command(provision)
 taskrouter.add_command(doctor)
 

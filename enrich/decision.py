@@ -166,3 +166,67 @@ def _worker(form: Form) -> dict[str, Any]:
 
 def _integer(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
+# --- for whoever wants to see it beforehand
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """One rule, looked at for one callback. why: what of its condition decided, or why it cannot be carried out.
+
+    applies: its condition holds. instruction: None where it does not, or where it cannot be carried out.
+    """
+
+    rule: str
+    applies: bool
+    instruction: Instruction | None
+    why: str
+
+
+def consider(
+    question: Question, work: Work, rules: Rules, stored_channel: Callable[[], str | None] = lambda: None
+) -> tuple[Considered, ...]:
+    """Every rule up to the first that decides, and what becomes of each."""
+    context = context_of(question, work, rules, channel_of(question, stored_channel()))
+    considered = []
+    for rule in rules.policy.rules:
+        why = rule.when.why(context) if rule.when else "it has no condition"
+        applies, instruction = rule.when is None or rule.when.holds(context), None
+        if applies:
+            try:
+                instruction = rule.action.made(context, make)
+            except ValueError as exc:
+                why = str(exc)
+        considered.append(Considered(rule.name, applies, instruction, why))
+        if instruction is not None:
+            break
+    return tuple(considered)
+
+
+def advice(rules: Rules) -> tuple[str, ...]:
+    """What is not wrong with the policy, and may yet surprise whoever wrote it."""
+    nobody: Context = {"task": {}, "worker": {}, "customer": None, "match": {}}
+    told = []
+    for rule in rules.policy.rules:
+        roots = {reference.path[0] for reference in rule.when.references} if rule.when else set()
+        if rule.when and roots == {"customer"} and rule.when.holds(nobody):
+            told.append(
+                f"rule {rule.name!r} applies where nobody could look, too: there customer is NULL; "
+                'AND match.kind == "matched" would leave them out'
+            )
+        action = rule.action
+        if rules.accept_via == "rest" and _has_no_rest_form(action.instruction, action.parameters):
+            told.append(
+                f"rule {rule.name!r} is answered, not carried out over REST: {_REST_ADVICE[action.instruction]}"
+            )
+    return tuple(told)
+
+
+def _has_no_rest_form(instruction: str, parameters: Mapping[str, Any]) -> bool:
+    if instruction == "dequeue":
+        return "from" not in parameters
+    return any(instructions.TABLE[instruction][key].rest is None for key in parameters)
+
+
+_REST_ADVICE = {"dequeue": "there it needs from", "conference": "room_name exists in an answer only"}

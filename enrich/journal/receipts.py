@@ -148,6 +148,16 @@ class Journal:
             return stored
         return self.answer(entry_id, answer, timeout_s=timeout_s) if answer is not None else None
 
+    def stored_form(self, which: str) -> str:
+        """The body of a callback as it came, by its ReservationSid, or by the number of its entry; "" for none.
+
+        Raises DatabaseError.
+        """
+        row = EntryRow.__table__.c
+        condition = row.id == int(which) if which.isdigit() else row.delivery_key == which
+        rows = self._database.read(select(row.raw_form).where(condition))
+        return str(rows[0].raw_form) if rows else ""
+
     def channel_of(self, task_sid: str) -> str | None:
         """The unique name of the task's channel, as the newest event told that did. Raises DatabaseError."""
         rows = self._database.read(self._channel_of, {"task_sid": task_sid})

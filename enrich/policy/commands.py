@@ -1,0 +1,185 @@
+"""`flask taskrouter policy`: the policy file examined, and tried out on one callback. Nothing is sent or stored."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import click
+from flask.cli import with_appcontext
+
+from enrich import decision, errors, rulebook
+from enrich.commands import Group
+from enrich.decision import Considered, Decision, Question
+from enrich.enrichment import Rules, Tools, Work, identify
+from enrich.parts import parts
+from enrich.policy.file import Policy
+from enrich.policy_file import read_policy_file
+from enrich.taskrouter import instructions
+from enrich.vocabulary import Matched
+from enrich.webhooks import payloads
+from enrich.webhooks.payloads import Form
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group("policy", cls=Group)
+def policy() -> None:
+    """The policy file: what TaskRouter is told, and when."""
+
+
+@policy.command("check")
+@click.argument("file", type=_FILE, required=False)
+@with_appcontext
+def check(file: Path | None) -> None:
+    """Tell everything that is wrong with FILE, or with that of ENRICH_POLICY; status 1 if anything is."""
+    settings = parts().settings
+    path = file or settings.policy
+    if path is None:
+        raise click.UsageError("Give a FILE, or set ENRICH_POLICY.")
+    found = read_policy_file(settings, path)
+    for line in decision.advice(_rules(found)):
+        click.echo(f"note: {line}")
+    click.echo(f"{path}: {_summary(found)}; nothing is wrong")
+
+
+@policy.command("test")
+@click.argument("source")
+@click.option("--policy", "file", type=_FILE, help="Another policy file than that of ENRICH_POLICY.")
+@click.option("--nobody-looked", is_flag=True, help="As if the look-up had failed: customer and match are NULL.")
+@with_appcontext
+def test(source: str, file: Path | None, nobody_looked: bool) -> None:
+    """Tell which rule decides about one callback, why the others do not, and what TaskRouter would be told.
+
+    SOURCE: the SID of a reservation, or the number of an entry, that the journal has; else a file with a callback's
+    form, as it is sent or as a JSON object; - for standard input. The customer is looked up as of now.
+    """
+    if file is None:
+        parts().require_policy()
+    rules = _rules(read_policy_file(parts().settings, file)) if file else parts().tools.rules
+    question = Question(_form(source))
+    tools = replace(parts().tools, rules=rules)
+    work = Work()
+    block = None if nobody_looked else _look_up(work, question, tools)
+    stored_channel = partial(_stored_channel, tools, question)
+
+    click.echo(f"customer   {_who(work)}")
+    click.echo(f"channel    {decision.channel_of(question, stored_channel())}")
+    if block is not None:
+        click.echo(f"{rules.attribute + ':':10} {_compact(block)}")
+    for beside in work.projected:
+        value = "nothing" if beside.value is None else json.dumps(beside.value, ensure_ascii=False)
+        click.echo(f"{'.'.join(beside.path)}: {value}")
+    click.echo("")
+    considered = decision.consider(question, work, rules, stored_channel)
+    for each in considered:
+        click.echo(_line(each))
+    decided = decision.decide(question, work, rules, stored_channel)
+    for passed in decided.passed[sum(each.applies and each.instruction is None for each in considered) :]:
+        click.echo(f"skip  {passed.rule}: {passed.reason}")
+    click.echo(f"\ndecided by {_by(decided)}")
+    click.echo(f"answer     {instructions.to_json(decided.instruction)}")
+    fields = instructions.rest_form(decided.instruction)
+    click.echo(f"over REST  {' '.join(f'{name}={value}' for name, value in fields) if fields else 'has no form there'}")
+
+
+def _rules(found: Policy) -> Rules:
+    settings = parts().settings
+    return rulebook.rules_of(
+        found,
+        attribute=settings.attribute,
+        lookup_keys=settings.lookup_keys,
+        region=settings.default_region,
+        own_numbers=settings.own_numbers,
+        claimed_channels=settings.claimed_channels,
+        default_instruction=settings.default_instruction,
+        accept_via=settings.accept_via,
+    )
+
+
+def _summary(found: Policy) -> str:
+    defaults = f"defaults for {', '.join(found.defaults)}" if found.defaults else "no defaults"
+    return f"{len(found.rules)} rules, {defaults}, {len(found.context.projections)} projections"
+
+
+# --- the callback
+
+
+def _form(source: str) -> Form:
+    """The form of the callback that SOURCE means. Raises ClickException when there is none."""
+    if re.fullmatch(r"[0-9]{1,18}|WR[0-9a-fA-F]{32}", source):
+        body = parts().tools.journal.stored_form(source)
+        if not body:
+            raise click.ClickException(f"{source}: the journal has no such callback")
+        return payloads.read_form(payloads.split_form(body.encode("ascii", "backslashreplace")))
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise click.ClickException(f"{source}: neither a reservation's SID, nor an entry, nor a readable file") from exc
+    return _given(source, text.strip())
+
+
+def _given(source: str, text: str) -> Form:
+    if not text.startswith("{"):
+        form = dict(parse_qsl(text, keep_blank_values=True))
+    else:
+        try:
+            document = json.loads(text)
+        except ValueError as exc:
+            raise click.ClickException(f"{source}: not JSON: {exc}") from exc
+        form = {name: value if isinstance(value, str) else json.dumps(value) for name, value in document.items()}
+    if "TaskAttributes" not in form:
+        raise click.ClickException(f"{source}: no TaskAttributes in it; that is no assignment callback")
+    return form
+
+
+def _look_up(work: Work, question: Question, tools: Tools) -> Mapping[str, Any] | None:
+    """The block that would be written; None where nobody can look, and that is told."""
+    try:
+        return identify(work, question.attributes or {}, tools, question.form.get("TaskSid", ""))[0]
+    except errors.DatabaseError as exc:
+        click.echo(f"note: could not look: {exc.reason}", err=True)
+        return None
+
+
+def _stored_channel(tools: Tools, question: Question) -> str | None:
+    with suppress(errors.DatabaseError):
+        return tools.journal.channel_of(question.form.get("TaskSid", ""))
+    return None
+
+
+# --- what is told
+
+
+def _who(work: Work) -> str:
+    match = work.match
+    if match is None:
+        return "nobody looked"
+    if isinstance(match, Matched):
+        return f"{match.customer_id} {match.name}, by {match.key.kind}, {match.key.trust}"
+    return f"none: the match is {match.kind}"
+
+
+def _line(considered: Considered) -> str:
+    word = "yes " if considered.instruction is not None else "skip" if considered.applies else "no  "
+    return f"{word}  {considered.rule}: {considered.why}"
+
+
+def _by(decided: Decision) -> str:
+    return {
+        decision.DecidedBy.RULE: f"rule {decided.name!r}",
+        decision.DecidedBy.CHANNEL: f"the default for {decided.name}",
+        decision.DecidedBy.SETTING: "ENRICH_DEFAULT_INSTRUCTION",
+    }[decided.by]
+
+
+def _compact(block: Mapping[str, Any]) -> str:
+    return json.dumps(block, ensure_ascii=False, separators=(",", ":"))
