@@ -15,7 +15,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,11 +57,14 @@ from enrich import errors
 from enrich.addresses import Addresses
 from enrich.breaker import Breaker, Resting
 from enrich.deadline import OutOfTime
+from enrich.prepared import Prepared
 
 # Outside the server nobody holds a clock; a command may wait this long for its turn to write.
 PATIENCE_S = 30.0
 # With 64 callbacks in flight, twenty connections per process kept PostgreSQL busy; a statement takes about 1 ms.
 POOL_SIZE = 20
+# How long to wait for one of them, where nobody holds a clock.
+POOL_S = 30.0
 
 _CONSTRAINT_NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -75,6 +78,7 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 T = TypeVar("T")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+Statement = Executable | Prepared
 
 
 class Base(DeclarativeBase):
@@ -144,16 +148,25 @@ class Database:
         self._one_for_many = (
             self.engine if self.is_sqlite else _postgresql_engine(self.url, addresses or Addresses(), connections=1)
         ).execution_options(isolation_level="AUTOCOMMIT")
+        self._of_prepared = _Connections(self.engine, POOL_SIZE)
+        self._prepared: dict[int, Prepared] = {}
         self._one_writer = threading.Lock()
 
-    def read(self, statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
+    def prepare(self, statement: Executable, given: Collection[str] = ()) -> Prepared:
+        """The statement, compiled for this database the first time, for `read` and `write`. given: see `Prepared`."""
+        prepared = self._prepared.get(id(statement))
+        if prepared is None:  # it keeps its statement, so no other can come by the same id
+            prepared = self._prepared[id(statement)] = Prepared(statement, self.engine.dialect, given)
+        return prepared
+
+    def read(self, statement: Statement, parameters: Parameters = None) -> Sequence[Row[Any]]:
         """The rows of one SELECT, in a transaction of its own. Raises DatabaseError."""
         with self._asked():
             return self._execute(statement, parameters, self._each_by_itself)
 
     def write(
         self,
-        statement: Executable,
+        statement: Statement,
         parameters: Parameters = None,
         *,
         timeout_s: float = PATIENCE_S,
@@ -254,6 +267,7 @@ class Database:
         return self._breaker.answered_since(moment)
 
     def close(self) -> None:
+        self._of_prepared.close()
         self.engine.dispose()
         self._one_for_many.dispose()
 
@@ -266,8 +280,11 @@ class Database:
         except Resting:
             raise errors.DatabaseResting("it failed several times in a row a moment ago") from None
 
-    def _execute(self, statement: Executable, parameters: Parameters, engine: Engine) -> Sequence[Row[Any]]:
+    def _execute(self, statement: Statement, parameters: Parameters, engine: Engine) -> Sequence[Row[Any]]:
         """Once more on a fresh connection, when a pooled one turns out to be dead: the server was started anew."""
+        if isinstance(statement, Prepared):
+            with translated():
+                return self._of_prepared.execute(statement, parameters or {})
         try:
             return self._execute_once(statement, parameters, engine)
         except errors.DatabaseUnavailable as exc:
@@ -294,6 +311,81 @@ class Database:
 
 def _as_it_is(value: Any) -> Any:
     return value
+
+
+class _Connections:
+    """Connections of their own for prepared statements, each statement committed by itself.
+
+    The one that was given back last is lent first: what it has read lately is still in its memory. most: how many may
+    be in use at a time; SQLite needs no such limit, since its calls let nobody else run.
+    """
+
+    def __init__(self, engine: Engine, most: int) -> None:
+        self._engine = engine
+        self._idle: list[Any] = []
+        self._free = None if engine.dialect.name == "sqlite" else threading.Semaphore(most)
+
+    def execute(self, prepared: Prepared, values: Any) -> Sequence[Any]:
+        """The rows of one statement, once more on a fresh connection where an idle one turned out to be dead.
+
+        Raises DatabaseError; what else the driver or SQLAlchemy raise, the caller translates.
+        """
+        try:
+            arguments = prepared.arguments(values)
+        except (LookupError, ValueError) as exc:  # a mistake of ours, or a text that cannot be encoded
+            raise errors.DatabaseError(type(exc).__name__) from None
+        if self._free is None:
+            return self._execute(prepared, arguments)
+        if not self._free.acquire(timeout=POOL_S):
+            raise errors.DatabaseUnavailable("every connection is in use")
+        try:
+            return self._execute(prepared, arguments)
+        finally:
+            self._free.release()
+
+    def close(self) -> None:
+        """Closes those that are idle."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _execute(self, prepared: Prepared, arguments: Any) -> Sequence[Any]:
+        while True:
+            was_idle = bool(self._idle)
+            connection = self._idle.pop() if was_idle else self._connect()
+            try:
+                cursor = connection.execute(prepared.text, arguments)
+                rows = prepared.rows(cursor.fetchall()) if prepared.returns_rows else ()
+            except self._driver_error as exc:
+                is_dead = self._engine.dialect.is_disconnect(exc, connection, None)
+                if not is_dead:
+                    self._idle.append(connection)
+                    raise _ours(exc, is_dead=False) from None
+                connection.close()
+                self.close()  # those beside it are of the same server
+                if not was_idle:
+                    raise _ours(exc, is_dead=True) from None
+            except BaseException:  # OutOfTime among them: nobody knows what state it is in
+                connection.close()
+                raise
+            else:
+                self._idle.append(connection)
+                return rows
+
+    def _connect(self) -> Any:
+        """One more, made as SQLAlchemy's pool makes them, and then no longer the pool's."""
+        try:
+            lent = self._engine.raw_connection()
+            lent.detach()
+        except self._driver_error as exc:
+            raise _ours(exc, is_dead=True) from None
+        connection = lent.dbapi_connection
+        # What SQLAlchemy leaves behind in a connection that others had before is not always what was set at first.
+        self._engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")  # type: ignore[arg-type]
+        return connection
+
+    @property
+    def _driver_error(self) -> Any:
+        return self._engine.dialect.loaded_dbapi.Error
 
 
 def normal_url(url: str) -> str:
@@ -385,7 +477,7 @@ def _until_unlocked(attempt: Callable[[], T], until: float) -> T:
         try:
             return attempt()
         except (errors.DatabaseLocked, DBAPIError) as exc:
-            if isinstance(exc, DBAPIError) and not _is_locked(exc):
+            if isinstance(exc, DBAPIError) and not _is_locked(exc.orig):
                 raise
             left = until - time.monotonic()
             if left <= 0:
@@ -403,27 +495,30 @@ def translated() -> Iterator[None]:
     except PoolTimeoutError as exc:
         raise errors.DatabaseUnavailable("every connection is in use") from exc
     except DBAPIError as exc:
-        if _is_locked(exc):
-            raise errors.DatabaseLocked("another process holds the write lock") from exc
-        if _is_schema(exc):
-            raise errors.SchemaMissing("tables are missing or of another version: flask db upgrade") from exc
-        if exc.connection_invalidated or type(exc).__name__ in ("OperationalError", "InterfaceError"):
-            # What a driver says of a connection names host and reason, and nothing of anybody's data.
-            raise errors.DatabaseUnavailable(str(exc.orig).partition("\n")[0]) from exc
-        raise errors.DatabaseError(f"{type(exc.orig).__name__}") from exc
+        raise _ours(exc.orig, is_dead=exc.connection_invalidated) from exc
     except (SQLAlchemyError, UnicodeError) as exc:  # a driver's own, where a text cannot be encoded
         raise errors.DatabaseError(type(exc).__name__) from None
 
 
-def _is_schema(exc: DBAPIError) -> bool:
+def _ours(exc: BaseException | None, *, is_dead: bool) -> errors.DatabaseError:
+    """What a driver's error is to us. is_dead: whether the connection is."""
+    if _is_locked(exc):
+        return errors.DatabaseLocked("another process holds the write lock")
+    if _is_schema(exc):
+        return errors.SchemaMissing("tables are missing or of another version: flask db upgrade")
+    if is_dead or type(exc).__name__ in ("OperationalError", "InterfaceError"):
+        # What a driver says of a connection names host and reason, and nothing of anybody's data.
+        return errors.DatabaseUnavailable(str(exc).partition("\n")[0])
+    return errors.DatabaseError(f"{type(exc).__name__}")
+
+
+def _is_schema(exc: BaseException | None) -> bool:
     """An unknown table or column: in PostgreSQL by its SQLSTATE, in SQLite by what it says."""
-    if getattr(exc.orig, "sqlstate", None) in ("42P01", "42703"):
+    if getattr(exc, "sqlstate", None) in ("42P01", "42703"):
         return True
-    return isinstance(exc.orig, sqlite3.OperationalError) and str(exc.orig).startswith(
-        ("no such table", "no such column")
-    )
+    return isinstance(exc, sqlite3.OperationalError) and str(exc).startswith(("no such table", "no such column"))
 
 
-def _is_locked(exc: DBAPIError) -> bool:
-    code = getattr(exc.orig, "sqlite_errorcode", 0) or 0
+def _is_locked(exc: BaseException | None) -> bool:
+    code = getattr(exc, "sqlite_errorcode", 0) or 0
     return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

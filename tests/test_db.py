@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import bindparam, insert, literal, select, text
 
 from enrich.customers.tables import CustomerRow
 from enrich.db import Database, normal_url
@@ -160,3 +160,106 @@ def test_connections_that_the_server_has_ended_are_replaced_at_once(postgresql: 
     assert database.read(text("SELECT 2"))[0][0] == 2
     database.close()
     other.close()
+
+
+def test_a_prepared_statement_gives_the_same_as_the_statement(database: Database) -> None:
+    """Types, defaults and names of columns are SQLAlchemy's either way."""
+    statement = insert(CustomerRow).returning(
+        CustomerRow.id, CustomerRow.name, CustomerRow.tier, CustomerRow.updated_at
+    )
+    given = {"id": "C-1", "name": "Ada", "owner": "", "updated_at": NOW.astimezone(timezone(timedelta(hours=5)))}
+    plain = tuple(database.write(statement, {**given, "id": "C-0"})[0])
+    (made,) = database.write(database.prepare(statement, tuple(given)), given)
+    assert tuple(made) == ("C-1", *plain[1:])
+    assert (made.id, made.tier, made.updated_at) == ("C-1", "", NOW)
+    found = database.read(
+        database.prepare(select(CustomerRow.id).where(CustomerRow.name == bindparam("name"))), {"name": "Ada"}
+    )
+    assert sorted(each.id for each in found) == ["C-0", "C-1"]
+
+
+def test_a_prepared_statement_is_committed_whatever_its_connection_was_used_for_before(database: Database) -> None:
+    database.write(insert(CustomerRow), ADA)
+    with database.transaction() as session:
+        session.execute(insert(CustomerRow), ADA | {"id": "C-2"})
+    database.write(database.prepare(insert(CustomerRow), tuple(ADA)), ADA | {"id": "C-3"})
+    other = Database(database.url.render_as_string(hide_password=False))
+    assert len(other.read(select(CustomerRow.id))) == 3
+    other.close()
+
+
+def test_a_prepared_statement_is_compiled_once(database: Database) -> None:
+    statement = select(CustomerRow.id)
+    assert database.prepare(statement) is database.prepare(statement)
+
+
+def test_what_would_be_computed_each_time_cannot_be_prepared(database: Database) -> None:
+    with pytest.raises(TypeError, match="list"):
+        database.prepare(select(CustomerRow.id).where(CustomerRow.id.in_(bindparam("ids", expanding=True))))
+
+
+def test_errors_of_prepared_statements_are_ours_too(database: Database) -> None:
+    adding = database.prepare(insert(CustomerRow), tuple(ADA))
+    database.write(adding, ADA)
+    with pytest.raises(DatabaseError) as caught:
+        database.write(adding, ADA | {"name": "Lovelace"})
+    assert "Lovelace" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    with pytest.raises(DatabaseError):
+        database.write(adding, ADA | {"id": "C-2", "updated_at": datetime(2026, 1, 1)})  # noqa: DTZ001
+    with pytest.raises(SchemaMissing):
+        database.read(database.prepare(text("SELECT absent FROM customers")))
+    assert len(database.read(database.prepare(select(CustomerRow.id)))) == 1
+
+
+def test_a_lock_is_waited_for_by_a_prepared_statement_too(sqlite: Database, other: sqlite3.Connection) -> None:
+    adding = sqlite.prepare(insert(CustomerRow), tuple(ADA))
+    with pytest.raises(DatabaseLocked):
+        sqlite.write(adding, ADA, timeout_s=0.05)
+    other.execute("ROLLBACK")
+    sqlite.write(adding, ADA, timeout_s=0.05)
+
+
+def test_a_prepared_statement_survives_connections_that_the_server_has_ended(postgresql: str) -> None:
+    database, other = Database(postgresql), Database(postgresql)
+    one = database.prepare(select(literal(1)))
+    assert database.read(one)[0][0] == 1
+    others = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
+    )
+    other.read(text(others))
+    assert database.read(one)[0][0] == 1
+    database.close()
+    other.close()
+
+
+def test_an_interrupted_prepared_statement_leaves_no_connection_behind(postgresql: str) -> None:
+    """Whoever comes next must not read the answer to somebody else's question."""
+    database = Database(postgresql)
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    one, two = database.prepare(select(literal(1))), database.prepare(select(literal(2)))
+    one.rows = interrupt  # type: ignore[method-assign]  # after the server has answered, before it was read
+    with pytest.raises(Interrupted):
+        database.read(one)
+    assert database.read(two)[0][0] == 2
+    assert other_connections(database) == 1  # the second statement's; the first one's is closed
+    database.close()
+
+
+def test_a_server_that_is_not_there_is_unavailable_for_prepared_statements() -> None:
+    database = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseUnavailable):
+        database.read(database.prepare(select(literal(1))))
+    database.close()
+
+
+def other_connections(database: Database) -> int:
+    """How many there are besides the one that asks."""
+    asking = "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    return int(database.read(text(asking))[0][0])

@@ -58,7 +58,8 @@ class CustomerStore:
         parameters: dict[str, str] = {"task_sid": keys.task_sid} if keys.task_sid is not None else {}
         for number, key in enumerate(keys.keys):
             parameters |= {f"kind_{number}": key.kind, f"value_{number}": key.value}
-        rows = self._database.read(candidates_statement(len(keys.keys), of_task=keys.task_sid is not None), parameters)
+        statement = candidates_statement(len(keys.keys), of_task=keys.task_sid is not None)
+        rows = self._database.read(self._database.prepare(statement), parameters)
         return tuple(Candidate(row.customer_id, row.name, row.kind, row.value) for row in rows)
 
     def fetch_customer(self, customer_id: str) -> Customer | None:
@@ -66,7 +67,7 @@ class CustomerStore:
 
         One statement, so that all of it is of one moment. Raises DatabaseError.
         """
-        rows = self._database.read(customer_statement(), {"customer_id": customer_id})
+        rows = self._database.read(self._database.prepare(customer_statement()), {"customer_id": customer_id})
         if not rows or rows[0].part != _PART_CUSTOMER:
             return None
         first = rows[0]

@@ -48,6 +48,7 @@ class Journal:
             .on_conflict_do_update(index_elements=[row.delivery_key], set_=on_repeat)
             .returning(*told)
         )
+        self._receive_alone = database.prepare(self._receive, _RECEIVED)
         self._crowd = Crowd(self._commit_crowd)
         self._answer = (
             update(EntryRow)
@@ -64,6 +65,7 @@ class Journal:
             )
             .returning(row.answer)
         )
+        self._conclude_alone = database.prepare(self._conclude)
         self._owe = insert(FollowupRow)
         self._owes = Owes(database)
         self._channel_of = (
@@ -72,7 +74,7 @@ class Journal:
             .order_by(row.id.desc())
             .limit(1)
         )
-        self._stored_answer = select(row.answer).where(row.id == bindparam("entry_id"))
+        self._stored_answer = database.prepare(select(row.answer).where(row.id == bindparam("entry_id")))
 
     def receive(
         self, delivery: Delivery, *, timeout_s: float, answer: str | None = None, owing: Sequence[Owing] = ()
@@ -84,7 +86,7 @@ class Journal:
         """
         values = _received(delivery) | {"answer": answer}
         if not owing:
-            return _receipt(self._database.write(self._receive, values, timeout_s=timeout_s)[0], values)
+            return _receipt(self._database.write(self._receive_alone, values, timeout_s=timeout_s)[0], values)
 
         def work(connection: Connection) -> Receipt:
             receipt = _receipt(connection.execute(self._receive, values).one(), values)
@@ -137,10 +139,10 @@ class Journal:
         owe: the kind of follow-up that is owed from now on, in the same transaction. Raises DatabaseError.
         """
         values = _concluded(conclusion, at) | {"entry_id": entry_id, "given": answer}
-        concluding = (self._conclude, values)
         if owe is None:
-            rows = self._database.write(*concluding, timeout_s=timeout_s)
+            rows = self._database.write(self._conclude_alone, values, timeout_s=timeout_s)
         else:
+            concluding = (self._conclude, values)
             owing = (self._owe, {"kind": owe, "entry_id": entry_id, "created_at": at, "due_at": at})
             rows = self._database.write_together(concluding, owing, timeout_s=timeout_s)
         if rows:
