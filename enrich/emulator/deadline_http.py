@@ -24,11 +24,15 @@ MAX_ANSWER_BYTES = 1_048_576
 
 
 class NoAnswer(Exception):
-    """There was no complete HTTP answer; the message says why. connected: whether the server was reached at all."""
+    """There was no complete HTTP answer; the message says why.
 
-    def __init__(self, why: str, *, connected: bool) -> None:
+    connected: whether the server was reached at all. timed_out: whether it was too slow.
+    """
+
+    def __init__(self, why: str, *, connected: bool, timed_out: bool = False) -> None:
         super().__init__(why)
         self.connected = connected
+        self.timed_out = timed_out
 
 
 @dataclass(frozen=True)
@@ -48,22 +52,33 @@ class Connections:
         self._lock = threading.Lock()
         self._cut = False
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str], ends_at: float) -> Answer:
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        ends_at: float,
+        *,
+        connect_s: float = 15.0,
+        read_s: float = 15.0,
+    ) -> Answer:
         """The answer to one POST on a connection of its own; redirects are not followed.
 
-        ends_at: the deadline, as `time.monotonic()` counts. Raises NoAnswer.
+        ends_at: the deadline, as `time.monotonic()` counts. connect_s: seconds for the connection; read_s: seconds for
+        each wait after it; neither goes beyond the deadline. Raises NoAnswer.
         """
         try:
             parts = urlsplit(url)
-            connected = _connect(parts, ends_at)
+            connected = _connect(parts, min(ends_at, time.monotonic() + connect_s))
         except (OSError, ValueError) as problem:
             raise NoAnswer(f"could not connect: {_said(problem)}", connected=False) from problem
         with connected:
             self._enter(connected)
             try:
-                return _exchange(connected, parts, body, headers, ends_at)
+                return _exchange(_DeadlineSocket(connected, ends_at, read_s), parts, body, headers)
             except (OSError, ValueError, http.client.HTTPException) as problem:
-                raise NoAnswer(_said(problem), connected=True) from problem
+                timed_out = isinstance(problem, TimeoutError)
+                raise NoAnswer(_said(problem), connected=True, timed_out=timed_out) from problem
             finally:
                 self._leave(connected)
 
@@ -101,11 +116,9 @@ def _connect(parts: SplitResult, ends_at: float) -> socket.socket:
         raise
 
 
-def _exchange(
-    connected: socket.socket, parts: SplitResult, body: bytes, headers: Mapping[str, str], ends_at: float
-) -> Answer:
+def _exchange(connected: "_DeadlineSocket", parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> Answer:
     connection = http.client.HTTPConnection(parts.netloc.rpartition("@")[2])
-    connection.sock = _DeadlineSocket(connected, ends_at)
+    connection.sock = connected
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connection.request("POST", target, body, dict(headers))
     with connection.getresponse() as response:
@@ -116,32 +129,34 @@ def _exchange(
 class _DeadlineSocket:
     """As much of a socket as `http.client` uses. Closing is left to whoever opened the real one."""
 
-    def __init__(self, connected: socket.socket, ends_at: float) -> None:
+    def __init__(self, connected: socket.socket, ends_at: float, read_s: float) -> None:
         self._connected = connected
         self._ends_at = ends_at
+        self._read_s = read_s
 
     def sendall(self, octets: "ReadableBuffer") -> None:
         self._connected.settimeout(_left(self._ends_at))
         self._connected.sendall(octets)  # the time-out counts for all of it, as of Python 3.5
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_DeadlineReader(self._connected, self._ends_at))
+        return io.BufferedReader(_DeadlineReader(self._connected, self._ends_at, self._read_s))
 
     def close(self) -> None:
         return
 
 
 class _DeadlineReader(io.RawIOBase):
-    def __init__(self, connected: socket.socket, ends_at: float) -> None:
+    def __init__(self, connected: socket.socket, ends_at: float, read_s: float) -> None:
         super().__init__()
         self._connected = connected
         self._ends_at = ends_at
+        self._read_s = read_s
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        self._connected.settimeout(_left(self._ends_at))
+        self._connected.settimeout(min(_left(self._ends_at), self._read_s))
         return self._connected.recv_into(buffer)
 
 

@@ -2,7 +2,7 @@
 
 Assignment callbacks: https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (5 s in all, then the
 fallback URL). Event callbacks: https://www.twilio.com/docs/taskrouter/api/event/reference (15 s). One retry, and only
-if no connection came about: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+if no connection came about, unless the URL's fragment says otherwise, see `overrides`.
 """
 
 import logging
@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from functools import partial
 from urllib.parse import urldefrag, urlencode
 
+from . import overrides
 from .deadline_http import Answer, Connections, NoAnswer
 from .instructions import RefusedInstruction, read_answer
 from .log import Log
@@ -25,9 +26,7 @@ from .state import State
 
 USER_AGENT = "TwilioProxy/1.1"
 KEPT_DELIVERIES = 10_000
-CONNECT_ATTEMPTS = 2
-
-Callback = TypeVar("Callback", AssignmentCallback, EventCallback)
+HELD_BACK_S = 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ _logger = logging.getLogger(__name__)
 class Delivery:
     """One request that was sent, and what came of it.
 
-    kind: "assignment", "fallback" or "event". attempts: 2 if the first connection failed.
+    kind: "assignment", "fallback" or "event". attempts: how often it was tried; the rest is about the last try.
     status, answer: None if there was no answer; then error says why.
     """
 
@@ -71,21 +70,25 @@ class Deliveries:
         self._events = ThreadPoolExecutor(threads, "emulator-event")
         self._records: deque[Delivery] = deque(maxlen=KEPT_DELIVERIES)
         self._seq = 0
+        self._held_back: EventCallback | None = None
         self._under_way = 0
         self._changed = threading.Condition()
         self._stopped = False
 
     def send(self, outgoing: Outgoing) -> None:
         """Takes a callback over and returns at once."""
-        token = str(uuid.uuid4())
         switches = self._state.switches
         if isinstance(outgoing, AssignmentCallback):
-            self._submit(self._assignments, self._deliver_assignment, outgoing, token)
+            token = str(uuid.uuid4())
+            self._submit(self._assignments, partial(self._deliver_assignment, outgoing, token))
             if switches.duplicate_callbacks:
-                self._submit(self._assignments, self._deliver_in_vain, outgoing, token)
+                self._submit(self._assignments, partial(self._deliver_in_vain, outgoing, token))
+        elif switches.lost_events:
+            self._log.append("event_lost", event_type=outgoing.event_type, **outgoing.sids)
+        elif switches.swapped_events:
+            self._swap(outgoing)
         else:
-            for _ in range(2 if switches.duplicate_events else 1):
-                self._submit(self._events, self._deliver_event, outgoing, token)
+            self._submit(self._events, partial(self._deliver_events, outgoing))
 
     def records(self, kind: str | None = None, *, after: int = 0) -> list[Delivery]:
         """What was delivered, in the order in which it ended: of this kind, with a `seq` greater than `after`."""
@@ -98,6 +101,22 @@ class Deliveries:
             if not self._changed.wait_for(lambda: self._under_way == 0, timeout):
                 raise TimeoutError(f"{self._under_way} callbacks still under way after {timeout} s")
 
+    def _swap(self, event: EventCallback) -> None:
+        """Holds one event back until the next one has been answered, or nothing has come for a while."""
+        with self._changed:
+            before, self._held_back = self._held_back, event if self._held_back is None else None
+        if before is None:
+            self._state.after(HELD_BACK_S, partial(self._let_go, event))
+        else:
+            self._submit(self._events, partial(self._deliver_events, event, before))
+
+    def _let_go(self, event: EventCallback) -> None:
+        with self._changed:
+            if self._held_back is not event:
+                return
+            self._held_back = None
+        self._submit(self._events, partial(self._deliver_events, event))
+
     def stop(self) -> None:
         """Cuts what is under way, drops what waits, and ends the threads."""
         with self._changed:
@@ -106,14 +125,12 @@ class Deliveries:
         self._assignments.shutdown(cancel_futures=True)
         self._events.shutdown(cancel_futures=True)
 
-    def _submit(
-        self, pool: ThreadPoolExecutor, deliver: Callable[[Callback, str], None], callback: Callback, token: str
-    ) -> None:
+    def _submit(self, pool: ThreadPoolExecutor, deliver: Callable[[], object]) -> None:
         with self._changed:
             if self._stopped:
                 return
             self._under_way += 1
-            future = pool.submit(deliver, callback, token)
+            future = pool.submit(deliver)
         future.add_done_callback(self._done)
 
     def _deliver_assignment(self, callback: AssignmentCallback, token: str) -> None:
@@ -127,9 +144,14 @@ class Deliveries:
         """The same request once more; nobody listens to the answer."""
         self._post("assignment", callback.url, callback.parameters, callback.sids, token)
 
-    def _deliver_event(self, callback: EventCallback, token: str) -> None:
-        sids = callback.sids | {"event_type": callback.event_type}
-        self._post("event", callback.url, callback.parameters, sids, token)
+    def _deliver_events(self, *callbacks: EventCallback) -> None:
+        """One after the other, each once its predecessor was answered; twice at once where the switch asks for it."""
+        for callback in callbacks:
+            sids, token = callback.sids | {"event_type": callback.event_type}, str(uuid.uuid4())
+            deliver = partial(self._post, "event", callback.url, callback.parameters, sids, token)
+            if self._state.switches.duplicate_events:
+                self._submit(self._events, deliver)
+            deliver()
 
     def _carry_out(self, answer: Answer | None, callback: AssignmentCallback) -> bool:
         """Does what the answer asks for; whether the fallback URL is to be asked instead."""
@@ -162,16 +184,19 @@ class Deliveries:
         body = urlencode(parameters, errors="surrogatepass").encode()
         self._log.append(sent, url=url, **sids)
         started = time.monotonic()
-        ends_at = started + self._deadline_s(kind)
-        answer, error, attempts = None, None, 0
-        while answer is None and attempts < CONNECT_ATTEMPTS:
+        asked = overrides.read(url)
+        ends_at = started + min(self._deadline_s(kind), asked.total_s)
+        answer, error, attempts, trying = None, None, 0, True
+        while trying:
             attempts += 1
+            limits = {"connect_s": asked.connect_s, "read_s": asked.read_s}
             try:
-                answer = self._connections.post(urldefrag(url).url, body, headers, ends_at)
+                answer, error = self._connections.post(urldefrag(url).url, body, headers, ends_at, **limits), None
+                outcome = f"{answer.status // 100}xx"
             except NoAnswer as problem:
-                error = str(problem)
-                if problem.connected:
-                    break
+                answer, error = None, str(problem)
+                outcome = ("rt" if problem.timed_out else "") if problem.connected else "ct"
+            trying = outcome in asked.retry_on and attempts <= asked.retries and time.monotonic() < ends_at
         elapsed_ms = round((time.monotonic() - started) * 1000, 3)
         if answer is not None:
             self._log.append(answered, status=answer.status, elapsed_ms=elapsed_ms, answer=answer.body, **sids)
@@ -222,7 +247,7 @@ class Deliveries:
                 )
             )
 
-    def _done(self, future: Future[None]) -> None:
+    def _done(self, future: Future[object]) -> None:
         if not future.cancelled() and (problem := future.exception()) is not None:
             _logger.error("a callback could not be delivered: a bug of the emulator", exc_info=problem)
         with self._changed:

@@ -2,12 +2,14 @@
 
 GET    /_emulator/healthz
 GET    /_emulator/log?after=N&kind=K          {"entries": [...], "last": N}
+GET    /_emulator/alerts?after=N              {"alerts": [...], "last": N}: what Twilio's console would show as alerts
 GET    /_emulator/deliveries?after=N&kind=K   {"deliveries": [...]}
 GET    /_emulator/faults                      {"faults": [...]}
 POST   /_emulator/faults                      a fault as JSON, see `faults` -> 201 and the fault with its id
 DELETE /_emulator/faults[/<id>]               204; whoever waits because of it does so no longer
 GET    /_emulator/clock                       {"now": "..."}
 POST   /_emulator/clock/advance               {"seconds": n} -> {"now": "..."}
+POST   /_emulator/calls/hang-up               {"task_sid": "WT..."} -> {"assignment_status": "..."}
 GET    /_emulator/switches
 POST   /_emulator/switches                    {"lax_attributes": true, ...} -> all switches
 """
@@ -32,6 +34,11 @@ def driving(state: State, faults: Faults, deliveries: Deliveries) -> Blueprint:
     def log() -> Response:
         entries = state.log.entries(request.args.get("kind"), after=_after())
         return jsonify(entries=entries, last=state.log.last)
+
+    @drive.get("/alerts")
+    def alerts() -> Response:
+        entries = [entry for entry in state.log.entries(after=_after()) if entry["kind"] in ALERT_KINDS]
+        return jsonify(alerts=entries, last=state.log.last)
 
     @drive.get("/deliveries")
     def delivered() -> Response:
@@ -72,6 +79,16 @@ def driving(state: State, faults: Faults, deliveries: Deliveries) -> Blueprint:
         state.advance(seconds)
         return jsonify(now=state.clock.now().isoformat())
 
+    @drive.post("/calls/hang-up")
+    def hang_up() -> Response:
+        task_sid = _object().get("task_sid")
+        with state.transaction():
+            for workspace in state.workspaces.values():
+                if isinstance(task_sid, str) and (task := workspace.tasks.get(task_sid)) is not None:
+                    state.reservations.hang_up(task)
+                    return jsonify(assignment_status=task.status.value)
+        raise NotFound(f"There is no task {task_sid}")
+
     @drive.get("/switches")
     def switches() -> Response:
         return jsonify(state.switches.as_dict())
@@ -87,6 +104,7 @@ def driving(state: State, faults: Faults, deliveries: Deliveries) -> Blueprint:
     return drive
 
 
+ALERT_KINDS = ("alert", "parameters_ignored")
 MAX_ADVANCE_S = 31 * 86_400
 
 

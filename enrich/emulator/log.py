@@ -5,17 +5,23 @@ Kinds and their own fields, beside `seq`, `at`, `kind` and the SIDs they concern
     task_created
     attributes_written              version, by (the client's User-Agent, "intruder" or "taskrouter"), length
     task_updated                    version, what
+    task_moved_on                   skipped, step (the filter's name and the target's number)
+    task_queue_timeout              step
+    task_evaluated_anew
     task_canceled, task_wrapping, task_completed, task_deleted                              reason
     reservation_created
     assignment_callback_sent        url; fallback_sent: the same, to the fallback URL
     assignment_callback_answered    status, elapsed_ms, answer; fallback_answered: the same
     assignment_callback_failed      error, elapsed_ms; fallback_failed: the same
     worker_dialled                  instruction, via
+    worker_supervised               mode
+    call_ended
     reservation_accepted            via ("callback" or "rest"), instruction
     reservation_rejected            via
-    reservation_timeout, reservation_canceled, reservation_wrapping, reservation_completed
+    reservation_timeout, reservation_canceled, reservation_rescinded, reservation_wrapping, reservation_completed
     worker_activity                 activity_name
     event_sent                      event_type; event_answered: status, elapsed_ms; event_failed: error, elapsed_ms
+    event_lost                      event_type
     alert                           code (Twilio's, or null for our own kinds), message, alert
     rest_answered                   method, path, status, code; a fault that strikes after it may still spoil the answer
     fault_struck                    fault (its kind), fault_id, method, path

@@ -66,6 +66,11 @@ class State:
         """Names the function that takes what has to be sent; it is called without the lock and must return soon."""
         self._store.send = send
 
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Plans an action for this many virtual seconds from now; it is done without anybody else writing meanwhile."""
+        with self._store.transaction():
+            self._store.after(seconds, action)
+
     def process_due(self) -> None:
         """Does everything that is due by now: time-outs, expiries, workers' legs that answer."""
         self._store.process_due()

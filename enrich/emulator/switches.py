@@ -37,6 +37,7 @@ class Switches:
     duplicate_callbacks: send each assignment callback twice at once, with one idempotency token. What is answered to
         the second is logged and not obeyed, as when something in between had repeated the request.
     duplicate_events: send each event callback twice at once, likewise.
+    lost_events: send no event callbacks. The Events resource has them all the same, for whoever catches up.
     swapped_events: hold every other event callback back until the one after it has been answered, or a virtual second
         has passed.
     """
@@ -57,6 +58,7 @@ class Switches:
     event_deadline_s: float = 15.0
     duplicate_callbacks: bool = False
     duplicate_events: bool = False
+    lost_events: bool = False
     swapped_events: bool = False
 
     def as_dict(self) -> dict[str, object]:

@@ -7,6 +7,9 @@ import time
 import pytest
 from twilio.request_validator import RequestValidator
 
+from enrich.emulator import overrides
+from enrich.emulator.overrides import Overrides
+
 VOICE = json.dumps({"call_sid": "CA" + "1" * 32, "from": "+14155550100", "to": "+14155550199"})
 
 
@@ -207,3 +210,63 @@ def test_one_slow_receiver_does_not_hold_up_other_callbacks(desk, receiver):
         desk.worker(f"worker {number}")
     desk.settle()
     assert {desk.status(task_sid) for task_sid in tasks} == {"assigned"}
+
+
+@pytest.mark.parametrize(
+    ("fragment", "status", "tries"),
+    [
+        ("", 503, 1),
+        ("#rc=2&rp=5xx", 503, 3),
+        ("#rc=2&rp=4xx", 503, 1),
+        ("#rc=1&rp=all", 404, 2),
+        ("#rc=9&rp=5xx", 503, 2),
+        ("#rc=0&rp=5xx", 503, 1),
+        ("#rc=many&rp=never", 503, 1),
+    ],
+)
+def test_the_fragment_of_the_url_says_what_is_tried_again(desk, receiver, fragment, status, tries):
+    desk.callbacks(receiver.answer("/assign", status=status) + fragment)
+    desk.worker()
+    desk.task()
+    desk.settle()
+    [delivery] = desk.emulator.deliveries.records("assignment")
+    assert (delivery.attempts, delivery.status, len(receiver.on("/assign"))) == (tries, status, tries)
+
+
+def test_a_retry_that_succeeds_is_the_answer(desk, receiver):
+    url = receiver.answer("/assign", status=503)
+    receiver.before = lambda _received: (
+        len(receiver.on("/assign")) == 1 and receiver.answer("/assign", {"instruction": "accept"})
+    )
+    desk.callbacks(url + "#rc=3&rp=5xx")
+    desk.worker()
+    task_sid = desk.task()
+    desk.settle()
+    assert (desk.status(task_sid), len(receiver.on("/assign"))) == ("assigned", 2)
+
+
+def test_a_read_limit_of_its_own_ends_sooner_than_the_deadline(desk, receiver):
+    over = threading.Event()
+    receiver.before = lambda received: over.wait(5) if received.path == "/assign" else None
+    desk.callbacks(receiver.answer("/assign", {}) + "#rt=200", receiver.answer("/fallback", {"instruction": "accept"}))
+    desk.worker()
+    task_sid = desk.task()
+    failed = desk.emulator.log.wait_for("assignment_callback_failed")
+    over.set()
+    assert 200 <= failed["elapsed_ms"] < 2000
+    desk.settle()
+    assert desk.status(task_sid) == "assigned"
+
+
+@pytest.mark.parametrize(
+    ("fragment", "wanted"),
+    [
+        ("", Overrides()),
+        ("ct=100&rt=2500&tt=15000", Overrides(connect_s=0.1, read_s=2.5, total_s=15.0)),
+        ("ct=99&rt=15001&tt=soon", Overrides()),
+        ("rc=5&rp=5xx,rt,nonsense", Overrides(retries=5, retry_on=frozenset({"5xx", "rt"}))),
+        ("rp=all&sni=n&e=dublin", Overrides(retry_on=frozenset({"4xx", "5xx", "ct", "rt"}))),
+    ],
+)
+def test_overrides_are_read_and_what_is_out_of_range_is_not(fragment, wanted):
+    assert overrides.read(f"https://hooks.example.test/a?b=c#{fragment}") == wanted

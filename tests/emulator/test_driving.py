@@ -70,3 +70,20 @@ def test_waiting_for_an_entry_ends_as_soon_as_it_is_there(emulator):
     assert emulator.log.wait_for("knock", who="there")["seq"] == 1
     with pytest.raises(TimeoutError, match="seen: knock"):
         emulator.log.wait_for("knock", timeout=0.01, who="else")
+
+
+def test_the_alert_log_has_alerts_and_ignored_parameters(desk, http, drive):
+    http.auth = (desk.emulator.account_sid, desk.emulator.auth_token)
+    http.post(desk.workspace.fetch().links["tasks"], data={"Attributes": "{}", "Colour": "blue"})
+    desk.workspace.update(events_filter="nothing.ever")
+    _, answer = drive("alerts")
+    assert [entry["kind"] for entry in answer["alerts"]] == ["parameters_ignored", "alert"]
+    assert drive(f"alerts?after={answer['last']}")[1]["alerts"] == []
+
+
+def test_a_caller_who_hangs_up_takes_the_waiting_task_along(desk, drive):
+    task_sid = desk.task('{"call_sid":"CA1"}')
+    assert drive("calls/hang-up", {"task_sid": task_sid}) == (200, {"assignment_status": "canceled"})
+    assert desk.workspace.tasks(task_sid).fetch().reason == "hangup"
+    assert drive("calls/hang-up", {"task_sid": "WT" + "9" * 32})[0] == 404
+    assert drive("calls/hang-up", {"task_sid": ["WT"]})[0] == 404

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from twilio.base.exceptions import TwilioException
 from twilio.request_validator import RequestValidator
 
 
@@ -130,3 +131,79 @@ def test_the_events_resource_lists_and_filters(desk):
     desk.emulator.state.advance(16 * 60)
     assert desk.workspace.events.list() == []
     assert len(desk.workspace.events.list(minutes=20, event_type="task.created")) == 2
+
+
+def test_every_other_event_is_held_back_by_switch(desk, listened, receiver):
+    desk.workspace.update(events_filter="task.created")
+    desk.emulator.deliveries.wait_until_idle()
+    receiver.received.clear()
+    desk.emulator.switches.swapped_events = True
+    first, second, third = (desk.task() for _ in range(3))
+    desk.emulator.deliveries.wait_until_idle()
+    assert [one.form["TaskSid"] for one in receiver.on("/events")] == [second, first]
+    desk.emulator.state.advance(1)
+    desk.emulator.deliveries.wait_until_idle()
+    assert [one.form["TaskSid"] for one in receiver.on("/events")] == [second, first, third]
+
+
+def test_events_are_sent_twice_by_switch(desk, listened, receiver):
+    desk.emulator.switches.duplicate_events = True
+    desk.task()
+    first, again = listened("task.created")
+    assert first == again
+    tokens = {one.headers["i-twilio-idempotency-token"] for one in receiver.on("/events") if one.form == first}
+    assert len(tokens) == 1
+
+
+def test_lost_events_can_be_caught_up_with(desk, listened):
+    desk.emulator.switches.lost_events = True
+    task_sid = desk.task()
+    assert listened("task.created") == []
+    assert [event.resource_sid for event in desk.workspace.events.list(event_type="task.created")] == [task_sid]
+    assert desk.emulator.log.entries("event_lost", event_type="task.created")[0]["task_sid"] == task_sid
+
+
+def test_what_is_set_up_is_told_too(desk, listened):
+    workspace = desk.workspace
+    activity = workspace.activities.create(friendly_name="Lunch", available=True)
+    workspace.activities(activity.sid).update(friendly_name="Break")
+    channel = workspace.task_channels.create(friendly_name="E-mail", unique_name="email")
+    queue = workspace.task_queues.create(friendly_name="Gold")
+    workspace.task_queues(queue.sid).update(target_workers="tier == 1")
+    workspace.workflows(desk.workflow_sid).update(friendly_name="Primary")
+    worker = workspace.workers(desk.worker())
+    worker.worker_channels("email").update(capacity=4, available=False)
+    told = {
+        "activity.created": {"ActivitySid": activity.sid, "ActivityName": "Lunch", "ActivityAvailable": "true"},
+        "activity.updated": {"ResourceSid": activity.sid, "ActivityName": "Break"},
+        "task-channel.created": {"TaskChannelSid": channel.sid, "TaskChannelUniqueName": "email"},
+        "task-queue.created": {"TaskQueueSid": queue.sid, "TaskQueueTargetExpression": "1==1"},
+        "task-queue.expression.updated": {"TaskQueueTargetExpression": "tier == 1"},
+        "workflow.updated": {"WorkflowName": "Primary"},
+        "worker.created": {"WorkerName": "dana"},
+        "worker.capacity.update": {"WorkerChannelPreviousCapacity": "1", "WorkerChannelAvailableCapacity": "4"},
+        "worker.channel.availability.update": {"WorkerChannelAvailable": "false", "TaskChannelUniqueName": "email"},
+    }
+    for event_type, wanted in told.items():
+        [form] = listened(event_type)
+        assert {name: form.get(name) for name in wanted} == wanted, event_type
+        assert form["ResourceType"] == event_type.partition(".")[0]
+
+
+def test_a_filter_for_what_never_happens_is_an_alert(desk):
+    desk.workspace.update(events_filter="task.created,task.create,worker.activity")
+    [alert] = desk.emulator.log.entries("alert")
+    assert "task.create, worker.activity" in alert["message"]
+
+
+@pytest.mark.parametrize("filters", [{"sid": "EV1"}, {"task_sid": "WT1"}, {"worker_sid": "WT" + "1" * 32}])
+def test_the_events_resource_refuses_malformed_sids(desk, filters):
+    with pytest.raises(TwilioException, match=r'400 \{"code":20001'):
+        desk.workspace.events.list(**filters)
+
+
+def test_an_event_points_at_what_it_is_about(desk, http):
+    desk.worker()
+    desk.task()
+    for event in desk.workspace.events.list():
+        assert http.get(event.resource_url).json()["sid"] == event.resource_sid, event.event_type
