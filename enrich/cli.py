@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from flask import Flask
 from flask.cli import with_appcontext
 from gevent import monkey
 
-from enrich import catchup, followups, health, migrations, settings
+from enrich import catchup, completion, followups, health, migrations, settings
 from enrich.commands import Command, Group
 from enrich.customers import context, fixtures, matching, seeding
 from enrich.demo.command import demo
@@ -29,7 +29,8 @@ from enrich.doctor import doctor
 from enrich.parts import parts
 from enrich.policy.commands import policy
 from enrich.taskrouter.commands import provision
-from enrich.vocabulary import Matched
+from enrich.vocabulary import FollowupKind, Matched
+from enrich.webhooks import payloads
 
 # From so many lines on a progress bar tells more than the wait does.
 LARGE_FILE = 1000
@@ -218,7 +219,9 @@ def work(once: bool, metrics: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     keep = timedelta(days=parts().settings.keep_days)
-    followups.work_until(over.is_set, parts().tools, parts().owed, keep, _catch_up, parts().heartbeats.beat)
+    followups.work_until(
+        over.is_set, parts().tools, parts().owed, keep, _catch_up, parts().heartbeats.beat, _find_stuck
+    )
 
 
 def _serve_health(at: str) -> None:
@@ -261,15 +264,74 @@ def _catch_up(since: datetime, now: datetime) -> int:
     from enrich.taskrouter.history import History
 
     chosen = parts().settings
-    journal = parts().tools.journal
     history = History(
         chosen.taskrouter_base_url,
         chosen.twilio_account_sid,
         chosen.twilio_api_key or chosen.twilio_account_sid,
         chosen.twilio_api_secret or chosen.twilio_auth_token,
     )
-    workspaces = [chosen.twilio_workspace_sid] if chosen.twilio_workspace_sid else journal.recent_workspaces()
-    return catchup.catch_up(history, parts().tools, workspaces, since, now)
+    return catchup.catch_up(history, parts().tools, _workspaces(), since, now)
+
+
+def _find_stuck(now: datetime) -> int:
+    if parts().tools.rules.policy.wrapup.complete_after_s is None:
+        return 0
+    return sum(completion.stuck(each, parts().tools, parts().owed, now) for each in _workspaces())
+
+
+def _workspaces() -> Sequence[str]:
+    """The one that is set; else those that the journal knows."""
+    chosen = parts().settings.twilio_workspace_sid
+    return [chosen] if chosen else parts().tools.journal.recent_workspaces()
+
+
+@taskrouter.command("wrap-up")
+@click.argument("task_sid", metavar="TASK")
+@click.option("--reservation", help="Only this worker's part of the work: the SID of the reservation.")
+@click.option("--workspace", help="The workspace of TASK (default: the one that is set, or that the journal knows).")
+@with_appcontext
+def wrap_up(task_sid: str, reservation: str | None, workspace: str | None) -> None:
+    """Put TASK into wrapping: the work itself is over. What is further already stays as it is."""
+    _carry_out(FollowupKind.WRAP_UP, task_sid, reservation, workspace)
+
+
+@taskrouter.command("complete")
+@click.argument("task_sid", metavar="TASK")
+@click.option("--outcome", default="", help="What came of it; kept on the task and in the customer's history.")
+@click.option("--reason", default="", help="What TaskRouter keeps as the task's reason.")
+@click.option("--reservation", help="Only this worker's part of the work: the SID of the reservation.")
+@click.option("--workspace", help="The workspace of TASK (default: the one that is set, or that the journal knows).")
+@with_appcontext
+def complete(task_sid: str, outcome: str, reason: str, reservation: str | None, workspace: str | None) -> None:
+    """Complete TASK, from assigned or wrapping. What is completed or gone already is well."""
+    _carry_out(FollowupKind.COMPLETE, task_sid, reservation, workspace, outcome, reason)
+
+
+def _carry_out(
+    kind: FollowupKind,
+    task_sid: str,
+    reservation: str | None,
+    workspace: str | None,
+    outcome: str = "",
+    reason: str = "",
+) -> None:
+    parts().settings.require(settings.FOR_REST)
+    tools, owed = parts().tools, parts().owed
+    for name, sid, prefix in (("TASK", task_sid, "WT"), ("--reservation", reservation, "WR")):
+        if sid is not None and payloads.sid_or_none({name: sid}, name, prefix) is None:
+            raise click.BadParameter(f"not a SID: {prefix} and 32 hexadecimal digits", param_hint=name)
+    known = workspace or parts().settings.twilio_workspace_sid or tools.states.workspace_of(task_sid)
+    if not known:
+        raise click.UsageError("The journal does not know this task: give its --workspace.")
+    wish = completion.Wish(kind, known, task_sid, "command line", outcome, reason, reservation)
+    key = completion.ask(wish, tools)
+    followups.do_now(key, tools, owed)
+    is_over, why = owed.ending(key)
+    if not is_over:
+        raise click.ClickException(f"{why or 'a worker is at it'}: it is owed, and flask worker goes on trying")
+    if why:
+        raise click.ClickException(f"not done: {why}")
+    click.echo("done")
 
 
 @click.group("followups", cls=Group)

@@ -1,5 +1,6 @@
 """Wrap-up and completion: asked for by staff, a command or the policy, done by whoever gets to it first.
 
+    stuck      what is wrapping for too long although no event told so, or nobody got to it: owed, too
     ask        what is wanted is a row of the journal, and owed, before anything is done about it
     wrap_up    assigned -> wrapping
     complete   the outcome onto the task, then, with a request of its own, assigned or wrapping -> completed
@@ -14,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from enrich import errors
 from enrich.deadline import Deadline
 from enrich.enrichment import OVER, Subject, Tools, Work, place
-from enrich.lifecycle import finished_key
+from enrich.lifecycle import by_policy, finished_key, wrapped_key
 from enrich.telling import show, tell
 from enrich.vocabulary import FollowupKind, Outcome, Owing, Told
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 # How often a task that does not read assigned is looked at again, and after how long.
 LOOKS = 5
 PAUSE_S = 0.3
+# One page of a list; nobody waits for it.
+LIST_S = 10.0
 # Reservations, too, are over in these states (facts section 3).
 RESERVATION_OVER = ("completed", "rejected", "timeout", "canceled", "rescinded")
 
@@ -73,6 +77,37 @@ def ask(wish: Wish, tools: Tools) -> str:
         owing=[Owing(wish.kind, tools.now(), key, data, rearms=True)],
     )
     return key
+
+
+def stuck(workspace_sid: str, tools: Tools, owed: Owed, now: datetime) -> int:
+    """How many tasks were found that are wrapping for longer than the policy allows; their completion is owed.
+
+    For events that were lost, or never asked for. Nothing is asked where the policy says nothing about it.
+    Raises DatabaseError, TaskRouterError.
+    """
+    seconds = tools.rules.policy.wrapup.complete_after_s
+    if seconds is None:
+        return 0
+    query = {"AssignmentStatus": "wrapping", "PageSize": "200"}
+    found = 0
+    for task in tools.taskrouter.list_tasks(workspace_sid, query, timeout_s=LIST_S):
+        since = _moment(task.date_updated)
+        if since is None or now - since < timedelta(seconds=seconds):
+            continue
+        entry_id = tell(Told.STUCK, workspace_sid, task.sid, tools, once=task.sid, details={"Since": since.isoformat()})
+        data = by_policy(tools.rules)
+        completing = Owing(FollowupKind.COMPLETE, tools.now(), wrapped_key(task.sid), data, rearms=True)
+        owed.owe(entry_id, [completing], at=tools.now())
+        found += 1
+    return found
+
+
+def _moment(written: str) -> datetime | None:
+    """A date as TaskRouter writes it (facts 4.1), None for anything else."""
+    try:
+        return datetime.strptime(written, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def wrap_up(followup: Followup, tools: Tools, deadline: Deadline) -> None:

@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from enrich import completion, errors, handover, lifecycle
 from enrich.assignment import conclusion_of, too_slow
@@ -28,6 +29,7 @@ LONGEST_RETRY_S = 120.0
 # With the pauses above these last for about half an hour; a task that waits longer has other problems.
 MOST_ATTEMPTS = 20
 PRUNE_EVERY = timedelta(minutes=10)
+TIDY_EVERY = timedelta(minutes=1)
 # What one web process alone could not record is found at the next of these; each looks back a little further.
 CATCH_UP_EVERY = timedelta(minutes=5)
 CATCH_UP_OVERLAP = timedelta(minutes=2)
@@ -43,14 +45,17 @@ def work_until(
     keep: timedelta,
     catch_up: Callable[[datetime, datetime], int],
     beat: Callable[[datetime], None],
+    find_stuck: Callable[[datetime], int],
 ) -> None:
     """Does what is owed, every half second, until `is_over`. Outlives a database that does not answer.
 
     keep: how long journal rows are kept; older ones are deleted. catch_up: brings in what was never recorded between
     two moments; asked every few minutes, and at once when the database is back. beat: leaves word that somebody works.
+    find_stuck: owes the completion of what is wrapping for too long; asked every minute.
     """
     prune_at = tools.now()
     caught_up_at = prune_at - CATCH_UP_AT_START
+    tidy_at = prune_at
     was_away = False
     while not is_over():
         done = 0
@@ -63,8 +68,12 @@ def work_until(
                     pass
                 tools.states.prune(now - keep)
                 prune_at = now + PRUNE_EVERY
+            if now >= tidy_at:
+                tidy_at = now + TIDY_EVERY
+                _over_rest("what is wrapping for too long was found", partial(find_stuck, now))
             if was_away or now - caught_up_at >= CATCH_UP_EVERY:
-                _catch_up(catch_up, caught_up_at - CATCH_UP_OVERLAP, now)
+                since = caught_up_at - CATCH_UP_OVERLAP
+                _over_rest("what was never recorded was brought in", partial(catch_up, since, now))
                 caught_up_at, was_away = now, False
         except errors.DatabaseError as exc:
             if not was_away:
@@ -76,15 +85,18 @@ def work_until(
             tools.pause(EVERY_S)
 
 
-def _catch_up(catch_up: Callable[[datetime, datetime], int], since: datetime, now: datetime) -> None:
-    """Raises DatabaseError. That TaskRouter does not answer is no reason to stop working; it is asked again."""
+def _over_rest(found: str, search: Callable[[], int]) -> None:
+    """Raises DatabaseError. That TaskRouter does not answer is no reason to stop working; it is asked again.
+
+    found: what it means when the search finds something.
+    """
     try:
-        count = catch_up(since, now)
+        count = search()
     except errors.TaskRouterError as exc:
-        log.warning("catching up failed", extra={"reason": exc.reason})
+        log.warning("a search over REST failed", extra={"reason": exc.reason, "detail": f"for: {found}"})
         return
     if count:
-        log.warning("what was never recorded was brought in", extra={"count": count})
+        log.warning(found, extra={"count": count})
 
 
 def round_of_work(tools: Tools, owed: Owed) -> int:

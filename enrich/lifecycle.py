@@ -27,7 +27,7 @@ from enrich.deadline import Deadline
 from enrich.enrichment import Rules, Subject, Tools, Work, place
 from enrich.policy.timeouts import ENDINGS, Decision, Tally, decide
 from enrich.telling import show, tell
-from enrich.vocabulary import Delivery, FollowupKind, Outcome, Owing, Receipt, Told
+from enrich.vocabulary import Delivery, FollowupKind, LookupKeys, Outcome, Owing, Receipt, Told
 from enrich.webhooks import payloads
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def caused_by(event: Delivery, rules: Rules) -> tuple[Owing, ...]:
             return (Owing(FollowupKind.MISSED, now),)
         case kind if kind in WRAPPING and rules.policy.wrapup.complete_after_s is not None:
             due_at = now + timedelta(seconds=rules.policy.wrapup.complete_after_s)
-            key = f"wrapped:{event.reservation_sid or task_sid}"
+            key = wrapped_key(event.reservation_sid or task_sid)
             return (Owing(FollowupKind.COMPLETE, due_at, key, by_policy(rules)),)
         case interactions.ACCEPTED:  # told after the end: then, and only then, it makes a difference
             return (Owing(FollowupKind.FINISHED, now, finished_key(task_sid), only_wakes=True),)
@@ -79,6 +79,11 @@ def caused_by(event: Delivery, rules: Rules) -> tuple[Owing, ...]:
 def finished_key(task_sid: str) -> str:
     """What the one follow-up that keeps the task in history is known by."""
     return f"finished:{task_sid}"
+
+
+def wrapped_key(sid: str) -> str:
+    """What the one completion of a task or a reservation is known by that nobody asked for."""
+    return f"wrapped:{sid}"
 
 
 def by_policy(rules: Rules) -> Mapping[str, Any]:
@@ -116,12 +121,12 @@ def finished(followup: Followup, tools: Tools) -> None:
         tools.states.ended(task_sid, tools.now())
     told = [payloads.task_event(event.event_type, _form(event.raw_form), event.received_at) for event in kept]
     interaction = interactions.finished(task_sid, told)
-    customer_id = tools.states.customer_of(task_sid) if interaction else None
-    if interaction is None or customer_id is None:
+    if interaction is None:
         return
     said = tools.states.marks(task_sid).get("outcome")
     if said:
         interaction = replace(interaction, outcome=said)
+    customer_id = _whose(task_sid, tools)
     if tools.store.keep_interaction(customer_id, interaction):
         tell(
             Told.HISTORY,
@@ -131,6 +136,12 @@ def finished(followup: Followup, tools: Tools) -> None:
             once=f"{task_sid} {customer_id}",
             details={"Customer": customer_id, "Worker": interaction.worker_name, "Seconds": interaction.lasted_s},
         )
+
+
+def _whose(task_sid: str, tools: Tools) -> str | None:
+    """Whose task it was: who staff have said, else who was found last; None for nobody."""
+    said = tools.store.find_candidates(LookupKeys(task_sid=task_sid))
+    return (said[0].customer_id or None) if said else tools.states.customer_of(task_sid)
 
 
 def _judge(followup: Followup, tools: Tools) -> tuple[Decision, TaskState, TaskState]:

@@ -22,7 +22,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from enrich import errors
+from enrich import errors, lifecycle
 from enrich.assignment import conclusion_of, too_slow
 from enrich.customers import ledger, records
 from enrich.customers.identifiers import Identifier
@@ -31,7 +31,8 @@ from enrich.db import Database
 from enrich.deadline import Deadline, OutOfTime
 from enrich.enrichment import Subject, Tools, Work, enrich
 from enrich.journal import callers
-from enrich.vocabulary import Delivery, EntryKind, Outcome, Reason, Trust
+from enrich.journal.owed import Owes
+from enrich.vocabulary import Delivery, EntryKind, FollowupKind, Outcome, Owing, Reason, Trust
 from enrich.webhooks import payloads
 
 # The reader waits for it. What takes longer is the worker's.
@@ -309,6 +310,9 @@ def _carry_out(desk: Desk, decide: Callable[[Session], Change | None], task_sid:
             return Settled(None)
         now = desk.tools.now()
         owed = _owe_live(desk, session, task_sid) if task_sid else None
+        for finished in {task_sid, *made.tasks} - {None}:  # what is in somebody's history may be another's now
+            woken = Owing(FollowupKind.FINISHED, now, lifecycle.finished_key(str(finished)))
+            Owes.wake(session.connection(), woken)
         others = callers.open_tasks(
             session,
             keys=[(key.kind, key.value) for key in made.keys],

@@ -104,6 +104,7 @@ class Told(StrEnum):
     COMPLETION_ASKED = "completion asked for"
     WRAPPED_UP = "wrapped up"
     OUTCOME = "outcome written"
+    STUCK = "stuck in wrapping"
     COMPLETED = "completed"
     HISTORY = "kept in history"
 

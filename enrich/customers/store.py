@@ -17,9 +17,11 @@ from sqlalchemy import (
     SQLColumnExpression,
     String,
     bindparam,
+    delete,
     exists,
     func,
     literal,
+    or_,
     select,
     union_all,
 )
@@ -82,11 +84,15 @@ class CustomerStore:
             open_cases=tuple(Case(row.a, row.b, row.c, row.d or None) for row in rows if row.part == _PART_CASE),
         )
 
-    def keep_interaction(self, customer_id: str, interaction: Interaction) -> bool:
-        """Whether it stands in the customer's history now; False when the store has nobody of that id.
+    def keep_interaction(self, customer_id: str | None, interaction: Interaction) -> bool:
+        """Whether it stands in the customer's history now; False for nobody, and for an id that the store has not.
 
-        A task has one at most: keeping it again puts it right, and keeps its row. Raises DatabaseError.
+        A task has one at most: keeping it again puts it right, also where it stood with somebody else. Raises
+        DatabaseError.
         """
+        if customer_id is None:
+            self._database.write(delete(InteractionRow).where(InteractionRow.task_sid == interaction.task_sid))
+            return False
         if not self._database.read(select(exists().where(CustomerRow.id == customer_id).label("known")))[0].known:
             return False
         values = asdict(interaction) | {"customer_id": customer_id}
@@ -101,10 +107,14 @@ class CustomerStore:
         return True
 
     def interactions_of(self, customer_id: str, *, at_most: int = 20) -> tuple[Interaction, ...]:
-        """The customer's finished interactions, the newest first. Raises DatabaseError."""
+        """The finished interactions of the customer, and of whoever was merged into them, the newest first.
+
+        Raises DatabaseError.
+        """
+        merged = select(CustomerRow.id).where(CustomerRow.merged_into == customer_id)
         rows = self._database.read(
             select(*(getattr(InteractionRow, name) for name in Interaction.__slots__))
-            .where(InteractionRow.customer_id == customer_id)
+            .where(or_(InteractionRow.customer_id == customer_id, InteractionRow.customer_id.in_(merged)))
             .order_by(InteractionRow.ended_at.desc(), InteractionRow.id.desc())
             .limit(at_most)
         )

@@ -148,6 +148,11 @@ class Owed:
         """These are owed from now on, because of that entry."""
         self._database.commit(lambda connection: Owes(self._database).add(connection, entry_id, owing, at=at))
 
+    def ending(self, key: str) -> tuple[bool, str]:
+        """Whether the one that is known by this key is over, and with which reason it last failed, "" for none."""
+        rows = self._database.read(select(FollowupRow.due_at, FollowupRow.last_reason).where(FollowupRow.key == key))
+        return (rows[0].due_at is None, rows[0].last_reason) if rows else (True, "")
+
     def wake(self, owing: Owing) -> None:
         """The one that is known by the same key is due again; nothing happens where there is none."""
         self._database.commit(lambda connection: Owes.wake(connection, owing))

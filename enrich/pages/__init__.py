@@ -26,7 +26,20 @@ from markupsafe import Markup
 
 from enrich.accounts.sessions import may, sees_masked, signed_in
 from enrich.accounts.tables import Role
-from enrich.pages import block, customers, diff, failures, headers, masking, settling, steps, text, views, words
+from enrich.pages import (
+    block,
+    completing,
+    customers,
+    diff,
+    failures,
+    headers,
+    masking,
+    settling,
+    steps,
+    text,
+    views,
+    words,
+)
 
 # What stands in the head of every page, in order; only what the app really has.
 PLACES = (("pages.tasks", "Tasks"), ("customers.index", "Customers"), ("overview.index", "Overview"))
@@ -59,7 +72,7 @@ def register(app: Flask) -> None:
         words=words,
         callback_url=f"{settings.public_url}/taskrouter/assignment",
     )
-    for each in (views, settling, customers):
+    for each in (views, settling, completing, customers):
         app.register_blueprint(each.bp)
     app.after_request(headers.secure)
     failures.register(app)

@@ -266,6 +266,7 @@ TOLD = {
     Told.COMPLETION_ASKED: ("Completion asked for", "Somebody wants it completed."),
     Told.WRAPPED_UP: ("Wrapped up", "TaskRouter was told that the work itself is over."),
     Told.OUTCOME: ("Outcome written", "What came of the work stands in our block."),
+    Told.STUCK: ("Stuck in wrapping", "It has been wrapping for longer than the policy allows, and is completed now."),
     Told.COMPLETED: ("Completed", "TaskRouter was told that all of it is over, and the worker is free again."),
     Told.HISTORY: ("Kept in history", "The customer's history tells who dealt with it, when, and for how long."),
 }
@@ -408,6 +409,11 @@ def why(entry: Entry) -> str:
             return reason_sentence(entry.reason) or "Nobody has looked yet."
 
 
+def is_told(event_type: str) -> bool:
+    """Whether it is we who tell of it."""
+    return event_type in set(Told)
+
+
 def told(event_type: str) -> str:
     """What an event is called: TaskRouter's own by their type, ours in words."""
     return TOLD[Told(event_type)][0] if event_type in set(Told) else event_type or EVENT.word
@@ -445,6 +451,17 @@ def _key_word(key: Mapping[str, Any]) -> str:
 def channel(name: str) -> str:
     """What a channel is called: "WhatsApp", "Voice"."""
     return CHANNELS.get(name) or _first_up(plain(name))
+
+
+def ended(kind: FollowupKind, reason: str, *, is_over: bool) -> str:
+    """How it went when somebody asked for the task to be wrapped up or completed. reason: "" if nothing stood in the
+    way."""
+    done = "wrapped up" if kind is FollowupKind.WRAP_UP else "completed"
+    if not is_over:
+        return f"It could not be {done} yet. {reason_sentence(reason)} It is tried again until it is.".replace(
+            "  ", " "
+        )
+    return f"It was not {done}. {reason_sentence(reason)}" if reason else f"It is {done}."
 
 
 def key_kind(kind: str) -> str:

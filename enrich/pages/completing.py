@@ -1,0 +1,67 @@
+"""How one task stands, beside what was found out about its customer; and the two buttons that end it.
+
+Wrapping up and completing are asked for, and then tried at once: what TaskRouter does not take now, a worker goes on
+trying, and the task's follow-ups tell how it went.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, abort, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from enrich import completion, followups
+from enrich.accounts.sessions import needs, require_sign_in, signed_in
+from enrich.accounts.tables import Role
+from enrich.journal.queries import TaskStory
+from enrich.journal.states import TaskState
+from enrich.lifecycle import ENDS
+from enrich.pages import text, words
+from enrich.parts import parts
+from enrich.vocabulary import FollowupKind
+
+bp = Blueprint("completing", __name__)
+bp.before_request(require_sign_in)
+
+LONGEST = 200
+
+
+@bp.post("/tasks/<task_sid>/wrap-up")
+@needs(Role.EDITOR)
+def wrap_up(task_sid: str) -> ResponseReturnValue:
+    """The work itself is over."""
+    return _carry_out(FollowupKind.WRAP_UP, task_sid)
+
+
+@bp.post("/tasks/<task_sid>/complete")
+@needs(Role.EDITOR)
+def complete(task_sid: str) -> ResponseReturnValue:
+    """All of it is over. Form: `outcome`, what came of it; `reason`, what TaskRouter keeps; both may be empty."""
+    outcome, reason = (request.form.get(name, "").strip()[:LONGEST] for name in ("outcome", "reason"))
+    return _carry_out(FollowupKind.COMPLETE, task_sid, outcome, reason)
+
+
+@bp.app_template_global()
+def state_of(task_sid: str | None) -> TaskState | None:
+    """What is so of this task beside its customer; None where nothing out of the ordinary has happened."""
+    return parts().tools.states.of(task_sid) if task_sid else None
+
+
+@bp.app_template_global()
+def can_be_ended(story: TaskStory) -> bool:
+    """Whether the task was offered to somebody, and is not known to be over."""
+    over = any(entry.event_type in ENDS for entry in story.entries)
+    return text.is_plain_sid(story.task_sid) and any(entry.is_callback for entry in story.entries) and not over
+
+
+def _carry_out(kind: FollowupKind, task_sid: str, outcome: str = "", reason: str = "") -> ResponseReturnValue:
+    tools = parts().tools
+    workspace_sid = tools.states.workspace_of(task_sid) if text.is_plain_sid(task_sid) else None
+    reader = signed_in()
+    if workspace_sid is None or reader is None:
+        abort(404)
+    wish = completion.Wish(kind, workspace_sid, task_sid, reader.email, outcome, reason)
+    key = completion.ask(wish, tools)
+    followups.do_now(key, tools, parts().owed)
+    is_over, why = parts().owed.ending(key)
+    flash(words.ended(kind, why, is_over=is_over), "said")
+    return redirect(url_for("pages.task", task_sid=task_sid), code=303)
