@@ -47,6 +47,7 @@ _TOLD = frozenset(
         "open_cases",
         "candidates_total",
         "trimmed",
+        "escalation",
         "instruction",
         "channelType",
         "channel",
@@ -74,6 +75,10 @@ _TOLD_OF_FORM = frozenset(
         "TaskCanceledReason",
         "TaskCompletedReason",
         "Reason",
+        "Level",
+        "Misses",
+        "Priority",
+        "Alarm",
     }
 )
 _JSON_OF_FORM = frozenset(("TaskAttributes", "WorkerAttributes"))

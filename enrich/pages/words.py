@@ -458,9 +458,8 @@ def ended(kind: FollowupKind, reason: str, *, is_over: bool) -> str:
     way."""
     done = "wrapped up" if kind is FollowupKind.WRAP_UP else "completed"
     if not is_over:
-        return f"It could not be {done} yet. {reason_sentence(reason)} It is tried again until it is.".replace(
-            "  ", " "
-        )
+        why = f" {reason_sentence(reason)}" if reason else ""
+        return f"It could not be {done} yet.{why} It is tried again until it is."
     return f"It was not {done}. {reason_sentence(reason)}" if reason else f"It is {done}."
 
 
