@@ -164,7 +164,7 @@ def _welcome(environment: Mapping[str, str], password: str, folder: Path) -> str
     Sign in    {EMAIL}   {password}
 
 Work arrives every second or two; now and then TaskRouter's API is slow or fails, and you can watch what becomes of it.
-What the emulator saw: {environment["TASKROUTER_BASE_URL"]}/_emulator/log   Logs: {folder / "logs"}
+What TaskRouter does, and buttons for it: {environment["TASKROUTER_BASE_URL"]}/   Logs: {folder / "logs"}
 Ctrl-C ends it all.
 """
 

@@ -3,7 +3,8 @@
     with EmulatorServer() as emulator:
         client.taskrouter.base_url = emulator.base_url
 
-or `python -m enrich.emulator --port 8810` for a process of its own, driven over HTTP under `/_emulator/`.
+or `python -m enrich.emulator --port 8810` for a process of its own, driven over HTTP under `/_emulator/`; a page at `/`
+tells what it is doing, and has buttons to have it do something (`face`).
 It shares no code with the service: a shared mistake would agree with itself.
 
 What is emulated, and the page of https://www.twilio.com/docs that says how it behaves:

@@ -56,7 +56,7 @@ def _greeting(emulator: EmulatorServer) -> str:
     lines = [f"TaskRouter emulator at {emulator.base_url}, account {emulator.account_sid}"]
     if emulator.auth_token == EMULATOR_ONLY.auth_token:
         lines.append(f"Auth token, for this emulator only: {emulator.auth_token}")
-    lines.append(f"Its log: {emulator.base_url}/_emulator/log    Ctrl-C ends it.")
+    lines.append(f"What it does: {emulator.base_url}/    its log: {emulator.base_url}/_emulator/log    Ctrl-C ends it.")
     return "\n".join(lines) + "\n"
 
 

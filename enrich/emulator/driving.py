@@ -18,13 +18,15 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound
 
 from .delivery import Deliveries
+from .face import refuse_other_sites
 from .faults import Faults
 from .state import State
 
 
-def driving(state: State, faults: Faults, deliveries: Deliveries) -> Blueprint:
+def driving(state: State, faults: Faults, deliveries: Deliveries, host: str) -> Blueprint:
     """The blueprint of everything under `/_emulator`."""
     drive = Blueprint("driving", __name__, url_prefix="/_emulator")
+    drive.before_request(refuse_other_sites(host))  # no auth, but no page of another site either
 
     @drive.get("/healthz")
     def healthz() -> Response:

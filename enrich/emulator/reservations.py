@@ -102,6 +102,13 @@ class Reservations:
                 case _:
                     self._dial(reservation, instruction, via)
 
+    def time_out(self, reservation: Reservation) -> None:
+        """What the clock does when nobody has answered in time, done now. Raises ApiError 400 if it does not wait."""
+        with self._store.transaction():
+            if reservation.status is not ReservationStatus.PENDING or reservation.on_hold:
+                raise invalid(f"Reservation {reservation.sid} cannot time out because it does not wait for an answer")
+            self._time_out(reservation)
+
     def move_worker(self, worker: Worker, workspace: Workspace, activity: Activity, *, reject: bool = False) -> None:
         """Puts a worker into another activity; reservations go on unless `reject` and the activity is unavailable."""
         with self._store.transaction():

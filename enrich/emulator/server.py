@@ -15,6 +15,7 @@ from . import gate
 from .clock import VirtualClock, utc_now
 from .delivery import Deliveries
 from .driving import driving
+from .face import face
 from .faults import Faults
 from .http_server import HttpServer
 from .log import Log
@@ -97,7 +98,8 @@ class EmulatorServer:
         self._stopping = threading.Event()
         self.deliveries = Deliveries(self.state, self.log, auth_token, callback_threads)
         self.state.send_with(self.deliveries.send)
-        self._http = HttpServer(host, port, self._application(dict(api_keys or {}) | {account_sid: auth_token}))
+        application = self._application(dict(api_keys or {}) | {account_sid: auth_token}, host)
+        self._http = HttpServer(host, port, application)
         self._ticker = threading.Thread(target=self._tick, name="emulator-ticker", daemon=True) if ticking else None
         self._http.start()
         if self._ticker is not None:
@@ -129,11 +131,12 @@ class EmulatorServer:
         while not self._stopping.wait(TICK_S):
             self.state.process_due()
 
-    def _application(self, credentials: Mapping[str, str]) -> Flask:
+    def _application(self, credentials: Mapping[str, str], host: str) -> Flask:
         app = Flask(__name__, static_folder=None)
         app.url_map = _url_map()
         app.json = _InOrder(app)
         app.register_blueprint(rest_api(self.state, self.faults, credentials))
-        app.register_blueprint(driving(self.state, self.faults, self.deliveries))
+        app.register_blueprint(driving(self.state, self.faults, self.deliveries, host))
+        app.register_blueprint(face(self.state, self.faults, self.deliveries, host))
         app.register_error_handler(HTTPException, gate.http_refusal)
         return app
