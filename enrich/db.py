@@ -3,8 +3,8 @@
 Knows SQLite's and PostgreSQL's manners, and translates SQLAlchemy's errors into ours. Knows no table.
 
 SQLite waits for a lock in C, where nothing can interrupt it and where, under gevent, it would hold every other
-callback of the process. So it is told not to wait at all; we try, yield, and try again until the time is over, and the
-writers of one process queue on a lock of ours, which yields too. In WAL mode readers never wait.
+callback of the process. So it is told to wait a few milliseconds only; we try, yield, and try again until the time is
+over, and the writers of one process queue on a lock of ours, which yields too. In WAL mode readers never wait.
 """
 
 from __future__ import annotations
@@ -73,6 +73,10 @@ _CONSTRAINT_NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+# What SQLite may wait for a lock in C. Most writes of another process take less than one of these; and under load, when a
+# turn of our loop takes a hundred, a process that only ever looks once a turn would hardly find the lock free.
+LOCK_WAIT_S = 0.005
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -422,7 +426,7 @@ def _sqlite_engine(path: str | None) -> Engine:
         raise errors.SettingsError(f"DATABASE_URL: {Path(path).parent} cannot be made: {exc.strerror}") from exc
     engine = create_engine(
         f"sqlite:///{path}",
-        connect_args={"timeout": 0, "check_same_thread": False},
+        connect_args={"timeout": LOCK_WAIT_S, "check_same_thread": False},
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         hide_parameters=True,  # they are customers' data, and errors end up in logs
