@@ -20,7 +20,7 @@ def test_the_parts_run(tmp_path: Path) -> None:
 
     `p99` differs from `full` only in an upstream that would take longer than these rounds.
     """
-    options = ["--only", "full", "warm", "events", "lookup", "page"]
+    options = ["--only", "full", "warm", "events", "overload", "lookup", "page"]
     options += ["--seconds", "0.2", "--rounds", "1", "--client", "python", "--database", "sqlite", "--large", "2000"]
     files = ["--json", str(tmp_path / "results.json"), "--cache", str(tmp_path / "cache")]
     done = subprocess.run(
@@ -29,7 +29,17 @@ def test_the_parts_run(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "results.json").read_text())["figures"]
     parts = [figure["line"]["part"] for figure in figures]
-    assert parts == ["full callback", "a web process", "warm callback", "event intake", "look-up", "first page"]
+    assert parts == [
+        "full callback",
+        "a web process",
+        "warm callback",
+        "event intake",
+        "slowest answer, overload",
+        "answers later than 4.0 s",
+        "answered, not recorded",
+        "look-up",
+        "first page",
+    ]
     assert all(part in done.stdout for part in parts)
     assert all(figure["rounds"] for figure in figures)
 

@@ -79,7 +79,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._got += data
         head, end, body = self._got.partition(b"\r\n\r\n")
-        if not end or len(body) < _content_length(head):
+        if not end or len(body) < content_length(head):
             return
         self._got = b""
         self._is_waiting = False
@@ -125,7 +125,8 @@ class _Client:
             self.failed += 1
 
 
-def _content_length(head: bytes) -> int:
+def content_length(head: bytes) -> int:
+    """Bytes of the body that this head announces; 0 where it does not say."""
     at = head.lower().find(b"\ncontent-length:")
     return int(head[at + 16 :].split(b"\r", 1)[0]) if at >= 0 else 0
 

@@ -17,6 +17,8 @@ from enrich.taskrouter import attributes
 from tests.bench import figures, load
 from tests.bench.deliveries import ASSIGNMENT, EVENTS, Deliveries, assignment_form, event_form
 from tests.bench.figures import Figure, Line, Load, Measured
+from tests.bench.overload import TIMES
+from tests.bench.overload import figures as overload_figures
 from tests.bench.serving import PUBLIC_URL, TOKEN, Server, Site
 from tests.bench.upstream import ATTRIBUTES
 
@@ -81,12 +83,25 @@ def slow_upstream(site: Site, pace: Pace) -> Iterator[Figure]:
         yield figures.added_p99(Line(name, site.database_kind, "the same function's p99", (50,)), measured)
 
 
+def overload(site: Site, pace: Pace) -> Iterator[Figure]:
+    """Three times what a closed loop of 64 was just served: nobody late, nobody forgotten."""
+    with _service(site, site.upstream(0)) as service:
+        deliveries = Deliveries(PUBLIC_URL, ASSIGNMENT, assignment_form(ATTRIBUTES), TOKEN)
+        file = site.folder / "requests"
+        carried = 0.0
+        for _ in range(2):  # the first warms it up
+            carried = _round(service.server, deliveries, file, _Rate().expected, pace, IN_FLIGHT).per_second
+        size = deliveries.write(file, int(TIMES * carried * pace.seconds * 3))
+        yield from overload_figures(service.database, site.database_kind, service.server.url, file, size, carried)
+
+
 # In the order in which they run.
 PARTS: dict[str, Callable[[Site, Pace], Iterator[Figure]]] = {
     "full": full,
     "warm": warm,
     "events": events,
     "p99": slow_upstream,
+    "overload": overload,
 }
 
 _BARE_VIEW = "a bare Flask view, one insert"
