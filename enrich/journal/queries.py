@@ -132,6 +132,7 @@ class FullEntry(Entry):
     """One journal row with all its texts. They are as stored: personal data, and possibly hostile or broken JSON.
 
     attributes_before: None if never fetched; attributes_after: None if nothing was written; answer: None if none.
+    decision: what of the policy gave the answer, as the journal keeps it; None without a policy.
     """
 
     workspace_sid: str
@@ -139,6 +140,7 @@ class FullEntry(Entry):
     attributes_before: str | None
     attributes_after: str | None
     answer: str | None
+    decision: Mapping[str, Any] | None
     steps: tuple[Step, ...]
 
     @property
@@ -365,6 +367,7 @@ _FULL = select(
     EntryRow.attributes_before,
     EntryRow.attributes_after,
     EntryRow.answer,
+    EntryRow.decision,
     EntryRow.steps,
 )
 
@@ -523,6 +526,7 @@ def _full(row: Row[Any]) -> FullEntry:
         attributes_before=row.attributes_before,
         attributes_after=row.attributes_after,
         answer=row.answer,
+        decision=row.decision,
         steps=tuple(_step(step) for step in row.steps or ()),
     )
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import phonenumbers
@@ -192,7 +193,13 @@ def _full(entry: FullEntry) -> FullEntry:
         attributes_before=_masked(entry.attributes_before),
         attributes_after=_masked(entry.attributes_after),
         answer=_masked(entry.answer),
+        decision=_decision(entry.decision),
     )
+
+
+def _decision(decision: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Without the rule's condition: it may speak of one customer."""
+    return {**decision, "when": HIDDEN} if decision and decision.get("when") else decision
 
 
 def _masked(stored: str | None) -> str | None:

@@ -142,6 +142,10 @@ REASONS = {
     "set_by_staff": ("settled by staff", "Staff said that this task is none of the customers who were found."),
     "failed": ("a mistake of ours", "A mistake of ours; the log has the details."),
     "settings": ("wrong setting", "A setting of this service is missing or wrong."),
+    "policy": ("policy file wrong", "The policy file cannot be followed; the service does not start with it."),
+    "workspace_file": ("workspace file wrong", "A file that describes a workspace cannot be followed."),
+    "plan_refused": ("plan refused", "A planned change of the workspace would do harm, and was not made."),
+    "plan_stopped": ("plan stopped", "A planned change of the workspace was broken off."),
     "fixture_file": ("fixture file wrong", "A file of customer data cannot be read."),
     "invalid_signature": ("signature wrong", "The request was not signed by our account."),
     "malformed_payload": ("request unreadable", "The request is signed, but it cannot be understood."),
@@ -240,7 +244,9 @@ STEPS = {
     "look_up": "Look the customer up",
     "fetch": "Fetch the task",
     "write": "Write the attributes",
+    "channel": "Ask for the task's channel",
     "accept": "Accept the reservation",
+    "instruct": "Carry the instruction out",
     "conclude": "Write the conclusion",
 }
 
@@ -412,6 +418,22 @@ def why(entry: Entry) -> str:
 def is_told(event_type: str) -> bool:
     """Whether it is we who tell of it."""
     return event_type in set(Told)
+
+
+def decided(decision: Mapping[str, Any] | None) -> str:
+    """What gave the answer, in one line: "Rule “Gold” decided, since …"; "" without a policy.
+
+    decision: as the journal keeps it (decision.Decision). What could not be carried out before it is told, too.
+    """
+    if not decision:
+        return ""
+    name, when = decision.get("name") or "", decision.get("when") or ""
+    line = {
+        "rule": f"Rule “{name}” decided" + (f", since {when}." if when else "; it always applies."),
+        "channel": f"No rule applied; the default for the channel {name} decided.",
+    }.get(str(decision.get("by")), "No rule applied; the default of this installation decided.")
+    passed = [f" Passed over: {each.get('rule')} ({each.get('reason')})." for each in decision.get("passed") or ()]
+    return line + "".join(passed)
 
 
 def told(event_type: str) -> str:

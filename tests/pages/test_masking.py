@@ -141,6 +141,7 @@ def personal(database: Database, make_entry: Make) -> frozenset[str]:
             "attributes_before": json.dumps(attributes),
             "attributes_after": json.dumps(attributes | {"crm": block}),
             "answer": json.dumps({"instruction": "dequeue", "to": phone, "from": email}),
+            "decision": {"by": "rule", "name": "Known", "when": f'customer.name == "{each["name"]}"'},
             "raw_form": urlencode({"TaskSid": SID, "TaskAttributes": json.dumps(attributes), "Note": " ".join(notes)}),
         }
         number = each["id"].removeprefix("C-")
@@ -191,3 +192,17 @@ def test_a_viewer_still_sees_what_happened(viewer: FlaskClient, make_entry: Make
     assert "+1 415 ••• ••00" in page
     assert '"match": ' in page
     assert "C-1001" in page
+
+
+DECIDED = {"by": "rule", "name": "Gold", "when": 'customer.name == "Ada Lovelace"'}
+
+
+def test_an_editor_sees_which_rule_decided_and_why(browser: FlaskClient, make_entry: Make) -> None:
+    make_entry(answer='{"instruction":"accept"}', decision=DECIDED)
+    page = unescape(browser.get(f"/tasks/{SID}").text)
+    assert 'Rule “Gold” decided, since customer.name == "Ada Lovelace".' in page
+
+
+def test_a_viewer_sees_which_rule_decided_and_not_whom_it_speaks_of(viewer: FlaskClient, make_entry: Make) -> None:
+    make_entry(answer='{"instruction":"accept"}', decision=DECIDED)
+    assert "Rule “Gold” decided, since •••." in unescape(viewer.get(f"/tasks/{SID}").text)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,3 +180,28 @@ def test_an_event_is_called_by_what_it_is() -> None:
 def test_there_is_always_a_sentence(match: str | None) -> None:
     assert words.why(replace(ENTRY, match=match)).endswith(".")
     assert words.why(replace(ENTRY, match=match, by="", finding=Finding())).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("decision", "line"),
+    [
+        (None, ""),
+        (
+            {"by": "rule", "name": "Gold", "when": 'customer.tier == "gold"'},
+            'Rule “Gold” decided, since customer.tier == "gold".',
+        ),
+        ({"by": "rule", "name": "All", "when": ""}, "Rule “All” decided; it always applies."),
+        ({"by": "channel", "name": "voice", "when": ""}, "No rule applied; the default for the channel voice decided."),
+        (
+            {
+                "by": "setting",
+                "name": "",
+                "when": "",
+                "passed": [{"rule": "Gold", "reason": "to: task.to is not there"}],
+            },
+            "No rule applied; the default of this installation decided. Passed over: Gold (to: task.to is not there).",
+        ),
+    ],
+)
+def test_what_decided_is_told_in_one_line(decision: dict[str, Any] | None, line: str) -> None:
+    assert words.decided(decision) == line

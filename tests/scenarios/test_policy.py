@@ -299,8 +299,9 @@ def test_the_block_holds_what_the_policy_wants(open_centre: Open, asked: Service
     task_sid = centre.task_arrives({"from": ADA})
     centre.answer(task_sid)
     assert list(centre.block(task_sid)) == ["match", "by", "trust", "customer_id", "name", "tier", "notes"]
+    # White space between the tokens goes first: three characters.
     room = 4096 - len(centre.attributes(task_sid)) - len(', "filler": ""')
-    crowded = centre.task_arrives({"from": ADA, "filler": "x" * (room + 3)})
+    crowded = centre.task_arrives({"from": ADA, "filler": "x" * (room + 6)})
     centre.answer(crowded)
     block = centre.block(crowded)
     assert block["trimmed"] is True
