@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from flask.cli import with_appcontext
 
-from enrich import settings
+from enrich import errors, settings
 from enrich.commands import Command
 from enrich.parts import parts
 from enrich.taskrouter import plan_text, provisioning, workspace_file
@@ -31,9 +31,7 @@ def provision(file: Path, only_plan: bool) -> None:
     """
     chosen = parts().settings
     chosen.require((*settings.FOR_REST, "PUBLIC_URL"))
-    desired = workspace_file.read(
-        file.read_text(encoding="utf-8"), chosen.public_url, workspace_sid=chosen.twilio_workspace_sid
-    )
+    desired = workspace_file.read(_text(file), chosen.public_url, workspace_sid=chosen.twilio_workspace_sid)
     workspaces = workspaces_of(chosen)
     planned = provisioning.plan(desired, workspaces)
     for line in plan_text.plan_lines(planned):
@@ -48,6 +46,15 @@ def provision(file: Path, only_plan: bool) -> None:
         click.echo(f"{done} done.")
     if not chosen.twilio_workspace_sid:
         click.echo(f"To serve this workspace and no other: TWILIO_WORKSPACE_SID={workspaces.sid}")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise errors.WorkspaceFileError(f"{file}: not UTF-8 at byte {exc.start}") from exc
+    except OSError as exc:
+        raise errors.WorkspaceFileError(f"{file}: cannot be read: {exc.strerror}") from exc
 
 
 def workspaces_of(chosen: settings.Settings) -> Workspaces:

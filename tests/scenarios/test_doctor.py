@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -102,6 +105,26 @@ def proxy() -> Iterator[Front]:
         yield front
         server.shutdown()
         thread.join()
+
+
+@contextmanager
+def tls_server(folder: Path) -> Iterator[str]:
+    """The address of a server with a certificate that it has signed itself."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    making = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
+    making += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(making, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"https://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture
@@ -251,6 +274,17 @@ class TestTheWayThroughProxies:
         finding = examine(service)["round_trip"]
         assert finding.level is Level.PROBLEM
         assert expected in told(finding)
+
+    @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl to make a certificate with")
+    def test_a_certificate_that_nobody_vouches_for(self, service: Service, tmp_path: Path) -> None:
+        with tls_server(tmp_path) as address:
+            finding = examine(service, PUBLIC_URL=address)["round_trip"]
+        assert finding.level is Level.PROBLEM
+        assert "its certificate is not good (certificate verify failed: self-signed" in finding.found
+
+    def test_a_name_that_nobody_knows(self, service: Service) -> None:
+        finding = examine(service, PUBLIC_URL="http://hooks.nowhere.invalid")["round_trip"]
+        assert "its name is not known" in finding.found
 
     def test_nobody_is_there(self, service: Service) -> None:
         finding = examine(service, PUBLIC_URL=f"http://127.0.0.1:{free_port(0)}")["round_trip"]

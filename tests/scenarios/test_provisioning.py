@@ -16,7 +16,10 @@ from twilio.rest import Client
 from app import create_app
 from enrich.emulator import EMULATOR_ONLY, EmulatorServer
 from enrich.settings import read_settings
+from tests.scenarios.conftest import Service
+from tests.scenarios.test_trouble import worker_of
 
+EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "taskrouter.example.toml"
 PUBLIC_URL = "https://hooks.example.test"
 FILE = """
 [workspace]
@@ -259,10 +262,51 @@ def test_a_file_with_mistakes_asks_nothing_of_taskrouter(
     assert emulator.log.entries("rest_answered", after=before) == []
 
 
+@pytest.mark.parametrize(
+    ("written", "status", "told"),
+    [
+        pytest.param(b"\xef\xbb\xbf", 3, "create  workspace", id="a byte order mark, as Windows writes it"),
+        pytest.param(b"# \xff\n", 1, "not UTF-8 at byte 2", id="another encoding"),
+    ],
+)
+def test_files_of_other_editors(
+    provision: Callable[..., tuple[int, str]], file: Path, written: bytes, status: int, told: str
+) -> None:
+    file.write_bytes(written + file.read_bytes())
+    done, output = provision("--plan")
+    assert (done, told in output) == (status, True), output
+
+
+def test_a_customer_is_routed_by_what_the_service_knows(
+    service: Service, emulator: EmulatorServer, find: Callable[[], Any], name: str, tmp_path: Path
+) -> None:
+    """The whole way: provisioned, held in the intake, enriched on task.created, sent where gold customers go."""
+    file = tmp_path / "example.toml"
+    file.write_text(EXAMPLE.read_text().replace('name = "Support"', f'name = "{name}"'))
+    app = create_app(read_settings(service.environment))
+    done = app.test_cli_runner().invoke(args=["taskrouter", "provision", str(file)])
+    app.extensions["enrich"].database.close()
+    assert done.exit_code == 0, done.output
+    workspace = find()
+    dana, available = only(workspace.workers, "dana"), only(workspace.activities, "Available")
+    workspace.workers(dana.sid).update(activity_sid=available.sid)
+
+    # No attribute of the task says who is calling but the number; the tier is known to the service alone.
+    task_sid = workspace.tasks.create(attributes='{"from":"+14155550100"}', task_channel="chat").sid
+    emulator.log.wait_for("event_answered", 10, task_sid=task_sid, event_type="task.created")
+    with worker_of(service) as work:
+        work()
+    assert workspace.tasks(task_sid).fetch().task_queue_friendly_name == "Intake"
+    emulator.state.advance(3)
+    answered = emulator.log.wait_for("assignment_callback_answered", 10, task_sid=task_sid)
+    assert json.loads(str(answered["answer"])) == {"instruction": "accept"}
+    task = workspace.tasks(task_sid).fetch()
+    assert (task.task_queue_friendly_name, task.priority) == ("Key accounts", 10)
+    assert json.loads(task.attributes)["crm"]["tier"] == "gold"
+
+
 class TestTheExampleOfTheDocumentation:
     """Carried out at a TaskRouter whose time stands still, so that the intake can be seen at work."""
-
-    EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "taskrouter.example.toml"
 
     @pytest.fixture
     def emulator(self) -> Iterator[EmulatorServer]:
@@ -274,9 +318,9 @@ class TestTheExampleOfTheDocumentation:
     def workspace(self, emulator: EmulatorServer, make_app: Callable[..., Flask]) -> Any:
         # Nobody listens at the public address; what is not answered stays pending, which is all that is needed here.
         runner = make_app(PUBLIC_URL="http://127.0.0.1:1").test_cli_runner()
-        done = runner.invoke(args=["taskrouter", "provision", str(self.EXAMPLE)])
+        done = runner.invoke(args=["taskrouter", "provision", str(EXAMPLE)])
         assert done.exit_code == 0, done.output
-        again = runner.invoke(args=["taskrouter", "provision", "--plan", str(self.EXAMPLE)])
+        again = runner.invoke(args=["taskrouter", "provision", "--plan", str(EXAMPLE)])
         assert (again.exit_code, "Nothing to do" in again.output) == (0, True), again.output
         client = Client(EMULATOR_ONLY.account_sid, EMULATOR_ONLY.auth_token)
         client.taskrouter.base_url = emulator.base_url
