@@ -9,6 +9,7 @@ import os
 import random
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from enrich.addresses import Addresses
 from enrich.breaker import Breaker
 from enrich.clock import limited
 from enrich.commands import foreseen_errors
+from enrich.customers import card
 from enrich.customers.store import CustomerStore
 from enrich.db import Database
 from enrich.enrichment import JITTER, Rules, Tools
@@ -147,7 +149,7 @@ def _policy(settings: Settings, *, serves: bool) -> tuple[Policy, errors.PolicyE
 
 def _rules(settings: Settings, policy: Policy) -> Rules:
     """The settings and the policy as the rules take them. Raises SettingsError."""
-    return rulebook.rules_of(
+    rules = rulebook.rules_of(
         policy,
         attribute=settings.attribute,
         lookup_keys=settings.lookup_keys,
@@ -157,6 +159,8 @@ def _rules(settings: Settings, policy: Policy) -> Rules:
         default_instruction=settings.default_instruction,
         accept_via=settings.accept_via,
     )
+    has_cards = settings.frame_ancestors and settings.secret_key
+    return replace(rules, card_key=card.key_of(settings.secret_key) if has_cards else b"")
 
 
 def _settings(command: click.Context | None) -> Settings:

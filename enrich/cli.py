@@ -205,6 +205,8 @@ def show_settings(example: bool) -> None:
 def work(once: bool, metrics: str | None) -> None:
     """Do what is owed, every half second, until SIGTERM or Ctrl-C. Any number of workers may run."""
     parts().settings.require(settings.FOR_REST)
+    if parts().settings.frame_ancestors:  # the card's token must be the one that the server makes
+        parts().settings.require(("SECRET_KEY",))
     parts().require_policy()
     if once:
         click.echo(f"{followups.round_of_work(parts().tools, parts().owed)} tried")

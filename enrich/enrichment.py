@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from enrich import errors
-from enrich.customers import context, matching
+from enrich.customers import card, context, matching
 from enrich.deadline import Deadline, Stopwatch
 from enrich.policy.facts import customer_facts, match_facts
 from enrich.policy.file import Policy
@@ -44,7 +44,10 @@ MARKS = ("escalation", "outcome")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the settings and the policy file say. attribute: the one key of the task's attributes that is ours."""
+    """What the settings and the policy file say. attribute: the one key of the task's attributes that is ours.
+
+    card_key: what the tokens of cards are made with; empty: our block leads to no card.
+    """
 
     attribute: str
     keys: matching.KeyRules
@@ -52,6 +55,7 @@ class Rules:
     default_instruction: str
     accept_via: str
     policy: Policy = field(default_factory=Policy)
+    card_key: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,10 @@ def identify(
         if isinstance(work.match, Matched):
             work.customer = tools.store.fetch_customer(work.match.customer_id)
     work.projected = _projected(work, tools)
-    return context.compose(work.match, work.customer, tools.rules.shape)
+    blocks = context.compose(work.match, work.customer, tools.rules.shape)
+    if not tools.rules.card_key:
+        return blocks
+    return context.with_card(blocks, card.token_of(tools.rules.card_key, task_sid))
 
 
 def write(

@@ -31,6 +31,8 @@ class Settings:
     taskrouter_base_url: str
     public_url: str
     trusted_proxies: int
+    frame_ancestors: tuple[str, ...]
+    card_minutes: int
     budget_s: float
     max_in_flight: int
     breaker_failures: int
@@ -113,6 +115,17 @@ def _origin(text: str) -> str:
         raise ValueError("must not hold a user name or password: TaskRouter leaves them out of what it signs")
     _ = parts.port  # raises ValueError where it is no number
     return text
+
+
+def _framing_sites(text: str) -> tuple[str, ...]:
+    """Sites as a content-security policy names them; nothing else may get into that header."""
+    sites = tuple(word.rstrip("/") for word in text.replace(",", " ").split())
+    for site in sites:
+        if not re.fullmatch(
+            r"https://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?", site
+        ):
+            raise ValueError("must be origins like https://flex.twilio.com, separated by commas")
+    return sites
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -250,6 +263,20 @@ TABLE: tuple[Setting, ...] = (
         "0",
         "number of proxy hops whose forwarded client address is believed",
         _number_between(int, 0, 10),
+    ),
+    Setting(
+        "ENRICH_FRAME_ANCESTORS",
+        "frame_ancestors",
+        "",
+        "sites that may show a task's customer card in a frame, such as https://flex.twilio.com; without, no cards",
+        _framing_sites,
+    ),
+    Setting(
+        "ENRICH_CARD_MINUTES",
+        "card_minutes",
+        "30",
+        "minutes that a task's card can still be opened once the task is over",
+        _number_between(int, 0, 10_080),
     ),
     Setting(
         "METRICS_TOKEN", "metrics_token", "", "bearer token that opens the details of /readyz and /metrics", secret=True

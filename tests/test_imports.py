@@ -15,6 +15,7 @@ PURE = {
     "webhooks.payloads",
     "customers.identifiers",
     "customers.matching",
+    "customers.card",
     "customers.context",
     "pages.charts",
     "pages.customer_form",

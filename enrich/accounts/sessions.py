@@ -160,7 +160,7 @@ def _local_part(url: str) -> str | None:
 
 def _refuse_unreadable() -> None:
     """400 for what no browser sends: a query with bytes that are no text, or a form from an address that is none."""
-    if request.blueprint not in ("pages", "settling", "customers", "overview", "accounts"):
+    if request.blueprint not in ("pages", "settling", "customers", "overview", "card", "accounts"):
         return
     try:
         _ = request.args

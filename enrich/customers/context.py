@@ -64,6 +64,20 @@ def compose(match: Match, customer: Customer | None, shape: BlockShape) -> tuple
     return _shrinking(_candidate_versions(match, shape))
 
 
+def with_card(blocks: Sequence[Block], token: str) -> tuple[Block, ...]:
+    """The same versions, the larger ones with the token of the task's card. It is given up just before the names are.
+
+    Its shrunken versions, too, are each shorter than the one before.
+    """
+    last = max([place for place, block in enumerate(blocks) if _has_names(block)], default=0)
+    fuller = [block | {"card": token} for block in blocks[: last + 1]]
+    return _shrinking([*fuller, *(block | {"trimmed": True} for block in blocks[last:])])
+
+
+def _has_names(block: Block) -> bool:
+    return "name" in block or any("name" in one for one in block.get("candidates", ()))
+
+
 def _matched_versions(match: Matched, customer: Customer | None, shape: BlockShape) -> Iterator[Block]:
     block: Block = {
         "match": str(match.kind),

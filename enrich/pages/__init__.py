@@ -8,6 +8,7 @@
     diff.py       attributes as lines, and what changed between two of them
     block.py      our block on the task, read back
     steps.py      where the time went, as bars
+    card.py       the customer of one task, for a frame on the agent's desktop
     masking.py    what a viewer is shown of personal data
     text.py       moments, SIDs and hostile strings as text
     headers.py    security headers; failures.py: the pages for when it does not work
@@ -28,6 +29,7 @@ from enrich.accounts.sessions import may, sees_masked, signed_in
 from enrich.accounts.tables import Role
 from enrich.pages import (
     block,
+    card,
     completing,
     customers,
     diff,
@@ -72,7 +74,7 @@ def register(app: Flask) -> None:
         words=words,
         callback_url=f"{settings.public_url}/taskrouter/assignment",
     )
-    for each in (views, settling, completing, customers):
+    for each in (views, settling, completing, customers, card):
         app.register_blueprint(each.bp)
     app.after_request(headers.secure)
     failures.register(app)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # The page tells these in its own words above.
-_TOLD_ELSEWHERE = ("match", "by", "trust", "reason", "candidates", "customer_id")
+_TOLD_ELSEWHERE = ("match", "by", "trust", "reason", "candidates", "customer_id", "card")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,78 @@
+"""The card: the customer of one task, on a small page that an agent's desktop shows in a frame (docs/card.md).
+
+Whoever has the task's token may look, without signing in: agents have no account here, and a frame on another site
+gets no cookie. So it opens one task only, and only while the task is under way and for a while after that, which is
+decided here from the journal and not by anything in the link. It shows a customer only on a match that was proved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from datetime import timedelta
+
+from flask import Blueprint, Response, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+
+from enrich.customers import card
+from enrich.journal.cards import CardFacts, card_facts
+from enrich.pages import headers, text
+from enrich.parts import parts
+from enrich.vocabulary import Customer, MatchKind
+
+log = logging.getLogger(__name__)
+bp = Blueprint("card", __name__, url_prefix="/card")
+
+
+@bp.before_request
+def guard() -> ResponseReturnValue | None:
+    """Lets in who has the token of the very task that is asked for; 403 is all that anybody else learns."""
+    key = parts().tools.rules.card_key
+    task_sid = str((request.view_args or {}).get("task_sid", ""))
+    if key and text.is_plain_sid(task_sid) and card.opens(key, task_sid, request.args.get("token", "")):
+        return None
+    log.warning("card refused", extra={"reason": "wrong_token" if key else "no_cards_here"})
+    return _said("This card cannot be shown", "The link to it is not the one that belongs to this task.", 403)
+
+
+@bp.after_request
+def frame(response: Response) -> Response:
+    """Only the sites of the settings may show it; the address, which holds the token, goes nowhere."""
+    ancestors = " ".join(parts().settings.frame_ancestors) or "'none'"
+    response.headers["Content-Security-Policy"] = headers.policy(frame_ancestors=ancestors)
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Robots-Tag"] = "noindex, nofollow"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@bp.get("/<task_sid>")
+def show(task_sid: str) -> ResponseReturnValue:
+    """The card; to htmx the fragment of it, or 204 while it is as the asking page shows it (`shown`)."""
+    settings, tools = parts().settings, parts().tools
+    is_poll = "HX-Request" in request.headers
+    facts = card_facts(parts().database, task_sid, tools.now())
+    if facts is None:
+        return _said("Nothing known yet", "This task has not been offered to anyone, as far as we were told.", 404)
+    if facts.over_at and facts.over_at + timedelta(minutes=settings.card_minutes) < tools.now():
+        # Sent whole and without a trigger, so that an open card empties itself and asks no more.
+        return _said("This task is over", "Its card could be seen until a while after it.", 200 if is_poll else 410)
+    customer = _customer(facts)
+    version = hashlib.sha256(repr((facts, customer)).encode("utf-8", "replace")).hexdigest()[:16]
+    if is_poll and request.args.get("shown") == version:
+        return Response(status=204)
+    template = "card/_card.html" if is_poll else "card/page.html"
+    token = request.args["token"]
+    return render_template(template, facts=facts, customer=customer, task_sid=task_sid, token=token, version=version)
+
+
+def _customer(facts: CardFacts) -> Customer | None:
+    """Who it is, as the CRM knows them by now; nobody where the match is none that was proved."""
+    if facts.match != MatchKind.MATCHED or not facts.customer_id:
+        return None
+    return parts().tools.store.fetch_customer(facts.customer_id)
+
+
+def _said(headline: str, sentence: str, status: int) -> Response:
+    template = "card/_said.html" if "HX-Request" in request.headers else "card/said.html"
+    return make_response(render_template(template, headline=headline, sentence=sentence), status)
