@@ -38,7 +38,7 @@ MISSES = tuple(f"reservation.{ending}" for ending in ENDINGS)
 WRAPPING = ("task.wrapup", "reservation.wrapup")
 ENDS = (interactions.COMPLETED, *interactions.DELETED, "task.canceled")
 
-# Longer than a receipt takes at most (webhooks.views.EVENT_S): what belongs to the same end is committed by then.
+# Longer than a receipt takes at most (webhooks.answers.EVENT_S): what belongs to the same end is committed by then.
 SETTLED_AFTER = timedelta(seconds=3)
 # A worker who let it ring longer ago than this is somewhere else by now.
 WORKER_MOVES_WITHIN = timedelta(minutes=2)

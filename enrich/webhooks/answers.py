@@ -1,0 +1,159 @@
+"""From a request that our account has signed to what it is answered, one function for each of the three addresses.
+
+No Flask: `express.py` calls these for what TaskRouter sends, `views.py` for everything that comes in another shape.
+After a good signature TaskRouter gets an answer that it understands, whatever happens: a mistake of ours must not keep
+a caller waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from enrich import assignment, errors, lifecycle
+from enrich.clock import limited
+from enrich.deadline import Deadline, OutOfTime, Step
+from enrich.decision import Question, by_setting
+from enrich.load import budget_s
+from enrich.parts import Parts
+from enrich.taskrouter import instructions
+from enrich.vocabulary import Delivery, EntryKind, Outcome, Reason
+from enrich.webhooks import door
+from enrich.webhooks.payloads import Form
+
+# An event has 15 s (facts section 5); to keep it takes milliseconds, and a database that cannot is soon known.
+EVENT_S = 2.0
+
+JSON = "application/json"
+PLAIN = "text/plain; charset=utf-8"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request whose signature is good. waited_s: how long it lay there; in_flight: callbacks, this one included."""
+
+    form: Form
+    body: bytes
+    deadline: Deadline
+    waited_s: float = 0.0
+    in_flight: int = 1
+    idempotency_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back. server_timing: the header's value, "" for none."""
+
+    status: HTTPStatus
+    text: str = ""
+    content_type: str = PLAIN
+    server_timing: str = ""
+
+
+def answer_assignment(request: Request, parts: Parts) -> Answer:
+    """The assignment callback: the enriched answer. Those that are too many were answered by `shedding`."""
+
+    def answer() -> Answer:
+        delivery = _delivery(EntryKind.ASSIGNMENT, request, parts)
+        deadline = request.deadline.shortened_to(budget_s(parts.settings.budget_s, request.in_flight))
+        answered = assignment.handle(delivery, request.form, parts.tools, deadline)
+        if answered.reason == Reason.OVERLOAD:
+            parts.metrics.shed("database")
+        return _told(delivery, answered, request, parts)
+
+    return _in_any_case(answer, EntryKind.ASSIGNMENT, request, parts)
+
+
+def answer_fallback(request: Request, parts: Parts) -> Answer:
+    """The same question, asked because the first answer did not come: the stored answer, or the default, at once."""
+
+    def answer() -> Answer:
+        delivery = _delivery(EntryKind.FALLBACK, request, parts)
+        answered = assignment.answer_at_once(delivery, request.form, parts.tools, Reason.FALLBACK, request.deadline)
+        return _told(delivery, answered, request, parts)
+
+    return _in_any_case(answer, EntryKind.FALLBACK, request, parts)
+
+
+def keep_event(request: Request, parts: Parts) -> Answer:
+    """An event callback: 204 once it is in the journal, and what it causes is owed; 503 when it could not be kept, so
+    that it is sent again."""
+
+    def answer() -> Answer:
+        delivery = _delivery(EntryKind.EVENT, request, parts)
+        try:
+            with limited(EVENT_S):
+                receipt = lifecycle.receive(delivery, parts.tools, timeout_s=EVENT_S)
+        except (errors.DatabaseError, OutOfTime) as exc:
+            reason = getattr(exc, "reason", Reason.OUT_OF_TIME)
+            log.error("event not recorded", extra={"reason": reason} | _of_event(delivery))
+            parts.metrics.event(delivery.event_type, "not_recorded")
+            return _NOT_KEPT
+        parts.metrics.event(delivery.event_type, "kept")
+        if tracing := parts.tracing:
+            began_at = request.deadline.began_at
+            tracing.event(delivery, receipt.entry_id, is_repeat=receipt.is_repeat, began_at=began_at)
+        return Answer(HTTPStatus.NO_CONTENT)
+
+    return _in_any_case(answer, EntryKind.EVENT, request, parts)
+
+
+def body_too_slow(parts: Parts) -> Answer:
+    """For a body that did not arrive within the time that there is for everything."""
+    parts.metrics.refused("body_too_slow")
+    return Answer(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time\n")
+
+
+def refused(exc: door.Refused, parts: Parts) -> Answer:
+    """For whoever is not let in."""
+    parts.metrics.refused(exc.reason)
+    return Answer(exc.status, exc.told + "\n")
+
+
+UNVERIFIABLE = Answer(HTTPStatus.FORBIDDEN, "the signature could not be verified\n")
+_NOT_KEPT = Answer(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again\n")
+
+BY_PATH: dict[str, Callable[[Request, Parts], Answer]] = {
+    "/taskrouter/assignment": answer_assignment,
+    "/taskrouter/assignment/fallback": answer_fallback,
+    "/taskrouter/events": keep_event,
+}
+
+
+def _in_any_case(answer: Callable[[], Answer], kind: EntryKind, request: Request, parts: Parts) -> Answer:
+    """The answer; the last resort behind the story's own where that fails: the default instruction, never a 500."""
+    try:
+        return answer()
+    except Exception:
+        log.exception("webhook failed", extra={"endpoint": kind})
+    if kind is EntryKind.EVENT:
+        return _NOT_KEPT
+    default = by_setting(Question(request.form), parts.tools.rules).instruction
+    with suppress(Exception):  # counting may be the very thing that failed
+        times = {"elapsed_s": request.deadline.elapsed_ms() / 1000, "left_s": request.deadline.remaining_s()}
+        parts.metrics.callback(kind, Outcome.FAILED, Reason.FAILED, (), **times)
+    return Answer(HTTPStatus.OK, instructions.to_json(default), JSON)
+
+
+def _delivery(kind: EntryKind, request: Request, parts: Parts) -> Delivery:
+    return door.delivery_of(kind, request.form, request.body, parts.tools.now())
+
+
+def _told(delivery: Delivery, answered: assignment.Answered, request: Request, parts: Parts) -> Answer:
+    waited_s, token = request.waited_s, request.idempotency_token
+    door.tell(delivery, answered, request.deadline, parts, waited_s=waited_s, idempotency_token=token)
+    return Answer(HTTPStatus.OK, answered.answer, JSON, _server_timing(answered.steps, request.deadline.elapsed_ms()))
+
+
+def _server_timing(steps: Iterable[Step], elapsed_ms: float) -> str:
+    """W3C Server Timing: each step once, with its milliseconds, then the whole."""
+    return ", ".join(f"{name};dur={dur}" for name, dur in (door.times(steps) | {"total": elapsed_ms}).items())
+
+
+def _of_event(delivery: Delivery) -> dict[str, str]:
+    return assignment.sids(delivery) | {"event_sid": delivery.delivery_key or "", "event_type": delivery.event_type}

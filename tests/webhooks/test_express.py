@@ -1,0 +1,108 @@
+"""What TaskRouter sends is answered in front of Flask; anything in another shape behind it, with the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from urllib.parse import urlencode
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from twilio.request_validator import RequestValidator
+from werkzeug.test import TestResponse
+
+from app import create_app
+from enrich import migrations
+from enrich.journal.tables import EntryRow
+from enrich.settings import Settings
+from enrich.webhooks import answers
+from enrich.webhooks.shedding import LARGEST_FORM
+from tests.conftest import AUTH_TOKEN
+
+SIDS = {"WorkspaceSid": "WS" + "1" * 32, "TaskSid": "WT" + "1" * 32, "ReservationSid": "WR" + "1" * 32}
+EVENT = {**SIDS, "Sid": "EV" + "1" * 32, "EventType": "reservation.created"}
+# Longer than any form of TaskRouter's: Flask's to judge.
+LARGE = {"Padding": "x" * LARGEST_FORM}
+
+Ask = Callable[..., TestResponse]
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    database = app.extensions["enrich"].database
+    migrations.upgrade(database)
+    yield app
+    database.close()
+
+
+@pytest.fixture(params=[{}, LARGE], ids=["express", "flask"])
+def ask(app: Flask, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Posts a form, small or large; the test fails where the wrong one of both ways took it."""
+    dispatched: list[str] = []
+    app.before_request(lambda: dispatched.append("flask"))
+
+    def ask(path: str, form: dict[str, str], *, signed: bool = True) -> TestResponse:
+        fields = form | request.param
+        signature = RequestValidator(AUTH_TOKEN).compute_signature("https://hooks.example.test" + path, fields)
+        answer = app.test_client().post(
+            path,
+            data=urlencode(fields),
+            content_type="application/x-www-form-urlencoded",
+            headers={"X-Twilio-Signature": signature if signed else "wrong"},
+        )
+        assert dispatched == (["flask"] if request.param else [])
+        return answer
+
+    return ask
+
+
+def entries(app: Flask) -> list[tuple[str, str]]:
+    rows = app.extensions["enrich"].database.read(select(EntryRow.kind, EntryRow.delivery_key).order_by(EntryRow.id))
+    return [tuple(row) for row in rows]
+
+
+def test_an_event_is_kept_and_answered_with_nothing(app: Flask, ask: Ask) -> None:
+    answer = ask("/taskrouter/events", EVENT)
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert entries(app) == [("event", EVENT["Sid"])]
+
+
+def test_the_fallback_is_answered_with_json(app: Flask, ask: Ask) -> None:
+    answer = ask("/taskrouter/assignment/fallback", SIDS)
+    assert (answer.status_code, answer.mimetype, answer.text) == (200, "application/json", '{"instruction":"accept"}')
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Server-Timing"].startswith("total;dur=")
+    assert entries(app) == [("fallback", SIDS["ReservationSid"])]
+
+
+@pytest.mark.parametrize("path", answers.BY_PATH)
+def test_nobody_gets_in_without_a_signature(app: Flask, ask: Ask, path: str) -> None:
+    answer = ask(path, EVENT, signed=False)
+    assert (answer.status_code, answer.text) == (403, "the signature is missing or wrong\n")
+    assert entries(app) == []
+
+
+def test_a_mistake_of_ours_keeps_no_caller_waiting(app: Flask, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers.door, "delivery_of", None)
+    assert ask("/taskrouter/assignment", SIDS).text == '{"instruction":"accept"}'
+
+
+def test_an_event_that_a_mistake_of_ours_loses_is_asked_for_again(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers.door, "delivery_of", None)
+    assert ask("/taskrouter/events", EVENT).status_code == 503
+
+
+def test_a_mistake_in_the_guard_is_a_refusal(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers.door, "verified_form", None)
+    assert ask("/taskrouter/assignment", SIDS).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_other_methods_are_flasks_to_refuse(app: Flask, method: str) -> None:
+    assert app.test_client().open("/taskrouter/events", method=method).status_code == 405
+
+
+def test_the_addresses_are_those_of_the_views(app: Flask) -> None:
+    rules = {rule.rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("webhooks.")}
+    assert rules == set(answers.BY_PATH)
