@@ -67,10 +67,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.cleanup()
 
 
-@pytest.fixture(scope="module")
-def service(start_service: Callable[..., Service], server: Server) -> Service:
-    """Two web processes on that server, with breakers as they are shipped."""
-    return start_service(DATABASE_URL=server.wheel.get_uri(), ENRICH_BREAKER_FAILURES="5")
+@pytest.fixture(scope="module", params=["callback", "rest"])
+def service(request: pytest.FixtureRequest, start_service: Callable[..., Service], server: Server) -> Service:
+    """Two web processes on that server, with breakers as they are shipped, for both ways of accepting."""
+    settings = {"ENRICH_BREAKER_FAILURES": "5", "ENRICH_ACCEPT_VIA": request.param}
+    return start_service(DATABASE_URL=server.wheel.get_uri(), **settings)
 
 
 def is_ready(service: Service) -> requests.Response:
@@ -119,7 +120,8 @@ def test_a_server_that_is_stopped_and_started_is_found_again(
 
     centre = open_centre(service)
     task_sid = centre.task_arrives({"from": "+14155550100"})
-    assert centre.answer(task_sid) == {"instruction": "accept"}
+    by_rest = service.environment["ENRICH_ACCEPT_VIA"] == "rest"
+    assert centre.answer(task_sid) == ({} if by_rest else {"instruction": "accept"})
     assert centre.block(task_sid)["customer_id"] == "C-1001"
 
 

@@ -184,13 +184,16 @@ def test_two_workers_do_everything_once(
     assert all(centre.log_of(task).count("attributes_written") == 1 for task in tasks)
 
 
+@pytest.mark.parametrize("accept_via", ["callback", "rest"])
 def test_two_hundred_at_once_on_a_dead_upstream_are_all_answered_and_none_is_forgotten(
     service: Service,
     processes: Processes,
     emulator: EmulatorServer,
     make_callback: Callable[..., dict[str, str]],
+    accept_via: str,
 ) -> None:
     """TaskRouter's five seconds are the clients' time-out. Meanwhile the fallback endpoint answers, too."""
+    service = Service(service.url, service.database, {**service.environment, "ENRICH_ACCEPT_VIA": accept_via})
     start(service, processes, "web")
     fault = emulator.faults.stall(30, path="/Tasks/WT")
     forms = [make_callback() for _ in range(200)]

@@ -134,11 +134,12 @@ def test_a_task_that_is_gone_is_not_owed(service: Service, make_callback: Callab
     assert service.owed(form["TaskSid"]) == []
 
 
+@pytest.mark.parametrize("accept_via", ["callback", "rest"])
 def test_a_locked_database_does_not_keep_the_caller(
-    start_service: Callable[..., Service], make_callback: Callable[..., dict[str, str]]
+    start_service: Callable[..., Service], make_callback: Callable[..., dict[str, str]], accept_via: str
 ) -> None:
     """Nothing can be recorded, so nothing is written to the task either; events are to be sent again."""
-    service = start_service(ENRICH_KEEP_DAYS="30")  # a database of its own
+    service = start_service(ENRICH_KEEP_DAYS="30", ENRICH_ACCEPT_VIA=accept_via)  # a database of its own
     other = sqlite3.connect(str(service.database.url.database), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     form = make_callback()
