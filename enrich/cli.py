@@ -28,7 +28,7 @@ from enrich.demo.command import demo
 from enrich.doctor import doctor
 from enrich.parts import parts
 from enrich.policy.commands import policy
-from enrich.taskrouter.commands import provision
+from enrich.taskrouter.commands import describe, provision
 from enrich.vocabulary import FollowupKind, Matched
 from enrich.webhooks import payloads
 
@@ -247,6 +247,7 @@ def taskrouter() -> None:
 
 taskrouter.add_command(policy)
 taskrouter.add_command(provision)
+taskrouter.add_command(describe)
 taskrouter.add_command(doctor)
 
 

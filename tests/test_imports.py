@@ -41,6 +41,7 @@ PURE = {
     "taskrouter.workflow_configuration",
     "taskrouter.workspace_file",
     "taskrouter.workspace_plan",
+    "taskrouter.workspace_text",
 }
 STORIES = {
     "enrichment",

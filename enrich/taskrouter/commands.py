@@ -1,4 +1,4 @@
-"""`flask taskrouter provision`: the workspace as its file says."""
+"""`flask taskrouter provision`: the workspace as its file says; `describe`: the file as the workspace is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from flask.cli import with_appcontext
 from enrich import errors, settings
 from enrich.commands import Command
 from enrich.parts import parts
-from enrich.taskrouter import plan_text, provisioning, workspace_file
+from enrich.taskrouter import plan_text, provisioning, workspace_file, workspace_text
+from enrich.taskrouter.workspace_plan import Desired, Kind, Resource
 
 if TYPE_CHECKING:
     from enrich.taskrouter.workspace import Workspaces
@@ -46,6 +47,22 @@ def provision(file: Path, only_plan: bool) -> None:
         click.echo(f"{done} done.")
     if not chosen.twilio_workspace_sid:
         click.echo(f"To serve this workspace and no other: TWILIO_WORKSPACE_SID={workspaces.sid}")
+
+
+@click.command("describe", cls=Command)
+@click.argument("name", default="")
+@with_appcontext
+def describe(name: str) -> None:
+    """Write the file for `provision` that describes a workspace as it is: a beginning for one that is there already.
+
+    The workspace is that of TWILIO_WORKSPACE_SID, or the one called NAME, or the only one. Workers are left out.
+    """
+    chosen = parts().settings
+    chosen.require((*settings.FOR_REST, "PUBLIC_URL"))
+    actual = workspaces_of(chosen).read(Desired(Resource(Kind.WORKSPACE, name), may_create=False, resources=()))
+    if actual.workspace is None:
+        raise errors.PlanRefused(f"there is no workspace {name!r} in this account" if name else "there is none")
+    click.echo(workspace_text.describe(actual, chosen.public_url), nl=False)
 
 
 def _text(file: Path) -> str:

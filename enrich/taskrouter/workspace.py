@@ -112,13 +112,14 @@ class Workspaces:
         return self._workspaces(self._sid)
 
     def _find(self, name: str) -> Any:
-        """The workspace that is meant; None where none has this name. Raises PlanRefused for two of one name."""
+        """The workspace that is meant, without a name the only one; None where there is none. Raises PlanRefused."""
         if self._sid:
             return self._workspace.fetch()
-        found = [each for each in self._workspaces.list(friendly_name=name) if each.friendly_name == name]
+        found = [each for each in self._workspaces.list() if name in ("", each.friendly_name)]
         if len(found) > 1:
-            sids = ", ".join(each.sid for each in found)
-            raise errors.PlanRefused(f"{len(found)} workspaces are called {name!r}: set TWILIO_WORKSPACE_SID ({sids})")
+            which = ", ".join(f"{each.sid} {each.friendly_name}" for each in found)
+            called = f"are called {name!r}" if name else "are there"
+            raise errors.PlanRefused(f"{len(found)} workspaces {called}: set TWILIO_WORKSPACE_SID to one of {which}")
         return found[0] if found else None
 
     def _activities(self) -> Iterator[Existing]:

@@ -180,6 +180,8 @@ def _within(name: str, old: Any, new: Any) -> Iterator[Change]:
             label = (after or before or {}).get("name") or number + 1
             if after is None or (before is None and old):
                 yield Change(f"{name}.{label}", before, after)
+            elif before is None:
+                yield from _within(f"{name}.{label}", None, {key: each for key, each in after.items() if key != "name"})
             else:
                 yield from _within(f"{name}.{label}", before, after)
     else:

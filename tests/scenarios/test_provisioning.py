@@ -327,6 +327,25 @@ class TestTheExampleOfTheDocumentation:
         workspaces = client.taskrouter.v1.workspaces
         return workspaces(workspaces.list()[0].sid)
 
+    def test_described_it_is_a_file_by_which_nothing_changes(
+        self, workspace: Any, make_app: Callable[..., Flask], tmp_path: Path
+    ) -> None:
+        """What people then do with it: change a line, see the plan."""
+        runner = make_app(PUBLIC_URL="http://127.0.0.1:1").test_cli_runner()
+        described = runner.invoke(args=["taskrouter", "describe"])
+        assert described.exit_code == 0, described.output
+        file = tmp_path / "described.toml"
+        file.write_text(described.output)
+        planned = runner.invoke(args=["taskrouter", "provision", "--plan", str(file)])
+        assert (planned.exit_code, "Nothing to do" in planned.output) == (0, True), planned.output
+        file.write_text(described.output.replace("reservation_timeout_s = 30", "reservation_timeout_s = 45"))
+        planned = runner.invoke(args=["taskrouter", "provision", "--plan", str(file)])
+        assert (planned.exit_code, "reservation_timeout_s: 30 -> 45" in planned.output) == (3, True), planned.output
+
+    def test_a_workspace_that_is_not_there_is_not_described(self, make_app: Callable[..., Flask]) -> None:
+        described = make_app().test_cli_runner().invoke(args=["taskrouter", "describe", "Nowhere"])
+        assert (described.exit_code, "no workspace 'Nowhere'" in described.output) == (1, True)
+
     def queue_of(self, workspace: Any, sid: str) -> str:
         return str(workspace.tasks(sid).fetch().task_queue_friendly_name)
 

@@ -1,0 +1,127 @@
+"""A workspace as it is, written as the file that would leave it so: workspace_file.py the other way round. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from enrich.taskrouter import endpoints
+from enrich.taskrouter.workspace_plan import BY_ITSELF, Actual, Existing, Kind
+
+_BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+def describe(actual: Actual, public_url: str) -> str:
+    """The text of a file by which nothing would change.
+
+    What a workspace has by itself is left out, and so are workers, who are managed elsewhere as a rule. What asks
+    somebody else than public_url says so in a comment, and stays theirs. Raises ValueError without a workspace.
+    """
+    if actual.workspace is None:
+        raise ValueError("there is no workspace to describe")
+    by_itself = {(each.kind, each.name) for each in BY_ITSELF.resources}
+    lines = list(_workspace(actual.workspace, public_url))
+    for each in actual.resources:
+        if (each.kind, each.name) not in by_itself and each.kind in _WRITERS:
+            lines += ["", *_WRITERS[each.kind](each, public_url)]
+    return "\n".join(lines) + "\n"
+
+
+def _workspace(workspace: Existing, public_url: str) -> Iterator[str]:
+    fields = workspace.fields
+    yield "[workspace]"
+    yield _line("name", workspace.name)
+    yield from _given(fields, "multitasking", "queue_order", "default_activity", "timeout_activity")
+    url = fields.get("events_url") or ""
+    if endpoints.without_fragment(url) != public_url + endpoints.EVENTS:
+        yield f"events = false  # they go to {_comment(url) or 'nobody'}; without this line they come to this service"
+        return
+    retries = endpoints.overrides(url).get("rc", "0")
+    if url == endpoints.events_url(public_url, int(retries) if retries.isdigit() else 0):
+        yield f"event_retries = {retries}"
+    more = set(fields.get("events") or ()) - endpoints.NEEDED_EVENTS
+    if more:
+        yield _line("more_events", sorted(more))
+
+
+def _activity(activity: Existing, _public_url: str) -> Iterator[str]:
+    yield "[[activities]]"
+    yield _line("name", activity.name)
+    yield from _given(activity.fields, "available")
+
+
+def _channel(channel: Existing, _public_url: str) -> Iterator[str]:
+    yield "[[task_channels]]"
+    yield _line("unique_name", channel.name)
+    yield from _given(channel.fields, "name", "optimized_routing")
+
+
+def _queue(queue: Existing, _public_url: str) -> Iterator[str]:
+    yield "[[queues]]"
+    yield _line("name", queue.name)
+    yield from _given(
+        queue.fields, "workers", "order", "max_reserved_workers", "reservation_activity", "assignment_activity"
+    )
+
+
+def _workflow(workflow: Existing, public_url: str) -> Iterator[str]:
+    fields = workflow.fields
+    yield "[[workflows]]"
+    yield _line("name", workflow.name)
+    url = fields.get("assignment_url") or ""
+    if url != public_url + endpoints.ASSIGNMENT:
+        yield f"enrich = false  # it asks {_comment(url) or 'nobody'}; without this line it asks this service"
+    elif fields.get("fallback_url") and fields["fallback_url"] != public_url + endpoints.FALLBACK:
+        yield from _given(fields, "fallback_url")
+    yield from _given(fields, "reservation_timeout_s")
+    routing = fields.get("routing")
+    if routing is None:
+        yield "# Its configuration cannot be read here; without one in this file it is left as it is."
+        return
+    if "default" in routing:
+        target = routing["default"]
+        yield _line("default", target["queue"] if set(target) == {"queue"} else target)
+    for number, each in enumerate(routing["filters"], 1):
+        yield ""
+        yield "[[workflows.filters]]"
+        yield _line("name", each["name"] or f"Filter {number}")
+        yield _line("expression", each["expression"] or "1==1")
+        for target in each["targets"]:
+            yield "[[workflows.filters.targets]]"
+            yield from (_line(key, value) for key, value in target.items())
+
+
+_WRITERS = {Kind.ACTIVITY: _activity, Kind.CHANNEL: _channel, Kind.QUEUE: _queue, Kind.WORKFLOW: _workflow}
+
+
+def _given(fields: Mapping[str, Any], *names: str) -> Iterator[str]:
+    for name in names:
+        if fields.get(name) is not None:
+            yield _line(name, fields[name])
+
+
+def _line(key: str, value: Any) -> str:
+    return f"{key} = {_value(value)}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, str) and {'"', "\\"} & set(value) and "'" not in value and value.isprintable():
+        return f"'{value}'"  # nothing is escaped in it, so it reads as it is
+    # A JSON text is a TOML text, but for one character that TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(key: str) -> str:
+    return key if key and set(key) <= _BARE else _value(key)
+
+
+def _comment(text: str) -> str:
+    """In a comment, where a line ends the line."""
+    return "".join(character if character.isprintable() else "?" for character in text)
