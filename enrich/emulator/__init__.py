@@ -4,46 +4,51 @@
         client.taskrouter.base_url = emulator.base_url
 
 or `python -m enrich.emulator --port 8810` for a process of its own, driven over HTTP under `/_emulator/`; a page at `/`
-tells what it is doing, and has buttons to have it do something (`face`).
-It shares no code with the service: a shared mistake would agree with itself.
+tells what it is doing, and has buttons to have it do something (`face`). How to use it, its switches, faults and clock:
+docs/emulator.md. It shares no code with the service: a shared mistake would agree with itself. The tests hold every
+answer to Twilio's OpenAPI document, and let Twilio's own SDKs for Python and Node use it.
 
 What is emulated, and the page of https://www.twilio.com/docs that says how it behaves:
 
     workspaces, activities, task channels    taskrouter/api/workspace, /activity, /task-channel
     task queues, workflows                   taskrouter/api/task-queue, /workflow, workflow-configuration
+    the way through a workflow               taskrouter/lifecycle-task-workflows-and-assignment, task-evaluation,
+                                             worker-presence, order-workers, workflow-configuration/known-agent-routing
+    expressions                              taskrouter/expression-syntax
     workers and their channels               taskrouter/api/worker, /worker-channel, multitasking
     tasks and reservations                   taskrouter/api/task, /reservations, lifecycle-task-state, limits
     ETag, If-Match, 412                      usage/mutation-and-conflict-resolution
     assignment callbacks and instructions    taskrouter/handle-assignment-callbacks, api/errors/40000 and following
     event callbacks and the Events resource  taskrouter/api/event/reference
-    signatures                               usage/webhooks/webhooks-security
+    signatures, connection overrides         usage/webhooks/webhooks-security, /webhooks-connection-overrides
     paging, errors                           usage/twilios-response
 
-What is NOT emulated (what is refused says so, with a 400 or 405):
+What is NOT emulated:
 
-    workflows          filters with expressions, more than one filter or target, target expressions, time-outs,
-                       skip_if, order_by, known workers, ReEvaluateTasks: refused
-    task queues        parallel reservations (MaxReservedWorkers is kept, never more than one worker is reserved, so
-                       nothing is ever rescinded); reservation and assignment activities of single-tasking
-                       workspaces are kept and not used
-    expressions        the signs `>-` and `<-`, list elements `a.b[2]`, worker.channel.… pseudo-fields: refused
-    tasks              RoutingTarget, IgnoreCapacity, TaskQueueSid on creation: refused; add-ons; transfers
-    reservations       Instruction=supervise: refused
-    calls              there are none: a worker who is dialled always answers after `worker_answers_after_s`, nobody
-                       hangs up, call status callbacks are not sent, the post-work activity is not entered
-    events             only those of tasks, reservations, workers, workflow.entered and task-queue.entered;
-                       TaskAddons is always `{}`; no disorder on request (they leave side by side, so their order is
-                       not promised either)
-    webhooks           connection overrides in the URL's fragment are stripped and not obeyed; no redirects
-    REST               DELETE of anything but tasks (405/20004), statistics, cumulative and real-time; the Workspace
-                       template FIFO (refused); rate limits and their headers; more than one account
+    statistics         real-time, cumulative and the rest: refused with a 400 that says so; the links to them are there
+    transfers          of tasks, in Flex: none of their instructions, events and states
+    add-ons            `addons` and TaskAddons are always `{}`
+    calls              there are none. A worker who is dialled answers after `worker_answers_after_s`, or does not
+                       (`worker_answers`); somebody hangs up when `/_emulator/calls/hang-up` says so; call status
+                       callbacks, recordings, conferences and the TwiML behind `url` are not asked for or sent
+    events             `reservation.failed` and the transfers' never happen; attributes are not redacted after 30 days;
+                       the newest 10,000 of a workspace are kept; actors are null
+    webhooks           no redirects; of the connection overrides `sni` and `e` mean nothing; no self-signed TLS
+    REST               rate limits and their headers; CORS headers; an ETag on lists; limits of the account (15,000
+                       workers, queues, ...); more than one account; subaccounts; edges and regions
     faults             of the REST side only, and once a request has been read: connections are always taken, names
                        always found, requests never read slowly; a reset as an RST of this machine's own TCP, so
                        nothing is lost or late in between; one fault of the connection per request
+    time               everything lives in memory: the end of the process is the end of the account
 
-Reading order: `state` (and `records`, `store`, `provisioning`, `lifecycle`, `routing` under it), `instructions`,
-`delivery`, `routes`, `faults`, `gate`, `sending`, `driving`, `server`. What can be made to go wrong stands in `faults`
-(over REST) and `switches` (repeated callbacks).
+What Twilio refuses is mostly not documented: when something is in use and cannot be deleted, how a malformed attribute
+is answered, what a client may set. The emulator takes the careful side, so that what passes here passes there; where a
+switch exists it says so.
+
+Reading order: `state`, then what stands under it: `records`, `store`, `provisioning` and `removal`; `expressions`,
+`workflow_configuration`, `steps`; `routing`, `moves`, `journey`, `tasks`, `reservations`, `instructions`. Then the
+wire: `routes` with its resources, `form`, `wire`, `paging`, `gate`. Then `delivery`, `faults`, `sending`, `driving`,
+`server`.
 """
 
 from .server import EMULATOR_ONLY, EmulatorServer

@@ -37,10 +37,13 @@ EVENT_TYPES = frozenset(f"{resource}.{verb}" for resource, verbs in _TYPES.items
 """Every event type of the reference page; the transfers and `reservation.failed` never happen here."""
 
 
-def assignment_parameters(account_sid: str, reservation: Reservation, now: datetime) -> dict[str, str]:
-    """The form of the assignment callback. `Timestamp` is documented but was in neither recording; it is left out."""
+def assignment_parameters(
+    account_sid: str, reservation: Reservation, now: datetime, *, with_timestamp: bool = False
+) -> dict[str, str]:
+    """The form of the assignment callback. `Timestamp` is documented but was in neither recording."""
     task, worker = reservation.task, reservation.worker
-    return {
+    timestamp = {"Timestamp": str(int(now.timestamp()))} if with_timestamp else {}
+    return timestamp | {
         "AccountSid": account_sid,
         "WorkspaceSid": task.workspace.sid,
         "WorkflowSid": task.workflow.sid,

@@ -6,7 +6,7 @@ Source: https://www.twilio.com/docs/taskrouter/api/reservations
 
 from .errors import invalid
 from .form import Form
-from .instructions import Instruction, Name, RefusedInstruction
+from .instructions import MAX_RING_S, Instruction, Name, RefusedInstruction
 
 _OVER_REST = (Name.DEQUEUE, Name.CALL, Name.REDIRECT, Name.CONFERENCE, Name.SUPERVISE)
 _METHODS = ("GET", "POST")
@@ -37,7 +37,6 @@ _URLS = (
     "RecordingStatusCallback",
     "ConferenceRecordingStatusCallback",
 )
-MAX_RING_S = 999
 
 
 def read_instruction(form: Form) -> Instruction | None:

@@ -20,6 +20,7 @@ NOT_PARSEABLE = 40001
 WITHOUT_INSTRUCTION = 40005
 UNKNOWN_INSTRUCTION = 55555
 REJECT_ACTIVITY = 40100
+MAX_RING_S = 999
 _CALL_PROGRESS = {"initiated", "ringing", "answered", "completed"}
 
 
@@ -47,6 +48,7 @@ class Instruction:
     post_work_activity_sid: str | None = None
     status_callback_url: str | None = None
     status_callback_events: tuple[str, ...] = ()
+    timeout: object = None
     supervisor: str | None = None
     mode: str | None = None
 
@@ -144,6 +146,7 @@ def _from_answer(answer: dict[str, object]) -> Instruction:
         post_work_activity_sid=_text(answer.get("post_work_activity_sid")),
         status_callback_url=_text(answer.get("status_callback_url")),
         status_callback_events=_comma_list(answer.get("status_callback_events")),
+        timeout=answer.get("timeout"),
     )
 
 
@@ -173,6 +176,7 @@ def _check_parts(instruction: Instruction, reservation: Reservation) -> None:
             _need(to, 40137, "to, or contact_uri in the worker's attributes")
             _need(instruction.from_, 40138, "from")
             _need(_post_work_fits(instruction, reservation), 40139, "post_work_activity_sid of an activity")
+            _need(_is_absent_or_seconds(instruction.timeout), 14233, f"timeout, whole seconds up to {MAX_RING_S}")
             _need(_has(task, "call_sid"), 40142, "call_sid in the task's attributes")
             _need(_has(task, "to") or _has(task, "outbound_to"), 40142, "to in the task's attributes")
         case Name.SUPERVISE:
@@ -212,6 +216,13 @@ def _is_url(text: str | None) -> bool:
 
 def _is_absent_or_url(text: str | None) -> bool:
     return text is None or _is_url(text)
+
+
+def _is_absent_or_seconds(value: object) -> bool:
+    """A whole number, or text that is one; https://www.twilio.com/docs/api/errors/14233"""
+    if value is None or isinstance(value, bool):
+        return value is None
+    return str(value).isdecimal() and int(str(value)) <= MAX_RING_S
 
 
 def _text(value: object) -> str | None:

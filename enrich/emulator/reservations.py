@@ -182,7 +182,12 @@ class Reservations:
         workflow = reservation.task.workflow
         if workflow.assignment_callback_url is None:
             return
-        parameters = events.assignment_parameters(self._store.account_sid, reservation, self._store.now)
+        parameters = events.assignment_parameters(
+            self._store.account_sid,
+            reservation,
+            self._store.now,
+            with_timestamp=self._store.switches.assignment_timestamp,
+        )
         self._store.owe(
             AssignmentCallback(
                 url=workflow.assignment_callback_url,

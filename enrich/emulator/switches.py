@@ -25,6 +25,8 @@ class Switches:
     attributes_are_evaluated_anew: writing a pending task's attributes sends it to the beginning of its workflow.
     unmatched_tasks_are_refused: a task that fits no filter, where there is no default filter, is refused with a 400.
         Off: it is created and canceled at once.
+    lists_without_attributes: lists of tasks have null for attributes, as the document allows; only a fetch has them.
+    assignment_timestamp: the assignment callback has the documented `Timestamp`, which no recording of one has.
     timeout_moves_worker: whoever misses a reservation goes into the workspace's time-out activity.
 
     How fast, and how well, things go:
@@ -50,6 +52,8 @@ class Switches:
     no_content_is_an_answer: bool = False
     attributes_are_evaluated_anew: bool = False
     unmatched_tasks_are_refused: bool = False
+    lists_without_attributes: bool = False
+    assignment_timestamp: bool = False
     timeout_moves_worker: bool = True
     worker_answers_after_s: float = 0.05
     worker_answers: bool = True

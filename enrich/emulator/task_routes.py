@@ -70,7 +70,8 @@ class TasksRoutes(Resource):
             and expression(row.parsed_attributes)
         ]
         sort_by(rows, form.texts("Ordering"), _TASK_ORDERS)
-        return self.page("tasks", rows, self.wire.task, form)
+        without = {"attributes": None} if self.state.switches.lists_without_attributes else {}
+        return self.page("tasks", rows, lambda row: self.wire.task(row) | without, form)
 
     def _create(self, workspace_sid: str) -> Answer:
         workspace, form = self.workspace(workspace_sid), read_form()

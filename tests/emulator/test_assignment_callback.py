@@ -33,6 +33,14 @@ def test_the_callback_carries_the_documented_form(desk, receiver):
     }
 
 
+def test_the_documented_timestamp_comes_by_switch(desk, receiver):
+    desk.emulator.switches.assignment_timestamp = True
+    desk.callbacks(receiver.answer("/assign"))
+    desk.worker()
+    desk.task()
+    assert receiver.wait_for(lambda one: one.path == "/assign").form["Timestamp"] == "1767268800"
+
+
 def test_the_signature_convinces_twilios_own_validator(desk, receiver):
     receiver.answer("/assign")
     url = receiver.base_url + "/assign?tenant=a%20b&x="

@@ -106,6 +106,8 @@ INCOMPLETE = [
     (40137, COMPLETE["conference"], {"contact_uri": ""}),
     (40138, {"instruction": "conference"}, {}),
     (40139, COMPLETE["conference"] | {"post_work_activity_sid": "WA1"}, {}),
+    (14233, COMPLETE["conference"] | {"timeout": 1000}, {}),
+    (14233, COMPLETE["conference"] | {"timeout": "a while"}, {}),
     (40142, COMPLETE["conference"], {"attributes": CHAT}),
     (40142, COMPLETE["conference"], {"attributes": json.dumps({"call_sid": CALL_SID})}),
 ]

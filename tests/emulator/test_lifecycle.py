@@ -199,6 +199,13 @@ def test_tasks_are_filtered_and_ordered(desk):
     assert listed(workflow_name="Other") == []
 
 
+def test_lists_may_leave_the_attributes_out(desk):
+    desk.emulator.switches.lists_without_attributes = True
+    task_sid = desk.task('{"a":1}')
+    assert [task.attributes for task in desk.workspace.tasks.list()] == [None]
+    assert desk.workspace.tasks(task_sid).fetch().attributes == '{"a":1}'
+
+
 def test_a_reservation_is_seen_under_task_and_worker(desk, task_in):
     task_sid = task_in("reserved")
     under_task = desk.reservation(task_sid)
