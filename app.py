@@ -31,6 +31,7 @@ from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.owed import Owed
 from enrich.journal.receipts import Journal
 from enrich.journal.states import States
+from enrich.journal.tallies import Tallies
 from enrich.load import InFlight
 from enrich.metrics import Metrics
 from enrich.parts import Parts
@@ -124,6 +125,7 @@ def _parts(settings: Settings, *, serves: bool) -> Parts:
         tools=tools,
         owed=Owed(database),
         heartbeats=Heartbeats(database),
+        tallies=Tallies(database),
         in_flight=InFlight(settings.max_in_flight, observe=metrics.in_flight),
         metrics=metrics,
         policy_error=wrong,

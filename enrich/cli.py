@@ -221,9 +221,12 @@ def work(once: bool, metrics: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     keep = timedelta(days=parts().settings.keep_days)
-    followups.work_until(
-        over.is_set, parts().tools, parts().owed, keep, _catch_up, parts().heartbeats.beat, _find_stuck
-    )
+
+    def beat(now: datetime) -> None:
+        parts().heartbeats.beat(now)
+        parts().tallies.count(now)
+
+    followups.work_until(over.is_set, parts().tools, parts().owed, keep, _catch_up, beat, _find_stuck)
 
 
 def _serve_health(at: str) -> None:

@@ -12,6 +12,7 @@ from enrich.db import Database
 from enrich.enrichment import Tools
 from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.owed import Owed
+from enrich.journal.tallies import Tallies
 from enrich.load import InFlight
 from enrich.metrics import Metrics
 from enrich.settings import Settings
@@ -32,6 +33,7 @@ class Parts:
     tools: Tools
     owed: Owed
     heartbeats: Heartbeats
+    tallies: Tallies
     in_flight: InFlight
     metrics: Metrics
     tracing: Tracing | None

@@ -199,3 +199,32 @@ class TaskStateRow(Base):
     handed_over_to: Mapped[str | None] = mapped_column(String(34))
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class TallyRow(Base):
+    """How many entries of one kind ended in one way, of those received within one span. No personal data.
+
+    times: how long those took, {step of tallies.STEP as text: how many}; entries without a time are in none.
+    """
+
+    __tablename__ = "tallies"
+    __table_args__ = (Index("ix_tallies_span_s", "span_s", "began_at"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    span_s: Mapped[int]
+    began_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    kind: Mapped[str] = mapped_column(String(16))
+    outcome: Mapped[str] = mapped_column(String(20))
+    match: Mapped[str] = mapped_column(String(12))
+    reason: Mapped[str] = mapped_column(String(40))
+    number: Mapped[int]
+    times: Mapped[dict[str, int]] = mapped_column(JSON)
+
+
+class TallyMarkRow(Base):
+    """Until when everything is counted, for one length of span."""
+
+    __tablename__ = "tally_marks"
+
+    span_s: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    until: Mapped[datetime] = mapped_column(UtcDateTime)

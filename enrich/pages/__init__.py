@@ -4,6 +4,7 @@
     settling.py   who is this? decided, undone, done again
     customers.py  find, look at, make, edit, merge; customer_form.py: a customer as a form
     feed.py       which tasks an address of the feed asks for
+    overview.py   how it is going, over time; charts.py: numbers as SVG
     words.py      what outcomes, reasons and steps are called
     diff.py       attributes as lines, and what changed between two of them
     block.py      our block on the task, read back
@@ -36,6 +37,7 @@ from enrich.pages import (
     failures,
     headers,
     masking,
+    overview,
     settling,
     steps,
     text,
@@ -68,13 +70,13 @@ def register(app: Flask) -> None:
         may=lambda role: may(Role(role)),
         sees_masked=sees_masked,
         places=_places,
-        is_at=lambda endpoint: (request.endpoint or "").partition(".")[0] == endpoint.partition(".")[0],
+        is_at=_is_at,
         diff=diff,
         text=text,
         words=words,
         callback_url=f"{settings.public_url}/taskrouter/assignment",
     )
-    for each in (views, settling, completing, customers, card):
+    for each in (views, settling, completing, customers, overview, card):
         app.register_blueprint(each.bp)
     app.after_request(headers.secure)
     failures.register(app)
@@ -82,6 +84,12 @@ def register(app: Flask) -> None:
 
 def _places() -> list[tuple[str, str]]:
     return [(endpoint, label) for endpoint, label in PLACES if endpoint in current_app.view_functions]
+
+
+def _is_at(endpoint: str) -> bool:
+    """Whether the page that is asked for belongs to this place. Settling a task is among the tasks."""
+    here = (request.endpoint or "").partition(".")[0].replace("settling", "pages")
+    return here == endpoint.partition(".")[0]
 
 
 def _visible(shown: str) -> Markup:

@@ -12,6 +12,12 @@
   const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
   const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hour12: false });
 
+  const formats = {
+    moment: date,
+    hm: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false }),
+    day: new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit", hour12: false }),
+  };
+
   function ago(moment) {
     const seconds = (Date.now() - moment) / 1000;
     if (seconds < 10) return "just now";
@@ -24,8 +30,7 @@
   function tellTimes() {
     for (const time of document.querySelectorAll("time")) {
       const moment = new Date(time.dateTime);
-      const kinds = time.classList;
-      const words = kinds.contains("ago") ? ago(moment) : (kinds.contains("moment") ? date : clock).format(moment);
+      const words = time.classList.contains("ago") ? ago(moment) : (formats[time.className] ?? clock).format(moment);
       if (time.textContent !== words) time.textContent = words;
       time.title = exact.format(moment);
     }

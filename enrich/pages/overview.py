@@ -1,0 +1,223 @@
+"""How it is going: matches, endings, times against the deadline, what failed and what is owed, over time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from flask import Blueprint, render_template, request
+from flask.typing import ResponseReturnValue
+from markupsafe import Markup
+
+from enrich.accounts.sessions import require_sign_in
+from enrich.journal import tallies
+from enrich.journal.owed import Figures
+from enrich.journal.tallies import Counted, Numbers
+from enrich.pages import charts, words
+from enrich.pages.charts import Series
+from enrich.parts import parts
+from enrich.vocabulary import EntryKind, MatchKind, Outcome
+
+bp = Blueprint("overview", __name__)
+bp.before_request(require_sign_in)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What is looked at: so many spans of such a length, up to now. told: one span, in words."""
+
+    name: str
+    label: str
+    span_s: int
+    spans: int
+    told: str
+
+
+RANGES = (
+    Range("hour", "Last hour", tallies.MINUTE_S, 60, "a minute"),
+    Range("day", "Last day", tallies.QUARTER_S, 96, "a quarter of an hour"),
+    Range("week", "Last week", tallies.HOURS_S, 84, "two hours"),
+)
+
+_TROUBLE = (
+    Outcome.COULD_NOT_LOOK,
+    Outcome.COULD_NOT_WRITE,
+    Outcome.OUT_OF_TIME,
+    Outcome.MALFORMED,
+    Outcome.FAILED,
+)
+_CALLBACKS = (EntryKind.ASSIGNMENT, EntryKind.FALLBACK)
+
+# How callbacks can end, from the ground up: a name, the class that colours it, and which rows count.
+Which = Callable[[Counted], bool]
+ENDINGS: tuple[tuple[str, str, Which], ...] = (
+    ("matched", "s-good", lambda row: _enriched(row, MatchKind.MATCHED)),
+    ("ambiguous", "s-ask", lambda row: _enriched(row, MatchKind.AMBIGUOUS)),
+    ("claimed", "s-claimed", lambda row: _enriched(row, MatchKind.CLAIMED)),
+    ("no match", "s-quiet", lambda row: _enriched(row, MatchKind.NONE)),
+    ("answered without look-up", "s-owed", lambda row: row.outcome in (Outcome.NOT_TRIED, Outcome.GONE)),
+    ("went wrong", "s-bad", lambda row: row.outcome in _TROUBLE),
+    ("in progress", "s-busy", lambda row: not row.outcome),
+)
+PERCENTILES = (("half", "s-half", 0.5), ("95 %", "s-most", 0.95), ("99 %", "s-all", 0.99))
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason why something went wrong. count: how often. outcome: the word for how that ended."""
+
+    outcome: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything that the page shows. matched_part, in_time_part: of 1, None where there is nothing to take a part of.
+
+    highest, slowest_ms: where the axes of the two charts end. late: how many were enriched after their callback.
+    """
+
+    range: Range
+    moments: tuple[datetime, ...]
+    callbacks: int
+    matched_part: float | None
+    in_time_part: float | None
+    late: int
+    endings: tuple[Series, ...]
+    highest: float
+    times: tuple[Series, ...]
+    slowest_ms: float
+    overall_ms: tuple[tuple[str, float | None], ...]
+    reasons: tuple[Reason, ...]
+    is_whole: bool
+
+
+@bp.get("/overview")
+def index() -> ResponseReturnValue:
+    """The overview of the last hour, day or week (`of`)."""
+    asked = next((each for each in RANGES if each.name == request.args.get("of")), RANGES[1])
+    now = datetime.now(UTC)
+    here = parts()
+    seen = overview(
+        asked, here.tallies.between(first_moment(asked, now), now, asked.span_s), now, here.settings.budget_s
+    )
+    labels = [_utc(moment, asked) for moment in seen.moments]
+    deadline_ms = here.settings.budget_s * 1000
+    figures: Figures = here.owed.figures(now)
+    return render_template(
+        "overview/index.html",
+        seen=seen,
+        ranges=RANGES,
+        labels=labels,
+        ticks=_ticks(seen.moments, now),
+        endings_chart=_markup(charts.stacked(seen.endings, labels, title=f"Callbacks by how they ended: {_sum(seen)}")),
+        times_chart=_markup(
+            charts.lines(seen.times, labels, limit=deadline_ms, title="Milliseconds until the answer, and the deadline")
+        ),
+        rows_with=[any(column) for column in zip(*(each.values for each in seen.endings), strict=True)],
+        bar=lambda value, highest: _markup(charts.bar(value, highest, "s-bad")),
+        deadline_ms=deadline_ms,
+        figures=figures,
+        alarms=here.tools.states.alarms(now),
+        now=now,
+    )
+
+
+def first_moment(asked: Range, now: datetime) -> datetime:
+    """Where the range begins: so many spans back, the present one among them."""
+    return tallies.begin(now, asked.span_s) - timedelta(seconds=asked.span_s * (asked.spans - 1))
+
+
+def overview(asked: Range, numbers: Numbers, now: datetime, budget_s: float) -> Overview:
+    """The numbers as the page shows them."""
+    since = first_moment(asked, now)
+    moments = tuple(since + timedelta(seconds=asked.span_s * number) for number in range(asked.spans))
+    place = {moment: number for number, moment in enumerate(moments)}
+    rows = [row for row in numbers.rows if row.began_at in place]
+    callbacks = [row for row in rows if row.kind in _CALLBACKS]
+    endings = tuple(Series(name, css, _per_span(callbacks, which, place)) for name, css, which in ENDINGS)
+    looked = [row for row in callbacks if row.match]
+    times = _times_per_span(callbacks, place)
+    curves = tuple(
+        Series(name, css, tuple(tallies.percentile(each, part) for each in times)) for name, css, part in PERCENTILES
+    )
+    whole: Counter[int] = sum(times, Counter())
+    columns = zip(*(each.values for each in endings), strict=True)
+    highest_ms = max((value for each in curves for value in each.values if value is not None), default=0.0)
+    budget_step = tallies.step_of(budget_s * 1000)
+    timed = sum(whole.values())
+    return Overview(
+        range=asked,
+        moments=moments,
+        callbacks=_number(callbacks),
+        matched_part=_part(_number(row for row in looked if row.match == MatchKind.MATCHED), _number(looked)),
+        in_time_part=_part(sum(number for step, number in whole.items() if step <= budget_step), timed),
+        late=_number(row for row in rows if row.kind == EntryKind.LATE and row.outcome == Outcome.ENRICHED),
+        endings=endings,
+        highest=charts.top_of(max((sum(value or 0 for value in column) for column in columns), default=0)),
+        times=curves,
+        slowest_ms=charts.top_of(max(highest_ms, budget_s * 1000)),
+        overall_ms=tuple((name, tallies.percentile(whole, part)) for name, _, part in PERCENTILES),
+        reasons=_reasons(rows),
+        is_whole=numbers.is_whole,
+    )
+
+
+def _reasons(rows: Iterable[Counted]) -> tuple[Reason, ...]:
+    """Why things went wrong, most often first; of callbacks and of what was done late."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        if row.outcome in _TROUBLE:
+            counts[row.outcome, row.reason] += row.tally.number
+    return tuple(
+        Reason(words.OUTCOMES[Outcome(outcome)].word, words.short_reason(reason) or "no reason given", count)
+        for (outcome, reason), count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    )
+
+
+def _enriched(row: Counted, match: MatchKind) -> bool:
+    return row.outcome == Outcome.ENRICHED and row.match == match
+
+
+def _per_span(rows: Iterable[Counted], which: Which, place: dict[datetime, int]) -> tuple[float, ...]:
+    numbers = [0.0] * len(place)
+    for row in rows:
+        if which(row):
+            numbers[place[row.began_at]] += row.tally.number
+    return tuple(numbers)
+
+
+def _times_per_span(rows: Iterable[Counted], place: dict[datetime, int]) -> list[Counter[int]]:
+    times: list[Counter[int]] = [Counter() for _ in place]
+    for row in rows:
+        times[place[row.began_at]].update(row.tally.times)
+    return times
+
+
+def _number(rows: Iterable[Counted]) -> int:
+    return sum(row.tally.number for row in rows)
+
+
+def _part(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _ticks(moments: tuple[datetime, ...], now: datetime) -> tuple[datetime, ...]:
+    """Five moments to stand under the charts, the last of them now."""
+    return (*(moments[len(moments) * number // 4] for number in range(4)), now)
+
+
+def _utc(moment: datetime, asked: Range) -> str:
+    return f"{moment:%a %H:%M} UTC" if asked.name == "week" else f"{moment:%H:%M} UTC"
+
+
+def _sum(seen: Overview) -> str:
+    told = [f"{sum(value or 0 for value in each.values):,.0f} {each.name}" for each in seen.endings]
+    return ", ".join(told)
+
+
+def _markup(svg: str) -> Markup:
+    return Markup(svg)  # noqa: S704 - charts.py has escaped it

@@ -1,0 +1,58 @@
+"""The overview: what is told of the numbers, for every range, with the tables behind the charts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flask.testing import FlaskClient
+
+Make = Callable[..., int]
+
+
+def text_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", page))
+
+
+@pytest.mark.parametrize("of", ["hour", "day", "week", "nonsense"])
+def test_an_empty_journal_is_told_as_nothing(browser: FlaskClient, of: str) -> None:
+    page = browser.get(f"/overview?of={of}").text
+    assert "No callback came in this time." in page
+    assert "Nothing, in this time." in page
+    assert "no task needs a look" in page
+
+
+@pytest.mark.parametrize("of", ["hour", "day", "week"])
+def test_numbers_stand_in_words_charts_and_tables(
+    browser: FlaskClient, make_entry: Make, make_followup: Make, of: str
+) -> None:
+    now = datetime.now(UTC)
+    for number in range(3):
+        make_entry(task_sid=f"WT{number}", received_at=now - timedelta(minutes=number))
+    make_entry(task_sid="WT8", match="none", reason="no_such_key")
+    slow = make_entry(task_sid="WT9", outcome="could_not_write", reason="rate_limited", elapsed_ms=3600.0)
+    make_entry(task_sid="WT9", kind="late")
+    make_entry(task_sid="WT9", kind="event", outcome=None, match=None)
+    make_followup(slow, due_at=now - timedelta(minutes=5))
+    page = browser.get(f"/overview?of={of}").text
+    told = text_of(page)
+    assert "Matched 80.0 %" in told  # what could not be written was looked up all the same
+    assert "Callbacks 5" in told
+    assert "1 enriched late" in told
+    assert "Answered in time 80.0 %" in told
+    assert "Owed now 1 the oldest due for 5 min" in told
+    assert "Could not write too many requests 1" in told
+    assert page.count('role="img"') == 2
+    assert page.count("As a table") == 2
+    assert "style=" not in page
+
+
+def test_a_broken_off_entry_is_in_progress_and_breaks_nothing(browser: FlaskClient, make_entry: Make) -> None:
+    make_entry(outcome=None, match=None, concluded_at=None, elapsed_ms=None)
+    assert "in progress" in text_of(browser.get("/overview").text)
+
+
+def test_it_needs_signing_in(stranger: FlaskClient) -> None:
+    assert stranger.get("/overview").status_code == 302

@@ -1,0 +1,149 @@
+"""The journal in numbers: whatever was counted by whom and when, the page gets what the journal holds."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, func, insert, select
+
+from enrich.db import Database
+from enrich.journal import tallies
+from enrich.journal.tables import EntryRow, TallyMarkRow, TallyRow
+from enrich.journal.tallies import HOURS_S, MINUTE_S, QUARTER_S, Numbers, Tallies
+
+NOW = datetime(2026, 11, 24, 16, 7, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def entries(database: Database) -> Callable[..., None]:
+    """Inserts entries that were received so many seconds ago."""
+
+    def make(*seconds_ago: float, **differences: Any) -> None:
+        rows = [
+            {
+                "kind": "assignment",
+                "claim": "0" * 16,
+                "received_at": NOW - timedelta(seconds=ago),
+                "concluded_at": NOW - timedelta(seconds=ago),
+                "outcome": "enriched",
+                "match": "matched",
+                "reason": "",
+                "elapsed_ms": 40.0,
+                **differences,
+            }
+            for ago in seconds_ago
+        ]
+        with database.transaction() as session:
+            session.execute(insert(EntryRow), rows)
+
+    return make
+
+
+def count_all(database: Database, now: datetime = NOW) -> None:
+    for _ in range(200):  # each goes on where the last one had to stop; a new one has no memory of when it counted
+        Tallies(database).count(now)
+
+
+def summed(numbers: Numbers) -> Counter[tuple[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    for row in numbers.rows:
+        found[row.outcome, row.match] += row.tally.number
+    return found
+
+
+@pytest.mark.parametrize(("span_s", "spans"), [(MINUTE_S, 60), (QUARTER_S, 96), (HOURS_S, 84)])
+def test_the_numbers_are_the_same_before_and_after_counting(
+    database: Database, entries: Callable[..., None], span_s: int, spans: int
+) -> None:
+    chance = random.Random(4)
+    entries(*(chance.uniform(0, 8 * 86400) for _ in range(300)))
+    entries(*(chance.uniform(0, 7200) for _ in range(100)), outcome="could_not_look", match=None, reason="failed")
+    entries(*(chance.uniform(0, 7200) for _ in range(50)), kind="event", outcome=None)
+    since = tallies.begin(NOW, span_s) - timedelta(seconds=span_s * (spans - 1))
+    before = Tallies(database).between(since, NOW, span_s)
+    (held,) = database.read(
+        select(func.count()).where(EntryRow.received_at >= since, EntryRow.kind != "event").select_from(EntryRow)
+    )
+    assert sum(summed(before).values()) == held[0]
+    count_all(database)
+    assert database.read(select(func.count()).select_from(TallyRow))[0][0] > 0
+    after = Tallies(database).between(since, NOW, span_s)
+    assert [(row.began_at, row.outcome, row.tally) for row in after.rows] == [
+        (row.began_at, row.outcome, row.tally) for row in before.rows
+    ]
+
+
+def test_what_is_counted_is_not_read_again(database: Database, entries: Callable[..., None]) -> None:
+    entries(*range(0, 6 * 86400, 1800))
+    count_all(database)
+    read: list[Any] = []
+
+    def listen(_c: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        if "FROM entries" in statement:
+            read.append(parameters)
+
+    event.listen(database.engine, "before_cursor_execute", listen)
+    Tallies(database).between(tallies.begin(NOW, HOURS_S) - timedelta(days=6), NOW, HOURS_S)
+    assert len(read) == 1
+    (marks,) = database.read(select(TallyMarkRow.until).where(TallyMarkRow.span_s == MINUTE_S))
+    assert marks.until == datetime(2026, 11, 24, 16, 6, tzinfo=UTC)
+
+
+def test_two_workers_count_nothing_twice(database: Database, entries: Callable[..., None]) -> None:
+    entries(*range(120, 7200, 10))
+    one, other = Tallies(database), Tallies(database)
+    one.count(NOW)
+    other.count(NOW)
+    other.count(NOW + timedelta(seconds=30))
+    one.count(NOW + timedelta(seconds=30))
+    numbers = one.between(NOW - timedelta(hours=3), NOW, QUARTER_S)
+    assert summed(numbers) == {("enriched", "matched"): 708}
+
+
+def test_a_mark_that_another_moved_is_not_moved_back(database: Database, entries: Callable[..., None]) -> None:
+    entries(*range(120, 7200, 60))
+    Tallies(database).count(NOW)
+    mark = NOW - timedelta(hours=1)
+    assert not Tallies(database)._store(MINUTE_S, mark, NOW, {})
+
+
+def test_what_just_came_in_is_there_at_once(database: Database, entries: Callable[..., None]) -> None:
+    count_all(database)
+    entries(5)
+    assert summed(Tallies(database).between(NOW - timedelta(hours=1), NOW, MINUTE_S)) == {("enriched", "matched"): 1}
+
+
+def test_too_much_that_nobody_counted_is_told(
+    database: Database, entries: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tallies, "MOST_UNCOUNTED", 10)
+    entries(*range(1, 12))
+    numbers = Tallies(database).between(NOW - timedelta(hours=1), NOW, MINUTE_S)
+    assert not numbers.is_whole
+    assert sum(summed(numbers).values()) == 10
+
+
+def test_old_numbers_are_forgotten(database: Database, entries: Callable[..., None]) -> None:
+    entries(*range(0, 7 * 3600, 600))
+    count_all(database)
+    oldest = database.read(select(func.min(TallyRow.began_at)).where(TallyRow.span_s == MINUTE_S))[0][0]
+    assert oldest >= NOW - tallies.KEPT[MINUTE_S]
+
+
+@pytest.mark.parametrize("elapsed_ms", [0.2, 1, 5, 41, 900, 3499, 5000])
+def test_a_time_is_told_to_within_three_and_a_half_per_cent(elapsed_ms: float) -> None:
+    told = tallies.percentile(Counter({tallies.step_of(elapsed_ms): 1}), 0.5)
+    assert told is not None
+    assert abs(told - max(elapsed_ms, 1)) <= 0.035 * max(elapsed_ms, 1)
+
+
+def test_a_percentile_is_the_time_within_which_so_many_were_done() -> None:
+    times = Counter({tallies.step_of(ms): 1 for ms in (10, 20, 30)}) + Counter({tallies.step_of(1000): 97})
+    assert tallies.percentile(times, 0.03) == pytest.approx(30, rel=0.035)
+    assert tallies.percentile(times, 0.04) == pytest.approx(1000, rel=0.035)
+    assert tallies.percentile(Counter(), 0.5) is None
