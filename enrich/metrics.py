@@ -133,6 +133,19 @@ EVENT_TYPES = frozenset(
     for what in whats.split()
 )
 _ANSWERS = frozenset(map(str, (200, 201, 204, 400, 401, 403, 404, 405, 409, 412, 413, 429, 500, 502, 503, 504)))
+_FROM_THE_START: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "enrich_callbacks_total": (
+        (EntryKind.ASSIGNMENT, Outcome.ENRICHED, ""),
+        (EntryKind.ASSIGNMENT, Outcome.NOT_TRIED, Reason.NOT_RECORDED),
+        (EntryKind.ASSIGNMENT, Outcome.FAILED, Reason.FAILED),
+    ),
+    "enrich_shed_total": tuple((cause,) for cause in CAUSES),
+    "enrich_rest_requests_total": tuple((method, status) for method in ("GET", "POST") for status in ("401", "403")),
+    "enrich_events_total": tuple((kind, "not_recorded") for kind in ("task.created", "reservation.created")),
+    "enrich_refused_total": tuple((reason,) for reason in REFUSALS),
+    "enrich_sign_ins_total": tuple((result,) for result in SIGN_INS),
+    "enrich_breaker_open": tuple((of,) for of in BREAKERS),
+}
 _STATUSES = _ANSWERS | {errors.TaskRouterTooSlow.reason, errors.TaskRouterUnreachable.reason, Reason.OUT_OF_TIME}
 _OUTCOMES = frozenset({*Outcome, "repeat", "dropped", "done", "not_done"})
 
@@ -158,14 +171,9 @@ class Metrics:
         self._metrics = {row.name: _made(row, self._registry) for row in TABLE if row.kind != "figure"}
         self._known: dict[tuple[str, ...], Any] = {}
         # What has not happened yet is 0, not absent: an alert on an increase would miss the first one.
-        for name, values in (
-            ("enrich_shed_total", CAUSES),
-            ("enrich_refused_total", REFUSALS),
-            ("enrich_sign_ins_total", SIGN_INS),
-            ("enrich_breaker_open", BREAKERS),
-        ):
-            for value in values:
-                self._of(name, value)
+        for name, series in _FROM_THE_START.items():
+            for labels in series:
+                self._of(name, *labels)
 
     def callback(
         self,

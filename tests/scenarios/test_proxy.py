@@ -1,0 +1,149 @@
+"""The real nginx with the configuration that is shipped, in front of the service under gunicorn."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import requests
+
+from enrich.demo.processes import free_port
+from tests.scenarios.conftest import Centre, Service
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+SHIPPED = Path(__file__).parents[2] / "docs" / "operations" / "nginx.conf"
+ASSIGNMENT = "/taskrouter/assignment"
+TOKEN = {"Authorization": "Bearer not-a-real-token"}
+
+pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed (Debian: nginx-light)")
+
+
+@pytest.fixture
+def behind(start_service: Callable[..., Service], tmp_path: Path) -> Iterator[tuple[Service, Service]]:
+    """The service as TaskRouter sees it, through nginx; and itself, without.
+
+    Of what is shipped only addresses and folders are changed: one service stands for every upstream.
+    """
+    port = free_port(0)
+    service = start_service(PUBLIC_URL=f"http://127.0.0.1:{port}", ENRICH_TRUSTED_PROXIES="1", ENRICH_MAX_IN_FLIGHT="5")
+    text = SHIPPED.read_text().replace("listen 8080;", f"listen 127.0.0.1:{port};")
+    text = re.sub(r"(hooks-1|page):8000", service.environment["BIND"], text)
+    # The other replica is down, as while it is being replaced.
+    text = text.replace("hooks-2:8000", f"127.0.0.1:{free_port(0)}")
+    text = text.replace("/etc/nginx/", f"{tmp_path}/").replace("/tmp/", f"{tmp_path}/")  # noqa: S108
+    (tmp_path / "nginx.conf").write_text(text)
+    command = [str(NGINX), "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(tmp_path / "log")]
+    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen([*command, "-g", "daemon off;"], stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _until_it_answers(f"{url}/healthz")
+        yield replace(service, url=url), service
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _until_it_answers(url: str) -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with suppress(requests.ConnectionError):
+            if requests.get(url, timeout=5).ok:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"{url} does not answer")
+
+
+def in_flight(service: Service) -> float:
+    text = requests.get(service.url + "/metrics", headers=TOKEN, timeout=5).text
+    (line,) = (line for line in text.splitlines() if line.startswith("enrich_in_flight "))
+    return float(line.split()[1])
+
+
+def test_a_task_is_enriched_through_it(behind: tuple[Service, Service], open_centre: Callable[..., Centre]) -> None:
+    """Signatures are of the public address, and hold."""
+    service, _ = behind
+    centre = open_centre(service, events="task.created")
+    task_sid = centre.task_arrives({"from": "+14155550100"})
+    assert centre.answer(task_sid) == {"instruction": "accept"}
+    assert centre.block(task_sid)["customer_id"] == "C-1001"
+
+
+def test_a_replica_that_is_down_costs_nobody_an_answer(
+    behind: tuple[Service, Service], make_callback: Callable[..., dict[str, str]]
+) -> None:
+    service, _ = behind
+    for _ in range(10):
+        assert service.post(ASSIGNMENT, make_callback()).json() == {"instruction": "accept"}
+
+
+@pytest.mark.parametrize("part", ["headers", "body"])
+def test_who_drips_does_not_occupy_the_service(
+    behind: tuple[Service, Service], make_callback: Callable[..., dict[str, str]], part: str
+) -> None:
+    """Sixty clients that never come to an end, where the service works on five callbacks at once."""
+    service, itself = behind
+    before = len(service.entries())
+    with ExitStack() as stack:
+        for _ in range(60):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", int(service.url.rpartition(":")[2]))))
+            head = f"POST {ASSIGNMENT} HTTP/1.1\r\nHost: x\r\nX-Twilio-Signature: {secrets.token_hex(10)}\r\n"
+            rest = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 4000\r\n\r\nTaskSid=WT"
+            client.sendall((head if part == "headers" else head + rest).encode())
+        assert in_flight(itself) == 0
+        for _ in range(10):
+            began = time.monotonic()
+            answer = service.post(ASSIGNMENT, make_callback())
+            assert answer.json() == {"instruction": "accept"}
+            assert time.monotonic() - began < 2.0
+    assert [entry.reason for entry in service.entries()[before:]] == ["task_gone"] * 10  # none was shed
+
+
+def test_without_it_the_same_clients_take_every_place(
+    behind: tuple[Service, Service],
+) -> None:
+    """What the proxy is there for: the same sixty, sent to the service itself."""
+    _, itself = behind
+    with ExitStack() as stack:
+        for _ in range(60):
+            host, _, port = itself.environment["BIND"].partition(":")
+            client = stack.enter_context(socket.create_connection((host, int(port))))
+            head = f"POST {ASSIGNMENT} HTTP/1.1\r\nHost: x\r\nX-Twilio-Signature: x\r\n"
+            client.sendall(
+                f"{head}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 4000\r\n\r\nT".encode()
+            )
+        until = time.monotonic() + 3
+        while in_flight(itself) < 5 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert in_flight(itself) >= 5
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz"])
+def test_what_is_for_us_is_not_there_from_outside(behind: tuple[Service, Service], path: str) -> None:
+    service, itself = behind
+    assert requests.get(service.url + path, headers=TOKEN, timeout=5).status_code == 404
+    assert requests.get(itself.url + path, headers=TOKEN, timeout=5).status_code == 200
+
+
+def test_the_page_is_served_through_it(behind: tuple[Service, Service]) -> None:
+    service, _ = behind
+    page = requests.get(service.url + "/", timeout=5, headers={"Accept": "text/html"})
+    assert page.url.startswith(service.url + "/login")
+    assert "csrf_token" in page.text
+
+
+def test_a_body_beyond_all_measure_never_gets_to_the_service(behind: tuple[Service, Service]) -> None:
+    service, _ = behind
+    answer = requests.post(service.url + ASSIGNMENT, data=b"x" * 2_000_000, timeout=5)
+    assert (answer.status_code, answer.headers["Server"]) == (413, "nginx")

@@ -1,0 +1,307 @@
+"""What runs the service, checked without the programs that read it: Docker, Prometheus, Grafana, systemd.
+
+Where one of these is installed it checks its file, too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from flask import Flask
+
+from app import create_app
+from enrich.metrics import TABLE
+from enrich.settings import TABLE as SETTINGS
+from enrich.settings import Settings
+
+HERE = Path(__file__).parent.parent
+OPERATIONS = HERE / "docs" / "operations"
+METRICS = {row.name: row for row in TABLE}
+# What the image and gunicorn.conf.py read beside the table of settings, and what PostgreSQL's image takes.
+OTHER_VARIABLES = {"BIND", "WEB_CONCURRENCY", "FLASK_SKIP_DOTENV", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    return yaml.safe_load((HERE / "compose.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def rules() -> list[Any]:
+    (group,) = yaml.safe_load((OPERATIONS / "alerts.yml").read_text())["groups"]
+    return list(group["rules"])
+
+
+@pytest.fixture(scope="module")
+def panels() -> list[Any]:
+    return list(json.loads((OPERATIONS / "dashboard.json").read_text())["panels"])
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    yield app
+    app.extensions["enrich"].database.close()
+
+
+def queries(rules: list[Any], panels: list[Any]) -> list[str]:
+    return [rule["expr"] for rule in rules] + [target["expr"] for panel in panels for target in panel["targets"]]
+
+
+def named(query: str) -> set[str]:
+    """The metrics of ours in a query, by the names of the table."""
+    found = set(re.findall(r"\benrich_[a-z_]+", query))
+    return {re.sub(r"_(bucket|sum|count)$", "", name) if name not in METRICS else name for name in found}
+
+
+class TestDashboardAndAlerts:
+    def test_they_name_every_metric_that_there_is_and_no_other(self, rules: list[Any], panels: list[Any]) -> None:
+        assert set().union(*map(named, queries(rules, panels))) == set(METRICS)
+
+    def test_they_select_and_group_by_labels_that_there_are(self, rules: list[Any], panels: list[Any]) -> None:
+        for query in queries(rules, panels):
+            for name, selected in re.findall(r"\b(enrich_[a-z_]+)\{([^}]*)\}", query):
+                (row,) = (METRICS[each] for each in named(name))
+                assert set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selected)) <= {*row.labels, "le"}, query
+            labels = {label for row in map(METRICS.get, named(query)) if row for label in row.labels} | {"le"}
+            for grouped in re.findall(r"by \(([^)]*)\)", query):
+                assert {label.strip() for label in grouped.split(",")} <= labels, query
+
+    def test_they_ask_for_buckets_that_there_are(self, rules: list[Any], panels: list[Any]) -> None:
+        for query in queries(rules, panels):
+            for name, bound in re.findall(r'\b(enrich_[a-z_]+)_bucket\{le="([^"]+)"\}', query):
+                assert bound in map(str, METRICS[name].buckets), query
+
+    def test_counters_are_asked_for_their_growth(self, rules: list[Any], panels: list[Any]) -> None:
+        for query in queries(rules, panels):
+            for name in named(query):
+                if METRICS[name].kind == "counter":
+                    assert re.search(rf"(rate|increase)\({name}\b", query), query
+
+    def test_what_the_database_tells_is_not_added_up(self, rules: list[Any], panels: list[Any]) -> None:
+        """Every replica tells the same number."""
+        for query in queries(rules, panels):
+            for name in named(query):
+                if METRICS[name].kind == "figure":
+                    assert re.search(rf"(max|min)( by \(\w+\) )?\s*\({name}\b", query), query
+
+    def test_every_alert_has_its_weight_and_its_paragraph(self, rules: list[Any]) -> None:
+        page = (HERE / "docs" / "operations.md").read_text()
+        told = set(re.findall(r"\*\*(Enrich\w+)\.\*\*", page))
+        assert told == {rule["alert"] for rule in rules}
+        for rule in rules:
+            assert rule["labels"]["severity"] in ("page", "ticket")
+            assert rule["annotations"]["summary"]
+
+    def test_panels_say_what_they_show_and_do_not_overlap(self, panels: list[Any]) -> None:
+        taken: set[tuple[int, int]] = set()
+        for panel in panels:
+            assert panel["description"].endswith("."), panel["title"]
+            at = panel["gridPos"]
+            cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+            assert not cells & taken, panel["title"]
+            assert at["x"] + at["w"] <= 24
+            taken |= cells
+        assert len({panel["id"] for panel in panels}) == len(panels)
+
+    @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (Debian: prometheus)")
+    def test_prometheus_itself_takes_the_rules(self) -> None:
+        checked = subprocess.run(
+            ["promtool", "check", "rules", OPERATIONS / "alerts.yml"], capture_output=True, text=True, check=False
+        )
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+class TestCompose:
+    def test_every_variable_is_a_setting(self, compose: Any) -> None:
+        known = {setting.name for setting in SETTINGS} | OTHER_VARIABLES
+        for name, service in compose["services"].items():
+            assert set(service.get("environment", {})) <= known, name
+
+    def test_every_command_is_one_that_there_is(self, compose: Any, app: Flask) -> None:
+        commands = [
+            service["command"]
+            for service in compose["services"].values()
+            if service.get("build") and "command" in service
+        ]
+        assert len(commands) == 2
+        for program, *words in commands:
+            assert program == "flask"
+            assert_is_command(app, words)
+
+    def test_two_replicas_answer_webhooks_and_the_proxy_knows_them(self, compose: Any) -> None:
+        services = compose["services"]
+        nginx = (OPERATIONS / "nginx.conf").read_text()
+        upstreams = dict(re.findall(r"upstream (\w+) \{(.*?)\}", nginx, re.DOTALL))
+        servers = {name: re.findall(r"server ([\w-]+):(\d+)", block) for name, block in upstreams.items()}
+        assert len(servers["hooks"]) == 2
+        assert {host for hosts in servers.values() for host, _ in hosts} < set(services)
+        port = re.search(r"BIND=0\.0\.0\.0:(\d+)", (HERE / "Dockerfile").read_text())
+        assert port
+        assert {number for hosts in servers.values() for _, number in hosts} == {port[1]}
+        assert services["proxy"]["ports"] == [f"127.0.0.1:{n}:{n}" for n in re.findall(r"listen (\d+);", nginx)]
+        assert "./docs/operations/nginx.conf:/etc/nginx/nginx.conf:ro" in services["proxy"]["volumes"]
+
+    def test_nothing_serves_before_the_migration_is_done(self, compose: Any) -> None:
+        for name, service in compose["services"].items():
+            if service.get("build") and name != "migrate":
+                assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}, name
+        assert compose["services"]["migrate"]["restart"] == "no"
+
+    def test_no_secret_stands_in_it(self, compose: Any) -> None:
+        secret = {setting.name for setting in SETTINGS if setting.secret} | {"POSTGRES_PASSWORD"}
+        for service in compose["services"].values():
+            for name, value in service.get("environment", {}).items():
+                assert name not in secret or "${POSTGRES_PASSWORD:?" in value, name
+            assert not service.get("build") or service["env_file"] == ".env"
+
+    def test_everything_that_lasts_is_watched(self, compose: Any) -> None:
+        """The image's own health check covers what is built from it; a worker answers on the same port."""
+        for name, service in compose["services"].items():
+            assert service.get("build") or service["healthcheck"]["test"], name
+        assert compose["services"]["worker"]["command"][-1].endswith(":8000")
+
+    def test_prometheus_asks_what_there_is(self, compose: Any) -> None:
+        (job,) = yaml.safe_load((OPERATIONS / "prometheus.yml").read_text())["scrape_configs"]
+        (found,) = job["dns_sd_configs"]
+        built = {name for name, service in compose["services"].items() if service.get("build")}
+        assert set(found["names"]) == built - {"migrate"}
+        assert job["job_name"] == "enrich"  # the alert that a replica is down names it
+        assert "credentials_file" in job["authorization"]
+
+
+class TestDockerfile:
+    @pytest.fixture
+    def steps(self) -> list[tuple[str, str]]:
+        """Instructions and their arguments, continued lines joined."""
+        text = re.sub(r"^\s*#.*\n", "", (HERE / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+        return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in text.splitlines() if line)]
+
+    def test_it_ends_as_somebody_without_rights(self, steps: list[tuple[str, str]]) -> None:
+        users = [rest for word, rest in steps if word == "USER"]
+        assert users == ["10001"]  # by number, so that an orchestrator can see that it is not root
+        assert [word for word, _ in steps].index("USER") > max(n for n, (word, _) in enumerate(steps) if word == "RUN")
+
+    def test_what_is_installed_is_locked_with_hashes(self, steps: list[tuple[str, str]]) -> None:
+        runs = " ".join(rest for word, rest in steps if word == "RUN")
+        assert "make setup" in runs
+        assert "pip install" not in runs
+        makefile = (HERE / "Makefile").read_text()
+        installs = re.findall(r"\$\(PIP\) install ([^\n]*)", makefile)
+        assert installs
+        assert all("--require-hashes" in install for install in installs)
+
+    def test_what_set_up_reads_is_there(self, steps: list[tuple[str, str]]) -> None:
+        """`make setup` depends on the files that are copied before it, and on no other."""
+        first = next(rest for word, rest in steps if word == "COPY").split()[:-1]
+        rule = re.findall(r"(requirements\S*\.txt)", (HERE / "Makefile").read_text().partition("clean:")[2])
+        assert set(first) == {"Makefile", *rule} - {"requirements-test.txt"}
+
+    def test_its_health_check_asks_for_life_not_readiness(self, steps: list[tuple[str, str]], app: Flask) -> None:
+        check = next(rest for word, rest in steps if word == "HEALTHCHECK")
+        (path,) = re.findall(r"127\.0\.0\.1:8000(/\w+)", check)
+        assert path == "/healthz"
+        assert path in {rule.rule for rule in app.url_map.iter_rules()}
+        compile(json.loads(check[check.index("[") :])[2], "healthcheck", "exec")
+
+    def test_it_starts_what_the_readme_says(self, steps: list[tuple[str, str]]) -> None:
+        assert json.loads(next(rest for word, rest in steps if word == "CMD")) == ["gunicorn", "app:create_app()"]
+
+    def test_no_variable_is_a_secret(self, steps: list[tuple[str, str]]) -> None:
+        names = set(re.findall(r"(\w+)=", " ".join(rest for word, rest in steps if word == "ENV")))
+        assert not names & {setting.name for setting in SETTINGS if setting.secret}
+
+
+class TestSystemd:
+    @pytest.mark.parametrize("unit", sorted((OPERATIONS / "systemd").glob("*.service")), ids=lambda path: path.name)
+    def test_every_command_is_one_that_there_is(self, unit: Path, app: Flask) -> None:
+        for line in re.findall(r"^Exec\w+=(/opt/enrich\S*) (.*)$", unit.read_text(), re.MULTILINE):
+            program, arguments = line[0], shlex.split(line[1].replace("()", "\\(\\)"))
+            assert program.startswith("/opt/enrich/.venv/bin/")
+            if program.endswith("/flask"):
+                assert_is_command(app, arguments)
+            else:
+                assert (program.rpartition("/")[2], arguments) == ("gunicorn", ["app:create_app()"])
+
+    def test_both_may_do_equally_little(self) -> None:
+        hardened = [
+            (OPERATIONS / "systemd" / name).read_text().partition("# One name for")[2].partition("[Install]")[0]
+            for name in ("enrich-web.service", "enrich-worker@.service")
+        ]
+        assert hardened[0] == hardened[1]
+        assert "NoNewPrivileges=yes" in hardened[0]
+
+    @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+    def test_systemd_itself_takes_the_units(self, tmp_path: Path) -> None:
+        for unit in (OPERATIONS / "systemd").glob("*.service"):
+            text = re.sub(r"/opt/enrich/\.venv/bin/\w+", shutil.which("true") or "", unit.read_text())
+            text = text.replace("/opt/enrich", "/")
+            (tmp_path / unit.name.replace("@.", "@1.")).write_text(text)
+        units = sorted(tmp_path.glob("*.service"))
+        checked = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+class TestFallback:
+    @pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+    @pytest.mark.parametrize(
+        "attributes",
+        [
+            '{"from":"+14155550100"}',
+            '{"call_sid":"CA1"}',
+            '{"flexInteractionSid":"KD1"}',
+            '{"call_sid":""}',
+            "",
+            "{",
+            '{"call_sid":"CA1"',
+            "null",
+            "[]",
+            '"call_sid"',
+            "7",
+        ],
+    )
+    def test_it_answers_what_the_service_answers_by_default(self, attributes: str) -> None:
+        from enrich.taskrouter import attributes as read
+        from enrich.taskrouter import instructions
+
+        code = (
+            f"require({json.dumps(str(OPERATIONS / 'fallback.protected.js'))})"
+            ".handler({}, {TaskAttributes: process.argv[1]}, (error, answer) => console.log(JSON.stringify(answer)))"
+        )
+        answered = subprocess.run(["node", "-e", code, attributes], capture_output=True, text=True, check=True)
+        ours = instructions.default_instruction("auto", read.parse_or_none(attributes), attributes)
+        assert json.loads(answered.stdout) == json.loads(instructions.to_json(ours))
+
+
+def test_every_setting_that_the_page_names_is_one(app: Flask) -> None:
+    page = (HERE / "docs" / "operations.md").read_text()
+    known = {setting.name for setting in SETTINGS} | OTHER_VARIABLES
+    named = set(re.findall(r"`((?:ENRICH|TWILIO|TASKROUTER|METRICS|PUBLIC|DATABASE|SECRET)_[A-Z_]+)", page))
+    assert named <= known
+    for words in re.findall(r"`flask ([^`]+)`", page):
+        assert_is_command(app, words.split())
+
+
+def assert_is_command(app: Flask, words: list[str]) -> None:
+    """The words lead to a command, and every option among them is one of its."""
+    command: Any = app.cli
+    for word in words:
+        if word.startswith("--"):
+            assert word in {option for param in command.params for option in param.opts}, words
+        elif hasattr(command, "commands"):
+            assert word in command.commands, words
+            command = command.commands[word]
