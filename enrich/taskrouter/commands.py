@@ -23,8 +23,9 @@ THERE_IS_MORE_TO_DO = 3
 @click.command("provision", cls=Command)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default="taskrouter.toml")
 @click.option("--plan", "only_plan", is_flag=True, help="Only tell what would be done; status 3 if there is anything.")
+@click.option("--reevaluate", is_flag=True, help="Where routing is changed, tasks that wait are routed anew.")
 @with_appcontext
-def provision(file: Path, only_plan: bool) -> None:
+def provision(file: Path, only_plan: bool, reevaluate: bool) -> None:
     """Set up the workspace as FILE says (default: taskrouter.toml). A second time changes nothing.
 
     Nothing is ever deleted: what is at Twilio and not in FILE is told as drift, and left alone. What may stand in FILE
@@ -33,7 +34,7 @@ def provision(file: Path, only_plan: bool) -> None:
     chosen = parts().settings
     chosen.require((*settings.FOR_REST, "PUBLIC_URL"))
     desired = workspace_file.read(_text(file), chosen.public_url, workspace_sid=chosen.twilio_workspace_sid)
-    workspaces = workspaces_of(chosen)
+    workspaces = workspaces_of(chosen, reevaluate=reevaluate)
     planned = provisioning.plan(desired, workspaces)
     for line in plan_text.plan_lines(planned):
         click.echo(line)
@@ -74,7 +75,7 @@ def _text(file: Path) -> str:
         raise errors.WorkspaceFileError(f"{file}: cannot be read: {exc.strerror}") from exc
 
 
-def workspaces_of(chosen: settings.Settings) -> Workspaces:
+def workspaces_of(chosen: settings.Settings, *, reevaluate: bool = False) -> Workspaces:
     # Imported here: the SDK is large, and the web processes know this module for its commands' names.
     from enrich.taskrouter.workspace import Workspaces
 
@@ -84,4 +85,5 @@ def workspaces_of(chosen: settings.Settings) -> Workspaces:
         chosen.twilio_api_key or chosen.twilio_account_sid,
         chosen.twilio_api_secret or chosen.twilio_auth_token,
         chosen.twilio_workspace_sid,
+        reevaluate=reevaluate,
     )

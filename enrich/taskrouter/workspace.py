@@ -67,11 +67,25 @@ def connect(base_url: str, account_sid: str, user: str, password: str) -> Client
 
 
 class Workspaces:
-    """The workspaces of one account. workspace_sid: the one that is meant, or "": it is found by its name."""
+    """The workspaces of one account.
 
-    def __init__(self, base_url: str, account_sid: str, user: str, password: str, workspace_sid: str = "") -> None:
+    workspace_sid: the one that is meant, or "": it is found by its name. reevaluate: tasks that wait in a workflow
+    whose routing is changed are routed anew; else they go on by what they have entered, until something moves them.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        account_sid: str,
+        user: str,
+        password: str,
+        workspace_sid: str = "",
+        *,
+        reevaluate: bool = False,
+    ) -> None:
         self._client = connect(base_url, account_sid, user, password)
         self._sid = workspace_sid
+        self._reevaluate = reevaluate
         self._sids: dict[tuple[Kind, str], str] = {}
 
     @property
@@ -193,6 +207,8 @@ class Workspaces:
         parameters = self._parameters(step, _WORKFLOW)
         if step.action is Action.CREATE:
             return str(self._workspace.workflows.create(friendly_name=step.name, **parameters).sid)
+        if self._reevaluate and "routing" in step.values:
+            parameters["re_evaluate_tasks"] = "true"
         return str(self._workspace.workflows(step.sid).update(**parameters).sid)
 
     def _make_worker(self, step: Step) -> str:

@@ -316,6 +316,18 @@ class TestInABrowser:
         expect(page.locator("#delivery-2")).to_be_visible()
         expect(opened.get_by_text("TaskAttributes")).to_be_visible()
 
+    def test_the_keyboard_stays_where_it_was(self, page: Page) -> None:
+        """While seconds are counted down everything is drawn anew; who has tabbed to a button is still there."""
+        page.goto("/")
+        self.press(page, "Make it")
+        self.press(page, "Call")
+        left = page.get_by_text("times out in")
+        before = left.inner_text()
+        button = page.get_by_role("button", name="Reject")
+        button.focus()
+        expect(left).not_to_have_text(before)
+        expect(button).to_be_focused()
+
     def test_a_refusal_is_said_and_a_fault_is_seen(self, page: Page) -> None:
         page.goto("/")
         self.press(page, "Call")

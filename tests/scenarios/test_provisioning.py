@@ -202,6 +202,25 @@ def test_after_a_failure_half_way_it_goes_on_where_it_stopped(
     assert find().fetch().timeout_activity_name == "Missed"
 
 
+@pytest.mark.parametrize(("options", "moves"), [((), False), (("--reevaluate",), True)])
+def test_tasks_that_wait_are_routed_anew_when_asked_for(
+    provision: Callable[..., tuple[int, str]],
+    find: Callable[[], Any],
+    file: Path,
+    options: tuple[str, ...],
+    moves: bool,
+) -> None:
+    file.write_text(file.read_text() + '\n[[queues]]\nname = "Others"\nworkers = "1==2"\n')
+    file.write_text(file.read_text().replace('default = "Everyone"', 'default = "Others"'))
+    provision()
+    workspace = find()
+    task_sid = workspace.tasks.create(attributes="{}").sid
+    file.write_text(file.read_text().replace('default = "Others"', 'default = "Everyone"'))
+    status, told = provision(*options)
+    assert (status, "routing.default.queue: Others -> Everyone" in told) == (0, True), told
+    assert workspace.tasks(task_sid).fetch().task_queue_friendly_name == ("Everyone" if moves else "Others")
+
+
 def test_a_workspace_is_found_by_its_sid_and_never_mistaken(
     provision: Callable[..., tuple[int, str]], find: Callable[[], Any], file: Path, name: str
 ) -> None:
