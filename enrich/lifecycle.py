@@ -97,6 +97,8 @@ def missed(followup: Followup, tools: Tools, owed: Owed, deadline: Deadline) -> 
     Raises DatabaseError, TaskRouterError.
     """
     decision, before, state = _judge(followup, tools)
+    if tools.states.events(state.task_sid, ENDS):  # heard of before there was a state that it could end
+        tools.states.ended(state.task_sid, tools.now())
     if state.alarm != before.alarm:
         _tell(followup, Told.ALARM, tools, Alarm=state.alarm, Assignments=state.assignments, Canceled=state.canceled)
     _move_worker(followup, tools, deadline)
@@ -160,7 +162,7 @@ def _judge(followup: Followup, tools: Tools) -> tuple[Decision, TaskState, TaskS
         }
 
     task_sid = followup.task_sid or ""
-    before, state = tools.states.count(task_sid, followup.workspace_sid, tools.now(), judge)
+    before, state = tools.states.count(task_sid, followup.workspace_sid, tools.now(), MISSES, judge)
     return decisions[-1], before, state
 
 

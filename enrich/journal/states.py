@@ -6,7 +6,7 @@ deliveries; so the order in which events came, and how often, makes no differenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ ALARM_LASTS = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Of one task: different reservations by how they ended ("timeout"), and how many there were.
+    """Of one task: different reservations by how they ended ("timeout"), and how many came to nothing in all.
 
     before: the state as it was until now.
     """
@@ -90,16 +90,23 @@ class States:
         return {name: value for name, value in rows[0]._asdict().items() if value} if rows else {}
 
     def count(
-        self, task_sid: str, workspace_sid: str, at: datetime, decide: Callable[[Counts], Mapping[str, Any]]
+        self,
+        task_sid: str,
+        workspace_sid: str,
+        at: datetime,
+        misses: Sequence[str],
+        decide: Callable[[Counts], Mapping[str, Any]],
     ) -> tuple[TaskState, TaskState]:
         """The state before and after, once the values that `decide` gives for the counts are kept.
 
+        misses: the types of events that tell of a reservation which came to nothing. They alone are counted, since
+        each of them gives occasion to count; what others tell would depend on when they came.
         Whoever counts holds the task's row: the last one has seen everything that the others have.
         """
         with self._database.transaction() as session:
             row = self._locked(session, task_sid, workspace_sid, at)
             before = _state(row)
-            counts = _count(session, before)
+            counts = _count(session, before, misses)
             kept = decide(counts)
             self._keep(row, {"canceled": counts.endings.get("canceled", 0), "assignments": counts.assignments, **kept})
             if row.alarm != before.alarm:
@@ -214,7 +221,7 @@ def _state(row: TaskStateRow) -> TaskState:
     return TaskState(**{name: getattr(row, name) for name in TaskState.__slots__})
 
 
-def _count(session: Session, before: TaskState) -> Counts:
+def _count(session: Session, before: TaskState, misses: Sequence[str]) -> Counts:
     of_task = (EntryRow.task_sid == before.task_sid, EntryRow.reservation_sid.is_not(None))
     different = func.count(EntryRow.reservation_sid.distinct())
     by_type = session.execute(
@@ -224,7 +231,7 @@ def _count(session: Session, before: TaskState) -> Counts:
     )
     return Counts(
         endings={row.event_type.removeprefix("reservation."): row.number for row in by_type},
-        assignments=session.scalars(select(different).where(*of_task)).one(),
+        assignments=session.scalars(select(different).where(*of_task, EntryRow.event_type.in_(misses))).one(),
         before=before,
     )
 

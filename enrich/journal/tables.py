@@ -189,7 +189,7 @@ class TaskStateRow(Base):
     workspace_sid: Mapped[str] = mapped_column(String(34), default="")
     misses: Mapped[int] = mapped_column(default=0)  # different reservations that came to nothing, as the policy counts
     canceled: Mapped[int] = mapped_column(default=0)  # of all reservations, those that were canceled
-    assignments: Mapped[int] = mapped_column(default=0)  # different reservations
+    assignments: Mapped[int] = mapped_column(default=0)  # different ones that came to nothing, however
     escalation: Mapped[int] = mapped_column(default=0)
     outcome: Mapped[str] = mapped_column(AnyText(200), default="")
     alarm: Mapped[str] = mapped_column(String(24), default="")  # policy.timeouts.Alarm

@@ -86,7 +86,7 @@ class TimeoutPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of one task's reservations so far: how many different ones ended how, and how many there were.
+    """What became of one task's reservations so far: how many different ones ended how, and how many came to nothing.
 
     hand_overs: how often the work behind the task has been handed over until now.
     """
