@@ -222,7 +222,8 @@ def _is_absent_or_seconds(value: object) -> bool:
     """A whole number, or text that is one; https://www.twilio.com/docs/api/errors/14233"""
     if value is None or isinstance(value, bool):
         return value is None
-    return str(value).isdecimal() and int(str(value)) <= MAX_RING_S
+    text = str(value)
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_RING_S)) and int(text) <= MAX_RING_S
 
 
 def _text(value: object) -> str | None:

@@ -6,6 +6,7 @@ What is malformed or out of range leaves the default. `sni` and `e` have no mean
 Source: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 """
 
+import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urldefrag
 
@@ -41,7 +42,7 @@ def read(url: str) -> Overrides:
 
 
 def _seconds(text: str | None, most_ms: int, default: float) -> float:
-    if text is None or not text.isdecimal() or not 100 <= int(text) <= most_ms:
+    if text is None or not re.fullmatch("[0-9]{3,5}", text) or not 100 <= int(text) <= most_ms:
         return default
     return int(text) / 1000
 

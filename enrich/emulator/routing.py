@@ -30,20 +30,25 @@ class WaitingLines:
 
     def __init__(self) -> None:
         self._lines: dict[_LineKey, _Line] = {}
+        self._places: dict[str, tuple[_Line, _Key]] = {}
 
     def add(self, task: Task) -> None:
-        """Puts a task into the line of its queue; one without a queue waits for nobody."""
+        """Puts a task where it belongs now, wherever it stood before; one without a queue waits for nobody."""
+        self.remove(task)
         if task.task_queue is not None:
-            self._lines.setdefault(_line_key(task), _Line(task.task_queue)).add(task)
+            line = self._lines.setdefault(_line_key(task), _Line(task.task_queue))
+            self._places[task.sid] = line, line.add(task)
 
     def remove(self, task: Task) -> None:
-        """Takes a task out of its line; nothing happens if it stands in none.
+        """Takes a task out of its line; nothing happens if it stands in none."""
+        if (standing := self._places.pop(task.sid, None)) is not None:
+            line, place = standing
+            line.remove(place)
 
-        To be called before anything changes that the order depends on, such as the priority.
-        """
-        line = self._lines.get(_line_key(task))
-        if line is not None:
-            line.remove(task)
+    @property
+    def waiting(self) -> list[Task]:
+        """Everybody who stands in a line."""
+        return [task for line in self._lines.values() for _, task in line.entries]
 
     def matches(self, workspace: Workspace, *, round_robin: bool = False) -> Iterator[tuple[Task, Worker]]:
         """Pairs of a task and its worker, most urgent first, until no waiting task finds a worker.
@@ -62,7 +67,7 @@ class WaitingLines:
             task = line.entries[place][1]
             worker = next_worker(workspace, task, round_robin=round_robin)
             if worker is not None:
-                line.remove(task)
+                self.remove(task)
                 yield task, worker
             elif _is_like_the_others(task):
                 continue
@@ -175,13 +180,14 @@ class _Line:
         first = 0.0 if self.queue.task_order == workspace.prioritize_queue_order else 1.0
         return first, *self.entries[at][0]
 
-    def add(self, task: Task) -> None:
-        insort(self.entries, (_place(task), task), key=lambda entry: entry[0])
+    def add(self, task: Task) -> _Key:
+        """The place that the task has got."""
+        place = _place(task)
+        insort(self.entries, (place, task), key=lambda entry: entry[0])
+        return place
 
-    def remove(self, task: Task) -> None:
-        at = bisect_left(self.entries, _place(task), key=lambda entry: entry[0])
-        if at < len(self.entries) and self.entries[at][1] is task:
-            del self.entries[at]
+    def remove(self, place: _Key) -> None:
+        del self.entries[bisect_left(self.entries, place, key=lambda entry: entry[0])]
 
 
 def _place(task: Task) -> _Key:

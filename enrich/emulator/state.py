@@ -46,7 +46,7 @@ class State:
         self.clock = clock
         self.log = log
         self.switches = switches
-        moves = Moves(self._store)
+        self.moves = moves = Moves(self._store)
         journey = Journey(self._store, moves)
         self.tasks = Tasks(self._store, moves, journey)
         self.reservations = Reservations(self._store, moves, journey, self.tasks)

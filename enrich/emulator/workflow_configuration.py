@@ -189,11 +189,12 @@ def _whole_number(given: Mapping[str, Any], member: str, least: int, where: str)
     value = given.get(member)
     if value is None or value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).strip().isdecimal():
+    text = str(value).strip()
+    if isinstance(value, bool) or not isinstance(value, int | str) or not _WHOLE_NUMBER.fullmatch(text):
         raise invalid(f"Configuration: {member} of {where} must be a whole number")
-    if int(value) < least or int(value) > 2**31 - 1:
+    if not least <= int(text) <= 2**31 - 1:
         raise invalid(f"Configuration: {member} of {where} must be between {least} and {2**31 - 1}")
-    return int(value)
+    return int(text)
 
 
 def _order_by(given: Mapping[str, Any], where: str) -> tuple[OrderBy, ...]:
@@ -218,6 +219,7 @@ def _known_worker(given: Mapping[str, Any], where: str) -> KnownWorker | None:
     return None
 
 
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,20}")
 _ORDER_BY = re.compile(r"(\S+)(?:\s+(ASC|DESC))?", re.IGNORECASE)
 
 
