@@ -11,15 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import requests
-from twilio.base.exceptions import TwilioException
-from twilio.http.http_client import TwilioHttpClient
-from twilio.rest import Client
-
-from enrich import errors
-
-# One page of events; nobody waits, but nothing should hang for ever either.
-PAGE_S = 20.0
+from enrich.taskrouter.sdk import connect, translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +32,11 @@ class History:
     """The past events of one account's workspaces."""
 
     def __init__(self, base_url: str, account_sid: str, user: str, password: str) -> None:
-        self._client = Client(user, password, account_sid, http_client=TwilioHttpClient(timeout=PAGE_S))
-        self._client.taskrouter.base_url = base_url
+        self._client = connect(base_url, account_sid, user, password)
 
     def events(self, workspace_sid: str, since: datetime, until: datetime) -> Iterator[PastEvent]:
         """The events of that time, in TaskRouter's order. Raises TaskRouterError; what came before that is good."""
-        try:
+        with translated("reading events"):
             events = self._client.taskrouter.v1.workspaces(workspace_sid).events
             for event in events.stream(start_date=since, end_date=until, page_size=1000):
                 data = event.event_data or {}
@@ -59,10 +50,6 @@ class History:
                     worker_name=data.get("worker_name") or "",
                     form=_form(event, data),
                 )
-        except requests.RequestException as exc:
-            raise errors.TaskRouterUnreachable(type(exc).__name__) from exc
-        except TwilioException as exc:
-            raise errors.TaskRouterFailed(f"{type(exc).__name__}, status {getattr(exc, 'status', '?')}") from exc
 
 
 def _form(event: Any, data: Mapping[str, Any]) -> dict[str, str]:

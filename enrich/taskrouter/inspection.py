@@ -14,7 +14,7 @@ import requests
 
 from enrich import errors
 from enrich.taskrouter.endpoints import SeenWorkflow, SeenWorkspace
-from enrich.taskrouter.workspace import connect, translated
+from enrich.taskrouter.sdk import connect, translated
 
 ANSWER_S = 10.0
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
-import requests
-from twilio.base.exceptions import TwilioException, TwilioRestException
-from twilio.http.http_client import TwilioHttpClient
-from twilio.rest import Client
+from twilio.base.exceptions import TwilioRestException
 
 from enrich import errors
+from enrich.taskrouter.sdk import connect, translated
 from enrich.taskrouter.workflow_configuration import in_names, in_sids
 from enrich.taskrouter.workspace_plan import (
     BY_ITSELF,
@@ -30,7 +27,6 @@ from enrich.taskrouter.workspace_plan import (
     names_of,
 )
 
-ANSWER_S = 20.0
 WRITES_OF_ONE_WORKER = 3
 
 # The file's words: Twilio's parameters (and attributes, in the SDK).
@@ -57,13 +53,6 @@ _WORKFLOW = {
     "routing": "configuration",
 }
 _ACTIVITIES = {"default_activity", "timeout_activity", "reservation_activity", "assignment_activity", "activity"}
-
-
-def connect(base_url: str, account_sid: str, user: str, password: str) -> Client:
-    """The SDK's client for this account at this address, with a limit to how long it waits."""
-    client = Client(user, password, account_sid, http_client=TwilioHttpClient(timeout=ANSWER_S))
-    client.taskrouter.base_url = base_url
-    return client
 
 
 class Workspaces:
@@ -278,31 +267,3 @@ def _json_object(text: str | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-@contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """No exception of the SDK leaves this module. Twilio's message is told: it says what of the set-up it refuses."""
-    try:
-        yield
-    except requests.RequestException as exc:
-        raise errors.TaskRouterUnreachable(f"{doing}: {type(exc).__name__}") from exc
-    except TwilioRestException as exc:
-        told = f"{doing}: HTTP {exc.status}, code {exc.code}: {exc.msg}"
-        raise _error_of(exc.status)(told) from exc
-    except TwilioException as exc:
-        # A list that is refused is this alone, with the answer as its second argument.
-        status = getattr(exc.args[1], "status_code", None) if len(exc.args) > 1 else getattr(exc, "status", None)
-        if isinstance(status, int):
-            raise _error_of(status)(f"{doing}: HTTP {status}") from exc
-        raise errors.NotUnderstood(f"{doing}: {exc}") from exc
-    except (ValueError, KeyError) as exc:
-        raise errors.NotUnderstood(f"{doing}: the answer is not TaskRouter's; what stands between?") from exc
-
-
-def _error_of(status: int) -> type[errors.TaskRouterError]:
-    if status in (401, 403):
-        return errors.NotAuthorized
-    if status == 429:
-        return errors.RateLimited
-    return errors.TaskRouterFailed if status >= 500 else errors.RequestRefused

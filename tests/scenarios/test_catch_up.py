@@ -5,9 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
+
+from app import create_app
 from enrich.catchup import SETTLED_AFTER, catch_up
+from enrich.emulator import EmulatorServer
 from enrich.journal.receipts import Journal
+from enrich.settings import read_settings
 from enrich.taskrouter.history import History
 from tests.scenarios.conftest import Centre, Service
 from tests.scenarios.test_trouble import tools_of, worker_of
@@ -74,3 +80,23 @@ def test_the_recent_workspaces_are_those_of_the_journal(centre: Centre, service:
     task_sid = centre.task_arrives({"from": "+14155550100"})
     centre.answer(task_sid)
     assert centre.workspace_sid in Journal(service.database).recent_workspaces()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"kind": "status", "status": 401}, "not_authorized"),
+        ({"kind": "status", "status": 503}, "taskrouter_failed"),
+        ({"kind": "broken_json"}, "not_understood"),
+        ({"kind": "reset"}, "taskrouter_unreachable"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_why_nothing_was_brought_in_is_told(
+    centre: Centre, service: Service, emulator: EmulatorServer, fault: dict[str, Any], reason: str
+) -> None:
+    emulator.faults.set({**fault, "path": "/Events"})
+    app = create_app(read_settings({**service.environment, "TWILIO_WORKSPACE_SID": centre.workspace_sid}))
+    result = app.test_cli_runner().invoke(args=["taskrouter", "catch-up"])
+    app.extensions["enrich"].database.close()
+    assert (result.exit_code, reason in result.output, "Traceback" in result.output) == (1, True, False), result.output
