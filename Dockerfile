@@ -7,7 +7,8 @@ RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -
 WORKDIR /srv/enrich
 # Only what set-up reads, so that this layer is made anew when the versions change, and at no other time.
 COPY Makefile requirements.txt requirements-htmx.txt ./
-RUN mkdir -p enrich/static && make setup && rm -rf .venv/htmx
+# pip is left behind: nobody installs anything into what runs.
+RUN mkdir -p enrich/static && make setup && rm -rf .venv/htmx .venv/lib/python*/site-packages/pip*
 
 FROM python:${PYTHON}
 RUN useradd --system --uid 10001 --home-dir /var/lib/enrich --create-home --shell /usr/sbin/nologin enrich

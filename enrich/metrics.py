@@ -99,7 +99,11 @@ TABLE: tuple[Metric, ...] = (
     Metric("enrich_database_up", "figure", "1 when the database answered this request for figures, else 0."),
     Metric("enrich_followups_owed", "figure", "Follow-ups that are not done and not given up; counted up to 10,000."),
     Metric("enrich_followups_overdue_seconds", "figure", "How long the follow-up that waits longest has been due."),
-    Metric("enrich_followups_given_up", "figure", "Follow-ups given up within the last day; counted up to 10,000."),
+    Metric(
+        "enrich_followups_given_up",
+        "figure",
+        "Follow-ups given up within the last day, except where the task was over; up to 10,000.",
+    ),
     Metric(
         "enrich_receipts_unconcluded",
         "figure",

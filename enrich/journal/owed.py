@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, delet
 from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.db import Database
+from enrich.errors import TaskGone
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Owing, Reason
 
@@ -63,7 +64,8 @@ class Figures:
     """How much is owed at one moment. Counts end at 10,000.
 
     overdue_s: for how long the one that waits longest has been due; 0.0 when nothing is.
-    given_up: within the last day. unconcluded: receipts that no worker has adopted although it could have.
+    given_up: within the last day, apart from those whose task was over: nobody has to mend that.
+    unconcluded: receipts that no worker has adopted although it could have.
     """
 
     owed: int
@@ -221,7 +223,11 @@ class Owed:
         return Figures(
             owed=self._count(select(FollowupRow.id).where(FollowupRow.due_at.is_not(None))),
             overdue_s=max(0.0, (now - overdue_since[0].due_at).total_seconds()) if overdue_since else 0.0,
-            given_up=self._count(select(FollowupRow.id).where(FollowupRow.given_up_at > now - GIVEN_UP_LATELY)),
+            given_up=self._count(
+                select(FollowupRow.id).where(
+                    FollowupRow.given_up_at > now - GIVEN_UP_LATELY, FollowupRow.last_reason != TaskGone.reason
+                )
+            ),
             unconcluded=self._count(select(EntryRow.id).where(*_abandoned(now))),
         )
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from enrich.db import Database
-from enrich.journal.owed import ABANDONED_AFTER, LEASE, Owed
+from enrich.journal.owed import ABANDONED_AFTER, LEASE, Figures, Owed
 from enrich.journal.receipts import Journal
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.vocabulary import Conclusion, Delivery, EntryKind, FollowupKind, Outcome, Reason
@@ -133,3 +133,36 @@ def test_who_comes_back_after_the_lease_has_no_say_any_more(journal: Journal, ow
     owed.put_off(other, NOW + LEASE, "taskrouter_failed")
     assert owed.overview() == ()
     assert owed.claim(NOW + 10 * LEASE) == ()
+
+
+class TestFigures:
+    def test_nothing_is_owed_at_first(self, owed: Owed) -> None:
+        assert owed.figures(NOW) == Figures(owed=0, overdue_s=0.0, given_up=0, unconcluded=0)
+
+    def test_what_is_due_counts_from_when_it_was_due(self, journal: Journal, owed: Owed) -> None:
+        owe(journal, 1)
+        owe(journal, 2)
+        (first,) = owed.claim(NOW)
+        owed.put_off(first, NOW + 90 * SECOND, "x")
+        figures = owed.figures(NOW + 30 * SECOND)
+        assert (figures.owed, figures.overdue_s) == (2, 30.0)
+
+    def test_what_is_only_due_later_is_not_late(self, journal: Journal, owed: Owed) -> None:
+        owe(journal)
+        assert owed.figures(NOW - SECOND).overdue_s == 0.0
+        assert owed.figures(NOW - SECOND).owed == 1
+
+    @pytest.mark.parametrize(("reason", "counted"), [("request_refused", 1), ("task_gone", 0)])
+    def test_what_was_given_up_counts_for_a_day_unless_its_task_was_over(
+        self, journal: Journal, owed: Owed, reason: str, counted: int
+    ) -> None:
+        owe(journal)
+        (followup,) = owed.claim(NOW)
+        owed.give_up(followup, NOW, reason)
+        assert owed.figures(NOW + timedelta(hours=23)) == Figures(0, 0.0, counted, 0)
+        assert owed.figures(NOW + timedelta(hours=25)).given_up == 0
+
+    def test_receipts_that_nobody_adopted_are_counted(self, journal: Journal, owed: Owed) -> None:
+        journal.receive(Delivery(EntryKind.ASSIGNMENT, NOW, "WR1", task_sid="WT1"), timeout_s=1)
+        assert owed.figures(NOW + ABANDONED_AFTER).unconcluded == 0
+        assert owed.figures(NOW + ABANDONED_AFTER + SECOND).unconcluded == 1
