@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from playwright.sync_api import Browser, sync_playwright
+from werkzeug.serving import make_server
 
 from app import create_app
 from enrich.accounts import users
@@ -17,6 +20,9 @@ from enrich.accounts.tables import Role
 from enrich.db import Base, Database
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.settings import read_settings
+
+CHROMIUM = Path("/usr/bin/chromium")
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no Chromium at /usr/bin/chromium")
 
 EMAIL = "dana@example.com"
 PASSWORD = "correct horse battery"
@@ -32,6 +38,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
                 "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
                 "TWILIO_AUTH_TOKEN": "only for tests",
                 "ENRICH_INSTANCE_PATH": str(tmp_path),
+                "ENRICH_FRAME_ANCESTORS": "http://127.0.0.1",
             }
         )
     )
@@ -122,3 +129,23 @@ def make_followup(database: Database) -> Callable[..., int]:
             return row.id
 
     return make
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *quiet])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def origin(app: Flask) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    serving.join()
+    server.server_close()

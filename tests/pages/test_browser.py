@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 from sqlalchemy import text
+from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
+from enrich.customers import card
 from enrich.db import Database
+from tests.pages.conftest import needs_chromium
 
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no Chromium at /usr/bin/chromium")
+pytestmark = needs_chromium
 
 Make = Callable[..., int]
 EMAIL = "dana@example.com"
 PASSWORD = "correct horse battery"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *quiet])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def origin(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    serving.join()
-    server.server_close()
 
 
 @pytest.fixture
@@ -266,4 +250,111 @@ def test_times_are_the_readers_own(chromium: Browser, origin: str, make_entry: M
     page = context.new_page()
     sign_in(page)
     expect(page.locator("#line-WT1 time")).to_have_text(re.compile("5 Mar.*00:30"))
+    context.close()
+
+
+def test_a_viewer_sees_what_happened_and_nobodys_number(
+    page: Page, make_entry: Make, database: Database, complaints: list[str]
+) -> None:
+    make_entry(task_sid="WT1")
+    database.write(text("UPDATE users SET role = 'viewer'"))
+    sign_in(page)
+    page.locator("#line-WT1 a").click()
+    expect(page.get_by_role("heading", name="A••• L•••")).to_be_visible()
+    expect(page.locator("#detail .why").first).to_contain_text("+1 415 ••• ••00")
+    key = {"kind": "phone", "value": "+14155550100", "trust": "verified", "attribute": "from", "found": 0}
+    nobody = {"match": "none", "reason": "no_such_key", "customer_id": None, "customer_name": ""}
+    make_entry(task_sid="WT2", finding={"keys": [key]}, **nobody)
+    expect(page.locator("#line-WT2")).to_contain_text("+1 415 ••• ••00")
+    for secret in ("Lovelace", "4155550100", "415 555"):
+        assert secret not in page.content()
+    assert complaints == []
+
+
+@pytest.fixture
+def desk_port() -> Iterator[int]:
+    """Another site, whose pages hold the card and the sign-in page in frames."""
+
+    @Request.application
+    def desk(request: Request) -> Response:
+        frames = "".join(f'<iframe src="{source}"></iframe>' for source in request.args.getlist("frame"))
+        return Response(frames, mimetype="text/html")
+
+    server = make_server("127.0.0.1", 0, desk, threaded=True)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    yield server.server_port
+    server.shutdown()
+    serving.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("host", "is_shown"), [("127.0.0.1", True), ("localhost", False)])
+def test_the_card_is_shown_in_the_frames_of_one_site_only(
+    page: Page, app: Flask, origin: str, desk_port: int, make_entry: Make, host: str, is_shown: bool
+) -> None:
+    parts = app.extensions["enrich"]
+    sites = (f"http://127.0.0.1:{desk_port}",)
+    app.extensions["enrich"] = replace(parts, settings=replace(parts.settings, frame_ancestors=sites))
+    make_entry(task_sid="WT1", match="claimed", trust="claimed", customer_id=None, customer_name="")
+    token = card.token_of(parts.tools.rules.card_key, "WT1")
+    frames = urlencode({"frame": [f"{origin}/card/WT1?token={token}", f"{origin}/login"]}, doseq=True)
+    page.goto(f"http://{host}:{desk_port}/?{frames}")
+    first, second = (page.frame_locator(f"iframe >> nth={number}") for number in (0, 1))
+    if is_shown:
+        expect(first.get_by_role("heading", name="Verify first")).to_be_visible()
+        make_entry(task_sid="WT1", match="none", reason="withheld", customer_id=None, customer_name="")
+        expect(first.get_by_role("heading", name="Nobody we know")).to_be_visible(timeout=15_000)
+    else:
+        expect(first.locator("#card")).to_have_count(0)
+    expect(second.get_by_label("E-mail")).to_have_count(0)
+
+
+def test_hostile_attributes_do_nothing(page: Page, make_entry: Make, complaints: list[str]) -> None:
+    script = "<script>window.wasHit = 1</script><img src=x onerror='window.wasHit = 1'>"
+    for number, hostile in enumerate((script, "javascript:window.wasHit=1", "\u202e\u2066drowssap", "🦜" * 4096)):
+        told = {"customer_name": hostile[:200], "worker_name": hostile[:100], "task_channel": hostile[:60]}
+        make_entry(
+            task_sid=f"WT{number}",
+            **told,
+            attributes_before=json.dumps({"from": hostile}),
+            attributes_after=json.dumps(
+                {"from": hostile, "crm": {"name": hostile, "notes": [hostile]}}, ensure_ascii=False
+            ),
+            raw_form=urlencode({"TaskAttributes": hostile}),
+            finding={"keys": [{"kind": "client", "value": hostile, "trust": "verified", "attribute": "x", "found": 1}]},
+        )
+    sign_in(page)
+    for number in range(4):
+        page.locator(f"#line-WT{number} a").click()
+        expect(page).to_have_url(re.compile(f"/tasks/WT{number}$"))
+        expect(page.locator("#detail[data-line]")).to_have_attribute("data-line", f"line-WT{number}")
+        page.get_by_text("For engineers").click()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.locator("a[href^='javascript']").count() == 0
+    page.get_by_text("Filters").click()
+    page.get_by_label("Channel").select_option(index=1)
+    page.get_by_role("button", name="Apply").click()
+    assert page.evaluate("window.wasHit") is None
+    assert complaints == []
+
+
+def test_without_script_filters_search_and_pages_work_too(chromium: Browser, origin: str, make_entry: Make) -> None:
+    many_tasks(make_entry, 60)
+    context = chromium.new_context(base_url=origin, java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page)
+    expect(page.locator("#line-WT059 time")).to_have_attribute("title", re.compile("UTC$"))
+    page.get_by_role("link", name="Older tasks").click()
+    expect(page.locator("#feed .line")).to_have_count(10)
+    page.get_by_role("link", name="To the newest tasks").click()
+    page.get_by_text("Filters").click()
+    page.get_by_label("Channel").select_option(label="Voice")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#feed .line")).to_have_count(30)
+    page.get_by_label("Search by customer").fill("nobody")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("heading", name="No task fits")).to_be_visible()
+    page.get_by_role("link", name="Show all tasks").click()
+    expect(page.locator("#feed .line")).to_have_count(50)
     context.close()
