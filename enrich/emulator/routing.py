@@ -69,7 +69,7 @@ class WaitingLines:
             if worker is not None:
                 self.remove(task)
                 yield task, worker
-            elif _is_like_the_others(task):
+            elif _is_like_the_others(task) or not _anybody_is_free(workspace, task):
                 continue
             else:
                 place += 1
@@ -151,6 +151,15 @@ def _preference(worker: Worker, target: Target) -> list[_Key]:
 def _takes_work(worker: Worker, workspace: Workspace) -> bool:
     """An available activity; without multitasking also no other task, on any channel."""
     return worker.activity.available and (workspace.multi_task_enabled or not worker.open_reservations)
+
+
+def _anybody_is_free(workspace: Workspace, task: Task) -> bool:
+    """Whether it is worth while to ask for the other tasks of its line, if it has found nobody."""
+    if task.for_worker is not None:
+        return True
+    channel_sid = task.task_channel.sid
+    workers = workspace.workers.values()
+    return any(_takes_work(worker, workspace) and worker.channels[channel_sid].has_room for worker in workers)
 
 
 def _is_like_the_others(task: Task) -> bool:

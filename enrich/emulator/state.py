@@ -29,7 +29,7 @@ class State:
     """Everything the emulator knows.
 
     provisioning: creates and changes workspaces and what stands in them; removal: deletes it; tasks: creates, changes
-    and deletes tasks; reservations: moves reservations and their workers.
+    and deletes tasks; reservations: moves reservations and their workers; moves: has the lines in which tasks wait.
     seed: makes SIDs reproducible; None makes them random.
     """
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 PATIENCE_S = 120
+_IMPATIENT = ("--fetch-retries=0", "--fetch-timeout=15000", "--no-update-notifier", "--loglevel=error")
 
 
 def npm_pack(package: str, integrity: str, cache: Path) -> Path:
@@ -21,7 +22,7 @@ def npm_pack(package: str, integrity: str, cache: Path) -> Path:
     """
     archive = cache / (package.strip("@").replace("/", "-").replace("@", "-") + ".tgz")
     if not archive.exists():
-        run_npm(["pack", package, "--silent", "--pack-destination", str(cache)], cache)
+        run_npm(["pack", package, "--pack-destination", str(cache)], cache)
     digest = hashlib.sha512(archive.read_bytes()).digest()
     if "sha512-" + base64.b64encode(digest).decode() != integrity:
         archive.unlink()
@@ -36,10 +37,10 @@ def run_npm(arguments: list[str], folder: Path) -> None:
         pytest.skip("there is no npm on this machine")
     try:
         done = subprocess.run(
-            [npm, *arguments], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            [npm, *arguments, *_IMPATIENT], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
     except subprocess.TimeoutExpired:
         pytest.skip(f"the npm registry did not answer within {PATIENCE_S} s")
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["npm failed"])[0]
-        pytest.skip(f"the npm registry cannot be used: {reason}")
+        reason = (done.stderr.strip().splitlines() or ["it does not say why"])[0]
+        pytest.skip(f"npm could not fetch it: {reason}")

@@ -23,7 +23,7 @@ def node_modules(request: pytest.FixtureRequest) -> Path:
     folder = request.config.cache.mkdir(SDK.replace("@", "-"))
     installed = folder / "node_modules" / "twilio" / "package.json"
     if not installed.exists():
-        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--silent"]
+        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save"]
         run_npm(["install", SDK, "--prefix", str(folder), *quiet], folder)
     assert json.loads(installed.read_text())["version"] == SDK.partition("@")[2]
     return folder / "node_modules"

@@ -165,9 +165,11 @@ def test_a_task_waits_no_longer_than_its_timeout(desk):
     assert (task.assignment_status, task.reason, task.age) == ("canceled", "Task TTL Exceeded", 60)
 
 
+@pytest.mark.parametrize("parallel", [1, 2])
 @pytest.mark.parametrize("count", [2000])
-def test_thousands_of_waiting_tasks_do_not_slow_a_new_one_down(desk, count):
+def test_thousands_of_waiting_tasks_do_not_slow_a_new_one_down(desk, count, parallel):
     """A pass costs as much as there are lines, not as there are tasks: no statement about seconds, about steps."""
+    desk.workspace.task_queues(desk.queue_sid).update(max_reserved_workers=parallel)
     desk.worker()
     workspace = desk.emulator.state.workspaces[desk.workspace.fetch().sid]
     queue = workspace.task_queues[desk.queue_sid]
