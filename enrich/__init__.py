@@ -5,6 +5,7 @@ The story, in reading order:
     webhooks/       a callback knocks: its signature is verified, the clock starts
     assignment.py   one assignment, from payload to answer, on one screen
     enrichment.py   who is it, and how does that get onto the task without harming anyone's attributes
+    decision.py     what TaskRouter is told, and why; policy/ is the file that says so, rulebook.py file and settings
     customers/      who it is: look-up keys, candidates, the choice, the context that agents see
     taskrouter/     the other side: tasks with their ETag, the splice into their attributes, instructions;
                     provisioning.py: a workspace made to be as its file says

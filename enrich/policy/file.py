@@ -119,7 +119,7 @@ def _read_rules(tables: Any, known: Known, problems: Problems) -> tuple[Rule, ..
         names.add(name)
         when = _read_condition(where, table.get("when"), known, problems)
         action = _read_action(where, table, ("name", "when"), known, problems)
-        if action:
+        if action and (when is not None or "when" not in table):
             rules.append(Rule(name, when, action))
     _check_reach(rules, problems)
     return tuple(rules)
@@ -248,7 +248,11 @@ def _by(parse: Callable[[Mapping[str, object], Problems], Any], default: Callabl
 
     def read(table: Any, known: Known, problems: Problems) -> Any:
         if isinstance(table, dict):
-            return parse(table, problems)
+            own = Problems()
+            value = parse(table, own)
+            for each in own.found:
+                problems.add(f"[{each.where}]", each.key, each.message)
+            return value
         problems.add("the file", "", f"{default.__name__.removesuffix('Policy').lower()} must be a table")
         return default()
 

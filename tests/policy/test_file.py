@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from enrich import rulebook
 from enrich.errors import PolicyError, SettingsError
-from enrich.policy.file import Policy, read_policy
+from enrich.policy.file import TABLES, Policy, read_policy
+from enrich.policy.known import MATCH_FIELDS
 from enrich.rulebook import known, read_file, rules_of
 from enrich.vocabulary import Trust
 
+HERE = Path(__file__).parent
+DOCUMENT = (HERE.parent.parent / "docs" / "policy.md").read_text()
 ACTIVITY = "WA" + "a" * 32
 
 
@@ -220,7 +225,7 @@ MISTAKES = [
         "[context], keys: 'customers.external_id:customer_id' is an attribute that we write ourselves",
     ),
     ("timeouts = 3", "timeout must be a table"),
-    ("[wrapup]\ncomplete_after_s = 'soon'", "wrapup, complete_after_s: must be a whole number"),
+    ("[wrapup]\ncomplete_after_s = 'soon'", "[wrapup], complete_after_s: must be a whole number"),
 ]
 
 
@@ -228,6 +233,18 @@ MISTAKES = [
 def test_a_mistake_is_told_with_its_place_and_what_to_do(text: str, message: str) -> None:
     found = told(text)
     assert any(message in problem for problem in found), found
+
+
+def test_a_file_with_a_mistake_of_every_kind_is_told_in_full() -> None:
+    """mistakes.txt is what its writer reads, to the letter."""
+    with pytest.raises(PolicyError) as caught:
+        read_file((HERE / "mistakes.toml").read_text(), "mistakes.toml", attribute="crm", region="US")
+    assert str(caught.value) == (HERE / "mistakes.txt").read_text().rstrip("\n")
+
+
+def test_a_condition_that_is_wrong_does_not_make_a_rule_apply_always() -> None:
+    text = rule("instruction = \"accept\"\nwhen = 'task.a'") + '\n[[rules]]\nname = "s"\ninstruction = "accept"'
+    assert [problem.partition(":")[0] for problem in told(text)] == ["rule 1 'r', when"]
 
 
 def test_everything_that_is_wrong_is_told_at_once_with_the_file() -> None:
@@ -270,3 +287,20 @@ def test_a_parameter_may_be_named_for_everything_that_taskrouter_knows() -> None
             elif parameter.is_required:
                 body.append(f'{key} = "{{task.{key}|x}}"')
         assert told(rule("\n".join(body))) == []
+
+
+def test_the_document_names_every_instruction_parameter_field_and_key() -> None:
+    for name, parameters in rulebook.known("crm", "US").instructions.items():
+        (line,) = [line for line in DOCUMENT.splitlines() if line.startswith(f"| `{name}` |")]
+        for key in parameters:
+            base = key.removesuffix("_method").removesuffix("_event")
+            assert f"`{key}`" in line or f"`{base}` with `_method`" in line, (name, key)
+    for field in (*rulebook.CUSTOMER_FIELDS, *MATCH_FIELDS, *TABLES):
+        assert f"`{field}`" in DOCUMENT or f"[{field}]" in DOCUMENT, field
+
+
+def test_the_worked_example_is_a_good_policy() -> None:
+    example = DOCUMENT.partition("## A worked example")[2].partition("Ada Lovelace, who is gold, calls.")[0]
+    text = "\n".join(line for line in example.splitlines() if line.startswith("    "))
+    assert [rule.name for rule in read(text).rules] == ["Gold customers are put through by conference"]
+    assert list(read(text).defaults) == ["chat", "default", "voice"]
