@@ -42,7 +42,6 @@ from enrich.taskrouter.client import Exchange, TaskRouterClient
 from enrich.tracing import tracing_of
 from enrich.vocabulary import Tried
 from enrich.webhooks import views as webhooks
-from enrich.webhooks.express import Express
 from enrich.webhooks.shedding import Shedding
 
 HERE = Path(__file__).parent
@@ -75,11 +74,12 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
     # Flask's documented way to put a middleware in front; to mypy it assigns to a method.
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
-    app.wsgi_app = Shedding(Express(app.wsgi_app, parts), parts)  # type: ignore[method-assign]
+    app.wsgi_app = Shedding(app.wsgi_app, parts)  # type: ignore[method-assign]
     app.register_blueprint(webhooks.bp)
     app.register_blueprint(health.bp)
     accounts.register(app)
     accounts.csrf.exempt(webhooks.bp)
+    accounts.without_session(app, webhooks.bp)
     pages.register(app)
     cli.register(app)
     return app

@@ -74,8 +74,8 @@ _CONSTRAINT_NAMES = {
     "pk": "pk_%(table_name)s",
 }
 
-# What SQLite may wait for a lock in C. Most writes of another process take less than one of these; and under load,
-# when a turn of our loop takes a hundred, a process that only ever looks once a turn would hardly find the lock free.
+# What SQLite may wait for a lock in C. Most writes of another process take less than a millisecond; and under load,
+# when a turn of our loop takes a hundred, a process that only looks once a turn would hardly find the lock free.
 LOCK_WAIT_S = 0.005
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")

@@ -132,7 +132,7 @@ def test_stories_get_their_adapters_as_arguments(path: Path) -> None:
 def test_no_subject_imports_another(path: Path) -> None:
     """Views and commands are the edge and may; everything else keeps to its own folder."""
     name = module_name(path)
-    if name.endswith((".views", ".commands", ".sessions", ".__init__", ".door", ".answers", ".express", ".shedding")):
+    if name.endswith((".views", ".commands", ".sessions", ".__init__", ".door", ".answers", ".shedding")):
         return
     subject = name.split(".")[0]
     assert not {other for other in ours(path) if other.split(".")[0] in SUBJECTS - {subject}}

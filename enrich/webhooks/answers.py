@@ -1,8 +1,7 @@
 """From a request that our account has signed to what it is answered, one function for each of the three addresses.
 
-No Flask: `express.py` calls these for what TaskRouter sends, `views.py` for everything that comes in another shape.
-After a good signature TaskRouter gets an answer that it understands, whatever happens: a mistake of ours must not keep
-a caller waiting.
+No Flask: that is `views.py`, which calls these. After a good signature TaskRouter gets an answer that it understands,
+whatever happens: a mistake of ours must not keep a caller waiting.
 """
 
 from __future__ import annotations
@@ -117,12 +116,6 @@ def refused(exc: door.Refused, parts: Parts) -> Answer:
 
 UNVERIFIABLE = Answer(HTTPStatus.FORBIDDEN, "the signature could not be verified\n")
 _NOT_KEPT = Answer(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again\n")
-
-BY_PATH: dict[str, Callable[[Request, Parts], Answer]] = {
-    "/taskrouter/assignment": answer_assignment,
-    "/taskrouter/assignment/fallback": answer_fallback,
-    "/taskrouter/events": keep_event,
-}
 
 
 def _in_any_case(answer: Callable[[], Answer], kind: EntryKind, request: Request, parts: Parts) -> Answer:

@@ -1,7 +1,6 @@
-"""The three endpoints that TaskRouter calls, and their guard, for requests in any shape.
+"""The three endpoints that TaskRouter calls, and their guard.
 
-What TaskRouter really sends comes by `express.py`. Here is who may enter, and the same answers, for what is sent
-otherwise: in pieces, very large, by a proxy that changed it.
+The guard starts the clock, reads the body, and verifies who sent it; what is answered stands in `answers.py`.
 """
 
 from __future__ import annotations
