@@ -44,8 +44,13 @@ def split_form(body: bytes) -> list[tuple[bytes, bytes]]:
     for part in body.split(b"&", _MOST_PARAMETERS):
         if part:
             name, _, value = part.replace(b"+", b" ").partition(b"=")
-            pairs.append((unquote_to_bytes(name), unquote_to_bytes(value)))
+            pairs.append((_unquoted(name), _unquoted(value)))
     return pairs
+
+
+def _unquoted(text: bytes) -> bytes:
+    """Most names and values hold nothing that was quoted, and to find that out is ten times as fast."""
+    return unquote_to_bytes(text) if b"%" in text else text
 
 
 def read_form(pairs: list[tuple[bytes, bytes]]) -> Form:

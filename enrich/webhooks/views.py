@@ -25,21 +25,21 @@ bp = Blueprint("webhooks", __name__, url_prefix="/taskrouter")
 @bp.before_request
 def guard() -> Response | None:
     """Lets in what our account has signed, for our workspace; anything else gets 403 and leaves only a log line."""
-    settings = parts().settings
-    waited_s = request.environ.get(WAITED_S, 0.0)
+    here, environ = parts(), request.environ
+    settings, waited_s = here.settings, environ.get(WAITED_S, 0.0)
     deadline = Deadline.after(settings.budget_s, waited_s=waited_s)
     try:
         with limited(settings.budget_s):
             body = request.get_data(cache=False)
     except OutOfTime:
-        return _response(answers.body_too_slow(parts()))
-    query = request.query_string.decode("latin-1")
+        return _response(answers.body_too_slow(here))
+    path, query, signed = request.path, environ.get("QUERY_STRING", ""), environ.get("HTTP_X_TWILIO_SIGNATURE")
     try:
-        form = door.verified_form(body, request.path, query, request.headers.get("X-Twilio-Signature"), settings)
+        form = door.verified_form(body, path, query, signed, settings)
     except door.Refused as exc:
-        return _response(answers.refused(exc, parts()))
-    token = request.headers.get("I-Twilio-Idempotency-Token", "")
-    g.request = answers.Request(form, body, deadline, waited_s, request.environ.get(IN_FLIGHT, 1), token)
+        return _response(answers.refused(exc, here))
+    token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
+    g.request = answers.Request(form, body, deadline, waited_s, environ.get(IN_FLIGHT, 1), token)
     return None
 
 
