@@ -19,6 +19,7 @@ import yaml
 from flask import Flask
 
 from app import create_app
+from enrich.db import POOL_SIZE
 from enrich.metrics import TABLE
 from enrich.settings import TABLE as SETTINGS
 from enrich.settings import Settings
@@ -156,6 +157,19 @@ class TestCompose:
             if service.get("build") and name != "migrate":
                 assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}, name
         assert compose["services"]["migrate"]["restart"] == "no"
+
+    def test_postgresql_takes_the_connections_of_all_processes(self, compose: Any) -> None:
+        """Each has a pool, as many of its own for prepared statements, and one for receipts of an overload."""
+        served = {name: service for name, service in compose["services"].items() if service.get("build")}
+        del served["migrate"]
+        (per_web,) = re.findall(r'WEB_CONCURRENCY", "(\d+)"', (HERE / "gunicorn.conf.py").read_text())
+        processes = 0
+        for service in served.values():
+            web = int(service["environment"].get("WEB_CONCURRENCY", per_web)) if "command" not in service else 1
+            processes += web * service.get("deploy", {}).get("replicas", 1)
+        assert processes == 7
+        (setting,) = (word for word in compose["services"]["database"]["command"] if "=" in word)
+        assert processes * (2 * POOL_SIZE + 1) < int(setting.partition("max_connections=")[2]) - 10
 
     def test_no_secret_stands_in_it(self, compose: Any) -> None:
         secret = {setting.name for setting in SETTINGS if setting.secret} | {"POSTGRES_PASSWORD"}

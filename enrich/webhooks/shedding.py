@@ -85,19 +85,23 @@ class Shedding:
         except Exception:  # a mistake of ours is no reason to keep a caller waiting
             log.exception("an overload could not be answered from the journal")
             answer = instructions.to_json(by_setting(Question(form), tools.rules).instruction)
-        return _send(start_response, HTTPStatus.OK, "application/json", answer)
+        timing = ("Server-Timing", f"total;dur={deadline.elapsed_ms()}")
+        return _send(start_response, HTTPStatus.OK, "application/json", answer, timing)
 
 
 def _plain(start_response: StartResponse, status: HTTPStatus, told: str) -> Iterable[bytes]:
     return _send(start_response, status, "text/plain; charset=utf-8", told + "\n")
 
 
-def _send(start_response: StartResponse, status: HTTPStatus, content_type: str, text: str) -> Iterable[bytes]:
+def _send(
+    start_response: StartResponse, status: HTTPStatus, content_type: str, text: str, *more: tuple[str, str]
+) -> Iterable[bytes]:
     content = text.encode()
     headers = [
         ("Content-Type", content_type),
         ("Content-Length", str(len(content))),
         ("X-Content-Type-Options", "nosniff"),
+        *more,
     ]
     start_response(f"{status.value} {status.phrase}", headers)
     return [content]

@@ -143,3 +143,19 @@ def test_one_that_failed_behind_is_no_longer_in_flight(parts: Parts) -> None:
     with pytest.raises(RuntimeError):
         ask(Shedding(fails, parts), FORM)
     assert only_one.enter() == 1
+
+
+def test_what_is_shed_tells_how_long_it_took(full: Shedding) -> None:
+    told: list[tuple[str, str]] = []
+    body = urlencode(FORM).encode()
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": ASSIGNMENT,
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+        "HTTP_X_TWILIO_SIGNATURE": RequestValidator(AUTH_TOKEN).compute_signature(
+            "https://hooks.example.test" + ASSIGNMENT, FORM
+        ),
+    }
+    full(environ, lambda _status, headers: told.extend(headers))  # type: ignore[arg-type, return-value]
+    assert dict(told)["Server-Timing"].startswith("total;dur=")
