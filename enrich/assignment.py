@@ -1,10 +1,13 @@
 """One assignment, from payload to answer.
 
-    receive    the callback is a row of the journal before anything else happens; a repeat gets the stored answer
+    receive    the callback is a row of the journal before anything is done about it; a repeat gets the stored answer
     enrich     who is it, written onto the task (enrichment.py), while there is time
     decide     what TaskRouter is told: the policy's rules, the channel's default, the setting (decision.py)
     carry out  over REST, where the settings say so, and only after the block stands on the task
     conclude   how it ended, and the answer, committed before the answer leaves
+
+Where the snapshot shows that the whole block stands on the task already, there is nothing to do between the receipt and
+the conclusion: then both are one row, committed at once.
 
 Whatever goes wrong, TaskRouter is told something it understands, in time: what the policy says without knowing the
 customer, or the default instruction, at the worst.
@@ -13,12 +16,15 @@ customer, or the default instruction, at the worst.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 from enrich import errors
 from enrich.deadline import Deadline, OutOfTime, Step
 from enrich.decision import Decision, Question, by_setting, decide
-from enrich.enrichment import Subject, Tools, Work, enrich, patiently
+from enrich.enrichment import Subject, Tools, Work, enrich, patiently, stands_already
 from enrich.taskrouter import instructions
 from enrich.taskrouter.instructions import Instruction
 from enrich.vocabulary import Conclusion, Delivery, FollowupKind, Outcome, Reason, Receipt
@@ -27,6 +33,8 @@ from enrich.webhooks.payloads import AssignmentCallback, Form
 
 # The work ends after 3.5 s at most, so that with the conclusion the answer leaves within 4.0 s.
 RECEIPT_S = 0.5
+# To see whether the task is warm takes two reads; where they take longer than this, the receipt goes first.
+WARM_S = 0.25
 # A busy database gets this long to take the conclusion of work that was soon done.
 CONCLUSION_S = 1.5
 # However late the work ended, by then the answer is on its way; what is not concluded is found by the worker.
@@ -62,10 +70,13 @@ class Answered:
 
 def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> Answered:
     """The answer to one assignment callback, stored before it is returned. Raises nothing that can be foreseen."""
-    work = Work()
     question = Question(form)
+    warm = _found_warm(form, question, tools, deadline)
+    work = warm[0] if warm else Work()
     try:
-        receipt = _receive(work, delivery, tools, deadline)
+        if warm:
+            return _conclude_at_once(*warm, delivery, tools, deadline)
+        receipt = _receive(work, delivery, partial(tools.journal.receive, delivery), tools, deadline)
     except errors.DatabaseBusy:  # the database is well, and there are too many of us
         return answer_at_once(delivery, form, tools, Reason.OVERLOAD, deadline)
     if receipt is None:
@@ -141,16 +152,53 @@ def conclusion_of(work: Work, elapsed_ms: float | None) -> Conclusion:
     )
 
 
-def _receive(work: Work, delivery: Delivery, tools: Tools, deadline: Deadline) -> Receipt | None:
+def _found_warm(form: Form, question: Question, tools: Tools, deadline: Deadline) -> tuple[Work, Decision] | None:
+    """The work that is done already, and the decision; None where it is not done, or cannot be seen soon.
+
+    Only reads. What goes wrong here goes wrong again after the receipt, and is recorded then.
+    """
+    if tools.rules.attribute not in (question.attributes or ()) or tools.rules.accept_via == "rest":
+        return None
+    work = Work()
+    try:
+        with tools.limited(deadline.share_s(WARM_S)):
+            callback = payloads.parse_assignment(form)
+            if not stands_already(work, _subject(callback, question), tools):
+                return None
+            return work, decide(question, work, tools.rules, lambda: _stored_channel(work, callback, tools))
+    except (Exception, OutOfTime):
+        return None
+
+
+def _conclude_at_once(work: Work, decision: Decision, delivery: Delivery, tools: Tools, deadline: Deadline) -> Answered:
+    """The answer, after receipt and conclusion were committed as one row. Raises DatabaseBusy as `_receive` does."""
+    answer = instructions.to_json(decision.instruction)
+    told = decision.told() if tools.rules.policy.decides else None
+    conclusion = replace(conclusion_of(work, deadline.elapsed_ms()), decision=told)
+
+    receive = partial(tools.journal.receive_concluded, delivery, conclusion, at=tools.now(), answer=answer)
+    receipt = _receive(work, delivery, receive, tools, deadline)
+    if receipt is None:
+        return Answered(answer, Outcome.NOT_TRIED, Reason.NOT_RECORDED, steps=_steps(work))
+    stored = receipt.answer or answer
+    if receipt.is_repeat:
+        return Answered(stored, is_repeat=True, steps=_steps(work), entry_id=receipt.entry_id)
+    return _answered(stored, work, told, decision, receipt)
+
+
+def _receive(
+    work: Work, delivery: Delivery, receive: Callable[..., Receipt], tools: Tools, deadline: Deadline
+) -> Receipt | None:
     """The receipt, or None: the database did not take it in time, and the answer cannot wait for it.
 
-    Raises DatabaseBusy when it was well all the time, and others of this process were before us.
+    receive: makes it, within its `timeout_s`. Raises DatabaseBusy when the database was well all the time, and others
+    of this process were before us.
     """
     seconds = deadline.share_s(RECEIPT_S)
     began_at = deadline.now()
     try:
         with work.stopwatch.step("receive"), tools.limited(seconds):
-            return tools.journal.receive(delivery, timeout_s=seconds * 0.9)  # so that it is told whose fault it is
+            return receive(timeout_s=seconds * 0.9)  # so that it is told whose fault it is
     except errors.DatabaseBusy:
         raise
     except (errors.DatabaseError, OutOfTime) as exc:
@@ -248,9 +296,15 @@ def _conclude(
     except (errors.DatabaseError, OutOfTime) as exc:
         _not_recorded("conclusion", delivery, exc)  # the worker finds the receipt without one, and sees to it
         stored = answer
+    return _answered(stored or answer, work, told, decision, receipt)
+
+
+def _answered(
+    stored: str, work: Work, told: Mapping[str, Any] | None, decision: Decision, receipt: Receipt
+) -> Answered:
     match = work.match.kind if work.match else ""
     return Answered(
-        stored or answer,
+        stored,
         work.outcome,
         work.reason,
         match,

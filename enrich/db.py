@@ -153,14 +153,15 @@ class Database:
             self.engine if self.is_sqlite else _postgresql_engine(self.url, addresses or Addresses(), connections=1)
         ).execution_options(isolation_level="AUTOCOMMIT")
         self._of_prepared = _Connections(self.engine, POOL_SIZE)
-        self._prepared: dict[int, Prepared] = {}
+        self._prepared: dict[tuple[int, tuple[str, ...]], Prepared] = {}
         self._one_writer = threading.Lock()
 
     def prepare(self, statement: Executable, given: Collection[str] = ()) -> Prepared:
         """The statement, compiled for this database the first time, for `read` and `write`. given: see `Prepared`."""
-        prepared = self._prepared.get(id(statement))
+        known = (id(statement), tuple(given))
+        prepared = self._prepared.get(known)
         if prepared is None:  # it keeps its statement, so no other can come by the same id
-            prepared = self._prepared[id(statement)] = Prepared(statement, self.engine.dialect, given)
+            prepared = self._prepared[known] = Prepared(statement, self.engine.dialect, given)
         return prepared
 
     def read(self, statement: Statement, parameters: Parameters = None) -> Sequence[Row[Any]]:

@@ -159,6 +159,21 @@ def place(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, pat
         write(work, subject, blocks, tools, deadline, task, patient=patient)
 
 
+def stands_already(work: Work, subject: Subject, tools: Tools) -> bool:
+    """Whether the snapshot holds the whole block that we would write now; then `work` says that the task is enriched.
+
+    Only reads. Raises DatabaseError, AttributesUnreadable.
+    """
+    raw_attributes = subject.raw_attributes or ""
+    held = attributes.parse(raw_attributes) if subject.attributes is None else subject.attributes
+    blocks = identify(work, held, tools, subject.task_sid)
+    if not _stands_already(work, raw_attributes, _marked(blocks, raw_attributes, subject, tools), tools):
+        return False
+    work.before = raw_attributes
+    work.ended(Outcome.ENRICHED, getattr(work.match, "reason", ""))
+    return True
+
+
 def patiently(ask: Callable[[], T], tools: Tools, deadline: Deadline, *, patient: bool = True) -> T:
     """What `ask` returns, asked again after transient failures, while there is time for the pause before it.
 

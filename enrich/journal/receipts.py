@@ -43,6 +43,7 @@ class Journal:
         self._receive = receiving.on_conflict_do_update(index_elements=[row.delivery_key], set_=on_repeat).returning(
             *told
         )
+        self._receive_concluded = database.prepare(self._receive, dict.fromkeys((*_RECEIVED, *_CONCLUDED)))
         self._receive_many = (
             receiving.from_select(_RECEIVED, database.rows_of_json("many", [row[name] for name in _RECEIVED]))
             .on_conflict_do_update(index_elements=[row.delivery_key], set_=on_repeat)
@@ -95,6 +96,16 @@ class Journal:
             return receipt
 
         return self._database.commit(work, timeout_s=timeout_s)
+
+    def receive_concluded(
+        self, delivery: Delivery, conclusion: Conclusion, *, at: datetime, timeout_s: float, answer: str
+    ) -> Receipt:
+        """The delivery's receipt with its conclusion, one row, committed; for when there was nothing to do in between.
+
+        A repeat is counted, and gets the row of the first, which keeps its own conclusion. Raises DatabaseError.
+        """
+        values = _received(delivery) | _concluded(conclusion, at) | {"answer": answer}
+        return _receipt(self._database.write(self._receive_concluded, values, timeout_s=timeout_s)[0], values)
 
     def was_answered_since(self, moment: float) -> bool:
         """Whether the database answered anybody of this process at that moment of `time.monotonic`, or later."""

@@ -121,6 +121,26 @@ def test_a_conclusion_is_stored_once(journal: Journal, database: Database) -> No
     assert (row.finding, row.steps[0]["name"], row.elapsed_ms) == ({"keys": []}, "fetch", 12.5)
 
 
+def test_a_receipt_can_come_with_its_conclusion(journal: Journal, database: Database) -> None:
+    conclusion = Conclusion(Outcome.ENRICHED, match=ADA, attributes_before="{}", elapsed_ms=3.5)
+    first = journal.receive_concluded(make_delivery(), conclusion, at=NOW, timeout_s=1, answer=ACCEPT)
+    assert (first.is_repeat, first.is_concluded, first.answer) == (False, True, ACCEPT)
+    other = Conclusion(Outcome.ENRICHED, match=NoMatch(NoMatchReason.NO_KEY))
+    repeat = journal.receive_concluded(make_delivery(), other, at=NOW, timeout_s=1, answer=DEFER)
+    assert (repeat.is_repeat, repeat.answer) == (True, ACCEPT)
+    (row,) = database.read(select(EntryRow.__table__))
+    assert (row.outcome, row.customer_id, row.concluded_at, row.repeats) == ("enriched", "C-1001", NOW, 1)
+
+
+def test_who_was_concluded_at_once_meets_a_first_try_in_flight(journal: Journal, database: Database) -> None:
+    """Its answer is the first that is stored, and the first try sends it, too."""
+    first = journal.receive(make_delivery(), timeout_s=1)
+    warm = Conclusion(Outcome.ENRICHED, match=ADA)
+    second = journal.receive_concluded(make_delivery(), warm, at=NOW, timeout_s=1, answer=ACCEPT)
+    assert (second.is_repeat, second.answer, second.is_concluded) == (True, ACCEPT, False)
+    assert journal.conclude(first.entry_id, warm, at=NOW, timeout_s=1, answer=DEFER) == ACCEPT
+
+
 def test_nobody_found_leaves_no_customer(journal: Journal, database: Database) -> None:
     receipt = journal.receive(make_delivery(), timeout_s=1)
     nobody = Conclusion(Outcome.ENRICHED, match=NoMatch(NoMatchReason.WITHHELD), reason="withheld")

@@ -49,6 +49,24 @@ def test_the_callback_of_a_warm_task_makes_no_request(open_centre: Callable[...,
     warm, callback = (entry for entry in service.entries(task_sid=task_sid) if entry.kind != "event")
     assert (warm.kind, warm.outcome, warm.match) == ("warm", "enriched", "matched")
     assert (callback.kind, callback.outcome, callback.attributes_after) == ("assignment", "enriched", None)
+    assert callback.concluded_at is not None
+    assert [step["name"] for step in callback.steps] == ["look_up"]  # receipt and conclusion are one insert
+
+
+def test_a_warm_callback_that_is_repeated_gets_the_stored_answer(
+    open_centre: Callable[..., Centre], service: Service, make_callback: Callable[..., dict[str, str]]
+) -> None:
+    centre = open_centre(service, events=EVENTS)
+    task_sid = task_waits(centre, {"from": "+14155550100"})
+    with worker_of(service) as work:
+        work()
+    form = make_callback(
+        WorkspaceSid=centre.workspace_sid, TaskSid=task_sid, TaskAttributes=centre.attributes(task_sid)
+    )
+    answers = [service.post("/taskrouter/assignment", form).text for _ in range(3)]
+    assert answers == ['{"instruction":"accept"}'] * 3
+    (callback,) = service.entries(task_sid=task_sid, kind="assignment")
+    assert (callback.repeats, callback.outcome, callback.answer) == (2, "enriched", '{"instruction":"accept"}')
 
 
 def test_a_customer_who_changed_in_between_is_written_anew(

@@ -321,7 +321,7 @@ def test_a_warm_task_is_answered_by_the_policy_without_rest(
     )
     assert asked.post("/taskrouter/assignment", form).json() == {}
     assert centre.log_of(task_sid).count("attributes_written") == 1
-    assert [step["name"] for step in asked.entries(task_sid=task_sid)[-1].steps] == ["receive", "look_up"]
+    assert [step["name"] for step in asked.entries(task_sid=task_sid)[-1].steps] == ["look_up"]
 
 
 def test_without_rest_the_policy_decides_all_the_same(open_centre: Open, asked: Service) -> None:
