@@ -316,6 +316,13 @@ class TestInABrowser:
         expect(page.locator("#delivery-2")).to_be_visible()
         expect(opened.get_by_text("TaskAttributes")).to_be_visible()
 
+    def test_the_story_goes_on_while_it_is_open(self, page: Page) -> None:
+        page.goto("/")
+        self.press(page, "Make it")
+        page.get_by_text("What happened, newest first").click()
+        self.press(page, "Case")
+        expect(page.locator("#story").get_by_text("task created")).to_be_visible()
+
     def test_the_keyboard_stays_where_it_was(self, page: Page) -> None:
         """While seconds are counted down everything is drawn anew; who has tabbed to a button is still there."""
         page.goto("/")
