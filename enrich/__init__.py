@@ -10,6 +10,7 @@ The story, in reading order:
     taskrouter/     the other side: tasks with their ETag, the splice into their attributes, instructions;
                     provisioning.py: a workspace made to be as its file says
     journal/        what happened: every receipt, every conclusion, what is still owed
+    lifecycle.py    the story of one event, and what it causes; handover.py and completion.py: two ways in which it ends
     followups.py    what is still owed, done by the worker; catchup.py: what was never recorded, brought in
     pages/          what staff see of it; accounts/ says who may look
     emulator/       a TaskRouter on your own machine; it shares no code with the rest
