@@ -10,13 +10,14 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich import settling
-from enrich.accounts.sessions import needs, require_sign_in
+from enrich.accounts.sessions import needs, require_sign_in, sees_masked
 from enrich.accounts.tables import Role
 from enrich.customers import finding, ledger, records
 from enrich.customers.fixtures import BadRow, CustomerFixture, read_customer
 from enrich.journal import callers
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Form, Values
+from enrich.pages.feed import by_id
 from enrich.pages.settling import desk, find, new_customer_id, new_record, tell
 from enrich.parts import parts
 from enrich.settling import Stale
@@ -30,10 +31,15 @@ LONGEST_BASE = 500_000
 
 @bp.get("/customers")
 def index() -> ResponseReturnValue:
-    """The customers that the reader means (`q`); without a question those who were seen lately."""
+    """The customers that the reader means (`q`); without a question those who were seen lately.
+
+    A viewer, who is not shown names and numbers, cannot try them out either: they find by id only.
+    """
     query = request.args.get("q", "").strip()
     lately = () if query else finding.customers(parts().database, callers.lately_seen(parts().database))
-    return render_template("customers/index.html", query=query, found=find(query), lately=lately)
+    by_id_only = sees_masked()
+    found = finding.customers(parts().database, by_id(query)) if by_id_only else find(query)
+    return render_template("customers/index.html", query=query, found=found, lately=lately, by_id_only=by_id_only)
 
 
 @bp.get("/customers/<path:customer_id>")

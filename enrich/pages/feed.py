@@ -92,7 +92,7 @@ def _searched(filters: Filters, query: str, database: Database, rules: KeyRules,
         is_of_task = sid[1] in ("WT", "WR")
         return replace(filters, searched=is_of_task, **{named: query})  # type: ignore[arg-type]
     if by_id_only:
-        return replace(filters, customer_ids=(query,) if _CUSTOMER_ID.fullmatch(query) else ())
+        return replace(filters, customer_ids=by_id(query))
     kinds = tuple(dict.fromkeys(source.kind for source in rules.sources if source.kind != ADDRESS))
     found = finding.find_customers(database, query, kinds=kinds, region=rules.region)
     return replace(
@@ -100,6 +100,11 @@ def _searched(filters: Filters, query: str, database: Database, rules: KeyRules,
         customer_ids=tuple(customer.id for customer in found),
         first_keys=_keys(query, (ADDRESS, *kinds), rules.region),
     )
+
+
+def by_id(query: str) -> tuple[str, ...]:
+    """The ids of customers that this can be, in either case of letters; none where it has not the form of one."""
+    return tuple(dict.fromkeys((query, query.upper()))) if _CUSTOMER_ID.fullmatch(query) else ()
 
 
 def _keys(query: str, kinds: Iterable[str], region: str) -> tuple[str, ...]:

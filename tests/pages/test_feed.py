@@ -135,7 +135,9 @@ def test_a_viewer_cannot_try_out_names_and_numbers(stranger: FlaskClient, databa
         page = stranger.get(f"/?q={quote(query)}").text
         assert shown(page) == []
         assert "Your role searches by customer id and by SID" in page
+        assert "C-1001" not in stranger.get(f"/customers?q={quote(query)}").text
     assert shown(stranger.get("/?q=C-1001").text) == ["WT1"]
+    assert "A••• L•••" in stranger.get("/customers?q=c-1001").text
 
 
 def test_what_an_address_cannot_mean_is_left_out_of_it() -> None:
