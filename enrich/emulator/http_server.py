@@ -5,6 +5,7 @@ and faults (dripping, resets) need the socket in our own hands: an application m
 """
 
 import io
+import json
 import selectors
 import socket
 import socketserver
@@ -12,9 +13,13 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
+
+from .errors import code_of_status
+from .wire import error
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -128,6 +133,19 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
         self.rfile.close()
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """A refusal by the server itself, in TaskRouter's own form; the connection ends with it."""
+        refusal = error(code, code_of_status(code), message or explain or HTTPStatus(code).phrase)
+        body = json.dumps(refusal).encode()
+        self.close_connection = True
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
     def log_message(self, format: str, *args: Any) -> None:
         """The emulator's own log says what matters."""
 
@@ -135,11 +153,9 @@ class _Handler(BaseHTTPRequestHandler):
         """The body, or None after a refusal: we take bodies with a length, up to 4 MiB."""
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not length.isdecimal():
-            self.close_connection = True
             self.send_error(411)
             return None
-        if int(length) > MAX_BODY_BYTES:
-            self.close_connection = True
+        if len(length) > 12 or int(length) > MAX_BODY_BYTES:
             self.send_error(413)
             return None
         body = self.rfile.read(int(length))

@@ -2,6 +2,7 @@
 
 import ast
 import http.client
+import json
 import os
 import signal
 import socket
@@ -63,16 +64,29 @@ def test_one_connection_serves_many_requests(emulator):
 
 
 def test_bodies_without_length_or_too_large_are_refused(emulator):
-    for headers, status in (({"Transfer-Encoding": "chunked"}, 411), ({"Content-Length": "99999999"}, 413)):
+    absurd = {"Content-Length": "9" * 5000}
+    for headers, status in (
+        ({"Transfer-Encoding": "chunked"}, 411),
+        ({"Content-Length": "99999999"}, 413),
+        (absurd, 413),
+    ):
         connection = http.client.HTTPConnection("127.0.0.1", _port(emulator))
         connection.putrequest("POST", "/v1/Workspaces")
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.endheaders()
         response = connection.getresponse()
-        response.read()
-        assert response.status == status
+        refusal = json.loads(response.read())
+        assert (response.status, refusal["status"], refusal["code"]) == (status, status, 20000 + status)
         connection.close()
+
+
+def test_even_what_is_no_request_is_refused_in_taskrouters_form(emulator):
+    with socket.create_connection(("127.0.0.1", _port(emulator))) as connected:
+        connected.sendall(b"PROPFIND /v1/Workspaces HTTP/1.1\r\n\r\n")
+        head, _, body = b"".join(iter(lambda: connected.recv(4096), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 501 ")
+    assert set(json.loads(body)) == {"code", "message", "more_info", "status"}
 
 
 def test_time_passes_by_itself(receiver):
@@ -132,6 +146,16 @@ def test_a_taken_port_gives_one_clear_line():
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert ended.stderr == f"Cannot listen on 127.0.0.1:{port}: Address already in use\n"
+
+
+def test_it_stands_on_flask_and_the_standard_library_alone():
+    allowed = set(sys.stdlib_module_names) | {"flask", "werkzeug", "_typeshed"}
+    for path in Path(enrich.emulator.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                assert {alias.name.split(".")[0] for alias in node.names} <= allowed, path
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                assert (node.module or "").split(".")[0] in allowed, path
 
 
 def test_it_shares_no_code_with_the_service():
