@@ -245,3 +245,38 @@ def test_what_is_done_later_stands_where_the_task_stood(journal: Journal, databa
     entry_id = journal.record(later, Conclusion(Outcome.ENRICHED, finding=finding), at=NOW)
     (row,) = database.read(select(EntryRow.__table__).where(EntryRow.id == entry_id))
     assert (row.task_channel, row.task_queue_sid, row.first_key) == ("voice", queue, "+14155550100")
+
+
+def test_what_decided_is_kept_with_the_conclusion(journal: Journal, database: Database) -> None:
+    decision = {"by": "rule", "name": "Gold", "when": "1==1"}
+    for number, told in ((1, decision), (2, None)):
+        receipt = journal.receive(make_delivery(number), timeout_s=1)
+        conclusion = Conclusion(Outcome.ENRICHED, match=ADA, decision=told)
+        journal.conclude(receipt.entry_id, conclusion, at=NOW, timeout_s=1, answer=ACCEPT)
+    rows = database.read(select(EntryRow.decision).order_by(EntryRow.id))
+    assert [row.decision for row in rows] == [decision, None]
+
+
+def test_a_task_is_on_the_channel_that_its_newest_event_told(journal: Journal) -> None:
+    """Callbacks do not carry it; of another task's events nothing is taken."""
+    task_sid = "WT" + "7" * 32
+
+    def receive(number: int, kind: EntryKind, channel: str | None, task_sid: str = task_sid) -> None:
+        delivery = make_delivery(number, kind=kind, task_sid=task_sid, channel_unique_name=channel)
+        journal.receive(delivery, timeout_s=1)
+
+    assert journal.channel_of(task_sid) is None
+    receive(1, EntryKind.ASSIGNMENT, None)
+    receive(2, EntryKind.EVENT, "video", "WT" + "8" * 32)
+    assert journal.channel_of(task_sid) is None
+    receive(3, EntryKind.EVENT, "chat")
+    receive(4, EntryKind.EVENT, "voice")  # moved, by a transfer for one
+    receive(5, EntryKind.EVENT, None)
+    assert journal.channel_of(task_sid) == "voice"
+
+
+def test_a_stored_callback_is_found_by_its_reservation_and_by_its_entry(journal: Journal) -> None:
+    delivery = make_delivery(body=b"TaskSid=WT&TaskAttributes=%7B%7D")
+    entry_id = journal.receive(delivery, timeout_s=1).entry_id
+    found = [journal.stored_form(which) for which in (delivery.delivery_key or "", str(entry_id), "WR" + "9" * 32)]
+    assert found == ["TaskSid=WT&TaskAttributes=%7B%7D"] * 2 + [""]
