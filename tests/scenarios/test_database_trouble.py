@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 import warnings
@@ -103,6 +104,30 @@ def test_a_frozen_server_keeps_nobody(
         assert (response.status_code, response.json()["database"]) == (503, "database_too_slow")
     wait_until_it_works(service, make_callback)
     assert is_ready(service).status_code == 200
+
+
+def test_a_frozen_server_is_told_by_the_metrics_and_does_not_keep_them(
+    service: Service, server: Server, make_callback: Callable[..., dict[str, str]]
+) -> None:
+    """What the processes counted is told in any case: that the breakers have opened, and that they close again."""
+    wait_until_it_works(service, make_callback)
+    with server.frozen(), ThreadPoolExecutor(40) as pool:
+        began = time.monotonic()
+        assert "enrich_database_up 0.0" in metrics_of(service)
+        assert time.monotonic() - began < 2.0
+        list(pool.map(lambda form: service.post(ASSIGNMENT, form), [make_callback() for _ in range(40)]))
+        text = metrics_of(service)
+        assert re.search(r'enrich_breaker_open{of="database"} [12]\.0', text)
+        assert 'outcome="not_tried",reason="not_recorded"' in text
+        assert "enrich_followups_owed" not in text
+    wait_until_it_works(service, make_callback)
+    text = metrics_of(service)
+    assert "enrich_database_up 1.0" in text
+    assert 'enrich_breaker_open{of="database"} 0.0' in text
+
+
+def metrics_of(service: Service) -> str:
+    return requests.get(f"{service.url}/metrics", headers=DETAILS, timeout=5).text
 
 
 def test_a_server_that_is_stopped_and_started_is_found_again(
