@@ -19,13 +19,21 @@ _PROJECT = Path(__file__).parent.parent
 
 
 def revisions(database: Database) -> tuple[str | None, str | None]:
-    """Where the database is (None: nowhere yet), and where this code wants it. Raises DatabaseError."""
+    """Where the database is (None: nowhere yet), and where this code wants it. Raises DatabaseError.
+
+    Where a newer version has taken it, this code wants it to stay: migrations are made to be survived by the version
+    before them, which goes on serving until the last of its processes is replaced, and is what one goes back to.
+    """
     with translated(), database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision(), _head()
+        at = MigrationContext.configure(connection).get_current_revision()
+    return at, _head() if at is None or at in _known() else at
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Brings the schema up to the revision. Raises DatabaseError."""
+    """Brings the schema up to the revision; a newer version's is left as it is. Raises DatabaseError."""
+    at, wanted = revisions(database)
+    if revision == "head" and at is not None and at == wanted:
+        return
     _run(database, lambda config: command.upgrade(config, revision))
 
 
@@ -47,6 +55,11 @@ def _run(database: Database, act: Callable[[Config], None]) -> None:
 
 def _config() -> Config:
     return Config(toml_file=_PROJECT / "pyproject.toml")
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(each.revision for each in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 @cache

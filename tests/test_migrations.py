@@ -6,7 +6,7 @@ import importlib
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from enrich import migrations
 from enrich.db import Base, Database
@@ -32,3 +32,19 @@ def test_down_leaves_nothing_and_up_works_again(database: Database) -> None:
 def test_an_empty_database_is_nowhere(database: Database) -> None:
     migrations.downgrade(database, "base")
     assert migrations.revisions(database)[0] is None
+
+
+def test_a_schema_that_a_newer_version_has_made_is_left_as_it_is(database: Database) -> None:
+    """The version before goes on serving on it, and can be started anew on it."""
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '99991231_of_the_future'"))
+    migrations.upgrade(database)
+    assert migrations.revisions(database) == ("99991231_of_the_future", "99991231_of_the_future")
+
+
+def test_a_schema_that_is_older_is_not_enough(database: Database) -> None:
+    migrations.downgrade(database, "-1")
+    at, wanted = migrations.revisions(database)
+    assert at != wanted
+    migrations.upgrade(database)
+    assert migrations.revisions(database) == (wanted, wanted)
