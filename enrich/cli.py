@@ -342,7 +342,7 @@ def _carry_out(
 
 @click.group("followups", cls=Group)
 def owed() -> None:
-    """What is owed: enrichment that could not be done in time."""
+    """What is owed: enrichment, and what follows from events, until it is done or given up."""
 
 
 @owed.command("list")

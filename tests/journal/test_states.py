@@ -1,0 +1,179 @@
+"""What is so of one task, and follow-ups that there is only one of, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from enrich.customers.store import CustomerStore
+from enrich.customers.tables import CustomerRow
+from enrich.db import Database
+from enrich.journal.owed import Owed
+from enrich.journal.receipts import Journal
+from enrich.journal.states import ALARM_LASTS, Counts, States
+from enrich.journal.tables import FollowupRow
+from enrich.vocabulary import Delivery, EntryKind, FollowupKind, Interaction, Owing
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+TASK = "WT" + "4" * 32
+MISSES = ("reservation.timeout", "reservation.canceled")
+FINISHED = Owing(FollowupKind.FINISHED, NOW, "finished:1", rearms=True)
+
+
+@pytest.fixture
+def journal(database: Database) -> Journal:
+    return Journal(database)
+
+
+@pytest.fixture
+def states(database: Database) -> States:
+    return States(database)
+
+
+@pytest.fixture
+def owed(database: Database) -> Owed:
+    return Owed(database)
+
+
+def event(journal: Journal, number: int, event_type: str, reservation: str = "", *owing: Owing) -> bool:
+    """Whether it was new."""
+    delivery = Delivery(
+        EntryKind.EVENT,
+        NOW,
+        f"EV{number}",
+        "WS1",
+        TASK,
+        reservation_sid=reservation or None,
+        event_type=event_type,
+    )
+    return not journal.receive(delivery, timeout_s=5, owing=owing).is_repeat
+
+
+def judge(counts: Counts) -> Mapping[str, Any]:
+    return {"misses": counts.endings.get("timeout", 0), "alarm": "limit" if counts.assignments > 2 else ""}
+
+
+def test_different_reservations_are_counted_not_deliveries(journal: Journal, states: States) -> None:
+    for number, reservation in enumerate(("WR1", "WR2", "WR1")):
+        event(journal, number, "reservation.timeout", reservation)
+    event(journal, 7, "reservation.canceled", "WR3")
+    event(journal, 8, "reservation.created", "WR4")
+    before, after = states.count(TASK, "WS1", NOW, MISSES, judge)
+    assert (before.misses, before.alarm) == (0, "")
+    assert (after.misses, after.canceled, after.assignments) == (2, 1, 3)
+    assert (after.alarm, after.alarm_since) == ("limit", NOW)
+    assert states.of(TASK) == after
+
+
+def test_those_who_count_at_once_end_with_the_whole(journal: Journal, states: States) -> None:
+    def tell_and_count(number: int) -> None:
+        event(journal, number, "reservation.timeout", f"WR{number}")
+        states.count(TASK, "WS1", NOW, MISSES, judge)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(tell_and_count, range(16)))
+    state = states.of(TASK)
+    assert state is not None
+    assert state.misses == 16
+
+
+def test_an_alarm_ends_with_its_task_or_with_time(journal: Journal, states: States) -> None:
+    for number in range(3):
+        event(journal, number, "reservation.timeout", f"WR{number}")
+    states.count(TASK, "WS1", NOW, MISSES, judge)
+    assert [each.task_sid for each in states.alarms(NOW)] == [TASK]
+    assert states.alarm_counts(NOW) == {"limit": 1}
+    assert states.alarms(NOW + ALARM_LASTS + SECOND) == ()
+    states.ended(TASK, NOW)
+    assert (states.alarms(NOW), states.alarm_counts(NOW)) == ((), {})
+    states.prune(NOW + SECOND)
+    assert states.of(TASK) is None
+
+
+def test_marks_are_what_there_is(states: States) -> None:
+    assert states.marks(TASK) == {}
+    states.keep(TASK, "WS1", NOW, escalation=2)
+    assert states.marks(TASK) == {"escalation": 2}
+    states.keep(TASK, "WS1", NOW, outcome="sold\0")
+    assert states.marks(TASK) == {"escalation": 2, "outcome": "sold\\u0000"}
+
+
+def test_a_repeat_causes_nothing(journal: Journal, owed: Owed) -> None:
+    missed = Owing(FollowupKind.MISSED, NOW)
+    assert event(journal, 1, "reservation.timeout", "WR1", missed)
+    assert not event(journal, 1, "reservation.timeout", "WR1", missed)
+    assert len(owed.claim(NOW, at_most=9)) == 1
+
+
+def test_there_is_one_of_what_has_a_key_and_it_is_due_again(journal: Journal, owed: Owed) -> None:
+    only_once = Owing(FollowupKind.WARM, NOW, "warm:1")
+    for number in range(2):
+        event(journal, number, "task.created", "", only_once, FINISHED)
+    warm, finished = sorted(owed.claim(NOW, at_most=9), key=lambda each: each.kind, reverse=True)
+    owed.done(warm, NOW)
+    owed.done(finished, NOW)
+    event(journal, 3, "task.completed", "", only_once, FINISHED)
+    (again,) = owed.claim(NOW, at_most=9)
+    assert (again.id, again.attempts) == (finished.id, 1)
+
+
+def test_what_is_due_again_while_somebody_is_at_it_is_done_once_more(journal: Journal, owed: Owed) -> None:
+    """Not by another at the same time; and not only after the lease, either."""
+    event(journal, 1, "task.completed", "", FINISHED)
+    (first,) = owed.claim(NOW)
+    event(journal, 2, "reservation.completed", "", FINISHED)
+    assert owed.claim(NOW) == ()
+    owed.done(first, NOW)
+    (second,) = owed.claim(NOW)
+    owed.done(second, NOW)
+    assert owed.claim(NOW) == ()
+    assert owed.ending("finished:1") == (True, "")
+
+
+def test_waking_makes_nothing(journal: Journal, owed: Owed, database: Database) -> None:
+    event(journal, 1, "reservation.accepted", "", Owing(FollowupKind.FINISHED, NOW, "finished:1", only_wakes=True))
+    assert database.read(select(FollowupRow.id)) == []
+    event(journal, 2, "task.completed", "", FINISHED)
+    (done,) = owed.claim(NOW)
+    owed.done(done, NOW)
+    event(journal, 3, "reservation.accepted", "", Owing(FollowupKind.FINISHED, NOW, "finished:1", only_wakes=True))
+    assert len(owed.claim(NOW)) == 1
+
+
+def test_how_far_it_got_is_there_for_the_next(journal: Journal, owed: Owed) -> None:
+    event(journal, 1, "reservation.timeout", "", Owing(FollowupKind.HAND_OVER, NOW, "hand_over:1", {"token": "x"}))
+    (first,) = owed.claim(NOW)
+    owed.reached(first, {"token": "x", "form": {"Priority": "9"}})
+    owed.put_off(first, NOW, "taskrouter_failed")
+    (second,) = owed.claim(NOW)
+    assert second.data == {"token": "x", "form": {"Priority": "9"}}
+    owed.reached(first, {})
+    owed.put_off(second, NOW, "")
+    assert owed.claim(NOW)[0].data == second.data
+
+
+@pytest.fixture
+def store(database: Database) -> CustomerStore:
+    for customer_id in ("C-1", "C-2"):
+        database.write(insert(CustomerRow).values(id=customer_id, name=customer_id, updated_at=NOW))
+    return CustomerStore(database)
+
+
+def test_a_finished_interaction_is_kept_once_and_follows_its_task(store: CustomerStore, database: Database) -> None:
+    interaction = Interaction(TASK, "voice", "WK1", "dana", NOW, NOW + 60 * SECOND, "sold", "done")
+    assert store.keep_interaction("C-1", interaction)
+    assert store.keep_interaction("C-1", interaction)
+    assert store.interactions_of("C-1") == (interaction,)
+    assert not store.keep_interaction("C-9", interaction)
+    assert store.keep_interaction("C-2", interaction)
+    assert (store.interactions_of("C-1"), store.interactions_of("C-2")) == ((), (interaction,))
+    database.write(update(CustomerRow).where(CustomerRow.id == "C-2").values(merged_into="C-1"))
+    assert store.interactions_of("C-1") == (interaction,)
+    assert not store.keep_interaction(None, interaction)
+    assert store.interactions_of("C-1") == ()
