@@ -28,7 +28,7 @@ def group() -> None:
     "--role",
     type=click.Choice([str(role) for role in Role]),
     required=True,
-    help="viewer: looks; editor: also settles; admin: also manages.",
+    help="viewer: looks, personal data masked; editor: sees it and settles; admin: as editor.",
 )
 @click.option("--name", default="", help="How the page calls them; without, their e-mail.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input, its first line.")
