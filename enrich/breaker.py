@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 
 class Resting(Exception):
@@ -47,24 +46,24 @@ class Breaker:
         """Whether the next one who asks might be turned away."""
         return self._failed >= self._most
 
-    @contextmanager
-    def guard(self, failures: tuple[type[BaseException], ...]) -> Iterator[None]:
+    def guard(self, failures: tuple[type[BaseException], ...]) -> Guard:
         """Runs the block and counts how it ended: `failures` count against it, everything else is a sign of life.
 
         Raises Resting, without running the block, while it is open.
         """
+        return Guard(self, failures)
+
+    def enter(self) -> float:
+        """The moment at which one that may ask begins to. Raises Resting."""
         self._enter()
-        began_at = self._now()
-        try:
-            yield
-        except failures:
+        return self._now()
+
+    def leave(self, began_at: float, exc: BaseException | None, failures: tuple[type[BaseException], ...]) -> None:
+        """One that has asked since then ended so. exc: None for well."""
+        if isinstance(exc, failures):
             if not self.answered_since(began_at):
                 self._count_failure()
-            raise
-        except Exception:  # an answer all the same: whoever refuses is alive
-            self._is_well()
-            raise
-        else:
+        elif exc is None or isinstance(exc, Exception):  # an answer all the same: whoever refuses is alive
             self._is_well()
 
     def answered_since(self, moment: float) -> bool:
@@ -96,3 +95,19 @@ class Breaker:
             has_opened = self._failed == self._most
         if has_opened:
             self._observe(True)
+
+
+class Guard:
+    """One block that is run under a breaker; see `Breaker.guard`."""
+
+    __slots__ = ("_began_at", "_breaker", "_failures")
+
+    def __init__(self, breaker: Breaker, failures: tuple[type[BaseException], ...]) -> None:
+        self._breaker = breaker
+        self._failures = failures
+
+    def __enter__(self) -> None:
+        self._began_at = self._breaker.enter()
+
+    def __exit__(self, _kind: object, exc: BaseException | None, _trace: object) -> None:
+        self._breaker.leave(self._began_at, exc, self._failures)

@@ -8,8 +8,8 @@ patched nothing, the same code runs with the ordinary time-outs of its waits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import gevent
 from gevent import monkey
@@ -17,11 +17,8 @@ from gevent import monkey
 from enrich.deadline import OutOfTime
 
 
-@contextmanager
-def limited(seconds: float) -> Iterator[None]:
+def limited(seconds: float) -> AbstractContextManager[Any]:
     """Raises OutOfTime in the block when `seconds` are over, whatever it is waiting for."""
     if not monkey.is_module_patched("socket"):
-        yield
-        return
-    with gevent.Timeout(seconds, OutOfTime):
-        yield
+        return nullcontext()
+    return gevent.Timeout(seconds, OutOfTime)

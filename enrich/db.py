@@ -288,8 +288,7 @@ class Database:
     def _execute(self, statement: Statement, parameters: Parameters, engine: Engine) -> Sequence[Row[Any]]:
         """Once more on a fresh connection, when a pooled one turns out to be dead: the server was started anew."""
         if isinstance(statement, Prepared):
-            with translated():
-                return self._of_prepared.execute(statement, parameters or {})
+            return self._of_prepared.execute(statement, parameters or {})
         try:
             return self._execute_once(statement, parameters, engine)
         except errors.DatabaseUnavailable as exc:
@@ -306,7 +305,8 @@ class Database:
     def _turn_to_write(self, timeout_s: float) -> Iterator[float]:
         """Our turn among the writers of this process; yields the monotonic time until which to go on trying."""
         until = time.monotonic() + timeout_s
-        if not self._one_writer.acquire(timeout=max(0.0, timeout_s)):
+        # A wait with a limit takes a timer, even where there is nothing to wait for.
+        if not (self._one_writer.acquire(blocking=False) or self._one_writer.acquire(timeout=max(0.0, timeout_s))):
             raise errors.DatabaseBusy("other writers of this process took all the time there was")
         try:
             yield until
@@ -333,7 +333,7 @@ class _Connections:
     def execute(self, prepared: Prepared, values: Any) -> Sequence[Any]:
         """The rows of one statement, once more on a fresh connection where an idle one turned out to be dead.
 
-        Raises DatabaseError; what else the driver or SQLAlchemy raise, the caller translates.
+        Raises DatabaseError.
         """
         try:
             arguments = prepared.arguments(values)
@@ -369,6 +369,9 @@ class _Connections:
                 self.close()  # those beside it are of the same server
                 if not was_idle:
                     raise _ours(exc, is_dead=True) from None
+            except UnicodeError as exc:  # a text that the driver cannot encode never left
+                self._idle.append(connection)
+                raise errors.DatabaseError(type(exc).__name__) from None
             except BaseException:  # OutOfTime among them: nobody knows what state it is in
                 connection.close()
                 raise
@@ -379,8 +382,9 @@ class _Connections:
     def _connect(self) -> Any:
         """One more, made as SQLAlchemy's pool makes them, and then no longer the pool's."""
         try:
-            lent = self._engine.raw_connection()
-            lent.detach()
+            with translated():
+                lent = self._engine.raw_connection()
+                lent.detach()
         except self._driver_error as exc:
             raise _ours(exc, is_dead=True) from None
         connection = lent.dbapi_connection

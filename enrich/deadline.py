@@ -7,8 +7,7 @@ is over is the edge's business (`clock.py`); here one can only ask how much is l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Monotonic = Callable[[], float]
@@ -72,21 +71,28 @@ class Stopwatch:
     now: Monotonic = time.monotonic
     steps: list[Step] = field(default_factory=list)
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
+    def step(self, name: str) -> Timing:
         """Times the block as one step; a step that raises is recorded too, with the error's reason."""
-        began = self.now()
+        return Timing(self, name)
+
+
+class Timing:
+    """One block that is being timed; the stopwatch has its step when it is left."""
+
+    __slots__ = ("_began", "_name", "_stopwatch")
+
+    def __init__(self, stopwatch: Stopwatch, name: str) -> None:
+        self._stopwatch = stopwatch
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._began = self._stopwatch.now()
+
+    def __exit__(self, _kind: object, exc: BaseException | None, _trace: object) -> None:
         failed = ""
-        try:
-            yield
-        except OutOfTime:
-            failed = "out_of_time"
-            raise
-        except Exception as exc:
+        if isinstance(exc, Exception):
             failed = str(getattr(exc, "reason", "failed"))
-            raise
-        except BaseException:  # gevent.Timeout among them: it is the clock, under its own name
+        elif exc is not None:  # OutOfTime, or gevent.Timeout: it is the clock, under its own name
             failed = "out_of_time"
-            raise
-        finally:
-            self.steps.append(Step(name, round((self.now() - began) * 1000, 2), failed, began))
+        elapsed_ms = round((self._stopwatch.now() - self._began) * 1000, 2)
+        self._stopwatch.steps.append(Step(self._name, elapsed_ms, failed, self._began))

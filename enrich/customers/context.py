@@ -157,7 +157,18 @@ def _shrinking(versions: Iterable[Block]) -> tuple[Block, ...]:
 
 def _is_shorter(block: Block, than: Block) -> bool:
     """However it is written, since TaskRouter may write it anew: as we do, with spaces, or escaped."""
+    if _gave_up_more(block, than):
+        return True
     return all(len(write(block)) < len(write(than)) for write in (_compact, json.dumps, _escaped))
+
+
+def _gave_up_more(block: Block, than: Block) -> bool:
+    """Whether what it lacks is longer, at the shortest, than what it has more is at the longest; enough, not needed."""
+    if any(block[name] is not value for name, value in than.items() if name in block):
+        return False
+    given_up = {name: value for name, value in than.items() if name not in block}
+    added = {name: value for name, value in block.items() if name not in than}
+    return len(_compact(given_up)) > len(json.dumps(added)) + len(", ") * len(added)
 
 
 def _compact(block: Block) -> str:
