@@ -54,7 +54,12 @@ ONE_TASK = "/Tasks/WT[0-9a-f]{32}$"
     show_default=True,
     help="For the database and the logs.",
 )
-def demo(port: int, emulator_port: int, seconds: float | None, folder: Path) -> None:
+@click.option(
+    "--policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A policy file to watch at work; that of ENRICH_POLICY is left out, as all settings are.",
+)
+def demo(port: int, emulator_port: int, seconds: float | None, folder: Path, policy: Path | None) -> None:
     """Run the emulator, the service and the worker on this machine, and let work arrive. Ctrl-C ends it all."""
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -63,6 +68,8 @@ def demo(port: int, emulator_port: int, seconds: float | None, folder: Path) -> 
         lock = _only_one(folder)
         port, emulator_port = _ports(port, emulator_port)
         environment = _environment(folder.absolute(), port, emulator_port)
+        if policy:
+            environment["ENRICH_POLICY"] = str(policy.absolute())
         click.echo("Preparing the database, the customers and a sign-in ...")
         password = _prepare(environment["DATABASE_URL"])
         with Processes(environment, folder.absolute() / "logs") as processes:
