@@ -34,6 +34,7 @@ from enrich.customers.tables import (
     CaseRow,
     CustomerRow,
     IdentifierRow,
+    InteractionRow,
     NoteRow,
     PinRow,
     UnlinkedRow,
@@ -478,10 +479,12 @@ def _differences(now: State, left: State) -> list[str]:
 
 
 def _needed_by_others(session: Session, state: State) -> list[str]:
-    """What keeps this state from being put back although nothing in its scope has changed."""
+    """What keeps this state from being put back although nothing in its scope has changed: it would go with it."""
     going = {customer_id for customer_id, record in state["customers"].items() if record is None}
     pinned = session.scalars(select(_PINS.c.task_sid).where(_PINS.c.customer_id.in_(going))) if going else ()
     problems = [f"task {task_sid}" for task_sid in pinned if task_sid not in state["tasks"]]
+    finished = select(InteractionRow.customer_id).where(InteractionRow.customer_id.in_(going)).distinct()
+    problems += [f"finished work for {one}" for one in (session.scalars(finished) if going else ())]
     named = {owner[0] for key in state["keys"] for owner in key["owners"]}
     named |= {one for key in state["keys"] for one in key["unlinked"]}
     named |= {said["customer_id"] for said in state["tasks"].values() if said and said["customer_id"]}

@@ -1,0 +1,79 @@
+"""Finding customers by what a person types, on indexes alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import event, text
+
+from enrich.customers.finding import find_customers
+from enrich.customers.fixtures import builtin_path, read_fixtures
+from enrich.customers.seeding import seed
+from enrich.db import Database
+
+
+@pytest.fixture
+def crm(database: Database) -> Database:
+    seed(database, read_fixtures(builtin_path(), region="US"), now=datetime(2026, 11, 24, tzinfo=UTC))
+    return database
+
+
+def found(database: Database, query: str) -> list[str]:
+    return [one.id for one in find_customers(database, query, kinds=("account_number",), region="US")]
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("Ada", ["C-1001"]),
+        ("lovel", ["C-1001"]),
+        ("LOVELACE ada", ["C-1001"]),
+        ("analytical", ["C-1001"]),
+        ("bell", ["C-1003", "C-1004"]),
+        ("bell tom", ["C-1004"]),
+        ("617 555 0142", ["C-1003", "C-1004"]),
+        ("ada@example.com", ["C-1001"]),
+        ("c-1002", ["C-1002"]),
+        ("a-17", ["C-1001"]),
+        ("ovelace", []),
+        ("bell grace", []),
+        ("", []),
+        ("%", []),
+        ("_", []),
+        ("\x00", []),
+        ("x" * 1000, []),
+    ],
+)
+def test_what_is_typed_finds(crm: Database, query: str, ids: list[str]) -> None:
+    assert found(crm, query) == ids
+
+
+def test_accents_and_case_do_not_matter_where_the_script_has_none(crm: Database) -> None:
+    crm.write(
+        text(
+            "INSERT INTO customers (id, name, company, tier, language, owner, updated_at) "
+            "VALUES ('C-9', 'Straße', '', '', '', '', '2026-11-24 00:00:00')"
+        )
+    )
+    crm.write(text("INSERT INTO customer_words (customer_id, word) VALUES ('C-9', 'strasse')"))
+    assert found(crm, "STRASSE") == ["C-9"]
+    assert found(crm, "straße") == ["C-9"]
+
+
+def test_no_question_walks_a_whole_table(crm: Database) -> None:
+    if not crm.is_sqlite:
+        pytest.skip("PostgreSQL walks a table of fourteen rows, and is right")
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    def listen(_connection: object, _cursor: object, sql: str, parameters: tuple[object, ...], *_rest: object) -> None:
+        asked.append((sql, parameters))
+
+    event.listen(crm.engine, "before_cursor_execute", listen)
+    found(crm, "ada love")
+    selects = [(sql, parameters) for sql, parameters in asked if sql.startswith("SELECT")]
+    assert selects
+    for sql, parameters in selects:
+        with crm.engine.connect() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters).all()
+        assert not [row for row in plan if str(row.detail).startswith("SCAN c")], sql
