@@ -43,6 +43,8 @@ ANSWERED_BY_S = 3.9
 ANSWERED_UNDER_LOAD_BY_S = 3.5
 # The fallback endpoint is asked when TaskRouter has lost 5 s already.
 AT_ONCE_S = 0.2
+# A channel that is not told within this is inferred.
+CHANNEL_S = 0.3
 # How often a repeat looks whether the first try has its answer: soon at first, then less and less often.
 FIRST_LOOK_S = 0.02
 LONGEST_PAUSE_S = 0.25
@@ -91,7 +93,7 @@ def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> 
         with tools.limited(deadline.remaining_s()):
             callback = payloads.parse_assignment(form)
             enrich(work, _subject(callback, question), tools, deadline)
-            decision = decide(question, work, tools.rules, lambda: _stored_channel(work, callback, tools))
+            decision = decide(question, work, tools.rules, lambda: _stored_channel(work, callback, tools, deadline))
             is_done = _carry_out(work, callback, decision.instruction, tools, deadline)
     except OutOfTime:
         if work.outcome is None:
@@ -165,7 +167,7 @@ def _found_warm(form: Form, question: Question, tools: Tools, deadline: Deadline
             callback = payloads.parse_assignment(form)
             if not stands_already(work, _subject(callback, question), tools):
                 return None
-            return work, decide(question, work, tools.rules, lambda: _stored_channel(work, callback, tools))
+            return work, decide(question, work, tools.rules, lambda: _stored_channel(work, callback, tools, deadline))
     except (Exception, OutOfTime):
         return None
 
@@ -231,13 +233,13 @@ def _answer_of_first(receipt: Receipt, question: Question, tools: Tools, deadlin
         return answer
 
 
-def _stored_channel(work: Work, callback: AssignmentCallback, tools: Tools) -> str | None:
-    """The task's channel, as an event told it; None where none has, or the journal does not answer."""
+def _stored_channel(work: Work, callback: AssignmentCallback, tools: Tools, deadline: Deadline) -> str | None:
+    """The task's channel, as an event told it; None where none has, or the journal does not answer soon."""
     try:
-        with work.stopwatch.step("channel"):
+        with work.stopwatch.step("channel"), tools.limited(deadline.share_s(CHANNEL_S)):
             return tools.journal.channel_of(callback.task_sid)
-    except errors.DatabaseError:
-        return None
+    except (errors.DatabaseError, OutOfTime):
+        return None  # then it is inferred, which is better than to let the caller wait
 
 
 def _carry_out(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from enrich import assignment
+from enrich.deadline import Deadline, OutOfTime
 from enrich.decision import DecidedBy, Decision, Question, channel_of, decide
 from enrich.enrichment import Rules, Work
+from enrich.errors import DatabaseUnavailable
 from enrich.policy.rules import Passed
 from enrich.rulebook import read_file, rules_of
 from enrich.vocabulary import (
@@ -24,6 +29,7 @@ from enrich.vocabulary import (
     NoMatchReason,
     Trust,
 )
+from enrich.webhooks.payloads import AssignmentCallback
 
 PHONE = LookupKey("phone", "+14155550100", Trust.VERIFIED, "from")
 TYPED = LookupKey("email", "ada@example.com", Trust.CLAIMED, "email")
@@ -269,3 +275,23 @@ def test_whatever_came_there_is_a_decision(raw: str) -> None:
     policy = rule('task.from CONTAINS "x" OR worker.a == 1', "accept") + DEFAULTS
     form = {"TaskAttributes": raw, "WorkerAttributes": raw, "TaskPriority": "very", "TaskAge": "٣"}
     assert decide(Question(form), NOBODY_LOOKED, make_rules(policy)).instruction == {}
+
+
+@pytest.mark.parametrize("failure", [DatabaseUnavailable("gone"), OutOfTime()], ids=["down", "frozen"])
+def test_a_journal_that_does_not_tell_the_channel_soon_is_not_waited_for(failure: Exception) -> None:
+    limits: list[float] = []
+
+    class Journal:
+        def channel_of(self, task_sid: str) -> str:
+            raise failure
+
+    def limited(seconds: float) -> AbstractContextManager[None]:
+        limits.append(seconds)
+        return nullcontext()
+
+    tools: Any = SimpleNamespace(journal=Journal(), limited=limited)
+    callback = AssignmentCallback("WS1", "WT1", "WR1", "{}")
+    work = Work()
+    assert assignment._stored_channel(work, callback, tools, Deadline.after(3)) is None
+    assert limits == [assignment.CHANNEL_S]
+    assert [step.name for step in work.stopwatch.steps] == ["channel"]
