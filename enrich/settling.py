@@ -316,7 +316,7 @@ def _carry_out(desk: Desk, decide: Callable[[Session], Change | None], task_sid:
         others = callers.open_tasks(
             session,
             keys=[(key.kind, key.value) for key in made.keys],
-            customer_ids=made.customers,
+            customer_ids=made.records,
             task_sids=made.tasks,
             now=now,
             but=task_sid,

@@ -97,12 +97,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that was made. customers, keys: those for whom something is different now."""
+    """A change that was made. customers, keys, tasks: those for whom something is different now.
+
+    records: of the customers those whose own details are, so that what stands on their tasks is out of date.
+    """
 
     audit_id: int
     customers: frozenset[str]
     keys: frozenset[Identifier]
     tasks: frozenset[str]
+    records: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,8 @@ def change(
     about = customers | ({customer_id} if customer_id else set())
     if about:
         session.execute(insert(_ABOUT), [{"audit_id": made, "customer_id": one} for one in sorted(about)])
-    return Change(made, frozenset(customers), frozenset(keys), frozenset(tasks))
+    altered = (one for one, record in after["customers"].items() if before["customers"][one] != record)
+    return Change(made, frozenset(customers), frozenset(keys), frozenset(tasks), frozenset(altered))
 
 
 def undo(session: Session, audit_id: int, by: By, at: datetime) -> Change | ChangedSince | None:
