@@ -331,8 +331,7 @@ def _carry_out(
         raise click.UsageError("The journal does not know this task: give its --workspace.")
     wish = completion.Wish(kind, known, task_sid, "command line", outcome, reason, reservation)
     key = completion.ask(wish, tools)
-    followups.do_now(key, tools, owed)
-    is_over, why = owed.ending(key)
+    is_over, why = followups.do_now(key, tools, owed)
     if not is_over:
         raise click.ClickException(f"{why or 'a worker is at it'}: it is owed, and flask worker goes on trying")
     if why:

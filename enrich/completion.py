@@ -144,8 +144,8 @@ def _write_outcome(followup: Followup, tools: Tools, deadline: Deadline) -> None
     work = Work()
     try:
         place(work, Subject(followup.workspace_sid, task_sid, has_marks=True), tools, deadline, patient=False)
-    except (errors.TaskGone, errors.NoRoom, errors.AttributesUnreadable):
-        return
+    except (errors.TaskGone, errors.NoRoom, errors.AttributesUnreadable, errors.RequestRefused):
+        return  # the outcome is in our database, and gets into the customer's history from there
     if work.after is not None:
         work.ended(Outcome.ENRICHED, getattr(work.match, "reason", ""))
         show(Told.OUTCOME, followup.workspace_sid, task_sid, work, tools, {"Outcome": outcome})

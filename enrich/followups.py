@@ -24,6 +24,8 @@ WORK_S = 5.0
 # Then the worker looks for what was abandoned, for what is to be pruned, and whether it shall end.
 MOST_A_ROUND = 10
 EVERY_S = 0.5
+# How often somebody who waits looks whether another has done it.
+LOOK_S = 0.1
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 120.0
 # With the pauses above these last for about half an hour; a task that waits longer has other problems.
@@ -113,15 +115,22 @@ def round_of_work(tools: Tools, owed: Owed) -> int:
     return MOST_A_ROUND
 
 
-def do_now(key: str, tools: Tools, owed: Owed) -> bool:
-    """Whether the follow-up that is known by this key was there to be tried, and was tried. Raises DatabaseError.
+def do_now(key: str, tools: Tools, owed: Owed) -> tuple[bool, str]:
+    """Whether the follow-up that is known by this key is over, and the reason it failed with, "" for none.
 
-    For somebody who waits: it is owed all the same, and if this comes to nothing, a worker goes on.
+    For somebody who waits: it is tried now, or, where a worker was faster, waited for. It is owed all the same; what
+    comes to nothing a worker goes on trying. Raises DatabaseError.
     """
     claimed = owed.claim(tools.now(), key=key)
     for followup in claimed:
         _do(followup, tools, owed)
-    return bool(claimed)
+    is_over, reason = owed.ending(key)
+    looks = 0 if claimed else int(WORK_S / LOOK_S)
+    while looks and not (is_over or reason):
+        tools.pause(LOOK_S)
+        is_over, reason = owed.ending(key)
+        looks -= 1
+    return is_over, reason
 
 
 def _do(followup: Followup, tools: Tools, owed: Owed) -> None:

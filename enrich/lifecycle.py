@@ -192,7 +192,10 @@ def _escalate(followup: Followup, state: TaskState, tools: Tools, deadline: Dead
     """
     work = Work()
     subject = Subject(followup.workspace_sid, followup.task_sid or "", has_marks=True)
-    place(work, subject, tools, deadline, patient=False)
+    try:
+        place(work, subject, tools, deadline, patient=False)
+    except (errors.NoRoom, errors.AttributesUnreadable):
+        return  # no level on this task; whatever else the policy says still holds
     if work.after is not None:
         work.ended(Outcome.ENRICHED, getattr(work.match, "reason", ""))
         details = {"Level": state.escalation, "Misses": state.misses}

@@ -61,7 +61,6 @@ def _carry_out(kind: FollowupKind, task_sid: str, outcome: str = "", reason: str
         abort(404)
     wish = completion.Wish(kind, workspace_sid, task_sid, reader.email, outcome, reason)
     key = completion.ask(wish, tools)
-    followups.do_now(key, tools, parts().owed)
-    is_over, why = parts().owed.ending(key)
+    is_over, why = followups.do_now(key, tools, parts().owed)
     flash(words.ended(kind, why, is_over=is_over), "said")
     return redirect(url_for("pages.task", task_sid=task_sid), code=303)

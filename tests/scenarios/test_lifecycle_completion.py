@@ -183,6 +183,9 @@ class TestPage:
         assert "Wrap up or complete" not in session.get(f"{service.url}/tasks/{task_sid}", timeout=10).text
         work_later(service)
         assert [each.outcome for each in history(service, "C-1001", task_sid)] == ["sold"]
+        customer = session.get(f"{service.url}/customers/C-1001", timeout=10).text
+        assert f'<a href="/tasks/{task_sid}">' in customer
+        assert "<td><bdi>sold</bdi></td>" in customer
 
     def test_a_viewer_and_a_forged_form_do_not(
         self, centre: Centre, service: Service, sign_in: Callable[[Role], requests.Session]
