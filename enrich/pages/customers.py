@@ -21,7 +21,6 @@ from enrich.pages.feed import by_id
 from enrich.pages.settling import desk, find, new_customer_id, new_record, tell
 from enrich.parts import parts
 from enrich.settling import Stale
-from enrich.vocabulary import Interaction
 
 bp = Blueprint("customers", __name__)
 bp.before_request(require_sign_in)
@@ -59,7 +58,7 @@ def customer(customer_id: str) -> ResponseReturnValue:
         identifiers=_identifiers(customer_id, record),
         merged=merged,
         trail=trail,
-        interactions=_interactions((customer_id, *merged)),
+        interactions=parts().tools.store.interactions_of(customer_id, at_most=MOST_INTERACTIONS),
         history=callers.history(database, (customer_id, *merged)),
         now=datetime.now(UTC),
     )
@@ -234,13 +233,6 @@ def _record(customer_id: str) -> tuple[ledger.Record, int | None]:
     with parts().database.reading() as session:
         record = ledger.records(session, [customer_id])[customer_id] or abort(404)
         return record, ledger.version(session, customer_id)
-
-
-def _interactions(customer_ids: tuple[str, ...]) -> list[Interaction]:
-    """The finished work for these customers, who are one, the newest first."""
-    store = parts().tools.store
-    found = [one for customer_id in customer_ids for one in store.interactions_of(customer_id)]
-    return sorted(found, key=lambda one: one.ended_at, reverse=True)[:MOST_INTERACTIONS]
 
 
 def _identifiers(customer_id: str, record: ledger.Record) -> list[dict[str, str]]:
