@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ def test_a_task_that_came_while_the_database_was_locked_is_enriched_in_the_end(
     centre = open_centre(service, events="task.created,reservation.created")
     other = sqlite3.connect(str(service.database.url.database), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    began = datetime.now(UTC) - timedelta(seconds=1)
+    began = centre.emulator.clock.now() - timedelta(seconds=1)
     task_sid = centre.task_arrives({"from": "+14155550100"})
     assert centre.answer(task_sid) == {"instruction": "accept"}
     for event_type in ("task.created", "reservation.created"):
@@ -43,10 +43,10 @@ def test_a_task_that_came_while_the_database_was_locked_is_enriched_in_the_end(
     assert service.entries(task_sid=task_sid) == []
 
     history = history_of(service)
-    a_moment_ago = datetime.now(UTC)
+    a_moment_ago = centre.emulator.clock.now()
     with tools_of(service) as tools:
         assert catch_up(history, tools, [centre.workspace_sid], began, a_moment_ago) == 0  # may still be on its way
-        later = datetime.now(UTC) + SETTLED_AFTER
+        later = centre.emulator.clock.now() + SETTLED_AFTER
         assert catch_up(history, tools, [centre.workspace_sid], began, later) > 0
         assert catch_up(history, tools, [centre.workspace_sid], began, later) == 0
 
@@ -66,7 +66,7 @@ def test_what_is_there_already_is_left_as_it_is(open_centre: Callable[..., Centr
     task_sid = centre.task_arrives({"from": "+14155550100"})
     centre.answer(task_sid)
     centre.emulator.log.wait_for("event_answered", 10, task_sid=task_sid, event_type="task.created")
-    later = datetime.now(UTC) + SETTLED_AFTER
+    later = centre.emulator.clock.now() + SETTLED_AFTER
     with tools_of(service) as tools:
         workspaces = ["WS" + "0" * 32, centre.workspace_sid]
         catch_up(history_of(service), tools, workspaces, later - timedelta(hours=1), later)
