@@ -51,10 +51,10 @@ def work_until(
 ) -> None:
     """Does what is owed, every half second, until `is_over`. Outlives a database that does not answer.
 
-    keep: how long journal rows are kept; older ones are deleted. catch_up: brings in what was never recorded between
-    two moments; asked every few minutes, and at once when the database is back. beat: leaves word that somebody works,
-    and does what little a worker does besides; asked each time. find_stuck: owes the completion of what is wrapping for
-    too long; asked every minute.
+    keep: how long journal rows, and the trail of what staff did, are kept; older ones are deleted. catch_up: brings in
+    what was never recorded between two moments; asked every few minutes, and at once when the database is back. beat:
+    leaves word that somebody works, and does what little a worker does besides; asked each time. find_stuck: owes the
+    completion of what is wrapping for too long; asked every minute.
     """
     prune_at = tools.now()
     caught_up_at = prune_at - CATCH_UP_AT_START
@@ -70,6 +70,7 @@ def work_until(
                 while owed.prune(now - keep) and not is_over():
                     pass
                 tools.states.prune(now - keep)
+                tools.store.prune(now - keep)
                 prune_at = now + PRUNE_EVERY
             if now >= tidy_at:
                 tidy_at = now + TIDY_EVERY

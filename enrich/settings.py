@@ -254,7 +254,7 @@ TABLE: tuple[Setting, ...] = (
         "ENRICH_KEEP_DAYS",
         "keep_days",
         "90",
-        "days that journal rows with personal data are kept",
+        "days that the journal, and the trail of what staff did, are kept: both hold personal data",
         _number_between(int, 1, 36500),
     ),
     Setting(

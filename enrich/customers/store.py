@@ -7,6 +7,7 @@ leaves here is an `errors.DatabaseError`: "could not look" is not the same as "n
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -29,7 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.customers.identifiers import STAFF
 from enrich.customers.matching import MOST_PER_KEY
-from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, InteractionRow, NoteRow, PinRow
+from enrich.customers.tables import AuditRow, CaseRow, CustomerRow, IdentifierRow, InteractionRow, NoteRow, PinRow
 from enrich.db import Database
 from enrich.vocabulary import Candidate, Case, Customer, Interaction, LookupKeys
 
@@ -105,6 +106,14 @@ class CustomerStore:
             )
         )
         return True
+
+    def prune(self, older_than: datetime) -> None:
+        """Deletes what staff said of single tasks before that moment, and the trail of what they changed until then.
+
+        What the changes made of customers and identifiers stays; only it can no longer be undone. Raises DatabaseError.
+        """
+        for row in (PinRow, AuditRow):
+            self._database.write(delete(row).where(row.at < older_than))
 
     def interactions_of(self, customer_id: str, *, at_most: int = 20) -> tuple[Interaction, ...]:
         """The finished interactions of the customer, and of whoever was merged into them, the newest first.

@@ -1,10 +1,10 @@
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.engine.interfaces import Dialect
 
 from enrich import errors
@@ -16,7 +16,7 @@ from enrich.customers.store import (
     candidates_statement,
     customer_statement,
 )
-from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow, PinRow
+from enrich.customers.tables import AuditCustomerRow, AuditRow, CaseRow, CustomerRow, IdentifierRow, NoteRow, PinRow
 from enrich.db import Base, Database
 from enrich.vocabulary import Candidate, Case, Customer, LookupKey, LookupKeys, Trust
 
@@ -194,3 +194,23 @@ def test_asking_about_a_task_reads_indexes_only(database: Database) -> None:
     parameters = {"kind_0": "x", "value_0": "x", "task_sid": "WT1"}
     plan = plan_of(database, candidates_statement(1, of_task=True), parameters)
     assert not [step for step in plan if step.startswith(("SCAN identifiers", "SCAN customers", "SCAN pins"))]
+
+
+def test_what_staff_did_is_kept_for_a_time(database: Database) -> None:
+    """With the customers whom a row of the trail is about; the customers themselves stay."""
+    store_customers(database, "C-1")
+    early, late = NOON - timedelta(days=1), NOON + timedelta(days=1)
+    store_rows(
+        database,
+        PinRow,
+        ({"task_sid": f"WT{at.day}", "customer_id": "C-1", "by": "dana", "at": at} for at in (early, late)),
+    )
+    nothing = {"by": "dana", "action": "link", "before": {}, "after": {}}
+    store_rows(database, AuditRow, ({"id": at.day, "at": at, **nothing} for at in (early, late)))
+    store_rows(database, AuditCustomerRow, ({"audit_id": at.day, "customer_id": "C-1"} for at in (early, late)))
+    store = CustomerStore(database)
+    store.prune(NOON)
+    assert [row.task_sid for row in database.read(select(PinRow.task_sid))] == [f"WT{late.day}"]
+    assert [row.id for row in database.read(select(AuditRow.id))] == [late.day]
+    assert [row.audit_id for row in database.read(select(AuditCustomerRow.audit_id))] == [late.day]
+    assert store.fetch_customer("C-1") is not None
