@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 
 import click
@@ -28,17 +27,17 @@ def group() -> None:
     "--role",
     type=click.Choice([str(role) for role in Role]),
     required=True,
-    help="viewer: looks, personal data masked; editor: sees it and settles; admin: as editor.",
+    help="viewer: looks, personal data masked; editor: sees it and settles; admin: also decides who may sign in.",
 )
 @click.option("--name", default="", help="How the page calls them; without, their e-mail.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input, its first line.")
 @with_appcontext
 def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
     """Add an account for EMAIL. Asks for the password."""
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", email.strip()) or len(email) > 254 or not email.isprintable():
+    if users.email_problem(email):
         raise click.BadParameter(f"{email!r} is no e-mail address.", param_hint="EMAIL")
-    if not name.isprintable():
-        raise click.BadParameter(f"{name!r} holds characters that cannot be shown.", param_hint="--name")
+    if problem := users.name_problem(name):
+        raise click.BadParameter(f"{name!r}: {problem}", param_hint="--name")
     with foreseen_errors():
         if users.find(parts().database, email):
             raise _taken(email)
@@ -123,8 +122,8 @@ def _read_password(*, from_stdin: bool) -> str:
         if from_stdin
         else str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
     )
-    if not passwords.MIN_LENGTH <= len(password) <= passwords.MAX_LENGTH:
-        raise click.ClickException(f"The password needs at least {passwords.MIN_LENGTH} characters.")
+    if problem := passwords.problem(password):
+        raise click.ClickException(problem)
     return password
 
 

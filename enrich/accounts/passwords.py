@@ -27,6 +27,13 @@ _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 T = TypeVar("T")
 
 
+def problem(password: str) -> str:
+    """Why this cannot be a password; "" where it can."""
+    if len(password) < MIN_LENGTH:
+        return f"The password needs at least {MIN_LENGTH} characters."
+    return "" if len(password) <= MAX_LENGTH else f"The password may have {MAX_LENGTH} characters at most."
+
+
 def hash_password(password: str) -> str:
     """The argon2id hash of this password, with its salt and parameters in it: at most 200 characters."""
     return _off_the_loop(lambda: _HASHER.hash(password))

@@ -20,6 +20,9 @@ from enrich.db import Database
 _IN_NO_EMAIL = re.compile("[\0\ud800-\udfff]")
 
 
+LONGEST_NAME = 120
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """One person with an account. created_at is aware, in UTC; name may be empty."""
@@ -41,6 +44,20 @@ class User:
 def normal_email(email: str) -> str:
     """The e-mail as accounts are kept under: without blanks around it, in lower case."""
     return email.strip().lower()
+
+
+def email_problem(email: str) -> str:
+    """Why nobody can have an account as this; "" where it is an e-mail address."""
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", email.strip()) or len(email) > 254 or not email.isprintable():
+        return "This is no e-mail address."
+    return ""
+
+
+def name_problem(name: str) -> str:
+    """Why nobody can be called this; "" where they can. Nothing is a name, too: then the e-mail stands for it."""
+    if not name.isprintable():
+        return "This holds characters that cannot be shown."
+    return "" if len(name) <= LONGEST_NAME else f"At most {LONGEST_NAME} characters."
 
 
 def find(database: Database, email: str) -> User | None:

@@ -4,6 +4,7 @@
     settling.py   who is this? decided, undone, done again
     customers.py  find, look at, make, edit, merge; customer_form.py: a customer as a form
     feed.py       which tasks an address of the feed asks for
+    staff.py      who may sign in
     overview.py   how it is going, over time; charts.py: numbers as SVG
     words.py      what outcomes, reasons and steps are called
     diff.py       attributes as lines, and what changed between two of them
@@ -39,14 +40,20 @@ from enrich.pages import (
     masking,
     overview,
     settling,
+    staff,
     steps,
     text,
     views,
     words,
 )
 
-# What stands in the head of every page, in order; only what the app really has.
-PLACES = (("pages.tasks", "Tasks"), ("customers.index", "Customers"), ("overview.index", "Overview"))
+# What stands in the head of every page, in order, for whoever may go there; only what the app really has.
+PLACES = (
+    ("pages.tasks", "Tasks", Role.VIEWER),
+    ("customers.index", "Customers", Role.VIEWER),
+    ("overview.index", "Overview", Role.VIEWER),
+    ("staff.index", "Staff", Role.ADMIN),
+)
 
 
 def register(app: Flask) -> None:
@@ -76,14 +83,16 @@ def register(app: Flask) -> None:
         words=words,
         callback_url=f"{settings.public_url}/taskrouter/assignment",
     )
-    for each in (views, settling, completing, customers, overview, card):
+    for each in (views, settling, completing, customers, overview, staff, card):
         app.register_blueprint(each.bp)
     app.after_request(headers.secure)
     failures.register(app)
 
 
 def _places() -> list[tuple[str, str]]:
-    return [(endpoint, label) for endpoint, label in PLACES if endpoint in current_app.view_functions]
+    return [
+        (endpoint, label) for endpoint, label, role in PLACES if endpoint in current_app.view_functions and may(role)
+    ]
 
 
 def _is_at(endpoint: str) -> bool:

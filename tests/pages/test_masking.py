@@ -24,7 +24,7 @@ from enrich.pages import masking
 
 Make = Callable[..., int]
 SID = "WT" + "0" * 32
-PAGES = ("pages", "customers", "overview", "accounts", "settling")
+PAGES = ("pages", "customers", "overview", "accounts", "settling", "staff")
 PASSWORD = "correct horse battery"
 
 

@@ -1,0 +1,136 @@
+"""Who may sign in, for admins: what `flask users` does, on a page. Nobody takes the last way in from themselves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from enrich.accounts import passwords, users
+from enrich.accounts.sessions import needs, require_sign_in, signed_in
+from enrich.accounts.tables import Role
+from enrich.accounts.users import User
+from enrich.parts import parts
+
+log = logging.getLogger(__name__)
+bp = Blueprint("staff", __name__, url_prefix="/staff")
+bp.before_request(require_sign_in)
+
+Change = Callable[[User], str]
+
+
+@bp.get("")
+@needs(Role.ADMIN)
+def index() -> ResponseReturnValue:
+    """Every account, and a form for one more."""
+    return _page({}, {})
+
+
+@bp.post("")
+@needs(Role.ADMIN)
+def add() -> ResponseReturnValue:
+    """Makes the account; the form again, with what is wrong beside the field, where one cannot be made so."""
+    given = {name: request.form.get(name, "") for name in ("email", "name", "role")}
+    password = request.form.get("password", "")
+    problems = {
+        "email": users.email_problem(given["email"]),
+        "name": users.name_problem(given["name"]),
+        "role": "" if given["role"] in list(Role) else "Choose one of the roles.",
+        "password": passwords.problem(password),
+    }
+    problems = {name: told for name, told in problems.items() if told}
+    if not problems:
+        role = Role(given["role"])
+        user = users.add(parts().database, email=given["email"], role=role, password=password, name=given["name"])
+        if user:
+            _note("account added", user, role=user.role)
+            return _done(f"{user.email} can sign in as {user.role}. Tell them the password on another way.")
+        problems["email"] = "There is an account for this e-mail already."
+    return _page(given, problems), 422
+
+
+def _changes(path: str) -> Callable[[Change], Callable[[int], ResponseReturnValue]]:
+    """A view that changes the account of somebody else, and says what `change` says of it."""
+
+    def made(change: Change) -> Callable[[int], ResponseReturnValue]:
+        @bp.post(f"/<int:user_id>/{path}", endpoint=path)
+        @needs(Role.ADMIN)
+        @wraps(change)
+        def view(user_id: int) -> ResponseReturnValue:
+            user = users.find_by_id(parts().database, user_id) or abort(404)
+            reader = signed_in()
+            if reader and reader.id == user.id:
+                return _done("Your own account is for another admin to change; a new password is yours to set.")
+            return _done(change(user))
+
+        return view
+
+    return made
+
+
+@_changes("role")
+def set_role(user: User) -> str:
+    """Gives them another role, from their next request on."""
+    given = request.form.get("role", "")
+    if given not in list(Role):
+        abort(400)
+    changed = users.set_role(parts().database, user.email, Role(given)) or abort(404)
+    _note("role changed", user, before=user.role, after=changed.role)
+    return f"{changed.email} is {changed.role} now."
+
+
+@_changes("disable")
+def disable(user: User) -> str:
+    """Signs them out, and lets them in no more."""
+    users.set_active(parts().database, user.email, active=False)
+    _note("account disabled", user)
+    return f"{user.email} is signed out everywhere, and cannot sign in."
+
+
+@_changes("enable")
+def enable(user: User) -> str:
+    """Lets them in again, with the password from before."""
+    users.set_active(parts().database, user.email, active=True)
+    _note("account enabled", user)
+    return f"{user.email} can sign in again."
+
+
+@bp.post("/<int:user_id>/password")
+@needs(Role.ADMIN)
+def set_password(user_id: int) -> ResponseReturnValue:
+    """Sets a new password, one's own included. Their sessions end."""
+    user = users.find_by_id(parts().database, user_id) or abort(404)
+    password = request.form.get("password", "")
+    problem = passwords.problem(password)
+    if problem:
+        return _page({}, {}, of=user.id, password_problem=problem), 422
+    users.set_password(parts().database, user.email, password)
+    _note("password set", user)
+    return _done(f"{user.email} has a new password, and is signed out everywhere.")
+
+
+def _note(event: str, user: User, **more: str) -> None:
+    reader = signed_in()
+    log.info(event, extra={"user_id": user.id, "by_user_id": reader.id if reader else None, **more})
+
+
+def _done(told: str) -> ResponseReturnValue:
+    flash(told, "said")
+    return redirect(url_for("staff.index"))
+
+
+def _page(given: dict[str, str], problems: dict[str, str], *, of: int = 0, password_problem: str = "") -> str:
+    """given, problems: of the form for a new account. of, password_problem: of somebody's new password."""
+    return render_template(
+        "staff/index.html",
+        everyone=users.list_all(parts().database),
+        roles=list(Role),
+        given={"email": "", "name": "", "role": Role.VIEWER, **given},
+        problems=problems,
+        of=of,
+        password_problem=password_problem,
+        shortest=passwords.MIN_LENGTH,
+    )
