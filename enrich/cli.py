@@ -224,6 +224,7 @@ def work(once: bool, metrics: str | None) -> None:
 
     def beat(now: datetime) -> None:
         parts().heartbeats.beat(now)
+        parts().tallies.note_owed(now, parts().owed.how_many)
         parts().tallies.count(now)
 
     followups.work_until(over.is_set, parts().tools, parts().owed, keep, _catch_up, beat, _find_stuck)

@@ -5,6 +5,8 @@ when it is over and nothing of it can still be under way; what lies between the 
 journal itself. So the numbers are exact, and a week of a million entries costs what a week of a thousand does. Only
 times are rounded, to steps of seven per cent.
 
+What is owed is the one thing that cannot be counted afterwards: a worker looks, and the look is kept.
+
 Any number of workers may count: each moves the mark that it read, or finds that another did.
 """
 
@@ -37,6 +39,9 @@ CHUNK = {MINUTE_S: 20, QUARTER_S: 24, HOURS_S: 24}
 MOST_UNCOUNTED = 20_000
 
 STEP = 1.07
+# The kind of the rows that tell how much was owed: of each look at it the number, and one "time" for the look itself,
+# so that looks add up as everything else does, and what was owed on average can be told of any span.
+OWED = "owed"
 
 Key = tuple[datetime, str, str, str, str]  # span's beginning, kind, outcome, match, reason
 
@@ -103,6 +108,16 @@ class Tallies:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._due_at: datetime | None = None
+        self._look_at: datetime | None = None
+
+    def note_owed(self, now: datetime, how_many: Callable[[], int]) -> None:
+        """Keeps how many follow-ups are owed at this moment, if that was not done within the last 20 s."""
+        if self._look_at is not None and now < self._look_at:
+            return
+        self._look_at = now + EVERY
+        span = {"span_s": MINUTE_S, "began_at": begin(now, MINUTE_S), "kind": OWED}
+        look = {"outcome": "", "match": "", "reason": "", "number": how_many(), "times": {"0": 1}}
+        self._database.write(insert(TallyRow), span | look)
 
     def count(self, now: datetime) -> None:
         """Counts what is over and not counted yet, if that was not done within the last 20 s; for less than a second.
@@ -137,6 +152,8 @@ class Tallies:
         rows = self._of_entries(covered, now + timedelta(seconds=1), at_most=MOST_UNCOUNTED)
         _merge(found, rows.items(), span_s)
         is_whole = sum(tally.number for tally in rows.values()) < MOST_UNCOUNTED
+        looks = self._stored(MINUTE_S, covered, now + timedelta(seconds=1))
+        _merge(found, (look for look in looks if look[0][1] == OWED), span_s)
         return Numbers(tuple(Counted(*key, tally) for key, tally in sorted(found.items())), is_whole)
 
     def _marks(self) -> dict[int, datetime]:
@@ -230,7 +247,12 @@ class Tallies:
         return found
 
     def _of_spans(self, span_s: int) -> Callable[[datetime, datetime], dict[Key, Tally]]:
-        return lambda since, until: dict(self._stored(span_s, since, until))
+        def read(since: datetime, until: datetime) -> dict[Key, Tally]:
+            found: dict[Key, Tally] = {}
+            _merge(found, self._stored(span_s, since, until), span_s)  # each look at what is owed is a row of its own
+            return found
+
+        return read
 
     def _stored(self, span_s: int, since: datetime, until: datetime) -> Iterable[tuple[Key, Tally]]:
         rows = self._database.read(

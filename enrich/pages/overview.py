@@ -61,6 +61,9 @@ ENDINGS: tuple[tuple[str, str, Which], ...] = (
     ("went wrong", "s-bad", lambda row: row.outcome in _TROUBLE),
     ("in progress", "s-busy", lambda row: not row.outcome),
 )
+# The reasons that are told apart over time, the most frequent ones; the others stand together.
+REASON_COLOURS = ("s-bad", "s-ask", "s-claimed", "s-owed")
+OTHER_REASONS = ("others", "s-quiet")
 PERCENTILES = (("half", "s-half", 0.5), ("95 %", "s-most", 0.95), ("99 %", "s-all", 0.99))
 
 
@@ -77,7 +80,8 @@ class Reason:
 class Overview:
     """Everything that the page shows. matched_part, in_time_part: of 1, None where there is nothing to take a part of.
 
-    highest, slowest_ms: where the axes of the two charts end. late: how many were enriched after their callback.
+    highest, slowest_ms, worst, most_owed: where the axes of the charts end. late: how many were enriched after their
+    callback. troubles: what went wrong, by reason, callbacks and late work. owed: follow-ups, on average of the span.
     """
 
     range: Range
@@ -92,6 +96,10 @@ class Overview:
     slowest_ms: float
     overall_ms: tuple[tuple[str, float | None], ...]
     reasons: tuple[Reason, ...]
+    troubles: tuple[Series, ...]
+    worst: float
+    owed: Series
+    most_owed: float
     is_whole: bool
 
 
@@ -117,7 +125,10 @@ def index() -> ResponseReturnValue:
         times_chart=_markup(
             charts.lines(seen.times, labels, limit=deadline_ms, title="Milliseconds until the answer, and the deadline")
         ),
-        rows_with=[any(column) for column in zip(*(each.values for each in seen.endings), strict=True)],
+        rows_with=[any(column) for column in _columns(seen.endings)],
+        troubles_chart=_markup(charts.stacked(seen.troubles, labels, title="What went wrong, by reason")),
+        troubled=[any(column) for column in _columns(seen.troubles)],
+        owed_chart=_markup(charts.lines((seen.owed,), labels, limit=None, title="Follow-ups owed")),
         bar=lambda value, highest: _markup(charts.bar(value, highest, "s-bad")),
         deadline_ms=deadline_ms,
         figures=figures,
@@ -145,10 +156,11 @@ def overview(asked: Range, numbers: Numbers, now: datetime, budget_s: float) -> 
         Series(name, css, tuple(tallies.percentile(each, part) for each in times)) for name, css, part in PERCENTILES
     )
     whole: Counter[int] = sum(times, Counter())
-    columns = zip(*(each.values for each in endings), strict=True)
     highest_ms = max((value for each in curves for value in each.values if value is not None), default=0.0)
     budget_step = tallies.step_of(budget_s * 1000)
     timed = sum(whole.values())
+    troubles = _troubles(rows, place)
+    owed = _owed(rows, place)
     return Overview(
         range=asked,
         moments=moments,
@@ -157,11 +169,15 @@ def overview(asked: Range, numbers: Numbers, now: datetime, budget_s: float) -> 
         in_time_part=_part(sum(number for step, number in whole.items() if step <= budget_step), timed),
         late=_number(row for row in rows if row.kind == EntryKind.LATE and row.outcome == Outcome.ENRICHED),
         endings=endings,
-        highest=charts.top_of(max((sum(value or 0 for value in column) for column in columns), default=0)),
+        highest=charts.top_of(max((sum(value or 0 for value in column) for column in _columns(endings)), default=0)),
         times=curves,
         slowest_ms=charts.top_of(max(highest_ms, budget_s * 1000)),
         overall_ms=tuple((name, tallies.percentile(whole, part)) for name, _, part in PERCENTILES),
         reasons=_reasons(rows),
+        troubles=troubles,
+        worst=charts.top_of(max((sum(value or 0 for value in column) for column in _columns(troubles)), default=0)),
+        owed=owed,
+        most_owed=charts.top_of(max((value for value in owed.values if value is not None), default=0)),
         is_whole=numbers.is_whole,
     )
 
@@ -176,6 +192,41 @@ def _reasons(rows: Iterable[Counted]) -> tuple[Reason, ...]:
         Reason(words.OUTCOMES[Outcome(outcome)].word, words.short_reason(reason) or "no reason given", count)
         for (outcome, reason), count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     )
+
+
+def _troubles(rows: Iterable[Counted], place: dict[datetime, int]) -> tuple[Series, ...]:
+    """What went wrong over time, the most frequent reason first."""
+    wrong = [row for row in rows if row.outcome in _TROUBLE]
+    counts: Counter[str] = Counter()
+    for row in wrong:
+        counts[row.reason] += row.tally.number
+    told_apart = [reason for reason, _ in sorted(counts.items(), key=lambda each: (-each[1], each[0]))]
+    told_apart = told_apart[: len(REASON_COLOURS)]
+
+    def of(reason: str) -> Which:
+        return lambda row: row.reason == reason
+
+    series = [
+        Series(words.short_reason(reason) or "no reason given", css, _per_span(wrong, of(reason), place))
+        for reason, css in zip(told_apart, REASON_COLOURS, strict=False)
+    ]
+    if len(counts) > len(told_apart):
+        series.append(Series(*OTHER_REASONS, _per_span(wrong, lambda row: row.reason not in told_apart, place)))
+    return tuple(series)
+
+
+def _owed(rows: Iterable[Counted], place: dict[datetime, int]) -> Series:
+    """How many follow-ups were owed, on average of each span; None where no worker has looked."""
+    found: list[float | None] = [None] * len(place)
+    for row in rows:
+        if row.kind == tallies.OWED:
+            found[place[row.began_at]] = row.tally.number / max(1, sum(row.tally.times.values()))
+    return Series("owed", "s-most", tuple(found))
+
+
+def _columns(series: tuple[Series, ...]) -> list[tuple[float | None, ...]]:
+    """What stands above each other, span by span."""
+    return list(zip(*(each.values for each in series), strict=True))
 
 
 def _enriched(row: Counted, match: MatchKind) -> bool:

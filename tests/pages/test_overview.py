@@ -22,6 +22,7 @@ def test_an_empty_journal_is_told_as_nothing(browser: FlaskClient, of: str) -> N
     assert "No callback came in this time." in page
     assert "Nothing, in this time." in page
     assert "no task needs a look" in page
+    assert "No worker has looked in this time." in page
 
 
 @pytest.mark.parametrize("of", ["hour", "day", "week"])
@@ -36,16 +37,21 @@ def test_numbers_stand_in_words_charts_and_tables(
     make_entry(task_sid="WT9", kind="late")
     make_entry(task_sid="WT9", kind="event", outcome=None, match=None)
     make_followup(slow, due_at=now - timedelta(minutes=5))
+    tallies = browser.application.extensions["enrich"].tallies
+    tallies.note_owed(now, lambda: 3)
+    tallies.note_owed(now + timedelta(seconds=10), lambda: 100)  # too soon to look again
     page = browser.get(f"/overview?of={of}").text
     told = text_of(page)
+    assert "Follow-ups owed on average of each span" in told
+    assert "Owed 3.0" in re.sub(r"[A-Z][a-z]{2} ?\d\d:\d\d |\d\d:\d\d ", "", told)
     assert "Matched 80.0 %" in told  # what could not be written was looked up all the same
     assert "Callbacks 5" in told
     assert "1 enriched late" in told
     assert "Answered in time 80.0 %" in told
     assert "Owed now 1 the oldest due for 5 min" in told
     assert "Could not write too many requests 1" in told
-    assert page.count('role="img"') == 2
-    assert page.count("As a table") == 2
+    assert page.count('role="img"') == 4
+    assert page.count("As a table") == 4
     assert "style=" not in page
 
 

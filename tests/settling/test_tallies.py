@@ -147,3 +147,25 @@ def test_a_percentile_is_the_time_within_which_so_many_were_done() -> None:
     assert tallies.percentile(times, 0.03) == pytest.approx(30, rel=0.035)
     assert tallies.percentile(times, 0.04) == pytest.approx(1000, rel=0.035)
     assert tallies.percentile(Counter(), 0.5) is None
+
+
+@pytest.mark.parametrize("span_s", [MINUTE_S, QUARTER_S, HOURS_S])
+@pytest.mark.parametrize("is_counted", [False, True], ids=["as it came", "counted"])
+def test_what_was_owed_is_told_on_average_of_all_looks(
+    database: Database, entries: Callable[..., None], span_s: int, is_counted: bool
+) -> None:
+    """Two workers look in the same minute of three hours ago, one of them alone in the next; one of them looks now."""
+    entries(4 * HOURS_S)  # counting begins with the oldest entry
+    then = tallies.begin(NOW, HOURS_S) - timedelta(hours=2)
+    first, second = Tallies(database), Tallies(database)
+    first.note_owed(then, lambda: 10)
+    second.note_owed(then, lambda: 20)
+    first.note_owed(then + timedelta(seconds=10), lambda: 1000)  # too soon to look again
+    first.note_owed(then + timedelta(minutes=1), lambda: 30)
+    second.note_owed(NOW, lambda: 7)
+    if is_counted:
+        count_all(database)
+    rows = [row for row in Tallies(database).between(then, NOW, span_s).rows if row.kind == tallies.OWED]
+    means = {row.began_at: row.tally.number / sum(row.tally.times.values()) for row in rows}
+    earlier = {then: 15.0, then + timedelta(minutes=1): 30.0} if span_s == MINUTE_S else {then: 20.0}
+    assert means == earlier | {tallies.begin(NOW, span_s): 7.0}
