@@ -12,11 +12,11 @@ from urllib.request import urlopen
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from enrich.emulator import EmulatorServer
+from tests.conftest import needs_chromium
 
-CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parent.parent.parent
 FACE = "/_emulator/face"
 
@@ -246,16 +246,8 @@ def test_it_needs_nothing_of_the_service(tmp_path):
     assert running.returncode == 0
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no Chromium at /usr/bin/chromium")
+@needs_chromium
 class TestInABrowser:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def chromium(cls) -> Iterator[Browser]:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-            yield browser
-            browser.close()
-
     @pytest.fixture
     def emulator(self) -> Iterator[EmulatorServer]:
         """Its time passes, as for somebody who looks on."""

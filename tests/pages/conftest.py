@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, sync_playwright
 from werkzeug.serving import make_server
 
 from app import create_app
@@ -20,9 +19,6 @@ from enrich.accounts.tables import Role
 from enrich.db import Base, Database
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.settings import read_settings
-
-CHROMIUM = Path("/usr/bin/chromium")
-needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no Chromium at /usr/bin/chromium")
 
 EMAIL = "dana@example.com"
 PASSWORD = "correct horse battery"
@@ -129,15 +125,6 @@ def make_followup(database: Database) -> Callable[..., int]:
             return row.id
 
     return make
-
-
-@pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
-    quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *quiet])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

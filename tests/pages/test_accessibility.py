@@ -26,7 +26,8 @@ from enrich.customers import card
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.db import Database
-from tests.pages.conftest import EMAIL, PASSWORD, needs_chromium
+from tests.conftest import needs_chromium
+from tests.pages.conftest import EMAIL, PASSWORD
 
 pytestmark = needs_chromium
 

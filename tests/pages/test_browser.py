@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 
 from enrich.customers import card
 from enrich.db import Database
-from tests.pages.conftest import needs_chromium
+from tests.conftest import needs_chromium
 
 pytestmark = needs_chromium
 

@@ -206,7 +206,8 @@ def test_two_hundred_at_once_on_a_dead_upstream_are_all_answered_and_none_is_for
     # What the database does not take within half a second is answered all the same, and named in the log.
     log = (processes.logs / "web.log").read_text().splitlines()
     named = {json.loads(line)["task_sid"] for line in log if "receipt not recorded" in line}
-    assert {entry.task_sid for entry in entries} | named == {form["TaskSid"] for form in forms}
+    asked, recorded = {form["TaskSid"] for form in forms}, {entry.task_sid for entry in entries}
+    assert recorded <= asked <= recorded | named  # the fallback's own may be named, too
     # One that is not concluded yet is found by the worker.
     told = {"taskrouter_too_slow", "taskrouter_resting", "overload", ""}
     assert {entry.reason for entry in entries if entry.outcome} <= told - {""}

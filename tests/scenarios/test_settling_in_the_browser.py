@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import func, select
 
 from enrich.accounts import users
@@ -17,22 +16,14 @@ from enrich.customers import ledger
 from enrich.customers.ledger import By
 from enrich.customers.tables import AuditRow
 from enrich.parts import Parts
+from tests.conftest import needs_chromium
 from tests.scenarios.conftest import Centre, Service
 from tests.scenarios.test_settling import parts  # noqa: F401 - a fixture
 
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no Chromium at /usr/bin/chromium")
+pytestmark = needs_chromium
 
 PASSWORD = "correct horse battery"
 SHARED = "+16175550142"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=["with script", "without script"])
