@@ -230,7 +230,7 @@ class Metrics:
         counted: Any = self._registry
         if self._shared is not None:
             counted = CollectorRegistry()
-            MultiProcessCollector(counted, str(self._shared))  # type: ignore[no-untyped-call]
+            MultiProcessCollector(counted, str(self._shared))  # type: ignore[no-untyped-call]  # theirs has no types
         return generate_latest(_Together(counted, figures))  # it only asks for `collect`
 
     def _of(self, name: str, *labels: str) -> Any:
