@@ -78,8 +78,7 @@ def flask(service: Service, *command: str) -> subprocess.CompletedProcess[str]:
 
 def work_later(service: Service) -> None:
     with worker_of(service, later=SOON) as work:
-        while work():
-            pass
+        work()
 
 
 def history(service: Service, customer_id: str, task_sid: str) -> list[Interaction]:

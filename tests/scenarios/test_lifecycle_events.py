@@ -22,8 +22,7 @@ EVENTS = ",".join(sorted(NEEDED_EVENTS))
 
 def work_on(service: Service) -> None:
     with worker_of(service, later=timedelta(seconds=10)) as work:
-        while work():
-            pass
+        work()
 
 
 def end_state(service: Service, task_sid: str) -> Any:

@@ -97,12 +97,6 @@ def work(strict: Service) -> Iterator[Callable[[], int]]:
         yield work
 
 
-def settle(work: Callable[[], int]) -> None:
-    """Does what is due, and what that makes due."""
-    while work():
-        pass
-
-
 def test_without_a_policy_a_miss_is_counted_and_nothing_is_asked(
     open_centre: Callable[..., Centre], start_service: Callable[..., Service]
 ) -> None:
@@ -113,7 +107,7 @@ def test_without_a_policy_a_miss_is_counted_and_nothing_is_asked(
     rings_in_vain(centre, task_sid)
     before = centre.emulator.log.last
     with worker_of(service) as work:
-        settle(work)
+        work()
     assert centre.emulator.log.entries("rest_answered", after=before) == []
     assert (state(service, task_sid).misses, told(service, task_sid)) == (1, [])
 
@@ -126,21 +120,21 @@ def test_from_the_first_miss_to_another_task(
     task_sid = centre.task_arrives(json.dumps(attributes).replace("1.5", "1.50"))
     created = centre.workspace.tasks(task_sid).fetch()
     assert centre.answer(task_sid) == {}
-    settle(work)
+    work()
 
     rings_in_vain(centre, task_sid)
-    settle(work)
+    work()
     assert (state(strict, task_sid).misses, priority(centre, task_sid)) == (1, 20)
     assert "escalation" not in centre.block(task_sid)
 
     rings_in_vain(centre, task_sid)
-    settle(work)
+    work()
     assert (priority(centre, task_sid), centre.block(task_sid)["escalation"]) == (50, 1)
     assert centre.block(task_sid)["customer_id"] == "C-1001"
     assert told(strict, task_sid) == [Told.PRIORITY_RAISED, Told.PRIORITY_RAISED, Told.ESCALATED]
 
     rings_in_vain(centre, task_sid)
-    settle(work)
+    work()
     old = centre.workspace.tasks(task_sid).fetch()
     assert (old.assignment_status, old.reason.startswith("handed over, ")) == ("canceled", True)
     new_sid = state(strict, task_sid).handed_over_to
@@ -157,7 +151,7 @@ def test_from_the_first_miss_to_another_task(
     assert kept["crm_handover"]["from"] == task_sid
 
     centre.answer(new_sid)
-    settle(work)
+    work()
     assert centre.block(new_sid)["escalation"] == 2
     taken = state(strict, new_sid)
     assert (taken.handed_over_from, taken.hand_overs, taken.misses) == (task_sid, 1, 0)
@@ -167,7 +161,7 @@ def test_from_the_first_miss_to_another_task(
     # Missed over there as well: it is not handed over in a circle, but somebody should look.
     for _ in range(3):
         rings_in_vain(centre, new_sid)
-        settle(work)
+        work()
     assert centre.workspace.tasks(new_sid).fetch().assignment_status != "canceled"
     assert state(strict, new_sid).alarm == "handed_over_before"
     assert States(strict.database).alarms(state(strict, new_sid).updated_at)[0].task_sid == new_sid
@@ -179,10 +173,10 @@ def test_an_escalated_task_stays_escalated_and_warm(ringing: Centre, strict: Ser
     task_sid = centre.task_arrives({"from": "+14155550100"})
     centre.answer(task_sid)
     rings_in_vain(centre, task_sid)
-    settle(work)
+    work()
     # The level is written while the second reservation's callback has long been answered; the third one finds it.
     rings_in_vain(centre, task_sid)
-    settle(work)
+    work()
     assert centre.block(task_sid)["escalation"] == 1
     away, there = (
         next(each.sid for each in centre.workspace.activities.list() if each.available is available)
@@ -195,7 +189,7 @@ def test_an_escalated_task_stays_escalated_and_warm(ringing: Centre, strict: Ser
     asked = centre.emulator.log.entries("rest_answered", after=before)
     assert [each["path"] for each in asked if task_sid in str(each["path"])] == []
     written = centre.log_of(task_sid).count("attributes_written")
-    settle(work)
+    work()
     assert centre.block(task_sid)["escalation"] in (1, 2)  # the rejection was the third miss
     assert centre.log_of(task_sid).count("attributes_written") <= written + 1
 
@@ -209,7 +203,7 @@ def test_a_call_and_a_flex_interaction_stay_where_they_are(
     centre.answer(task_sid)
     for _ in range(4):
         rings_in_vain(centre, task_sid)
-        settle(work)
+        work()
     assert centre.workspace.tasks(task_sid).fetch().assignment_status == "reserved"
     assert state(strict, task_sid).handed_over_to is None
     assert centre.block(task_sid)["escalation"] == 2
@@ -223,9 +217,9 @@ def test_two_workers_hand_over_once(ringing: Centre, strict: Service) -> None:
     for _ in range(3):
         rings_in_vain(centre, task_sid)
     with worker_of(strict) as one, worker_of(strict) as other, ThreadPoolExecutor(2) as pool:
-        list(pool.map(settle, (one, other)))
+        list(pool.map(lambda work: work(), (one, other)))
     with worker_of(strict, later=timedelta(minutes=5)) as later:  # what met the other's write
-        settle(later)
+        later()
     assert centre.workspace.tasks(task_sid).fetch().assignment_status == "canceled"
     found = centre.workspace.tasks.list(evaluate_task_attributes=f'crm_handover.from == "{task_sid}"')
     assert len(found) == 1
@@ -258,9 +252,9 @@ def test_whoever_dies_in_between_the_work_is_neither_lost_nor_doubled(
         else:
             patched.setattr(TaskRouterClient, "move_task", dying_move)
         with pytest.raises(KeyboardInterrupt):
-            settle(work)
+            work()
     with worker_of(strict, later=timedelta(minutes=2)) as other:
-        settle(other)
+        other()
     found = centre.workspace.tasks.list(evaluate_task_attributes=f'crm_handover.from == "{task_sid}"')
     assert len(found) == 1
     assert centre.workspace.tasks(task_sid).fetch().assignment_status == "canceled"
@@ -275,7 +269,7 @@ def test_what_was_taken_up_in_between_is_left_alone(ringing: Centre, strict: Ser
         rings_in_vain(centre, task_sid)
     reservations = centre.workspace.tasks(task_sid).reservations
     reservations(reservations.list(reservation_status="pending")[0].sid).update(reservation_status="accepted")
-    settle(work)
+    work()
     task = centre.workspace.tasks(task_sid).fetch()
     assert (task.assignment_status, task.priority) == ("assigned", 0)
     assert state(strict, task_sid).handed_over_to is None
@@ -301,7 +295,7 @@ def test_a_worker_who_lets_it_ring_is_sent_away(
     probe.answer(task_sid)
     rings_in_vain(probe, task_sid)
     with worker_of(service) as work:
-        settle(work)
+        work()
     assert probe.workspace.workers(probe.worker_sid).fetch().activity_sid == away
     assert told(service, task_sid) == [Told.WORKER_MOVED]
 
@@ -316,7 +310,7 @@ def test_a_circle_of_cancellations_raises_an_alarm_until_the_task_is_over(strict
     for _ in range(3):
         event("reservation.canceled", ReservationSid=sid("WR"))
     with worker_of(strict) as work:
-        settle(work)
+        work()
     found = state(strict, task_sid)
     assert (found.alarm, found.canceled) == ("canceled_loop", 3)
     states = States(strict.database)
@@ -324,5 +318,5 @@ def test_a_circle_of_cancellations_raises_an_alarm_until_the_task_is_over(strict
     assert told(strict, task_sid) == [Told.ALARM]
     event("task.canceled")
     with worker_of(strict, later=timedelta(seconds=5)) as work:
-        settle(work)
+        work()
     assert task_sid not in {each.task_sid for each in states.alarms(found.updated_at)}
