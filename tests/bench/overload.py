@@ -7,9 +7,10 @@ tests.bench.overload` is that client, in a process of its own; like the server, 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
+import selectors
+import socket
 import subprocess
 import sys
 import time
@@ -56,55 +57,110 @@ def figures(database: Database, kind: str, url: str, file: Path, size: int, carr
     yield Figure(Line("answered, not recorded", kind, against, (0,)), (len(answered - recorded),), "", at_least=False)
 
 
+class _Connection:
+    """One connection: idle, or with one request under way. number: that one's; due: when it was to leave."""
+
+    __slots__ = ("due", "got", "number", "request", "socket")
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.socket = socket.socket()
+        self.socket.setblocking(False)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.connect_ex(address)
+        self.request, self.number, self.due, self.got = b"", -1, 0.0, b""
+
+
 class _Client:
-    """Sends each request when it is due, over a connection that is idle, or a new one."""
+    """Sends each request when it is due, over a connection that is idle, or a new one.
+
+    Bare sockets: the client runs on the machine that it measures, and what it takes is missing there.
+    """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._address = (parts.hostname or "", parts.port or 80)
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._selector = selectors.DefaultSelector()
+        self._idle: list[_Connection] = []
+        self._under_way: dict[int, _Connection] = {}
         self.took_s: list[float] = []
         self.unanswered: list[int] = []
 
-    async def send(self, number: int, request: bytes, due: float) -> None:
+    def run(self, requests: bytes, size: int, rate: float) -> None:
+        number, began = 0, time.perf_counter()
+        all_due = range(len(requests) // size)
+        while number < len(all_due) or self._under_way:
+            now = time.perf_counter()
+            while number < len(all_due) and began + number / rate <= now:
+                self._send(number, requests[number * size : (number + 1) * size], began + number / rate)
+                number += 1
+            if number == len(all_due) and now > began + number / rate + _LONGEST_ANSWER_S:
+                break
+            wait_s = began + number / rate - now if number < len(all_due) else 0.1
+            for key, events in self._selector.select(max(0.0, wait_s)):
+                self._ready(key.data, events)
+        self.unanswered += self._under_way
+
+    def _send(self, number: int, request: bytes, due: float) -> None:
+        is_new = not self._idle
+        connection = _Connection(self._address) if is_new else self._idle.pop()
+        connection.request, connection.number, connection.due = request, number, due
+        self._under_way[number] = connection
+        if is_new:  # it is sent when the connection stands
+            self._selector.register(connection.socket, selectors.EVENT_WRITE, connection)
+        else:
+            connection.socket.send(request)
+
+    def _ready(self, connection: _Connection, events: int) -> None:
         try:
-            async with asyncio.timeout(_LONGEST_ANSWER_S):
-                reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(*self._address)
-                writer.write(request)
-                head = await reader.readuntil(b"\r\n\r\n")
-                await reader.readexactly(load.content_length(head))
-        except (OSError, EOFError):
-            self.unanswered.append(number)
+            if events & selectors.EVENT_WRITE:
+                connection.socket.send(connection.request)
+                self._selector.modify(connection.socket, selectors.EVENT_READ, connection)
+                return
+            connection.got += (got := connection.socket.recv(65_536))
+        except OSError:
+            got = b""
+        if not got:
+            self._is_gone(connection)
             return
-        if head.split(b" ", 2)[1] != b"200":
-            self.unanswered.append(number)
-            return
-        self.took_s.append(time.perf_counter() - due)
-        self._idle.append((reader, writer))
+        head, end, body = connection.got.partition(b"\r\n\r\n")
+        if end and len(body) >= load.content_length(head):
+            self._answered(connection, head)
+
+    def _answered(self, connection: _Connection, head: bytes) -> None:
+        del self._under_way[connection.number]
+        if head.split(b" ", 2)[1] == b"200":
+            self.took_s.append(time.perf_counter() - connection.due)
+        else:
+            self.unanswered.append(connection.number)
+        connection.got, connection.number = b"", -1
+        self._idle.append(connection)
+
+    def _is_gone(self, connection: _Connection) -> None:
+        self._selector.unregister(connection.socket)
+        connection.socket.close()
+        if connection.number < 0:
+            self._idle.remove(connection)
+        else:
+            del self._under_way[connection.number]
+            self.unanswered.append(connection.number)
 
 
-async def _run(url: str, rate: float, file: Path, size: int) -> dict[str, Any]:
+def _run(url: str, rate: float, file: Path, size: int) -> dict[str, Any]:
     client = _Client(url)
     requests = file.read_bytes()
-    began = time.perf_counter()
-    sent = []
-    for number in range(len(requests) // size):
-        due = began + number / rate
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        request = requests[number * size : (number + 1) * size]
-        sent.append(asyncio.create_task(client.send(number, request, due)))
-    await asyncio.gather(*sent)
+    client.run(requests, size, rate)
     took = sorted(client.took_s) or [_LONGEST_ANSWER_S]
     return {
-        "requests": len(sent),
+        "requests": len(requests) // size,
         "p50_s": took[len(took) // 2],
         "p99_s": took[len(took) * 99 // 100],
         "slowest_s": took[-1],
         "late": sum(seconds > LATEST_S for seconds in took),
         "unanswered": client.unanswered,
+        "processor_s": time.process_time(),
     }
 
 
 if __name__ == "__main__":
     _url, _rate, _file, _size = sys.argv[1:]
-    json.dump(asyncio.run(_run(_url, float(_rate), Path(_file), int(_size))), sys.stdout)
+    json.dump(_run(_url, float(_rate), Path(_file), int(_size)), sys.stdout)
