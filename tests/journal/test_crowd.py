@@ -1,0 +1,144 @@
+"""Receipts that are committed together: who commits, who waits, and what each is told when something goes wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from enrich import errors
+from enrich.deadline import OutOfTime
+from enrich.journal import crowd
+from enrich.journal.crowd import Crowd, Values
+from enrich.vocabulary import Receipt
+
+SOON_S = 20.0
+
+
+class Ledger:
+    """Commits rows, one call at a time, and holds each call until it may go on."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.is_held = threading.Event()
+        self.may_go_on = threading.Event()
+        self.failures: dict[str, list[BaseException]] = {}  # by the first of the rows
+
+    def commit(self, rows: Sequence[Values], _timeout_s: float) -> Sequence[Receipt]:
+        known = {key for call in self.calls for key in call}
+        self.calls.append([row["delivery_key"] for row in rows])
+        self.is_held.set()
+        assert self.may_go_on.wait(SOON_S)
+        if failures := self.failures.get(rows[0]["delivery_key"]):
+            raise failures.pop(0)
+        return [Receipt(1, row["delivery_key"] in known, "{}", False) for row in rows]
+
+
+Ask = Callable[..., "Future[Receipt]"]
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def many(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Crowd:
+    monkeypatch.setattr(crowd, "GATHER_S", 0.0)
+    monkeypatch.setattr(crowd, "PAUSE_S", 0.0)
+    return Crowd(ledger.commit)
+
+
+@pytest.fixture
+def ask(many: Crowd, ledger: Ledger) -> Iterator[Ask]:
+    """Asks for a receipt in a thread, and returns when that one is in a batch, or has its answer."""
+    with ThreadPoolExecutor(300) as pool:
+
+        def ask(key: str, timeout_s: float = SOON_S) -> Future[Receipt]:
+            has_joined = threading.Event()
+            join = many._join
+
+            def joined(key: str, values: Values) -> object:
+                batch = join(key, values)
+                has_joined.set()
+                return batch
+
+            many._join = joined  # type: ignore[assignment, method-assign]
+            future = pool.submit(many.receive, {"delivery_key": key}, timeout_s=timeout_s)
+            assert has_joined.wait(SOON_S)
+            many._join = join  # type: ignore[method-assign]
+            return future
+
+        yield ask
+        ledger.may_go_on.set()
+
+
+def held_by_one(ledger: Ledger, ask: Ask) -> Future[Receipt]:
+    first = ask("first")
+    assert ledger.is_held.wait(SOON_S)
+    return first
+
+
+def test_who_comes_while_one_is_committing_is_committed_next_and_together(ledger: Ledger, ask: Ask) -> None:
+    first = held_by_one(ledger, ask)
+    others = [ask(f"{number}") for number in range(20)]
+    ledger.may_go_on.set()
+    assert all(not future.result(SOON_S).is_repeat for future in (first, *others))
+    assert ledger.calls == [["first"], [f"{number}" for number in range(20)]]
+
+
+def test_no_more_than_may_be_are_committed_at_once(ledger: Ledger, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd, "LARGEST", 3)
+    held_by_one(ledger, ask)
+    others = [ask(f"{number}") for number in range(7)]
+    ledger.may_go_on.set()
+    assert all(future.result(SOON_S) for future in others)
+    assert sorted(len(call) for call in ledger.calls) == [1, 1, 3, 3]
+
+
+def test_the_same_delivery_twice_in_a_batch_is_committed_twice(ledger: Ledger, ask: Ask) -> None:
+    """The second is a repeat, which the database counts: it must not be told the first one's receipt."""
+    held_by_one(ledger, ask)
+    once, again = ask("same"), ask("same")
+    ledger.may_go_on.set()
+    assert [once.result(SOON_S).is_repeat, again.result(SOON_S).is_repeat] == [False, True]
+    assert ledger.calls == [["first"], ["same"], ["same"]]
+
+
+def test_whose_leader_was_interrupted_tries_again(ledger: Ledger, ask: Ask) -> None:
+    held_by_one(ledger, ask)
+    leader, follower = ask("leader"), ask("follower")
+    ledger.failures = {"leader": [OutOfTime()]}
+    ledger.may_go_on.set()
+    with pytest.raises(OutOfTime):
+        leader.result(SOON_S)
+    assert follower.result(SOON_S)
+    assert ledger.calls[-1] == ["follower"]
+
+
+def test_a_locked_database_is_asked_again(ledger: Ledger, ask: Ask) -> None:
+    ledger.failures = {"one": [errors.DatabaseLocked(""), errors.DatabaseResting("")]}
+    ledger.may_go_on.set()
+    assert ask("one").result(SOON_S)
+    assert ledger.calls == [["one"]] * 3
+
+
+def test_what_would_fail_again_is_told_to_all(ledger: Ledger, ask: Ask) -> None:
+    held_by_one(ledger, ask)
+    others = [ask(f"{number}") for number in range(3)]
+    ledger.failures = {"0": [errors.SchemaMissing("no table")]}
+    ledger.may_go_on.set()
+    for future in others:
+        with pytest.raises(errors.SchemaMissing, match="no table"):
+            future.result(SOON_S)
+
+
+def test_whose_turn_does_not_come_in_time_is_told_so(ledger: Ledger, ask: Ask) -> None:
+    first = held_by_one(ledger, ask)
+    for key in ("leads the next batch", "follows it"):
+        with pytest.raises(errors.DatabaseBusy):
+            ask(key, timeout_s=0.02).result(SOON_S)
+    ledger.may_go_on.set()
+    assert first.result(SOON_S)
