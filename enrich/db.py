@@ -10,13 +10,14 @@ over, and the writers of one process queue on a lock of ours, which yields too. 
 from __future__ import annotations
 
 import json
+import queue
 import random
 import re
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,7 +64,7 @@ from enrich.prepared import Prepared
 PATIENCE_S = 30.0
 # With 64 callbacks in flight, twenty connections per process kept PostgreSQL busy; a statement takes about 1 ms.
 POOL_SIZE = 20
-# How long to wait for one of them, where nobody holds a clock.
+# How long to wait for a connection, where nobody holds a clock.
 POOL_S = 30.0
 
 _CONSTRAINT_NAMES = {
@@ -152,6 +153,8 @@ class Database:
         self._one_for_many = (
             self.engine if self.is_sqlite else _postgresql_engine(self.url, addresses or Addresses(), connections=1)
         ).execution_options(isolation_level="AUTOCOMMIT")
+        # As many as SQLAlchemy's pool has, so that nobody ever waits in there.
+        self._slots = _Slots(2 * POOL_SIZE if self.is_sqlite else POOL_SIZE)
         self._of_prepared = _Connections(self.engine, POOL_SIZE)
         self._prepared: dict[tuple[int, tuple[str, ...]], Prepared] = {}
         self._one_writer = threading.Lock()
@@ -239,8 +242,10 @@ class Database:
 
         def attempt() -> T:
             options = {"sqlite_begin": "IMMEDIATE"}
-            with translated(), self.engine.connect().execution_options(**options) as connection, connection.begin():
-                return work(connection)
+            with self._lent(self.engine) as connection:
+                connection.execution_options(**options)
+                with connection.begin():
+                    return work(connection)
 
         if not self.is_sqlite:
             with self._asked():
@@ -252,11 +257,17 @@ class Database:
     def transaction(self, *, timeout_s: float = PATIENCE_S) -> Iterator[Session]:
         """A session whose changes are committed together at the end, or not at all. Raises DatabaseError."""
         if not self.is_sqlite:
-            with self._asked(), translated(), Session(self.engine) as session:
+            with self._slots.one(), self._asked(), translated(), Session(self.engine) as session:
                 yield session
                 session.commit()
             return
-        with self._turn_to_write(timeout_s) as until, self._asked(), translated(), Session(self.engine) as session:
+        with (
+            self._turn_to_write(timeout_s) as until,
+            self._slots.one(),
+            self._asked(),
+            translated(),
+            Session(self.engine) as session,
+        ):
             _until_unlocked(lambda: _take_write_lock(session), until)
             yield session
             session.commit()
@@ -264,7 +275,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session to read with: one consistent view, nothing is committed. Raises DatabaseError."""
-        with self._asked(), translated(), Session(self.engine) as session:
+        with self._slots.one(), self._asked(), translated(), Session(self.engine) as session:
             yield session
 
     def answered_since(self, moment: float) -> bool:
@@ -297,9 +308,15 @@ class Database:
         return self._execute_once(statement, parameters, engine)
 
     def _execute_once(self, statement: Executable, parameters: Parameters, engine: Engine) -> Sequence[Row[Any]]:
-        with translated(), engine.connect() as connection:
+        with self._lent(engine) as connection:
             result = connection.execute(statement, parameters)
             return result.all() if result.returns_rows else ()
+
+    @contextmanager
+    def _lent(self, engine: Engine) -> Iterator[Connection]:
+        has_its_own = engine is self._one_for_many
+        with nullcontext() if has_its_own else self._slots.one(), translated(), engine.connect() as connection:
+            yield connection
 
     @contextmanager
     def _turn_to_write(self, timeout_s: float) -> Iterator[float]:
@@ -318,6 +335,32 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
+class _Slots:
+    """So many may be in use at a time.
+
+    A queue, not a semaphore: the clock may end a wait anywhere, and what threading builds on a condition variable takes
+    a lock once more on its way out; ended there, too, it gives back what another one holds. To put into a queue never
+    waits, and to get is one wait.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(most):
+            self._free.put(None)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Raises DatabaseUnavailable when none was given back for a long time."""
+        try:
+            self._free.get(timeout=POOL_S)
+        except queue.Empty:
+            raise errors.DatabaseUnavailable("every connection is in use") from None
+        try:
+            yield
+        finally:
+            self._free.put(None)
+
+
 class _Connections:
     """Connections of their own for prepared statements, each statement committed by itself.
 
@@ -328,7 +371,7 @@ class _Connections:
     def __init__(self, engine: Engine, most: int) -> None:
         self._engine = engine
         self._idle: list[Any] = []
-        self._free = None if engine.dialect.name == "sqlite" else threading.Semaphore(most)
+        self._slots = None if engine.dialect.name == "sqlite" else _Slots(most)
 
     def execute(self, prepared: Prepared, values: Any) -> Sequence[Any]:
         """The rows of one statement, once more on a fresh connection where an idle one turned out to be dead.
@@ -339,14 +382,8 @@ class _Connections:
             arguments = prepared.arguments(values)
         except (LookupError, ValueError) as exc:  # a mistake of ours, or a text that cannot be encoded
             raise errors.DatabaseError(type(exc).__name__) from None
-        if self._free is None:
+        with self._slots.one() if self._slots else nullcontext():
             return self._execute(prepared, arguments)
-        if not self._free.acquire(timeout=POOL_S):
-            raise errors.DatabaseUnavailable("every connection is in use")
-        try:
-            return self._execute(prepared, arguments)
-        finally:
-            self._free.release()
 
     def close(self) -> None:
         """Closes those that are idle."""

@@ -1,0 +1,58 @@
+"""What is shared by all callbacks of a process can be used after the clock has ended any number of waits for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# A hundred greenlets use the one thing; each use is ended by one of two clocks, one inside the other, at any moment.
+PROGRAM = """
+from gevent import monkey; monkey.patch_all()
+import random
+import gevent
+from enrich.clock import limited
+from enrich.deadline import OutOfTime
+from enrich.db import _Slots
+from enrich.journal.crowd import Crowd
+from enrich.vocabulary import Receipt
+
+slots = _Slots(2)
+
+def commit(rows, timeout_s):
+    gevent.sleep(random.uniform(0, 0.002))
+    return [Receipt(1, False, row["delivery_key"], True) for row in rows]
+
+crowd = Crowd(commit)
+
+def a_slot(key):
+    with slots.one():
+        gevent.sleep(random.uniform(0, 0.002))
+
+def a_receipt(key):
+    assert crowd.receive({"delivery_key": key}, timeout_s=20).answer == key
+
+def interrupted(use, number):
+    for time in range(50):
+        try:
+            with limited(random.uniform(0, 0.01)):
+                try:
+                    with limited(random.uniform(0, 0.01)):
+                        use(f"{number} {time}")
+                except OutOfTime:
+                    pass
+        except OutOfTime:
+            pass
+
+gevent.joinall([gevent.spawn(interrupted, USE, number) for number in range(100)], raise_error=True)
+with limited(20):  # and now each gets its turn
+    gevent.joinall([gevent.spawn(USE, f"{number}") for number in range(20)], raise_error=True)
+"""
+
+
+@pytest.mark.parametrize("use", ["a_slot", "a_receipt"])
+def test_interruptions_leave_nothing_locked_and_nothing_lost(use: str) -> None:
+    program = PROGRAM.replace("USE", use)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
