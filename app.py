@@ -32,7 +32,7 @@ from enrich.journal.owed import Owed
 from enrich.journal.receipts import Journal
 from enrich.journal.states import States
 from enrich.journal.tallies import Tallies
-from enrich.load import InFlight
+from enrich.load import Admission
 from enrich.metrics import Metrics
 from enrich.parts import Parts
 from enrich.policy.file import Policy
@@ -127,7 +127,7 @@ def _parts(settings: Settings, *, serves: bool) -> Parts:
         owed=Owed(database),
         heartbeats=Heartbeats(database),
         tallies=Tallies(database),
-        in_flight=InFlight(settings.max_in_flight, observe=metrics.in_flight),
+        admission=Admission(settings.max_in_flight, observe=metrics.in_flight),
         metrics=metrics,
         policy_error=wrong,
         tracing=tracing,

@@ -204,9 +204,13 @@ def _receive(
     except errors.DatabaseBusy:
         raise
     except (errors.DatabaseError, OutOfTime) as exc:
+        was_us = isinstance(exc, OutOfTime) and exc.came_late(deadline.now)
         others_were_answered = tools.journal.was_answered_since(began_at)
-        if isinstance(exc, OutOfTime | errors.DatabaseLocked) and others_were_answered:
-            raise errors.DatabaseBusy("it answered others meanwhile") from None
+        is_alive = others_were_answered and isinstance(
+            exc, OutOfTime | errors.DatabaseLocked | errors.DatabaseUnavailable
+        )
+        if was_us or is_alive:
+            raise errors.DatabaseBusy("it answered others meanwhile, or we were slow") from None
         _not_recorded("receipt", delivery, exc)
         return None
 
@@ -347,4 +351,4 @@ _WAITING_FOR = {
 
 def _not_recorded(what: str, delivery: Delivery, exc: BaseException) -> None:
     reason = getattr(exc, "reason", Reason.OUT_OF_TIME)
-    log.error("%s not recorded", what, extra=sids(delivery) | {"reason": reason})
+    log.error("%s not recorded", what, extra=sids(delivery) | {"reason": reason, "detail": str(exc)})

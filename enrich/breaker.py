@@ -1,7 +1,7 @@
 """A circuit breaker: who has just failed several times in a row is left alone for a while, then asked once.
 
-A failure counts only if nobody else was answered meanwhile. Under load a hundred run out of time in the same instant,
-and that says something of us, not of who was asked.
+A failure counts only if nobody else was answered meanwhile, and a time that is over only if our own clock was in time.
+Under load a hundred run out of time in the same instant, and that says something of us, not of who was asked.
 
 Pure, but for the clock that comes in. What counts as a failure, its user decides.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+
+from enrich.deadline import OutOfTime
 
 
 class Resting(Exception):
@@ -61,7 +63,8 @@ class Breaker:
     def leave(self, began_at: float, exc: BaseException | None, failures: tuple[type[BaseException], ...]) -> None:
         """One that has asked since then ended so. exc: None for well."""
         if isinstance(exc, failures):
-            if not self.answered_since(began_at):
+            was_us = isinstance(exc, OutOfTime) and exc.came_late(self._now)
+            if not (was_us or self.answered_since(began_at)):
                 self._count_failure()
         elif exc is None or isinstance(exc, Exception):  # an answer all the same: whoever refuses is alive
             self._is_well()

@@ -8,6 +8,7 @@ patched nothing, the same code runs with the ordinary time-outs of its waits.
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -21,4 +22,4 @@ def limited(seconds: float) -> AbstractContextManager[Any]:
     """Raises OutOfTime in the block when `seconds` are over, whatever it is waiting for."""
     if not monkey.is_module_patched("socket"):
         return nullcontext()
-    return gevent.Timeout(seconds, OutOfTime)
+    return gevent.Timeout(seconds, OutOfTime(time.monotonic() + seconds))

@@ -16,6 +16,7 @@ import re
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -62,8 +63,9 @@ from enrich.prepared import Prepared
 
 # Outside the server nobody holds a clock; a command may wait this long for its turn to write.
 PATIENCE_S = 30.0
-# With 64 callbacks in flight, twenty connections per process kept PostgreSQL busy; a statement takes about 1 ms.
-POOL_SIZE = 20
+# For each of two kinds of statements. A process keeps a few busy: a statement takes about 1 ms, and what is done with
+# its rows takes longer. Those that are interrupted are closed and made anew, which PostgreSQL has to be able to take.
+POOL_SIZE = 10
 # How long to wait for a connection, where nobody holds a clock.
 POOL_S = 30.0
 
@@ -366,12 +368,20 @@ class _Connections:
 
     The one that was given back last is lent first: what it has read lately is still in its memory. most: how many may
     be in use at a time; SQLite needs no such limit, since its calls let nobody else run.
+
+    A connection to a server is made in a thread of its own, one after the other, and is made to its end: under load
+    that takes longer than a callback may wait for its receipt, and one that is begun and dropped, again and again,
+    costs the server more than one that is used, until it takes no more.
     """
 
     def __init__(self, engine: Engine, most: int) -> None:
         self._engine = engine
         self._idle: list[Any] = []
         self._slots = None if engine.dialect.name == "sqlite" else _Slots(most)
+        # Of each one that waits for a connection, where it finds it, or the error that all of them get.
+        self._waiting: deque[queue.SimpleQueue[Any]] = deque()
+        self._is_connecting = False
+        self._door = threading.Lock()  # for a few instructions each time
 
     def execute(self, prepared: Prepared, values: Any) -> Sequence[Any]:
         """The rows of one statement, once more on a fresh connection where an idle one turned out to be dead.
@@ -392,29 +402,76 @@ class _Connections:
 
     def _execute(self, prepared: Prepared, arguments: Any) -> Sequence[Any]:
         while True:
-            was_idle = bool(self._idle)
-            connection = self._idle.pop() if was_idle else self._connect()
+            connection, was_idle = self._take()
             try:
                 cursor = connection.execute(prepared.text, arguments)
                 rows = prepared.rows(cursor.fetchall()) if prepared.returns_rows else ()
             except self._driver_error as exc:
                 is_dead = self._engine.dialect.is_disconnect(exc, connection, None)
                 if not is_dead:
-                    self._idle.append(connection)
+                    self._give(connection)
                     raise _ours(exc, is_dead=False) from None
                 connection.close()
                 self.close()  # those beside it are of the same server
                 if not was_idle:
                     raise _ours(exc, is_dead=True) from None
             except UnicodeError as exc:  # a text that the driver cannot encode never left
-                self._idle.append(connection)
+                self._give(connection)
                 raise errors.DatabaseError(type(exc).__name__) from None
             except BaseException:  # OutOfTime among them: nobody knows what state it is in
                 connection.close()
                 raise
             else:
-                self._idle.append(connection)
+                self._give(connection)
                 return rows
+
+    def _take(self) -> tuple[Any, bool]:
+        """A connection, and whether it was idle before: then the server may have left it meanwhile."""
+        with self._door:
+            if self._idle:
+                return self._idle.pop(), True
+        if self._slots is None:
+            return self._connect(), False
+        mine: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        with self._door:
+            self._waiting.append(mine)
+            starts, self._is_connecting = not self._is_connecting, True
+        if starts:
+            threading.Thread(target=self._connect_for_all, daemon=True).start()
+        try:
+            made = mine.get()
+        except BaseException:  # OutOfTime: nobody is to give us anything any more, and what somebody has is for others
+            with self._door:
+                if mine in self._waiting:
+                    self._waiting.remove(mine)
+            if not mine.empty() and not isinstance(given := mine.get(), Exception):
+                self._give(given)
+            raise
+        if isinstance(made, Exception):
+            raise made
+        return made, False
+
+    def _give(self, connection: Any) -> None:
+        with self._door:
+            if self._waiting:
+                self._waiting.popleft().put(connection)
+            else:
+                self._idle.append(connection)
+
+    def _connect_for_all(self) -> None:
+        """Makes connections for as long as somebody waits for one; after a failure all who wait are told."""
+        while True:
+            with self._door:
+                if not self._waiting:
+                    self._is_connecting = False
+                    return
+            try:
+                self._give(self._connect())
+            except Exception as exc:
+                failed = exc if isinstance(exc, errors.DatabaseError) else errors.DatabaseError(type(exc).__name__)
+                with self._door:
+                    while self._waiting:
+                        self._waiting.popleft().put(failed)
 
     def _connect(self) -> Any:
         """One more, made as SQLAlchemy's pool makes them, and then no longer the pool's."""

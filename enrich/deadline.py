@@ -12,13 +12,26 @@ from dataclasses import dataclass, field
 
 Monotonic = Callable[[], float]
 
+# A turn of the loop takes a few milliseconds; under more load than we carry, a tenth of a second and more.
+LATE_S = 0.1
+
 
 class OutOfTime(BaseException):
     """The callback's time is over.
 
     A BaseException, as `gevent.Timeout` is: no `except Exception` on the way up, ours or a library's, may take it for
     a failure of its own and go on working. Libraries that hold a connection close it on their way out.
+
+    due_at: when it was to end, in monotonic time; None where nobody knows.
     """
+
+    def __init__(self, due_at: float | None = None) -> None:
+        super().__init__()
+        self._due_at = due_at
+
+    def came_late(self, now: Monotonic = time.monotonic) -> bool:
+        """Whether the clock itself had to wait for its turn: then we were slow, and nobody else needs to have been."""
+        return self._due_at is not None and now() - self._due_at > LATE_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,39 +3,68 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 # What waited so long before we came to look at it is answered at once: there are more than we can work on.
 LONGEST_WAIT_S = 0.5
+# The same, when those before it waited so long on average. A turn of the loop under load is as long as that; and each
+# callback takes several turns, so that work which is begun now would run out of time.
+USUAL_WAIT_S = 0.1
+# Of how many it is the average, roughly; and after how long a silence it tells nothing.
+LATELY = 8
+SILENCE_S = 0.5
 # What a callback that ran out of time still costs the processor and the database: its conclusion. They queue.
 CONCLUSION_COST_S = 0.006
 
 
-class InFlight:
-    """Counts the assignment callbacks that are worked on at the same time.
+class Admission:
+    """Which assignment callbacks this process works on: so many at a time, and none while it is behind.
 
-    most: how many there may be. observe: told how many there are, whenever that changes.
+    most: how many at a time. observe: told how many there are, whenever that changes. now: monotonic time.
     """
 
-    def __init__(self, most: int, *, observe: Callable[[int], None] = lambda _count: None) -> None:
+    def __init__(
+        self,
+        most: int,
+        *,
+        observe: Callable[[int], None] = lambda _count: None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._most = most
         self._observe = observe
+        self._now = now
         self._lock = threading.Lock()
-        self._count = 0
+        self._usual_wait_s = 0.0
+        self._asked_at = float("-inf")
+        self.in_flight = 0
 
-    def enter(self) -> int | None:
-        """How many there are now, this one included; None when it would be one too many. Who entered must leave."""
+    def refused(self, waited_s: float) -> str:
+        """Why this one is too much: `queue` or `in_flight`; "" when it is let in. Who was let in must leave.
+
+        waited_s: how long it lay there before we came to look at it.
+        """
         with self._lock:
-            if self._count >= self._most:
-                return None
-            self._count += 1
-            self._observe(self._count)
-            return self._count
+            if self._is_behind(waited_s):
+                return "queue"
+            if self.in_flight >= self._most:
+                return "in_flight"
+            self.in_flight += 1
+            self._observe(self.in_flight)
+            return ""
 
     def leave(self) -> None:
         with self._lock:
-            self._count -= 1
-            self._observe(self._count)
+            self.in_flight -= 1
+            self._observe(self.in_flight)
+
+    def _is_behind(self, waited_s: float) -> bool:
+        now = self._now()
+        if now - self._asked_at > SILENCE_S:
+            self._usual_wait_s = 0.0
+        self._asked_at = now
+        self._usual_wait_s += (waited_s - self._usual_wait_s) / LATELY
+        return waited_s > LONGEST_WAIT_S or self._usual_wait_s > USUAL_WAIT_S
 
 
 def budget_s(longest_s: float, in_flight: int) -> float:

@@ -13,7 +13,7 @@ from enrich.enrichment import Tools
 from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.owed import Owed
 from enrich.journal.tallies import Tallies
-from enrich.load import InFlight
+from enrich.load import Admission
 from enrich.metrics import Metrics
 from enrich.settings import Settings
 from enrich.tracing import Tracing
@@ -23,7 +23,7 @@ from enrich.tracing import Tracing
 class Parts:
     """The adapters of one app. Everything in it may be shared between greenlets and threads.
 
-    in_flight: the assignment callbacks that this process works on. metrics: what is counted. tracing: None where nobody
+    admission: which assignment callbacks this process works on. metrics: what is counted. tracing: None where nobody
     has asked for traces. policy_error: what is wrong with the policy file, in a command, which may have nothing to do
     with it; the rules are then without one.
     """
@@ -34,7 +34,7 @@ class Parts:
     owed: Owed
     heartbeats: Heartbeats
     tallies: Tallies
-    in_flight: InFlight
+    admission: Admission
     metrics: Metrics
     tracing: Tracing | None
     policy_error: errors.PolicyError | None = None

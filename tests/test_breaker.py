@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from enrich.breaker import Breaker, Resting
-from enrich.deadline import OutOfTime
+from enrich.deadline import LATE_S, OutOfTime
 
 
 class Hand:
@@ -113,4 +113,12 @@ def test_who_fails_while_others_are_answered_does_not_count(breaker: Breaker, ha
     assert not breaker.is_open
     hand.at += 0.1
     fail(breaker, 3)
+    assert breaker.is_open
+
+
+def test_a_clock_that_came_late_itself_says_nothing_of_who_was_asked(breaker: Breaker, hand: Hand) -> None:
+    """The loop had too much to do; the answer may have lain there all the time."""
+    fail(breaker, 20, OutOfTime(hand() - LATE_S - 0.01))
+    assert not breaker.is_open
+    fail(breaker, 3, OutOfTime(hand()))
     assert breaker.is_open

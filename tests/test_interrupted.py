@@ -11,10 +11,12 @@ import pytest
 PROGRAM = """
 from gevent import monkey; monkey.patch_all()
 import random
+from types import SimpleNamespace
 import gevent
+from enrich.errors import DatabaseUnavailable
 from enrich.clock import limited
 from enrich.deadline import OutOfTime
-from enrich.db import _Slots
+from enrich.db import _Connections, _Slots
 from enrich.journal.crowd import Crowd
 from enrich.vocabulary import Receipt
 
@@ -25,6 +27,37 @@ def commit(rows, timeout_s):
     return [Receipt(1, False, row["delivery_key"], True) for row in rows]
 
 crowd = Crowd(commit)
+
+class Server(_Connections):
+    def __init__(self):
+        super().__init__(SimpleNamespace(dialect=SimpleNamespace(name="postgresql")), 5)
+        self.connecting, self.lent, self.made = 0, [], 0
+
+    def _connect(self):  # takes as long as most have time for
+        self.connecting += 1
+        assert self.connecting == 1, "two at a time"
+        gevent.sleep(0.01)
+        self.connecting -= 1
+        self.made += 1
+        if self.made % 7 == 0:
+            raise DatabaseUnavailable("now and then")
+        return self.made
+
+server = Server()
+
+def a_connection(key):
+    with server._slots.one():
+        try:
+            connection, _ = server._take()
+        except DatabaseUnavailable:
+            return
+        assert connection not in server.lent, "two have the same"
+        server.lent.append(connection)
+        try:
+            gevent.sleep(random.uniform(0, 0.002))
+        finally:
+            server.lent.remove(connection)
+        server._give(connection)
 
 def a_slot(key):
     with slots.one():
@@ -48,10 +81,11 @@ def interrupted(use, number):
 gevent.joinall([gevent.spawn(interrupted, USE, number) for number in range(100)], raise_error=True)
 with limited(20):  # and now each gets its turn
     gevent.joinall([gevent.spawn(USE, f"{number}") for number in range(20)], raise_error=True)
+assert len(set(server._idle)) == len(server._idle) <= server.made, server._idle
 """
 
 
-@pytest.mark.parametrize("use", ["a_slot", "a_receipt"])
+@pytest.mark.parametrize("use", ["a_slot", "a_connection", "a_receipt"])
 def test_interruptions_leave_nothing_locked_and_nothing_lost(use: str) -> None:
     program = PROGRAM.replace("USE", use)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)

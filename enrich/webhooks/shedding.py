@@ -18,7 +18,6 @@ from enrich.arrival import waited_s
 from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime
 from enrich.decision import Question, by_setting
-from enrich.load import LONGEST_WAIT_S
 from enrich.parts import Parts
 from enrich.taskrouter import instructions
 from enrich.vocabulary import EntryKind, Reason
@@ -48,19 +47,18 @@ class Shedding:
         environ[WAITED_S] = waited_s(environ)
         if environ["PATH_INFO"] != ASSIGNMENT or environ["REQUEST_METHOD"] != "POST":
             return self._application(environ, start_response)
-        has_waited = environ[WAITED_S] > LONGEST_WAIT_S
-        in_flight = None if has_waited else self._parts.in_flight.enter()
-        if in_flight is None:
+        admission = self._parts.admission
+        if cause := admission.refused(environ[WAITED_S]):
             length = environ.get("CONTENT_LENGTH", "")
             if length.isdecimal() and int(length) <= LARGEST_FORM:
-                self._parts.metrics.shed("queue" if has_waited else "in_flight")
+                self._parts.metrics.shed(cause)
                 return self._answer_at_once(environ, start_response, int(length))
             return self._application(environ, start_response)
-        environ[IN_FLIGHT] = in_flight
+        environ[IN_FLIGHT] = admission.in_flight
         try:
             return self._application(environ, start_response)
         finally:
-            self._parts.in_flight.leave()
+            admission.leave()
 
     def _answer_at_once(self, environ: WSGIEnvironment, start_response: StartResponse, length: int) -> Iterable[bytes]:
         settings, tools, metrics = self._parts.settings, self._parts.tools, self._parts.metrics

@@ -13,7 +13,7 @@ from twilio.request_validator import RequestValidator
 from app import create_app
 from enrich import migrations
 from enrich.journal.tables import EntryRow
-from enrich.load import InFlight
+from enrich.load import Admission
 from enrich.parts import Parts
 from enrich.settings import Settings
 from enrich.webhooks.shedding import ASSIGNMENT, IN_FLIGHT, LARGEST_FORM, Shedding
@@ -54,7 +54,7 @@ def behind() -> Behind:
 @pytest.fixture
 def full(parts: Parts, behind: Behind) -> Shedding:
     """A process that works on as many as it may."""
-    while parts.in_flight.enter():
+    while not parts.admission.refused(0.0):
         pass
     return Shedding(behind, parts)
 
@@ -138,11 +138,11 @@ def test_one_that_failed_behind_is_no_longer_in_flight(parts: Parts) -> None:
     def fails(_environ: object, _start_response: object) -> Iterable[bytes]:
         raise RuntimeError
 
-    only_one = InFlight(1)
-    object.__setattr__(parts, "in_flight", only_one)
+    only_one = Admission(1)
+    object.__setattr__(parts, "admission", only_one)
     with pytest.raises(RuntimeError):
         ask(Shedding(fails, parts), FORM)
-    assert only_one.enter() == 1
+    assert only_one.in_flight == 0
 
 
 def test_what_is_shed_tells_how_long_it_took(full: Shedding) -> None:

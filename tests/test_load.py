@@ -1,0 +1,64 @@
+"""How much a process takes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from enrich.load import LATELY, LONGEST_WAIT_S, SILENCE_S, USUAL_WAIT_S, Admission
+
+
+class Hand:
+    """A clock that tests turn by hand."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def admission(hand: Hand) -> Admission:
+    return Admission(3, now=hand)
+
+
+def test_no_more_than_may_be_are_let_in_at_a_time(admission: Admission) -> None:
+    assert [admission.refused(0.0) for _ in range(5)] == ["", "", "", "in_flight", "in_flight"]
+    admission.leave()
+    assert (admission.refused(0.0), admission.in_flight) == ("", 3)
+
+
+def test_how_many_there_are_is_told_whenever_it_changes() -> None:
+    told: list[int] = []
+    admission = Admission(1, observe=told.append)
+    admission.refused(0.0)
+    admission.refused(0.0)
+    admission.leave()
+    assert told == [1, 0]
+
+
+def test_one_that_waited_too_long_is_too_much_and_the_next_is_not(admission: Admission) -> None:
+    assert [admission.refused(LONGEST_WAIT_S + 0.01), admission.refused(0.0)] == ["queue", ""]
+
+
+def test_when_all_of_them_wait_even_a_little_none_is_let_in(admission: Admission) -> None:
+    """What is begun now takes several turns of a loop that is slow already."""
+    waited_s = 1.5 * USUAL_WAIT_S
+    refused = [admission.refused(waited_s) for _ in range(3 * LATELY)]
+    assert refused[0] == ""
+    assert refused[-LATELY:] == ["queue"] * LATELY
+    assert admission.in_flight <= 3
+    assert [admission.refused(0.0) for _ in range(LATELY)][-1] != "queue"
+
+
+def test_after_a_silence_nothing_is_held_against_the_next(admission: Admission, hand: Hand) -> None:
+    for _ in range(3 * LATELY):
+        admission.refused(LONGEST_WAIT_S + 0.01)
+    assert admission.refused(0.0) == "queue"
+    hand.at += SILENCE_S + 0.01
+    assert admission.refused(0.0) == ""
