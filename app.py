@@ -113,7 +113,7 @@ def _parts(settings: Settings, *, serves: bool) -> Parts:
             addresses=addresses,
             breaker=_breaker("taskrouter", settings, metrics),
             observe=count_exchange,
-            connections=settings.max_in_flight,  # more would be opened, closed after use, and each told in the log
+            connections=settings.max_in_flight,  # more would be opened, and closed after use
         ),
         limited=limited,
         now=lambda: datetime.now(UTC),

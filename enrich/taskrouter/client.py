@@ -1,13 +1,12 @@
 """TaskRouter over REST: one task with its ETag, the conditional write, the moves of tasks, reservations and workers.
 
-On urllib3 with our own pool. Every HTTP failure leaves here as one error of errors.py.
+On our own kept connections (`wire.py`). Every HTTP failure leaves here as one error of errors.py.
 Sources: facts sections 4.1-4.4 (tasks, ETag, If-Match, moves), 3 (reservations), 8 (errors, authentication, lists).
 """
 
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from enrich import errors
 from enrich.addresses import Addresses
 from enrich.breaker import Breaker, Resting
 from enrich.deadline import OutOfTime
+from enrich.taskrouter.wire import Answer, NotHttp, Wire
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -98,7 +96,7 @@ class TaskRouterClient:
         connections: int = 64,
         observe: Callable[[Exchange], None] = lambda _exchange: None,
     ) -> None:
-        self._pool = _pool(base_url, addresses, connections)
+        self._wire = Wire(base_url, addresses=addresses, connections=connections, largest=_LARGEST_ANSWER)
         self._breaker = breaker
         self._observe = observe
         self._prefix = f"{urllib3.util.parse_url(base_url).path or ''}/v1"
@@ -199,7 +197,7 @@ class TaskRouterClient:
         self._ask("POST", path, {"ActivitySid": activity_sid}, timeout_s=timeout_s)
 
     def close(self) -> None:
-        self._pool.close()
+        self._wire.close()
 
     def _ask(
         self,
@@ -210,7 +208,7 @@ class TaskRouterClient:
         *,
         timeout_s: float,
         expected: int = 200,
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Answer:
         """The answer with this status. timeout_s limits each wait; the callback's clock ends what drips beneath it."""
         try:
             with self._breaker.guard(_TROUBLE):
@@ -226,7 +224,7 @@ class TaskRouterClient:
         headers: dict[str, str],
         timeout_s: float,
         expected: int,
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Answer:
         sent = self._headers | headers
         if form is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
@@ -234,19 +232,13 @@ class TaskRouterClient:
             raise errors.TaskRouterTooSlow("no time was left to ask")
         began_at, status = time.monotonic(), "out_of_time"  # unless it ends by itself, the clock has ended it
         try:
-            response = self._pool.urlopen(
-                method,
-                self._prefix + path,
-                body=urlencode(form) if form is not None else None,
-                headers=sent,
-                timeout=urllib3.Timeout(total=timeout_s),
-                redirect=False,
-            )
+            body = urlencode(form).encode("ascii") if form is not None else None
+            response = self._wire.exchange(method, self._prefix + path, sent, body, timeout_s=timeout_s)
             status = str(response.status)
         except (urllib3.exceptions.TimeoutError, TimeoutError) as exc:
             status = errors.TaskRouterTooSlow.reason
             raise errors.TaskRouterTooSlow(f"{method} got no answer in {timeout_s:.1f} s") from exc
-        except (urllib3.exceptions.HTTPError, OSError) as exc:
+        except (urllib3.exceptions.HTTPError, OSError, NotHttp) as exc:
             status = errors.TaskRouterUnreachable.reason
             raise errors.TaskRouterUnreachable(f"{method}: {type(exc).__name__}") from exc
         finally:
@@ -268,69 +260,13 @@ class TaskRouterClient:
         return path.removeprefix(self._prefix)
 
 
-class _KeptAddress(HTTPConnection):
-    """A connection to an address that is kept, so that no request waits for the resolver."""
-
-    def __init__(self, *args: Any, addresses: Addresses, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._addresses = addresses
-
-    def _new_conn(self) -> socket.socket:
-        try:
-            return self._connect_to_one_of(self._addresses.of(self._dns_host))
-        except TimeoutError as exc:
-            raise ConnectTimeoutError(self, f"no connection within {self.timeout} s") from exc
-        except OSError as exc:
-            raise NewConnectionError(self, str(exc)) from exc
-
-    def _connect_to_one_of(self, addresses: tuple[str, ...]) -> socket.socket:
-        """A connection to the first that takes one. Raises the last one's OSError."""
-        for number, address in enumerate(addresses, 1):
-            try:
-                return self._connect_to(address)
-            except OSError:
-                if number == len(addresses):
-                    raise
-        raise OSError("no address")
-
-    def _connect_to(self, address: str) -> socket.socket:
-        connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            for option in self.socket_options or ():
-                connection.setsockopt(*option)
-            if isinstance(self.timeout, int | float):
-                connection.settimeout(self.timeout)
-            connection.connect((address, self.port))
-        except BaseException:  # OutOfTime among them
-            connection.close()
-            raise
-        return connection
-
-
-class _KeptAddressTls(_KeptAddress, HTTPSConnection):
-    """The same under TLS; the certificate is checked against the name."""
-
-
-def _pool(base_url: str, addresses: Addresses, connections: int) -> urllib3.HTTPConnectionPool:
-    """No retries and no redirects inside urllib3: what to try again, and for how long, the story decides."""
-    url = urllib3.util.parse_url(base_url)
-    kind, connection = (
-        (urllib3.HTTPSConnectionPool, _KeptAddressTls)
-        if url.scheme == "https"
-        else (urllib3.HTTPConnectionPool, _KeptAddress)
-    )
-    pool = kind(url.host or "", url.port, maxsize=connections, block=False, retries=False, addresses=addresses)
-    pool.ConnectionCls = connection
-    return pool
-
-
 def _task_path(workspace_sid: str, task_sid: str) -> str:
     return f"/Workspaces/{workspace_sid}/Tasks/{task_sid}"
 
 
-def _task(response: urllib3.BaseHTTPResponse) -> Task:
+def _task(response: Answer) -> Task:
     document = _document(response)
-    etag = response.headers.get("ETag")
+    etag = response.headers.get("etag")
     if not etag:
         raise errors.NotUnderstood("the answer has no ETag; without one nothing is written")
     try:
@@ -387,9 +323,7 @@ def _text(attributes: object) -> str:
     return attributes
 
 
-def _document(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
-    if len(response.data) > _LARGEST_ANSWER:
-        raise errors.NotUnderstood(f"the answer has {len(response.data)} bytes")
+def _document(response: Answer) -> dict[str, Any]:
     try:
         document = json.loads(response.data)
     except (ValueError, RecursionError) as exc:
@@ -399,7 +333,7 @@ def _document(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
     return document
 
 
-def _error(method: str, response: urllib3.BaseHTTPResponse) -> errors.TaskRouterError:
+def _error(method: str, response: Answer) -> errors.TaskRouterError:
     """The error that this status means. Tells Twilio's own code, never its message: that may quote what we sent."""
     try:
         code = _whole(_document(response).get("code"))
@@ -407,7 +341,7 @@ def _error(method: str, response: urllib3.BaseHTTPResponse) -> errors.TaskRouter
         code = None
     told = f"{method}: HTTP {response.status}, code {'?' if code is None else code}"
     status = response.status
-    retry_after_s = _retry_after_s(response.headers.get("Retry-After"))
+    retry_after_s = _retry_after_s(response.headers.get("retry-after"))
     if status in _BY_STATUS:
         return _BY_STATUS[status](told, retry_after_s=retry_after_s, code=code)
     if status >= 500:

@@ -1,0 +1,243 @@
+"""HTTP/1.1 with one server, over kept connections: one request, its whole answer, and how long that may take.
+
+urllib3's connections connect and do TLS; httptools (llhttp) reads what comes back. urllib3's own way from a request to
+its response, made for everybody, takes three times as long as the exchange itself, and a callback needs two of them.
+
+No retries, no redirects: what to try again, and for how long, the story decides.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httptools
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from enrich.addresses import Addresses
+
+_READ_AT_ONCE = 65_536
+# What may stand in a request's first line, and behind the name of a header.
+_TARGET = re.compile(r"/[!-~]*")
+_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+
+
+class NotHttp(Exception):
+    """What came back is no HTTP, ended in the middle, or would not end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The whole answer. headers: by their names in small letters; of one that came several times, the last."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class Wire:
+    """The connections to one server. Safe to share between greenlets and threads.
+
+    base_url: its scheme, host and port count. connections: how many are kept; more are opened when needed, and closed
+    after use. largest: bytes of the longest answer that is read to its end.
+    """
+
+    def __init__(self, base_url: str, *, addresses: Addresses, connections: int, largest: int) -> None:
+        url = urllib3.util.parse_url(base_url)
+        self._is_tls = url.scheme == "https"
+        self._host = url.host or ""
+        self._port = url.port or (443 if self._is_tls else 80)
+        self._address = f"{self._host}:{url.port}" if url.port else self._host
+        self._addresses = addresses
+        self._most = connections
+        self._largest = largest
+        # The one that was given back last is lent first: it is the least likely to have been closed meanwhile.
+        self._idle: list[HTTPConnection] = []
+        self._tls = _tls_context() if self._is_tls else None
+
+    def exchange(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None, *, timeout_s: float
+    ) -> Answer:
+        """The answer. target: path and query, ready to be sent.
+
+        Raises TimeoutError, OSError, NotHttp; ValueError when the request itself is none.
+        """
+        until = time.monotonic() + timeout_s
+        request = self._request(method, target, headers, body)
+        connection = self._take(timeout_s)
+        try:
+            connection.sock.settimeout(max(0.001, until - time.monotonic()))
+            connection.sock.sendall(request)
+            answer, may_be_kept = self._read(connection.sock, until)
+        except BaseException:  # OutOfTime among them: nobody knows what else is on its way
+            connection.close()
+            raise
+        if may_be_kept and len(self._idle) < self._most:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return answer
+
+    def close(self) -> None:
+        """Closes the connections that are idle."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _request(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+        if not _TARGET.fullmatch(target):
+            raise ValueError("not a path that can be asked for")
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {self._address}"]
+        for name, value in headers.items():
+            if not _VALUE.fullmatch(value):
+                raise ValueError(f"not a value for {name}")
+            lines.append(f"{name}: {value}")
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        return "\r\n".join((*lines, "", "")).encode("latin-1") + (body or b"")
+
+    def _take(self, timeout_s: float) -> HTTPConnection:
+        """One that stands: kept, and not closed by the server meanwhile, or a new one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_connected:
+                return connection
+            connection.close()
+        options: dict[str, Any] = {"timeout": timeout_s, "addresses": self._addresses}
+        if self._is_tls:
+            options["ssl_context"] = self._tls
+        connection = (_KeptAddressTls if self._is_tls else _KeptAddress)(self._host.strip("[]"), self._port, **options)
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _read(self, sock: Any, until: float) -> tuple[Answer, bool]:
+        """The answer, and whether the connection can be used again."""
+        reading = _Reading()
+        length = 0
+        while not reading.is_over:
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError("the answer takes too long")
+            sock.settimeout(left_s)
+            got = sock.recv(_READ_AT_ONCE)
+            length += len(got)
+            if length > self._largest:
+                raise NotHttp(f"an answer of more than {self._largest} bytes")
+            if not got:
+                if not reading.ends_with_the_connection:
+                    raise NotHttp("the connection was closed before the answer was over")
+                break
+            reading.feed(got)
+        return reading.answer(), reading.may_be_kept
+
+
+class _Reading:
+    """What httptools tells of one answer, and what it comes to. Interim answers (1xx) are passed over."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: dict[str, str] = {}
+        self._parts: list[bytes] = []
+        self._status = 0
+        self.is_over = False
+        self.may_be_kept = False
+
+    def feed(self, got: bytes) -> None:
+        """Raises NotHttp."""
+        try:
+            self._parser.feed_data(got)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
+            raise NotHttp(f"{type(exc).__name__}") from exc
+
+    @property
+    def ends_with_the_connection(self) -> bool:
+        """Whether the body is over when the server closes, since nothing says how long it is (RFC 9112, 6.3)."""
+        tells_its_length = "content-length" in self._headers or "transfer-encoding" in self._headers
+        return self._status >= 200 and not tells_its_length
+
+    def answer(self) -> Answer:
+        return Answer(self._status, self._headers, b"".join(self._parts))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.is_over:
+            self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        if not self.is_over:
+            self._status = self._parser.get_status_code()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.is_over:
+            self._parts.append(body)
+
+    def on_message_begin(self) -> None:
+        self.may_be_kept = False  # of another one, that nobody has asked for
+
+    def on_message_complete(self) -> None:
+        if self.is_over:
+            return
+        if self._status < 200:
+            self._headers, self._parts, self._status = {}, [], 0
+            return
+        self.is_over = True
+        self.may_be_kept = self._parser.should_keep_alive()
+
+
+class _KeptAddress(HTTPConnection):
+    """A connection to an address that is kept, so that no request waits for the resolver."""
+
+    def __init__(self, *args: Any, addresses: Addresses, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._addresses = addresses
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return self._connect_to_one_of(self._addresses.of(self._dns_host))
+        except TimeoutError as exc:
+            raise ConnectTimeoutError(self, f"no connection within {self.timeout} s") from exc
+        except OSError as exc:
+            raise NewConnectionError(self, str(exc)) from exc
+
+    def _connect_to_one_of(self, addresses: tuple[str, ...]) -> socket.socket:
+        """A connection to the first that takes one. Raises the last one's OSError."""
+        for number, address in enumerate(addresses, 1):
+            try:
+                return self._connect_to(address)
+            except OSError:
+                if number == len(addresses):
+                    raise
+        raise OSError("no address")
+
+    def _connect_to(self, address: str) -> socket.socket:
+        connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            for option in self.socket_options or ():
+                connection.setsockopt(*option)
+            if isinstance(self.timeout, int | float):
+                connection.settimeout(self.timeout)
+            connection.connect((address, self.port))
+        except BaseException:  # OutOfTime among them
+            connection.close()
+            raise
+        return connection
+
+
+class _KeptAddressTls(_KeptAddress, HTTPSConnection):
+    """The same under TLS; the certificate is checked against the name."""
+
+
+def _tls_context() -> ssl.SSLContext:
+    context = urllib3.util.ssl_.create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    context.check_hostname = True
+    context.load_default_certs()
+    return context
