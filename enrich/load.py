@@ -10,9 +10,9 @@ from collections.abc import Callable
 LONGEST_WAIT_S = 0.5
 # The same, when those before it waited so long on average. A turn of the loop under load is as long as that; and each
 # callback takes several turns, so that work which is begun now would run out of time.
-USUAL_WAIT_S = 0.1
+USUAL_WAIT_S = 0.15
 # Of how many it is the average, roughly; and after how long a silence it tells nothing.
-LATELY = 8
+LATELY = 16
 SILENCE_S = 0.5
 # What a callback that ran out of time still costs the processor and the database: its conclusion. They queue.
 CONCLUSION_COST_S = 0.006
