@@ -18,6 +18,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -149,7 +150,7 @@ def nobody(desk: Desk, task_sid: str) -> Settled:
 
     def decide(session: Session) -> Change | None:
         at, scope = desk.tools.now(), Scope(tasks=frozenset({task_sid}))
-        act = lambda: ledger.pin(session, task_sid, None, desk.by, at)  # noqa: E731 - too long to stand in the call
+        act = partial(ledger.pin, session, task_sid, None, desk.by, at)
         return ledger.change(session, scope, Action.NOBODY, desk.by, at, act, task_sid=task_sid)
 
     return _carry_out(desk, decide, task_sid)
@@ -160,7 +161,7 @@ def release(desk: Desk, task_sid: str) -> Settled:
 
     def decide(session: Session) -> Change | None:
         scope = Scope(tasks=frozenset({task_sid}))
-        act = lambda: ledger.release(session, task_sid)  # noqa: E731 - too long to stand in the call
+        act = partial(ledger.release, session, task_sid)
         return ledger.change(session, scope, Action.RELEASED, desk.by, desk.tools.now(), act, task_sid=task_sid)
 
     return _carry_out(desk, decide, task_sid)
@@ -200,7 +201,10 @@ def edit(desk: Desk, customer_id: str, version: int | None, become: Callable[[Re
             stale.append(Stale(customer_id, record))
             return None
         scope = Scope(customers=frozenset({customer_id}))
-        act = lambda: ledger.put(session, customer_id, become(record), at)  # noqa: E731 - too long to stand in the call
+
+        def act() -> None:
+            ledger.put(session, customer_id, become(record), at)
+
         return ledger.change(session, scope, Action.EDITED, desk.by, at, act, customer_id=customer_id)
 
     settled = _carry_out(desk, decide, None)
