@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from enrich.addresses import FRESH_S, Addresses
+from tests.conftest import Hand
 
 
 class Resolver:
@@ -31,21 +32,9 @@ class Resolver:
         return self.answer
 
 
-class Hand:
-    at = 100.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
 @pytest.fixture
 def resolver() -> Resolver:
     return Resolver()
-
-
-@pytest.fixture
-def hand() -> Hand:
-    return Hand()
 
 
 @pytest.fixture

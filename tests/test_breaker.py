@@ -6,13 +6,7 @@ import pytest
 
 from enrich.breaker import Breaker, Resting
 from enrich.deadline import LATE_S, OutOfTime
-
-
-class Hand:
-    at = 100.0
-
-    def __call__(self) -> float:
-        return self.at
+from tests.conftest import Hand
 
 
 def ask(breaker: Breaker, error: BaseException | None = None) -> None:
@@ -25,11 +19,6 @@ def fail(breaker: Breaker, times: int, error: BaseException | None = None) -> No
     for _ in range(times):
         with pytest.raises(type(error or OSError())):
             ask(breaker, error or OSError())
-
-
-@pytest.fixture
-def hand() -> Hand:
-    return Hand()
 
 
 @pytest.fixture

@@ -5,21 +5,7 @@ from __future__ import annotations
 import pytest
 
 from enrich.load import LATELY, LONGEST_WAIT_S, SILENCE_S, USUAL_WAIT_S, Admission
-
-
-class Hand:
-    """A clock that tests turn by hand."""
-
-    def __init__(self) -> None:
-        self.at = 100.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
-@pytest.fixture
-def hand() -> Hand:
-    return Hand()
+from tests.conftest import Hand
 
 
 @pytest.fixture

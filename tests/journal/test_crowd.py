@@ -65,10 +65,10 @@ def ask(many: Crowd, ledger: Ledger) -> Iterator[Ask]:
                 has_joined.set()
                 return batch
 
-            many._join = joined  # type: ignore[assignment, method-assign]
-            future = pool.submit(many.receive, {"delivery_key": key}, timeout_s=timeout_s)
-            assert has_joined.wait(SOON_S)
-            many._join = join  # type: ignore[method-assign]
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(many, "_join", joined)
+                future = pool.submit(many.receive, {"delivery_key": key}, timeout_s=timeout_s)
+                assert has_joined.wait(SOON_S)
             return future
 
         yield ask

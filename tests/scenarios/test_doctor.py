@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import ssl
 import subprocess
 import sys
@@ -108,12 +107,8 @@ def proxy() -> Iterator[Front]:
 
 
 @contextmanager
-def tls_server(folder: Path) -> Iterator[str]:
+def tls_server(certificate: Path, key: Path) -> Iterator[str]:
     """The address of a server with a certificate that it has signed itself."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    making = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
-    making += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(making, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
@@ -275,9 +270,8 @@ class TestTheWayThroughProxies:
         assert finding.level is Level.PROBLEM
         assert expected in told(finding)
 
-    @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl to make a certificate with")
-    def test_a_certificate_that_nobody_vouches_for(self, service: Service, tmp_path: Path) -> None:
-        with tls_server(tmp_path) as address:
+    def test_a_certificate_that_nobody_vouches_for(self, service: Service, self_signed: tuple[Path, Path]) -> None:
+        with tls_server(*self_signed) as address:
             finding = examine(service, PUBLIC_URL=address)["round_trip"]
         assert finding.level is Level.PROBLEM
         assert "its certificate is not good (certificate verify failed: self-signed" in finding.found

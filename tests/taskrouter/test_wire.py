@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -216,13 +215,10 @@ def test_nothing_can_be_smuggled_into_a_request(
 def test_under_tls_the_server_has_to_be_who_it_says(
     serve: Callable[..., Server],
     wire_to: Callable[[Server], Wire],
-    tmp_path: Path,
+    self_signed: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    making = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
-    making += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(making, check=True, capture_output=True)
+    certificate, key = self_signed
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     listening = context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
