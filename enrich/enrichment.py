@@ -7,7 +7,7 @@ reads the task first. The adapters come in as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -151,9 +151,11 @@ def place(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, pat
         task = patiently(lambda: _fetch(work, subject, tools, deadline), tools, deadline, patient=patient)
         work.before = task.raw_attributes
     raw_attributes = task.raw_attributes if task else subject.raw_attributes or ""
-    held = subject.attributes if task is None else None
-    blocks = identify(work, attributes.parse(raw_attributes) if held is None else held, tools, subject.task_sid)
-    if task is None and _stands_already(work, raw_attributes, _marked(blocks, raw_attributes, subject, tools), tools):
+    known = subject.attributes if task is None else None
+    held = attributes.parse(raw_attributes) if known is None else known
+    blocks = identify(work, held, tools, subject.task_sid)
+    may_stand = task is None and tools.rules.attribute in held
+    if may_stand and _stands_already(work, raw_attributes, _marked(blocks, raw_attributes, subject, tools), tools):
         work.before = raw_attributes
     else:
         write(work, subject, blocks, tools, deadline, task, patient=patient)
@@ -193,7 +195,7 @@ def patiently(ask: Callable[[], T], tools: Tools, deadline: Deadline, *, patient
 
 def identify(
     work: Work, task_attributes: Mapping[str, Any], tools: Tools, task_sid: str
-) -> tuple[attributes.Block, ...]:
+) -> Sequence[attributes.Block]:
     """The versions of the block for whoever these attributes point to, largest first. Raises DatabaseError.
 
     task_sid: of the task; what staff have said of it stands above its attributes.
@@ -215,7 +217,7 @@ def identify(
 def write(
     work: Work,
     subject: Subject,
-    blocks: tuple[attributes.Block, ...],
+    blocks: Sequence[attributes.Block],
     tools: Tools,
     deadline: Deadline,
     task: Task | None = None,
@@ -229,7 +231,7 @@ def write(
     """
     fetched = [task] if task else []
 
-    def attempt(versions: tuple[attributes.Block, ...]) -> None:
+    def attempt(versions: Sequence[attributes.Block]) -> None:
         known = fetched.pop() if fetched else None
         _write_over_others(work, subject, versions, tools, deadline, known)
 
@@ -245,7 +247,7 @@ def write(
 def _write_over_others(
     work: Work,
     subject: Subject,
-    blocks: tuple[attributes.Block, ...],
+    blocks: Sequence[attributes.Block],
     tools: Tools,
     deadline: Deadline,
     task: Task | None,
@@ -279,8 +281,8 @@ def _write_over_others(
 
 
 def _marked(
-    blocks: tuple[attributes.Block, ...], raw_attributes: str, subject: Subject, tools: Tools
-) -> tuple[attributes.Block, ...]:
+    blocks: Sequence[attributes.Block], raw_attributes: str, subject: Subject, tools: Tools
+) -> Sequence[attributes.Block]:
     """The blocks, with what is to be said of the task itself in each of them; it is never given up for room.
 
     A mark counts because it is in our database, not because it stands on the task: a visitor may have put it there.
@@ -312,7 +314,7 @@ def _projected(work: Work, tools: Tools) -> tuple[attributes.Projected, ...]:
     return tuple(attributes.Projected(each.path, each.value(facts)) for each in projections)
 
 
-def _stands_already(work: Work, raw_attributes: str, blocks: tuple[attributes.Block, ...], tools: Tools) -> bool:
+def _stands_already(work: Work, raw_attributes: str, blocks: Sequence[attributes.Block], tools: Tools) -> bool:
     """Whether the snapshot holds the whole block that we would write now. Then nothing has to go over REST."""
     if attributes.length(raw_attributes) > attributes.LIMIT:
         return False  # no task has so many: it is no snapshot of one, and not worth the time

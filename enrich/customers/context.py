@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, overload
 
 from enrich.vocabulary import Ambiguous, Candidate, Case, Claimed, Customer, Match, Matched, NoMatch
 
@@ -50,7 +51,30 @@ class BlockShape:
                 raise ValueError(f"{name!r} cannot be dropped from the block; {', '.join(DROP_ORDER)} can")
 
 
-def compose(match: Match, customer: Customer | None, shape: BlockShape) -> tuple[Block, ...]:
+class Versions(Sequence[Block]):
+    """The versions of one block, the largest first. The smaller ones are made when somebody looks at them: mostly the
+    whole block fits, and nobody does."""
+
+    def __init__(self, made: Iterator[Block]) -> None:
+        self._made = made
+        self._known: list[Block] = []
+
+    @overload
+    def __getitem__(self, which: int) -> Block: ...
+    @overload
+    def __getitem__(self, which: slice) -> Sequence[Block]: ...
+    def __getitem__(self, which: int | slice) -> Block | Sequence[Block]:
+        if isinstance(which, int) and which >= 0:
+            self._known += islice(self._made, max(0, which + 1 - len(self._known)))
+        else:
+            self._known += self._made
+        return self._known[which]
+
+    def __len__(self) -> int:
+        return len(self[:])
+
+
+def compose(match: Match, customer: Customer | None, shape: BlockShape) -> Sequence[Block]:
     """The block, and then its smaller versions, each shorter than the one before and marked `"trimmed": true`.
 
     customer: of a Matched; None where the store had no details, and then the block is what the match knows.
@@ -64,7 +88,7 @@ def compose(match: Match, customer: Customer | None, shape: BlockShape) -> tuple
     return _shrinking(_candidate_versions(match, shape))
 
 
-def with_card(blocks: Sequence[Block], token: str) -> tuple[Block, ...]:
+def with_card(blocks: Sequence[Block], token: str) -> Sequence[Block]:
     """The same versions, the larger ones with the token of the task's card. It is given up just before the names are.
 
     Its shrunken versions, too, are each shorter than the one before.
@@ -145,14 +169,18 @@ def _listed(candidates: Sequence[Candidate], number: int, *, with_names: bool) -
     return listed
 
 
-def _shrinking(versions: Iterable[Block]) -> tuple[Block, ...]:
+def _shrinking(versions: Iterable[Block]) -> Versions:
     """Those versions that are shorter than all before: giving up a short field for `"trimmed": true` gains nothing."""
-    kept: list[Block] = []
-    for block in versions:
-        # Measuring is what takes time here; a version that merely lacks some of the fields need not be measured.
-        if not kept or block.keys() < kept[-1].keys() or _is_shorter(block, kept[-1]):
-            kept.append(block)
-    return tuple(kept)
+
+    def shrinking() -> Iterator[Block]:
+        last: Block | None = None
+        for block in versions:
+            # Measuring is what takes time; a version that merely lacks some of the fields need not be measured.
+            if last is None or block.keys() < last.keys() or _is_shorter(block, last):
+                last = block
+                yield block
+
+    return Versions(shrinking())
 
 
 def _is_shorter(block: Block, than: Block) -> bool:
