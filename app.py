@@ -103,7 +103,7 @@ def _parts(settings: Settings, *, serves: bool) -> Parts:
     database = Database(settings.database_url, addresses=addresses, breaker=_breaker("database", settings, metrics))
     tools = Tools(
         rules=_rules(settings, policy),
-        journal=Journal(database),
+        journal=Journal(database, limited=limited),
         states=States(database),
         store=CustomerStore(database),
         taskrouter=TaskRouterClient(

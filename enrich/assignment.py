@@ -112,16 +112,21 @@ def answer_at_once(delivery: Delivery, form: Form, tools: Tools, reason: Reason,
     """The stored answer, if it can be had soon, else what the policy says of nobody: no look-up, no write.
 
     reason: why. The fallback endpoint waits 0.2 s for the database; of more than we work on, each waits for its turn to
-    be recorded for as long as its answer can still be in time. A reservation that was never seen before becomes a
-    receipt without conclusion, which the worker finds and enriches.
+    be recorded for as long as its answer can still be in time, and is recorded later where that is not enough. A
+    reservation that was never seen before becomes a receipt without conclusion, which the worker finds and enriches.
     """
     default = instructions.to_json(decide(Question(form), Work(), tools.rules).instruction)
-    is_one_of_many = reason is Reason.OVERLOAD
-    seconds = _until_s(ANSWERED_UNDER_LOAD_BY_S, deadline) if is_one_of_many else AT_ONCE_S
-    receive = tools.journal.receive_among_many if is_one_of_many else tools.journal.receive
+    delivery = replace(delivery, reason=reason)
     try:
-        with tools.limited(seconds):
-            receipt = receive(replace(delivery, reason=reason), timeout_s=seconds, answer=default)
+        if reason is Reason.OVERLOAD:
+            seconds = _until_s(ANSWERED_UNDER_LOAD_BY_S, deadline)
+            receipt = tools.journal.receive_among_many(delivery, timeout_s=seconds, answer=default)
+        else:
+            with tools.limited(AT_ONCE_S):
+                receipt = tools.journal.receive(delivery, timeout_s=AT_ONCE_S, answer=default)
+    except errors.NotYetRecorded:
+        log.warning("receipt not recorded yet", extra=sids(delivery))
+        return Answered(default, Outcome.NOT_TRIED, reason)
     except (errors.DatabaseError, OutOfTime) as exc:
         _not_recorded("receipt", delivery, exc)
         return Answered(default, Outcome.NOT_TRIED, Reason.NOT_RECORDED)

@@ -193,9 +193,7 @@ def patiently(ask: Callable[[], T], tools: Tools, deadline: Deadline, *, patient
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
-def identify(
-    work: Work, task_attributes: Mapping[str, Any], tools: Tools, task_sid: str
-) -> Sequence[attributes.Block]:
+def identify(work: Work, task_attributes: Mapping[str, Any], tools: Tools, task_sid: str) -> Sequence[attributes.Block]:
     """The versions of the block for whoever these attributes point to, largest first. Raises DatabaseError.
 
     task_sid: of the task; what staff have said of it stands above its attributes.

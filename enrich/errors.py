@@ -12,6 +12,7 @@
     ├── DatabaseError              could not look, could not record
     │   ├── DatabaseLocked         another process holds SQLite's write lock
     │   │   └── DatabaseBusy       the writers of this very process take turns, and ours did not come
+    │   │       └── NotYetRecorded ... and it will, in a moment; only the answer cannot wait for it
     │   ├── SchemaMissing          the tables are not there, or not as this version needs them
     │   └── DatabaseUnavailable    no connection, or it broke
     │       └── DatabaseResting    not asked: it failed several times in a row a moment ago
@@ -106,6 +107,10 @@ class DatabaseLocked(DatabaseError):
 
 class DatabaseBusy(DatabaseLocked):
     reason = "database_busy"
+
+
+class NotYetRecorded(DatabaseBusy):
+    pass
 
 
 class SchemaMissing(DatabaseError):

@@ -1,41 +1,54 @@
 """Many receipts in one statement, for when there are more than can be committed one by one.
 
-Who comes first opens a batch and leads it: waits for its turn, commits what has gathered by then, and tells all the
-others at once. Whoever comes later joins the batch that is open. A leader that finds nobody before it waits a moment
-for others: under load they are there already, and have only not had their turn of the loop, because a database that is
-a file does not let go of the loop while it commits.
+Whoever comes puts its row into the batch that is open, and waits for it. One thread, a greenlet in the server, commits
+batch after batch for as long as there are any, and tells all of a batch at once.
+
+A row stays when the one that brought it cannot wait any longer: its answer has to leave in time, and the journal has it
+a moment later. Only what the database does not take for a long time is given up.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from enrich import errors
+from enrich.deadline import OutOfTime
 from enrich.vocabulary import Receipt
 
 # Two hundred rows are written in some ten milliseconds; nobody behind them waits much longer for that.
 LARGEST = 200
-# How long one waits that is alone: a few turns of a busy loop, and nothing that a caller would notice.
+# As many batches wait at most, of some 3 kB a row: what three times the load that we carry brings in a few seconds.
+MOST = 100
+# How long the first of a batch waits for others: under load they are there already, and have only not had their turn
+# of the loop, because a database that is a file does not let go of the loop while it commits.
 GATHER_S = 0.01
-# After a failure that may be over soon.
+# One try to commit, and the pause after one that failed; and how long a batch is tried at all.
+TRY_S = 5.0
 PAUSE_S = 0.1
+PATIENCE_S = 30.0
 
 Values = Mapping[str, Any]
 Commit = Callable[[Sequence[Values], float], Sequence[Receipt]]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
 class _Batch:
     """Rows that are committed together, by their delivery key: one statement cannot meet the same row twice.
 
-    receipts: by delivery key, once they are committed. error: why none of them ever will be. Neither, when it is over:
-    its leader had no time left, and who has some tries again.
+    until: how long it is tried, in monotonic time. receipts: by delivery key, once they are committed. error: why none
+    of them ever will be.
     """
 
+    until: float
     rows: dict[str, Values] = field(default_factory=dict)
     is_over: threading.Event = field(default_factory=threading.Event)
     receipts: Mapping[str, Receipt] = field(default_factory=dict)
@@ -43,74 +56,88 @@ class _Batch:
 
 
 class Crowd:
-    """Those that wait to be committed together. commit: makes the receipts of these rows, in their order, in so many
-    seconds; making one twice must do no harm. Safe to share between greenlets and threads."""
+    """Those that wait to be committed together. Safe to share between greenlets and threads.
 
-    def __init__(self, commit: Commit) -> None:
+    commit: makes the receipts of these rows, in their order, in so many seconds; making one twice must do no harm.
+    given_up: told of rows that were not committed, and why. limited: as in `clock.py`.
+    """
+
+    def __init__(
+        self,
+        commit: Commit,
+        *,
+        given_up: Callable[[Sequence[Values], errors.DatabaseError], None] = lambda _rows, _error: None,
+        limited: Callable[[float], AbstractContextManager[Any]] = lambda _seconds: nullcontext(),
+    ) -> None:
         self._commit = commit
-        self._open: _Batch | None = None
+        self._given_up = given_up
+        self._limited = limited
+        self._batches: deque[_Batch] = deque()
+        self._is_working = False
         self._door = threading.Lock()  # for a few instructions each time
-        self._turn = threading.Lock()
 
     def receive(self, values: Values, *, timeout_s: float) -> Receipt:
-        """The receipt of this row, committed. Raises DatabaseError; DatabaseBusy when its turn did not come in time.
+        """The receipt of this row, committed.
 
-        A row of which that is not told may be committed all the same.
+        Raises NotYetRecorded when that takes longer: the row stays, also when the clock ends the wait, and is committed
+        as soon as the database takes it. Raises any other DatabaseError when it will not be.
         """
-        key, until = values["delivery_key"], time.monotonic() + timeout_s
-        while (left_s := until - time.monotonic()) > 0:
-            batch, leads = self._join(key, values)
-            if leads:
-                self._lead(batch, until)
-            else:
-                batch.is_over.wait(left_s)
-            if batch.error:
-                raise type(batch.error)(str(batch.error))
-            if key in batch.receipts and batch.rows[key] is values:
-                return batch.receipts[key]
-        raise errors.DatabaseBusy("others were before us all the time")
+        batch = self._join(values)
+        if not batch.is_over.wait(timeout_s):
+            raise errors.NotYetRecorded("others were before us all the time")
+        if batch.error:
+            raise type(batch.error)(str(batch.error))
+        return batch.receipts[values["delivery_key"]]
 
-    def _join(self, key: str, values: Values) -> tuple[_Batch, bool]:
-        """The batch that is open, and whether we are to lead it. Where it has our key already, it goes without us."""
+    def _join(self, values: Values) -> _Batch:
+        """The batch that the row is in. Sees to it that somebody works."""
+        key = values["delivery_key"]
         with self._door:
-            leads = self._open is None or len(self._open.rows) >= LARGEST
-            if self._open is None or leads:
-                self._open = _Batch()
-            self._open.rows.setdefault(key, values)
-            return self._open, leads
+            batch = self._batches[-1] if self._batches else None
+            if batch is None or len(batch.rows) >= LARGEST or key in batch.rows:
+                if len(self._batches) >= MOST:
+                    raise errors.DatabaseUnavailable("too many are waiting to be recorded")
+                batch = _Batch(time.monotonic() + PATIENCE_S)
+                self._batches.append(batch)
+            batch.rows[key] = values
+            starts, self._is_working = not self._is_working, True
+        if starts:
+            # Not a daemon: a process that is stopped records what it has answered before it ends.
+            threading.Thread(target=self._work, name="crowd").start()
+        return batch
 
-    def _lead(self, batch: _Batch, until: float) -> None:
-        """Commits the batch, while there is time; then it is over, whatever happened. Raises what `_commit` raises."""
-        try:
-            if not self._turn.locked():
-                time.sleep(max(0.0, min(GATHER_S, until - time.monotonic())))
-            if self._turn.acquire(timeout=max(0.0, until - time.monotonic())):
-                try:
-                    self._close(batch)
-                    self._commit_patiently(batch, until)
-                finally:
-                    self._turn.release()
-        finally:
-            self._close(batch)
+    def _work(self) -> None:
+        """Commits batch after batch, until there is none."""
+        time.sleep(GATHER_S)
+        while batch := self._next():
+            try:
+                self._commit_patiently(batch)
+            except errors.DatabaseError as exc:
+                batch.error = exc
+            except Exception as exc:  # a mistake of ours, which must not keep the others from being recorded
+                log.exception("receipts failed")
+                batch.error = errors.DatabaseError(type(exc).__name__)
             batch.is_over.set()
+            if batch.error:
+                self._given_up(list(batch.rows.values()), batch.error)
 
-    def _close(self, batch: _Batch) -> None:
+    def _next(self) -> _Batch | None:
         with self._door:
-            if self._open is batch:
-                self._open = None
+            self._is_working = bool(self._batches)
+            return self._batches.popleft() if self._batches else None
 
-    def _commit_patiently(self, batch: _Batch, until: float) -> None:
-        """A database that is locked, or left alone for a moment, is asked again: all of these can wait, and would be
-        lost to the journal otherwise."""
+    def _commit_patiently(self, batch: _Batch) -> None:
+        """A database that is locked, slow, or left alone for a moment is asked again. Raises DatabaseError."""
         rows = list(batch.rows.values())
         while True:
             try:
-                batch.receipts = dict(zip(batch.rows, self._commit(rows, until - time.monotonic()), strict=True))
+                with self._limited(TRY_S):
+                    batch.receipts = dict(zip(batch.rows, self._commit(rows, TRY_S), strict=True))
                 return
             except (errors.DatabaseLocked, errors.DatabaseUnavailable):
-                if time.monotonic() + PAUSE_S >= until:
+                if time.monotonic() >= batch.until:
                     raise
-            except errors.DatabaseError as exc:
-                batch.error = exc
-                raise
+            except OutOfTime:
+                if time.monotonic() >= batch.until:
+                    raise errors.DatabaseUnavailable("it does not answer") from None
             time.sleep(PAUSE_S)

@@ -6,14 +6,17 @@ fallback endpoint, stores it only where there is none yet, and sends what is sto
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from enrich import errors
 from enrich.db import Database
 from enrich.journal.crowd import Crowd
 from enrich.journal.owed import Owes
@@ -23,12 +26,20 @@ from enrich.vocabulary import Conclusion, Delivery, EntryKind, FollowupKind, Mat
 # The journal keeps what came in, but not whatever size somebody managed to send.
 LONGEST_FORM = 65_536
 
+log = logging.getLogger(__name__)
+
 
 class Journal:
-    """The journal of one database."""
+    """The journal of one database. limited: as in `clock.py`; for what is recorded by nobody's clock but its own."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        limited: Callable[[float], AbstractContextManager[Any]] = lambda _seconds: nullcontext(),
+    ) -> None:
         self._database = database
+        self._limited = limited
         dialect = sqlite if database.is_sqlite else postgresql
         row = EntryRow.__table__.c
         receiving = dialect.insert(EntryRow)
@@ -50,7 +61,7 @@ class Journal:
             .returning(*told)
         )
         self._receive_alone = database.prepare(self._receive, _RECEIVED)
-        self._crowd = Crowd(self._commit_crowd)
+        self._crowd = Crowd(self._commit_crowd, given_up=_not_recorded, limited=limited)
         self._answer = (
             update(EntryRow)
             .where(row.id == bindparam("entry_id"))
@@ -112,9 +123,14 @@ class Journal:
         return self._database.answered_since(moment)
 
     def receive_among_many(self, delivery: Delivery, *, timeout_s: float, answer: str) -> Receipt:
-        """As `receive`, but committed together with all others that are waiting for it. Raises DatabaseError."""
+        """As `receive`, but committed together with all others that are waiting for it.
+
+        Needs no clock of its caller's. Raises DatabaseError, OutOfTime; NotYetRecorded when its turn does not come in
+        time: it is recorded all the same, later.
+        """
         if delivery.delivery_key is None:
-            return self.receive(delivery, timeout_s=timeout_s, answer=answer)
+            with self._limited(timeout_s):
+                return self.receive(delivery, timeout_s=timeout_s, answer=answer)
         return self._crowd.receive(_received(delivery) | {"answer": answer}, timeout_s=timeout_s)
 
     def _commit_crowd(self, crowd: Sequence[Mapping[str, Any]], timeout_s: float) -> Sequence[Receipt]:
@@ -206,6 +222,12 @@ class Journal:
             .limit(1)
         )
         return next((dict(found._mapping) for found in self._database.read(last)), {})
+
+
+def _not_recorded(rows: Sequence[Mapping[str, Any]], error: errors.DatabaseError) -> None:
+    for row in rows:
+        sids = {name: row[name] or "" for name in ("workspace_sid", "task_sid", "reservation_sid")}
+        log.error("receipt not recorded", extra=sids | {"reason": error.reason, "detail": str(error)})
 
 
 def _receipt(row: Any, values: Mapping[str, Any]) -> Receipt:

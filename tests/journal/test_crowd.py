@@ -45,10 +45,15 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture
-def many(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Crowd:
+def given_up() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def many(ledger: Ledger, given_up: list[str], monkeypatch: pytest.MonkeyPatch) -> Crowd:
     monkeypatch.setattr(crowd, "GATHER_S", 0.0)
     monkeypatch.setattr(crowd, "PAUSE_S", 0.0)
-    return Crowd(ledger.commit)
+    return Crowd(ledger.commit, given_up=lambda rows, _error: given_up.extend(str(row["delivery_key"]) for row in rows))
 
 
 @pytest.fixture
@@ -60,10 +65,11 @@ def ask(many: Crowd, ledger: Ledger) -> Iterator[Ask]:
             has_joined = threading.Event()
             join = many._join
 
-            def joined(key: str, values: Values) -> object:
-                batch = join(key, values)
-                has_joined.set()
-                return batch
+            def joined(values: Values) -> object:
+                try:
+                    return join(values)
+                finally:
+                    has_joined.set()
 
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(many, "_join", joined)
@@ -107,17 +113,6 @@ def test_the_same_delivery_twice_in_a_batch_is_committed_twice(ledger: Ledger, a
     assert ledger.calls == [["first"], ["same"], ["same"]]
 
 
-def test_whose_leader_was_interrupted_tries_again(ledger: Ledger, ask: Ask) -> None:
-    held_by_one(ledger, ask)
-    leader, follower = ask("leader"), ask("follower")
-    ledger.failures = {"leader": [OutOfTime()]}
-    ledger.may_go_on.set()
-    with pytest.raises(OutOfTime):
-        leader.result(SOON_S)
-    assert follower.result(SOON_S)
-    assert ledger.calls[-1] == ["follower"]
-
-
 def test_a_locked_database_is_asked_again(ledger: Ledger, ask: Ask) -> None:
     ledger.failures = {"one": [errors.DatabaseLocked(""), errors.DatabaseResting("")]}
     ledger.may_go_on.set()
@@ -135,10 +130,64 @@ def test_what_would_fail_again_is_told_to_all(ledger: Ledger, ask: Ask) -> None:
             future.result(SOON_S)
 
 
-def test_whose_turn_does_not_come_in_time_is_told_so(ledger: Ledger, ask: Ask) -> None:
+@pytest.mark.parametrize(
+    "failures", [[errors.DatabaseLocked("")], [errors.DatabaseResting("")], [OutOfTime()]], ids=lambda each: repr(each)
+)
+def test_what_is_asked_again_in_vain_is_given_up(
+    many: Crowd, ledger: Ledger, ask: Ask, given_up: list[str], failures: list[BaseException]
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(crowd, "PATIENCE_S", 0.0)
+        ledger.failures = {"one": failures}
+        ledger.may_go_on.set()
+        with pytest.raises(errors.DatabaseError):
+            ask("one").result(SOON_S)
+    assert ask("another").result(SOON_S)  # and for this one, others are not given up
+    assert given_up == ["one"]
+
+
+def test_a_mistake_does_not_keep_the_others_from_being_recorded(
+    ledger: Ledger, ask: Ask, given_up: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.failures = {"one": [RuntimeError("a mistake")]}
+    ledger.may_go_on.set()
+    with pytest.raises(errors.DatabaseError, match="RuntimeError"):
+        ask("one").result(SOON_S)
+    assert ask("another").result(SOON_S)
+    assert given_up == ["one"]
+    assert "receipts failed" in caplog.text
+
+
+def test_whose_turn_does_not_come_in_time_is_recorded_later(ledger: Ledger, ask: Ask, given_up: list[str]) -> None:
     first = held_by_one(ledger, ask)
-    for key in ("leads the next batch", "follows it"):
-        with pytest.raises(errors.DatabaseBusy):
+    for key in ("opens the next batch", "joins it"):
+        with pytest.raises(errors.NotYetRecorded):
             ask(key, timeout_s=0.02).result(SOON_S)
+    after_them = ask("is in time")
     ledger.may_go_on.set()
     assert first.result(SOON_S)
+    assert after_them.result(SOON_S)
+    assert ledger.calls == [["first"], ["opens the next batch", "joins it", "is in time"]]
+    assert given_up == []
+
+
+def test_there_is_an_end_to_those_who_wait(ledger: Ledger, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd, "LARGEST", 1)
+    monkeypatch.setattr(crowd, "MOST", 2)
+    held_by_one(ledger, ask)
+    waiting = [ask("second"), ask("third")]
+    with pytest.raises(errors.DatabaseUnavailable, match="too many"):
+        ask("too many").result(SOON_S)
+    ledger.may_go_on.set()
+    assert all(future.result(SOON_S) for future in waiting)
+
+
+def test_when_all_are_committed_nobody_works_any_more(many: Crowd, ledger: Ledger, ask: Ask) -> None:
+    """And whoever comes then is not left waiting."""
+    ledger.may_go_on.set()
+    for key in ("one", "two", "three"):
+        assert ask(key).result(SOON_S)
+        for thread in threading.enumerate():
+            if thread.name == "crowd":
+                thread.join(SOON_S)
+                assert not thread.is_alive()

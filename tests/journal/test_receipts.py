@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import select, text
 
+from enrich import errors
 from enrich.db import Database
 from enrich.deadline import OutOfTime
 from enrich.journal.receipts import LONGEST_FORM, Journal
@@ -218,8 +219,8 @@ def test_many_without_a_key_stand_for_themselves(journal: Journal) -> None:
     assert len(ids) == 3
 
 
-def test_a_crowd_survives_one_that_is_interrupted(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whose turn it was ran out of time while committing; the next makes both."""
+def test_a_crowd_survives_a_commit_that_is_interrupted(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is committed with the next try; whoever asks again finds what stands there."""
     commit = journal._crowd._commit
     attempts = []
 
@@ -230,10 +231,23 @@ def test_a_crowd_survives_one_that_is_interrupted(journal: Journal, monkeypatch:
         return commit(crowd, timeout_s)  # type: ignore[arg-type]
 
     monkeypatch.setattr(journal._crowd, "_commit", interrupted_once)
-    with pytest.raises(OutOfTime):
-        journal.receive_among_many(make_delivery(1), timeout_s=5, answer=ACCEPT)
-    assert not journal.receive_among_many(make_delivery(2), timeout_s=5, answer=ACCEPT).is_repeat
     assert not journal.receive_among_many(make_delivery(1), timeout_s=5, answer=ACCEPT).is_repeat
+    assert journal.receive_among_many(make_delivery(1), timeout_s=5, answer=DEFER).answer == ACCEPT
+    assert len(attempts) == 3
+
+
+def test_what_the_database_never_takes_is_named_in_the_log(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_rows: object, _timeout_s: float) -> object:
+        raise errors.SchemaMissing("no table")
+
+    monkeypatch.setattr(journal._crowd, "_commit", fails)
+    with pytest.raises(errors.SchemaMissing):
+        journal.receive_among_many(make_delivery(1), timeout_s=5, answer=ACCEPT)
+    record = next(each for each in caplog.records if each.message == "receipt not recorded")
+    assert vars(record)["reservation_sid"] == make_delivery(1).reservation_sid
+    assert vars(record)["reason"] == "schema_missing"
 
 
 def test_what_is_done_later_stands_where_the_task_stood(journal: Journal, database: Database) -> None:

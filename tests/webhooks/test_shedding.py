@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlencode
 
@@ -11,7 +13,7 @@ from sqlalchemy import select
 from twilio.request_validator import RequestValidator
 
 from app import create_app
-from enrich import migrations
+from enrich import assignment, migrations
 from enrich.journal.tables import EntryRow
 from enrich.load import Admission
 from enrich.parts import Parts
@@ -132,6 +134,26 @@ def test_without_a_database_the_default_goes_out_all_the_same(
     """A mistake of ours, too."""
     monkeypatch.setattr(parts.tools.journal, "receive_among_many", None)
     assert ask(full, FORM) == ("200 OK", '{"instruction":"accept"}')
+
+
+def test_what_waits_too_long_for_the_database_is_answered_and_recorded_later(
+    parts: Parts, full: Shedding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another process writes for longer than the answer can wait."""
+    monkeypatch.setattr(assignment, "ANSWERED_UNDER_LOAD_BY_S", 0.02)
+    other = sqlite3.connect(parts.database.url.database or "", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert ask(full, FORM) == ("200 OK", '{"instruction":"accept"}')
+    assert parts.database.read(select(EntryRow.id)) == []
+    (told,) = [each for each in caplog.records if each.message == "receipt not recorded yet"]
+    assert vars(told)["reservation_sid"] == FORM["ReservationSid"]
+    other.execute("ROLLBACK")
+    other.close()
+    for thread in threading.enumerate():
+        if thread.name == "crowd":
+            thread.join(20)
+    (row,) = parts.database.read(select(EntryRow.reason, EntryRow.answer))
+    assert tuple(row) == ("overload", '{"instruction":"accept"}')
 
 
 def test_one_that_failed_behind_is_no_longer_in_flight(parts: Parts) -> None:
