@@ -66,6 +66,13 @@ def post_worker_init(_worker: Any) -> None:
     ggevent.StreamServer = Server
 
 
+def worker_exit(_server: Any, worker: Any) -> None:
+    """What was turned away under load and is not recorded yet gets the rest of the graceful time."""
+    served = getattr(worker, "wsgi", None)
+    if served is not None:
+        served.extensions["enrich"].tools.journal.finish(graceful_timeout - 1)
+
+
 def on_starting(server: Any) -> None:
     """Says once what is wrong with the settings, before any worker says it in a traceback; and lets a process have as
     many open files as the connections above need: the usual limit of 1,024 is one that it may raise by itself."""

@@ -74,6 +74,7 @@ class Crowd:
         self._limited = limited
         self._batches: deque[_Batch] = deque()
         self._is_working = False
+        self._worker: threading.Thread | None = None  # the latest
         self._door = threading.Lock()  # for a few instructions each time
 
     def receive(self, values: Values, *, timeout_s: float) -> Receipt:
@@ -89,6 +90,11 @@ class Crowd:
             raise type(batch.error)(str(batch.error))
         return batch.receipts[values["delivery_key"]]
 
+    def finish(self, timeout_s: float) -> None:
+        """Returns when nobody waits any more, or after so long."""
+        if self._worker:
+            self._worker.join(timeout_s)
+
     def _join(self, values: Values) -> _Batch:
         """The batch that the row is in. Sees to it that somebody works."""
         key = values["delivery_key"]
@@ -102,8 +108,8 @@ class Crowd:
             batch.rows[key] = values
             starts, self._is_working = not self._is_working, True
         if starts:
-            # Not a daemon: a process that is stopped records what it has answered before it ends.
-            threading.Thread(target=self._work, name="crowd").start()
+            self._worker = threading.Thread(target=self._work, name="crowd", daemon=True)
+            self._worker.start()
         return batch
 
     def _work(self) -> None:

@@ -133,6 +133,10 @@ class Journal:
                 return self.receive(delivery, timeout_s=timeout_s, answer=answer)
         return self._crowd.receive(_received(delivery) | {"answer": answer}, timeout_s=timeout_s)
 
+    def finish(self, timeout_s: float) -> None:
+        """For a process that ends: returns when all that was answered is recorded, or after so long."""
+        self._crowd.finish(timeout_s)
+
     def _commit_crowd(self, crowd: Sequence[Mapping[str, Any]], timeout_s: float) -> Sequence[Receipt]:
         """The receipts of these rows, in their order; each has a delivery key, and no two have the same."""
         many = self._database.json_of_rows(crowd, EntryRow.__table__.c)

@@ -182,12 +182,14 @@ def test_there_is_an_end_to_those_who_wait(ledger: Ledger, ask: Ask, monkeypatch
     assert all(future.result(SOON_S) for future in waiting)
 
 
-def test_when_all_are_committed_nobody_works_any_more(many: Crowd, ledger: Ledger, ask: Ask) -> None:
-    """And whoever comes then is not left waiting."""
+def test_who_ends_waits_until_all_is_recorded(many: Crowd, ledger: Ledger, ask: Ask) -> None:
+    many.finish(SOON_S)  # there was never anybody
+    held_by_one(ledger, ask)
+    with pytest.raises(errors.NotYetRecorded):
+        ask("answered already", timeout_s=0.0).result(SOON_S)
+    many.finish(0.02)  # not for ever
+    assert ledger.calls == [["first"]]
     ledger.may_go_on.set()
-    for key in ("one", "two", "three"):
-        assert ask(key).result(SOON_S)
-        for thread in threading.enumerate():
-            if thread.name == "crowd":
-                thread.join(SOON_S)
-                assert not thread.is_alive()
+    many.finish(SOON_S)
+    assert ledger.calls == [["first"], ["answered already"]]
+    assert ask("comes after that").result(SOON_S)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -241,6 +244,52 @@ def test_more_than_a_process_carries_is_answered_at_once_and_enriched_late(
     with worker_of(small, later=timedelta(seconds=15)) as work:
         work()
     assert all(centre.block(task)["customer_id"] == "C-1001" for task in tasks)
+
+
+@contextmanager
+def nobody_else_writes(service: Service) -> Iterator[None]:
+    """Another process holds the journal, as a long migration would."""
+    with ExitStack() as stack:
+        if service.database.is_sqlite:
+            other = stack.enter_context(closing(sqlite3.connect(service.database.url.database or "")))
+            other.execute("BEGIN IMMEDIATE")
+        else:
+            url = service.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+            stack.enter_context(psycopg.connect(url)).execute("LOCK TABLE entries IN EXCLUSIVE MODE")
+        yield
+
+
+def is_true_soon(condition: Callable[[], bool], within_s: float = 20.0) -> bool:
+    until = time.monotonic() + within_s
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_what_was_answered_before_it_could_be_recorded_is_recorded_before_the_process_ends(
+    service: Service, processes: Processes, emulator: EmulatorServer, make_callback: Callable[..., dict[str, str]]
+) -> None:
+    small = Service(
+        service.url, service.database, {**service.environment, "ENRICH_MAX_IN_FLIGHT": "1", "WEB_CONCURRENCY": "1"}
+    )
+    start(small, processes, "web")
+    fault = emulator.faults.stall(30, path="/Tasks/WT")
+    forms = [make_callback() for _ in range(5)]
+
+    def answer_to(form: dict[str, str]) -> str:
+        return small.post(ASSIGNMENT, form).text
+
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(answer_to, forms[0])
+        emulator.log.wait_for("fault_struck", 10, fault_id=fault.id)
+        with nobody_else_writes(small):
+            assert set(pool.map(answer_to, forms[1:])) == {'{"instruction":"accept"}'}
+            assert first.result() == '{"instruction":"accept"}'
+            processes.signal("web", signal.SIGTERM)
+            log = processes.logs / "web.log"
+            assert is_true_soon(lambda: "Worker exiting" in log.read_text())
+    assert processes.wait_for_end("web") == 0
+    assert {entry.task_sid for entry in small.entries(kind="assignment")} == {form["TaskSid"] for form in forms}
 
 
 def test_an_answer_that_drips_does_not_hold_the_worker(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlencode
 
@@ -149,9 +148,7 @@ def test_what_waits_too_long_for_the_database_is_answered_and_recorded_later(
     assert vars(told)["reservation_sid"] == FORM["ReservationSid"]
     other.execute("ROLLBACK")
     other.close()
-    for thread in threading.enumerate():
-        if thread.name == "crowd":
-            thread.join(20)
+    parts.tools.journal.finish(20)
     (row,) = parts.database.read(select(EntryRow.reason, EntryRow.answer))
     assert tuple(row) == ("overload", '{"instruction":"accept"}')
 
