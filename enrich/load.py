@@ -11,8 +11,12 @@ LONGEST_WAIT_S = 0.5
 # The same, when those before it waited so long on average. A turn of the loop under load is as long as that; and each
 # callback takes several turns, so that work which is begun now would run out of time.
 USUAL_WAIT_S = 0.15
-# Of how many it is the average, roughly; and after how long a silence it tells nothing.
-LATELY = 16
+# From then on until they wait only so long: else a process under load stays just below its limit, where those who are
+# turned away wait for the work of all who were let in.
+CAUGHT_UP_S = 0.05
+# Of how many it is the average, roughly: of so many that a machine which stands still for a moment is no load. And
+# after how long a silence it tells nothing.
+LATELY = 32
 SILENCE_S = 0.5
 # What a callback that ran out of time still costs the processor and the database: its conclusion. They queue.
 CONCLUSION_COST_S = 0.006
@@ -36,6 +40,7 @@ class Admission:
         self._now = now
         self._lock = threading.Lock()
         self._usual_wait_s = 0.0
+        self._is_catching_up = False
         self._asked_at = float("-inf")
         self.in_flight = 0
 
@@ -64,7 +69,9 @@ class Admission:
             self._usual_wait_s = 0.0
         self._asked_at = now
         self._usual_wait_s += (waited_s - self._usual_wait_s) / LATELY
-        return waited_s > LONGEST_WAIT_S or self._usual_wait_s > USUAL_WAIT_S
+        too_long_s = CAUGHT_UP_S if self._is_catching_up else USUAL_WAIT_S
+        self._is_catching_up = self._usual_wait_s > too_long_s
+        return waited_s > LONGEST_WAIT_S or self._is_catching_up
 
 
 def budget_s(longest_s: float, in_flight: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enrich.load import LATELY, LONGEST_WAIT_S, SILENCE_S, USUAL_WAIT_S, Admission
+from enrich.load import CAUGHT_UP_S, LATELY, LONGEST_WAIT_S, SILENCE_S, USUAL_WAIT_S, Admission
 from tests.conftest import Hand
 
 
@@ -39,7 +39,21 @@ def test_when_all_of_them_wait_even_a_little_none_is_let_in(admission: Admission
     assert refused[0] == ""
     assert refused[-LATELY:] == ["queue"] * LATELY
     assert admission.in_flight <= 3
-    assert [admission.refused(0.0) for _ in range(LATELY)][-1] != "queue"
+    assert [admission.refused(0.0) for _ in range(2 * LATELY)][-1] != "queue"
+
+
+def test_a_process_that_is_behind_catches_up_before_it_takes_on_more(admission: Admission) -> None:
+    """A wait that would let everybody in before is still too long after it."""
+    between = (CAUGHT_UP_S + USUAL_WAIT_S) / 2
+    assert "queue" not in [admission.refused(between) for _ in range(3 * LATELY)]
+    for _ in range(3 * LATELY):
+        admission.refused(2 * USUAL_WAIT_S)
+    assert [admission.refused(between) for _ in range(5 * LATELY)] == ["queue"] * 5 * LATELY
+    assert [admission.refused(0.5 * CAUGHT_UP_S) for _ in range(5 * LATELY)][-1] != "queue"
+
+
+def test_a_machine_that_stands_still_for_a_moment_turns_nobody_away(admission: Admission) -> None:
+    assert "queue" not in [admission.refused(0.3) for _ in range(LATELY // 2)]
 
 
 def test_after_a_silence_nothing_is_held_against_the_next(admission: Admission, hand: Hand) -> None:
