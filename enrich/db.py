@@ -1,6 +1,6 @@
 """The database: one engine, short statements for the hot path, transactions for everything else.
 
-Knows SQLite's and PostgreSQL's manners, and translates SQLAlchemy's errors into ours. Knows no table.
+Knows SQLite's and PostgreSQL's manners, and no table.
 
 SQLite waits for a lock in C, where nothing can interrupt it and where, under gevent, it would hold every other
 callback of the process. So it is told to wait a few milliseconds only; we try, yield, and try again until the time is
@@ -10,13 +10,10 @@ over, and the writers of one process queue on a lock of ours, which yields too. 
 from __future__ import annotations
 
 import json
-import queue
 import random
 import re
-import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -49,7 +46,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import KeyedColumnElement
@@ -58,6 +54,8 @@ from sqlalchemy.types import TypeDecorator
 from enrich import errors
 from enrich.addresses import Addresses
 from enrich.breaker import Breaker, Resting
+from enrich.connections import Connections, Slots
+from enrich.db_errors import is_locked, translated
 from enrich.deadline import OutOfTime
 from enrich.prepared import Prepared
 
@@ -66,8 +64,6 @@ PATIENCE_S = 30.0
 # For each of two kinds of statements. A process keeps a few busy: a statement takes about 1 ms, and what is done with
 # its rows takes longer. Those that are interrupted are closed and made anew, which PostgreSQL has to be able to take.
 POOL_SIZE = 10
-# How long to wait for a connection, where nobody holds a clock.
-POOL_S = 30.0
 
 _CONSTRAINT_NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -156,8 +152,8 @@ class Database:
             self.engine if self.is_sqlite else _postgresql_engine(self.url, addresses or Addresses(), connections=1)
         ).execution_options(isolation_level="AUTOCOMMIT")
         # As many as SQLAlchemy's pool has, so that nobody ever waits in there.
-        self._slots = _Slots(2 * POOL_SIZE if self.is_sqlite else POOL_SIZE)
-        self._of_prepared = _Connections(self.engine, POOL_SIZE)
+        self._slots = Slots(2 * POOL_SIZE if self.is_sqlite else POOL_SIZE)
+        self._of_prepared = Connections(self.engine, POOL_SIZE)
         self._prepared: dict[tuple[int, tuple[str, ...]], Prepared] = {}
         self._one_writer = threading.Lock()
 
@@ -337,160 +333,6 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-class _Slots:
-    """So many may be in use at a time.
-
-    A queue, not a semaphore: the clock may end a wait anywhere, and what threading builds on a condition variable takes
-    a lock once more on its way out; ended there, too, it gives back what another one holds. To put into a queue never
-    waits, and to get is one wait.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
-        for _ in range(most):
-            self._free.put(None)
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Raises DatabaseUnavailable when none was given back for a long time."""
-        try:
-            self._free.get(timeout=POOL_S)
-        except queue.Empty:
-            raise errors.DatabaseUnavailable("every connection is in use") from None
-        try:
-            yield
-        finally:
-            self._free.put(None)
-
-
-class _Connections:
-    """Connections of their own for prepared statements, each statement committed by itself.
-
-    The one that was given back last is lent first: what it has read lately is still in its memory. most: how many may
-    be in use at a time; SQLite needs no such limit, since its calls let nobody else run.
-
-    A connection to a server is made in a thread of its own, one after the other, and is made to its end: under load
-    that takes longer than a callback may wait for its receipt, and one that is begun and dropped, again and again,
-    costs the server more than one that is used, until it takes no more.
-    """
-
-    def __init__(self, engine: Engine, most: int) -> None:
-        self._engine = engine
-        self._idle: list[Any] = []
-        self._slots = None if engine.dialect.name == "sqlite" else _Slots(most)
-        # Of each one that waits for a connection, where it finds it, or the error that all of them get.
-        self._waiting: deque[queue.SimpleQueue[Any]] = deque()
-        self._is_connecting = False
-        self._door = threading.Lock()  # for a few instructions each time
-
-    def execute(self, prepared: Prepared, values: Any) -> Sequence[Any]:
-        """The rows of one statement, once more on a fresh connection where an idle one turned out to be dead.
-
-        Raises DatabaseError.
-        """
-        try:
-            arguments = prepared.arguments(values)
-        except (LookupError, ValueError) as exc:  # a mistake of ours, or a text that cannot be encoded
-            raise errors.DatabaseError(type(exc).__name__) from None
-        with self._slots.one() if self._slots else nullcontext():
-            return self._execute(prepared, arguments)
-
-    def close(self) -> None:
-        """Closes those that are idle."""
-        while self._idle:
-            self._idle.pop().close()
-
-    def _execute(self, prepared: Prepared, arguments: Any) -> Sequence[Any]:
-        while True:
-            connection, was_idle = self._take()
-            try:
-                cursor = connection.execute(prepared.text, arguments)
-                rows = prepared.rows(cursor.fetchall()) if prepared.returns_rows else ()
-            except self._driver_error as exc:
-                is_dead = self._engine.dialect.is_disconnect(exc, connection, None)
-                if not is_dead:
-                    self._give(connection)
-                    raise _ours(exc, is_dead=False) from None
-                connection.close()
-                self.close()  # those beside it are of the same server
-                if not was_idle:
-                    raise _ours(exc, is_dead=True) from None
-            except UnicodeError as exc:  # a text that the driver cannot encode never left
-                self._give(connection)
-                raise errors.DatabaseError(type(exc).__name__) from None
-            except BaseException:  # OutOfTime among them: nobody knows what state it is in
-                connection.close()
-                raise
-            else:
-                self._give(connection)
-                return rows
-
-    def _take(self) -> tuple[Any, bool]:
-        """A connection, and whether it was idle before: then the server may have left it meanwhile."""
-        with self._door:
-            if self._idle:
-                return self._idle.pop(), True
-        if self._slots is None:
-            return self._connect(), False
-        mine: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        with self._door:
-            self._waiting.append(mine)
-            starts, self._is_connecting = not self._is_connecting, True
-        if starts:
-            threading.Thread(target=self._connect_for_all, daemon=True).start()
-        try:
-            made = mine.get()
-        except BaseException:  # OutOfTime: nobody is to give us anything any more, and what somebody has is for others
-            with self._door:
-                if mine in self._waiting:
-                    self._waiting.remove(mine)
-            if not mine.empty() and not isinstance(given := mine.get(), Exception):
-                self._give(given)
-            raise
-        if isinstance(made, Exception):
-            raise made
-        return made, False
-
-    def _give(self, connection: Any) -> None:
-        with self._door:
-            if self._waiting:
-                self._waiting.popleft().put(connection)
-            else:
-                self._idle.append(connection)
-
-    def _connect_for_all(self) -> None:
-        """Makes connections for as long as somebody waits for one; after a failure all who wait are told."""
-        while True:
-            with self._door:
-                if not self._waiting:
-                    self._is_connecting = False
-                    return
-            try:
-                self._give(self._connect())
-            except Exception as exc:
-                failed = exc if isinstance(exc, errors.DatabaseError) else errors.DatabaseError(type(exc).__name__)
-                with self._door:
-                    while self._waiting:
-                        self._waiting.popleft().put(failed)
-
-    def _connect(self) -> Any:
-        """One more, made as SQLAlchemy's pool makes them, and then no longer the pool's."""
-        try:
-            with translated():
-                lent = self._engine.raw_connection()
-                lent.detach()
-        except self._driver_error as exc:
-            raise _ours(exc, is_dead=True) from None
-        connection = lent.dbapi_connection
-        # What SQLAlchemy leaves behind in a connection that others had before is not always what was set at first.
-        self._engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")  # type: ignore[arg-type]
-        return connection
-
-    @property
-    def _driver_error(self) -> Any:
-        return self._engine.dialect.loaded_dbapi.Error
-
-
 def normal_url(url: str) -> str:
     """The same URL with the driver we ship: `postgres://` and `postgresql://` become `postgresql+psycopg://`."""
     scheme, separator, rest = url.partition("://")
@@ -580,7 +422,7 @@ def _until_unlocked(attempt: Callable[[], T], until: float) -> T:
         try:
             return attempt()
         except (errors.DatabaseLocked, DBAPIError) as exc:
-            if isinstance(exc, DBAPIError) and not _is_locked(exc.orig):
+            if isinstance(exc, DBAPIError) and not is_locked(exc.orig):
                 raise
             left = until - time.monotonic()
             if left <= 0:
@@ -588,40 +430,3 @@ def _until_unlocked(attempt: Callable[[], T], until: float) -> T:
                     raise
                 raise errors.DatabaseLocked("another process holds the write lock") from exc
             time.sleep(min(left, random.uniform(0.002, 0.010)))  # noqa: S311 - so that two processes do not beat in step
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """No SQLAlchemy error leaves this module. A statement's parameters can be personal data: only its kind is told."""
-    try:
-        yield
-    except PoolTimeoutError as exc:
-        raise errors.DatabaseUnavailable("every connection is in use") from exc
-    except DBAPIError as exc:
-        raise _ours(exc.orig, is_dead=exc.connection_invalidated) from exc
-    except (SQLAlchemyError, UnicodeError) as exc:  # a driver's own, where a text cannot be encoded
-        raise errors.DatabaseError(type(exc).__name__) from None
-
-
-def _ours(exc: BaseException | None, *, is_dead: bool) -> errors.DatabaseError:
-    """What a driver's error is to us. is_dead: whether the connection is."""
-    if _is_locked(exc):
-        return errors.DatabaseLocked("another process holds the write lock")
-    if _is_schema(exc):
-        return errors.SchemaMissing("tables are missing or of another version: flask db upgrade")
-    if is_dead or type(exc).__name__ in ("OperationalError", "InterfaceError"):
-        # What a driver says of a connection names host and reason, and nothing of anybody's data.
-        return errors.DatabaseUnavailable(str(exc).partition("\n")[0])
-    return errors.DatabaseError(f"{type(exc).__name__}")
-
-
-def _is_schema(exc: BaseException | None) -> bool:
-    """An unknown table or column: in PostgreSQL by its SQLSTATE, in SQLite by what it says."""
-    if getattr(exc, "sqlstate", None) in ("42P01", "42703"):
-        return True
-    return isinstance(exc, sqlite3.OperationalError) and str(exc).startswith(("no such table", "no such column"))
-
-
-def _is_locked(exc: BaseException | None) -> bool:
-    code = getattr(exc, "sqlite_errorcode", 0) or 0
-    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

@@ -13,7 +13,8 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from enrich import errors
-from enrich.db import Database, translated
+from enrich.db import Database
+from enrich.db_errors import translated
 
 _PROJECT = Path(__file__).parent.parent
 

@@ -16,11 +16,11 @@ import gevent
 from enrich.errors import DatabaseUnavailable
 from enrich.clock import limited
 from enrich.deadline import OutOfTime
-from enrich.db import _Connections, _Slots
+from enrich.connections import Connections, Slots
 from enrich.journal.crowd import Crowd
 from enrich.vocabulary import Receipt
 
-slots = _Slots(2)
+slots = Slots(2)
 
 def commit(rows, timeout_s):
     gevent.sleep(random.uniform(0, 0.002))
@@ -28,7 +28,7 @@ def commit(rows, timeout_s):
 
 crowd = Crowd(commit)
 
-class Server(_Connections):
+class Server(Connections):
     def __init__(self):
         super().__init__(SimpleNamespace(dialect=SimpleNamespace(name="postgresql")), 5)
         self.connecting, self.lent, self.made = 0, [], 0

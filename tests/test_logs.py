@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from enrich import errors, logs
-from enrich.db import Database, translated
+from enrich.db import Database
+from enrich.db_errors import translated
 
 PERSON = "+14155550142"
 
