@@ -245,6 +245,7 @@ def test_what_the_database_never_takes_is_named_in_the_log(
     monkeypatch.setattr(journal._crowd, "_commit", fails)
     with pytest.raises(errors.SchemaMissing):
         journal.receive_among_many(make_delivery(1), timeout_s=5, answer=ACCEPT)
+    journal.finish(5)
     record = next(each for each in caplog.records if each.message == "receipt not recorded")
     assert vars(record)["reservation_sid"] == make_delivery(1).reservation_sid
     assert vars(record)["reason"] == "schema_missing"
