@@ -70,7 +70,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
     """What was turned away under load and is not recorded yet gets the rest of the graceful time."""
     served = getattr(worker, "wsgi", None)
     if served is not None:
-        served.extensions["enrich"].tools.journal.finish(graceful_timeout - 1)
+        served.extensions["enrich"].tools.journal.finish(worker.cfg.graceful_timeout - 1)
 
 
 def on_starting(server: Any) -> None:

@@ -121,9 +121,9 @@ class Connections:
         with self._door:
             self._waiting.append(mine)
             starts, self._is_connecting = not self._is_connecting, True
-        if starts:
-            threading.Thread(target=self._connect_for_all, daemon=True).start()
         try:
+            if starts:
+                threading.Thread(target=self._connect_for_all, daemon=True).start()  # a wait, too
             made = mine.get()
         except BaseException:  # OutOfTime: nobody is to give us anything any more, and what somebody has is for others
             with self._door:
@@ -166,9 +166,9 @@ class Connections:
                 lent.detach()
         except self._driver_error as exc:
             raise ours(exc, is_dead=True) from None
-        connection = lent.dbapi_connection
+        connection: Any = lent.dbapi_connection  # of the driver; not None, as it may be once it is given back
         # What SQLAlchemy leaves behind in a connection that others had before is not always what was set at first.
-        self._engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")  # type: ignore[arg-type]
+        self._engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
         return connection
 
     @property

@@ -48,6 +48,7 @@ def hand() -> Hand:
 @pytest.fixture
 def self_signed(tmp_path: Path) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that nobody vouches for, and its key."""
+    # Python cannot make one by itself, and a library only for the two tests that need it would be one more to keep.
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make a certificate with")
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
