@@ -11,26 +11,21 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     URL,
     Connection,
-    DateTime,
-    Dialect,
     Engine,
     Executable,
-    MetaData,
     Row,
     Select,
-    String,
     Text,
     bindparam,
     cast,
@@ -46,10 +41,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import KeyedColumnElement
-from sqlalchemy.types import TypeDecorator
 
 from enrich import errors
 from enrich.addresses import Addresses
@@ -65,70 +59,13 @@ PATIENCE_S = 30.0
 # its rows takes longer. Those that are interrupted are closed and made anew, which PostgreSQL has to be able to take.
 POOL_SIZE = 10
 
-_CONSTRAINT_NAMES = {
-    "ix": "ix_%(column_0_label)s",
-    "uq": "uq_%(table_name)s_%(column_0_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
 # What SQLite may wait for a lock in C. Most writes of another process take less than a millisecond; and under load,
 # when a turn of our loop takes a hundred, a process that only looks once a turn would hardly find the lock free.
 LOCK_WAIT_S = 0.005
 
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-
 T = TypeVar("T")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 Statement = Executable | Prepared
-
-
-class Base(DeclarativeBase):
-    """The tables of every subject. Constraints get their names here, so that migrations can find them again."""
-
-    metadata = MetaData(naming_convention=_CONSTRAINT_NAMES)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment, kept in UTC. SQLite has no time zones: there it is stored without, and comes back with."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a naive datetime was given for a column that holds moments in UTC")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class AnyText(TypeDecorator[str]):
-    """Text from outside, as it came. PostgreSQL takes neither NUL nor a lone surrogate: both are kept as escapes.
-
-    length: what is longer is cut; None: any.
-    """
-
-    impl = Text
-    cache_ok = True
-
-    def __init__(self, length: int | None = None) -> None:
-        super().__init__()
-        self.length = length
-        self.impl = String(length) if length else Text()  # type: ignore[assignment]  # an instance, on an instance
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        if not value.isascii() or "\0" in value:
-            value = _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
-        return value[: self.length]
 
 
 class Database:

@@ -9,7 +9,8 @@ import os
 from alembic import context
 from sqlalchemy import Connection, text
 
-from enrich.db import Base, Database
+from enrich.columns import Base
+from enrich.db import Database
 
 # What is not imported is not compared.
 for subject in ("accounts", "customers", "journal"):

@@ -9,7 +9,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from enrich import migrations
-from enrich.db import Base, Database
+from enrich.columns import Base
+from enrich.db import Database
 
 for name in ("accounts", "customers", "journal"):
     importlib.import_module(f"enrich.{name}.tables")

@@ -25,6 +25,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
+from enrich.columns import Base
 from enrich.customers.identifiers import Identifier, words_of
 from enrich.customers.tables import (
     FROM_CRM,
@@ -40,7 +41,6 @@ from enrich.customers.tables import (
     UnlinkedRow,
     WordRow,
 )
-from enrich.db import Base
 
 _CUSTOMERS, _IDENTIFIERS, _NOTES, _CASES, _WORDS, _UNLINKED, _PINS, _TRAIL, _ABOUT = (
     Base.metadata.tables[row.__tablename__]

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from enrich.db import AnyText, Base, UtcDateTime
+from enrich.columns import AnyText, Base, UtcDateTime
 
 # SQLite gives a rowid only to INTEGER; PostgreSQL should not run out at two thousand million rows.
 RowId = BigInteger().with_variant(Integer, "sqlite")

@@ -13,7 +13,8 @@ from app import create_app
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.accounts.users import User
-from enrich.db import Base, Database
+from enrich.columns import Base
+from enrich.db import Database
 from enrich.settings import read_settings
 
 EMAIL = "dana@example.com"

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import enrich.customers.tables  # noqa: F401 - create_all needs to know the tables
-from enrich.db import Base, Database
+from enrich.columns import Base
+from enrich.db import Database
 
 
 @pytest.fixture

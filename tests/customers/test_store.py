@@ -8,6 +8,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.engine.interfaces import Dialect
 
 from enrich import errors
+from enrich.columns import Base
 from enrich.customers.matching import MOST_KEYS, MOST_PER_KEY
 from enrich.customers.store import (
     MOST_NOTES,
@@ -17,7 +18,7 @@ from enrich.customers.store import (
     customer_statement,
 )
 from enrich.customers.tables import AuditCustomerRow, AuditRow, CaseRow, CustomerRow, IdentifierRow, NoteRow, PinRow
-from enrich.db import Base, Database
+from enrich.db import Database
 from enrich.vocabulary import Candidate, Case, Customer, LookupKey, LookupKeys, Trust
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
