@@ -23,15 +23,18 @@ ASSIGNMENT = "/taskrouter/assignment"
 
 
 @contextmanager
-def worker_of(service: Service, later: timedelta = timedelta()) -> Iterator[Callable[[], int]]:
+def worker_of(
+    service: Service, later: timedelta = timedelta(), *, after: datetime | None = None
+) -> Iterator[Callable[[], int]]:
     """The worker on the service's database, as if it were that much later: works until nothing is due, tells how much.
 
-    A service is shared by tests, and what others left behind is due first.
+    after: where given, it is that much later than this moment for as long as the worker works; what others left behind
+    is due first, because a service is shared by tests, and takes its time.
     """
     parts: Parts = create_app(read_settings(service.environment)).extensions["enrich"]
     tools = parts.tools.__class__(
         **{name: getattr(parts.tools, name) for name in parts.tools.__slots__ if name != "now"},
-        now=lambda: datetime.now(UTC) + later,
+        now=lambda: (after or datetime.now(UTC)) + later,
     )
 
     def work() -> int:
@@ -40,18 +43,22 @@ def worker_of(service: Service, later: timedelta = timedelta()) -> Iterator[Call
             tried += in_this_round
         return tried
 
-    yield work
-    parts.tools.taskrouter.close()
-    parts.database.close()
+    try:
+        yield work
+    finally:  # what one test leaves open is told as the next one's failure
+        parts.tools.taskrouter.close()
+        parts.database.close()
 
 
 @contextmanager
 def tools_of(service: Service) -> Iterator[Tools]:
     """The service's tools, in this process."""
     parts: Parts = create_app(read_settings(service.environment)).extensions["enrich"]
-    yield parts.tools
-    parts.tools.taskrouter.close()
-    parts.database.close()
+    try:
+        yield parts.tools
+    finally:
+        parts.tools.taskrouter.close()
+        parts.database.close()
 
 
 @pytest.fixture
@@ -170,10 +177,11 @@ def test_a_receipt_whose_process_died_is_adopted(
     centre.answer(task_sid)
     form = make_callback(WorkspaceSid=centre.workspace_sid, TaskSid=task_sid)
     service.post(ASSIGNMENT + "/fallback", form)
-    with worker_of(service, later=timedelta(seconds=9)) as work:
+    received_at = service.entries(task_sid=task_sid)[-1].received_at
+    with worker_of(service, timedelta(seconds=9), after=received_at) as work:
         work()
         assert service.owed(task_sid) == []
-    with worker_of(service, later=timedelta(seconds=11)) as work:
+    with worker_of(service, timedelta(seconds=11), after=received_at) as work:
         work()
     (owed,) = service.owed(task_sid)
     assert owed.done_at is not None
