@@ -211,9 +211,7 @@ def _receive(
     except (errors.DatabaseError, OutOfTime) as exc:
         was_us = isinstance(exc, OutOfTime) and exc.came_late(deadline.now)
         others_were_answered = tools.journal.was_answered_since(began_at)
-        is_alive = others_were_answered and isinstance(
-            exc, OutOfTime | errors.DatabaseLocked | errors.DatabaseUnavailable
-        )
+        is_alive = others_were_answered and isinstance(exc, OutOfTime | errors.DatabaseUnavailable)
         if was_us or is_alive:
             raise errors.DatabaseBusy("it answered others meanwhile, or we were slow") from None
         _not_recorded("receipt", delivery, exc)

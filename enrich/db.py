@@ -93,6 +93,8 @@ class Database:
         self._of_prepared = Connections(self.engine, POOL_SIZE)
         self._prepared: dict[tuple[int, tuple[str, ...]], Prepared] = {}
         self._one_writer = threading.Lock()
+        # Since when the one whose turn it is finds SQLite's lock with another process; None where it does not.
+        self._locked_out_since: float | None = None
 
     def prepare(self, statement: Executable, given: Collection[str] = ()) -> Prepared:
         """The statement, compiled for this database the first time, for `read` and `write`. given: see `Prepared`."""
@@ -118,14 +120,15 @@ class Database:
         """Executes one statement, committed when this returns; the rows of its RETURNING, if it has one.
 
         timeout_s: how long to wait for SQLite's one writer. for_many: it is the work of many who wait for it; on
-        PostgreSQL it has a connection of its own. Raises DatabaseError; DatabaseLocked when the time is over.
+        PostgreSQL it has a connection of its own. Raises DatabaseError; when the time is over, DatabaseLocked, or
+        DatabaseBusy where it went to other writers of this process.
         """
         engine = self._one_for_many if for_many else self._each_by_itself
         if not self.is_sqlite:
             with self._asked():
                 return self._execute(statement, parameters, engine)
         with self._turn_to_write(timeout_s) as until, self._asked():
-            return _until_unlocked(lambda: self._execute(statement, parameters, engine), until)
+            return self._until_unlocked(lambda: self._execute(statement, parameters, engine), until)
 
     def write_together(
         self, first: tuple[Executable, Parameters], *more: tuple[Executable, Parameters], timeout_s: float = PATIENCE_S
@@ -186,7 +189,7 @@ class Database:
             with self._asked():
                 return attempt()
         with self._turn_to_write(timeout_s) as until, self._asked():
-            return _until_unlocked(attempt, until)
+            return self._until_unlocked(attempt, until)
 
     @contextmanager
     def transaction(self, *, timeout_s: float = PATIENCE_S) -> Iterator[Session]:
@@ -203,7 +206,7 @@ class Database:
             translated(),
             Session(self.engine) as session,
         ):
-            _until_unlocked(lambda: _take_write_lock(session), until)
+            self._until_unlocked(lambda: _take_write_lock(session), until)
             yield session
             session.commit()
 
@@ -259,11 +262,42 @@ class Database:
         until = time.monotonic() + timeout_s
         # A wait with a limit takes a timer, even where there is nothing to wait for.
         if not (self._one_writer.acquire(blocking=False) or self._one_writer.acquire(timeout=max(0.0, timeout_s))):
-            raise errors.DatabaseBusy("other writers of this process took all the time there was")
+            raise self._kept_from_writing(timeout_s)
         try:
             yield until
+        except errors.DatabaseLocked as exc:
+            raise self._kept_from_writing(timeout_s) from exc.__cause__
         finally:
             self._one_writer.release()
+
+    def _kept_from_writing(self, seconds: float) -> errors.DatabaseLocked:
+        """Whoever had most of the time. Under load each of two processes finds the lock with the other one, too, but
+        never for long."""
+        since = self._locked_out_since
+        if since is not None and time.monotonic() - since >= seconds / 2:
+            return errors.DatabaseLocked("another process holds the write lock")
+        return errors.DatabaseBusy("other writers of this process took all the time there was")
+
+    def _until_unlocked(self, attempt: Callable[[], T], until: float) -> T:
+        """What `attempt` returns, tried again while another process holds SQLite's write lock."""
+        while True:
+            try:
+                done = attempt()
+            except (errors.DatabaseLocked, DBAPIError) as exc:
+                if isinstance(exc, DBAPIError) and not is_locked(exc.orig):
+                    raise
+                now = time.monotonic()
+                if self._locked_out_since is None:
+                    self._locked_out_since = now - LOCK_WAIT_S
+                if now >= until:
+                    if isinstance(exc, errors.DatabaseLocked):
+                        raise
+                    raise errors.DatabaseLocked("another process holds the write lock") from exc
+                pause_s = random.uniform(0.002, 0.010)  # noqa: S311 - so that two processes do not beat in step
+                time.sleep(min(until - now, pause_s))
+            else:
+                self._locked_out_since = None
+                return done
 
 
 def _as_it_is(value: Any) -> Any:
@@ -351,19 +385,3 @@ def _postgresql_engine(url: URL, addresses: Addresses, connections: int = POOL_S
                 raise errors.DatabaseUnavailable(str(exc)) from exc
 
     return engine
-
-
-def _until_unlocked(attempt: Callable[[], T], until: float) -> T:
-    """What `attempt` returns, tried again while another process holds SQLite's write lock."""
-    while True:
-        try:
-            return attempt()
-        except (errors.DatabaseLocked, DBAPIError) as exc:
-            if isinstance(exc, DBAPIError) and not is_locked(exc.orig):
-                raise
-            left = until - time.monotonic()
-            if left <= 0:
-                if isinstance(exc, errors.DatabaseLocked):
-                    raise
-                raise errors.DatabaseLocked("another process holds the write lock") from exc
-            time.sleep(min(left, random.uniform(0.002, 0.010)))  # noqa: S311 - so that two processes do not beat in step

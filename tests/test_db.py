@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sqlalchemy import bindparam, insert, literal, select, text
 
 from enrich.customers.tables import CustomerRow
 from enrich.db import Database, normal_url
-from enrich.errors import DatabaseError, DatabaseLocked, DatabaseUnavailable, SchemaMissing, SettingsError
+from enrich.errors import DatabaseBusy, DatabaseError, DatabaseLocked, DatabaseUnavailable, SchemaMissing, SettingsError
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ADA = {"id": "C-1", "name": "Ada", "company": "", "tier": "", "language": "", "owner": "", "updated_at": NOW}
@@ -118,9 +119,29 @@ def test_a_lock_that_is_given_back_in_time_is_no_error(sqlite: Database, other: 
 def test_writers_of_one_process_take_turns(sqlite: Database) -> None:
     with sqlite.transaction() as session:
         session.execute(insert(CustomerRow), ADA)
-        with pytest.raises(DatabaseLocked, match="other writers"):
+        with pytest.raises(DatabaseBusy):
             sqlite.write(insert(CustomerRow), ADA | {"id": "C-2"}, timeout_s=0.02)
     sqlite.write(insert(CustomerRow), ADA | {"id": "C-2"}, timeout_s=0.02)
+
+
+def test_who_queues_behind_one_that_another_process_keeps_waiting_is_told_so(
+    sqlite: Database, other: sqlite3.Connection
+) -> None:
+    def kept_waiting(_number: int) -> DatabaseError | None:
+        try:
+            sqlite.write(insert(CustomerRow), ADA, timeout_s=0.3)
+        except DatabaseError as exc:
+            return exc
+        return None
+
+    with ThreadPoolExecutor(3) as pool:
+        told = list(pool.map(kept_waiting, range(3)))
+    assert [type(exc) for exc in told] == [DatabaseLocked] * 3
+    other.execute("ROLLBACK")
+    with sqlite.transaction() as session:
+        session.execute(insert(CustomerRow), ADA)
+        with pytest.raises(DatabaseBusy):
+            sqlite.write(insert(CustomerRow), ADA | {"id": "C-2"}, timeout_s=0.02)
 
 
 def test_errors_are_ours_and_hold_nothing_of_the_customer(database: Database) -> None:
