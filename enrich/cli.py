@@ -29,7 +29,7 @@ from enrich.doctor import doctor
 from enrich.parts import parts
 from enrich.policy.commands import policy
 from enrich.taskrouter.commands import describe, provision
-from enrich.vocabulary import FollowupKind, Matched
+from enrich.vocabulary import FollowupKind
 from enrich.webhooks import payloads
 
 # From so many lines on a progress bar tells more than the wait does.
@@ -111,10 +111,11 @@ def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
     parts().require_policy()
     rules = parts().tools.rules
     keys = matching.lookup_keys(*_as_task(key, kind, attributes, rules.keys))
-    candidates = parts().tools.store.find_candidates(keys)
-    match = matching.choose(keys, candidates)
-    customer = parts().tools.store.fetch_customer(match.customer_id) if isinstance(match, Matched) else None
-    for asked in matching.explain(keys, candidates, match)["keys"]:
+    store = parts().tools.store
+    found = store.look_up(keys)
+    match = matching.choose(keys, found.candidates)
+    customer = store.details_of(match, found)
+    for asked in matching.explain(keys, found.candidates, match)["keys"]:
         click.echo(f"{asked['kind']} {asked['value']} ({asked['trust']}): {asked['found'] or 'nobody'}")
     for attribute in keys.withheld:
         click.echo(f"{attribute}: the caller hides the number")

@@ -200,11 +200,10 @@ def identify(work: Work, task_attributes: Mapping[str, Any], tools: Tools, task_
     """
     keys = replace(matching.lookup_keys(task_attributes, tools.rules.keys), task_sid=task_sid)
     with work.stopwatch.step("look_up"):
-        candidates = tools.store.find_candidates(keys)
-        work.match = matching.choose(keys, candidates)
-        work.finding = matching.explain(keys, candidates, work.match)
-        if isinstance(work.match, Matched):
-            work.customer = tools.store.fetch_customer(work.match.customer_id)
+        found = tools.store.look_up(keys)
+        work.match = matching.choose(keys, found.candidates)
+        work.finding = matching.explain(keys, found.candidates, work.match)
+        work.customer = tools.store.details_of(work.match, found)
     work.projected = _projected(work, tools)
     blocks = context.compose(work.match, work.customer, tools.rules.shape)
     if not tools.rules.card_key:

@@ -1,12 +1,14 @@
 """Looking customers up. Says what the store holds, and decides nothing: who is calling is the question of matching.py.
 
-Both questions of the hot path are one indexed statement each, built once and then only executed. Every error that
-leaves here is an `errors.DatabaseError`: "could not look" is not the same as "nobody there".
+The hot path asks one indexed statement, built once and then only executed: who has these keys, and, where that is one
+customer, what is known of them. Every error that leaves here is an `errors.DatabaseError`: "could not look" is not the
+same as "nobody there".
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -14,10 +16,12 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
+    Row,
     Select,
     SQLColumnExpression,
     String,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -32,7 +36,7 @@ from enrich.customers.identifiers import STAFF
 from enrich.customers.matching import MOST_PER_KEY
 from enrich.customers.tables import AuditRow, CaseRow, CustomerRow, IdentifierRow, InteractionRow, NoteRow, PinRow
 from enrich.db import Database
-from enrich.vocabulary import Candidate, Case, Customer, Interaction, LookupKeys
+from enrich.vocabulary import Candidate, Case, Customer, Interaction, LookupKeys, Match, Matched
 
 # Whatever the case of its letters, a case with such a status is over.
 CLOSED_STATUSES = ("closed", "resolved", "done", "solved")
@@ -43,11 +47,42 @@ MOST_NOTES = 20
 MOST_OPEN_CASES = 200
 
 
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What the store holds for some keys. customer: of all candidates, where they are one and the same, else None."""
+
+    candidates: tuple[Candidate, ...] = ()
+    customer: Customer | None = None
+
+
 class CustomerStore:
     """The customers in one database; as cheap to make as it is to keep."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def look_up(self, keys: LookupKeys) -> LookedUp:
+        """The candidates, as `find_candidates`, and the customer's details, as `fetch_customer`, if they are only one.
+
+        One statement, so that all of it is of one moment; none at all without keys and task. Raises DatabaseError.
+        """
+        if not keys.keys and keys.task_sid is None:
+            return LookedUp()
+        statement = look_up_statement(len(keys.keys), of_task=keys.task_sid is not None)
+        rows = self._database.read(self._database.prepare(statement), _parameters(keys))
+        candidates = tuple(Candidate(row.a, row.b, row.c, row.d) for row in rows if row.part == _PART_CANDIDATE)
+        details = rows[len(candidates) :]
+        return LookedUp(candidates, _customer(candidates[0].customer_id, details) if candidates else None)
+
+    def details_of(self, match: Match, found: LookedUp) -> Customer | None:
+        """Of whom the choice fell on; None for anything but a match, and where the store has none.
+
+        found: what the choice was made from. Where that was several customers, only now is one of them fetched.
+        Raises DatabaseError.
+        """
+        if not isinstance(match, Matched):
+            return None
+        return found.customer or self.fetch_customer(match.customer_id)
 
     def find_candidates(self, keys: LookupKeys) -> tuple[Candidate, ...]:
         """Every customer that one of these keys points to, once per key, at most `MOST_PER_KEY` for each.
@@ -58,11 +93,8 @@ class CustomerStore:
         """
         if not keys.keys and keys.task_sid is None:
             return ()
-        parameters: dict[str, str] = {"task_sid": keys.task_sid} if keys.task_sid is not None else {}
-        for number, key in enumerate(keys.keys):
-            parameters |= {f"kind_{number}": key.kind, f"value_{number}": key.value}
         statement = candidates_statement(len(keys.keys), of_task=keys.task_sid is not None)
-        rows = self._database.read(self._database.prepare(statement), parameters)
+        rows = self._database.read(self._database.prepare(statement), _parameters(keys))
         return tuple(Candidate(row.customer_id, row.name, row.kind, row.value) for row in rows)
 
     def fetch_customer(self, customer_id: str) -> Customer | None:
@@ -71,19 +103,7 @@ class CustomerStore:
         One statement, so that all of it is of one moment. Raises DatabaseError.
         """
         rows = self._database.read(self._database.prepare(customer_statement()), {"customer_id": customer_id})
-        if not rows or rows[0].part != _PART_CUSTOMER:
-            return None
-        first = rows[0]
-        return Customer(
-            id=customer_id,
-            name=first.a,
-            company=first.b,
-            tier=first.c,
-            language=first.d,
-            owner=first.e,
-            notes=tuple(row.a for row in rows if row.part == _PART_NOTE),
-            open_cases=tuple(Case(row.a, row.b, row.c, row.d or None) for row in rows if row.part == _PART_CASE),
-        )
+        return _customer(customer_id, rows)
 
     def keep_interaction(self, customer_id: str | None, interaction: Interaction) -> bool:
         """Whether it stands in the customer's history now; False for nobody, and for an id that the store has not.
@@ -130,6 +150,41 @@ class CustomerStore:
         return tuple(Interaction(**row._asdict()) for row in rows)
 
 
+def _parameters(keys: LookupKeys) -> dict[str, str]:
+    parameters = {"task_sid": keys.task_sid} if keys.task_sid is not None else {}
+    for number, key in enumerate(keys.keys):
+        parameters |= {f"kind_{number}": key.kind, f"value_{number}": key.value}
+    return parameters
+
+
+def _customer(customer_id: str, rows: Sequence[Row[Any]]) -> Customer | None:
+    """The customer whose parts these rows are, their own first; None where they are nobody's."""
+    if not rows or rows[0].part != _PART_CUSTOMER:
+        return None
+    first = rows[0]
+    return Customer(
+        id=customer_id,
+        name=first.a,
+        company=first.b,
+        tier=first.c,
+        language=first.d,
+        owner=first.e,
+        notes=tuple(row.a for row in rows if row.part == _PART_NOTE),
+        open_cases=tuple(Case(row.a, row.b, row.c, row.d or None) for row in rows if row.part == _PART_CASE),
+    )
+
+
+@cache
+def look_up_statement(number_of_keys: int, *, of_task: bool = False) -> Part:
+    """The candidates as rows of (part, 0, customer_id, name, kind, value, ""); then, where all of them are the same
+    customer, the rows of `customer_statement`. Parameters: those of `candidates_statement`."""
+    found = candidates_statement(number_of_keys, of_task=of_task).cte("found").c
+    lowest, highest = func.min(found.customer_id), func.max(found.customer_id)
+    only = select(case((lowest == highest, lowest)).label("customer_id")).cte("only")
+    candidates = _part(_PART_CANDIDATE, literal(0), found.customer_id, found.name, found.kind, found.value)
+    return _in_order(candidates, *_parts_of(select(only.c.customer_id).scalar_subquery()))
+
+
 @cache
 def candidates_statement(number_of_keys: int, *, of_task: bool = False) -> CompoundSelect[str, str, str, str]:
     """The statement for so many keys, each given as `kind_0`, `value_0`, `kind_1`, ...; of_task: and `task_sid`.
@@ -167,7 +222,8 @@ def _candidates_of_one_key(number: int) -> Select[str, str, str, str]:
     )
 
 
-_PART_CUSTOMER, _PART_NOTE, _PART_CASE = 0, 1, 2
+# In this order, so that each kind of row stands together.
+_PART_CANDIDATE, _PART_CUSTOMER, _PART_NOTE, _PART_CASE = range(4)
 
 Part = Select[*tuple[Any, ...]]  # rows of (part, position, a, b, c, d, e)
 
@@ -175,18 +231,25 @@ Part = Select[*tuple[Any, ...]]  # rows of (part, position, a, b, c, d, e)
 @cache
 def customer_statement() -> Part:
     """Customer, notes and open cases of `customer_id` as rows of (part, position, a, b, c, d, e), customer first."""
-    customer_id: ColumnElement[str] = bindparam("customer_id", type_=String)
-    row, note, case = CustomerRow, NoteRow, CaseRow
+    return _in_order(*_parts_of(bindparam("customer_id", type_=String)))
+
+
+def _parts_of(customer_id: ColumnElement[str]) -> tuple[Part, ...]:
+    row, note, of_case = CustomerRow, NoteRow, CaseRow
     customer = _part(_PART_CUSTOMER, literal(0), row.name, row.company, row.tier, row.language, row.owner)
     notes = _part(_PART_NOTE, note.position, note.text)
-    cases = _part(_PART_CASE, case.position, case.id, case.subject, case.status, case.opened_on)
-    still_open = (func.lower(case.status) != closed for closed in CLOSED_STATUSES)
-    parts = union_all(
+    cases = _part(_PART_CASE, of_case.position, of_case.id, of_case.subject, of_case.status, of_case.opened_on)
+    still_open = (func.lower(of_case.status) != closed for closed in CLOSED_STATUSES)
+    return (
         customer.where(row.id == customer_id),
         _first(notes.where(note.customer_id == customer_id), MOST_NOTES),
-        _first(cases.where(case.customer_id == customer_id, *still_open), MOST_OPEN_CASES),
-    ).subquery()
-    return select(parts).order_by(parts.c.part, parts.c.position)
+        _first(cases.where(of_case.customer_id == customer_id, *still_open), MOST_OPEN_CASES),
+    )
+
+
+def _in_order(*parts: Part) -> Part:
+    rows = union_all(*parts).subquery()
+    return select(rows).order_by(rows.c.part, rows.c.position)
 
 
 def _part(part: int, position: SQLColumnExpression[int], *texts: SQLColumnExpression[str]) -> Part:

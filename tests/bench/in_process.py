@@ -67,9 +67,9 @@ def _look_up(database: Database, number: int) -> Ask:
                 LookupKey("email", email, Trust.VERIFIED, "email"),
             )
         )
-        candidates = store.find_candidates(keys)
-        assert len(candidates) == 2
-        assert store.fetch_customer(candidates[0].customer_id) is not None
+        found = store.look_up(keys)
+        assert len(found.candidates) == 2
+        assert found.customer is not None
 
     return ask
 

@@ -111,9 +111,8 @@ def _enriched(database: Database) -> str:
     """The task's attributes with the block that the service would write now."""
     store = CustomerStore(database)
     keys = matching.lookup_keys(attributes.parse(ATTRIBUTES), matching.KeyRules.parse())
-    match = matching.choose(keys, store.find_candidates(keys))
-    customer = store.fetch_customer(getattr(match, "customer_id", ""))
-    blocks = context.compose(match, customer, context.BlockShape())
+    found = store.look_up(keys)
+    blocks = context.compose(matching.choose(keys, found.candidates), found.customer, context.BlockShape())
     spliced = attributes.splice(ATTRIBUTES, "crm", blocks)
     return getattr(spliced, "text", "")
 

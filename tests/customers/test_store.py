@@ -14,12 +14,14 @@ from enrich.customers.store import (
     MOST_NOTES,
     MOST_OPEN_CASES,
     CustomerStore,
+    LookedUp,
     candidates_statement,
     customer_statement,
+    look_up_statement,
 )
 from enrich.customers.tables import AuditCustomerRow, AuditRow, CaseRow, CustomerRow, IdentifierRow, NoteRow, PinRow
 from enrich.db import Database
-from enrich.vocabulary import Candidate, Case, Customer, LookupKey, LookupKeys, Trust
+from enrich.vocabulary import Candidate, Case, Customer, LookupKey, LookupKeys, Matched, NoMatch, NoMatchReason, Trust
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -64,6 +66,7 @@ def test_every_customer_with_one_of_the_keys_is_a_candidate(database: Database) 
 def test_without_keys_nothing_is_asked() -> None:
     """The database is not even there."""
     assert CustomerStore(None).find_candidates(LookupKeys()) == ()  # type: ignore[arg-type]
+    assert CustomerStore(None).look_up(LookupKeys()) == LookedUp()  # type: ignore[arg-type]
 
 
 def test_a_number_that_many_share_does_not_keep_a_better_key_out(database: Database) -> None:
@@ -128,6 +131,51 @@ def test_a_long_history_is_cut(database: Database) -> None:
     assert (len(customer.notes), len(customer.open_cases)) == (MOST_NOTES, MOST_OPEN_CASES)
 
 
+def store_one_with_history(database: Database) -> None:
+    store_customers(database, "C-1")
+    email = {"customer_id": "C-1", "kind": "email", "value": "ada@example.com", "as_written": "ada@example.com"}
+    store_rows(database, IdentifierRow, [email])
+    store_rows(database, NoteRow, [{"customer_id": "C-1", "position": n, "text": f"note {n}"} for n in (1, 0)])
+    case = {"customer_id": "C-1", "id": "K-1", "position": 0, "subject": "s", "status": "open", "opened_on": ""}
+    store_rows(database, CaseRow, [case])
+
+
+def test_the_only_candidate_comes_with_all_details(database: Database) -> None:
+    store_one_with_history(database)
+    store_customers(database, "C-2", phone="+14155550102")
+    store = CustomerStore(database)
+    for keys in (
+        keys_of(("phone", "+14155550100")),
+        keys_of(("phone", "+14155550100"), ("email", "ada@example.com"), ("phone", "+14155550109")),
+    ):
+        found = store.look_up(keys)
+        assert sorted(found.candidates, key=str) == sorted(store.find_candidates(keys), key=str)
+        assert found.customer == store.fetch_customer("C-1")
+        assert found.customer is not None
+        assert found.customer.notes == ("note 0", "note 1")
+
+
+def test_of_several_candidates_no_details_are_fetched(database: Database) -> None:
+    store_one_with_history(database)
+    store_customers(database, "C-2", "C-3", phone="+14155550102")
+    store = CustomerStore(database)
+    for keys in (
+        keys_of(("phone", "+14155550102")),
+        keys_of(("phone", "+14155550100"), ("phone", "+14155550102")),
+    ):
+        found = store.look_up(keys)
+        assert sorted(found.candidates, key=str) == sorted(store.find_candidates(keys), key=str)
+        assert found.customer is None
+    chosen = Matched("C-1", "Customer C-1", keys.keys[0])
+    assert store.details_of(chosen, found) == store.fetch_customer("C-1")
+    assert store.details_of(NoMatch(NoMatchReason.NO_KEY), store.look_up(keys_of(("phone", "+14155550100")))) is None
+
+
+def test_a_key_that_nobody_has_finds_nobody(database: Database) -> None:
+    store_customers(database, "C-1")
+    assert CustomerStore(database).look_up(keys_of(("phone", "+14155550109"))) == LookedUp()
+
+
 def test_nobody_of_that_id_is_none(database: Database) -> None:
     store_rows(database, CustomerRow, [{"id": "C-1", "name": "Ada", "updated_at": NOON}])
     assert CustomerStore(database).fetch_customer("C-2") is None
@@ -141,6 +189,8 @@ def test_not_being_able_to_look_is_an_error_of_ours(tmp_path: Any) -> None:
         store.find_candidates(keys_of(("phone", "+14155550100")))
     with pytest.raises(errors.DatabaseError):
         store.fetch_customer("C-1")
+    with pytest.raises(errors.DatabaseError):
+        store.look_up(keys_of(("phone", "+14155550100")))
     database.close()
 
 
@@ -158,6 +208,16 @@ def test_a_look_up_reads_an_index_and_never_the_table(database: Database, number
     assert len(searches) == number_of_keys
     assert all("INDEX" in step and "(kind=? AND value=?)" in step for step in searches)
     assert not [step for step in plan if step.startswith(("SCAN identifiers", "SCAN customers", "USE TEMP"))]
+
+
+@pytest.mark.parametrize("number_of_keys", [1, MOST_KEYS])
+def test_a_look_up_with_details_reads_indexes_only(database: Database, number_of_keys: int) -> None:
+    parameters = {f"{name}_{number}": "x" for name in ("kind", "value") for number in range(number_of_keys)}
+    plan = plan_of(database, look_up_statement(number_of_keys, of_task=True), parameters | {"task_sid": "WT1"})
+    assert len([step for step in plan if step.startswith("SEARCH identifiers")]) == number_of_keys  # found only once
+    for table in ("identifiers", "customers", "notes", "cases", "pins"):
+        assert any(step.startswith(f"SEARCH {table} USING") for step in plan), table
+        assert not any(step.startswith(f"SCAN {table}") for step in plan), table
 
 
 def test_fetching_a_customer_reads_indexes_only(database: Database) -> None:
@@ -189,6 +249,10 @@ def test_what_staff_said_of_the_task_comes_with_the_candidates_in_one_statement(
     monkeypatch.setattr(database, "read", lambda *given: asked.append(given) or read(*given))
     assert len(store.find_candidates(keys)) == 2
     assert len(asked) == 1
+    of_nobody = store.look_up(LookupKeys(task_sid="WT2"))
+    assert of_nobody == LookedUp((Candidate("", "", "staff", "WT2"),))
+    assert store.look_up(LookupKeys(task_sid="WT1")).customer == store.fetch_customer("C-1")
+    assert store.look_up(keys).customer is None
 
 
 def test_asking_about_a_task_reads_indexes_only(database: Database) -> None:

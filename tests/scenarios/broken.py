@@ -11,10 +11,10 @@ from enrich.customers.store import CustomerStore
 from enrich.vocabulary import LookupKeys
 
 
-def find_candidates(self: CustomerStore, keys: LookupKeys) -> Any:
+def look_up(self: CustomerStore, keys: LookupKeys) -> Any:
     raise ValueError(f"could not look for {keys}")
 
 
 def create_app() -> Flask:
-    CustomerStore.find_candidates = find_candidates  # type: ignore[method-assign]
+    CustomerStore.look_up = look_up  # type: ignore[method-assign]
     return app.create_app()

@@ -124,7 +124,7 @@ def test_nothing_personal_and_no_secret_is_logged_whatever_goes_wrong(
     lines = [json.loads(line) for line in log.splitlines()]
     mistake = next(line for line in lines if line["event"] == "assignment failed")
     assert mistake["task_sid"] == task_sid
-    assert "in find_candidates" in mistake["exception"]
+    assert "in look_up" in mistake["exception"]
     assert mistake["exception"].endswith("ValueError")
     events = {line["event"] for line in lines}
     assert events >= {"assignment", "refused", "receipt not recorded", "event not recorded", "follow-up failed"}
