@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from enrich.errors import AttributesUnreadable, NoRoom
 
@@ -29,7 +29,8 @@ FOREIGN = (
 
 Block = Mapping[str, Any]
 
-_SPACE = re.compile(r"[ \t\n\r]*")
+_SPACES = " \t\n\r"
+_SPACE = re.compile(f"[{_SPACES}]*")
 # RFC 8259: strings, numbers and the three words.
 _ATOM = re.compile(
     r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
@@ -79,7 +80,7 @@ def splice(
     Raises AttributesUnreadable when the text is not a JSON object, NoRoom when nothing fits and nothing is to be taken
     out.
     """
-    text = raw_attributes if raw_attributes.strip(" \t\n\r") else "{}"
+    text = raw_attributes if raw_attributes.strip(_SPACES) else "{}"
     members = _members(text)
     compact = None
     for block, beside in _versions(blocks, projected):
@@ -156,7 +157,7 @@ def parse(raw_attributes: str) -> dict[str, Any]:
     Members that are nested deeper than Python follows are left out. Raises AttributesUnreadable when the text is not a
     JSON object.
     """
-    text = raw_attributes if raw_attributes.strip(" \t\n\r") else "{}"
+    text = raw_attributes if raw_attributes.strip(_SPACES) else "{}"
     try:
         value = json.loads(text)
     except RecursionError:
@@ -192,8 +193,7 @@ def length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
+class _Member(NamedTuple):
     """One member of the object: its name, unescaped, and where its text starts, its value starts, and both end."""
 
     name: str
@@ -291,6 +291,8 @@ def _why(exc: ValueError) -> str:
 
 
 def _skip_space(text: str, at: int) -> int:
+    if text[at : at + 1] not in _SPACES:  # mostly there is none
+        return at
     match = _SPACE.match(text, at)
     return match.end() if match else at
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from binascii import a2b_qp
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from enrich.vocabulary import TaskEvent
 _CHANNEL_TYPE = re.compile(r'"channelType"\s*:\s*"([^"\\]{1,64})"')
 _CALL_SID = re.compile(r'"call_sid"\s*:')
 _SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
+_NOT_QUOTED = re.compile(rb"%(?![0-9a-fA-F]{2})")
 # TaskRouter sends some twenty parameters; splitting more of them would be work done for an attacker.
 _MOST_PARAMETERS = 1000
 
@@ -49,8 +51,15 @@ def split_form(body: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _unquoted(text: bytes) -> bytes:
-    """Most names and values hold nothing that was quoted, and to find that out is ten times as fast."""
-    return unquote_to_bytes(text) if b"%" in text else text
+    """As `unquote_to_bytes`, which goes through the text in Python: attributes are JSON, a quoted byte in every five.
+
+    Quoted-printable is the same with another sign before the two digits, and is read in C.
+    """
+    if b"%" not in text:
+        return text
+    if _NOT_QUOTED.search(text):  # a sign that quotes nothing stays
+        return unquote_to_bytes(text)
+    return a2b_qp(text.replace(b"=", b"=3D").replace(b"%", b"="))
 
 
 def read_form(pairs: list[tuple[bytes, bytes]]) -> Form:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote_to_bytes
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from enrich.errors import MalformedPayload
-from enrich.webhooks.payloads import parse_assignment, sid_or_none, task_channel, worker_name
+from enrich.webhooks.payloads import parse_assignment, sid_or_none, split_form, task_channel, worker_name
 
 GOOD = {"WorkspaceSid": "WS" + "1" * 32, "TaskSid": "WT" + "4" * 32, "ReservationSid": "WR" + "5" * 32}
 
@@ -61,3 +65,15 @@ def test_a_worker_is_called_by_what_there_is(form: dict[str, str], name: str) ->
 )
 def test_the_channel_is_what_the_attributes_say(form: dict[str, str], channel: str) -> None:
     assert task_channel(form) == channel
+
+
+# Whatever could be taken for a quoted byte, by either way of quoting, and what surrounds it.
+PIECES = st.sampled_from(
+    [b"%", b"=", b"%3D", b"%3d", b"%25", b"%7b", b"%00", b"%GG", b"3", b"D", b"\r", b"\n", b"\r\n"]
+)
+
+
+@given(st.lists(PIECES | st.binary(max_size=4)).map(b"".join))
+def test_whatever_was_quoted_is_unquoted_as_the_standard_library_does(text: bytes) -> None:
+    text = text.replace(b"&", b"").replace(b"+", b"")
+    assert split_form(b"name=" + text) == [(b"name", unquote_to_bytes(text))]
