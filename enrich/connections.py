@@ -123,7 +123,7 @@ class Connections:
             starts, self._is_connecting = not self._is_connecting, True
         try:
             if starts:
-                threading.Thread(target=self._connect_for_all, daemon=True).start()  # a wait, too
+                self._start()  # a wait, too
             made = mine.get()
         except BaseException:  # OutOfTime: nobody is to give us anything any more, and what somebody has is for others
             with self._door:
@@ -135,6 +135,14 @@ class Connections:
         if isinstance(made, Exception):
             raise made
         return made, False
+
+    def _start(self) -> None:
+        """Raises DatabaseUnavailable where the machine gives no thread: the next one who comes tries again."""
+        try:
+            threading.Thread(target=self._connect_for_all, daemon=True).start()
+        except RuntimeError:
+            self._is_connecting = False
+            raise errors.DatabaseUnavailable("no thread could be started") from None
 
     def _give(self, connection: Any) -> None:
         with self._door:

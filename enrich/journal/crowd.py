@@ -108,9 +108,18 @@ class Crowd:
             batch.rows[key] = values
             starts, self._is_working = not self._is_working, True
         if starts:
-            self._worker = threading.Thread(target=self._work, name="crowd", daemon=True)
-            self._worker.start()
+            self._start()
         return batch
+
+    def _start(self) -> None:
+        """Raises NotYetRecorded where the machine gives no thread: the next one who comes tries again."""
+        self._worker = threading.Thread(target=self._work, name="crowd", daemon=True)
+        try:
+            self._worker.start()
+        except RuntimeError:
+            with self._door:
+                self._is_working, self._worker = False, None
+            raise errors.NotYetRecorded("no thread could be started") from None
 
     def _work(self) -> None:
         """Commits batch after batch, until there is none."""

@@ -193,3 +193,17 @@ def test_who_ends_waits_until_all_is_recorded(many: Crowd, ledger: Ledger, ask: 
     many.finish(SOON_S)
     assert ledger.calls == [["first"], ["answered already"]]
     assert ask("comes after that").result(SOON_S)
+
+
+def no_thread(_self: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_where_no_thread_can_be_started_the_next_one_sees_to_it(many: Crowd, ledger: Ledger) -> None:
+    ledger.may_go_on.set()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(errors.NotYetRecorded):
+            many.receive({"delivery_key": "first"}, timeout_s=SOON_S)
+    assert many.receive({"delivery_key": "second"}, timeout_s=SOON_S)
+    assert ledger.calls == [["first", "second"]]
