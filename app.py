@@ -17,7 +17,7 @@ import click
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from enrich import accounts, cli, counts, errors, health, logs, pages, rulebook
+from enrich import accounts, cli, counts, errors, health, logs, pages
 from enrich.addresses import Addresses
 from enrich.breaker import Breaker
 from enrich.clock import limited
@@ -36,7 +36,7 @@ from enrich.load import Admission
 from enrich.metrics import Metrics
 from enrich.parts import Parts
 from enrich.policy.file import Policy
-from enrich.policy_file import read_policy_file
+from enrich.policy_file import read_policy_file, rules_of
 from enrich.settings import FOR_SERVING, Settings, read_settings
 from enrich.taskrouter.client import Exchange, TaskRouterClient
 from enrich.tracing import tracing_of
@@ -153,16 +153,7 @@ def _policy(settings: Settings, *, serves: bool) -> tuple[Policy, errors.PolicyE
 
 def _rules(settings: Settings, policy: Policy) -> Rules:
     """The settings and the policy as the rules take them. Raises SettingsError."""
-    rules = rulebook.rules_of(
-        policy,
-        attribute=settings.attribute,
-        lookup_keys=settings.lookup_keys,
-        region=settings.default_region,
-        own_numbers=settings.own_numbers,
-        claimed_channels=settings.claimed_channels,
-        default_instruction=settings.default_instruction,
-        accept_via=settings.accept_via,
-    )
+    rules = rules_of(settings, policy)
     has_cards = settings.frame_ancestors and settings.secret_key
     return replace(rules, card_key=card.key_of(settings.secret_key) if has_cards else b"")
 

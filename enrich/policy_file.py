@@ -1,10 +1,11 @@
-"""The policy file, read from where ENRICH_POLICY says."""
+"""The policy file, read from where ENRICH_POLICY says, and the rules that it and the settings give together."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from enrich import errors, rulebook
+from enrich.enrichment import Rules
 from enrich.policy.file import Policy
 from enrich.settings import Settings
 
@@ -28,3 +29,17 @@ def read_policy_file(settings: Settings, path: Path | None = None) -> Policy:
     except UnicodeDecodeError as exc:
         raise errors.PolicyError(f"{path}: not UTF-8 at byte {exc.start}") from exc
     return rulebook.read_file(text, str(path), attribute=settings.attribute, region=settings.default_region)
+
+
+def rules_of(settings: Settings, policy: Policy) -> Rules:
+    """Raises SettingsError naming the setting that is wrong."""
+    return rulebook.rules_of(
+        policy,
+        attribute=settings.attribute,
+        lookup_keys=settings.lookup_keys,
+        region=settings.default_region,
+        own_numbers=settings.own_numbers,
+        claimed_channels=settings.claimed_channels,
+        default_instruction=settings.default_instruction,
+        accept_via=settings.accept_via,
+    )

@@ -28,6 +28,7 @@ class Prepared:
         Raises TypeError when something would have to be computed each time: a column's default, the length of a list.
         """
         self.statement = statement
+        # Every statement that is executable has it; SQLAlchemy's type of them does not say so.
         compiled = statement.compile(dialect=dialect, column_keys=list(given) or None)  # type: ignore[attr-defined]
         self.text: str = str(compiled)
         self._names, self._places = _places(compiled, dialect)

@@ -35,7 +35,7 @@ def _without_database(error: errors.DatabaseError) -> Response:
 
 def _failed(error: HTTPException) -> Response:
     """The page for this error. What the error itself brings (a redirect, Allow, Retry-After) stays."""
-    response: Response = error.get_response()  # type: ignore[assignment]
+    response: Response = error.get_response()  # type: ignore[assignment]  # werkzeug names its base class
     if response.status_code < 400:
         return response
     code = response.status_code

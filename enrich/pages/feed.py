@@ -88,9 +88,15 @@ def _searched(filters: Filters, query: str, database: Database, rules: KeyRules,
     filters = replace(filters, searched=True)
     sid = _SID.fullmatch(query)
     if sid:
-        named = {"WT": "task_sid", "WR": "reservation_sid", "WK": "worker_sid", "WQ": "task_queue_sid"}[sid[1]]
-        is_of_task = sid[1] in ("WT", "WR")
-        return replace(filters, searched=is_of_task, **{named: query})  # type: ignore[arg-type]
+        match sid[1]:
+            case "WT":
+                return replace(filters, task_sid=query)
+            case "WR":
+                return replace(filters, reservation_sid=query)
+            case "WK":
+                return replace(filters, searched=False, worker_sid=query)
+            case _:
+                return replace(filters, searched=False, task_queue_sid=query)
     if by_id_only:
         return replace(filters, customer_ids=by_id(query))
     kinds = tuple(dict.fromkeys(source.kind for source in rules.sources if source.kind != ADDRESS))

@@ -16,13 +16,13 @@ from urllib.parse import parse_qsl
 import click
 from flask.cli import with_appcontext
 
-from enrich import decision, errors, rulebook
+from enrich import decision, errors
 from enrich.commands import Group
 from enrich.decision import Considered, Decision, Question
-from enrich.enrichment import Rules, Tools, Work, identify
+from enrich.enrichment import Tools, Work, identify
 from enrich.parts import parts
 from enrich.policy.file import Policy
-from enrich.policy_file import read_policy_file
+from enrich.policy_file import read_policy_file, rules_of
 from enrich.taskrouter import instructions
 from enrich.vocabulary import Matched
 from enrich.webhooks import payloads
@@ -46,7 +46,7 @@ def check(file: Path | None) -> None:
     if path is None:
         raise click.UsageError("Give a FILE, or set ENRICH_POLICY.")
     found = read_policy_file(settings, path)
-    for line in decision.advice(_rules(found)):
+    for line in decision.advice(rules_of(parts().settings, found)):
         click.echo(f"note: {line}")
     click.echo(f"{path}: {_summary(found)}; nothing is wrong")
 
@@ -64,7 +64,7 @@ def test(source: str, file: Path | None, nobody_looked: bool) -> None:
     """
     if file is None:
         parts().require_policy()
-    rules = _rules(read_policy_file(parts().settings, file)) if file else parts().tools.rules
+    rules = rules_of(parts().settings, read_policy_file(parts().settings, file)) if file else parts().tools.rules
     question = Question(_form(source))
     tools = replace(parts().tools, rules=rules)
     work = Work()
@@ -89,20 +89,6 @@ def test(source: str, file: Path | None, nobody_looked: bool) -> None:
     click.echo(f"answer     {instructions.to_json(decided.instruction)}")
     fields = instructions.rest_form(decided.instruction)
     click.echo(f"over REST  {' '.join(f'{name}={value}' for name, value in fields) if fields else 'has no form there'}")
-
-
-def _rules(found: Policy) -> Rules:
-    settings = parts().settings
-    return rulebook.rules_of(
-        found,
-        attribute=settings.attribute,
-        lookup_keys=settings.lookup_keys,
-        region=settings.default_region,
-        own_numbers=settings.own_numbers,
-        claimed_channels=settings.claimed_channels,
-        default_instruction=settings.default_instruction,
-        accept_via=settings.accept_via,
-    )
 
 
 def _summary(found: Policy) -> str:
