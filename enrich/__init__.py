@@ -13,7 +13,7 @@ The story, in reading order:
     lifecycle.py    the story of one event, and what it causes; handover.py and completion.py: two ways in which it ends
     followups.py    what is still owed, done by the worker; catchup.py: what was never recorded, brought in
     pages/          what staff see of it; accounts/ says who may look
-    doctor.py       what is wrong with an installation; diagnosis.py says what that means, and what to do
+    doctor.py       what is wrong with an installation; diagnosis/ says what that means, and what to do
     emulator/       a TaskRouter on your own machine; it shares no code with the rest
     demo/           all of it on one machine
 

@@ -1,6 +1,6 @@
 """`flask taskrouter doctor`: what is wrong with this installation, what that means, and what to do.
 
-Here it is found out, from settings, database, TaskRouter and PUBLIC_URL; what it means stands in diagnosis.py. Nothing
+Here it is found out, from settings, database, TaskRouter and PUBLIC_URL; what it means stands in diagnosis/. Nothing
 is changed, but for one event of the type `enrich.doctor` that the round trip leaves in the journal.
 """
 
@@ -16,9 +16,10 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import func, select
 
-from enrich import diagnosis, errors, migrations
+from enrich import errors, migrations
 from enrich.commands import Command
-from enrich.diagnosis import Finding, Level
+from enrich.diagnosis import account, callbacks, installation, reach, tasks
+from enrich.diagnosis.findings import Finding, Level, not_examined, problem, worst
 from enrich.journal import heartbeats, samples
 from enrich.parts import Parts, parts
 from enrich.settings import FOR_SERVING, TABLE, Settings
@@ -42,7 +43,7 @@ def doctor(as_json: bool) -> None:
         findings.append(finding)
         if not as_json:
             click.echo(_in_words(finding))
-    level = diagnosis.worst(findings)
+    level = worst(findings)
     if as_json:
         told = [asdict(finding) | {"level": _WORDS[finding.level]} for finding in findings]
         click.echo(json.dumps({"status": _WORDS[level], "findings": told}, ensure_ascii=False, indent=2))
@@ -58,7 +59,7 @@ def examine(these: Parts, now: Callable[[], datetime]) -> Iterator[Finding]:
     """Every finding, in the order in which to mend them. Never raises for what it examines."""
     chosen = these.settings
     yield from _settings(chosen)
-    yield diagnosis.policy(str(chosen.policy or ""), str(these.policy_error or ""))
+    yield installation.policy(str(chosen.policy or ""), str(these.policy_error or ""))
     yield from _database(these, now)
     workspaces: tuple[SeenWorkspace, ...] = ()
     if chosen.twilio_account_sid and chosen.twilio_auth_token:
@@ -66,43 +67,43 @@ def examine(these: Parts, now: Callable[[], datetime]) -> Iterator[Finding]:
         yield from found.findings()
         workspaces = found.workspaces
     if chosen.public_url:
-        yield diagnosis.public_address(chosen.public_url, chosen.taskrouter_base_url)
+        yield reach.public_address(chosen.public_url, chosen.taskrouter_base_url)
         yield from _urls(workspaces, chosen)
         if chosen.twilio_account_sid and chosen.twilio_auth_token:
-            yield diagnosis.round_trip(_round_trip(these, workspaces))
+            yield reach.round_trip(_round_trip(these, workspaces))
 
 
 def _settings(chosen: Settings) -> Iterator[Finding]:
     missing = [setting for setting in TABLE if setting.name in FOR_SERVING and not getattr(chosen, setting.field)]
     if missing:
-        yield diagnosis.problem(
+        yield problem(
             "settings",
             "not set: " + ", ".join(setting.name for setting in missing),
             "the service does not start without them",
             "; ".join(f"{setting.name}: {setting.help}" for setting in missing),
         )
     if chosen.secret_key:
-        yield from diagnosis.secret_key(chosen.secret_key, chosen.metrics_token)
+        yield from installation.secret_key(chosen.secret_key, chosen.metrics_token)
 
 
 def _database(these: Parts, now: Callable[[], datetime]) -> Iterator[Finding]:
     database, chosen = these.database, these.settings
     try:
         at, head = migrations.revisions(database)
-        yield diagnosis.schema(at, head)
+        yield installation.schema(at, head)
         if not database.is_sqlite:
             theirs: datetime = database.read(select(func.now()))[0][0]
-            yield diagnosis.clock((theirs - now()).total_seconds(), "the database")
+            yield installation.clock((theirs - now()).total_seconds(), "the database")
         if at != head:
             return
-        yield diagnosis.worker(these.heartbeats.last(), now(), heartbeats.ALIVE)
+        yield installation.worker(these.heartbeats.last(), now(), heartbeats.ALIVE)
         figures = these.owed.figures(now())
-        yield from diagnosis.owed(figures.overdue_s, figures.owed, figures.given_up)
+        yield from installation.owed(figures.overdue_s, figures.owed, figures.given_up)
         kinds = _kinds(samples.newest_forms(database))
-        yield diagnosis.instruction(chosen.default_instruction, chosen.accept_via, kinds)
-        yield diagnosis.headroom(_lengths(samples.newest_lengths(database)))
+        yield tasks.instruction(chosen.default_instruction, chosen.accept_via, kinds)
+        yield tasks.headroom(_lengths(samples.newest_lengths(database)))
     except errors.DatabaseError as exc:
-        yield diagnosis.schema(None, None, failed=f"{exc.reason} ({exc})")
+        yield installation.schema(None, None, failed=f"{exc.reason} ({exc})")
 
 
 class _TaskRouter:
@@ -128,32 +129,32 @@ class _TaskRouter:
             if chosen.twilio_api_key
             else None
         )
-        yield from diagnosis.credentials(door.entered, token)
+        yield from account.credentials(door.entered, token)
         if door.entered != "ok":
-            yield diagnosis.not_examined("workspace", "TaskRouter does not let us in")
+            yield not_examined("workspace", "TaskRouter does not let us in")
             return
-        yield diagnosis.clock(door.skew_s, "TaskRouter")
+        yield installation.clock(door.skew_s, "TaskRouter")
         try:
             self.workspaces = inspection.workspaces(
                 chosen.taskrouter_base_url, chosen.twilio_account_sid, user, password
             )
         except errors.TaskRouterError as exc:
-            yield diagnosis.not_examined("workspace", f"{exc.reason}: {exc}")
+            yield not_examined("workspace", f"{exc.reason}: {exc}")
             return
-        yield diagnosis.workspace(self.workspaces, chosen.twilio_workspace_sid)
+        yield account.workspace(self.workspaces, chosen.twilio_workspace_sid)
 
 
 def _urls(workspaces: Sequence[SeenWorkspace], chosen: Settings) -> Iterator[Finding]:
     """Of the workspace that is meant; else of those that ask us, and where none does, of the first."""
     meant = [each for each in workspaces if each.sid == chosen.twilio_workspace_sid]
     if not chosen.twilio_workspace_sid:
-        meant = [each for each in workspaces if diagnosis.asks_us(each, chosen.public_url)] or list(workspaces[:1])
+        meant = [each for each in workspaces if callbacks.asks_us(each, chosen.public_url)] or list(workspaces[:1])
     for each in meant:
-        yield from diagnosis.workflows(each, chosen.public_url)
-        yield from diagnosis.events(each, chosen.public_url)
+        yield from callbacks.workflows(each, chosen.public_url)
+        yield from callbacks.events(each, chosen.public_url)
 
 
-def _round_trip(these: Parts, workspaces: Sequence[SeenWorkspace]) -> diagnosis.RoundTrip:
+def _round_trip(these: Parts, workspaces: Sequence[SeenWorkspace]) -> reach.RoundTrip:
     chosen = these.settings
     url = chosen.public_url + endpoints.EVENTS
     workspace_sid = chosen.twilio_workspace_sid or (workspaces[0].sid if workspaces else "WS" + "0" * 32)
@@ -166,13 +167,13 @@ def _round_trip(these: Parts, workspaces: Sequence[SeenWorkspace]) -> diagnosis.
     answer = send()
     good_for, origin_is_us = "", False
     if answer.status == 403:
-        variants = (each + endpoints.EVENTS for each in diagnosis.addresses_like(chosen.public_url))
+        variants = (each + endpoints.EVENTS for each in reach.addresses_like(chosen.public_url))
         good_for = next((each for each in variants if send(each).status == 204), "")
         good_for = good_for.removesuffix(endpoints.EVENTS)
     elif answer.status == 404:
         parts_of_url = urlsplit(chosen.public_url)
         origin_is_us = bool(parts_of_url.path) and probe.is_us(f"{parts_of_url.scheme}://{parts_of_url.netloc}")
-    return diagnosis.RoundTrip(
+    return reach.RoundTrip(
         url=url,
         status=answer.status,
         elapsed_ms=answer.elapsed_ms,
@@ -192,7 +193,7 @@ def _is_recorded(these: Parts, answer: probe.Answer) -> bool | None:
         return None
 
 
-def _kinds(forms: Sequence[str]) -> diagnosis.Kinds:
+def _kinds(forms: Sequence[str]) -> tasks.Kinds:
     calls = flex = 0
     for raw_form in forms:
         form = payloads.read_form(payloads.split_form(raw_form.encode("utf-8", "replace")))
@@ -202,14 +203,14 @@ def _kinds(forms: Sequence[str]) -> diagnosis.Kinds:
             continue
         calls += bool(held.get("call_sid"))
         flex += bool(held.get("flexInteractionSid"))
-    return diagnosis.Kinds(len(forms), calls, flex)
+    return tasks.Kinds(len(forms), calls, flex)
 
 
-def _lengths(written: Sequence[samples.Written]) -> diagnosis.Lengths:
+def _lengths(written: Sequence[samples.Written]) -> tasks.Lengths:
     if not written:
-        return diagnosis.Lengths(0)
+        return tasks.Lengths(0)
     characters = sorted(each.characters for each in written)
-    return diagnosis.Lengths(
+    return tasks.Lengths(
         seen=len(written),
         longest=characters[-1],
         most=characters[int(0.95 * (len(characters) - 1))],

@@ -52,7 +52,13 @@ STORIES = {
     "handover",
     "completion",
     "telling",
-    "diagnosis",
+    "diagnosis.findings",
+    "diagnosis.installation",
+    "diagnosis.tasks",
+    "diagnosis.account",
+    "diagnosis.callbacks",
+    "diagnosis.callback_urls",
+    "diagnosis.reach",
 }
 IMPURE = {"flask", "sqlalchemy", "requests", "urllib3", "gevent", "os", "time", "random"}
 

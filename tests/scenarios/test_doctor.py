@@ -23,7 +23,7 @@ from sqlalchemy import insert
 from app import create_app
 from enrich import doctor, migrations
 from enrich.demo.processes import Processes, free_port
-from enrich.diagnosis import Finding, Level
+from enrich.diagnosis.findings import Finding, Level
 from enrich.emulator import EMULATOR_ONLY, EmulatorServer
 from enrich.journal.tables import EntryRow
 from enrich.settings import read_settings

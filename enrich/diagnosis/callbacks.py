@@ -1,0 +1,119 @@
+"""Whom a workspace asks and tells: its workflows with assignment URL, fallback and timeout, and its events.
+
+Judged as they are set up at TaskRouter. Whether such a request arrives is seen by sending one: reach.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from enrich.diagnosis.callback_urls import is_near, is_ours, what_differs
+from enrich.diagnosis.findings import Finding, ok, problem, warning
+from enrich.taskrouter import endpoints
+from enrich.taskrouter.endpoints import SeenWorkflow, SeenWorkspace
+
+# Until the answer is there 4 s may pass, until the fallback has been asked another 5, and then somebody has to look at
+# the screen and decide.
+TOO_SHORT_RESERVATION_S = 10
+SHORT_RESERVATION_S = 15
+
+
+def asks_us(seen: SeenWorkspace, public_url: str) -> bool:
+    """Whether a workflow or the events of this workspace are meant for us, rightly addressed or nearly."""
+    urls = [seen.events_url, *(each.assignment_url for each in seen.workflows)]
+    return any(is_near(url, public_url) for url in urls)
+
+
+def workflows(seen: SeenWorkspace, public_url: str) -> Iterator[Finding]:
+    """The workflows of one workspace that ask us, or nearly do."""
+    ours = [each for each in seen.workflows if is_ours(each.assignment_url, public_url)]
+    near = [each for each in seen.workflows if each not in ours and is_near(each.assignment_url, public_url)]
+    wanted = public_url + endpoints.ASSIGNMENT
+    if not ours and not near:
+        names = ", ".join(repr(each.name) for each in seen.workflows) or "there is none"
+        yield problem(
+            "assignment_url",
+            f"no workflow of {seen.name!r} asks {wanted} ({names})",
+            "nothing is enriched",
+            f"set the Assignment Callback URL of a workflow to {wanted}: flask taskrouter provision",
+        )
+    for each in near:
+        yield problem(
+            "assignment_url",
+            f"workflow {each.name!r} asks {each.assignment_url}, and PUBLIC_URL says {wanted}",
+            "the signature covers the URL as it stands at Twilio: every callback is refused with 403",
+            f"make the two agree: {what_differs(each.assignment_url, wanted)}",
+        )
+    for each in ours:
+        yield ok("assignment_url", f"workflow {each.name!r} asks {wanted}")
+    for each in (*near, *ours):
+        yield _fallback(each)
+        yield _reservation_timeout(each)
+
+
+def _fallback(workflow: SeenWorkflow) -> Finding:
+    check, name = "fallback_url", f"workflow {workflow.name!r}"
+    todo = "set the Fallback Assignment Callback URL to PUBLIC_URL" + endpoints.FALLBACK
+    if not workflow.fallback_url:
+        return warning(check, f"{name} has no fallback", "a callback that fails is asked nowhere else", todo)
+    if endpoints.without_fragment(workflow.fallback_url) == endpoints.without_fragment(workflow.assignment_url):
+        return warning(
+            check,
+            f"{name} falls back to the URL that has just failed",
+            "that has five seconds again, does look-ups again, and most likely fails again",
+            todo,
+        )
+    return ok(check, f"{name} falls back to {workflow.fallback_url}")
+
+
+def _reservation_timeout(workflow: SeenWorkflow) -> Finding:
+    check, seconds = "reservation_timeout", workflow.reservation_timeout_s
+    found = f"reservations of workflow {workflow.name!r} last {seconds} s"
+    meaning = "our answer may take 4 s of it, and the fallback's as many again; then somebody has to decide"
+    todo = f"set the Task Reservation Timeout to {SHORT_RESERVATION_S} s or more"
+    if seconds < TOO_SHORT_RESERVATION_S:
+        return problem(check, found, meaning, todo)
+    return warning(check, found, meaning, todo) if seconds < SHORT_RESERVATION_S else ok(check, found)
+
+
+def events(seen: SeenWorkspace, public_url: str) -> Iterator[Finding]:
+    wanted = public_url + endpoints.EVENTS
+    todo = f"set the Event Callback URL to {endpoints.events_url(public_url, 2)}: flask taskrouter provision"
+    if not seen.events_url:
+        yield warning(
+            "events_url",
+            f"{seen.name!r} sends events nowhere",
+            "nothing is enriched before it is offered, and what becomes of a task is not known",
+            todo,
+        )
+        return
+    if not is_ours(seen.events_url, public_url, endpoints.EVENTS):
+        nearly = is_near(seen.events_url, public_url)
+        meaning = (
+            "the signature covers the URL as it stands at Twilio: every event is refused with 403"
+            if nearly
+            else "nothing is enriched before it is offered, and what becomes of a task is not known"
+        )
+        yield (problem if nearly else warning)("events_url", f"events go to {seen.events_url}", meaning, todo)
+        return
+    yield ok("events_url", f"events come to {wanted}")
+    if "rc" not in endpoints.overrides(seen.events_url):
+        yield warning(
+            "event_retries",
+            "an event that is lost is not sent again",
+            "Twilio asks once, unless the URL says more",
+            todo,
+        )
+    if seen.events is None:
+        yield warning(
+            "events_filter", "every event is sent", "a busy workspace sends many that nobody looks at", "set the filter"
+        )
+    elif missing := sorted(endpoints.NEEDED_EVENTS - seen.events):
+        yield warning(
+            "events_filter",
+            "the filter holds back: " + ", ".join(missing),
+            "what these would tell is not done or not known",
+            "add them to the Events Filter: flask taskrouter provision",
+        )
+    else:
+        yield ok("events_filter", "the filter lets through what is needed")

@@ -1,0 +1,123 @@
+"""Our own side: secrets, policy file, schema, clock, worker, and what is owed.
+
+Of others only the time is asked, to hold our clock against. What tasks tell of our settings is in tasks.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from enrich.diagnosis.findings import Finding, not_examined, ok, problem, warning
+
+SHORT_KEY = 16
+GOOD_KEY = 32
+WELL_KNOWN_KEYS = ("secret", "changeme", "dev", "test", "password", "key")
+_NEW_KEY = "set SECRET_KEY to what this prints: python -c 'import secrets; print(secrets.token_hex(32))'"
+SKEW_S = 5.0
+LARGE_SKEW_S = 60.0
+OVERDUE_S = 120.0
+
+
+def secret_key(key: str, metrics_token: str) -> Iterator[Finding]:
+    """SECRET_KEY signs sessions: who guesses it signs in as anybody. Neither is ever told."""
+    if not key:
+        yield problem("secret_key", "SECRET_KEY is not set", "the service does not start", _NEW_KEY)
+    elif len(key) < SHORT_KEY or len(set(key)) < SHORT_KEY // 2 or key.lower().strip("!0123456789") in WELL_KNOWN_KEYS:
+        yield problem(
+            "secret_key",
+            f"SECRET_KEY can be guessed ({len(key)} characters)",
+            "who guesses it is anybody's user",
+            _NEW_KEY,
+        )
+    elif len(key) < GOOD_KEY:
+        yield warning("secret_key", f"SECRET_KEY has only {len(key)} characters", "32 or more are usual", _NEW_KEY)
+    else:
+        yield ok("secret_key", "SECRET_KEY is long")
+    if metrics_token and len(metrics_token) < SHORT_KEY:
+        yield warning(
+            "metrics_token",
+            f"METRICS_TOKEN has only {len(metrics_token)} characters",
+            "the public host serves /metrics and the details of /readyz to whoever guesses it",
+            _NEW_KEY.replace("SECRET_KEY", "METRICS_TOKEN"),
+        )
+
+
+def policy(path: str, wrong: str) -> Finding:
+    """path: "" where none is set. wrong: what is, each on a line of its own; "" where the file is good."""
+    if not path:
+        return ok("policy", "no policy file is set")
+    if wrong:
+        return problem("policy", "; ".join(wrong.splitlines()), "the service does not start with it", "mend the file")
+    return ok("policy", f"{path} is valid")
+
+
+def schema(at: str | None, head: str | None, failed: str = "") -> Finding:
+    if failed:
+        return problem(
+            "database",
+            f"the database does not answer: {failed}",
+            "nothing can be recorded or looked up; TaskRouter gets the default instruction",
+            "check DATABASE_URL, and whether the database runs",
+        )
+    if at != head:
+        return problem(
+            "migrations",
+            f"the schema is at {at or 'nothing'}, and this version needs {head}",
+            "what is new is not there: callbacks fail to be recorded",
+            "flask db upgrade",
+        )
+    return ok("migrations", f"the schema is at {at}")
+
+
+def clock(skew_s: float | None, of: str) -> Finding:
+    """skew_s: how far the other's clock is ahead of ours. of: whose it is."""
+    check = f"clock_{of.lower().replace(' ', '_')}"
+    if skew_s is None:
+        return not_examined(check, f"{of} told no time")
+    told = f"{abs(skew_s):.0f} s {'behind' if skew_s > 0 else 'ahead of'} {of}'s"
+    meaning = "times in the journal are wrong, and catching up and follow-ups look at the wrong minutes"
+    todo = "let NTP set this machine's clock, and that of the other"
+    if abs(skew_s) >= LARGE_SKEW_S:
+        return problem(check, f"our clock is {told}", meaning, todo)
+    if abs(skew_s) >= SKEW_S:
+        return warning(check, f"our clock is {told}", meaning, todo)
+    return ok(check, f"our clock agrees with {of}'s")
+
+
+def worker(last_beat: datetime | None, now: datetime, alive_within: timedelta) -> Finding:
+    meaning = "what could not be done in time is not done late, and nothing is warm before it is asked for"
+    todo = "run flask worker beside the web server"
+    if last_beat is None:
+        return problem("worker", "no worker has ever left word", meaning, todo)
+    silent = now - last_beat
+    if silent > alive_within:
+        return problem("worker", f"the last worker left word {_ago(silent)} ago", meaning, todo)
+    return ok("worker", f"a worker left word {_ago(silent)} ago")
+
+
+def owed(overdue_s: float, owed_now: int, given_up: int) -> Iterator[Finding]:
+    """overdue_s: for how long the one that waits longest has been due. given_up: within a day."""
+    if overdue_s > OVERDUE_S:
+        yield warning(
+            "followups",
+            f"{owed_now} follow-ups are owed, one for {_ago(timedelta(seconds=overdue_s))} already",
+            "workers do not keep up, or none runs",
+            "run more of them: flask worker; see flask followups list",
+        )
+    else:
+        yield ok("followups", f"{owed_now} follow-ups are owed, none for long")
+    if given_up:
+        yield warning(
+            "followups_given_up",
+            f"{given_up} follow-ups were given up within a day",
+            "these tasks stayed without what was owed",
+            "flask followups list tells why, flask followups retry tries again",
+        )
+
+
+def _ago(time: timedelta) -> str:
+    seconds = time.total_seconds()
+    if seconds < 120:
+        return f"{max(0, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -1,0 +1,184 @@
+"""Whether Twilio reaches us: PUBLIC_URL as it is written, and what became of a signed event that was sent to it.
+
+The event was sent, and other addresses tried with it, by the doctor; here is what the answer means.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from enrich.diagnosis.callback_urls import root_of
+from enrich.diagnosis.findings import Finding, ok, problem, warning
+
+SLOW_ROUND_TRIP_MS = 1_000
+
+
+def public_address(public_url: str, taskrouter_url: str) -> Finding:
+    check, parts = "public_url", urlsplit(public_url)
+    host = parts.hostname or ""
+    is_twilio = (urlsplit(taskrouter_url).hostname or "").endswith("twilio.com")
+    if is_twilio and _is_private(host):
+        return problem(
+            check,
+            f"PUBLIC_URL is {public_url}, which nobody outside can reach",
+            "Twilio cannot call it",
+            "put a public host, or a tunnel, in front, and set PUBLIC_URL to its address",
+        )
+    if is_twilio and parts.scheme != "https":
+        return warning(
+            check,
+            f"PUBLIC_URL is {public_url}",
+            "tasks and their answers travel unencrypted",
+            "serve it under https, and set PUBLIC_URL to that",
+        )
+    return ok(check, f"PUBLIC_URL is {public_url}")
+
+
+def _is_private(host: str) -> bool:
+    if host == "localhost" or host.endswith((".local", ".internal", ".localhost")):
+        return True
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """A signed event that was sent to PUBLIC_URL.
+
+    status: None where no answer came; then `failed` is name, tls, refused, timeout or other, and detail what was said.
+    location: where a redirect leads.
+    recorded: whether it is in the database that we look into; None where that cannot be known.
+    good_for: another URL with which the same request was let in. origin_is_us: whether this service answers at the
+    same host without the path of PUBLIC_URL.
+    """
+
+    url: str
+    status: int | None
+    elapsed_ms: float = 0.0
+    failed: str = ""
+    detail: str = ""
+    location: str = ""
+    recorded: bool | None = None
+    good_for: str = ""
+    origin_is_us: bool = False
+
+
+def round_trip(trip: RoundTrip) -> Finding:
+    """What became of an event that we signed and sent to ourselves, the way Twilio would send it."""
+    check = "round_trip"
+    if trip.status is None:
+        return _no_answer(trip)
+    found = f"a signed event sent to {trip.url} got {trip.status}"
+    if trip.status == 204 and trip.recorded is False:
+        return problem(
+            check,
+            f"{found}, and is not in this database",
+            "PUBLIC_URL leads to another installation, or to one with another database",
+            "compare DATABASE_URL here and there; see where PUBLIC_URL leads",
+        )
+    if trip.status == 204:
+        if trip.elapsed_ms > SLOW_ROUND_TRIP_MS:
+            return warning(
+                check,
+                f"{found} after {trip.elapsed_ms:.0f} ms",
+                "that much is gone from TaskRouter's five seconds before anything is looked up",
+                "see what stands between: proxy, tunnel, database",
+            )
+        return ok(check, f"{found} after {trip.elapsed_ms:.0f} ms, and is in the journal")
+    if trip.status == 403:
+        return _refused(trip, found)
+    if 300 <= trip.status < 400:
+        return problem(
+            check,
+            f"{found}, a redirect to {trip.location or 'nowhere'}",
+            "Twilio signs the URL that it is told; behind a redirect the signature is no longer good",
+            f"set PUBLIC_URL, and the URLs at Twilio, to where it leads ({root_of(trip.location) or 'see the proxy'})",
+        )
+    if trip.status == 404:
+        return problem(check, f"{found}: there is no such page", *_path_advice(trip))
+    if trip.status == 401:
+        return problem(
+            check,
+            f"{found}: something in front wants a password",
+            "Twilio is refused by it, too",
+            "let POST /taskrouter/* through without; the signature guards it",
+        )
+    if trip.status in (502, 504):
+        return problem(
+            check, f"{found}: the proxy does not reach the service", "nothing is answered", "start gunicorn; check BIND"
+        )
+    if trip.status == 503:
+        return problem(
+            check, f"{found}: it could not be kept", "the database does not take it", "see the findings on the database"
+        )
+    return problem(
+        check,
+        f"{found}, and 204 was expected",
+        "something else than this service answers there, or something between them changes the request",
+        "see where PUBLIC_URL leads: proxy, firewall, tunnel page",
+    )
+
+
+def _no_answer(trip: RoundTrip) -> Finding:
+    found, meaning, todo = {
+        "name": ("its name is not known", "Twilio does not find it either", "check PUBLIC_URL and its DNS"),
+        "tls": (
+            f"its certificate is not good ({trip.detail})",
+            "Twilio refuses it, too",
+            "install a certificate of a public authority, with the chain",
+        ),
+        "refused": ("nobody listens there", "nothing is answered", "start the service and the proxy; check the port"),
+        "timeout": (
+            "no answer came in time",
+            "Twilio would wait as long, in vain",
+            "check firewall, proxy and service",
+        ),
+    }.get(trip.failed, (f"it failed: {trip.detail}", "Twilio most likely fares the same", "see where PUBLIC_URL leads"))
+    return problem("round_trip", f"{trip.url} was not reached: {found}", meaning, todo)
+
+
+def _refused(trip: RoundTrip, found: str) -> Finding:
+    if trip.good_for:
+        # What is verified leaves open whether the port was signed, so one without is good for all.
+        port = "" if urlsplit(trip.good_for).port else ", whatever the port"
+        return problem(
+            "round_trip",
+            f"{found}: the service that runs there believes its address to be {trip.good_for}{port}",
+            "every webhook is refused, since the signature covers the address",
+            f"give it the same PUBLIC_URL as here ({root_of(trip.url)}), and start it anew",
+        )
+    return problem(
+        "round_trip",
+        f"{found}: the signature is refused there",
+        "every webhook is refused. It was signed for this URL with the auth token that is set here",
+        "see that the service runs with the same PUBLIC_URL, TWILIO_AUTH_TOKEN and TWILIO_WORKSPACE_SID as here, and "
+        "that the proxy passes on X-Twilio-Signature and leaves body, path and query as they are",
+    )
+
+
+def _path_advice(trip: RoundTrip) -> tuple[str, str]:
+    prefix = urlsplit(root_of(trip.url)).path
+    if prefix and trip.origin_is_us:
+        return (
+            f"the service is there without {prefix}, or the proxy passes {prefix} on instead of taking it off",
+            f"take {prefix} off in the proxy, or out of PUBLIC_URL and the URLs at Twilio",
+        )
+    return (
+        "PUBLIC_URL does not lead to this service, or not with its whole path",
+        "check its path: the proxy has to pass on /taskrouter/events, and nothing in front of it",
+    )
+
+
+def addresses_like(public_url: str) -> list[str]:
+    """What a service may take for its address when it was meant to be this one: other scheme, port or path."""
+    parts = urlsplit(public_url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    roots = [f"{scheme}://{netloc}" for scheme in ("https", "http") for netloc in dict.fromkeys((parts.netloc, host))]
+    ports = dict.fromkeys((parts.port or 8000, 8000, 5000))
+    local = [f"http://{name}:{port}" for name in ("localhost", "127.0.0.1") for port in ports]
+    paths = dict.fromkeys((parts.path, ""))
+    return [each for each in (*(root + path for root in roots for path in paths), *local) if each != public_url]

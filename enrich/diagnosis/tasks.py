@@ -1,0 +1,84 @@
+"""What the newest tasks tell of our settings: whether the instruction suits them, and whether there is room on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from enrich.diagnosis.findings import Finding, ok, problem, warning
+from enrich.taskrouter import attributes
+
+FEW_CHARACTERS_LEFT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What the newest assignment callbacks were about: how many, how many of them calls, how many Flex set up."""
+
+    seen: int
+    calls: int
+    flex: int
+
+
+def instruction(default: str, accept_via: str, kinds: Kinds) -> Finding:
+    """The default instruction against the tasks that came."""
+    check = "instruction"
+    found = f"ENRICH_DEFAULT_INSTRUCTION={default}"
+    if default in ("auto", "defer") or not kinds.seen:
+        note = f"; {kinds.seen} tasks seen, {kinds.calls} of them calls" if kinds.seen else "; no task seen yet"
+        return ok(check, found + note)
+    via = " over REST" if accept_via == "rest" else ""
+    if default == "accept" and kinds.calls:
+        return problem(
+            check,
+            f"{found}, and {kinds.calls} of the last {kinds.seen} tasks were calls (they hold call_sid)",
+            f"accepting{via} connects nobody: the caller stays in hold music",
+            "use auto, defer (Flex) or dequeue",
+        )
+    if kinds.flex:
+        return problem(
+            check,
+            f"{found}, and {kinds.flex} of the last {kinds.seen} tasks are Flex interactions (flexInteractionSid)",
+            "Flex sets these up itself when the agent accepts; an instruction from here breaks that",
+            "use auto or defer",
+        )
+    return ok(check, f"{found} suits the last {kinds.seen} tasks")
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Characters of attributes, of the newest tasks that were written to. no_room, trimmed: how often."""
+
+    seen: int
+    longest: int = 0
+    most: int = 0  # ninety-five in a hundred are not longer
+    trimmed: int = 0
+    no_room: int = 0
+
+
+def headroom(lengths: Lengths) -> Finding:
+    check = "headroom"
+    if not lengths.seen:
+        return ok(check, "no task was written to yet")
+    found = f"of {lengths.seen} tasks the longest attributes had {lengths.longest:,} of {attributes.LIMIT:,} characters"
+    if lengths.no_room:
+        return problem(
+            check,
+            f"{found}; {lengths.no_room} times there was no room for our block",
+            "these tasks are not enriched",
+            "write less into attributes before the task is created; shorten the block (fields, notes, cases)",
+        )
+    if lengths.trimmed:
+        return warning(
+            check,
+            f"{found}; {lengths.trimmed} blocks had to shrink",
+            "agents do not see all that is known",
+            "write less into attributes before the task is created; shorten the block (fields, notes, cases)",
+        )
+    if lengths.most > attributes.LIMIT - FEW_CHARACTERS_LEFT:
+        return warning(
+            check,
+            f"{found}; one in twenty has more than {lengths.most:,}",
+            "TaskRouter and Flex write there, too: soon the block has to shrink",
+            "write less into attributes; shorten the block",
+        )
+    return ok(check, found)

@@ -1,0 +1,81 @@
+"""Whom a workspace asks and tells, when all is well and when it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from enrich import lifecycle
+from enrich.customers import interactions
+from enrich.diagnosis import callbacks
+from enrich.diagnosis.findings import Level
+from enrich.taskrouter.endpoints import NEEDED_EVENTS
+from tests.diagnosis.conftest import OK, PROBLEM, PUBLIC_URL, WARNING, WORKFLOW, WORKSPACE, expect
+
+
+@pytest.mark.parametrize(
+    ("url", "level", "told"),
+    [
+        (f"{PUBLIC_URL}/taskrouter/assignment", OK, ""),
+        (f"{PUBLIC_URL}/taskrouter/assignment#ct=2000", OK, ""),
+        ("http://hooks.example.test/enrich/taskrouter/assignment", PROBLEM, "scheme http there, https here"),
+        ("https://hooks.example.test:8443/enrich/taskrouter/assignment", PROBLEM, "port 8443 there, none here"),
+        ("https://hooks.example.test/taskrouter/assignment", PROBLEM, "path /taskrouter/assignment there"),
+        (f"{PUBLIC_URL}/taskrouter/assignment/", PROBLEM, "refused with 403"),
+        ("https://old.example.test/taskrouter/assignment", PROBLEM, "host old.example.test there"),
+        ("https://elsewhere.example.test/hook", PROBLEM, "no workflow of 'Support' asks"),
+        ("", PROBLEM, "no workflow of 'Support' asks"),
+    ],
+)
+def test_assignment_url(url: str, level: Level, told: str) -> None:
+    seen = replace(WORKSPACE, workflows=(replace(WORKFLOW, assignment_url=url),))
+    expect(callbacks.workflows(seen, PUBLIC_URL), "assignment_url", level, told)
+
+
+@pytest.mark.parametrize(
+    ("url", "level", "told"),
+    [
+        (WORKFLOW.fallback_url, OK, ""),
+        ("https://lambda.example.test/fallback", OK, ""),
+        ("", WARNING, "has no fallback"),
+        (WORKFLOW.assignment_url + "#rc=1", WARNING, "just failed"),
+    ],
+)
+def test_fallback_url(url: str, level: Level, told: str) -> None:
+    seen = replace(WORKSPACE, workflows=(replace(WORKFLOW, fallback_url=url),))
+    expect(callbacks.workflows(seen, PUBLIC_URL), "fallback_url", level, told)
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(120, OK), (15, OK), (12, WARNING), (5, PROBLEM)])
+def test_reservation_timeout(seconds: int, level: Level) -> None:
+    seen = replace(WORKSPACE, workflows=(replace(WORKFLOW, reservation_timeout_s=seconds),))
+    expect(callbacks.workflows(seen, PUBLIC_URL), "reservation_timeout", level, f"{seconds} s")
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "level", "told"),
+    [
+        ({}, "events_url", OK, ""),
+        ({}, "events_filter", OK, ""),
+        ({"events_url": ""}, "events_url", WARNING, "sends events nowhere"),
+        ({"events_url": "https://else.example.test/e"}, "events_url", WARNING, "else.example.test"),
+        (
+            {"events_url": "http://hooks.example.test/enrich/taskrouter/events"},
+            "events_url",
+            PROBLEM,
+            "refused with 403",
+        ),
+        ({"events_url": f"{PUBLIC_URL}/taskrouter/events"}, "event_retries", WARNING, "not sent again"),
+        ({"events": None}, "events_filter", WARNING, "every event is sent"),
+        ({"events": NEEDED_EVENTS - {"task.created"}}, "events_filter", WARNING, "holds back: task.created"),
+    ],
+)
+def test_events(change: dict[str, object], check: str, level: Level, told: str) -> None:
+    seen = replace(WORKSPACE, **change)  # type: ignore[arg-type]
+    expect(callbacks.events(seen, PUBLIC_URL), check, level, told)
+
+
+def test_the_filter_lets_through_every_event_that_causes_work() -> None:
+    causing = {*lifecycle.MISSES, *lifecycle.WRAPPING, *lifecycle.ENDS, *interactions.EVENT_TYPES, "task.created"}
+    assert causing <= NEEDED_EVENTS
