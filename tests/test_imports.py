@@ -17,6 +17,7 @@ PURE = {
     "customers.matching",
     "customers.card",
     "customers.context",
+    "customers.fixture_rows",
     "pages.charts",
     "pages.customer_form",
     "pages.masking",

@@ -2,7 +2,7 @@
 
 Pure. The values of a form are a dict of the texts, of lists of texts (`phones`, `emails`, `notes`), of pairs (`ids`, as
 [kind, value]) and of `cases` ([id, subject, status, opened_on]). What may stand there is checked where files are
-checked (customers/fixtures.py), so that a form takes what a file takes.
+checked (customers/fixture_rows.py), so that a form takes what a file takes.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def to_raw(customer_id: str, values: Values) -> dict[str, Any]:
 
 
 def problems(told: tuple[str, ...], values: Values) -> dict[str, tuple[str, ...]]:
-    """What is wrong, by the field that it stands in. told: as fixtures.py tells it, "phones[1]: not a possible ...".
+    """What is wrong, by the field that it stands in. told: as `BadRow.problems` has it, "phones[1]: not a ...".
 
     The message names the value, since the place in a list is nothing that a reader counts.
     """

@@ -13,7 +13,7 @@ from enrich import settling
 from enrich.accounts.sessions import needs, require_sign_in, sees_masked
 from enrich.accounts.tables import Role
 from enrich.customers import finding, ledger, records
-from enrich.customers.fixtures import BadRow, CustomerFixture, read_customer
+from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.journal import callers
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Form, Values

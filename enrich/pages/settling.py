@@ -21,7 +21,7 @@ from enrich.accounts.sessions import local_path, needs, require_sign_in, sees_ma
 from enrich.accounts.tables import Role
 from enrich.customers import finding, ledger, records
 from enrich.customers.finding import Found
-from enrich.customers.fixtures import BadRow, CustomerFixture, read_customer
+from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
 from enrich.customers.ledger import By, ChangedSince, Trail
 from enrich.journal import queries

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
 from enrich.columns import Base
-from enrich.customers.fixtures import BadRow, CustomerFixture, builtin_path, read_customer, read_fixtures
+from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
+from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.matching import KeyRules, choose, lookup_keys
 from enrich.customers.seeding import BATCH, SeedReport, export, seed
 from enrich.customers.store import CustomerStore

@@ -6,7 +6,7 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from enrich.customers.fixtures import BadRow, CustomerFixture, read_customer
+from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Values
 

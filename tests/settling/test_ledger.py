@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from enrich.customers import ledger
-from enrich.customers.fixtures import CustomerFixture, read_customer
+from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
 from enrich.customers.ledger import Action, By, Change, ChangedSince, Scope
 from enrich.customers.seeding import SeedReport, export, seed

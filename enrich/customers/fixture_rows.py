@@ -1,0 +1,259 @@
+"""One row of customers, checked: raw values in, a CustomerFixture out, or a BadRow that says why not.
+
+Only `id` and `name` are required. A field that the row does not have is left as it is in the store; an empty one (or
+null) is emptied there. A row is taken as a whole or not at all: every mistake in it is told. Names beginning with `_`
+are remarks; other unknown ones are mistakes, because `phone` for `phones` would otherwise lose every number silently.
+
+Pure. Where the values come from is left to others: fixtures.py reads them from files, the pages from their forms.
+`BadRow.reason` repeats what stands in the row: it is for the person who wrote it, not for the log.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from enrich.customers.identifiers import (
+    ADDRESS,
+    EMAIL,
+    LONGEST,
+    LONGEST_KIND,
+    PHONE,
+    STAFF,
+    Identifier,
+    customer_id_identifier,
+    is_storable,
+    normalise,
+)
+from enrich.vocabulary import Case
+
+LONGEST_NOTE = 10_000
+
+# The widths of tables.py: SQLite would take longer text, PostgreSQL would not.
+LONGEST_TEXT = {"company": 200, "tier": 40, "language": 35, "owner": LONGEST}
+KIND_OF_FIELD = {"phones": PHONE, "emails": EMAIL}
+FIELD_OF_KIND = {PHONE: "phones", EMAIL: "emails"}  # identifiers of every other kind stand in `ids`
+CASE_FIELDS = ("id", "subject", "status", "opened_on")
+_FIELDS = ("id", "name", *LONGEST_TEXT, *KIND_OF_FIELD, "ids", "notes", "cases")
+_KIND = re.compile(r"[A-Za-z][\w.-]*\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """One row that was not loaded.
+
+    line: where it begins in the file, from 1; None if it came from no file. index: its place in a JSON list, from 0;
+    None elsewhere. customer_id: None where the row has none. reason: field, what is wrong, and what to do.
+    problems: the same one by one, each beginning with its place ("phones[1]: "), for who can show them there.
+    """
+
+    line: int | None
+    customer_id: str | None
+    reason: str
+    index: int | None = None
+    problems: tuple[str, ...] = field(default=(), compare=False)
+
+    def __str__(self) -> str:
+        place = [f"line {self.line}"] if self.line is not None else []
+        place += [f"customers[{self.index}]"] if self.index is not None else []
+        place += [self.customer_id] if self.customer_id else []
+        return f"{', '.join(place) or 'a row'}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerFixture:
+    """One row, checked, with everything in the form in which it is stored.
+
+    texts: of company, tier, language and owner those that the file has. identifiers: normal form -> as written, the
+    customer's own id among them. speaks_for: of `phones`, `emails` and `ids` those that the file has; only those are
+    removed from the store if they are not here. notes, cases: None where the file has none to say.
+    """
+
+    id: str
+    name: str
+    texts: Mapping[str, str]
+    identifiers: Mapping[Identifier, str]
+    speaks_for: frozenset[str]
+    notes: tuple[str, ...] | None
+    cases: tuple[Case, ...] | None
+
+
+def read_customer(raw: Any, region: str, line: int | None = None, index: int | None = None) -> CustomerFixture | BadRow:
+    """This object as a customer, or everything that is wrong with it. Raises nothing."""
+    if not isinstance(raw, dict):
+        return BadRow(line, None, f"an object with id and name is expected, not {_type_name(raw)}", index)
+    checks = _Checks(raw, region)
+    customer = checks.customer()
+    if checks.problems:
+        return BadRow(line, customer.id or None, "; ".join(checks.problems), index, tuple(checks.problems))
+    return customer
+
+
+class _Checks:
+    """Reads the fields of one row and gathers what is wrong with them; a field with a problem reads as empty."""
+
+    def __init__(self, raw: Mapping[str, Any], region: str) -> None:
+        self.problems: list[str] = []
+        self._raw = raw
+        self._region = region
+        self._identifiers: dict[Identifier, str] = {}
+        self._exact: set[Identifier] = set()
+
+    def customer(self) -> CustomerFixture:
+        self._no_unknown_fields(self._raw, _FIELDS, "")
+        customer_id = self._required("id", self._raw.get("id"), 64)
+        name = self._required("name", self._raw.get("name"), 200)
+        self._own_id(customer_id)
+        for plural, kind in KIND_OF_FIELD.items():
+            for place, text in self._texts(plural, self._raw.get(plural), LONGEST):
+                self._identify(place, kind, text)
+        self._ids(self._raw.get("ids"))
+        return CustomerFixture(
+            id=customer_id,
+            name=name,
+            texts={
+                name: self._text(name, self._raw[name], longest)
+                for name, longest in LONGEST_TEXT.items()
+                if name in self._raw
+            },
+            identifiers=self._identifiers,
+            speaks_for=frozenset(name for name in (*KIND_OF_FIELD, "ids") if name in self._raw),
+            notes=self._notes() if "notes" in self._raw else None,
+            cases=self._cases() if "cases" in self._raw else None,
+        )
+
+    def _problem(self, place: str, what: str) -> str:
+        self.problems.append(f"{place}: {what}")
+        return ""
+
+    def _no_unknown_fields(self, raw: Mapping[str, Any], known: Sequence[str], place: str) -> None:
+        for name in raw:
+            if name not in known and not name.startswith("_"):
+                self.problems.append(place + unknown_name(name, known, "field"))
+
+    def _text(self, place: str, value: Any, longest: int) -> str:
+        """Trimmed text; empty for null. A whole number is taken as its digits: ids often come that way."""
+        if value is None:
+            return ""
+        if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64:
+            return str(value)
+        if not isinstance(value, str):
+            return self._problem(place, f"text is expected, not {_type_name(value)}")
+        if not is_storable(value):
+            return self._problem(place, "holds bytes that are no text; save the file as UTF-8")
+        text = value.strip()
+        if len(text) > longest:
+            return self._problem(place, f"{len(text)} characters, at most {longest} fit; shorten it")
+        return text
+
+    def _required(self, place: str, value: Any, longest: int) -> str:
+        problems_before = len(self.problems)
+        text = self._text(place, value, longest)
+        if not text and len(self.problems) == problems_before:
+            return self._problem(place, "missing; fill it in")
+        return text
+
+    def _list(self, place: str, value: Any) -> list[Any]:
+        if value is None:
+            return []
+        if isinstance(value, list):
+            return value
+        self._problem(place, f"a list is expected, not {_type_name(value)}")
+        return []
+
+    def _texts(self, place: str, value: Any, longest: int) -> list[tuple[str, str]]:
+        """Each text of a list with its place; empty ones are passed over."""
+        named = [(f"{place}[{number}]", one) for number, one in enumerate(self._list(place, value))]
+        return [(where, text) for where, one in named if (text := self._text(where, one, longest))]
+
+    def _ids(self, ids: Any) -> None:
+        if ids is not None and not isinstance(ids, dict):
+            self._problem("ids", f"an object of kind and value is expected, not {_type_name(ids)}")
+            return
+        for kind, values in (ids or {}).items():
+            place = f"ids.{kind}"
+            if not _KIND.match(kind) or len(kind) > LONGEST_KIND:
+                self._problem(place, f"a kind is up to {LONGEST_KIND} letters, digits, `_`, `-` and `.`")
+            elif kind == STAFF:
+                self._problem(place, "taken by what staff settle; give the kind another name")
+            elif kind in (ADDRESS, *FIELD_OF_KIND):
+                self._problem(place, f"not an id; use {FIELD_OF_KIND.get(kind, 'phones or emails')}")
+            else:
+                several = values if isinstance(values, list) else [values]
+                for where, text in self._texts(place, several, LONGEST):
+                    self._identify(where, kind, text)
+
+    def _identify(self, place: str, kind: str, text: str) -> None:
+        """Keeps every normal form of this text. If two texts share one, the text that says no more than it is kept."""
+        found = normalise(kind, text, self._region)
+        if not found:
+            self._problem(place, _NOT_ONE.get(kind, "nothing that could be compared; remove it"))
+        for rank, identifier in enumerate(found):
+            if identifier not in self._identifiers or (rank == 0 and identifier not in self._exact):
+                self._identifiers[identifier] = text
+            if rank == 0:
+                self._exact.add(identifier)
+
+    def _own_id(self, customer_id: str) -> None:
+        own = customer_id_identifier(customer_id)
+        if own is not None:
+            self._identifiers[own] = customer_id
+            self._exact.add(own)
+        elif customer_id:
+            self._problem("id", "nothing that could be compared; use letters and digits")
+
+    def _notes(self) -> tuple[str, ...]:
+        return tuple(text for _, text in self._texts("notes", self._raw["notes"], LONGEST_NOTE))
+
+    def _cases(self) -> tuple[Case, ...]:
+        cases: dict[str, Case] = {}
+        for number, raw in enumerate(self._list("cases", self._raw["cases"])):
+            place = f"cases[{number}]"
+            if not isinstance(raw, dict):
+                self._problem(place, f"an object is expected, not {_type_name(raw)}")
+                continue
+            case = self._case(f"{place}.", raw)
+            if case.id in cases:
+                self._problem(f"{place}.id", "twice in this customer; give each case its own")
+            cases[case.id] = case
+        return tuple(cases.values())
+
+    def _case(self, place: str, raw: Mapping[str, Any]) -> Case:
+        self._no_unknown_fields(raw, CASE_FIELDS, f"{place.removesuffix('.')}: ")
+        opened_on = self._text(f"{place}opened_on", raw.get("opened_on"), 40)
+        if opened_on and not _is_date(opened_on):
+            self._problem(f"{place}opened_on", f"{opened_on!r} is no date; write it as 2026-11-02")
+        return Case(
+            id=self._required(f"{place}id", raw.get("id"), 64),
+            subject=self._text(f"{place}subject", raw.get("subject"), 300),
+            status=self._required(f"{place}status", raw.get("status"), 40),
+            opened_on=opened_on or None,
+        )
+
+
+_NOT_ONE = {
+    PHONE: "not a possible phone number; write it with + and country code",
+    EMAIL: "not an e-mail address; write it as name@example.com",
+}
+_TYPE_NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+
+
+def _type_name(value: Any) -> str:
+    return _TYPE_NAMES.get(type(value), "a number")
+
+
+def unknown_name(name: str, known: Collection[str], what: str) -> str:
+    """What is wrong with a name that is not among the known ones, and what to do. what: "field" or "column"."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"{what} {name!r} is not known; " + (f"did you mean {close[0]}?" if close else f"use {', '.join(known)}")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
