@@ -12,8 +12,8 @@ from flask.typing import ResponseReturnValue
 from enrich import completion, followups
 from enrich.accounts.sessions import needs, require_sign_in, signed_in
 from enrich.accounts.tables import Role
-from enrich.journal.queries import TaskStory
 from enrich.journal.states import TaskState
+from enrich.journal.stories import TaskStory
 from enrich.lifecycle import ENDS
 from enrich.pages import text, words
 from enrich.parts import parts

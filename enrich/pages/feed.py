@@ -14,8 +14,8 @@ from enrich.customers import finding
 from enrich.customers.identifiers import ADDRESS, is_storable, normalise
 from enrich.customers.matching import KeyRules
 from enrich.db import Database
+from enrich.journal.feed_lines import TaskLine
 from enrich.journal.filters import ENDINGS, Filters
-from enrich.journal.queries import TaskLine
 
 # The parameters of an address, in the order in which the page shows them.
 FIELDS = ("q", "outcome", "worker", "queue", "channel", "time", "from", "to")

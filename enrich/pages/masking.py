@@ -22,7 +22,8 @@ from urllib.parse import parse_qsl, urlencode
 import phonenumbers
 
 if TYPE_CHECKING:
-    from enrich.journal.queries import Entry, Finding, FullEntry, KeyFound, TaskStory
+    from enrich.journal.stories import FullEntry, TaskStory
+    from enrich.journal.summaries import Entry, Finding, KeyFound
 
     AnEntry = TypeVar("AnEntry", bound=Entry)
 

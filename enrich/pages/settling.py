@@ -24,8 +24,9 @@ from enrich.customers.finding import Found
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
 from enrich.customers.ledger import By, ChangedSince, Trail
-from enrich.journal import queries
-from enrich.journal.queries import KeyFound, TaskStory
+from enrich.journal import stories
+from enrich.journal.stories import TaskStory
+from enrich.journal.summaries import Finding, KeyFound
 from enrich.pages import customer_form, masking, text, words
 from enrich.parts import parts
 from enrich.settling import Desk, Settled
@@ -203,7 +204,7 @@ def _form(
     problems: dict[str, tuple[str, ...]] | None = None,
 ) -> str:
     query = request.values.get("q", "").strip()
-    asked = queries.last_finding(parts().database, story.task_sid or "")
+    asked = stories.last_finding(parts().database, story.task_sid or "")
     keys = _keys_now(asked)
     found = find(query)
     owners = [owner for each in keys for owner in each.owners]
@@ -231,7 +232,7 @@ def find(query: str) -> tuple[Found, ...]:
     return finding.find_customers(parts().database, query, kinds=kinds, region=rules.region)
 
 
-def _keys_now(asked: queries.Finding) -> tuple[KeyNow, ...]:
+def _keys_now(asked: Finding) -> tuple[KeyNow, ...]:
     """The keys by which this task was looked up, each with whose it is by now."""
     keys = [key for key in asked.keys if key.kind != STAFF]
     with parts().database.reading() as session:
@@ -247,7 +248,7 @@ def _key(story: TaskStory) -> Identifier | None:
     token = request.form.get("key", "")
     if not token:
         return None
-    asked = queries.last_finding(parts().database, story.task_sid or "")
+    asked = stories.last_finding(parts().database, story.task_sid or "")
     found = next((key for key in asked.keys if key.kind != STAFF and _token(key) == token), None)
     return Identifier(found.kind, found.value) if found else abort(400)
 
@@ -263,7 +264,7 @@ def _once(found: Iterable[Found]) -> list[Found]:
 def _story(task_sid: str, entry_id: int | None = None) -> TaskStory:
     if not text.is_plain_sid(task_sid):
         abort(404)
-    return queries.task_story(parts().database, task_sid, entry_id=entry_id) or abort(404)
+    return stories.task_story(parts().database, task_sid, entry_id=entry_id) or abort(404)
 
 
 def _done(settled: Settled, task_sid: str, word: str) -> ResponseReturnValue:

@@ -15,9 +15,10 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts.sessions import require_sign_in, sees_masked
-from enrich.journal import filters, queries
+from enrich.journal import feed_lines, filters, stories
 from enrich.journal.filters import Choice, Choices
-from enrich.journal.queries import Summary, TaskStory
+from enrich.journal.stories import TaskStory
+from enrich.journal.summaries import Summary
 from enrich.pages import masking, text, words
 from enrich.pages.feed import Feed, asked_for, filters_of
 from enrich.parts import parts
@@ -55,7 +56,7 @@ def entry(entry_id: str) -> ResponseReturnValue:
 @bp.get("/feed")
 def feed() -> ResponseReturnValue:
     """Fragment: the feed; 204 while it is as the asking page shows it (`shown`)."""
-    if request.args.get("shown") == queries.feed_version(parts().database):
+    if request.args.get("shown") == feed_lines.feed_version(parts().database):
         return Response(status=204)
     fragment = render_template("tasks/_feed.html", feed=_feed(before=_before()), opened="", now=_now())
     # Whatever task is open beside it looks whether the change was its own.
@@ -77,7 +78,7 @@ def feed_news() -> ResponseReturnValue:
 def task_detail(task_sid: str) -> ResponseReturnValue:
     """Fragment: one task; 204 while it is as the asking page shows it (`shown`)."""
     shown = request.args.get("shown")
-    if shown and text.is_plain_sid(task_sid) and shown == queries.task_version(parts().database, task_sid, _now()):
+    if shown and text.is_plain_sid(task_sid) and shown == stories.task_version(parts().database, task_sid, _now()):
         return Response(status=204)
     return _detail(_task_story(task_sid))
 
@@ -87,7 +88,7 @@ def entry_detail(entry_id: str) -> ResponseReturnValue:
     """Fragment: one entry that belongs to no task; 204 while it is as the asking page shows it (`shown`)."""
     asked = _id(entry_id)
     shown = request.args.get("shown")
-    if shown and shown == queries.entry_version(parts().database, asked, _now()):
+    if shown and shown == stories.entry_version(parts().database, asked, _now()):
         return Response(status=204)
     return _detail(_entry_story(asked))
 
@@ -128,13 +129,13 @@ def _detail(story: TaskStory) -> str:
 def _feed(*, before: int | None) -> Feed:
     """The page of the feed that the address asks for. Its version is read first: what comes between is seen later."""
     database, rules = parts().database, parts().tools.rules.keys
-    version = queries.feed_version(database)
+    version = feed_lines.feed_version(database)
     asked = asked_for(request.args)
     wanted = filters_of(asked, database, rules, _now(), by_id_only=sees_masked())
     if wanted.is_empty:
-        lines, looked_back_to = queries.recent_tasks(database, limit=LINES_PER_PAGE + 1, before=before), None
+        lines, looked_back_to = feed_lines.recent_tasks(database, limit=LINES_PER_PAGE + 1, before=before), None
     else:
-        found = queries.find_tasks(database, wanted, limit=LINES_PER_PAGE + 1, before=before)
+        found = feed_lines.find_tasks(database, wanted, limit=LINES_PER_PAGE + 1, before=before)
         lines, looked_back_to = found.lines, found.looked_back_to
     shown = lines[:LINES_PER_PAGE]
     older = shown[-1].id if len(lines) > LINES_PER_PAGE else looked_back_to
@@ -144,7 +145,7 @@ def _feed(*, before: int | None) -> Feed:
         asked=asked,
         before=before,
         older=older,
-        looked_back_to=queries.received_at(database, looked_back_to) if looked_back_to else None,
+        looked_back_to=feed_lines.received_at(database, looked_back_to) if looked_back_to else None,
         newest=int(version.partition("-")[0]),
     )
 
@@ -185,12 +186,12 @@ def _task_story(task_sid: str) -> TaskStory:
     if not text.is_plain_sid(task_sid):
         abort(404)
     asked = request.args.get("entry")
-    story = queries.task_story(parts().database, task_sid, entry_id=None if asked is None else _id(asked))
+    story = stories.task_story(parts().database, task_sid, entry_id=None if asked is None else _id(asked))
     return _for_reader(story or abort(404))
 
 
 def _entry_story(entry_id: int) -> TaskStory:
-    return _for_reader(queries.entry_story(parts().database, entry_id) or abort(404))
+    return _for_reader(stories.entry_story(parts().database, entry_id) or abort(404))
 
 
 def _for_reader(story: TaskStory) -> TaskStory:

@@ -14,7 +14,7 @@ from typing import Any
 from enrich.customers.identifiers import STAFF
 from enrich.customers.ledger import Trail
 from enrich.journal.callers import Contact
-from enrich.journal.queries import Entry, Finding, Summary
+from enrich.journal.summaries import Entry, Finding, Summary
 from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Told, Trust
 
 

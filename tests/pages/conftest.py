@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import event
 from werkzeug.serving import make_server
 
 from app import create_app
@@ -49,6 +52,30 @@ def app(tmp_path: Path) -> Iterator[Flask]:
 @pytest.fixture
 def database(app: Flask) -> Database:
     return app.extensions["enrich"].database
+
+
+@pytest.fixture
+def plans_of(database: Database) -> Callable[..., list[list[str]]]:
+    """Asks these questions, and gives the steps in which SQLite answers each of their SELECTs."""
+
+    def plans_of(*questions: Callable[[], object]) -> list[list[str]]:
+        asked: list[tuple[str, tuple[object, ...]]] = []
+
+        def note(_c: object, _cursor: object, sql: str, given: tuple[object, ...], *_: object) -> None:
+            asked.append((sql, given))
+
+        event.listen(database.engine, "before_cursor_execute", note)
+        for ask in questions:
+            ask()
+        event.remove(database.engine, "before_cursor_execute", note)
+        with closing(sqlite3.connect(str(database.url.database))) as connection:
+            return [
+                [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", given)]
+                for sql, given in asked
+                if sql.startswith("SELECT")
+            ]
+
+    return plans_of
 
 
 @pytest.fixture

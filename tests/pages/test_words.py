@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from enrich import errors
-from enrich.journal.queries import CandidateFound, Entry, Finding, KeyFound
+from enrich.journal.summaries import CandidateFound, Entry, Finding, KeyFound
 from enrich.pages import words
 from enrich.policy.timeouts import Alarm
 from enrich.vocabulary import EntryKind, FollowupKind, MatchKind, NoMatchReason, Outcome, Reason, Told, Trust
