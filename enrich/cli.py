@@ -1,4 +1,4 @@
-"""The `flask` commands, apart from `flask users` (accounts/commands.py) and `flask demo` (demo.py).
+"""The `flask` commands, apart from `flask users` (accounts/commands.py) and `flask demo` (demo/command.py).
 
 Each asks for the settings it uses and no others. Errors of ours end a command with one line and status 1.
 """
