@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, func, insert, literal_column, or_, select, union_all, update
+from sqlalchemy import Text, cast, func, insert, or_, select, union_all, update
 from sqlalchemy.orm import Session
 
 from enrich.db import Database
-from enrich.journal.tables import EntryRow, FollowupRow
-from enrich.vocabulary import EntryKind, FollowupKind
+from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
+from enrich.vocabulary import FollowupKind
 
 # A task lives for a day unless somebody says otherwise (facts 4.1); who called longer ago is told by the next callback.
 OPEN_FOR = timedelta(hours=24)
 # As many entries are looked through for other tasks of one caller: at a callback a second, those of an hour and a half.
 MOST_LOOKED_THROUGH = 5000
 MOST_TASKS = 50
-_EVENT: ColumnElement[str] = literal_column(f"'{EntryKind.EVENT}'")
 _OVER = ("task.completed", "task.canceled", "task.deleted", "task.system-deleted")
 
 
@@ -80,11 +79,7 @@ def history(database: Database, customer_ids: Sequence[str], *, at_most: int = 3
 def lately_seen(database: Database, *, at_most: int = 12) -> tuple[str, ...]:
     """The customers of the newest entries, each once. Raises DatabaseError."""
     newest = (
-        select(EntryRow.id, EntryRow.customer_id)
-        .where(EntryRow.kind != _EVENT)
-        .order_by(EntryRow.id.desc())
-        .limit(500)
-        .subquery()
+        select(EntryRow.id, EntryRow.customer_id).where(NO_EVENT).order_by(EntryRow.id.desc()).limit(500).subquery()
     )
     rows = database.read(
         select(newest.c.customer_id).where(newest.c.customer_id.is_not(None)).order_by(newest.c.id.desc())
@@ -102,7 +97,7 @@ def newest_entry(session: Session, task_sid: str) -> Any:
             EntryRow.worker_sid,
             EntryRow.worker_name,
         )
-        .where(EntryRow.task_sid == task_sid, EntryRow.kind != _EVENT)
+        .where(EntryRow.task_sid == task_sid, NO_EVENT)
         .order_by(EntryRow.id.desc())
         .limit(1)
     ).one_or_none()
@@ -131,7 +126,7 @@ def open_tasks(
     """
     newest = (
         select(EntryRow.id, EntryRow.task_sid, EntryRow.customer_id, EntryRow.finding)
-        .where(EntryRow.kind != _EVENT)
+        .where(NO_EVENT)
         .order_by(EntryRow.id.desc())
         .limit(MOST_LOOKED_THROUGH)
         .subquery()
@@ -157,7 +152,7 @@ def _still_open(session: Session, task_sids: Sequence[str], now: datetime) -> tu
         return ()
     rows = session.execute(
         select(EntryRow.task_sid, func.max(EntryRow.id).label("newest"), func.max(EntryRow.received_at).label("at"))
-        .where(EntryRow.task_sid.in_(task_sids), EntryRow.kind != _EVENT)
+        .where(EntryRow.task_sid.in_(task_sids), NO_EVENT)
         .group_by(EntryRow.task_sid)
         .having(func.max(EntryRow.received_at) > now - OPEN_FOR)
     ).all()

@@ -9,8 +9,7 @@ from sqlalchemy import func, select
 
 from enrich.db import Database
 from enrich.journal.callers import OPEN_FOR
-from enrich.journal.filters import NO_EVENT
-from enrich.journal.tables import EntryRow
+from enrich.journal.tables import NO_EVENT, EntryRow
 
 _OVER = ("task.completed", "task.canceled", "task.deleted", "task.system-deleted")
 

@@ -16,10 +16,10 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, case, exists, func
 from sqlalchemy.orm import Session, aliased
 
 from enrich.db import Database
-from enrich.journal.filters import NO_EVENT, Filters, alternatives, bounds
+from enrich.journal.filters import Filters, alternatives, bounds
 from enrich.journal.owed import ABANDONED_AFTER
-from enrich.journal.summaries import ENTRY_COLUMNS, EVENT, Entry, entry_fields
-from enrich.journal.tables import EntryRow, FollowupRow
+from enrich.journal.summaries import ENTRY_COLUMNS, Entry, entry_fields
+from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
 from enrich.vocabulary import FollowupKind
 
 _NO_ID_IS_AS_HIGH = 2**63 - 1
@@ -129,7 +129,7 @@ def _lines() -> Select[Any]:
     """Walks the index of what is no event downwards, and skips what a newer entry of the same task stands for."""
     return (
         select(*ENTRY_COLUMNS)
-        .where(EntryRow.kind != EVENT, EntryRow.id < bindparam("before"), ~_stands_back())
+        .where(NO_EVENT, EntryRow.id < bindparam("before"), ~_stands_back())
         .order_by(EntryRow.id.desc())
         .limit(bindparam("most"))
     )
@@ -140,7 +140,7 @@ def _version() -> Select[Any]:
 
     One that was concluded while another came in moves the id, so no change hides behind equal counts.
     """
-    highest = select(func.max(EntryRow.id)).where(EntryRow.kind != EVENT).scalar_subquery()
+    highest = select(func.max(EntryRow.id)).where(NO_EVENT).scalar_subquery()
     open_ = (
         select(func.count().label("all"), func.count(case((EntryRow.received_at < bindparam("since"), 1))).label("old"))
         .where(EntryRow.concluded_at.is_(None))
@@ -193,7 +193,7 @@ def _workers(session: Session, task_sids: Sequence[str]) -> dict[str, tuple[str,
         return {}
     offered = (
         select(EntryRow.task_sid, EntryRow.worker_sid, EntryRow.worker_name)
-        .where(EntryRow.task_sid.in_(task_sids), EntryRow.kind != EVENT, EntryRow.worker_sid != "")
+        .where(EntryRow.task_sid.in_(task_sids), NO_EVENT, EntryRow.worker_sid != "")
         .order_by(EntryRow.id)
     )
     return {row.task_sid: (row.worker_sid, row.worker_name) for row in session.execute(offered)}

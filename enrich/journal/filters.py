@@ -14,11 +14,10 @@ from sqlalchemy import ColumnElement, TextClause, and_, literal_column, select, 
 from sqlalchemy.orm import aliased
 
 from enrich.db import Database
-from enrich.journal.tables import UNUSUAL, EntryRow, FollowupRow
-from enrich.vocabulary import EntryKind, MatchKind, Outcome
+from enrich.journal.tables import NO_EVENT, UNUSUAL, EntryRow, FollowupRow
+from enrich.vocabulary import MatchKind, Outcome
 
-# Spelt out, not parameters: only then are the partial indexes used.
-NO_EVENT: ColumnElement[bool] = EntryRow.kind != literal_column(f"'{EntryKind.EVENT}'")
+# Spelt out, not a parameter: only then is the partial index used.
 _UNUSUAL: ColumnElement[bool] = literal_column(f"({UNUSUAL})")
 _TROUBLE = (
     Outcome.COULD_NOT_LOOK,

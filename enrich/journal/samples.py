@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import func, select
 
 from enrich.db import Database
 from enrich.errors import NoRoom
-from enrich.journal.tables import EntryRow
+from enrich.journal.tables import NO_EVENT, EntryRow
 from enrich.vocabulary import EntryKind
 
 NEWEST = 500
-
-# Spelt out, not a parameter: only then is the index of what is no event used.
-_NO_EVENT = EntryRow.kind != literal_column(f"'{EntryKind.EVENT}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +25,7 @@ class Written:
 
 def newest_forms(database: Database) -> list[str]:
     """The bodies of the newest assignment callbacks, newest first. Raises DatabaseError."""
-    newest = select(EntryRow.raw_form).where(_NO_EVENT, EntryRow.kind == EntryKind.ASSIGNMENT)
+    newest = select(EntryRow.raw_form).where(NO_EVENT, EntryRow.kind == EntryKind.ASSIGNMENT)
     return [row.raw_form for row in database.read(newest.order_by(EntryRow.id.desc()).limit(NEWEST))]
 
 
@@ -41,7 +38,7 @@ def newest_lengths(database: Database) -> list[Written]:
             EntryRow.attributes_after.like('%"trimmed":true%').label("is_trimmed"),
             EntryRow.reason,
         )
-        .where(_NO_EVENT, EntryRow.attributes_before.is_not(None))
+        .where(NO_EVENT, EntryRow.attributes_before.is_not(None))
         .order_by(EntryRow.id.desc())
         .limit(NEWEST)
     )

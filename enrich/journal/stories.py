@@ -20,7 +20,6 @@ from enrich.deadline import Step
 from enrich.journal import callers
 from enrich.journal.summaries import (
     ENTRY_COLUMNS,
-    EVENT,
     SUMMARY_COLUMNS,
     Entry,
     Finding,
@@ -29,7 +28,7 @@ from enrich.journal.summaries import (
     is_broken_off,
     read_finding,
 )
-from enrich.journal.tables import EntryRow, FollowupRow
+from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
 from enrich.vocabulary import EntryKind, Outcome
 
 # A story that is longer shows its end. A line is some 600 bytes of page, and somebody may be looking every two seconds.
@@ -223,7 +222,7 @@ def _last(session: Session, columns: Sequence[Any], which: ColumnElement[bool]) 
     rows = list(found[:STORY_AT_MOST])
     is_whole = len(found) <= STORY_AT_MOST
     if not is_whole and all(row.kind == EntryKind.EVENT for row in rows):
-        rows += session.execute(last.where(EntryRow.kind != EVENT).limit(1)).all()
+        rows += session.execute(last.where(NO_EVENT).limit(1)).all()
     return sorted(rows, key=lambda row: (row.kind != EntryKind.EVENT, row.id)), is_whole
 
 

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, literal_column
+from sqlalchemy import Row
 
 from enrich.journal.owed import ABANDONED_AFTER
 from enrich.journal.tables import EntryRow
 from enrich.vocabulary import EntryKind
-
-# Events belong to a task's story, not to the feed. Spelt out, not a parameter: only then is the index of them used.
-EVENT: ColumnElement[str] = literal_column(f"'{EntryKind.EVENT}'")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    literal_column,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from enrich.columns import AnyText, Base, UtcDateTime
@@ -121,6 +133,11 @@ class EntryRow(Base):
         JSON(none_as_null=True)
     )  # [{name, elapsed_ms, failed}], in order
     elapsed_ms: Mapped[float | None] = mapped_column(Float)
+
+
+# Events belong to a task's story, not to the feed. Spelt out, not a parameter: only then are the partial indexes used.
+EVENT: ColumnElement[str] = literal_column("'event'")
+NO_EVENT: ColumnElement[bool] = EntryRow.kind != EVENT
 
 
 class FollowupRow(Base):

@@ -19,11 +19,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, insert, literal_column, select, update
+from sqlalchemy import delete, insert, select, update
 
 from enrich.db import Database
-from enrich.journal.tables import EntryRow, TallyMarkRow, TallyRow
-from enrich.vocabulary import EntryKind
+from enrich.journal.tables import NO_EVENT, EntryRow, TallyMarkRow, TallyRow
 
 MINUTE_S, QUARTER_S, HOURS_S = 60, 900, 7200
 # Each is counted from the one before it. How long the rows of each are kept: twice what a page shows of them.
@@ -232,7 +231,7 @@ class Tallies:
             .where(
                 EntryRow.received_at >= since,
                 EntryRow.received_at < until,
-                EntryRow.kind != literal_column(f"'{EntryKind.EVENT}'"),
+                NO_EVENT,
             )
             .order_by(EntryRow.received_at.desc())
             .limit(at_most)
