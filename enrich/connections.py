@@ -137,12 +137,13 @@ class Connections:
         return made, False
 
     def _start(self) -> None:
-        """Raises DatabaseUnavailable where the machine gives no thread: the next one who comes tries again."""
+        """Where the machine gives no thread, all who wait are told, and the next one who comes tries again."""
         try:
             threading.Thread(target=self._connect_for_all, daemon=True).start()
         except RuntimeError:
-            self._is_connecting = False
-            raise errors.DatabaseUnavailable("no thread could be started") from None
+            with self._door:
+                self._is_connecting = False
+            self._tell_all(errors.DatabaseUnavailable("no thread could be started"))
 
     def _give(self, connection: Any) -> None:
         with self._door:
@@ -161,10 +162,14 @@ class Connections:
             try:
                 self._give(self._connect())
             except Exception as exc:
-                failed = exc if isinstance(exc, errors.DatabaseError) else errors.DatabaseError(type(exc).__name__)
-                with self._door:
-                    while self._waiting:
-                        self._waiting.popleft().put(failed)
+                self._tell_all(
+                    exc if isinstance(exc, errors.DatabaseError) else errors.DatabaseError(type(exc).__name__)
+                )
+
+    def _tell_all(self, failed: errors.DatabaseError) -> None:
+        with self._door:
+            while self._waiting:
+                self._waiting.popleft().put(failed)
 
     def _connect(self) -> Any:
         """One more, made as SQLAlchemy's pool makes them, and then no longer the pool's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,8 @@ class Server(Connections):
     """Connections are numbers."""
 
     def __init__(self) -> None:
-        super().__init__(SimpleNamespace(dialect=SimpleNamespace(name="postgresql")), most=2)  # type: ignore[arg-type]
+        engine = SimpleNamespace(dialect=SimpleNamespace(name="postgresql"))
+        super().__init__(engine, most=2)  # type: ignore[arg-type]  # of an engine only this much is asked here
         self.made = 0
 
     def _connect(self) -> Any:
@@ -28,12 +30,15 @@ def no_thread(_self: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-def test_where_no_thread_can_be_started_the_next_one_tries_again() -> None:
+def test_where_no_thread_can_be_started_all_are_told_and_the_next_one_tries_again() -> None:
     server = Server()
+    other: queue.SimpleQueue[Any] = queue.SimpleQueue()  # of one that came a moment earlier
+    server._waiting.append(other)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_thread)
         with pytest.raises(DatabaseUnavailable):
             server._take()
+    assert isinstance(other.get_nowait(), DatabaseUnavailable)
     assert server._take() == (1, False)
     server._give(1)
     assert server._take() == (1, True)
