@@ -29,15 +29,17 @@ def credentials(rest: str, token: str | None) -> Iterator[Finding]:
         )
     else:
         yield ok("credentials", "TaskRouter lets us in")
-    if token == "not_authorized":  # noqa: S105 - a reason
-        yield problem(
-            "auth_token",
-            "the API key is good, and TWILIO_AUTH_TOKEN is not",
-            "webhooks are signed with the account's primary auth token: every one would be refused",
-            "set TWILIO_AUTH_TOKEN to the primary token; during a rotation, the coming one to TWILIO_AUTH_TOKEN_NEXT",
-        )
-    elif token == "ok":  # noqa: S105 - a word
-        yield ok("auth_token", "TWILIO_AUTH_TOKEN is the account's")
+    match token:
+        case "not_authorized":
+            yield problem(
+                "auth_token",
+                "the API key is good, and TWILIO_AUTH_TOKEN is not",
+                "webhooks are signed with the account's primary auth token: every one would be refused",
+                "set TWILIO_AUTH_TOKEN to the primary token; during a rotation, the coming one to "
+                "TWILIO_AUTH_TOKEN_NEXT",
+            )
+        case "ok":
+            yield ok("auth_token", "TWILIO_AUTH_TOKEN is the account's")
 
 
 def workspace(seen: Sequence[SeenWorkspace], wanted_sid: str) -> Finding:

@@ -13,6 +13,7 @@ OUR_PATHS = (endpoints.ASSIGNMENT, endpoints.FALLBACK, endpoints.EVENTS)
 
 
 def is_ours(url: str, public_url: str, path: str = endpoints.ASSIGNMENT) -> bool:
+    """Whether it is this endpoint of ours, to the letter; query and fragment apart."""
     return endpoints.without_fragment(url).partition("?")[0] == public_url + path
 
 
@@ -24,6 +25,7 @@ def is_near(url: str, public_url: str) -> bool:
 
 
 def what_differs(url: str, wanted: str) -> str:
+    """Each part of the two that is not the same, in words. url: as it is there; wanted: as it is here."""
     there, here = urlsplit(endpoints.without_fragment(url)), urlsplit(wanted)
     parts = (
         ("scheme", there.scheme, here.scheme),
@@ -37,6 +39,7 @@ def what_differs(url: str, wanted: str) -> str:
 
 
 def root_of(url: str) -> str:
+    """The URL without the path of one of our endpoints, where it ends with one: what PUBLIC_URL would be."""
     for path in OUR_PATHS:
         if url.endswith(path):
             return url.removesuffix(path)

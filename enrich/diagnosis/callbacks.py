@@ -77,6 +77,7 @@ def _reservation_timeout(workflow: SeenWorkflow) -> Finding:
 
 
 def events(seen: SeenWorkspace, public_url: str) -> Iterator[Finding]:
+    """Where one workspace sends its events, whether it sends them again, and which it holds back."""
     wanted = public_url + endpoints.EVENTS
     todo = f"set the Event Callback URL to {endpoints.events_url(public_url, 2)}: flask taskrouter provision"
     if not seen.events_url:

@@ -39,6 +39,7 @@ def problem(check: str, found: str, meaning: str, todo: str) -> Finding:
 
 
 def not_examined(check: str, because: str) -> Finding:
+    """For what depends on something that is itself wrong, and told so."""
     return warning(check, "could not be examined", because, "mend what is said above, and ask again")
 
 

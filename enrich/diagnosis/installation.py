@@ -53,6 +53,7 @@ def policy(path: str, wrong: str) -> Finding:
 
 
 def schema(at: str | None, head: str | None, failed: str = "") -> Finding:
+    """at, head: the revision of the database, and the one that this version needs. failed: why nobody could look."""
     if failed:
         return problem(
             "database",
@@ -86,6 +87,7 @@ def clock(skew_s: float | None, of: str) -> Finding:
 
 
 def worker(last_beat: datetime | None, now: datetime, alive_within: timedelta) -> Finding:
+    """last_beat: when any worker last left word, aware; None for never."""
     meaning = "what could not be done in time is not done late, and nothing is warm before it is asked for"
     todo = "run flask worker beside the web server"
     if last_beat is None:

@@ -16,6 +16,7 @@ SLOW_ROUND_TRIP_MS = 1_000
 
 
 def public_address(public_url: str, taskrouter_url: str) -> Finding:
+    """PUBLIC_URL as it is written. taskrouter_url: TASKROUTER_BASE_URL; for an emulator a private address will do."""
     check, parts = "public_url", urlsplit(public_url)
     host = parts.hostname or ""
     is_twilio = (urlsplit(taskrouter_url).hostname or "").endswith("twilio.com")

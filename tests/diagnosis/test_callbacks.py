@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -71,8 +72,8 @@ def test_reservation_timeout(seconds: int, level: Level) -> None:
         ({"events": NEEDED_EVENTS - {"task.created"}}, "events_filter", WARNING, "holds back: task.created"),
     ],
 )
-def test_events(change: dict[str, object], check: str, level: Level, told: str) -> None:
-    seen = replace(WORKSPACE, **change)  # type: ignore[arg-type]
+def test_events(change: dict[str, Any], check: str, level: Level, told: str) -> None:
+    seen = replace(WORKSPACE, **change)
     expect(callbacks.events(seen, PUBLIC_URL), check, level, told)
 
 
