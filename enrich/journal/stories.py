@@ -175,6 +175,8 @@ def entry_version(database: Database, entry_id: int, now: datetime) -> str:
 # What a story's version is made of.
 _SIGNS = (EntryRow.id, EntryRow.kind, EntryRow.received_at, EntryRow.concluded_at, EntryRow.repeats)
 
+_FOLLOWUP = tuple(getattr(FollowupRow, name) for name in Followup.__slots__)
+
 _FULL = select(
     *ENTRY_COLUMNS,
     EntryRow.workspace_sid,
@@ -229,9 +231,9 @@ def _last(session: Session, columns: Sequence[Any], which: ColumnElement[bool]) 
 def _followups(session: Session, which: ColumnElement[bool]) -> tuple[Followup, ...]:
     """Those of these entries, oldest first. Where there are too many, what is over and oldest is left out."""
     is_over = case((FollowupRow.due_at.is_(None), 1), else_=0)
-    of_them = select(FollowupRow).join(EntryRow, EntryRow.id == FollowupRow.entry_id).where(which)
-    rows = session.scalars(of_them.order_by(is_over, FollowupRow.id.desc()).limit(FOLLOWUPS_AT_MOST))
-    return tuple(sorted((_followup(row) for row in rows), key=lambda followup: followup.id))
+    of_them = select(*_FOLLOWUP).join(EntryRow, EntryRow.id == FollowupRow.entry_id).where(which)
+    rows = session.execute(of_them.order_by(is_over, FollowupRow.id.desc()).limit(FOLLOWUPS_AT_MOST))
+    return tuple(sorted((Followup(**row._asdict()) for row in rows), key=lambda followup: followup.id))
 
 
 def _version_of(entries: Iterable[Summary | Row[Any]], followups: Iterable[Followup], now: datetime) -> str:
@@ -244,31 +246,9 @@ def _version_of(entries: Iterable[Summary | Row[Any]], followups: Iterable[Follo
 
 
 def _full(row: Row[Any]) -> FullEntry:
-    return FullEntry(
-        **entry_fields(row),
-        workspace_sid=row.workspace_sid,
-        raw_form=row.raw_form,
-        attributes_before=row.attributes_before,
-        attributes_after=row.attributes_after,
-        answer=row.answer,
-        decision=row.decision,
-        steps=tuple(_step(step) for step in row.steps or ()),
-    )
+    steps = tuple(_step(step) for step in row.steps or ())
+    return FullEntry(**(row._asdict() | entry_fields(row) | {"steps": steps}))
 
 
 def _step(stored: Mapping[str, Any]) -> Step:
     return Step(str(stored["name"]), float(stored["elapsed_ms"]), str(stored["failed"]))
-
-
-def _followup(row: FollowupRow) -> Followup:
-    return Followup(
-        id=row.id,
-        kind=row.kind,
-        entry_id=row.entry_id,
-        created_at=row.created_at,
-        due_at=row.due_at,
-        attempts=row.attempts,
-        last_reason=row.last_reason,
-        done_at=row.done_at,
-        given_up_at=row.given_up_at,
-    )
