@@ -289,10 +289,8 @@ class Database:
                 now = time.monotonic()
                 if self._locked_out_since is None:
                     self._locked_out_since = now - LOCK_WAIT_S
-                if now >= until:
-                    if isinstance(exc, errors.DatabaseLocked):
-                        raise
-                    raise errors.DatabaseLocked("another process holds the write lock") from exc
+                if now >= until:  # who had the time is told by `_turn_to_write`
+                    raise errors.DatabaseLocked from exc
                 pause_s = random.uniform(0.002, 0.010)  # noqa: S311 - so that two processes do not beat in step
                 time.sleep(min(until - now, pause_s))
             else:

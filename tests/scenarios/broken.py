@@ -16,5 +16,5 @@ def look_up(self: CustomerStore, keys: LookupKeys) -> Any:
 
 
 def create_app() -> Flask:
-    CustomerStore.look_up = look_up  # type: ignore[method-assign]
+    CustomerStore.look_up = look_up  # type: ignore[method-assign]  # that is the mistake
     return app.create_app()
