@@ -36,7 +36,7 @@ LONGEST_NOTE = 10_000
 # The widths of tables.py: SQLite would take longer text, PostgreSQL would not.
 LONGEST_TEXT = {"company": 200, "tier": 40, "language": 35, "owner": LONGEST}
 KIND_OF_FIELD = {"phones": PHONE, "emails": EMAIL}
-FIELD_OF_KIND = {PHONE: "phones", EMAIL: "emails"}  # identifiers of every other kind stand in `ids`
+FIELD_OF_KIND = {kind: name for name, kind in KIND_OF_FIELD.items()}  # identifiers of every other kind stand in `ids`
 CASE_FIELDS = ("id", "subject", "status", "opened_on")
 _FIELDS = ("id", "name", *LONGEST_TEXT, *KIND_OF_FIELD, "ids", "notes", "cases")
 _KIND = re.compile(r"[A-Za-z][\w.-]*\Z", re.ASCII)
