@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from flask import Flask
@@ -44,9 +46,12 @@ from enrich.vocabulary import Tried
 from enrich.webhooks import views as webhooks
 from enrich.webhooks.shedding import Shedding
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 HERE = Path(__file__).parent
-# The longest callback that TaskRouter can send takes some 30 kB; what is longer is not read to its end.
-LARGEST_BODY = 1_000_000
+# No form of a page is longer; what is longer is not read to its end.
+LARGEST_FORM = 1_000_000
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -66,23 +71,29 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
     app = Flask(__name__, static_folder=str(HERE / "enrich" / "static"), instance_path=_instance_path(settings))
     app.config.update(
         SECRET_KEY=settings.secret_key or None,
-        MAX_CONTENT_LENGTH=LARGEST_BODY,
-        # The signature covers the form as it came, so it is read in bytes; werkzeug's own limits are for the pages.
-        MAX_FORM_MEMORY_SIZE=LARGEST_BODY,
+        MAX_CONTENT_LENGTH=LARGEST_FORM,
+        MAX_FORM_MEMORY_SIZE=LARGEST_FORM,
     )
     app.extensions["enrich"] = parts = _parts(settings, serves=serves)
-    # Flask's documented way to put a middleware in front; to mypy it assigns to a method.
-    if settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies)  # type: ignore[method-assign]
-    app.wsgi_app = Shedding(app.wsgi_app, parts)  # type: ignore[method-assign]
-    app.register_blueprint(webhooks.bp)
     app.register_blueprint(health.bp)
     accounts.register(app)
-    accounts.csrf.exempt(webhooks.bp)
-    accounts.without_session(app, webhooks.bp)
     pages.register(app)
     cli.register(app)
+    behind = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies) if settings.trusted_proxies else app.wsgi_app
+    hooks = Shedding(webhooks.application(parts), parts)
+    # Flask's documented way to put a middleware in front; to mypy it assigns to a method.
+    app.wsgi_app = _parted(hooks, behind)  # type: ignore[assignment, method-assign]
     return app
+
+
+def _parted(hooks: WSGIApplication, pages: WSGIApplication) -> WSGIApplication:
+    """What TaskRouter calls goes to the one, everything else to the other."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        is_hook = environ["PATH_INFO"].startswith(f"{webhooks.PREFIX}/")
+        return (hooks if is_hook else pages)(environ, start_response)
+
+    return application
 
 
 def _parts(settings: Settings, *, serves: bool) -> Parts:

@@ -14,16 +14,10 @@ from __future__ import annotations
 from flask import Flask
 
 from enrich.accounts import commands, sessions, views
-from enrich.accounts.sessions import csrf, without_session
-
-__all__ = ["csrf", "register", "without_session"]
 
 
 def register(app: Flask) -> None:
-    """Gives the app sign-in, sign-out, CSRF protection on every form, and `flask users`.
-
-    A blueprint that is not for browsers is exempted by name: `csrf.exempt(bp)`, `without_session(app, bp)`.
-    """
+    """Gives the app sign-in, sign-out, CSRF protection on every form, and `flask users`."""
     sessions.set_up(app)
     app.register_blueprint(views.bp)
     app.cli.add_command(commands.group)

@@ -14,8 +14,7 @@ from functools import wraps
 from typing import ParamSpec
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, Request, Response, abort, redirect, request, session, url_for
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask import Flask, Response, abort, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, current_user, login_user, logout_user
 from flask_wtf import CSRFProtect
@@ -74,26 +73,6 @@ def set_up(app: Flask) -> None:
     # Before Flask-WTF, which takes the referrer apart and does not expect that it cannot be.
     app.before_request(_refuse_unreadable)
     csrf.init_app(app)
-
-
-def without_session(app: Flask, blueprint: Blueprint) -> None:
-    """No session is opened, and none is saved, for what this blueprint answers: TaskRouter signs in nowhere.
-
-    Of the processor time of an event that is only kept, that was a fifth.
-    """
-    app.session_interface = _Sessions(f"{blueprint.url_prefix}/")
-
-
-class _Sessions(SecureCookieSessionInterface):
-    """Flask's own sessions, but for the paths that begin like this: there a view that uses one gets an error."""
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-
-    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        if request.path.startswith(self._prefix):
-            return self.make_null_session(app)
-        return super().open_session(app, request)
 
 
 def begin(user: User) -> None:

@@ -1,4 +1,4 @@
-"""The three endpoints that TaskRouter calls, and their guard.
+"""The three endpoints that TaskRouter calls, their guard, and the application that they are alone in.
 
 The guard starts the clock, reads the body, and verifies who sent it; what is answered stands in `answers.py`.
 """
@@ -6,73 +6,97 @@ The guard starts the clock, reads the body, and verifies who sent it; what is an
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Flask, Response, current_app
+from flask import request as flask_request
 from werkzeug.exceptions import HTTPException
 
 from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime
-from enrich.parts import parts
+from enrich.parts import Parts
 from enrich.webhooks import answers, door
-from enrich.webhooks.answers import Answer
+from enrich.webhooks.answers import Answer, Request
 from enrich.webhooks.shedding import IN_FLIGHT, WAITED_S
 
+PREFIX = "/taskrouter"
+# The longest callback that TaskRouter can send takes some 30 kB; what is longer is not read to its end.
+LARGEST_BODY = 1_000_000
+
 log = logging.getLogger(__name__)
-bp = Blueprint("webhooks", __name__, url_prefix="/taskrouter")
+bp = Blueprint("webhooks", __name__, url_prefix=PREFIX)
 
 
-@bp.before_request
-def guard() -> Response | None:
-    """Lets in what our account has signed, for our workspace; anything else gets 403 and leaves only a log line."""
-    here, environ = parts(), request.environ
-    settings, waited_s = here.settings, environ.get(WAITED_S, 0.0)
-    deadline = Deadline.after(settings.budget_s, waited_s=waited_s)
-    try:
-        with limited(settings.budget_s):
-            body = request.get_data(cache=False)
-    except OutOfTime:
-        return _response(answers.body_too_slow(here))
-    path, query, signed = request.path, environ.get("QUERY_STRING", ""), environ.get("HTTP_X_TWILIO_SIGNATURE")
-    try:
-        form = door.verified_form(body, path, query, signed, settings)
-    except door.Refused as exc:
-        return _response(answers.refused(exc, here))
-    token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
-    g.request = answers.Request(form, body, deadline, waited_s, environ.get(IN_FLIGHT, 1), token)
-    return None
+def application(parts: Parts) -> Flask:
+    """The blueprint in an application of its own, beside the one for browsers.
+
+    TaskRouter signs in nowhere and sees no page, so that nothing here opens a session, asks for a CSRF token or writes
+    a cookie; and of the processor's time of an event, what pages need before and after each request was a fifth.
+    """
+    app = Flask(__name__, static_folder=None)
+    # The signature covers the form as it came, so it is read in bytes, and werkzeug's own limit of forms is not asked.
+    app.config.update(MAX_CONTENT_LENGTH=LARGEST_BODY)
+    app.extensions["enrich"] = parts
+    app.register_blueprint(bp)
+    app.register_error_handler(Exception, _refuse)
+    return app
 
 
 @bp.post("/assignment")
 def answer_assignment() -> Response:
     """The assignment callback: the enriched answer."""
-    return _response(answers.answer_assignment(g.request, parts()))
+    return _guarded(answers.answer_assignment)
 
 
 @bp.post("/assignment/fallback")
 def answer_fallback() -> Response:
     """The same question, asked because the first answer did not come: the stored answer, or the default, at once."""
-    return _response(answers.answer_fallback(g.request, parts()))
+    return _guarded(answers.answer_fallback)
 
 
 @bp.post("/events")
 def keep_event() -> Response:
     """An event callback: 204 once it is in the journal, 503 when it could not be kept."""
-    return _response(answers.keep_event(g.request, parts()))
+    return _guarded(answers.keep_event)
 
 
-@bp.errorhandler(Exception)
-def refuse(exc: Exception) -> Response:
+def _guarded(answer: Callable[[Request, Parts], Answer]) -> Response:
+    """The answer to what our account has signed, for our workspace; anything else gets 403 and leaves only a log line.
+
+    No endpoint gets at a request but through here.
+    """
+    parts: Parts = current_app.extensions["enrich"]
+    request = flask_request._get_current_object()  # type: ignore[attr-defined]  # each use of the proxy looks it up anew
+    settings, environ = parts.settings, request.environ
+    waited_s = environ.get(WAITED_S, 0.0)
+    deadline = Deadline.after(settings.budget_s, waited_s=waited_s)
+    try:
+        with limited(settings.budget_s):
+            body = request.get_data(cache=False)
+    except OutOfTime:
+        return _response(answers.body_too_slow(parts))
+    query, signed = environ.get("QUERY_STRING", ""), environ.get("HTTP_X_TWILIO_SIGNATURE")
+    try:
+        form = door.verified_form(body, request.path, query, signed, settings)
+    except door.Refused as exc:
+        return _response(answers.refused(exc, parts))
+    token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
+    return _response(answer(Request(form, body, deadline, waited_s, environ.get(IN_FLIGHT, 1), token), parts))
+
+
+def _refuse(exc: Exception) -> Response:
     """What goes wrong before the signature was found good: a refusal, never a 500."""
     if isinstance(exc, HTTPException):
-        status = HTTPStatus(exc.code or HTTPStatus.BAD_REQUEST)
-        return _response(Answer(status, exc.name + "\n"))
-    log.exception("webhook failed", extra={"endpoint": request.endpoint})
+        response = _response(Answer(HTTPStatus(exc.code or HTTPStatus.BAD_REQUEST), exc.name + "\n"))
+        response.headers.extend((name, value) for name, value in exc.get_headers() if name not in response.headers)
+        return response
+    log.exception("webhook failed", extra={"endpoint": flask_request.endpoint})
     return _response(answers.UNVERIFIABLE)
 
 
 def _response(answer: Answer) -> Response:
-    response = Response(answer.text, status=answer.status, content_type=answer.content_type)
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Type": answer.content_type}
     if answer.server_timing:
-        response.headers["Server-Timing"] = answer.server_timing
-    return response
+        headers["Server-Timing"] = answer.server_timing
+    return Response(answer.text, answer.status, headers)

@@ -15,8 +15,9 @@ from app import create_app
 from enrich import migrations
 from enrich.journal.tables import EntryRow
 from enrich.settings import Settings
-from enrich.webhooks import answers
+from enrich.webhooks import answers, views
 from enrich.webhooks.shedding import LARGEST_FORM
+from enrich.webhooks.views import LARGEST_BODY
 from tests.conftest import AUTH_TOKEN
 
 SIDS = {"WorkspaceSid": "WS" + "1" * 32, "TaskSid": "WT" + "1" * 32, "ReservationSid": "WR" + "1" * 32}
@@ -96,13 +97,35 @@ def test_a_mistake_in_the_guard_is_a_refusal(ask: Ask, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_other_methods_are_refused(app: Flask, method: str) -> None:
-    assert app.test_client().open("/taskrouter/events", method=method).status_code == 405
+    answer = app.test_client().open("/taskrouter/events", method=method)
+    assert (answer.status_code, answer.text) == (405, "Method Not Allowed\n")
+    assert set(answer.headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_other_addresses_below_theirs_are_nowhere(app: Flask) -> None:
+    answer = app.test_client().post("/taskrouter/assignment/other")
+    assert (answer.status_code, answer.text, answer.mimetype) == (404, "Not Found\n", "text/plain")
+
+
+def test_a_body_that_is_too_large_is_not_read(app: Flask) -> None:
+    answer = app.test_client().post("/taskrouter/events", data="x" * (LARGEST_BODY + 1))
+    assert (answer.status_code, answer.text) == (413, "Request Entity Too Large\n")
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_no_session_is_opened_for_them(app: Flask, path: str) -> None:
     """A cookie of staff, if one came, would be neither read nor sent back."""
-    with app.test_request_context(path):
-        assert app.session_interface.is_null_session(session)
+    hooks = views.application(app.extensions["enrich"])
+    with hooks.test_request_context(path):
+        assert hooks.session_interface.is_null_session(session)
     with app.test_request_context("/login"):
         assert not app.session_interface.is_null_session(session)
+
+
+def test_every_endpoint_is_guarded(app: Flask) -> None:
+    """Whatever is added: an endpoint that does not verify who sent the request would answer here."""
+    hooks = views.application(app.extensions["enrich"])
+    paths = {rule.rule for rule in hooks.url_map.iter_rules()}
+    assert paths == set(PATHS)
+    assert [hooks.test_client().post(path, data=SIDS).status_code for path in sorted(paths)] == [403, 403, 403]
