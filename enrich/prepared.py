@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Dialect, Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 
 Process = Callable[[Any], Any]
-# The name under which a value is given, or None for one that is fixed; how it is made ready for the driver; the fixed.
-_Place = tuple[str | None, Process | None, Any]
 
 
 class Prepared:
@@ -31,54 +30,64 @@ class Prepared:
         # Every statement that is executable has it; SQLAlchemy's type of them does not say so.
         compiled = statement.compile(dialect=dialect, column_keys=list(given) or None)  # type: ignore[attr-defined]
         self.text: str = str(compiled)
-        self._names, self._places = _places(compiled, dialect)
+        names: list[str] = list(compiled.params if compiled.positiontup is None else compiled.positiontup)
+        self._names = names if compiled.positiontup is None else None
+        self._fixed, by_name = _places(compiled, dialect, names)
+        self._in_order = _taker(names)
+        self._processes = [(place, by_name[name]) for place, name in enumerate(names) if name in by_name]
         columns = list(getattr(statement, "exported_columns", ()))
         self.returns_rows = bool(columns)
         self._row = _row_of([column.key for column in columns])
         results = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
-        self._results: list[Process | None] | None = results if any(results) else None
+        self._results = [(place, process) for place, process in enumerate(results) if process]
 
     def arguments(self, values: Mapping[str, Any]) -> Any:
         """The values as the driver takes them: in their order, or by name. Raises KeyError, ValueError."""
-        ready = [
-            fixed if name is None else values[name] if process is None else process(values[name])
-            for name, process, fixed in self._places
-        ]
+        ordered = self._in_order({**values, **self._fixed} if self._fixed else values)
+        ready = _processed(list(ordered), self._processes)
         return ready if self._names is None else dict(zip(self._names, ready, strict=True))
 
     def rows(self, fetched: Sequence[Any]) -> Sequence[Any]:
         """Rows whose columns have names, of those that the driver gave."""
-        if self._results is None:
+        if not self._results:
             return [self._row._make(row) for row in fetched]
-        return [
-            self._row._make(
-                value if process is None else process(value) for value, process in zip(row, self._results, strict=True)
-            )
-            for row in fetched
-        ]
+        return [self._row._make(_processed(list(row), self._results)) for row in fetched]
+
+
+def _processed(values: list[Any], processes: Sequence[tuple[int, Process]]) -> list[Any]:
+    """The same list, with what stands at these places made ready."""
+    for place, process in processes:
+        values[place] = process(values[place])
+    return values
 
 
 def _row_of(names: Sequence[str]) -> Any:
     return namedtuple("Row", names, rename=True)
 
 
-def _places(compiled: SQLCompiler, dialect: Dialect) -> tuple[list[str] | None, list[_Place]]:
-    """The names of the places, where the driver goes by names, and the places."""
+def _taker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Takes these values out of a mapping, in this order."""
+    if len(names) > 1:  # of one alone, it would not make a tuple
+        return itemgetter(*names)
+    return lambda values: tuple(values[name] for name in names)
+
+
+def _places(compiled: SQLCompiler, dialect: Dialect, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Process]]:
+    """The values that are the same each time, ready for the driver; and how the others are made ready, if at all."""
     if compiled.post_compile_params:
         raise TypeError("a list of values has another length each time; such a statement cannot be prepared")
     defaults = {column.key: _default(column) for column in compiled.insert_prefetch}
-    positions: Sequence[str] | None = compiled.positiontup
-    names: list[str] = list(compiled.params if positions is None else positions)
-    places: list[_Place] = []
+    fixed: dict[str, Any] = {}
+    processes: dict[str, Process] = {}
     for name in names:
         bind = compiled.binds[name]
         process = bind.type.dialect_impl(dialect).bind_processor(dialect)
-        fixed = defaults.get(name, bind.value)
-        if name in defaults or not (bind.required or fixed is None):
-            places.append((None, None, process(fixed) if process else fixed))
-        else:
-            places.append((name, process, None))
-    return (names if positions is None else None), places
+        value = defaults.get(name, bind.value)
+        if name in defaults or not (bind.required or value is None):
+            fixed[name] = process(value) if process else value
+        elif process:
+            processes[name] = process
+    return fixed, processes
 
 
 def _default(column: Any) -> Any:

@@ -11,6 +11,8 @@ from binascii import a2b_qp
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
+from operator import methodcaller
 from urllib.parse import unquote_to_bytes
 
 from enrich.errors import MalformedPayload
@@ -23,6 +25,8 @@ _SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 _NOT_QUOTED = re.compile(rb"%(?![0-9a-fA-F]{2})")
 # TaskRouter sends some twenty parameters; splitting more of them would be work done for an attacker.
 _MOST_PARAMETERS = 1000
+
+_decoded = methodcaller("decode", "utf-8", "replace")
 
 Form = Mapping[str, str]
 
@@ -43,10 +47,11 @@ class AssignmentCallback:
 def split_form(body: bytes) -> list[tuple[bytes, bytes]]:
     """Names and values of a form-encoded body, unquoted, in order; a part without `=` is a name with no value."""
     pairs: list[tuple[bytes, bytes]] = []
-    for part in body.split(b"&", _MOST_PARAMETERS):
-        if part:
-            name, _, value = part.replace(b"+", b" ").partition(b"=")
-            pairs.append((_unquoted(name), _unquoted(value)))
+    for part in filter(None, body.replace(b"+", b" ").split(b"&", _MOST_PARAMETERS)):
+        name, _, value = part.partition(b"=")
+        if b"%" in part:
+            name, value = _unquoted(name), _unquoted(value)
+        pairs.append((name, value))
     return pairs
 
 
@@ -55,8 +60,6 @@ def _unquoted(text: bytes) -> bytes:
 
     Quoted-printable is the same with another sign before the two digits, and is read in C.
     """
-    if b"%" not in text:
-        return text
     if _NOT_QUOTED.search(text):  # a sign that quotes nothing stays
         return unquote_to_bytes(text)
     return a2b_qp(text.replace(b"=", b"=3D").replace(b"%", b"="))
@@ -64,7 +67,8 @@ def _unquoted(text: bytes) -> bytes:
 
 def read_form(pairs: list[tuple[bytes, bytes]]) -> Form:
     """The form as text, the last value of a repeated name. What is no UTF-8 is replaced: nothing is written back."""
-    return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in pairs}
+    texts = map(_decoded, chain.from_iterable(pairs))
+    return dict(zip(texts, texts, strict=True))  # one iterator, taken by turns: a name, and its value
 
 
 def parse_assignment(form: Form) -> AssignmentCallback:

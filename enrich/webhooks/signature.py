@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from urllib.parse import parse_qs, urlsplit
 
 from enrich.errors import InvalidSignature
@@ -29,7 +30,7 @@ def verify(url: str, pairs: Pairs, body: bytes, signature: str | None, tokens: I
     if not signature:
         raise InvalidSignature("the request has no X-Twilio-Signature")
     given = signature.encode("utf-8", "replace")
-    digests = parse_qs(urlsplit(url).query).get("bodySHA256")
+    digests = parse_qs(urlsplit(url).query).get("bodySHA256") if "?" in url else None
     if digests:
         # A JSON body: the signature covers the URL, and the URL covers the body.
         if not hmac.compare_digest(hashlib.sha256(body).hexdigest().encode(), digests[0].lower().encode()):
@@ -54,7 +55,7 @@ def _digest(token: str, text: bytes) -> bytes:
 
 def _form_text(pairs: Pairs) -> bytes:
     """Names in byte order, each followed by its value; a name's repeated values sorted, and each only once."""
-    return b"".join(name + value for name, value in sorted(set(pairs)))
+    return b"".join(chain.from_iterable(sorted(set(pairs))))
 
 
 def _with_and_without_port(url: str) -> Iterator[str]:
