@@ -31,11 +31,12 @@ Block = Mapping[str, Any]
 
 _SPACES = " \t\n\r"
 _SPACE = re.compile(f"[{_SPACES}]*")
-# RFC 8259: strings, numbers and the three words.
-_ATOM = re.compile(
-    r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
-    r"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null"
-)
+# RFC 8259: strings, numbers and the three words; a member's name with its colon; what comes behind its value.
+_STRING = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
+_ATOM = re.compile(_STRING + r"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
+_NAMED = re.compile(f"({_STRING})[{_SPACES}]*:[{_SPACES}]*")
+_FOLLOWED = re.compile(f"[{_SPACES}]*(?:(}})|,[{_SPACES}]*)")
+_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+')
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -212,33 +213,37 @@ _scanner = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_not_
 
 def _members(text: str) -> list[_Member]:
     """The members of the outermost object, in order, duplicates included. The C scanner of `json` skips the values."""
-    members: list[_Member] = []
     try:
-        at = _expect(text, _skip_space(text, 0), "{")
-        if text[at : at + 1] == "}":
-            at += 1
-        else:
-            closed = False
-            while not closed:
-                start = at
-                if text[at : at + 1] != '"':
-                    raise ValueError(f"a name was expected at character {at}")
-                name, at = _scanner.raw_decode(text, at)
-                value_at = _expect(text, _skip_space(text, at), ":")
-                end = _end_of_value(text, value_at)
-                members.append(_Member(name, start, value_at, end))
-                at = _skip_space(text, end)
-                closed = text[at : at + 1] == "}"
-                at = at + 1 if closed else _expect(text, at, ",")
-        if _skip_space(text, at) != len(text):
-            raise ValueError(f"more follows the object at character {at}")
+        return list(_each_member(text))
     except ValueError as exc:
         raise AttributesUnreadable(_why(exc)) from exc
-    return members
+
+
+def _each_member(text: str) -> Iterator[_Member]:
+    """Raises ValueError where the text is no JSON object, or more than one."""
+    at = _expect(text, _skip_space(text, 0), "{")
+    is_closed = text[at : at + 1] == "}"
+    at += is_closed
+    while not is_closed:
+        named = _NAMED.match(text, at)
+        if not named:
+            raise ValueError(f"a name and a colon were expected at character {at}")
+        start, value_at = at, named.end()
+        end = _end_of_value(text, value_at)
+        yield _Member(json.loads(named[1]) if "\\" in named[1] else named[1][1:-1], start, value_at, end)
+        followed = _FOLLOWED.match(text, end)
+        if not followed:
+            raise ValueError(f"',' was expected at character {end}")
+        at, is_closed = followed.end(), followed[1] == "}"
+    if _skip_space(text, at) != len(text):
+        raise ValueError(f"more follows the object at character {at}")
 
 
 def _end_of_value(text: str, at: int) -> int:
     """Where the JSON value at `at` ends. Raises ValueError when there is none."""
+    atom = _ATOM.match(text, at)
+    if atom:
+        return atom.end()
     try:
         return _scanner.raw_decode(text, at)[1]
     except RecursionError:
@@ -277,10 +282,10 @@ def _end_of_deep_value(text: str, at: int) -> int:
 
 def _after_name(text: str, at: int) -> int:
     """Where the value behind the member name at `at` starts."""
-    name = _ATOM.match(text, at)
-    if not name or text[at] != '"':
-        raise ValueError(f"a name was expected at character {at}")
-    return _expect(text, _skip_space(text, name.end()), ":")
+    named = _NAMED.match(text, at)
+    if not named:
+        raise ValueError(f"a name and a colon were expected at character {at}")
+    return named.end()
 
 
 def _why(exc: ValueError) -> str:
@@ -349,10 +354,6 @@ def _take_out_from(text: str, members: list[_Member], indices: Sequence[int], at
 def _without_space(text: str) -> str:
     """The text without the white space between its tokens; every token stays to the letter."""
     return _STRING_OR_SPACE.sub(lambda found: found[1] or "", text)
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _same(text: str, block: Any) -> bool:
