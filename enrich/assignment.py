@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -116,7 +116,7 @@ def answer_at_once(delivery: Delivery, form: Form, tools: Tools, reason: Reason,
     reservation that was never seen before becomes a receipt without conclusion, which the worker finds and enriches.
     """
     default = instructions.to_json(decide(Question(form), Work(), tools.rules).instruction)
-    delivery = replace(delivery, reason=reason)
+    delivery = delivery._replace(reason=reason)
     try:
         if reason is Reason.OVERLOAD:
             seconds = _until_s(ANSWERED_UNDER_LOAD_BY_S, deadline)
@@ -143,8 +143,8 @@ def sids(delivery: Delivery) -> dict[str, str]:
     }
 
 
-def conclusion_of(work: Work, elapsed_ms: float | None) -> Conclusion:
-    """The work as the journal keeps it."""
+def conclusion_of(work: Work, elapsed_ms: float | None, decision: Mapping[str, Any] | None = None) -> Conclusion:
+    """The work as the journal keeps it. decision: as `Decision.told` tells it, where a policy made one."""
     return Conclusion(
         outcome=work.outcome or Outcome.FAILED,
         reason=work.reason,
@@ -152,6 +152,7 @@ def conclusion_of(work: Work, elapsed_ms: float | None) -> Conclusion:
         finding=work.finding,
         attributes_before=work.before,
         attributes_after=work.after,
+        decision=decision,
         steps=[
             {"name": step.name, "elapsed_ms": step.elapsed_ms, "failed": step.failed} for step in work.stopwatch.steps
         ],
@@ -181,7 +182,7 @@ def _conclude_at_once(work: Work, decision: Decision, delivery: Delivery, tools:
     """The answer, after receipt and conclusion were committed as one row. Raises DatabaseBusy as `_receive` does."""
     answer = instructions.to_json(decision.instruction)
     told = decision.told() if tools.rules.policy.decides else None
-    conclusion = replace(conclusion_of(work, deadline.elapsed_ms()), decision=told)
+    conclusion = conclusion_of(work, deadline.elapsed_ms(), told)
 
     receive = partial(tools.journal.receive_concluded, delivery, conclusion, at=tools.now(), answer=answer)
     receipt = _receive(work, delivery, receive, tools, deadline)
@@ -296,7 +297,7 @@ def _conclude(
         with work.stopwatch.step("conclude"), tools.limited(seconds):
             stored = tools.journal.conclude(
                 receipt.entry_id,
-                replace(conclusion_of(work, deadline.elapsed_ms()), decision=told),
+                conclusion_of(work, deadline.elapsed_ms(), told),
                 at=tools.now(),
                 timeout_s=seconds,
                 answer=answer,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Monotonic = Callable[[], float]
 
@@ -64,8 +65,7 @@ class Deadline:
         return round((self.now() - self.began_at) * 1000, 2)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One step of the work: its name, how long it took, and the `reason` it failed with, or "" when it went well.
 
     began_at: in monotonic time; 0.0 for one that was read back from the journal.

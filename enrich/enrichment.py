@@ -198,7 +198,7 @@ def identify(work: Work, task_attributes: Mapping[str, Any], tools: Tools, task_
 
     task_sid: of the task; what staff have said of it stands above its attributes.
     """
-    keys = replace(matching.lookup_keys(task_attributes, tools.rules.keys), task_sid=task_sid)
+    keys = matching.lookup_keys(task_attributes, tools.rules.keys, task_sid)
     with work.stopwatch.step("look_up"):
         found = tools.store.look_up(keys)
         work.match = matching.choose(keys, found.candidates)

@@ -1,6 +1,7 @@
 """The words of this service: closed lists, and the small frozen records that travel between its parts.
 
-Standard library only, no behaviour beyond what a word means. The words are those of TaskRouter's documentation
+Standard library only, no behaviour beyond what a word means. What every callback makes several of, or looks up by, are
+named tuples: to make and to hash them costs a third. The words are those of TaskRouter's documentation
 (task, reservation, worker, workflow, instruction) and of record linkage (key, candidate, match).
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Trust(StrEnum):
@@ -109,8 +110,7 @@ class Told(StrEnum):
     HISTORY = "kept in history"
 
 
-@dataclass(frozen=True, slots=True)
-class LookupKey:
+class LookupKey(NamedTuple):
     """One thing to look a customer up by.
 
     kind: `phone`, `email`, `customer_id`, `client`, or any kind of the customers' `ids`.
@@ -136,8 +136,7 @@ class LookupKeys:
     task_sid: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One customer that one identifier (kind, value) points to, as the store returned it.
 
     Of kind `staff`, value is the task's SID, and staff have said whose it is; customer_id "": nobody's who was found.
@@ -258,8 +257,7 @@ class Interaction:
         return max(0.0, (self.ended_at - self.began_at).total_seconds())
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One signed request as it arrived. SIDs that were missing or malformed are None or ""; the body says the rest.
 
     delivery_key: what a repeat of it is known by; None: nothing, every one stands for itself.

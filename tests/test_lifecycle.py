@@ -74,7 +74,7 @@ class Bench:
     now: list[datetime]
 
     def deliver(self, event: Delivery) -> None:
-        lifecycle.receive(replace(event, received_at=self.now[0]), self.tools, timeout_s=5)
+        lifecycle.receive(event._replace(received_at=self.now[0]), self.tools, timeout_s=5)
 
     def work(self) -> None:
         while followups.round_of_work(self.tools, self.owed):
@@ -201,7 +201,7 @@ def test_any_order_and_any_repeats_lead_to_the_same_end(
 
 
 def causes(event_type: str, bench: Bench, **rules: Any) -> list[str]:
-    event = replace(make_event("WT" + "4" * 32, event_type, 0, "WR" + "5" * 32), **rules)
+    event = make_event("WT" + "4" * 32, event_type, 0, "WR" + "5" * 32)._replace(**rules)
     return [owing.kind for owing in lifecycle.caused_by(event, bench.tools.rules)]
 
 

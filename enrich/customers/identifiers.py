@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import phonenumbers
@@ -97,8 +97,7 @@ _SAME_SUBSCRIBER: dict[int, tuple[re.Pattern[str], str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Identifier:
+class Identifier(NamedTuple):
     """One normal form. kind: at most 40 characters; value: at most 254, never empty."""
 
     kind: str
@@ -206,7 +205,7 @@ def is_told_by_the_caller(text: str) -> bool:
 
 def plain_word(text: str) -> str:
     """Its letters and digits alone, folded: "Web-Chat", "web_chat" and "ｗｅｂ chat" are one word."""
-    return "".join(character for character in _folded(text) if character.isalnum())
+    return "".join(filter(str.isalnum, _folded(text)))
 
 
 def words_of(*texts: str) -> tuple[str, ...]:
@@ -231,7 +230,11 @@ def _identifier(kind: str, value: str) -> Identifier | None:
 
 def is_storable(text: str) -> bool:
     """Whether SQLite and PostgreSQL can both hold it: neither lone surrogates (JSON allows them) nor NUL."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def _visible(text: str) -> str:
@@ -239,13 +242,18 @@ def _visible(text: str) -> str:
 
     Copied phone numbers often sit between U+202A and U+202C, or have a no-break space inside.
     """
+    if text.isascii():  # nothing of it is invisible, and all of it is its own NFKC
+        return " ".join(text.split())
     shown = "".join(character for character in text if unicodedata.category(character) != "Cf")
     return " ".join(unicodedata.normalize("NFKC", shown).split())
 
 
 def _folded(text: str) -> str:
     """For comparing without regard to case: Unicode's NFKC case folding (chapter 3.13, D146), spaces collapsed."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", _visible(text)).casefold()).casefold()
+    text = _visible(text)
+    if text.isascii():
+        return text.casefold()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold()).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 

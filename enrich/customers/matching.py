@@ -109,9 +109,10 @@ class KeyRules:
         )
 
 
-def lookup_keys(attributes: Mapping[str, Any], rules: KeyRules) -> LookupKeys:
+def lookup_keys(attributes: Mapping[str, Any], rules: KeyRules, task_sid: str | None = None) -> LookupKeys:
     """What this task can be looked up by, in the order of the rules, at most eight; and which attributes hide a caller.
 
+    task_sid: of the task, which staff may have settled; None where no task is asked about.
     attributes: any JSON object. Values that are neither text nor integers, longer than 254 characters, or nothing that
     their kind could be are passed over. When we call out (`direction` begins with "outbound"), `from` and `caller` are
     ourselves; otherwise `to`, `called` and `outbound_to` are. The same key twice counts once, verified if either is.
@@ -136,7 +137,7 @@ def lookup_keys(attributes: Mapping[str, Any], rules: KeyRules) -> LookupKeys:
                 _keep(keys, LookupKey(identifier.kind, identifier.value, trust, source.attribute))
             if _has_extension(identifier):
                 trust = Trust.CLAIMED  # the switchboard's number does not vouch for who is at another extension
-    return LookupKeys(tuple(keys.values())[:MOST_KEYS], tuple(dict.fromkeys(withheld)))
+    return LookupKeys(tuple(keys.values())[:MOST_KEYS], tuple(dict.fromkeys(withheld)), task_sid)
 
 
 def choose(keys: LookupKeys, candidates: Sequence[Candidate]) -> Match:
@@ -257,9 +258,11 @@ def _value_at(attributes: Any, path: Iterable[str]) -> str | None:
     """The text or integer there, as text; None where there is none that could be a key."""
     value = attributes
     for name in path:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):  # of parsed JSON nothing else has members
             return None
         value = value.get(name)
+    if value is None:
+        return None
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _BITS_OF_LONGEST:
         return str(value)
     return value if isinstance(value, str) and len(value) <= LONGEST else None
