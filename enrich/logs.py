@@ -14,10 +14,15 @@ import sys
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import filterfalse
+from typing import Any
 
 import structlog
 
 from enrich.errors import EnrichError
+
+# What stands in every record; anything else was passed as `extra`.
+_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 # Deeper than any chain of causes that we know; what is longer goes round in circles.
 _LONGEST_CHAIN = 10
@@ -32,7 +37,7 @@ def configure(style: str = "auto", level: int = logging.INFO) -> None:
     logging.getLogger("enrich").setLevel(level)
     root = logging.getLogger()
     for handler in root.handlers:
-        if isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter):
+        if isinstance(handler.formatter, _Line):
             handler.setFormatter(formatter(style))
             return
     handler = logging.StreamHandler(sys.stderr)
@@ -53,16 +58,27 @@ def formatter(style: str = "json") -> logging.Formatter:
         if is_text
         else structlog.processors.JSONRenderer()
     )
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=(
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.add_logger_name,
-            structlog.stdlib.ExtraAdder(),
-            _at_its_time,
-            _harmless,
-        ),
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, written],
-    )
+    return _Line(written)
+
+
+class _Line(logging.Formatter):
+    """A record as structlog's renderers take it. structlog's own way from one to the other serves its loggers, too, and
+    takes as long as all the rest of a line."""
+
+    def __init__(self, written: structlog.types.Processor) -> None:
+        super().__init__()
+        self._written = written
+
+    def format(self, record: logging.LogRecord) -> str:
+        event, level, fields = record.getMessage(), record.levelname.lower(), vars(record)
+        is_ours = record.name.startswith("enrich")
+        line: dict[str, Any] = {"event": event if is_ours else _harmless(event), "level": level, "logger": record.name}
+        line |= {name: fields[name] for name in filterfalse(_OF_EVERY_RECORD.__contains__, fields)}
+        line["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line["process"] = record.process
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = told(record.exc_info[1])
+        return str(self._written(None, level, line))
 
 
 def told(exc: BaseException) -> str:
@@ -99,19 +115,6 @@ def _named(exc: BaseException) -> str:
     return name
 
 
-def _at_its_time(_logger: object, _method: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
-    record: logging.LogRecord = line["_record"]
-    line["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-    line["process"] = record.process
-    return line
-
-
-def _harmless(_logger: object, _method: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
-    """The traceback as `told`; and of what others say, nothing that a request brought along."""
-    exc_info = line.pop("exc_info", None)
-    if isinstance(exc_info, tuple) and exc_info[1] is not None:
-        line["exception"] = told(exc_info[1])
-    if not line["logger"].startswith("enrich"):
-        event = _INVALID.sub(r"\1", str(line["event"]))
-        line["event"] = _QUERY.sub("?...", event)
-    return line
+def _harmless(event: str) -> str:
+    """What others say, without anything that a request brought along."""
+    return _QUERY.sub("?...", _INVALID.sub(r"\1", event))
