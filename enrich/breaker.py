@@ -48,16 +48,17 @@ class Breaker:
         """Whether the next one who asks might be turned away."""
         return self._failed >= self._most
 
-    def guard(self, failures: tuple[type[BaseException], ...]) -> Guard:
+    def guard(self, failures: tuple[type[BaseException], ...], resting: Callable[[], BaseException] = Resting) -> Guard:
         """Runs the block and counts how it ended: `failures` count against it, everything else is a sign of life.
 
-        Raises Resting, without running the block, while it is open.
+        Raises what `resting` makes, without running the block, while it is open.
         """
-        return Guard(self, failures)
+        return Guard(self, failures, resting)
 
     def enter(self) -> float:
         """The moment at which one that may ask begins to. Raises Resting."""
-        self._enter()
+        if self._failed >= self._most:
+            self._ask_again()
         return self._now()
 
     def leave(self, began_at: float, exc: BaseException | None, failures: tuple[type[BaseException], ...]) -> None:
@@ -75,16 +76,15 @@ class Breaker:
 
     def _is_well(self) -> None:
         self._answered_at = self._now()
-        was_open = self.is_open
-        self._failed = 0
-        if was_open:
-            self._observe(False)
+        if self._failed:
+            was_open = self.is_open
+            self._failed = 0
+            if was_open:
+                self._observe(False)
 
-    def _enter(self) -> None:
+    def _ask_again(self) -> None:
         """Raises Resting unless this one may ask. The one that may when the rest is over is the probe: it begins the
         next rest, so that nobody follows before it has come back."""
-        if not self.is_open:
-            return
         with self._lock:
             if self._now() < self._ask_again_at:
                 raise Resting
@@ -103,14 +103,20 @@ class Breaker:
 class Guard:
     """One block that is run under a breaker; see `Breaker.guard`."""
 
-    __slots__ = ("_began_at", "_breaker", "_failures")
+    __slots__ = ("_began_at", "_breaker", "_failures", "_resting")
 
-    def __init__(self, breaker: Breaker, failures: tuple[type[BaseException], ...]) -> None:
+    def __init__(
+        self, breaker: Breaker, failures: tuple[type[BaseException], ...], resting: Callable[[], BaseException]
+    ) -> None:
         self._breaker = breaker
         self._failures = failures
+        self._resting = resting
 
     def __enter__(self) -> None:
-        self._began_at = self._breaker.enter()
+        try:
+            self._began_at = self._breaker.enter()
+        except Resting:
+            raise self._resting() from None
 
     def __exit__(self, _kind: object, exc: BaseException | None, _trace: object) -> None:
         self._breaker.leave(self._began_at, exc, self._failures)

@@ -112,9 +112,10 @@ class Connections:
 
     def _take(self) -> tuple[Any, bool]:
         """A connection, and whether it was idle before: then the server may have left it meanwhile."""
-        with self._door:
-            if self._idle:
-                return self._idle.pop(), True
+        try:
+            return self._idle.pop(), True  # which nobody can come between
+        except IndexError:
+            pass
         if self._slots is None:
             return self._connect(), False
         mine: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -146,6 +147,9 @@ class Connections:
             self._tell_all(errors.DatabaseUnavailable("no thread could be started"))
 
     def _give(self, connection: Any) -> None:
+        if self._slots is None:  # nobody ever waits
+            self._idle.append(connection)
+            return
         with self._door:
             if self._waiting:
                 self._waiting.popleft().put(connection)

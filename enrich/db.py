@@ -47,7 +47,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 
 from enrich import errors
 from enrich.addresses import Addresses
-from enrich.breaker import Breaker, Resting
+from enrich.breaker import Breaker, Guard
 from enrich.connections import Connections, Slots
 from enrich.db_errors import is_locked, translated
 from enrich.deadline import OutOfTime
@@ -62,6 +62,9 @@ POOL_SIZE = 10
 # What SQLite may wait for a lock in C. Most writes of another process take less than a millisecond; and under load,
 # when a turn of our loop takes a hundred, a process that only looks once a turn would hardly find the lock free.
 LOCK_WAIT_S = 0.005
+
+# What tells that the database itself is in trouble.
+_TROUBLE = (errors.DatabaseUnavailable, errors.DatabaseLocked, OutOfTime)
 
 T = TypeVar("T")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -225,14 +228,9 @@ class Database:
         self.engine.dispose()
         self._one_for_many.dispose()
 
-    @contextmanager
-    def _asked(self) -> Iterator[None]:
+    def _asked(self) -> Guard:
         """A database that does not answer is left alone for a while. Waiting for our own turn is not its fault."""
-        try:
-            with self._breaker.guard((errors.DatabaseUnavailable, errors.DatabaseLocked, OutOfTime)):
-                yield
-        except Resting:
-            raise errors.DatabaseResting("it failed several times in a row a moment ago") from None
+        return self._breaker.guard(_TROUBLE, _resting)
 
     def _execute(self, statement: Statement, parameters: Parameters, engine: Engine) -> Sequence[Row[Any]]:
         """Once more on a fresh connection, when a pooled one turns out to be dead: the server was started anew."""
@@ -296,6 +294,10 @@ class Database:
             else:
                 self._locked_out_since = None
                 return done
+
+
+def _resting() -> errors.DatabaseResting:
+    return errors.DatabaseResting("it failed several times in a row a moment ago")
 
 
 def _as_it_is(value: Any) -> Any:

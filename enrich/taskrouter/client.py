@@ -17,7 +17,7 @@ import urllib3
 
 from enrich import errors
 from enrich.addresses import Addresses
-from enrich.breaker import Breaker, Resting
+from enrich.breaker import Breaker
 from enrich.deadline import OutOfTime
 from enrich.taskrouter.wire import Answer, NotHttp, Wire
 
@@ -210,11 +210,8 @@ class TaskRouterClient:
         expected: int = 200,
     ) -> Answer:
         """The answer with this status. timeout_s limits each wait; the callback's clock ends what drips beneath it."""
-        try:
-            with self._breaker.guard(_TROUBLE):
-                return self._exchange(method, path, form, headers or {}, timeout_s, expected)
-        except Resting:
-            raise errors.TaskRouterResting("it failed several times in a row a moment ago") from None
+        with self._breaker.guard(_TROUBLE, _resting):
+            return self._exchange(method, path, form, headers or {}, timeout_s, expected)
 
     def _exchange(
         self,
@@ -258,6 +255,10 @@ class TaskRouterClient:
         if not path.startswith(self._prefix + "/"):
             raise errors.NotUnderstood("the list goes on at an address that is not TaskRouter's")
         return path.removeprefix(self._prefix)
+
+
+def _resting() -> errors.TaskRouterResting:
+    return errors.TaskRouterResting("it failed several times in a row a moment ago")
 
 
 def _task_path(workspace_sid: str, task_sid: str) -> str:
