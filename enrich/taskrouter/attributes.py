@@ -32,7 +32,7 @@ Block = Mapping[str, Any]
 _SPACES = " \t\n\r"
 _SPACE = re.compile(f"[{_SPACES}]*")
 # RFC 8259: strings, numbers and the three words; a member's name with its colon; what comes behind its value.
-_STRING = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
+_STRING = r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"'
 _ATOM = re.compile(_STRING + r"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
 _NAMED = re.compile(f"({_STRING})[{_SPACES}]*:[{_SPACES}]*")
 _FOLLOWED = re.compile(f"[{_SPACES}]*(?:(}})|,[{_SPACES}]*)")

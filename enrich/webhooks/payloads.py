@@ -11,8 +11,6 @@ from binascii import a2b_qp
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
-from operator import methodcaller
 from urllib.parse import unquote_to_bytes
 
 from enrich.errors import MalformedPayload
@@ -25,8 +23,6 @@ _SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 _NOT_QUOTED = re.compile(rb"%(?![0-9a-fA-F]{2})")
 # TaskRouter sends some twenty parameters; splitting more of them would be work done for an attacker.
 _MOST_PARAMETERS = 1000
-
-_decoded = methodcaller("decode", "utf-8", "replace")
 
 Form = Mapping[str, str]
 
@@ -67,8 +63,7 @@ def _unquoted(text: bytes) -> bytes:
 
 def read_form(pairs: list[tuple[bytes, bytes]]) -> Form:
     """The form as text, the last value of a repeated name. What is no UTF-8 is replaced: nothing is written back."""
-    texts = map(_decoded, chain.from_iterable(pairs))
-    return dict(zip(texts, texts, strict=True))  # one iterator, taken by turns: a name, and its value
+    return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in pairs}
 
 
 def parse_assignment(form: Form) -> AssignmentCallback:
