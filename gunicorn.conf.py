@@ -18,6 +18,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 # Connections that are kept open and idle count, too, and who is not accepted cannot even be turned away.
 worker_connections = 4000
 backlog = 4096
+MOST_ACCEPTED = 64
 # Twilio keeps its connections open; a proxy in front does too.
 keepalive = 75
 # A worker that has not turned its loop for this long is stuck for good: the clock ends everything else after 4 s.
@@ -53,17 +54,28 @@ preload_app = False
 control_socket_disable = True
 
 
-def post_worker_init(_worker: Any) -> None:
-    """Lets a worker accept several connections a turn of its loop, where gunicorn would have it take one.
+def post_worker_init(worker: Any) -> None:
+    """Lets a worker accept as many connections a turn of its loop as it has requests at work, and one more.
 
-    Under load a turn is long, and who is not accepted cannot even be answered that there are too many.
+    gunicorn would have it take one. Under load a turn is as long as the requests at work take, and who is not accepted
+    cannot even be answered that there are too many. But many at a time from the start, and an idle worker that wakes
+    first takes all connections of a proxy that opens thirty, and keeps them, while the other has nothing to do.
     """
     from gunicorn.workers import ggevent
 
     class Server(ggevent.StreamServer):  # type: ignore[misc]
-        max_accept = property(lambda _self: 64, lambda _self, _given: None)
+        max_accept = property(lambda _self: min(MOST_ACCEPTED, 1 + worker.at_work), lambda _self, _given: None)
 
+    worker.at_work = 0
     ggevent.StreamServer = Server
+
+
+def pre_request(worker: Any, _request: Any) -> None:
+    worker.at_work += 1
+
+
+def post_request(worker: Any, _request: Any, _environ: Any, _response: Any) -> None:
+    worker.at_work -= 1
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from flask import Flask
+from gunicorn.workers import ggevent
 
 from app import create_app
 from enrich.db import POOL_SIZE
@@ -62,6 +66,31 @@ def named(query: str) -> set[str]:
     """The metrics of ours in a query, by the names of the table."""
     found = set(re.findall(r"\benrich_[a-z_]+", query))
     return {re.sub(r"_(bucket|sum|count)$", "", name) if name not in METRICS else name for name in found}
+
+
+class TestGunicorn:
+    @pytest.fixture
+    def shipped(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        monkeypatch.setattr(ggevent, "StreamServer", ggevent.StreamServer)
+        return runpy.run_path(str(HERE / "gunicorn.conf.py"))
+
+    def test_a_worker_accepts_as_many_at_a_time_as_it_works_on_and_one(self, shipped: dict[str, Any]) -> None:
+        """One by one while there is nothing to do, so that two workers share what a proxy opens at once."""
+        worker = SimpleNamespace()
+        shipped["post_worker_init"](worker)
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = ggevent.StreamServer(listener, handle=lambda *_: None)
+        server.max_accept = 1  # as gunicorn does where there are several workers
+
+        def accepts_after(begun: int, ended: int) -> int:
+            for _ in range(begun):
+                shipped["pre_request"](worker, None)
+            for _ in range(ended):
+                shipped["post_request"](worker, None, {}, None)
+            return int(server.max_accept)
+
+        assert [accepts_after(0, 0), accepts_after(3, 1), accepts_after(100, 0), accepts_after(0, 102)] == [1, 3, 64, 1]
+        listener.close()
 
 
 class TestDashboardAndAlerts:
