@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sqlalchemy import DateTime, Dialect, MetaData, String, Text
@@ -59,7 +60,13 @@ class AnyText(TypeDecorator[str]):
         self.length = length
         self.impl = String(length) if length else Text()  # type: ignore[assignment]  # an instance, on an instance
 
+    def bind_processor(self, dialect: Dialect) -> Callable[[str | None], str | None]:
+        return self._storable  # the same, without a step in between: every callback binds ten of these
+
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return self._storable(value)
+
+    def _storable(self, value: str | None) -> str | None:
         if value is None:
             return None
         if not value.isascii() or "\0" in value:

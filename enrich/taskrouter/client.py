@@ -10,8 +10,8 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlencode, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import urllib3
 
@@ -35,12 +35,14 @@ _BY_STATUS: dict[int, type[errors.TaskRouterError]] = {
 # A list of more pages than this is not read to its end; what is left is there the next time.
 _MOST_PAGES = 20
 
+# What is quoted of visible ASCII, and how; the sign that quotes comes first.
+_QUOTED = tuple((each, quote_plus(each)) for each in "%!\"#$&'()*+,/:;<=>?@[\\]^`{|}")
+
 # What tells that the API itself is in trouble; a refusal is an answer.
 _TROUBLE = (errors.TaskRouterFailed, errors.TaskRouterUnreachable, errors.TaskRouterTooSlow, OutOfTime)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A task as fetched. `raw_attributes` is the text to the letter; `etag` goes back as it came, quotes included.
 
     reason: why it ended, "" where nobody said. virtual_start_time: as TaskRouter writes it; "" where it has none.
@@ -110,13 +112,14 @@ class TaskRouterClient:
 
     def update_attributes(
         self, workspace_sid: str, task_sid: str, attributes: str, *, if_match: str, timeout_s: float
-    ) -> Task:
-        """The task after its whole Attributes text was replaced, provided nobody wrote since `if_match`.
+    ) -> None:
+        """Replaces the task's whole Attributes text, provided nobody wrote since `if_match`.
 
         Raises TaskRouterError; StaleTask when somebody did, and then nothing was changed.
         """
         path = _task_path(workspace_sid, task_sid)
-        return _task(self._ask("POST", path, {"Attributes": attributes}, {"If-Match": if_match}, timeout_s=timeout_s))
+        done = self._ask("POST", path, {"Attributes": attributes}, {"If-Match": if_match}, timeout_s=timeout_s)
+        _member(_document(done), "sid")  # a 200 that is no task came from somebody in between
 
     def instruct(
         self,
@@ -229,7 +232,7 @@ class TaskRouterClient:
             raise errors.TaskRouterTooSlow("no time was left to ask")
         began_at, status = time.monotonic(), "out_of_time"  # unless it ends by itself, the clock has ended it
         try:
-            body = urlencode(form).encode("ascii") if form is not None else None
+            body = form_body(form) if form is not None else None
             response = self._wire.exchange(method, self._prefix + path, sent, body, timeout_s=timeout_s)
             status = str(response.status)
         except (urllib3.exceptions.TimeoutError, TimeoutError) as exc:
@@ -259,6 +262,21 @@ class TaskRouterClient:
 
 def _resting() -> errors.TaskRouterResting:
     return errors.TaskRouterResting("it failed several times in a row a moment ago")
+
+
+def form_body(fields: Fields) -> bytes:
+    """What `urlencode` makes of them, as bytes. Raises UnicodeEncodeError for a lone surrogate."""
+    pairs = fields.items() if isinstance(fields, Mapping) else fields
+    return "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in pairs).encode("ascii")
+
+
+def _quoted(text: str) -> str:
+    """As `quote_plus`, which looks at one character after the other: attributes are long, and mostly visible ASCII."""
+    if not (text.isascii() and text.isprintable()):
+        return quote_plus(text)
+    for each, quoted in _QUOTED:
+        text = text.replace(each, quoted)
+    return text.replace(" ", "+")
 
 
 def _task_path(workspace_sid: str, task_sid: str) -> str:
