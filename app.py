@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 # No form of a page is longer; what is longer is not read to its end.
-LARGEST_FORM = 1_000_000
+LARGEST_OF_PAGES = 1_000_000
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -71,27 +71,31 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
     app = Flask(__name__, static_folder=str(HERE / "enrich" / "static"), instance_path=_instance_path(settings))
     app.config.update(
         SECRET_KEY=settings.secret_key or None,
-        MAX_CONTENT_LENGTH=LARGEST_FORM,
-        MAX_FORM_MEMORY_SIZE=LARGEST_FORM,
+        MAX_CONTENT_LENGTH=LARGEST_OF_PAGES,
+        MAX_FORM_MEMORY_SIZE=LARGEST_OF_PAGES,
     )
     app.extensions["enrich"] = parts = _parts(settings, serves=serves)
     app.register_blueprint(health.bp)
     accounts.register(app)
     pages.register(app)
     cli.register(app)
-    behind = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies) if settings.trusted_proxies else app.wsgi_app
-    hooks = Shedding(webhooks.application(parts), parts)
+    pages_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies) if settings.trusted_proxies else app.wsgi_app
+    hooks_app = Shedding(webhooks.application(parts), parts)
     # Flask's documented way to put a middleware in front; to mypy it assigns to a method.
-    app.wsgi_app = _parted(hooks, behind)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = _parted(hooks_app, pages_app)  # type: ignore[assignment, method-assign]
     return app
 
 
-def _parted(hooks: WSGIApplication, pages: WSGIApplication) -> WSGIApplication:
-    """What TaskRouter calls goes to the one, everything else to the other."""
+def _parted(hooks_app: WSGIApplication, pages_app: WSGIApplication) -> WSGIApplication:
+    """What TaskRouter calls goes to the one, everything else to the other.
+
+    A path begins with one slash, as werkzeug reads it; nginx sends two where it takes a prefix off.
+    """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        is_hook = environ["PATH_INFO"].startswith(f"{webhooks.PREFIX}/")
-        return (hooks if is_hook else pages)(environ, start_response)
+        path = environ["PATH_INFO"] = "/" + environ["PATH_INFO"].lstrip("/")
+        is_hook = path.startswith(f"{webhooks.PREFIX}/")
+        return (hooks_app if is_hook else pages_app)(environ, start_response)
 
     return application
 

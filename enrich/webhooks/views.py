@@ -31,12 +31,13 @@ bp = Blueprint("webhooks", __name__, url_prefix=PREFIX)
 def application(parts: Parts) -> Flask:
     """The blueprint in an application of its own, beside the one for browsers.
 
-    TaskRouter signs in nowhere and sees no page, so that nothing here opens a session, asks for a CSRF token or writes
-    a cookie; and of the processor's time of an event, what pages need before and after each request was a fifth.
+    TaskRouter signs in nowhere and sees no page: nothing here opens a session, asks for a CSRF token or writes a
+    cookie, and no callback pays for what pages need before and after each request.
     """
     app = Flask(__name__, static_folder=None)
     # The signature covers the form as it came, so it is read in bytes, and werkzeug's own limit of forms is not asked.
-    app.config.update(MAX_CONTENT_LENGTH=LARGEST_BODY)
+    app.config.update(MAX_CONTENT_LENGTH=LARGEST_BODY, PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.url_map.merge_slashes = False  # nobody is sent elsewhere with a callback
     app.extensions["enrich"] = parts
     app.register_blueprint(bp)
     app.register_error_handler(Exception, _refuse)
@@ -82,7 +83,8 @@ def _guarded(answer: Callable[[Request, Parts], Answer]) -> Response:
     except door.Refused as exc:
         return _response(answers.refused(exc, parts))
     token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
-    return _response(answer(Request(form, body, deadline, waited_s, environ.get(IN_FLIGHT, 1), token), parts))
+    verified = Request(form, body, deadline, waited_s, environ.get(IN_FLIGHT, 1), token)
+    return _response(answer(verified, parts))
 
 
 def _refuse(exc: Exception) -> Response:

@@ -41,11 +41,12 @@ def app(settings: Settings) -> Iterator[Flask]:
 def ask(app: Flask, request: pytest.FixtureRequest) -> Ask:
     """Posts a form, of the usual size or larger than TaskRouter's ever are."""
 
-    def ask(path: str, form: dict[str, str], *, signed: bool = True) -> TestResponse:
+    def ask(path: str, form: dict[str, str], *, signed: bool = True, sent_to: str = "") -> TestResponse:
         fields = form | request.param
         signature = RequestValidator(AUTH_TOKEN).compute_signature("https://hooks.example.test" + path, fields)
         return app.test_client().post(
-            path,
+            "/",
+            environ_overrides={"PATH_INFO": sent_to or path},
             data=urlencode(fields),
             content_type="application/x-www-form-urlencoded",
             headers={"X-Twilio-Signature": signature if signed else "wrong"},
@@ -95,16 +96,24 @@ def test_a_mistake_in_the_guard_is_a_refusal(ask: Ask, monkeypatch: pytest.Monke
     assert ask("/taskrouter/assignment", SIDS).status_code == 403
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS", "HEAD"])
 def test_other_methods_are_refused(app: Flask, method: str) -> None:
     answer = app.test_client().open("/taskrouter/events", method=method)
-    assert (answer.status_code, answer.text) == (405, "Method Not Allowed\n")
-    assert set(answer.headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
+    assert (answer.status_code, answer.text) == (405, "" if method == "HEAD" else "Method Not Allowed\n")
+    assert answer.headers["Allow"] == "POST"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_other_addresses_below_theirs_are_nowhere(app: Flask) -> None:
-    answer = app.test_client().post("/taskrouter/assignment/other")
+@pytest.mark.parametrize("path", ["//taskrouter/events", "///taskrouter/events"])
+def test_slashes_before_the_path_change_nothing(app: Flask, ask: Ask, path: str) -> None:
+    """nginx sends two where it takes a prefix off; what is signed is PUBLIC_URL and the path behind it."""
+    assert ask("/taskrouter/events", EVENT, sent_to=path).status_code == 204
+    assert entries(app) == [("event", EVENT["Sid"])]
+
+
+@pytest.mark.parametrize("path", ["/taskrouter/assignment/other", "/taskrouter//events", "/taskrouter/"])
+def test_other_addresses_below_theirs_are_nowhere(app: Flask, path: str) -> None:
+    answer = app.test_client().post(path)
     assert (answer.status_code, answer.text, answer.mimetype) == (404, "Not Found\n", "text/plain")
 
 
