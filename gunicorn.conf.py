@@ -55,23 +55,32 @@ control_socket_disable = True
 
 
 def post_worker_init(worker: Any) -> None:
-    """Lets a worker accept as many connections a turn of its loop as it has requests at work, and one more.
+    """Lets a worker accept as many connections a turn of its loop as the turn has requests, and one more.
 
-    gunicorn would have it take one. Under load a turn is as long as the requests at work take, and who is not accepted
-    cannot even be answered that there are too many. But many at a time from the start, and an idle worker that wakes
-    first takes all connections of a proxy that opens thirty, and keeps them, while the other has nothing to do.
+    Of several workers gunicorn would have each take one. Under load a turn is as long as its requests take, and who is
+    not accepted cannot even be answered that there are too many. But many at a time from the start, and an idle worker
+    that wakes first takes all connections of a proxy that opens thirty, and keeps them, while the other has nothing to
+    do. Requests are those at work, and those begun since it last looked: an event may be over within the turn.
     """
     from gunicorn.workers import ggevent
 
     class Server(ggevent.StreamServer):  # type: ignore[misc]
-        max_accept = property(lambda _self: min(MOST_ACCEPTED, 1 + worker.at_work), lambda _self, _given: None)
+        @property
+        def max_accept(self) -> int:  # asked once a turn
+            begun, worker.begun = worker.begun, 0
+            return min(MOST_ACCEPTED, 1 + worker.at_work + begun)
 
-    worker.at_work = 0
+        @max_accept.setter
+        def max_accept(self, _given: int) -> None:
+            """gunicorn's own wish."""
+
+    worker.at_work = worker.begun = 0
     ggevent.StreamServer = Server
 
 
 def pre_request(worker: Any, _request: Any) -> None:
     worker.at_work += 1
+    worker.begun += 1
 
 
 def post_request(worker: Any, _request: Any, _environ: Any, _response: Any) -> None:
