@@ -64,7 +64,7 @@ class AnyText(TypeDecorator[str]):
         return self._storable  # the same, without a step in between: every callback binds ten of these
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return self._storable(value)
+        return self._storable(value)  # for values that are written into a statement
 
     def _storable(self, value: str | None) -> str | None:
         if value is None:

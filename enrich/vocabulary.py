@@ -1,8 +1,8 @@
 """The words of this service: closed lists, and the small frozen records that travel between its parts.
 
-Standard library only, no behaviour beyond what a word means. What every callback makes several of, or looks up by, are
-named tuples: to make and to hash them costs a third. The words are those of TaskRouter's documentation
-(task, reservation, worker, workflow, instruction) and of record linkage (key, candidate, match).
+Standard library only, no behaviour beyond what a word means. The words are those of TaskRouter's documentation (task,
+reservation, worker, workflow, instruction) and of record linkage (key, candidate, match). What a callback makes several
+of, looks up by, or fills with many parts is a named tuple: to make and to hash one costs a third.
 """
 
 from __future__ import annotations

@@ -51,17 +51,16 @@ class TaskRouter:
         new = Task(task_sid, '{"from":"+14155550100"}', '"0"', "pending")
         return self.tasks.setdefault(task_sid, new)
 
-    def update_attributes(self, _ws: str, task_sid: str, text: str, *, if_match: str, timeout_s: float) -> Task:
-        return self._write(task_sid, if_match, raw_attributes=text)
+    def update_attributes(self, _ws: str, task_sid: str, text: str, *, if_match: str, timeout_s: float) -> None:
+        self._write(task_sid, if_match, raw_attributes=text)
 
     def update_priority(self, _ws: str, task_sid: str, priority: int, *, if_match: str, timeout_s: float) -> None:
         self._write(task_sid, if_match, priority=priority)
 
-    def _write(self, task_sid: str, if_match: str, **values: Any) -> Task:
+    def _write(self, task_sid: str, if_match: str, **values: Any) -> None:
         task = self.tasks[task_sid]
         assert if_match == task.etag
         self.tasks[task_sid] = task._replace(etag=f'"{int(task.etag[1:-1]) + 1}"', **values)
-        return self.tasks[task_sid]
 
 
 @dataclass

@@ -114,6 +114,14 @@ def test_what_a_request_brought_along_is_cut_from_the_servers_lines(message: str
     assert line("gunicorn.error", message)["event"] == expected
 
 
+def test_what_a_request_brought_along_is_cut_from_their_fields_too() -> None:
+    assert line("gunicorn.error", "x", **{"event": "GET /customers?q=ada@example.com"})["event"] == "GET /customers?..."
+
+
+def test_where_a_line_was_told_is_told_when_somebody_asked_for_it() -> None:
+    assert line(stack_info="Stack (most recent call last): ...")["stack"].startswith("Stack")
+
+
 def test_on_a_terminal_it_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     record = logging.LogRecord("enrich.x", logging.INFO, __file__, 1, "told", (), None)

@@ -254,10 +254,10 @@ def _text_of(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _value_at(attributes: Any, path: Iterable[str]) -> str | None:
+def _value_at(attributes: Mapping[str, Any], path: tuple[str, ...]) -> str | None:
     """The text or integer there, as text; None where there is none that could be a key."""
-    value = attributes
-    for name in path:
+    value = attributes.get(path[0])
+    for name in path[1:]:
         if not isinstance(value, dict):  # of parsed JSON nothing else has members
             return None
         value = value.get(name)

@@ -36,9 +36,11 @@ _STRING = r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]
 _ATOM = re.compile(_STRING + r"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
 _NAMED = re.compile(f"({_STRING})[{_SPACES}]*:[{_SPACES}]*")
 _FOLLOWED = re.compile(f"[{_SPACES}]*(?:(}})|,[{_SPACES}]*)")
-_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+')
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,8 @@ def _each_member(text: str) -> Iterator[_Member]:
     """Raises ValueError where the text is no JSON object, or more than one."""
     at = _expect(text, _skip_space(text, 0), "{")
     is_closed = text[at : at + 1] == "}"
-    at += is_closed
+    if is_closed:
+        at += 1
     while not is_closed:
         named = _NAMED.match(text, at)
         if not named:
@@ -234,7 +237,7 @@ def _each_member(text: str) -> Iterator[_Member]:
         followed = _FOLLOWED.match(text, end)
         if not followed:
             raise ValueError(f"',' was expected at character {end}")
-        at, is_closed = followed.end(), followed[1] == "}"
+        at, is_closed = followed.end(), followed[1] is not None
     if _skip_space(text, at) != len(text):
         raise ValueError(f"more follows the object at character {at}")
 
