@@ -149,12 +149,12 @@ def bounds(database: Database, filters: Filters) -> tuple[int, int]:
     row = EntryRow
     low, high = 0, 2**63 - 1
     if filters.since:
-        first = select(row.id).where(row.received_at >= filters.since - CAUGHT_UP_WITHIN).order_by(row.received_at)
-        rows = database.read(first.limit(1))
+        first = select(row.id).where(NO_EVENT, row.received_at >= filters.since - CAUGHT_UP_WITHIN)
+        rows = database.read(first.order_by(row.received_at).limit(1))
         low = rows[0].id if rows else high
     if filters.until:
-        last = select(row.id).where(row.received_at < filters.until + CAUGHT_UP_WITHIN).order_by(row.received_at.desc())
-        rows = database.read(last.limit(1))
+        last = select(row.id).where(NO_EVENT, row.received_at < filters.until + CAUGHT_UP_WITHIN)
+        rows = database.read(last.order_by(row.received_at.desc()).limit(1))
         high = rows[0].id + 1 if rows else 0
     return low, high
 

@@ -38,11 +38,16 @@ class EntryRow(Base):
     __tablename__ = "entries"
     __table_args__ = (
         Index("ix_entries_task_sid", "task_sid", "id"),
-        Index("ix_entries_received_at", "received_at"),
-        # What the feed walks: most rows are events.
+        # What the feed walks, and what is counted and found by its time: most rows are events.
         Index(
             "ix_entries_lines",
             "id",
+            sqlite_where=text("kind <> 'event'"),
+            postgresql_where=text("kind <> 'event'"),
+        ),
+        Index(
+            "ix_entries_lines_received_at",
+            "received_at",
             sqlite_where=text("kind <> 'event'"),
             postgresql_where=text("kind <> 'event'"),
         ),

@@ -182,7 +182,7 @@ class Tallies:
         """Where counting begins: with the oldest entry of the last days, or now."""
         oldest = self._database.read(
             select(EntryRow.received_at)
-            .where(EntryRow.received_at >= now - FURTHEST)
+            .where(EntryRow.received_at >= now - FURTHEST, NO_EVENT)
             .order_by(EntryRow.received_at)
             .limit(1)
         )

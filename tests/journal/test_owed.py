@@ -122,6 +122,21 @@ def test_old_entries_go_with_their_followups(journal: Journal, owed: Owed, datab
     assert len(database.read(select(EntryRow.id))) == len(database.read(select(FollowupRow.id))) == 1
 
 
+def test_old_events_go_from_the_oldest_on(journal: Journal, owed: Owed, database: Database) -> None:
+    """One that was caught up goes with those that it came in among."""
+    for days in (95, 94, 93, 89, 88, 91, 1):
+        at = NOW - timedelta(days=days)
+        journal.receive(Delivery(EntryKind.EVENT, at, f"EV{days}", task_sid="WT1"), timeout_s=1)
+
+    def pruned(days: int) -> list[int]:
+        return [owed.prune(NOW - timedelta(days=days), at_most=2) for _ in range(3)]
+
+    assert pruned(90) == [2, 1, 0]
+    assert journal.known([f"EV{days}" for days in (93, 89, 88, 91, 1)]) == {"EV89", "EV88", "EV91", "EV1"}
+    assert pruned(87) == [2, 1, 0]
+    assert journal.known(["EV91", "EV1"]) == {"EV1"}
+
+
 def test_who_comes_back_after_the_lease_has_no_say_any_more(journal: Journal, owed: Owed) -> None:
     owe(journal)
     (slow,) = owed.claim(NOW)
