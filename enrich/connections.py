@@ -8,8 +8,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from sqlalchemy import Engine
@@ -23,7 +23,7 @@ POOL_S = 30.0
 
 
 class Slots:
-    """So many may be in use at a time.
+    """So many may be in use at a time; one is, for as long as a `with` block of it runs.
 
     A queue, not a semaphore: the clock may end a wait anywhere, and what threading builds on a condition variable takes
     a lock once more on its way out; ended there, too, it gives back what another one holds. To put into a queue never
@@ -35,17 +35,15 @@ class Slots:
         for _ in range(most):
             self._free.put(None)
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Raises DatabaseUnavailable when none was given back for a long time."""
         try:
             self._free.get(timeout=POOL_S)
         except queue.Empty:
             raise errors.DatabaseUnavailable("every connection is in use") from None
-        try:
-            yield
-        finally:
-            self._free.put(None)
+
+    def __exit__(self, *_: object) -> None:
+        self._free.put(None)
 
 
 class Connections:
@@ -78,7 +76,7 @@ class Connections:
             arguments = prepared.arguments(values)
         except (LookupError, ValueError) as exc:  # a mistake of ours, or a text that cannot be encoded
             raise errors.DatabaseError(type(exc).__name__) from None
-        with self._slots.one() if self._slots else nullcontext():
+        with self._slots or nullcontext():
             return self._execute(prepared, arguments)
 
     def close(self) -> None:

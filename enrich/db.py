@@ -198,13 +198,13 @@ class Database:
     def transaction(self, *, timeout_s: float = PATIENCE_S) -> Iterator[Session]:
         """A session whose changes are committed together at the end, or not at all. Raises DatabaseError."""
         if not self.is_sqlite:
-            with self._slots.one(), self._asked(), translated(), Session(self.engine) as session:
+            with self._slots, self._asked(), translated(), Session(self.engine) as session:
                 yield session
                 session.commit()
             return
         with (
             self._turn_to_write(timeout_s) as until,
-            self._slots.one(),
+            self._slots,
             self._asked(),
             translated(),
             Session(self.engine) as session,
@@ -216,7 +216,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session to read with: one consistent view, nothing is committed. Raises DatabaseError."""
-        with self._slots.one(), self._asked(), translated(), Session(self.engine) as session:
+        with self._slots, self._asked(), translated(), Session(self.engine) as session:
             yield session
 
     def answered_since(self, moment: float) -> bool:
@@ -251,7 +251,7 @@ class Database:
     @contextmanager
     def _lent(self, engine: Engine) -> Iterator[Connection]:
         has_its_own = engine is self._one_for_many
-        with nullcontext() if has_its_own else self._slots.one(), translated(), engine.connect() as connection:
+        with nullcontext() if has_its_own else self._slots, translated(), engine.connect() as connection:
             yield connection
 
     @contextmanager

@@ -46,7 +46,7 @@ class Server(Connections):
 server = Server()
 
 def a_connection(key):
-    with server._slots.one():
+    with server._slots:
         try:
             connection, _ = server._take()
         except DatabaseUnavailable:
@@ -60,7 +60,7 @@ def a_connection(key):
         server._give(connection)
 
 def a_slot(key):
-    with slots.one():
+    with slots:
         gevent.sleep(random.uniform(0, 0.002))
 
 def a_receipt(key):
