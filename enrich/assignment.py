@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from enrich import errors
 from enrich.deadline import Deadline, OutOfTime, Step
@@ -52,8 +51,7 @@ LONGEST_PAUSE_S = 0.25
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """The JSON that TaskRouter gets, and what the log tells about it.
 
     outcome: None for a repeat: nothing was done. rule: the policy's, or the channel whose default it was; "" for
@@ -66,7 +64,7 @@ class Answered:
     match: str = ""
     rule: str = ""
     is_repeat: bool = False
-    steps: tuple[Step, ...] = field(default=())
+    steps: tuple[Step, ...] = ()
     entry_id: int | None = None
 
 

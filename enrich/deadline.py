@@ -35,8 +35,7 @@ class OutOfTime(BaseException):
         return self._due_at is not None and now() - self._due_at > LATE_S
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """From one moment in monotonic time to another, in seconds, and the clock that both belong to."""
 
     began_at: float

@@ -300,8 +300,7 @@ class Owing:
     only_wakes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """The row of a delivery. is_repeat: another request made it before. answer: the stored one, None if none yet.
 
     is_concluded: nobody is working on it any more; without an answer, its process died before it had one.
@@ -313,8 +312,7 @@ class Receipt:
     is_concluded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Conclusion:
+class Conclusion(NamedTuple):
     """How one piece of work ended, as the journal keeps it; see `journal.tables.EntryRow` for each part."""
 
     outcome: Outcome
@@ -324,7 +322,7 @@ class Conclusion:
     attributes_before: str | None = None
     attributes_after: str | None = None
     decision: Mapping[str, Any] | None = None
-    steps: Sequence[Mapping[str, Any]] = field(default=())
+    steps: Sequence[Mapping[str, Any]] = ()
     elapsed_ms: float | None = None
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 from enrich import assignment, errors, lifecycle
 from enrich.clock import limited
@@ -32,8 +32,7 @@ PLAIN = "text/plain; charset=utf-8"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request whose signature is good. waited_s: how long it lay there; in_flight: callbacks, this one included."""
 
     form: Form
@@ -44,8 +43,7 @@ class Request:
     idempotency_token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What goes back. server_timing: the header's value, "" for none."""
 
     status: HTTPStatus
