@@ -4,6 +4,7 @@ gevent, because one clock must be able to end whatever a callback waits for (des
 still be given on gunicorn's command line.
 """
 
+import gc
 import os
 import resource
 import sys
@@ -76,6 +77,9 @@ def post_worker_init(worker: Any) -> None:
 
     worker.at_work = worker.begun = 0
     ggevent.StreamServer = Server
+    # What stands now stays. Python would go through all of it again and again, and every callback waits meanwhile.
+    gc.collect()
+    gc.freeze()
 
 
 def pre_request(worker: Any, _request: Any) -> None:
