@@ -273,7 +273,10 @@ def _write_over_others(
         work.after = spliced.text
         if spliced.block is None:
             raise errors.NoRoom("a foreign block was taken out, and ours does not fit")
-        return
+        if marked is blocks or marked == _marked(blocks, task.raw_attributes, subject, tools):
+            return
+        # A mark was made since it was asked for, and whoever made it may have found it standing there: we took it out.
+        task, subject = None, replace(subject, has_marks=True)
     raise errors.StaleTask(f"somebody else wrote first, {MOST_WRITES} times in a row")
 
 

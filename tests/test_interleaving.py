@@ -7,7 +7,7 @@ all possible, and each failing one can be shown again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -67,10 +67,13 @@ class Client:
         self._task.writes.append("crm")
 
 
-def ours(client: Client) -> None:
+def ours(client: Client, marks: Iterable[dict[str, int]] = ()) -> None:
+    """marks: what our database says of the task, each time it is asked."""
+    asked = iter(marks)
     tools: Any = SimpleNamespace(
         rules=SimpleNamespace(attribute="crm"),
         taskrouter=client,
+        states=SimpleNamespace(marks=lambda _: next(asked)),
         limited=lambda _: nullcontext(),
         now=lambda: datetime.now(UTC),
         pause=lambda _: None,
@@ -124,3 +127,11 @@ def test_somebody_who_writes_without_end_is_left_the_field() -> None:
     before = task.text
     ours(Intruded(task, lambda: None))
     assert (task.text, task.version) == (before, MOST_WRITES)
+
+
+def test_a_mark_that_is_made_meanwhile_is_not_taken_out_for_good() -> None:
+    """Whoever made it found it standing there, and wrote nothing: so no version has changed, and our write counts."""
+    marked = {**BLOCK, "escalation": 2}
+    task = TaskRouter(json.dumps({"crm": marked}))
+    ours(Client(task, lambda: None), [{}, {"escalation": 2}, {"escalation": 2}, {"escalation": 2}])
+    assert (json.loads(task.text)["crm"], len(task.writes)) == (marked, 2)
