@@ -81,7 +81,8 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
     cli.register(app)
     pages_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies) if settings.trusted_proxies else app.wsgi_app
     hooks_app = Shedding(webhooks.application(parts), parts)
-    # Flask's documented way to put a middleware in front; to mypy it assigns to a method.
+    # Flask's documented way to put a middleware in front; to mypy it assigns to a method, and a callable's parameters
+    # have no names.
     app.wsgi_app = _parted(hooks_app, pages_app)  # type: ignore[assignment, method-assign]
     return app
 

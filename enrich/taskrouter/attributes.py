@@ -228,9 +228,7 @@ def _each_member(text: str) -> Iterator[_Member]:
     if is_closed:
         at += 1
     while not is_closed:
-        named = _NAMED.match(text, at)
-        if not named:
-            raise ValueError(f"a name and a colon were expected at character {at}")
+        named = _name_at(text, at)
         start, value_at = at, named.end()
         end = _end_of_value(text, value_at)
         yield _Member(json.loads(named[1]) if "\\" in named[1] else named[1][1:-1], start, value_at, end)
@@ -285,10 +283,15 @@ def _end_of_deep_value(text: str, at: int) -> int:
 
 def _after_name(text: str, at: int) -> int:
     """Where the value behind the member name at `at` starts."""
+    return _name_at(text, at).end()
+
+
+def _name_at(text: str, at: int) -> re.Match[str]:
+    """A member's name with its colon. Raises ValueError where there is none."""
     named = _NAMED.match(text, at)
     if not named:
         raise ValueError(f"a name and a colon were expected at character {at}")
-    return named.end()
+    return named
 
 
 def _why(exc: ValueError) -> str:

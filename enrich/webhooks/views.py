@@ -68,7 +68,8 @@ def _guarded(answer: Callable[[Request, Parts], Answer]) -> Response:
     No endpoint gets at a request but through here.
     """
     parts: Parts = current_app.extensions["enrich"]
-    request = flask_request._get_current_object()  # type: ignore[attr-defined]  # each use of the proxy looks it up anew
+    # Each use of the proxy looks the request up anew. Flask documents this; to mypy the proxy is a request without it.
+    request = flask_request._get_current_object()  # type: ignore[attr-defined]
     settings, environ = parts.settings, request.environ
     waited_s = environ.get(WAITED_S, 0.0)
     deadline = Deadline.after(settings.budget_s, waited_s=waited_s)
