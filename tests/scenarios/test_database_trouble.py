@@ -22,6 +22,8 @@ from tests.scenarios.conftest import Centre, Service
 ASSIGNMENT = "/taskrouter/assignment"
 DETAILS = {"Authorization": "Bearer not-a-real-token"}
 
+pytestmark = pytest.mark.postgresql
+
 
 @dataclass
 class Server:
