@@ -24,11 +24,10 @@ from enrich import errors
 from enrich.deadline import Deadline, OutOfTime, Step
 from enrich.decision import Decision, Question, by_setting, decide
 from enrich.enrichment import Subject, Tools, Work, enrich, patiently, stands_already
-from enrich.taskrouter import instructions
+from enrich.taskrouter import callbacks, instructions
+from enrich.taskrouter.callbacks import AssignmentCallback, Form
 from enrich.taskrouter.instructions import Instruction
 from enrich.vocabulary import Conclusion, Delivery, FollowupKind, Outcome, Reason, Receipt
-from enrich.webhooks import payloads
-from enrich.webhooks.payloads import AssignmentCallback, Form
 
 # The work ends after 3.5 s at most, so that with the conclusion the answer leaves within 4.0 s.
 RECEIPT_S = 0.5
@@ -89,7 +88,7 @@ def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> 
     decision, is_done = None, False
     try:
         with tools.limited(deadline.remaining_s()):
-            callback = payloads.parse_assignment(form)
+            callback = callbacks.parse_assignment(form)
             enrich(work, _subject(callback, question), tools, deadline)
             decision = decide(question, work, tools.rules, lambda: _stored_channel(work, callback, tools, deadline))
             is_done = _carry_out(work, callback, decision.instruction, tools, deadline)
@@ -168,7 +167,7 @@ def _found_warm(form: Form, question: Question, tools: Tools, deadline: Deadline
     work = Work()
     try:
         with tools.limited(deadline.share_s(WARM_S)):
-            callback = payloads.parse_assignment(form)
+            callback = callbacks.parse_assignment(form)
             if not stands_already(work, _subject(callback, question), tools):
                 return None
             return work, decide(question, work, tools.rules, lambda: _stored_channel(work, callback, tools, deadline))

@@ -28,9 +28,9 @@ from enrich.demo.command import demo
 from enrich.doctor import doctor
 from enrich.parts import parts
 from enrich.policy.commands import policy
+from enrich.taskrouter import callbacks
 from enrich.taskrouter.commands import describe, provision
 from enrich.vocabulary import FollowupKind
-from enrich.webhooks import payloads
 
 # From so many lines on a progress bar tells more than the wait does.
 LARGE_FILE = 1000
@@ -326,7 +326,7 @@ def _carry_out(
     parts().settings.require(settings.FOR_REST)
     tools, owed = parts().tools, parts().owed
     for name, sid, prefix in (("TASK", task_sid, "WT"), ("--reservation", reservation, "WR")):
-        if sid is not None and payloads.sid_or_none({name: sid}, name, prefix) is None:
+        if sid is not None and callbacks.sid_or_none({name: sid}, name, prefix) is None:
             raise click.BadParameter(f"not a SID: {prefix} and 32 hexadecimal digits", param_hint=name)
     known = workspace or parts().settings.twilio_workspace_sid or tools.states.workspace_of(task_sid)
     if not known:

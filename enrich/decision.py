@@ -18,8 +18,8 @@ from enrich.policy.facts import customer_facts, match_facts
 from enrich.policy.file import DEFAULT_CHANNEL
 from enrich.policy.rules import Passed, choose, choose_default
 from enrich.taskrouter import attributes, instructions
+from enrich.taskrouter.callbacks import Form, sid_or_none
 from enrich.taskrouter.instructions import Instruction
-from enrich.webhooks.payloads import Form, sid_or_none
 
 VOICE = "voice"
 # Values of `channelType` whose work is on a task channel of another name (facts section 9.1: the five that there are).

@@ -24,8 +24,9 @@ from enrich.journal import heartbeats, samples
 from enrich.parts import Parts, parts
 from enrich.settings import FOR_SERVING, TABLE, Settings
 from enrich.taskrouter import attributes, endpoints
+from enrich.taskrouter import callbacks as taskrouter_callbacks
 from enrich.taskrouter.endpoints import SeenWorkspace
-from enrich.webhooks import payloads, probe
+from enrich.webhooks import probe
 
 _WORDS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "problem"}
 
@@ -196,7 +197,7 @@ def _is_recorded(these: Parts, answer: probe.Answer) -> bool | None:
 def _kinds(forms: Sequence[str]) -> tasks.Kinds:
     calls = flex = 0
     for raw_form in forms:
-        form = payloads.read_form(payloads.split_form(raw_form.encode("utf-8", "replace")))
+        form = taskrouter_callbacks.read_form(taskrouter_callbacks.split_form(raw_form.encode("utf-8", "replace")))
         try:
             held = attributes.parse(form.get("TaskAttributes", ""))
         except errors.AttributesUnreadable:

@@ -26,9 +26,9 @@ from enrich.customers import interactions
 from enrich.deadline import Deadline
 from enrich.enrichment import Rules, Subject, Tools, Work, place
 from enrich.policy.timeouts import ENDINGS, Decision, Tally, decide
+from enrich.taskrouter import callbacks
 from enrich.telling import show, tell
 from enrich.vocabulary import Delivery, FollowupKind, LookupKeys, Outcome, Owing, Receipt, Told
-from enrich.webhooks import payloads
 
 if TYPE_CHECKING:
     from enrich.journal.owed import Followup, Owed
@@ -121,7 +121,7 @@ def finished(followup: Followup, tools: Tools) -> None:
     kept = tools.states.events(task_sid, (*interactions.EVENT_TYPES, "task.canceled"))
     if any(event.event_type in ENDS for event in kept):
         tools.states.ended(task_sid, tools.now())
-    told = [payloads.task_event(event.event_type, _form(event.raw_form), event.received_at) for event in kept]
+    told = [callbacks.task_event(event.event_type, _form(event.raw_form), event.received_at) for event in kept]
     interaction = interactions.finished(task_sid, told)
     if interaction is None:
         return
@@ -228,5 +228,5 @@ def _move_worker(followup: Followup, tools: Tools, deadline: Deadline) -> None:
         return  # there is no such worker any more
 
 
-def _form(raw_form: str) -> payloads.Form:
-    return payloads.read_form(payloads.split_form(raw_form.encode("ascii", "backslashreplace")))
+def _form(raw_form: str) -> callbacks.Form:
+    return callbacks.read_form(callbacks.split_form(raw_form.encode("ascii", "backslashreplace")))

@@ -33,8 +33,8 @@ from enrich.deadline import Deadline, OutOfTime
 from enrich.enrichment import Subject, Tools, Work, enrich
 from enrich.journal import callers
 from enrich.journal.owed import Owes
+from enrich.taskrouter import callbacks
 from enrich.vocabulary import Delivery, EntryKind, FollowupKind, Outcome, Owing, Reason, Trust
-from enrich.webhooks import payloads
 
 # The reader waits for it. What takes longer is the worker's.
 LIVE_S = 4.0
@@ -272,8 +272,8 @@ def enrich_again(desk: Desk, task_sid: str) -> Settled:
 def replay(desk: Desk, task_sid: str, raw_form: str) -> Settled:
     """The enrichment of a stored callback, done again: its form is read anew, and the task is fetched as it is now."""
     try:
-        form = payloads.read_form(payloads.split_form(raw_form.encode("utf-8", "replace")))
-        payloads.parse_assignment(form)
+        form = callbacks.read_form(callbacks.split_form(raw_form.encode("utf-8", "replace")))
+        callbacks.parse_assignment(form)
     except errors.MalformedPayload as exc:
         return _again(desk, task_sid, Action.REPLAYED, cannot=exc)
     return _again(desk, task_sid, Action.REPLAYED)

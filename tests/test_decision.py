@@ -16,6 +16,7 @@ from enrich.enrichment import Rules, Work
 from enrich.errors import DatabaseUnavailable
 from enrich.policy.rules import Passed
 from enrich.rulebook import read_file, rules_of
+from enrich.taskrouter.callbacks import AssignmentCallback
 from enrich.vocabulary import (
     Ambiguous,
     Candidate,
@@ -29,7 +30,6 @@ from enrich.vocabulary import (
     NoMatchReason,
     Trust,
 )
-from enrich.webhooks.payloads import AssignmentCallback
 
 PHONE = LookupKey("phone", "+14155550100", Trust.VERIFIED, "from")
 TYPED = LookupKey("email", "ada@example.com", Trust.CLAIMED, "email")

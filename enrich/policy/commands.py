@@ -23,10 +23,9 @@ from enrich.enrichment import Tools, Work, identify
 from enrich.parts import parts
 from enrich.policy.file import Policy
 from enrich.policy_file import read_policy_file, rules_of
-from enrich.taskrouter import instructions
+from enrich.taskrouter import callbacks, instructions
+from enrich.taskrouter.callbacks import Form
 from enrich.vocabulary import Matched
-from enrich.webhooks import payloads
-from enrich.webhooks.payloads import Form
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -105,7 +104,7 @@ def _form(source: str) -> Form:
         body = parts().tools.journal.stored_form(source)
         if not body:
             raise click.ClickException(f"{source}: the journal has no such callback")
-        return payloads.read_form(payloads.split_form(body.encode("ascii", "backslashreplace")))
+        return callbacks.read_form(callbacks.split_form(body.encode("ascii", "backslashreplace")))
     try:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:

@@ -19,9 +19,9 @@ from enrich.decision import Question, by_setting
 from enrich.load import budget_s
 from enrich.parts import Parts
 from enrich.taskrouter import instructions
+from enrich.taskrouter.callbacks import Form
 from enrich.vocabulary import Delivery, EntryKind, Outcome, Reason
 from enrich.webhooks import door
-from enrich.webhooks.payloads import Form
 
 # An event has 15 s (facts section 5); to keep it takes milliseconds, and a database that cannot is soon known.
 EVENT_S = 2.0

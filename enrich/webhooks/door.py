@@ -11,9 +11,9 @@ from enrich import assignment, errors
 from enrich.deadline import Deadline, Step
 from enrich.parts import Parts
 from enrich.settings import Settings
+from enrich.taskrouter import callbacks, signature
+from enrich.taskrouter.callbacks import Form
 from enrich.vocabulary import Delivery, EntryKind
-from enrich.webhooks import payloads, signature
-from enrich.webhooks.payloads import Form
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def verified_form(body: bytes, path: str, query: str, signed: str | None, settin
     path, query: of the request, as they came; what Twilio signed is rebuilt from PUBLIC_URL. signed: the header
     X-Twilio-Signature, None where there is none. Raises Refused: 403, and nothing but a log line is left.
     """
-    pairs = payloads.split_form(body)
+    pairs = callbacks.split_form(body)
     url = settings.public_url + path + (f"?{query}" if query else "")
     tokens = [token for token in (settings.twilio_auth_token, settings.twilio_auth_token_next) if token]
     try:
@@ -42,7 +42,7 @@ def verified_form(body: bytes, path: str, query: str, signed: str | None, settin
     except errors.InvalidSignature as exc:
         log.warning("refused", extra={"reason": exc.reason, "detail": str(exc)})
         raise Refused(HTTPStatus.FORBIDDEN, exc.reason, "the signature is missing or wrong") from None
-    form = payloads.read_form(pairs)
+    form = callbacks.read_form(pairs)
     if settings.twilio_workspace_sid and form.get("WorkspaceSid") != settings.twilio_workspace_sid:
         log.warning("refused", extra={"reason": "other_workspace"})
         raise Refused(HTTPStatus.FORBIDDEN, "other_workspace", "this is not the workspace that is served here")
@@ -51,20 +51,20 @@ def verified_form(body: bytes, path: str, query: str, signed: str | None, settin
 
 def delivery_of(kind: EntryKind, form: Form, body: bytes, received_at: datetime) -> Delivery:
     """The delivery as the journal keeps it; what is missing or no SID stays empty."""
-    reservation_sid = payloads.sid_or_none(form, "ReservationSid", "WR")
+    reservation_sid = callbacks.sid_or_none(form, "ReservationSid", "WR")
     return Delivery(
         kind=kind,
         received_at=received_at,
-        delivery_key=payloads.sid_or_none(form, "Sid", "EV") if kind is EntryKind.EVENT else reservation_sid,
-        workspace_sid=payloads.sid_or_none(form, "WorkspaceSid", "WS") or "",
-        task_sid=payloads.sid_or_none(form, "TaskSid", "WT"),
+        delivery_key=callbacks.sid_or_none(form, "Sid", "EV") if kind is EntryKind.EVENT else reservation_sid,
+        workspace_sid=callbacks.sid_or_none(form, "WorkspaceSid", "WS") or "",
+        task_sid=callbacks.sid_or_none(form, "TaskSid", "WT"),
         reservation_sid=reservation_sid,
-        worker_sid=payloads.sid_or_none(form, "WorkerSid", "WK") or "",
-        worker_name=payloads.worker_name(form),
+        worker_sid=callbacks.sid_or_none(form, "WorkerSid", "WK") or "",
+        worker_name=callbacks.worker_name(form),
         event_type=form.get("EventType", "")[:64],
-        task_channel=payloads.task_channel(form),
+        task_channel=callbacks.task_channel(form),
         channel_unique_name=form.get("TaskChannelUniqueName", "")[:64] or None,
-        task_queue_sid=payloads.sid_or_none(form, "TaskQueueSid", "WQ") or "",
+        task_queue_sid=callbacks.sid_or_none(form, "TaskQueueSid", "WQ") or "",
         task_queue_name=form.get("TaskQueueName", ""),
         body=body,
     )

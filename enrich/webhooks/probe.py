@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import requests
 
-from enrich.webhooks import signature
+from enrich.taskrouter import signature
 
 EVENT_TYPE = "enrich.doctor"
 # As long as Twilio waits for the answer to an event (facts section 5).

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrich.errors import MalformedPayload
-from enrich.webhooks.payloads import parse_assignment, sid_or_none, split_form, task_channel, worker_name
+from enrich.taskrouter.callbacks import parse_assignment, sid_or_none, split_form, task_channel, worker_name
 
 GOOD = {"WorkspaceSid": "WS" + "1" * 32, "TaskSid": "WT" + "4" * 32, "ReservationSid": "WR" + "5" * 32}
 

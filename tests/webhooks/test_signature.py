@@ -9,8 +9,8 @@ from twilio.request_validator import RequestValidator
 from werkzeug.datastructures import MultiDict
 
 from enrich.errors import InvalidSignature
-from enrich.webhooks.payloads import read_form, split_form
-from enrich.webhooks.signature import verify
+from enrich.taskrouter.callbacks import read_form, split_form
+from enrich.taskrouter.signature import verify
 
 TOKEN = "12345"
 URL = "https://hooks.example.test/taskrouter/assignment"
