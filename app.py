@@ -19,11 +19,11 @@ import click
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from enrich import accounts, cli, counts, errors, health, logs, pages
+from enrich import cli, counts, errors, health, logs, pages
 from enrich.addresses import Addresses
 from enrich.breaker import Breaker
+from enrich.cli.base import foreseen_errors
 from enrich.clock import limited
-from enrich.commands import foreseen_errors
 from enrich.customers import card
 from enrich.customers.store import CustomerStore
 from enrich.db import Database
@@ -76,7 +76,6 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
     )
     app.extensions["enrich"] = parts = _parts(settings, serves=serves)
     app.register_blueprint(health.bp)
-    accounts.register(app)
     pages.register(app)
     cli.register(app)
     pages_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies) if settings.trusted_proxies else app.wsgi_app

@@ -27,7 +27,7 @@ from flask import Flask, current_app, request, url_for
 from jinja2 import StrictUndefined
 from markupsafe import Markup
 
-from enrich.accounts.sessions import may, sees_masked, signed_in
+from enrich.accounts import masking
 from enrich.accounts.tables import Role
 from enrich.pages import (
     block,
@@ -37,15 +37,17 @@ from enrich.pages import (
     diff,
     failures,
     headers,
-    masking,
     overview,
+    sessions,
     settling,
+    sign_in,
     staff,
     steps,
     text,
     views,
     words,
 )
+from enrich.pages.sessions import may, sees_masked, signed_in
 
 # What stands in the head of every page, in order, for whoever may go there; only what the app really has.
 PLACES = (
@@ -59,6 +61,7 @@ PLACES = (
 def register(app: Flask) -> None:
     """Gives the app its pages, its error pages and the headers of both."""
     settings = app.extensions["enrich"].settings
+    sessions.set_up(app)
     static = Path(str(app.static_folder))
     scripts = sorted(static.glob("htmx-*.min.js"))
     # A file's address changes with its content, so that browsers may keep it for ever.
@@ -83,7 +86,7 @@ def register(app: Flask) -> None:
         words=words,
         callback_url=f"{settings.public_url}/taskrouter/assignment",
     )
-    for each in (views, settling, completing, customers, overview, staff, card):
+    for each in (sign_in, views, settling, completing, customers, overview, staff, card):
         app.register_blueprint(each.bp)
     app.after_request(headers.secure)
     failures.register(app)

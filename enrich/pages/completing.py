@@ -10,12 +10,12 @@ from flask import Blueprint, abort, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich import completion, followups
-from enrich.accounts.sessions import needs, require_sign_in, signed_in
 from enrich.accounts.tables import Role
 from enrich.journal.states import TaskState
 from enrich.journal.stories import TaskStory
 from enrich.lifecycle import ENDS
 from enrich.pages import text, words
+from enrich.pages.sessions import needs, require_sign_in, signed_in
 from enrich.parts import parts
 from enrich.vocabulary import FollowupKind
 

@@ -10,7 +10,6 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich import settling
-from enrich.accounts.sessions import needs, require_sign_in, sees_masked
 from enrich.accounts.tables import Role
 from enrich.customers import finding, ledger, records
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
@@ -18,6 +17,7 @@ from enrich.journal import callers
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Form, Values
 from enrich.pages.feed import by_id
+from enrich.pages.sessions import needs, require_sign_in, sees_masked
 from enrich.pages.settling import desk, find, new_customer_id, new_record, tell
 from enrich.parts import parts
 from enrich.settling import Stale

@@ -11,12 +11,12 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from enrich.accounts.sessions import require_sign_in
 from enrich.journal import tallies
 from enrich.journal.owed import Figures
 from enrich.journal.tallies import Counted, Numbers
 from enrich.pages import charts, words
 from enrich.pages.charts import Series
+from enrich.pages.sessions import require_sign_in
 from enrich.parts import parts
 from enrich.vocabulary import EntryKind, MatchKind, Outcome
 

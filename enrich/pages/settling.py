@@ -17,7 +17,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from enrich import settling
-from enrich.accounts.sessions import local_path, needs, require_sign_in, sees_masked, signed_in
+from enrich.accounts import masking
 from enrich.accounts.tables import Role
 from enrich.customers import finding, ledger, records
 from enrich.customers.finding import Found
@@ -27,7 +27,8 @@ from enrich.customers.ledger import By, ChangedSince, Trail
 from enrich.journal import stories
 from enrich.journal.stories import TaskStory
 from enrich.journal.summaries import Finding, KeyFound
-from enrich.pages import customer_form, masking, text, words
+from enrich.pages import customer_form, text, words
+from enrich.pages.sessions import local_path, needs, require_sign_in, sees_masked, signed_in
 from enrich.parts import parts
 from enrich.settling import Desk, Settled
 from enrich.vocabulary import Outcome

@@ -10,9 +10,9 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts import passwords, users
-from enrich.accounts.sessions import needs, require_sign_in, signed_in
 from enrich.accounts.tables import Role
 from enrich.accounts.users import User
+from enrich.pages.sessions import needs, require_sign_in, signed_in
 from enrich.parts import parts
 
 log = logging.getLogger(__name__)

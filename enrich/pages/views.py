@@ -14,13 +14,14 @@ from typing import Any
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from enrich.accounts.sessions import require_sign_in, sees_masked
+from enrich.accounts import masking
 from enrich.journal import feed_lines, filters, stories
 from enrich.journal.filters import Choice, Choices
 from enrich.journal.stories import TaskStory
 from enrich.journal.summaries import Summary
-from enrich.pages import masking, text, words
+from enrich.pages import text, words
 from enrich.pages.feed import Feed, asked_for, filters_of
+from enrich.pages.sessions import require_sign_in, sees_masked
 from enrich.parts import parts
 
 bp = Blueprint("pages", __name__)

@@ -14,10 +14,11 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from app import create_app
-from enrich.accounts import sessions, users
+from enrich.accounts import users
 from enrich.accounts.tables import UserRow
 from enrich.accounts.users import User
 from enrich.db import Database
+from enrich.pages import sessions
 from enrich.settings import read_settings
 
 EMAIL = "dana@example.com"

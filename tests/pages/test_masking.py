@@ -15,12 +15,11 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich.accounts import users
+from enrich.accounts import masking, users
 from enrich.accounts.tables import Role
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.db import Database
-from enrich.pages import masking
 
 Make = Callable[..., int]
 SID = "WT" + "0" * 32

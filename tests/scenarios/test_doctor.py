@@ -21,7 +21,8 @@ import requests
 from sqlalchemy import insert
 
 from app import create_app
-from enrich import doctor, migrations
+from enrich import migrations
+from enrich.cli import doctor
 from enrich.demo.processes import Processes, free_port
 from enrich.diagnosis.findings import Finding, Level
 from enrich.emulator import EMULATOR_ONLY, EmulatorServer

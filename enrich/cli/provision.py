@@ -9,7 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from enrich import errors, settings
-from enrich.commands import Command
+from enrich.cli.base import Command
 from enrich.parts import parts
 from enrich.taskrouter import plan_text, provisioning, workspace_file, workspace_text
 from enrich.taskrouter.workspace_plan import Desired, Kind, Resource

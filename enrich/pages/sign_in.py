@@ -8,8 +8,9 @@ import math
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from enrich.accounts import attempts, devices, sessions, users
+from enrich.accounts import attempts, users
 from enrich.accounts.attempts import Attempts
+from enrich.pages import devices, sessions
 from enrich.parts import parts
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ import click
 from enrich import migrations
 from enrich.accounts import users
 from enrich.accounts.tables import Role
-from enrich.commands import Command
+from enrich.cli.base import Command
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.db import Database

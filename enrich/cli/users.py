@@ -10,18 +10,18 @@ from flask.cli import with_appcontext
 
 from enrich.accounts import passwords, users
 from enrich.accounts.tables import Role
-from enrich.commands import foreseen_errors
+from enrich.cli.base import foreseen_errors
 from enrich.parts import parts
 
 log = logging.getLogger(__name__)
 
 
 @click.group("users")
-def group() -> None:
+def users_group() -> None:
     """Staff accounts: who may sign in to the page, and as what."""
 
 
-@group.command("add")
+@users_group.command("add")
 @click.argument("email")
 @click.option(
     "--role",
@@ -47,7 +47,7 @@ def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
     click.echo(f"Added {users.normal_email(email)} as {role}. They sign in at /login.")
 
 
-@group.command("password")
+@users_group.command("password")
 @click.argument("email")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input, its first line.")
 @with_appcontext
@@ -62,7 +62,7 @@ def set_password(email: str, password_stdin: bool) -> None:
     click.echo(f"{users.normal_email(email)} has a new password, and is signed out everywhere.")
 
 
-@group.command("role")
+@users_group.command("role")
 @click.argument("email")
 @click.argument("role", type=click.Choice([str(role) for role in Role]))
 @with_appcontext
@@ -77,7 +77,7 @@ def set_role(email: str, role: str) -> None:
     click.echo(f"{user.email} is {user.role} now.")
 
 
-@group.command("disable")
+@users_group.command("disable")
 @click.argument("email")
 @with_appcontext
 def disable(email: str) -> None:
@@ -86,7 +86,7 @@ def disable(email: str) -> None:
     click.echo(f"{users.normal_email(email)} is signed out everywhere, and cannot sign in. Undo: flask users enable")
 
 
-@group.command("enable")
+@users_group.command("enable")
 @click.argument("email")
 @with_appcontext
 def enable(email: str) -> None:
@@ -95,7 +95,7 @@ def enable(email: str) -> None:
     click.echo(f"{users.normal_email(email)} can sign in again.")
 
 
-@group.command("list")
+@users_group.command("list")
 @with_appcontext
 def list_users() -> None:
     """List every account."""

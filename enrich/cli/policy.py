@@ -17,7 +17,7 @@ import click
 from flask.cli import with_appcontext
 
 from enrich import decision, errors
-from enrich.commands import Group
+from enrich.cli.base import Group
 from enrich.decision import Considered, Decision, Question
 from enrich.enrichment import Tools, Work, identify
 from enrich.parts import parts

@@ -1,7 +1,7 @@
 """`flask taskrouter doctor`: what is wrong with this installation, what that means, and what to do.
 
 Here it is found out, from settings, database, TaskRouter and PUBLIC_URL; what it means stands in diagnosis/. Nothing
-is changed, but for one event of the type `enrich.doctor` that the round trip leaves in the journal.
+is changed, but for one event of the type `enrich.cli.doctor` that the round trip leaves in the journal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import func, select
 
 from enrich import errors, migrations
-from enrich.commands import Command
+from enrich.cli.base import Command
 from enrich.diagnosis import account, callbacks, installation, reach, tasks
 from enrich.diagnosis.findings import Finding, Level, not_examined, problem, worst
 from enrich.journal import heartbeats, samples

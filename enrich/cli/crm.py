@@ -1,0 +1,118 @@
+"""Commands for customers: `flask crm seed`, `crm export`, `crm lookup`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+from enrich.cli.base import Group
+from enrich.customers import context, fixtures, matching, seeding
+from enrich.parts import parts
+
+# From so many lines on a progress bar tells more than the wait does.
+LARGE_FILE = 1000
+
+
+@click.group(cls=Group)
+def crm() -> None:
+    """Customers: fixtures in and out, and what a key would match."""
+
+
+@crm.command("seed")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@with_appcontext
+def seed(files: tuple[Path, ...]) -> None:
+    """Load FILEs of customers (.json, .jsonl, .csv), or the built-in ones. A second time changes nothing.
+
+    Rows that are wrong are told with line, field and reason; the others are loaded, and the status is 1.
+    """
+    bad = 0
+    region = parts().settings.default_region
+    for path in files or (fixtures.builtin_path(),):
+        with _progress_of(path) as progress:
+            rows = fixtures.read_fixtures(path, region=region)
+            report = seeding.seed(parts().database, rows, now=datetime.now(UTC), progress=progress)
+        for row in report.bad:
+            click.echo(f"{path.name}: {row}", err=True)
+        bad += len(report.bad)
+        click.echo(
+            f"{path.name}: {report.created} new, {report.changed} changed, {report.unchanged} unchanged"
+            + (f", {report.settled} partly as staff settled them" if report.settled else "")
+            + (f", {len(report.bad)} not loaded" if report.bad else "")
+        )
+    if bad:
+        raise SystemExit(1)
+
+
+@contextmanager
+def _progress_of(path: Path) -> Iterator[Callable[[int], None] | None]:
+    """A progress bar for a file of more than a thousand lines, on a terminal: on the lines, as rows are not known."""
+    with path.open("rb") as file:
+        lines = sum(1 for _ in file)
+    if lines < LARGE_FILE or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=lines, label=path.name, file=sys.stderr) as bar:
+        yield lambda done: bar.update(done - bar.pos)
+
+
+@crm.command("export")
+@click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
+@with_appcontext
+def export(file: Any) -> None:
+    """Write all customers to FILE, or to standard output, one JSON object a line; `crm seed` reads it."""
+    for customer in seeding.export(parts().database):
+        file.write(json.dumps(customer, ensure_ascii=False) + "\n")
+
+
+@crm.command("lookup")
+@click.argument("key", required=False)
+@click.option("--kind", help="What KEY is: phone, email, address, account_number … (default: whatever is looked up)")
+@click.option("--attributes", help="Instead of KEY: the attributes of a task, as JSON.")
+@with_appcontext
+def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
+    """Tell which customer KEY leads to, and why, as it would for a task that holds it."""
+    parts().require_policy()
+    rules = parts().tools.rules
+    keys = matching.lookup_keys(*_as_task(key, kind, attributes, rules.keys))
+    store = parts().tools.store
+    found = store.look_up(keys)
+    match = matching.choose(keys, found.candidates)
+    customer = store.details_of(match, found)
+    for asked in matching.explain(keys, found.candidates, match)["keys"]:
+        click.echo(f"{asked['kind']} {asked['value']} ({asked['trust']}): {asked['found'] or 'nobody'}")
+    for attribute in keys.withheld:
+        click.echo(f"{attribute}: the caller hides the number")
+    click.echo(
+        json.dumps({rules.attribute: context.compose(match, customer, rules.shape)[0]}, ensure_ascii=False, indent=2)
+    )
+
+
+def _as_task(
+    key: str | None, kind: str | None, attributes: str | None, rules: matching.KeyRules
+) -> tuple[dict[str, Any], matching.KeyRules]:
+    """Attributes that hold what was given, and the rules to read them by."""
+    if (key is None) == (attributes is None):
+        raise click.UsageError("Give either KEY or --attributes.")
+    if attributes is not None:
+        try:
+            task = json.loads(attributes)
+        except ValueError as exc:
+            raise click.BadParameter(f"not JSON: {exc}", param_hint="--attributes") from exc
+        if not isinstance(task, dict):
+            raise click.BadParameter("not a JSON object", param_hint="--attributes")
+        return task, rules
+    if kind is None:
+        return {source.attribute: key for source in rules.sources if len(source.path) == 1}, rules
+    try:
+        return {"key": key}, matching.KeyRules.parse(f"key:{kind}", region=rules.region)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="--kind") from exc

@@ -1,0 +1,49 @@
+"""Commands for the schema: `flask db upgrade`, `db downgrade`, `db current`."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import with_appcontext
+
+from enrich import migrations
+from enrich.cli.base import Group
+from enrich.parts import parts
+
+
+@click.group(cls=Group)
+def db() -> None:
+    """The database's schema."""
+
+
+@db.command("upgrade")
+@click.argument("revision", default="head")
+@with_appcontext
+def db_upgrade(revision: str) -> None:
+    """Bring the schema up to REVISION (default: the newest)."""
+    migrations.upgrade(parts().database, revision)
+    _tell_revision()
+
+
+@db.command("downgrade")
+@click.argument("revision")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_appcontext
+def db_downgrade(revision: str, yes: bool) -> None:
+    """Take the schema down to REVISION: `-1` for one step, `base` for all, and then everything is gone."""
+    if not yes:
+        shown = parts().database.url.render_as_string(hide_password=True)
+        click.confirm(f"Tables and columns of {shown} will be deleted, with what is in them. Go on?", abort=True)
+    migrations.downgrade(parts().database, revision)
+    _tell_revision()
+
+
+@db.command("current")
+@with_appcontext
+def db_current() -> None:
+    """Tell where the schema is, and where this code wants it."""
+    _tell_revision()
+
+
+def _tell_revision() -> None:
+    at, head = migrations.revisions(parts().database)
+    click.echo(f"at {at or 'nothing'}" + ("" if at == head else f"; this version needs {head}: flask db upgrade"))

@@ -1,0 +1,41 @@
+"""Commands for follow-ups: `flask followups list`, `followups retry`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+from flask.cli import with_appcontext
+
+from enrich.cli.base import Group
+from enrich.parts import parts
+
+
+@click.group("followups", cls=Group)
+def followups_group() -> None:
+    """What is owed: enrichment, and what follows from events, until it is done or given up."""
+
+
+@followups_group.command("list")
+@with_appcontext
+def list_owed() -> None:
+    """List what is owed or was given up, the newest 100."""
+    lines = parts().owed.overview()
+    for line in lines:
+        state = f"due {line.due_at:%Y-%m-%d %H:%M:%S} UTC" if line.due_at else "given up"
+        tried = f"tried {line.attempts} times" + (f", last {line.last_reason}" if line.last_reason else "")
+        click.echo(f"{line.id}  {line.kind}  {line.task_sid}  {state}, {tried}")
+    if not lines:
+        click.echo("nothing is owed")
+
+
+@followups_group.command("retry")
+@click.argument("ids", nargs=-1, type=int, required=True)
+@with_appcontext
+def retry(ids: tuple[int, ...]) -> None:
+    """Try the follow-ups IDS again, now, from the beginning."""
+    count = parts().owed.retry(ids, datetime.now(UTC))
+    others = "" if count == len(ids) else "; the others are done, or there are none with these numbers"
+    click.echo(f"{count} of {len(ids)} will be tried again{others}")
+    if not count:
+        raise SystemExit(1)

@@ -1,0 +1,120 @@
+"""Commands for TaskRouter over REST: `flask taskrouter …`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import click
+from flask.cli import with_appcontext
+
+from enrich import catchup, completion, followups, settings
+from enrich.cli.base import Group
+from enrich.cli.doctor import doctor
+from enrich.cli.policy import policy
+from enrich.cli.provision import describe, provision
+from enrich.parts import parts
+from enrich.taskrouter import callbacks
+from enrich.vocabulary import FollowupKind
+
+
+@click.group(cls=Group)
+def taskrouter() -> None:
+    """TaskRouter itself, over REST."""
+
+
+taskrouter.add_command(policy)
+
+
+taskrouter.add_command(provision)
+
+
+taskrouter.add_command(describe)
+
+
+taskrouter.add_command(doctor)
+
+
+@taskrouter.command("catch-up")
+@click.option("--minutes", type=click.IntRange(1, 30 * 24 * 60), default=60, show_default=True, help="How far back.")
+@with_appcontext
+def catch_up(minutes: int) -> None:
+    """Bring in what was never recorded: events, and reservations whose enrichment is then owed."""
+    parts().settings.require(settings.FOR_REST)
+    parts().require_policy()
+    now = datetime.now(UTC)
+    click.echo(f"{catch_up_since(now - timedelta(minutes=minutes), now)} brought in")
+
+
+def catch_up_since(since: datetime, now: datetime) -> int:
+    # Imported here: the SDK is large, and the web processes know this module for its commands' names.
+    from enrich.taskrouter.history import History
+
+    chosen = parts().settings
+    history = History(
+        chosen.taskrouter_base_url,
+        chosen.twilio_account_sid,
+        chosen.twilio_api_key or chosen.twilio_account_sid,
+        chosen.twilio_api_secret or chosen.twilio_auth_token,
+    )
+    return catchup.catch_up(history, parts().tools, _workspaces(), since, now)
+
+
+def find_stuck(now: datetime) -> int:
+    if parts().tools.rules.policy.wrapup.complete_after_s is None:
+        return 0
+    return sum(completion.stuck(each, parts().tools, parts().owed, now) for each in _workspaces())
+
+
+def _workspaces() -> Sequence[str]:
+    """The one that is set; else those that the journal knows."""
+    chosen = parts().settings.twilio_workspace_sid
+    return [chosen] if chosen else parts().tools.journal.recent_workspaces()
+
+
+@taskrouter.command("wrap-up")
+@click.argument("task_sid", metavar="TASK")
+@click.option("--reservation", help="Only this worker's part of the work: the SID of the reservation.")
+@click.option("--workspace", help="The workspace of TASK (default: the one that is set, or that the journal knows).")
+@with_appcontext
+def wrap_up(task_sid: str, reservation: str | None, workspace: str | None) -> None:
+    """Put TASK into wrapping: the work itself is over. What is further already stays as it is."""
+    _carry_out(FollowupKind.WRAP_UP, task_sid, reservation, workspace)
+
+
+@taskrouter.command("complete")
+@click.argument("task_sid", metavar="TASK")
+@click.option("--outcome", default="", help="What came of it; kept on the task and in the customer's history.")
+@click.option("--reason", default="", help="What TaskRouter keeps as the task's reason.")
+@click.option("--reservation", help="Only this worker's part of the work: the SID of the reservation.")
+@click.option("--workspace", help="The workspace of TASK (default: the one that is set, or that the journal knows).")
+@with_appcontext
+def complete(task_sid: str, outcome: str, reason: str, reservation: str | None, workspace: str | None) -> None:
+    """Complete TASK, from assigned or wrapping. What is completed or gone already is well."""
+    _carry_out(FollowupKind.COMPLETE, task_sid, reservation, workspace, outcome, reason)
+
+
+def _carry_out(
+    kind: FollowupKind,
+    task_sid: str,
+    reservation: str | None,
+    workspace: str | None,
+    outcome: str = "",
+    reason: str = "",
+) -> None:
+    parts().settings.require(settings.FOR_REST)
+    tools, owed = parts().tools, parts().owed
+    for name, sid, prefix in (("TASK", task_sid, "WT"), ("--reservation", reservation, "WR")):
+        if sid is not None and callbacks.sid_or_none({name: sid}, name, prefix) is None:
+            raise click.BadParameter(f"not a SID: {prefix} and 32 hexadecimal digits", param_hint=name)
+    known = workspace or parts().settings.twilio_workspace_sid or tools.states.workspace_of(task_sid)
+    if not known:
+        raise click.UsageError("The journal does not know this task: give its --workspace.")
+    wish = completion.Wish(kind, known, task_sid, "command line", outcome, reason, reservation)
+    key = completion.ask(wish, tools)
+    is_over, why = followups.do_now(key, tools, owed)
+    if not is_over:
+        raise click.ClickException(f"{why or 'a worker is at it'}: it is owed, and flask worker goes on trying")
+    if why:
+        raise click.ClickException(f"not done: {why}")
+    click.echo("done")
