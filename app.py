@@ -27,8 +27,9 @@ from enrich.clock import limited
 from enrich.customers import card
 from enrich.customers.store import CustomerStore
 from enrich.db import Database
-from enrich.enrichment import JITTER, Rules, Tools
+from enrich.domain.deliveries import Exchange, Tried
 from enrich.environment import environment
+from enrich.flows.work import JITTER, Rules, Tools
 from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.owed import Owed
 from enrich.journal.receipts import Journal
@@ -40,9 +41,8 @@ from enrich.parts import Parts
 from enrich.policy.file import Policy
 from enrich.policy_file import read_policy_file, rules_of
 from enrich.settings import FOR_SERVING, Settings, read_settings
-from enrich.taskrouter.client import Exchange, TaskRouterClient
+from enrich.taskrouter.client import TaskRouterClient
 from enrich.tracing import tracing_of
-from enrich.vocabulary import Tried
 from enrich.webhooks import views as webhooks
 from enrich.webhooks.shedding import Shedding
 

@@ -18,16 +18,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from enrich import errors
 from enrich.deadline import Deadline, OutOfTime, Step
 from enrich.decision import Decision, Question, by_setting, decide
-from enrich.enrichment import Subject, Tools, Work, enrich, patiently, stands_already
+from enrich.domain.deliveries import Answered, Delivery, Receipt, sids
+from enrich.enrichment import Subject, enrich, patiently, stands_already
+from enrich.flows.work import Tools, Work, conclusion_of, too_slow
 from enrich.taskrouter import callbacks, instructions
 from enrich.taskrouter.callbacks import AssignmentCallback, Form
 from enrich.taskrouter.instructions import Instruction
-from enrich.vocabulary import Conclusion, Delivery, FollowupKind, Outcome, Reason, Receipt
+from enrich.vocabulary import FollowupKind, Outcome, Reason
 
 # The work ends after 3.5 s at most, so that with the conclusion the answer leaves within 4.0 s.
 RECEIPT_S = 0.5
@@ -48,23 +50,6 @@ FIRST_LOOK_S = 0.02
 LONGEST_PAUSE_S = 0.25
 
 log = logging.getLogger(__name__)
-
-
-class Answered(NamedTuple):
-    """The JSON that TaskRouter gets, and what the log tells about it.
-
-    outcome: None for a repeat: nothing was done. rule: the policy's, or the channel whose default it was; "" for
-    neither. entry_id: of the row in the journal; None where there is none.
-    """
-
-    answer: str
-    outcome: Outcome | None = None
-    reason: str = ""
-    match: str = ""
-    rule: str = ""
-    is_repeat: bool = False
-    steps: tuple[Step, ...] = ()
-    entry_id: int | None = None
 
 
 def handle(delivery: Delivery, form: Form, tools: Tools, deadline: Deadline) -> Answered:
@@ -129,32 +114,6 @@ def answer_at_once(delivery: Delivery, form: Form, tools: Tools, reason: Reason,
         return Answered(default, Outcome.NOT_TRIED, Reason.NOT_RECORDED)
     answer = receipt.answer or default
     return Answered(answer, Outcome.NOT_TRIED, reason, is_repeat=receipt.is_repeat, entry_id=receipt.entry_id)
-
-
-def sids(delivery: Delivery) -> dict[str, str]:
-    """What a log line may tell of a delivery: its SIDs, nothing personal."""
-    return {
-        "workspace_sid": delivery.workspace_sid,
-        "task_sid": delivery.task_sid or "",
-        "reservation_sid": delivery.reservation_sid or "",
-    }
-
-
-def conclusion_of(work: Work, elapsed_ms: float | None, decision: Mapping[str, Any] | None = None) -> Conclusion:
-    """The work as the journal keeps it. decision: as `Decision.told` tells it, where a policy made one."""
-    return Conclusion(
-        outcome=work.outcome or Outcome.FAILED,
-        reason=work.reason,
-        match=work.match,
-        finding=work.finding,
-        attributes_before=work.before,
-        attributes_after=work.after,
-        decision=decision,
-        steps=[
-            {"name": step.name, "elapsed_ms": step.elapsed_ms, "failed": step.failed} for step in work.stopwatch.steps
-        ],
-        elapsed_ms=elapsed_ms,
-    )
 
 
 def _found_warm(form: Form, question: Question, tools: Tools, deadline: Deadline) -> tuple[Work, Decision] | None:
@@ -334,20 +293,6 @@ def _subject(callback: AssignmentCallback, question: Question) -> Subject:
 
 def _steps(work: Work) -> tuple[Step, ...]:
     return tuple(work.stopwatch.steps)
-
-
-def too_slow(work: Work) -> Reason:
-    """Whom the clock was waiting for: the step that it ended tells."""
-    interrupted = next((step.name for step in reversed(work.stopwatch.steps) if step.failed), "")
-    return _WAITING_FOR.get(interrupted, Reason.OUT_OF_TIME)
-
-
-_WAITING_FOR = {
-    "look_up": Reason.DATABASE_TOO_SLOW,
-    "channel": Reason.DATABASE_TOO_SLOW,
-    "fetch": Reason.TASKROUTER_TOO_SLOW,
-    "write": Reason.TASKROUTER_TOO_SLOW,
-}
 
 
 def _not_recorded(what: str, delivery: Delivery, exc: BaseException) -> None:

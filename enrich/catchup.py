@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from enrich import errors, lifecycle
-from enrich.vocabulary import Delivery, EntryKind, Reason
+from enrich.domain.deliveries import Delivery
+from enrich.vocabulary import EntryKind, Reason
 
 if TYPE_CHECKING:
-    from enrich.enrichment import Tools
+    from enrich.flows.work import Tools
     from enrich.taskrouter.history import History, PastEvent
 
 # What is younger may still be on its way to us; a receipt made for it here would be in its callback's way.

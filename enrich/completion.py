@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from enrich import errors
 from enrich.deadline import Deadline
-from enrich.enrichment import OVER, Subject, Tools, Work, place
+from enrich.domain.deliveries import Owing
+from enrich.enrichment import OVER, Subject, place
+from enrich.flows.work import Tools, Work
 from enrich.lifecycle import by_policy, finished_key, wrapped_key
 from enrich.telling import show, tell
-from enrich.vocabulary import FollowupKind, Outcome, Owing, Told
+from enrich.vocabulary import FollowupKind, Outcome, Told
 
 if TYPE_CHECKING:
     from enrich.journal.owed import Followup, Owed

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from enrich.enrichment import Rules, Work
+from enrich.flows.work import Rules, Work
 from enrich.policy.expressions import Context
 from enrich.policy.facts import customer_facts, match_facts
 from enrich.policy.file import DEFAULT_CHANNEL

@@ -8,24 +8,20 @@ reads the task first. The adapters come in as arguments.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from enrich import errors
 from enrich.customers import card, context, matching
-from enrich.deadline import Deadline, Stopwatch
+from enrich.deadline import Deadline
+from enrich.domain.matches import Matched
+from enrich.flows.work import JITTER, Tools, Work
 from enrich.policy.facts import customer_facts, match_facts
-from enrich.policy.file import Policy
 from enrich.taskrouter import attributes
-from enrich.vocabulary import Customer, Match, Matched, Outcome, Tried
+from enrich.vocabulary import Outcome
 
 if TYPE_CHECKING:
-    from enrich.customers.store import CustomerStore
-    from enrich.journal.receipts import Journal
-    from enrich.journal.states import States
-    from enrich.taskrouter.client import Task, TaskRouterClient
+    from enrich.taskrouter.client import Task
 
 T = TypeVar("T")
 
@@ -34,48 +30,10 @@ MOST_WRITES = 10
 # After a failure that may be over soon: first so long, then twice as long each time, while there is time.
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
-# A pause is never quite as long as asked for (`Tools.pause`); at most so much longer.
-JITTER = 1.5
 # Facts 4.4: nothing can be enriched on a task that is over; five minutes later it is gone.
 OVER = ("completed", "canceled")
 # What our block says of the task itself, beside the customer (journal.states.States.marks).
 MARKS = ("escalation", "outcome")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the settings and the policy file say. attribute: the one key of the task's attributes that is ours.
-
-    card_key: what the tokens of cards are made with; empty: our block leads to no card.
-    """
-
-    attribute: str
-    keys: matching.KeyRules
-    shape: context.BlockShape
-    default_instruction: str
-    accept_via: str
-    policy: Policy = field(default_factory=Policy)
-    card_key: bytes = field(default=b"", repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """The adapters that the stories work with.
-
-    limited: a block that is ended from outside, by OutOfTime, after that many seconds. now: the time, aware, in UTC.
-    pause: waits about that many seconds, between half as long and `JITTER` times as long, so that what failed together
-    does not come back together; lets others work meanwhile. observe: told of every follow-up that was tried.
-    """
-
-    rules: Rules
-    journal: Journal
-    states: States
-    store: CustomerStore
-    taskrouter: TaskRouterClient
-    limited: Callable[[float], AbstractContextManager[None]]
-    now: Callable[[], datetime]
-    pause: Callable[[float], None]
-    observe: Callable[[Tried], None] = lambda _tried: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,31 +49,6 @@ class Subject:
     raw_attributes: str | None = None
     has_marks: bool = False
     attributes: Mapping[str, Any] | None = None
-
-
-@dataclass(slots=True)
-class Work:
-    """What one enrichment found and did, filled in as it goes: the clock may end it anywhere, and this is what is left.
-
-    match: None until the choice is made. customer: of a match; None where the store has no details.
-    projected: what is to stand beside the block.
-    before, after: the attributes as read and as written; None: neither happened.
-    outcome: None until it ended by itself. retryable: whether doing it again, later, can help.
-    """
-
-    stopwatch: Stopwatch = field(default_factory=Stopwatch)
-    match: Match | None = None
-    customer: Customer | None = None
-    finding: Mapping[str, Any] | None = None
-    before: str | None = None
-    after: str | None = None
-    projected: tuple[attributes.Projected, ...] = ()
-    outcome: Outcome | None = None
-    reason: str = ""
-    retryable: bool = False
-
-    def ended(self, outcome: Outcome, reason: str = "", *, retryable: bool = False) -> None:
-        self.outcome, self.reason, self.retryable = outcome, reason, retryable
 
 
 def enrich(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, patient: bool = True) -> None:

@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from enrich import completion, errors, handover, lifecycle
-from enrich.assignment import conclusion_of, too_slow
 from enrich.deadline import Deadline, OutOfTime
-from enrich.enrichment import Subject, Tools, Work, enrich
+from enrich.domain.deliveries import Delivery, Owing, Tried
+from enrich.enrichment import Subject, enrich
+from enrich.flows.work import Tools, Work, conclusion_of, too_slow
 from enrich.journal.owed import Followup, Owed
-from enrich.vocabulary import Delivery, EntryKind, FollowupKind, Outcome, Owing, Reason, Tried
+from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 
 # Nobody waits for a follow-up; what takes longer is tried again later.
 WORK_S = 5.0

@@ -20,11 +20,12 @@ from urllib.parse import urlencode
 
 from enrich import errors
 from enrich.deadline import Deadline
-from enrich.enrichment import Tools
+from enrich.domain.deliveries import Owing
+from enrich.flows.work import Tools
 from enrich.policy.timeouts import HandOver
 from enrich.taskrouter import attributes
 from enrich.telling import tell
-from enrich.vocabulary import FollowupKind, Owing, Told
+from enrich.vocabulary import FollowupKind, Told
 
 if TYPE_CHECKING:
     from enrich.journal.owed import Followup, Owed

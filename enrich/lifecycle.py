@@ -24,11 +24,14 @@ from typing import TYPE_CHECKING, Any
 from enrich import errors, handover
 from enrich.customers import interactions
 from enrich.deadline import Deadline
-from enrich.enrichment import Rules, Subject, Tools, Work, place
+from enrich.domain.deliveries import Delivery, Owing, Receipt
+from enrich.domain.matches import LookupKeys
+from enrich.enrichment import Subject, place
+from enrich.flows.work import Rules, Tools, Work
 from enrich.policy.timeouts import ENDINGS, Decision, Tally, decide
 from enrich.taskrouter import callbacks
 from enrich.telling import show, tell
-from enrich.vocabulary import Delivery, FollowupKind, LookupKeys, Outcome, Owing, Receipt, Told
+from enrich.vocabulary import FollowupKind, Outcome, Told
 
 if TYPE_CHECKING:
     from enrich.journal.owed import Followup, Owed

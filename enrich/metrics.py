@@ -22,7 +22,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from enrich import errors
 from enrich.deadline import Step
-from enrich.vocabulary import EntryKind, FollowupKind, NoMatchReason, Outcome, Reason
+from enrich.domain.matches import NoMatchReason
+from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 
 # Numbers by the name of their metric; where it has a label, by the label's value.
 Figures = Mapping[str, float | Mapping[str, float]]

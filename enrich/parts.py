@@ -9,7 +9,7 @@ from flask import current_app
 
 from enrich import errors
 from enrich.db import Database
-from enrich.enrichment import Tools
+from enrich.flows.work import Tools
 from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.owed import Owed
 from enrich.journal.tallies import Tallies

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from enrich import errors, rulebook
-from enrich.enrichment import Rules
+from enrich.flows.work import Rules
 from enrich.policy.file import Policy
 from enrich.settings import Settings
 

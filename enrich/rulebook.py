@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from enrich import errors
 from enrich.customers import context, matching
-from enrich.enrichment import Rules
+from enrich.flows.work import Rules
 from enrich.policy.file import Policy, read_policy
 from enrich.policy.known import Known
 from enrich.taskrouter import attributes, instructions

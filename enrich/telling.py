@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from enrich.vocabulary import Conclusion, Delivery, EntryKind, Outcome, Owing, Told
+from enrich.domain.deliveries import Conclusion, Delivery, Owing
+from enrich.vocabulary import EntryKind, Outcome, Told
 
 if TYPE_CHECKING:
-    from enrich.enrichment import Tools, Work
+    from enrich.flows.work import Tools, Work
 
 # Nobody waits for a line of a story.
 TELL_S = 5.0

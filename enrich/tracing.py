@@ -19,10 +19,9 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from enrich import errors
-from enrich.assignment import Answered
 from enrich.deadline import Step
-from enrich.taskrouter.client import Exchange
-from enrich.vocabulary import Delivery, Outcome, Tried
+from enrich.domain.deliveries import Answered, Delivery, Exchange, Tried
+from enrich.vocabulary import Outcome
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

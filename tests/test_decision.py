@@ -12,12 +12,7 @@ import pytest
 from enrich import assignment
 from enrich.deadline import Deadline, OutOfTime
 from enrich.decision import DecidedBy, Decision, Question, channel_of, decide
-from enrich.enrichment import Rules, Work
-from enrich.errors import DatabaseUnavailable
-from enrich.policy.rules import Passed
-from enrich.rulebook import read_file, rules_of
-from enrich.taskrouter.callbacks import AssignmentCallback
-from enrich.vocabulary import (
+from enrich.domain.matches import (
     Ambiguous,
     Candidate,
     Case,
@@ -30,6 +25,11 @@ from enrich.vocabulary import (
     NoMatchReason,
     Trust,
 )
+from enrich.errors import DatabaseUnavailable
+from enrich.flows.work import Rules, Work
+from enrich.policy.rules import Passed
+from enrich.rulebook import read_file, rules_of
+from enrich.taskrouter.callbacks import AssignmentCallback
 
 PHONE = LookupKey("phone", "+14155550100", Trust.VERIFIED, "from")
 TYPED = LookupKey("email", "ada@example.com", Trust.CLAIMED, "email")

@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.deadline import Deadline
-from enrich.enrichment import MOST_WRITES, Subject, Work, write
+from enrich.enrichment import MOST_WRITES, Subject, write
 from enrich.errors import StaleTask
+from enrich.flows.work import Work
 from enrich.taskrouter.client import Task
 
 BLOCK = {"match": "matched", "customer_id": "C-1001"}

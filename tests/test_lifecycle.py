@@ -21,7 +21,8 @@ from app import create_app
 from enrich import followups, lifecycle, migrations
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
-from enrich.enrichment import Tools
+from enrich.domain.deliveries import Delivery
+from enrich.flows.work import Tools
 from enrich.journal.owed import Owed
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.policy.file import Policy
@@ -29,7 +30,7 @@ from enrich.policy.timeouts import Step, TimeoutPolicy
 from enrich.policy.wrapup import WrapupPolicy
 from enrich.settings import read_settings
 from enrich.taskrouter.client import Task
-from enrich.vocabulary import Delivery, EntryKind, FollowupKind
+from enrich.vocabulary import EntryKind, FollowupKind
 from tests.conftest import ACCOUNT_SID, AUTH_TOKEN
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

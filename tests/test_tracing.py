@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from enrich.assignment import Answered
 from enrich.deadline import Step
+from enrich.domain.deliveries import Answered, Delivery, Exchange, Tried
 from enrich.errors import SettingsError
-from enrich.taskrouter.client import Exchange
 from enrich.tracing import Tracing, tracing_of
-from enrich.vocabulary import Delivery, EntryKind, FollowupKind, Outcome, Tried
+from enrich.vocabulary import EntryKind, FollowupKind, Outcome
 
 RESERVATION, TASK = "WR" + "ab" * 16, "WT" + "cd" * 16
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}

@@ -19,13 +19,14 @@ from flask.cli import with_appcontext
 from enrich import decision, errors
 from enrich.cli.base import Group
 from enrich.decision import Considered, Decision, Question
-from enrich.enrichment import Tools, Work, identify
+from enrich.domain.matches import Matched
+from enrich.enrichment import identify
+from enrich.flows.work import Tools, Work
 from enrich.parts import parts
 from enrich.policy.file import Policy
 from enrich.policy_file import read_policy_file, rules_of
 from enrich.taskrouter import callbacks, instructions
 from enrich.taskrouter.callbacks import Form
-from enrich.vocabulary import Matched
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, overload
 
-from enrich.vocabulary import Ambiguous, Candidate, Case, Claimed, Customer, Match, Matched, NoMatch
+from enrich.domain.matches import Ambiguous, Candidate, Case, Claimed, Customer, Match, Matched, NoMatch
 
 Block = dict[str, Any]
 

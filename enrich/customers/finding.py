@@ -24,7 +24,7 @@ from enrich.customers.identifiers import (
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow, IdentifierRow, WordRow
 from enrich.db import Database
-from enrich.vocabulary import LookupKey, LookupKeys, Trust
+from enrich.domain.matches import LookupKey, LookupKeys, Trust
 
 MOST_FOUND = 20
 # What a person types; what is longer is no name and no number.

@@ -29,7 +29,7 @@ from enrich.customers.identifiers import (
     is_storable,
     normalise,
 )
-from enrich.vocabulary import Case
+from enrich.domain.matches import Case
 
 LONGEST_NOTE = 10_000
 

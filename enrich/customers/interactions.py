@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from enrich.vocabulary import Interaction, TaskEvent
+from enrich.domain.deliveries import TaskEvent
+from enrich.domain.matches import Interaction
 
 ACCEPTED = "reservation.accepted"
 PART_COMPLETED = "reservation.completed"

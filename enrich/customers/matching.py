@@ -14,7 +14,7 @@ import phonenumbers
 
 from enrich.customers import identifiers
 from enrich.customers.identifiers import ADDRESS, EMAIL, LONGEST, LONGEST_KIND, PHONE, STAFF, Identifier
-from enrich.vocabulary import (
+from enrich.domain.matches import (
     Ambiguous,
     Candidate,
     Claimed,

@@ -23,7 +23,7 @@ from enrich.customers.identifiers import EMAIL, PHONE, Identifier, customer_id_i
 from enrich.customers.ledger import wait_for_others
 from enrich.customers.tables import FROM_CRM, CaseRow, CustomerRow, IdentifierRow, NoteRow, UnlinkedRow, WordRow
 from enrich.db import Database
-from enrich.vocabulary import Case
+from enrich.domain.matches import Case
 
 # Customers per transaction. On SQLite 500 keep each turn of the one writer short, so that the journal of a server that
 # runs meanwhile is never kept waiting for long; larger batches were no faster.

@@ -36,7 +36,7 @@ from enrich.customers.identifiers import STAFF
 from enrich.customers.matching import MOST_PER_KEY
 from enrich.customers.tables import AuditRow, CaseRow, CustomerRow, IdentifierRow, InteractionRow, NoteRow, PinRow
 from enrich.db import Database
-from enrich.vocabulary import Candidate, Case, Customer, Interaction, LookupKeys, Match, Matched
+from enrich.domain.matches import Candidate, Case, Customer, Interaction, LookupKeys, Match, Matched
 
 # Whatever the case of its letters, a case with such a status is over.
 CLOSED_STATUSES = ("closed", "resolved", "done", "solved")

@@ -20,7 +20,7 @@ from typing import Any
 
 from enrich import errors
 from enrich.deadline import OutOfTime
-from enrich.vocabulary import Receipt
+from enrich.domain.deliveries import Receipt
 
 # Two hundred rows are written in some ten milliseconds; nobody behind them waits much longer for that.
 LARGEST = 200

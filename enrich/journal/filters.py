@@ -14,8 +14,9 @@ from sqlalchemy import ColumnElement, TextClause, and_, literal_column, select, 
 from sqlalchemy.orm import aliased
 
 from enrich.db import Database
+from enrich.domain.matches import MatchKind
 from enrich.journal.tables import NO_EVENT, UNUSUAL, EntryRow, FollowupRow
-from enrich.vocabulary import MatchKind, Outcome
+from enrich.vocabulary import Outcome
 
 # Spelt out, not a parameter: only then is the partial index used.
 _UNUSUAL: ColumnElement[bool] = literal_column(f"({UNUSUAL})")

@@ -18,10 +18,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich import errors
 from enrich.db import Database
+from enrich.domain.deliveries import Conclusion, Delivery, Owing, Receipt
+from enrich.domain.matches import Matched, NoMatch
 from enrich.journal.crowd import Crowd
 from enrich.journal.owed import Owes
 from enrich.journal.tables import EntryRow, FollowupRow
-from enrich.vocabulary import Conclusion, Delivery, EntryKind, FollowupKind, Matched, NoMatch, Owing, Receipt
+from enrich.vocabulary import EntryKind, FollowupKind
 
 # The journal keeps what came in, but not whatever size somebody managed to send.
 LONGEST_FORM = 65_536

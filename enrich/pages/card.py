@@ -15,10 +15,10 @@ from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from enrich.customers import card
+from enrich.domain.matches import Customer, MatchKind
 from enrich.journal.cards import CardFacts, card_facts
 from enrich.pages import headers, text
 from enrich.parts import parts
-from enrich.vocabulary import Customer, MatchKind
 
 log = logging.getLogger(__name__)
 bp = Blueprint("card", __name__, url_prefix="/card")

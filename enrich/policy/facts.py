@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from enrich.vocabulary import Customer, Match, Matched, NoMatch
+from enrich.domain.matches import Customer, Match, Matched, NoMatch
 
 
 def customer_facts(match: Match | None, customer: Customer | None) -> dict[str, Any] | None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
+from enrich.domain.deliveries import TaskEvent
 from enrich.errors import MalformedPayload
-from enrich.vocabulary import TaskEvent
 
 # Read from the text, not parsed: it is only filtered by, and every callback and event waits for it.
 _CHANNEL_TYPE = re.compile(r'"channelType"\s*:\s*"([^"\\]{1,64})"')

@@ -19,6 +19,7 @@ from enrich import errors
 from enrich.addresses import Addresses
 from enrich.breaker import Breaker
 from enrich.deadline import OutOfTime
+from enrich.domain.deliveries import Exchange
 from enrich.taskrouter.wire import Answer, NotHttp, Wire
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -67,16 +68,6 @@ class ListedTask:
     sid: str
     assignment_status: str
     date_updated: str
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One request that went out. status: of HTTP, or the reason why there was none. began_at: of `time.monotonic`."""
-
-    method: str
-    status: str
-    began_at: float
-    elapsed_s: float
 
 
 class TaskRouterClient:

@@ -16,11 +16,12 @@ from enrich import assignment, errors, lifecycle
 from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime, Step
 from enrich.decision import Question, by_setting
+from enrich.domain.deliveries import Answered, Delivery, sids
 from enrich.load import budget_s
 from enrich.parts import Parts
 from enrich.taskrouter import instructions
 from enrich.taskrouter.callbacks import Form
-from enrich.vocabulary import Delivery, EntryKind, Outcome, Reason
+from enrich.vocabulary import EntryKind, Outcome, Reason
 from enrich.webhooks import door
 
 # An event has 15 s (facts section 5); to keep it takes milliseconds, and a database that cannot is soon known.
@@ -135,7 +136,7 @@ def _delivery(kind: EntryKind, request: Request, parts: Parts) -> Delivery:
     return door.delivery_of(kind, request.form, request.body, parts.tools.now())
 
 
-def _told(delivery: Delivery, answered: assignment.Answered, request: Request, parts: Parts) -> Answer:
+def _told(delivery: Delivery, answered: Answered, request: Request, parts: Parts) -> Answer:
     waited_s, token = request.waited_s, request.idempotency_token
     door.tell(delivery, answered, request.deadline, parts, waited_s=waited_s, idempotency_token=token)
     return Answer(HTTPStatus.OK, answered.answer, JSON, _server_timing(answered.steps, request.deadline.elapsed_ms()))
@@ -147,4 +148,4 @@ def _server_timing(steps: Iterable[Step], elapsed_ms: float) -> str:
 
 
 def _of_event(delivery: Delivery) -> dict[str, str]:
-    return assignment.sids(delivery) | {"event_sid": delivery.delivery_key or "", "event_type": delivery.event_type}
+    return sids(delivery) | {"event_sid": delivery.delivery_key or "", "event_type": delivery.event_type}

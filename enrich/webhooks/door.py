@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from http import HTTPStatus
 
-from enrich import assignment, errors
+from enrich import errors
 from enrich.deadline import Deadline, Step
+from enrich.domain.deliveries import Answered, Delivery, sids
 from enrich.parts import Parts
 from enrich.settings import Settings
 from enrich.taskrouter import callbacks, signature
 from enrich.taskrouter.callbacks import Form
-from enrich.vocabulary import Delivery, EntryKind
+from enrich.vocabulary import EntryKind
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def delivery_of(kind: EntryKind, form: Form, body: bytes, received_at: datetime)
 
 def tell(
     delivery: Delivery,
-    answered: assignment.Answered,
+    answered: Answered,
     deadline: Deadline,
     parts: Parts,
     *,
@@ -90,7 +91,7 @@ def tell(
     log.info(
         "assignment",
         extra={
-            **assignment.sids(delivery),
+            **sids(delivery),
             "entry": answered.entry_id,
             "idempotency_token": idempotency_token[:64],
             "endpoint": delivery.kind,

@@ -14,8 +14,8 @@ from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers.store import CustomerStore
 from enrich.db import Database
+from enrich.domain.matches import LookupKey, LookupKeys, Trust
 from enrich.settings import read_settings
-from enrich.vocabulary import LookupKey, LookupKeys, Trust
 from tests.bench import large
 from tests.bench.figures import Figure, Line, noise
 from tests.bench.serving import postgresql_server

@@ -8,7 +8,17 @@ import pytest
 
 from enrich.customers import card
 from enrich.customers.context import BlockShape, compose, with_card
-from enrich.vocabulary import Ambiguous, Candidate, Claimed, Customer, LookupKey, Matched, NoMatch, NoMatchReason, Trust
+from enrich.domain.matches import (
+    Ambiguous,
+    Candidate,
+    Claimed,
+    Customer,
+    LookupKey,
+    Matched,
+    NoMatch,
+    NoMatchReason,
+    Trust,
+)
 
 KEY = card.key_of("not-a-real-key")
 SID = "WT" + "0" * 32

@@ -16,7 +16,7 @@ from enrich.customers.context import (
     BlockShape,
     compose,
 )
-from enrich.vocabulary import (
+from enrich.domain.matches import (
     Ambiguous,
     Candidate,
     Case,

@@ -6,8 +6,8 @@ import pytest
 from enrich.customers.fixture_rows import BadRow, CustomerFixture
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.identifiers import Identifier
+from enrich.domain.matches import Case
 from enrich.errors import FixtureFileError
-from enrich.vocabulary import Case
 from tests.customers.test_fixture_rows import ADA
 
 ADA_READ = CustomerFixture(

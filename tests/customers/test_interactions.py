@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrich.customers.interactions import finished
-from enrich.vocabulary import TaskEvent
+from enrich.domain.deliveries import TaskEvent
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.customers.matching import MOST_KEYS, MOST_PER_KEY, KeyRules, choose, explain, lookup_keys
-from enrich.vocabulary import (
+from enrich.domain.matches import (
     Ambiguous,
     Candidate,
     Claimed,

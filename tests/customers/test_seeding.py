@@ -15,7 +15,7 @@ from enrich.customers.seeding import BATCH, SeedReport, export, seed
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import FROM_STAFF, CustomerRow, IdentifierRow
 from enrich.db import Database
-from enrich.vocabulary import Ambiguous, Matched
+from enrich.domain.matches import Ambiguous, Matched
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)

@@ -21,7 +21,17 @@ from enrich.customers.store import (
 )
 from enrich.customers.tables import AuditCustomerRow, AuditRow, CaseRow, CustomerRow, IdentifierRow, NoteRow, PinRow
 from enrich.db import Database
-from enrich.vocabulary import Candidate, Case, Customer, LookupKey, LookupKeys, Matched, NoMatch, NoMatchReason, Trust
+from enrich.domain.matches import (
+    Candidate,
+    Case,
+    Customer,
+    LookupKey,
+    LookupKeys,
+    Matched,
+    NoMatch,
+    NoMatchReason,
+    Trust,
+)
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 

@@ -10,9 +10,9 @@ import pytest
 
 from enrich import errors
 from enrich.deadline import OutOfTime
+from enrich.domain.deliveries import Receipt
 from enrich.journal import crowd
 from enrich.journal.crowd import Crowd, Values
-from enrich.vocabulary import Receipt
 
 SOON_S = 20.0
 

@@ -11,21 +11,11 @@ from sqlalchemy import select, text
 from enrich import errors
 from enrich.db import Database
 from enrich.deadline import OutOfTime
+from enrich.domain.deliveries import Conclusion, Delivery
+from enrich.domain.matches import LookupKey, Matched, NoMatch, NoMatchReason, Trust
 from enrich.journal.receipts import LONGEST_FORM, Journal
 from enrich.journal.tables import EntryRow, FollowupRow
-from enrich.vocabulary import (
-    Conclusion,
-    Delivery,
-    EntryKind,
-    FollowupKind,
-    LookupKey,
-    Matched,
-    NoMatch,
-    NoMatchReason,
-    Outcome,
-    Reason,
-    Trust,
-)
+from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ACCEPT, DEFER = '{"instruction":"accept"}', "{}"

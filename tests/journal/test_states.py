@@ -13,11 +13,13 @@ from sqlalchemy import insert, select, update
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow
 from enrich.db import Database
+from enrich.domain.deliveries import Delivery, Owing
+from enrich.domain.matches import Interaction
 from enrich.journal.owed import Owed
 from enrich.journal.receipts import Journal
 from enrich.journal.states import ALARM_LASTS, Counts, States
 from enrich.journal.tables import FollowupRow
-from enrich.vocabulary import Delivery, EntryKind, FollowupKind, Interaction, Owing
+from enrich.vocabulary import EntryKind, FollowupKind
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -16,9 +16,10 @@ from app import create_app
 from enrich import migrations
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
+from enrich.domain.deliveries import Delivery
 from enrich.errors import PolicyError
 from enrich.settings import Settings
-from enrich.vocabulary import Delivery, EntryKind
+from enrich.vocabulary import EntryKind
 
 EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "policy.example.toml"
 CALLBACK = {

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from enrich import rulebook
+from enrich.domain.matches import Trust
 from enrich.errors import PolicyError, SettingsError
 from enrich.policy.file import TABLES, Policy, read_policy
 from enrich.policy.known import MATCH_FIELDS
 from enrich.rulebook import known, read_file, rules_of
-from enrich.vocabulary import Trust
 
 HERE = Path(__file__).parent
 DOCUMENT = (HERE.parent.parent / "docs" / "policy.md").read_text()

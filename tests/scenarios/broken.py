@@ -8,7 +8,7 @@ from flask import Flask
 
 import app
 from enrich.customers.store import CustomerStore
-from enrich.vocabulary import LookupKeys
+from enrich.domain.matches import LookupKeys
 
 
 def look_up(self: CustomerStore, keys: LookupKeys) -> Any:

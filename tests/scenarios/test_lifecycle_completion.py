@@ -19,9 +19,10 @@ from enrich import completion
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers.store import CustomerStore
+from enrich.domain.matches import Interaction
 from enrich.parts import Parts
 from enrich.settings import read_settings
-from enrich.vocabulary import Interaction, Told
+from enrich.vocabulary import Told
 from tests.scenarios.conftest import Centre, Service, sid
 from tests.scenarios.test_trouble import worker_of
 

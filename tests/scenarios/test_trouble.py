@@ -13,7 +13,7 @@ import requests
 
 from app import create_app
 from enrich import migrations
-from enrich.enrichment import Tools
+from enrich.flows.work import Tools
 from enrich.followups import round_of_work
 from enrich.parts import Parts
 from enrich.settings import read_settings

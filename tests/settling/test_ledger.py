@@ -18,7 +18,7 @@ from enrich.customers.seeding import SeedReport, export, seed
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import WordRow
 from enrich.db import Database
-from enrich.vocabulary import LookupKey, LookupKeys, Trust
+from enrich.domain.matches import LookupKey, LookupKeys, Trust
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DANA = By(1, "dana@example.com")
