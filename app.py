@@ -19,14 +19,11 @@ import click
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from enrich import cli, counts, errors, health, logs, pages
-from enrich.addresses import Addresses
-from enrich.breaker import Breaker
+from enrich import cli, errors, health, pages
 from enrich.cli.base import foreseen_errors
-from enrich.clock import limited
 from enrich.customers import card
 from enrich.customers.store import CustomerStore
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.domain.deliveries import Exchange, Tried
 from enrich.environment import environment
 from enrich.flows.work import JITTER, Rules, Tools
@@ -35,14 +32,19 @@ from enrich.journal.owed import Owed
 from enrich.journal.receipts import Journal
 from enrich.journal.states import States
 from enrich.journal.tallies import Tallies
-from enrich.load import Admission
-from enrich.metrics import Metrics
 from enrich.parts import Parts
 from enrich.policy.file import Policy
 from enrich.policy_file import read_policy_file, rules_of
+from enrich.resilience.admission import Admission
+from enrich.resilience.circuit_breaker import Breaker
+from enrich.resilience.dns_cache import Addresses
+from enrich.resilience.timeouts import limited
 from enrich.settings import FOR_SERVING, Settings, read_settings
 from enrich.taskrouter.client import TaskRouterClient
-from enrich.tracing import tracing_of
+from enrich.telemetry import logging as telemetry_logging
+from enrich.telemetry import multiprocess
+from enrich.telemetry.metrics import Metrics
+from enrich.telemetry.tracing import tracing_of
 from enrich.webhooks import views as webhooks
 from enrich.webhooks.shedding import Shedding
 
@@ -67,7 +69,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _create_app(settings: Settings, *, serves: bool) -> Flask:
-    logs.configure(settings.log_format)
+    telemetry_logging.configure(settings.log_format)
     app = Flask(__name__, static_folder=str(HERE / "enrich" / "static"), instance_path=_instance_path(settings))
     app.config.update(
         SECRET_KEY=settings.secret_key or None,
@@ -103,7 +105,7 @@ def _parted(hooks_app: WSGIApplication, pages_app: WSGIApplication) -> WSGIAppli
 def _parts(settings: Settings, *, serves: bool) -> Parts:
     policy, wrong = _policy(settings, serves=serves)
     addresses = Addresses()
-    metrics, tracing = Metrics(counts.shared()), tracing_of(os.environ)
+    metrics, tracing = Metrics(multiprocess.shared()), tracing_of(os.environ)
 
     def count_exchange(exchange: Exchange) -> None:
         metrics.rest_request(exchange.method, exchange.status)

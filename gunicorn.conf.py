@@ -1,7 +1,7 @@
 """How gunicorn serves this service: `gunicorn 'app:create_app()'` reads this file by itself.
 
-gevent, because one clock must be able to end whatever a callback waits for (design: enrich/clock.py). Each setting can
-still be given on gunicorn's command line.
+gevent, because one clock must be able to end whatever a callback waits for (`enrich.resilience.timeouts`). Each
+setting can still be given on gunicorn's command line.
 """
 
 import gc
@@ -37,7 +37,8 @@ class OneFormat(Logger):  # type: ignore[misc]
     """gunicorn's own lines look as ours do, and tell no more of a request than ours."""
 
     def setup(self, cfg: Any) -> None:
-        from enrich import environment, errors, logs, settings
+        from enrich import environment, errors, settings
+        from enrich.telemetry import logging as telemetry_logging
 
         super().setup(cfg)
         try:
@@ -45,7 +46,7 @@ class OneFormat(Logger):  # type: ignore[misc]
         except errors.SettingsError:  # `on_starting` says so
             style = "auto"
         for handler in self.error_log.handlers:
-            handler.setFormatter(logs.formatter(style))
+            handler.setFormatter(telemetry_logging.formatter(style))
 
 
 logger_class = OneFormat
@@ -101,7 +102,8 @@ def worker_exit(_server: Any, worker: Any) -> None:
 def on_starting(server: Any) -> None:
     """Says once what is wrong with the settings, before any worker says it in a traceback; and lets a process have as
     many open files as the connections above need: the usual limit of 1,024 is one that it may raise by itself."""
-    from enrich import counts, environment, errors, settings
+    from enrich import environment, errors, settings
+    from enrich.telemetry import multiprocess
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * worker_connections
@@ -114,7 +116,7 @@ def on_starting(server: Any) -> None:
     except errors.SettingsError as exc:
         sys.exit(f"settings: {exc}")
     # What the workers count, all of them can tell. Kept at the server, which outlives a reload of this file.
-    server.counts = counts.Counts()
+    server.counts = multiprocess.Counts()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request
 
-from enrich import errors, metrics, migrations
-from enrich.clock import limited
+from enrich import errors
+from enrich.database import migrations
 from enrich.deadline import OutOfTime
 from enrich.journal.heartbeats import ALIVE
 from enrich.parts import parts
 from enrich.policy.timeouts import Alarm
+from enrich.resilience.timeouts import limited
+from enrich.telemetry import metrics
 
 # A load balancer asks every few seconds and does not wait long.
 READY_S = 2.0

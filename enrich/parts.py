@@ -8,15 +8,15 @@ from typing import cast
 from flask import current_app
 
 from enrich import errors
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.flows.work import Tools
 from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.owed import Owed
 from enrich.journal.tallies import Tallies
-from enrich.load import Admission
-from enrich.metrics import Metrics
+from enrich.resilience.admission import Admission
 from enrich.settings import Settings
-from enrich.tracing import Tracing
+from enrich.telemetry.metrics import Metrics
+from enrich.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)

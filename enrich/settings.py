@@ -311,7 +311,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if wrong:
         raise errors.SettingsError("wrong:\n  " + "\n  ".join(wrong))
     if not values["database_url"]:
-        values["database_url"] = f"sqlite:///{Path(values['instance_path']).absolute() / 'enrich.db'}"
+        values["database_url"] = f"sqlite:///{Path(values['instance_path']).absolute() / 'enrich.database.engine'}"
     return Settings(**{each.name: values[each.name] for each in fields(Settings)})
 
 

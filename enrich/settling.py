@@ -27,7 +27,7 @@ from enrich import errors, lifecycle
 from enrich.customers import ledger, records
 from enrich.customers.identifiers import Identifier
 from enrich.customers.ledger import Action, By, Change, ChangedSince, Scope
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.deadline import Deadline, OutOfTime
 from enrich.domain.deliveries import Delivery, Owing
 from enrich.domain.matches import Trust

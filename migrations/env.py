@@ -1,5 +1,7 @@
-"""Runs the migrations on a connection that `enrich/migrations.py` passes in, or, for alembic's own command line, on
-`DATABASE_URL`."""
+"""Run the migrations on the connection that `enrich.database.migrations` passes in.
+
+For alembic's own command line: on `DATABASE_URL`.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ import os
 from alembic import context
 from sqlalchemy import Connection, text
 
-from enrich.columns import Base
-from enrich.db import Database
+from enrich.database.engine import Database
+from enrich.database.types import Base
 
 # What is not imported is not compared.
 for subject in ("accounts", "customers", "journal"):
@@ -37,7 +39,7 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    database = Database(os.environ.get("DATABASE_URL", "sqlite:///instance/enrich.db"))
+    database = Database(os.environ.get("DATABASE_URL", "sqlite:///instance/enrich.database.engine"))
     with database.engine.connect() as connection:
         run(connection)
         connection.commit()

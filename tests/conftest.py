@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import text
 
-from enrich import migrations
-from enrich.db import Database
+from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.settings import Settings, read_settings
 
 # The same examples in every run, so that a change is blamed for what it broke and for nothing else. To look for more:
@@ -119,7 +119,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database with the schema as the migrations make it; each test that asks for it runs on both kinds."""
     if request.param == "sqlite":
-        database = Database(f"sqlite:///{tmp_path / 'enrich.db'}")
+        database = Database(f"sqlite:///{tmp_path / 'enrich.database.engine'}")
     else:
         database = Database(request.getfixturevalue("postgresql"))
         with database.engine.begin() as connection:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from enrich.addresses import FRESH_S, Addresses
+from enrich.resilience.dns_cache import FRESH_S, Addresses
 from tests.conftest import Hand
 
 
@@ -107,8 +107,8 @@ def test_a_numeric_address_is_its_own(addresses: Addresses, resolver: Resolver, 
 SILENT_RESOLVER = """
 from gevent import monkey; monkey.patch_all()
 import gevent, threading
-from enrich.addresses import Addresses
-from enrich.clock import limited
+from enrich.resilience.dns_cache import Addresses
+from enrich.resilience.timeouts import limited
 from enrich.deadline import OutOfTime
 
 silent = monkey.get_original("threading", "Event")()

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from app import create_app
-from enrich import migrations
+from enrich.database import migrations
 from enrich.errors import SettingsError
 from enrich.settings import Settings
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from enrich.arrival import waited_s
+from enrich.resilience.queue_time import waited_s
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO's layout is Linux's")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from enrich.breaker import Breaker, Resting
 from enrich.deadline import LATE_S, OutOfTime
+from enrich.resilience.circuit_breaker import Breaker, Resting
 from tests.conftest import Hand
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from enrich.connections import Connections
+from enrich.database.pool import Connections
 from enrich.errors import DatabaseUnavailable
 
 

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from enrich import counts
-from enrich.counts import Counts
+from enrich.telemetry import multiprocess
+from enrich.telemetry.multiprocess import Counts
 
 
 @pytest.fixture(autouse=True)
 def _the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(counts.VARIABLE, "")  # so that it is put back afterwards
+    monkeypatch.setenv(multiprocess.VARIABLE, "")  # so that it is put back afterwards
 
 
 def test_it_is_shared_by_its_name_and_gone_in_the_end(tmp_path: Path) -> None:
     made = Counts(tmp_path)
-    assert counts.shared() == made.path
+    assert multiprocess.shared() == made.path
     assert list(tmp_path.iterdir()) == [made.path]
     made.remove()
     assert list(tmp_path.iterdir()) == []
@@ -47,7 +47,8 @@ def test_what_a_dead_process_was_doing_is_forgotten_and_what_it_did_is_not(tmp_p
 def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     """A process of its own makes one and is gone without a word."""
     code = (
-        "import os, pathlib, sys; from enrich.counts import Counts; c = Counts(pathlib.Path(sys.argv[1])); os._exit(9)"
+        "import os, pathlib, sys; from enrich.telemetry.multiprocess import Counts;"
+        " c = Counts(pathlib.Path(sys.argv[1])); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parent.parent, check=False)
     (left,) = tmp_path.iterdir()
@@ -77,4 +78,4 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     Counts(tmp_path).remove()
     assert (elsewhere / "in-use").exists()
     assert (tmp_path / "enrich-counts-without-lock").exists()
-    assert os.environ[counts.VARIABLE]
+    assert os.environ[multiprocess.VARIABLE]

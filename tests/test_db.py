@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import bindparam, insert, literal, select, text
 
 from enrich.customers.tables import CustomerRow
-from enrich.db import Database, normal_url
+from enrich.database.engine import Database, normal_url
 from enrich.errors import DatabaseBusy, DatabaseError, DatabaseLocked, DatabaseUnavailable, SchemaMissing, SettingsError
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -22,7 +22,7 @@ ADA = {"id": "C-1", "name": "Ada", "company": "", "tier": "", "language": "", "o
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'enrich.db'}")
+    database = Database(f"sqlite:///{tmp_path / 'enrich.database.engine'}")
     CustomerRow.__table__.create(database.engine)
     yield database
     database.close()

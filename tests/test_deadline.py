@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime, Stopwatch
 from enrich.errors import StaleTask
+from enrich.resilience.timeouts import limited
 
 
 @dataclass
@@ -61,7 +61,7 @@ def test_outside_the_server_nothing_is_interrupted() -> None:
 IN_THE_SERVER = """
 from gevent import monkey; monkey.patch_all()
 import socket
-from enrich.clock import limited
+from enrich.resilience.timeouts import limited
 from enrich.deadline import OutOfTime
 quiet, _ = socket.socketpair()
 try:

@@ -14,9 +14,9 @@ import random
 from types import SimpleNamespace
 import gevent
 from enrich.errors import DatabaseUnavailable
-from enrich.clock import limited
+from enrich.resilience.timeouts import limited
 from enrich.deadline import OutOfTime
-from enrich.connections import Connections, Slots
+from enrich.database.pool import Connections, Slots
 from enrich.journal.crowd import Crowd
 from enrich.vocabulary import Receipt
 

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from app import create_app
-from enrich import followups, lifecycle, migrations
+from enrich import followups, lifecycle
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
+from enrich.database import migrations
 from enrich.domain.deliveries import Delivery
 from enrich.flows.work import Tools
 from enrich.journal.owed import Owed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enrich.load import CAUGHT_UP_S, LATELY, LONGEST_WAIT_S, SILENCE_S, USUAL_WAIT_S, Admission
+from enrich.resilience.admission import CAUGHT_UP_S, LATELY, LONGEST_WAIT_S, SILENCE_S, USUAL_WAIT_S, Admission
 from tests.conftest import Hand
 
 

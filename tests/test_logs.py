@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from enrich import errors, logs
-from enrich.db import Database
-from enrich.db_errors import translated
+from enrich import errors
+from enrich.database.engine import Database
+from enrich.database.errors import translated
+from enrich.telemetry import logging as telemetry_logging
 
 PERSON = "+14155550142"
 
@@ -23,7 +24,7 @@ def line(name: str = "enrich.x", message: str = "told", exc: BaseException | Non
         name, logging.WARNING, __file__, 1, message, (), exc and (type(exc), exc, exc.__traceback__)
     )
     record.__dict__.update(extra)
-    written = logs.formatter("json").format(record)
+    written = telemetry_logging.formatter("json").format(record)
     assert "\n" not in written
     return json.loads(written)
 
@@ -61,14 +62,16 @@ def test_a_traceback_says_where_and_what_but_not_what_it_was_about() -> None:
 
 
 def test_our_own_words_are_told() -> None:
-    told = logs.told(raised(errors.TaskRouterFailed("GET: HTTP 500, code 20001"), OSError(104, f"reset by {PERSON}")))
+    told = telemetry_logging.told(
+        raised(errors.TaskRouterFailed("GET: HTTP 500, code 20001"), OSError(104, f"reset by {PERSON}"))
+    )
     assert "enrich.errors.TaskRouterFailed: GET: HTTP 500, code 20001" in told
     assert "(errno 104)" in told
     assert PERSON not in told
 
 
 def test_a_group_tells_of_each_of_its_exceptions() -> None:
-    told = logs.told(raised(ExceptionGroup(PERSON, [ValueError(PERSON), LookupError(PERSON)])))
+    told = telemetry_logging.told(raised(ExceptionGroup(PERSON, [ValueError(PERSON), LookupError(PERSON)])))
     assert [each in told for each in ("ExceptionGroup", "ValueError", "LookupError", PERSON)] == [
         True,
         True,
@@ -80,7 +83,7 @@ def test_a_group_tells_of_each_of_its_exceptions() -> None:
 def test_a_chain_that_bites_its_tail_ends() -> None:
     first, second = ValueError("a"), ValueError("b")
     first.__cause__, second.__cause__ = second, first
-    assert logs.told(first).count("ValueError") < 20
+    assert telemetry_logging.told(first).count("ValueError") < 20
 
 
 def test_what_a_database_says_of_a_row_is_not_told(database: Database) -> None:
@@ -125,14 +128,14 @@ def test_where_a_line_was_told_is_told_when_somebody_asked_for_it() -> None:
 def test_on_a_terminal_it_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     record = logging.LogRecord("enrich.x", logging.INFO, __file__, 1, "told", (), None)
-    written = logs.formatter("auto").format(record)
+    written = telemetry_logging.formatter("auto").format(record)
     assert "told" in written
     assert not written.startswith("{")
-    assert logs.formatter("json").format(record).startswith("{")
+    assert telemetry_logging.formatter("json").format(record).startswith("{")
 
 
 def test_configuring_it_twice_writes_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
     before = list(logging.root.handlers)
-    logs.configure("json")
-    logs.configure("text")
+    telemetry_logging.configure("json")
+    telemetry_logging.configure("text")
     assert len([each for each in logging.root.handlers if each not in before]) <= 1

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from enrich import metrics
 from enrich.deadline import Step
-from enrich.metrics import TABLE, Metrics
+from enrich.telemetry import metrics
+from enrich.telemetry.metrics import TABLE, Metrics
 from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 
 PACKAGE = Path(__file__).parent.parent / "enrich"

@@ -8,9 +8,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from enrich import migrations
-from enrich.columns import Base
-from enrich.db import Database
+from enrich.database import migrations
+from enrich.database.engine import Database
+from enrich.database.types import Base
 
 for name in ("accounts", "customers", "journal"):
     importlib.import_module(f"enrich.{name}.tables")

@@ -24,10 +24,10 @@ from flask import Flask
 from gunicorn.workers import ggevent
 
 from app import create_app
-from enrich.db import POOL_SIZE
-from enrich.metrics import TABLE
+from enrich.database.engine import POOL_SIZE
 from enrich.settings import TABLE as SETTINGS
 from enrich.settings import Settings
+from enrich.telemetry.metrics import TABLE
 
 HERE = Path(__file__).parent.parent
 OPERATIONS = HERE / "docs" / "operations"

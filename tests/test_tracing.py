@@ -14,7 +14,7 @@ import pytest
 from enrich.deadline import Step
 from enrich.domain.deliveries import Answered, Delivery, Exchange, Tried
 from enrich.errors import SettingsError
-from enrich.tracing import Tracing, tracing_of
+from enrich.telemetry.tracing import Tracing, tracing_of
 from enrich.vocabulary import EntryKind, FollowupKind, Outcome
 
 RESERVATION, TASK = "WR" + "ab" * 16, "WT" + "cd" * 16
@@ -51,7 +51,7 @@ def spans() -> Iterator[tuple[Tracing, Any]]:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from enrich.tracing import _Ids
+    from enrich.telemetry.tracing import _Ids
 
     memory = InMemorySpanExporter()
     provider = TracerProvider(id_generator=_Ids())  # type: ignore[arg-type]

@@ -20,8 +20,8 @@ from sqlalchemy import ColumnElement, case, delete, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.accounts.tables import AttemptsRow
-from enrich.columns import UtcDateTime
-from enrich.db import Database
+from enrich.database.engine import Database
+from enrich.database.types import UtcDateTime
 
 # After so long without an attempt they are forgotten.
 FORGOTTEN_AFTER = timedelta(hours=1)

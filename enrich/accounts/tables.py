@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from enrich.columns import Base, UtcDateTime
+from enrich.database.types import Base, UtcDateTime
 
 
 class Role(StrEnum):

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, select
 
 from enrich.accounts import passwords
 from enrich.accounts.tables import Role, UserRow
-from enrich.db import Database
+from enrich.database.engine import Database
 
 # NUL and halves of characters: PostgreSQL refuses to be asked for them, SQLite for the latter.
 _IN_NO_EMAIL = re.compile("[\0\ud800-\udfff]")

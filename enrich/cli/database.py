@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from enrich import migrations
 from enrich.cli.base import Group
+from enrich.database import migrations
 from enrich.parts import parts
 
 

@@ -16,13 +16,13 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from enrich import migrations
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.cli.base import Command
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
-from enrich.db import Database
+from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.demo.arrivals import OUR_NUMBER, People, arrivals
 from enrich.demo.processes import DidNotStart, Processes, free_port
 
@@ -125,7 +125,7 @@ def _environment(folder: Path, port: int, emulator_port: int) -> dict[str, str]:
         "TWILIO_AUTH_TOKEN": secrets.token_hex(16),
         "TASKROUTER_BASE_URL": f"http://127.0.0.1:{emulator_port}",
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "DATABASE_URL": f"sqlite:///{folder / 'enrich.db'}",
+        "DATABASE_URL": f"sqlite:///{folder / 'enrich.database.engine'}",
         "ENRICH_INSTANCE_PATH": str(folder),
         "ENRICH_OWN_NUMBERS": OUR_NUMBER,
         "BIND": f"127.0.0.1:{port}",

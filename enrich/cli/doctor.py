@@ -16,8 +16,9 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import func, select
 
-from enrich import errors, migrations
+from enrich import errors
 from enrich.cli.base import Command
+from enrich.database import migrations
 from enrich.diagnosis import account, callbacks, installation, reach, tasks
 from enrich.diagnosis.findings import Finding, Level, not_examined, problem, worst
 from enrich.journal import heartbeats, samples

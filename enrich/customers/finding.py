@@ -23,7 +23,7 @@ from enrich.customers.identifiers import (
 )
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow, IdentifierRow, WordRow
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.domain.matches import LookupKey, LookupKeys, Trust
 
 MOST_FOUND = 20

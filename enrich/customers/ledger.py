@@ -25,7 +25,6 @@ from typing import Any
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from enrich.columns import Base
 from enrich.customers.identifiers import Identifier, words_of
 from enrich.customers.tables import (
     FROM_CRM,
@@ -41,6 +40,7 @@ from enrich.customers.tables import (
     UnlinkedRow,
     WordRow,
 )
+from enrich.database.types import Base
 
 _CUSTOMERS, _IDENTIFIERS, _NOTES, _CASES, _WORDS, _UNLINKED, _PINS, _TRAIL, _ABOUT = (
     Base.metadata.tables[row.__tablename__]

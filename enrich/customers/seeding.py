@@ -17,12 +17,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from enrich.columns import Base
 from enrich.customers.fixture_rows import CASE_FIELDS, FIELD_OF_KIND, LONGEST_TEXT, BadRow, CustomerFixture
 from enrich.customers.identifiers import EMAIL, PHONE, Identifier, customer_id_identifier, words_of
 from enrich.customers.ledger import wait_for_others
 from enrich.customers.tables import FROM_CRM, CaseRow, CustomerRow, IdentifierRow, NoteRow, UnlinkedRow, WordRow
-from enrich.db import Database
+from enrich.database.engine import Database
+from enrich.database.types import Base
 from enrich.domain.matches import Case
 
 # Customers per transaction. On SQLite 500 keep each turn of the one writer short, so that the journal of a server that

@@ -35,7 +35,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from enrich.customers.identifiers import STAFF
 from enrich.customers.matching import MOST_PER_KEY
 from enrich.customers.tables import AuditRow, CaseRow, CustomerRow, IdentifierRow, InteractionRow, NoteRow, PinRow
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.domain.matches import Candidate, Case, Customer, Interaction, LookupKeys, Match, Matched
 
 # Whatever the case of its letters, a case with such a status is over.

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Tex
 from sqlalchemy.dialects.postgresql import VARCHAR
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from enrich.columns import AnyText, Base, UtcDateTime
+from enrich.database.types import AnyText, Base, UtcDateTime
 
 RowId = BigInteger().with_variant(Integer, "sqlite")
 # Compared letter by letter, so that "begins with" is a stretch of the index; SQLite does so anyway.

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Text, cast, func, insert, or_, select, union_all, update
 from sqlalchemy.orm import Session
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
 from enrich.vocabulary import FollowupKind
 

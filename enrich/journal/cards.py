@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.journal.callers import OPEN_FOR
 from enrich.journal.tables import NO_EVENT, EntryRow
 

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, bindparam, case, exists, func, select, true
 from sqlalchemy.orm import Session, aliased
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.journal.filters import Filters, alternatives, bounds
 from enrich.journal.owed import ABANDONED_AFTER
 from enrich.journal.summaries import ENTRY_COLUMNS, Entry, entry_fields

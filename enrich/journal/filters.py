@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, TextClause, and_, literal_column, select, text, true
 from sqlalchemy.orm import aliased
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.domain.matches import MatchKind
 from enrich.journal.tables import NO_EVENT, UNUSUAL, EntryRow, FollowupRow
 from enrich.vocabulary import Outcome

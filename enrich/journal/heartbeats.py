@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, insert, select, update
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.journal.tables import HeartbeatRow
 
 EVERY = timedelta(seconds=10)

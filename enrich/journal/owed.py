@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.domain.deliveries import Owing
 from enrich.errors import TaskGone
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow

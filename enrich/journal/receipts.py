@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich import errors
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.domain.deliveries import Conclusion, Delivery, Owing, Receipt
 from enrich.domain.matches import Matched, NoMatch
 from enrich.journal.crowd import Crowd

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.errors import NoRoom
 from enrich.journal.tables import NO_EVENT, EntryRow
 from enrich.vocabulary import EntryKind

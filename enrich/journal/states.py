@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, TextClause, bindparam, delete, exists, fun
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.domain.matches import MatchKind
 from enrich.journal.tables import EntryRow, TaskStateRow
 from enrich.vocabulary import EntryKind

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, case, select
 from sqlalchemy.orm import Session
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.deadline import Step
 from enrich.journal import callers
 from enrich.journal.summaries import (

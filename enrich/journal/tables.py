@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from enrich.columns import AnyText, Base, UtcDateTime
+from enrich.database.types import AnyText, Base, UtcDateTime
 
 # SQLite gives a rowid only to INTEGER; PostgreSQL should not run out at two thousand million rows.
 RowId = BigInteger().with_variant(Integer, "sqlite")

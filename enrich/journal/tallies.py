@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, insert, select, update
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.journal.tables import NO_EVENT, EntryRow, TallyMarkRow, TallyRow
 
 MINUTE_S, QUARTER_S, HOURS_S = 60, 900, 7200

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enrich.customers import finding
 from enrich.customers.identifiers import ADDRESS, is_storable, normalise
 from enrich.customers.matching import KeyRules
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.journal.feed_lines import TaskLine
 from enrich.journal.filters import ENDINGS, Filters
 

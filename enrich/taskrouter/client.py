@@ -16,10 +16,10 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 import urllib3
 
 from enrich import errors
-from enrich.addresses import Addresses
-from enrich.breaker import Breaker
 from enrich.deadline import OutOfTime
 from enrich.domain.deliveries import Exchange
+from enrich.resilience.circuit_breaker import Breaker
+from enrich.resilience.dns_cache import Addresses
 from enrich.taskrouter.wire import Answer, NotHttp, Wire
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]

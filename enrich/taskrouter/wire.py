@@ -23,7 +23,7 @@ from gevent import monkey
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from enrich.addresses import Addresses
+from enrich.resilience.dns_cache import Addresses
 
 _READ_AT_ONCE = 65_536
 # What may stand in a request's first line, and behind the name of a header.

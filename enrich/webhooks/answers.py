@@ -13,12 +13,12 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from enrich import assignment, errors, lifecycle
-from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime, Step
 from enrich.decision import Question, by_setting
 from enrich.domain.deliveries import Answered, Delivery, sids
-from enrich.load import budget_s
 from enrich.parts import Parts
+from enrich.resilience.admission import budget_s
+from enrich.resilience.timeouts import limited
 from enrich.taskrouter import instructions
 from enrich.taskrouter.callbacks import Form
 from enrich.vocabulary import EntryKind, Outcome, Reason

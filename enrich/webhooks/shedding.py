@@ -14,11 +14,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from enrich import assignment
-from enrich.arrival import waited_s
-from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime
 from enrich.decision import Question, by_setting
 from enrich.parts import Parts
+from enrich.resilience.queue_time import waited_s
+from enrich.resilience.timeouts import limited
 from enrich.taskrouter import instructions
 from enrich.vocabulary import EntryKind, Reason
 from enrich.webhooks import door

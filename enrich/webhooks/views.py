@@ -13,9 +13,9 @@ from flask import Blueprint, Flask, Response, current_app
 from flask import request as flask_request
 from werkzeug.exceptions import HTTPException
 
-from enrich.clock import limited
 from enrich.deadline import Deadline, OutOfTime
 from enrich.parts import Parts
+from enrich.resilience.timeouts import limited
 from enrich.webhooks import answers, door
 from enrich.webhooks.answers import Answer, Request
 from enrich.webhooks.shedding import IN_FLIGHT, WAITED_S

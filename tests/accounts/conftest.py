@@ -13,8 +13,8 @@ from app import create_app
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.accounts.users import User
-from enrich.columns import Base
-from enrich.db import Database
+from enrich.database.engine import Database
+from enrich.database.types import Base
 from enrich.settings import read_settings
 
 EMAIL = "dana@example.com"

@@ -14,11 +14,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
 from app import create_app
-from enrich import migrations
 from enrich.accounts import attempts, users
 from enrich.accounts.attempts import Attempts, account_key, address_key, device_key
 from enrich.accounts.tables import AttemptsRow, Role
-from enrich.db import Database
+from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.settings import read_settings
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -30,7 +30,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path / 'enrich.db'}"
+    url = f"sqlite:///{tmp_path / 'enrich.database.engine'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql")
     database = Database(url)

@@ -11,7 +11,7 @@ from flask.testing import FlaskCliRunner
 from app import create_app
 from enrich.accounts import users
 from enrich.accounts.users import User
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.settings import read_settings
 
 PASSWORD = "correct horse battery"

@@ -11,10 +11,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from app import create_app
-from enrich import migrations
 from enrich.accounts import users
 from enrich.accounts.tables import Role
-from enrich.db import Database
+from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.settings import read_settings
 
 EMAIL = "dana@example.com"
@@ -23,7 +23,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
-    url = f"sqlite:///{tmp_path / 'enrich.db'}"
+    url = f"sqlite:///{tmp_path / 'enrich.database.engine'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql")
     app = create_app(

@@ -17,7 +17,7 @@ from app import create_app
 from enrich.accounts import users
 from enrich.accounts.tables import UserRow
 from enrich.accounts.users import User
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.pages import sessions
 from enrich.settings import read_settings
 

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from enrich.accounts import users
 from enrich.accounts.tables import Role, UserRow
 from enrich.accounts.users import User
-from enrich.db import Database
+from enrich.database.engine import Database
 
 PASSWORD = "correct horse battery"
 

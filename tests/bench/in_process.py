@@ -13,7 +13,7 @@ from app import create_app
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers.store import CustomerStore
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.domain.matches import LookupKey, LookupKeys, Trust
 from enrich.settings import read_settings
 from tests.bench import large

@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 from sqlalchemy import make_url
 
-from enrich import migrations
-from enrich.db import Database
+from enrich.database import migrations
+from enrich.database.engine import Database
 from tests.bench.serving import database_on, new_database
 
 Rows = Iterator[Sequence[Any]]

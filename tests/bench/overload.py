@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.journal.tables import EntryRow
 from tests.bench import load
 from tests.bench.figures import Figure, Line

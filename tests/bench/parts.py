@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from enrich.customers import context, matching
 from enrich.customers.store import CustomerStore
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.journal.tables import EntryRow
 from enrich.taskrouter import attributes
 from tests.bench import figures, load

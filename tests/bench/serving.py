@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 from sqlalchemy import make_url
 
-from enrich import migrations
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
-from enrich.db import Database
+from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from tests.bench.floor import make_tables
 

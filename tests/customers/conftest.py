@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import enrich.customers.tables  # noqa: F401 - create_all needs to know the tables
-from enrich.columns import Base
-from enrich.db import Database
+from enrich.database.engine import Database
+from enrich.database.types import Base
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
-from enrich.columns import Base
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.matching import KeyRules, choose, lookup_keys
 from enrich.customers.seeding import BATCH, SeedReport, export, seed
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import FROM_STAFF, CustomerRow, IdentifierRow
-from enrich.db import Database
+from enrich.database.engine import Database
+from enrich.database.types import Base
 from enrich.domain.matches import Ambiguous, Matched
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)

@@ -8,7 +8,6 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.engine.interfaces import Dialect
 
 from enrich import errors
-from enrich.columns import Base
 from enrich.customers.matching import MOST_KEYS, MOST_PER_KEY
 from enrich.customers.store import (
     MOST_NOTES,
@@ -20,7 +19,8 @@ from enrich.customers.store import (
     look_up_statement,
 )
 from enrich.customers.tables import AuditCustomerRow, AuditRow, CaseRow, CustomerRow, IdentifierRow, NoteRow, PinRow
-from enrich.db import Database
+from enrich.database.engine import Database
+from enrich.database.types import Base
 from enrich.domain.matches import (
     Candidate,
     Case,

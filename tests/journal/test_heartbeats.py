@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.journal.heartbeats import EVERY, FORGOTTEN, Heartbeats
 from enrich.journal.tables import HeartbeatRow
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.domain.deliveries import Conclusion, Delivery
 from enrich.journal.owed import ABANDONED_AFTER, LEASE, Figures, Owed
 from enrich.journal.receipts import Journal

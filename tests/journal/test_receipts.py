@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, text
 
 from enrich import errors
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.deadline import OutOfTime
 from enrich.domain.deliveries import Conclusion, Delivery
 from enrich.domain.matches import LookupKey, Matched, NoMatch, NoMatchReason, Trust

@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, update
 
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.domain.deliveries import Delivery, Owing
 from enrich.domain.matches import Interaction
 from enrich.journal.owed import Owed

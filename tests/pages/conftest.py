@@ -19,8 +19,8 @@ from werkzeug.serving import make_server
 from app import create_app
 from enrich.accounts import users
 from enrich.accounts.tables import Role
-from enrich.columns import Base
-from enrich.db import Database
+from enrich.database.engine import Database
+from enrich.database.types import Base
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.settings import read_settings
 

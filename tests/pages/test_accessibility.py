@@ -25,7 +25,7 @@ from enrich.accounts.tables import Role
 from enrich.customers import card
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
-from enrich.db import Database
+from enrich.database.engine import Database
 from tests.conftest import needs_chromium
 from tests.pages.conftest import EMAIL, PASSWORD
 

@@ -18,7 +18,7 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from enrich.customers import card
-from enrich.db import Database
+from enrich.database.engine import Database
 from tests.conftest import needs_chromium
 
 pytestmark = needs_chromium

@@ -13,11 +13,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
-from enrich import migrations
 from enrich.customers import card
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
-from enrich.db import Database
+from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.settings import read_settings
 
 Make = Callable[..., int]

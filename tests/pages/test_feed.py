@@ -18,7 +18,7 @@ from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.journal import feed_lines, filters
 from enrich.journal.filters import ENDINGS, Choice, Filters
 from enrich.pages.feed import asked_for

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text, update
 
 from enrich import errors
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.journal import feed_lines
 from enrich.journal.tables import EntryRow, FollowupRow
 

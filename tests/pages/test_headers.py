@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from enrich.db import Database
+from enrich.database.engine import Database
 
 HTML = {"Accept": "text/html"}
 

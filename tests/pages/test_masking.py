@@ -19,7 +19,7 @@ from enrich.accounts import masking, users
 from enrich.accounts.tables import Role
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
-from enrich.db import Database
+from enrich.database.engine import Database
 
 Make = Callable[..., int]
 SID = "WT" + "0" * 32

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.accounts.users import User
-from enrich.db import Database
+from enrich.database.engine import Database
 from tests.pages.conftest import EMAIL, PASSWORD
 
 SAM = "sam@example.com"

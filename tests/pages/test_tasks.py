@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, text
 
-from enrich.db import Database
+from enrich.database.engine import Database
 
 Make = Callable[..., int]
 SID = "WT" + "0" * 32

@@ -13,9 +13,9 @@ import pytest
 from flask import Flask
 
 from app import create_app
-from enrich import migrations
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
+from enrich.database import migrations
 from enrich.domain.deliveries import Delivery
 from enrich.errors import PolicyError
 from enrich.settings import Settings

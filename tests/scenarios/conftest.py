@@ -17,10 +17,10 @@ from sqlalchemy import select
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
-from enrich import migrations
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
-from enrich.db import Database
+from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.emulator import EMULATOR_ONLY, EmulatorServer
 from enrich.journal.tables import EntryRow, FollowupRow

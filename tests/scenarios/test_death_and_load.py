@@ -19,10 +19,10 @@ import pytest
 import requests
 from sqlalchemy import make_url
 
-from enrich import migrations
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
-from enrich.db import Database
+from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.emulator import EMULATOR_ONLY, EmulatorServer
 from enrich.journal.owed import Owed
@@ -43,7 +43,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of the test's own."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'enrich.db'}"
+        return f"sqlite:///{tmp_path / 'enrich.database.engine'}"
     server = request.getfixturevalue("postgresql")
     name = f"d{os.urandom(4).hex()}"
     with psycopg.connect(server, autocommit=True) as connection:

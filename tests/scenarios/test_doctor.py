@@ -21,8 +21,8 @@ import requests
 from sqlalchemy import insert
 
 from app import create_app
-from enrich import migrations
 from enrich.cli import doctor
+from enrich.database import migrations
 from enrich.demo.processes import Processes, free_port
 from enrich.diagnosis.findings import Finding, Level
 from enrich.emulator import EMULATOR_ONLY, EmulatorServer
@@ -338,7 +338,7 @@ class TestWhatTheJournalShows:
     @pytest.fixture
     def alone(self, service: Service, tmp_path: Path) -> Iterator[Service]:
         """The settings of the service, with a database of the test's own."""
-        url = f"sqlite:///{tmp_path / 'enrich.db'}"
+        url = f"sqlite:///{tmp_path / 'enrich.database.engine'}"
         app = create_app(read_settings({**service.environment, "DATABASE_URL": url}))
         database = app.extensions["enrich"].database
         migrations.upgrade(database)

@@ -14,10 +14,10 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from enrich import migrations
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
-from enrich.db import Database
+from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.emulator import EMULATOR_ONLY, EmulatorServer
 from tests.scenarios.conftest import Centre, Service, sid

@@ -18,7 +18,7 @@ from sqlalchemy import insert
 
 from enrich.demo.processes import Processes, free_port
 from enrich.journal.tables import TaskStateRow
-from enrich.metrics import TABLE
+from enrich.telemetry.metrics import TABLE
 from tests.scenarios.conftest import Centre, Service, sid
 
 ASSIGNMENT = "/taskrouter/assignment"

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from enrich import migrations
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
-from enrich.db import Database
+from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.emulator import EMULATOR_ONLY, EmulatorServer
 from tests.scenarios.conftest import Centre, Service
@@ -85,7 +85,7 @@ def traced(emulator: EmulatorServer, receiver: Receiver, tmp_path: Path) -> Iter
         "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
         "TASKROUTER_BASE_URL": emulator.base_url,
         "PUBLIC_URL": url,
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'enrich.db'}",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'enrich.database.engine'}",
         "BIND": f"127.0.0.1:{port}",
         "ENRICH_BUDGET_S": "0.5",
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from app import create_app
-from enrich import migrations
+from enrich.database import migrations
 from enrich.flows.work import Tools
 from enrich.followups import round_of_work
 from enrich.parts import Parts

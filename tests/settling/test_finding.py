@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 from enrich.customers.finding import find_customers
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
-from enrich.db import Database
+from enrich.database.engine import Database
 
 
 @pytest.fixture

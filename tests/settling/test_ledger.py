@@ -17,7 +17,7 @@ from enrich.customers.ledger import Action, By, Change, ChangedSince, Scope
 from enrich.customers.seeding import SeedReport, export, seed
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import WordRow
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.domain.matches import LookupKey, LookupKeys, Trust
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

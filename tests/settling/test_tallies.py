@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, insert, select
 
-from enrich.db import Database
+from enrich.database.engine import Database
 from enrich.journal import tallies
 from enrich.journal.tables import EntryRow, TallyMarkRow, TallyRow
 from enrich.journal.tallies import HOURS_S, MINUTE_S, QUARTER_S, Numbers, Tallies

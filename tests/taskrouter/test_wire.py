@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from enrich.addresses import Addresses
+from enrich.resilience.dns_cache import Addresses
 from enrich.taskrouter.wire import Answer, NotHttp, Wire
 
 LARGEST = 10_000

@@ -12,10 +12,11 @@ from sqlalchemy import select
 from twilio.request_validator import RequestValidator
 
 from app import create_app
-from enrich import assignment, migrations
+from enrich import assignment
+from enrich.database import migrations
 from enrich.journal.tables import EntryRow
-from enrich.load import Admission
 from enrich.parts import Parts
+from enrich.resilience.admission import Admission
 from enrich.settings import Settings
 from enrich.webhooks.shedding import ASSIGNMENT, IN_FLIGHT, LARGEST_FORM, Shedding
 from tests.conftest import AUTH_TOKEN

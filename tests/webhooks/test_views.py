@@ -12,7 +12,7 @@ from twilio.request_validator import RequestValidator
 from werkzeug.test import TestResponse
 
 from app import create_app
-from enrich import migrations
+from enrich.database import migrations
 from enrich.journal.tables import EntryRow
 from enrich.settings import Settings
 from enrich.webhooks import answers, views

@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import Engine
 
 from enrich import errors
-from enrich.db_errors import ours, translated
-from enrich.prepared import Prepared
+from enrich.database.errors import ours, translated
+from enrich.database.statements import Prepared
 
 # How long to wait for a connection, where nobody holds a clock.
 POOL_S = 30.0

@@ -13,10 +13,10 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from enrich import errors
-from enrich.db import Database
-from enrich.db_errors import translated
+from enrich.database.engine import Database
+from enrich.database.errors import translated
 
-_PROJECT = Path(__file__).parent.parent
+_PROJECT = Path(__file__).parent.parent.parent
 
 
 def revisions(database: Database) -> tuple[str | None, str | None]:

@@ -46,12 +46,12 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from enrich import errors
-from enrich.addresses import Addresses
-from enrich.breaker import Breaker, Guard
-from enrich.connections import Connections, Slots
-from enrich.db_errors import is_locked, translated
+from enrich.database.errors import is_locked, translated
+from enrich.database.pool import Connections, Slots
+from enrich.database.statements import Prepared
 from enrich.deadline import OutOfTime
-from enrich.prepared import Prepared
+from enrich.resilience.circuit_breaker import Breaker, Guard
+from enrich.resilience.dns_cache import Addresses
 
 # Outside the server nobody holds a clock; a command may wait this long for its turn to write.
 PATIENCE_S = 30.0

@@ -1,0 +1,1 @@
+"""The database: engine, pool, statements, errors, column types and migrations."""
