@@ -15,7 +15,7 @@ from flask import Blueprint, Response, abort, jsonify, request
 
 from enrich import errors
 from enrich.database import migrations
-from enrich.deadline import OutOfTime
+from enrich.domain.deadline import OutOfTime
 from enrich.journal.heartbeats import ALIVE
 from enrich.parts import parts
 from enrich.policy.timeouts import Alarm

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from enrich import errors, rulebook
+from enrich import errors
+from enrich.flows import rules
 from enrich.flows.work import Rules
 from enrich.policy.file import Policy
 from enrich.settings import Settings
@@ -28,12 +29,12 @@ def read_policy_file(settings: Settings, path: Path | None = None) -> Policy:
         raise errors.PolicyError(f"{path}: cannot be read: {exc.strerror}; ENRICH_POLICY names it") from exc
     except UnicodeDecodeError as exc:
         raise errors.PolicyError(f"{path}: not UTF-8 at byte {exc.start}") from exc
-    return rulebook.read_file(text, str(path), attribute=settings.attribute, region=settings.default_region)
+    return rules.read_file(text, str(path), attribute=settings.attribute, region=settings.default_region)
 
 
 def rules_of(settings: Settings, policy: Policy) -> Rules:
     """Raises SettingsError naming the setting that is wrong."""
-    return rulebook.rules_of(
+    return rules.rules_of(
         policy,
         attribute=settings.attribute,
         lookup_keys=settings.lookup_keys,

@@ -109,7 +109,7 @@ from gevent import monkey; monkey.patch_all()
 import gevent, threading
 from enrich.resilience.dns_cache import Addresses
 from enrich.resilience.timeouts import limited
-from enrich.deadline import OutOfTime
+from enrich.domain.deadline import OutOfTime
 
 silent = monkey.get_original("threading", "Event")()
 asked = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enrich.deadline import LATE_S, OutOfTime
+from enrich.domain.deadline import LATE_S, OutOfTime
 from enrich.resilience.circuit_breaker import Breaker, Resting
 from tests.conftest import Hand
 

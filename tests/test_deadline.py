@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from enrich.deadline import Deadline, OutOfTime, Stopwatch
+from enrich.domain.deadline import Deadline, OutOfTime, Stopwatch
 from enrich.errors import StaleTask
 from enrich.resilience.timeouts import limited
 
@@ -62,7 +62,7 @@ IN_THE_SERVER = """
 from gevent import monkey; monkey.patch_all()
 import socket
 from enrich.resilience.timeouts import limited
-from enrich.deadline import OutOfTime
+from enrich.domain.deadline import OutOfTime
 quiet, _ = socket.socketpair()
 try:
     with limited(0.05):

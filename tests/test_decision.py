@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from enrich import assignment
-from enrich.deadline import Deadline, OutOfTime
-from enrich.decision import DecidedBy, Decision, Question, channel_of, decide
+from enrich.domain.deadline import Deadline, OutOfTime
 from enrich.domain.matches import (
     Ambiguous,
     Candidate,
@@ -26,9 +24,11 @@ from enrich.domain.matches import (
     Trust,
 )
 from enrich.errors import DatabaseUnavailable
+from enrich.flows import assignment
+from enrich.flows.decision import DecidedBy, Decision, Question, channel_of, decide
+from enrich.flows.rules import read_file, rules_of
 from enrich.flows.work import Rules, Work
 from enrich.policy.rules import Passed
-from enrich.rulebook import read_file, rules_of
 from enrich.taskrouter.callbacks import AssignmentCallback
 
 PHONE = LookupKey("phone", "+14155550100", Trust.VERIFIED, "from")

@@ -18,9 +18,9 @@ import greenlet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.deadline import Deadline
-from enrich.enrichment import MOST_WRITES, Subject, write
+from enrich.domain.deadline import Deadline
 from enrich.errors import StaleTask
+from enrich.flows.enrichment import MOST_WRITES, Subject, write
 from enrich.flows.work import Work
 from enrich.taskrouter.client import Task
 

@@ -15,10 +15,10 @@ from types import SimpleNamespace
 import gevent
 from enrich.errors import DatabaseUnavailable
 from enrich.resilience.timeouts import limited
-from enrich.deadline import OutOfTime
+from enrich.domain.deadline import OutOfTime
 from enrich.database.pool import Connections, Slots
 from enrich.journal.crowd import Crowd
-from enrich.vocabulary import Receipt
+from enrich.domain.outcomes import Receipt
 
 slots = Slots(2)
 

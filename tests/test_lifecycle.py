@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from app import create_app
-from enrich import followups, lifecycle
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.domain.deliveries import Delivery
+from enrich.domain.outcomes import EntryKind, FollowupKind
+from enrich.flows import lifecycle, worker
 from enrich.flows.work import Tools
 from enrich.journal.owed import Owed
 from enrich.journal.tables import EntryRow, FollowupRow
@@ -31,7 +32,6 @@ from enrich.policy.timeouts import Step, TimeoutPolicy
 from enrich.policy.wrapup import WrapupPolicy
 from enrich.settings import read_settings
 from enrich.taskrouter.client import Task
-from enrich.vocabulary import EntryKind, FollowupKind
 from tests.conftest import ACCOUNT_SID, AUTH_TOKEN
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -78,7 +78,7 @@ class Bench:
         lifecycle.receive(event._replace(received_at=self.now[0]), self.tools, timeout_s=5)
 
     def work(self) -> None:
-        while followups.round_of_work(self.tools, self.owed):
+        while worker.round_of_work(self.tools, self.owed):
             pass
 
     def end_state(self, task_sid: str) -> tuple[Any, ...]:

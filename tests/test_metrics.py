@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from enrich.deadline import Step
+from enrich.domain.deadline import Step
+from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.telemetry import metrics
 from enrich.telemetry.metrics import TABLE, Metrics
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 
 PACKAGE = Path(__file__).parent.parent / "enrich"
 

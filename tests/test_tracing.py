@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from enrich.deadline import Step
+from enrich.domain.deadline import Step
 from enrich.domain.deliveries import Answered, Delivery, Exchange, Tried
+from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome
 from enrich.errors import SettingsError
 from enrich.telemetry.tracing import Tracing, tracing_of
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome
 
 RESERVATION, TASK = "WR" + "ab" * 16, "WT" + "cd" * 16
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}

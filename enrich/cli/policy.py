@@ -16,11 +16,12 @@ from urllib.parse import parse_qsl
 import click
 from flask.cli import with_appcontext
 
-from enrich import decision, errors
+from enrich import errors
 from enrich.cli.base import Group
-from enrich.decision import Considered, Decision, Question
 from enrich.domain.matches import Matched
-from enrich.enrichment import identify
+from enrich.flows import decision
+from enrich.flows.decision import Considered, Decision, Question
+from enrich.flows.enrichment import identify
 from enrich.flows.work import Tools, Work
 from enrich.parts import parts
 from enrich.policy.file import Policy

@@ -8,14 +8,16 @@ from datetime import UTC, datetime, timedelta
 import click
 from flask.cli import with_appcontext
 
-from enrich import catchup, completion, followups, settings
+from enrich import settings
 from enrich.cli.base import Group
 from enrich.cli.doctor import doctor
 from enrich.cli.policy import policy
 from enrich.cli.provision import describe, provision
+from enrich.domain.outcomes import FollowupKind
+from enrich.flows import catch_up as flows_catch_up
+from enrich.flows import completion, worker
 from enrich.parts import parts
 from enrich.taskrouter import callbacks
-from enrich.vocabulary import FollowupKind
 
 
 @click.group(cls=Group)
@@ -57,7 +59,7 @@ def catch_up_since(since: datetime, now: datetime) -> int:
         chosen.twilio_api_key or chosen.twilio_account_sid,
         chosen.twilio_api_secret or chosen.twilio_auth_token,
     )
-    return catchup.catch_up(history, parts().tools, _workspaces(), since, now)
+    return flows_catch_up.catch_up(history, parts().tools, _workspaces(), since, now)
 
 
 def find_stuck(now: datetime) -> int:
@@ -112,7 +114,7 @@ def _carry_out(
         raise click.UsageError("The journal does not know this task: give its --workspace.")
     wish = completion.Wish(kind, known, task_sid, "command line", outcome, reason, reservation)
     key = completion.ask(wish, tools)
-    is_over, why = followups.do_now(key, tools, owed)
+    is_over, why = worker.do_now(key, tools, owed)
     if not is_over:
         raise click.ClickException(f"{why or 'a worker is at it'}: it is owed, and flask worker goes on trying")
     if why:

@@ -13,9 +13,10 @@ from flask import Flask
 from flask.cli import with_appcontext
 from gevent import monkey
 
-from enrich import followups, health, settings
+from enrich import health, settings
 from enrich.cli.base import Command
 from enrich.cli.taskrouter import catch_up_since, find_stuck
+from enrich.flows import worker as flows_worker
 from enrich.parts import parts
 
 
@@ -30,7 +31,7 @@ def worker(once: bool, metrics: str | None) -> None:
         parts().settings.require(("SECRET_KEY",))
     parts().require_policy()
     if once:
-        click.echo(f"{followups.round_of_work(parts().tools, parts().owed)} tried")
+        click.echo(f"{flows_worker.round_of_work(parts().tools, parts().owed)} tried")
         return
     if not monkey.is_module_patched("socket"):
         # Begun anew under gevent, as the server is: only there can the clock end an answer that drips.
@@ -48,7 +49,7 @@ def worker(once: bool, metrics: str | None) -> None:
         parts().tallies.note_owed(now, parts().owed.how_many)
         parts().tallies.count(now)
 
-    followups.work_until(over.is_set, parts().tools, parts().owed, keep, catch_up_since, beat, find_stuck)
+    flows_worker.work_until(over.is_set, parts().tools, parts().owed, keep, catch_up_since, beat, find_stuck)
 
 
 def _serve_health(at: str) -> None:

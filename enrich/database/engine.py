@@ -49,7 +49,7 @@ from enrich import errors
 from enrich.database.errors import is_locked, translated
 from enrich.database.pool import Connections, Slots
 from enrich.database.statements import Prepared
-from enrich.deadline import OutOfTime
+from enrich.domain.deadline import OutOfTime
 from enrich.resilience.circuit_breaker import Breaker, Guard
 from enrich.resilience.dns_cache import Addresses
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from enrich.deadline import Step
+from enrich.domain.deadline import Step
 from enrich.domain.matches import Match
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
+from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from enrich.customers import context, matching
-from enrich.deadline import Stopwatch
+from enrich.domain.deadline import Stopwatch
 from enrich.domain.deliveries import Conclusion, Tried
 from enrich.domain.matches import Customer, Match
+from enrich.domain.outcomes import Outcome, Reason
 from enrich.policy.file import Policy
 from enrich.taskrouter import attributes
-from enrich.vocabulary import Outcome, Reason
 
 if TYPE_CHECKING:
     from enrich.customers.store import CustomerStore

@@ -15,8 +15,8 @@ from sqlalchemy import Text, cast, func, insert, or_, select, union_all, update
 from sqlalchemy.orm import Session
 
 from enrich.database.engine import Database
+from enrich.domain.outcomes import FollowupKind
 from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
-from enrich.vocabulary import FollowupKind
 
 # A task lives for a day unless somebody says otherwise (facts 4.1); who called longer ago is told by the next callback.
 OPEN_FOR = timedelta(hours=24)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from enrich import errors
-from enrich.deadline import OutOfTime
+from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Receipt
 
 # Two hundred rows are written in some ten milliseconds; nobody behind them waits much longer for that.

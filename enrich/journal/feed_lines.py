@@ -16,11 +16,11 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, case, exists, func
 from sqlalchemy.orm import Session, aliased
 
 from enrich.database.engine import Database
+from enrich.domain.outcomes import FollowupKind
 from enrich.journal.filters import Filters, alternatives, bounds
 from enrich.journal.owed import ABANDONED_AFTER
 from enrich.journal.summaries import ENTRY_COLUMNS, Entry, entry_fields
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
-from enrich.vocabulary import FollowupKind
 
 _NO_ID_IS_AS_HIGH = 2**63 - 1
 # How many ids are looked through at once: where an index leads past what does not fit, and where none does.

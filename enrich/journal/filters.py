@@ -15,8 +15,8 @@ from sqlalchemy.orm import aliased
 
 from enrich.database.engine import Database
 from enrich.domain.matches import MatchKind
+from enrich.domain.outcomes import Outcome
 from enrich.journal.tables import NO_EVENT, UNUSUAL, EntryRow, FollowupRow
-from enrich.vocabulary import Outcome
 
 # Spelt out, not a parameter: only then is the partial index used.
 _UNUSUAL: ColumnElement[bool] = literal_column(f"({UNUSUAL})")

@@ -16,9 +16,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.database.engine import Database
 from enrich.domain.deliveries import Owing
+from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.errors import TaskGone
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 
 # Much longer than one piece of work takes (5 s); a dead worker's rows wait that long.
 LEASE = timedelta(seconds=60)

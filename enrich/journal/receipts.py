@@ -20,10 +20,10 @@ from enrich import errors
 from enrich.database.engine import Database
 from enrich.domain.deliveries import Conclusion, Delivery, Owing, Receipt
 from enrich.domain.matches import Matched, NoMatch
+from enrich.domain.outcomes import EntryKind, FollowupKind
 from enrich.journal.crowd import Crowd
 from enrich.journal.owed import Owes
 from enrich.journal.tables import EntryRow, FollowupRow
-from enrich.vocabulary import EntryKind, FollowupKind
 
 # The journal keeps what came in, but not whatever size somebody managed to send.
 LONGEST_FORM = 65_536

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from enrich.database.engine import Database
+from enrich.domain.outcomes import EntryKind
 from enrich.errors import NoRoom
 from enrich.journal.tables import NO_EVENT, EntryRow
-from enrich.vocabulary import EntryKind
 
 NEWEST = 500
 

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 
 from enrich.database.engine import Database
 from enrich.domain.matches import MatchKind
+from enrich.domain.outcomes import EntryKind
 from enrich.journal.tables import EntryRow, TaskStateRow
-from enrich.vocabulary import EntryKind
 
 # Where no event tells that a task is over, its alarm ends when nothing more was heard for so long: facts section 0, the
 # time that a task may wait by default.

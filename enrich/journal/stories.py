@@ -16,7 +16,8 @@ from sqlalchemy import ColumnElement, Row, case, select
 from sqlalchemy.orm import Session
 
 from enrich.database.engine import Database
-from enrich.deadline import Step
+from enrich.domain.deadline import Step
+from enrich.domain.outcomes import EntryKind, Outcome
 from enrich.journal import callers
 from enrich.journal.summaries import (
     ENTRY_COLUMNS,
@@ -29,7 +30,6 @@ from enrich.journal.summaries import (
     read_finding,
 )
 from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
-from enrich.vocabulary import EntryKind, Outcome
 
 # A story that is longer shows its end. A line is some 600 bytes of page, and somebody may be looking every two seconds.
 STORY_AT_MOST = 50

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from enrich.domain.outcomes import EntryKind
 from enrich.journal.owed import ABANDONED_AFTER
 from enrich.journal.tables import EntryRow
-from enrich.vocabulary import EntryKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,15 @@ from __future__ import annotations
 from flask import Blueprint, abort, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from enrich import completion, followups
 from enrich.accounts.tables import Role
+from enrich.domain.outcomes import FollowupKind
+from enrich.flows import completion, worker
+from enrich.flows.lifecycle import ENDS
 from enrich.journal.states import TaskState
 from enrich.journal.stories import TaskStory
-from enrich.lifecycle import ENDS
 from enrich.pages import text, words
 from enrich.pages.sessions import needs, require_sign_in, signed_in
 from enrich.parts import parts
-from enrich.vocabulary import FollowupKind
 
 bp = Blueprint("completing", __name__)
 bp.before_request(require_sign_in)
@@ -61,6 +61,6 @@ def _carry_out(kind: FollowupKind, task_sid: str, outcome: str = "", reason: str
         abort(404)
     wish = completion.Wish(kind, workspace_sid, task_sid, reader.email, outcome, reason)
     key = completion.ask(wish, tools)
-    is_over, why = followups.do_now(key, tools, parts().owed)
+    is_over, why = worker.do_now(key, tools, parts().owed)
     flash(words.ended(kind, why, is_over=is_over), "said")
     return redirect(url_for("pages.task", task_sid=task_sid), code=303)

@@ -9,10 +9,11 @@ from typing import Any
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from enrich import settling
 from enrich.accounts.tables import Role
 from enrich.customers import finding, ledger, records
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
+from enrich.flows import resolution
+from enrich.flows.resolution import Stale
 from enrich.journal import callers
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Form, Values
@@ -20,7 +21,6 @@ from enrich.pages.feed import by_id
 from enrich.pages.sessions import needs, require_sign_in, sees_masked
 from enrich.pages.settling import desk, find, new_customer_id, new_record, tell
 from enrich.parts import parts
-from enrich.settling import Stale
 
 bp = Blueprint("customers", __name__)
 bp.before_request(require_sign_in)
@@ -81,7 +81,7 @@ def create() -> ResponseReturnValue:
     if isinstance(read, BadRow):
         form = Form(values, customer_form.problems(read.problems, values))
         return _form_page("", form, given_id=customer_id), 422
-    settled = settling.create(desk(), None, customer_id, new_record(read), None)
+    settled = resolution.create(desk(), None, customer_id, new_record(read), None)
     if settled.change is None:
         form = Form(values, {"id": ("There is a customer of this id already.",)})
         return _form_page("", form, given_id=customer_id), 422
@@ -119,7 +119,7 @@ def save(customer_id: str) -> ResponseReturnValue:
         )
 
     seen = int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else None
-    settled = settling.edit(desk(), customer_id, seen, become)
+    settled = resolution.edit(desk(), customer_id, seen, become)
     if isinstance(settled, Stale):
         if settled.record is None:
             return abort(404)
@@ -147,7 +147,7 @@ def do_merge(customer_id: str) -> ResponseReturnValue:
         return abort(400)
     gone = other if kept == customer_id else customer_id
     versions = {one: int(found) for one in (customer_id, other) if (found := _version_given(one)) is not None}
-    settled = settling.merge(desk(), kept, gone, versions)
+    settled = resolution.merge(desk(), kept, gone, versions)
     if isinstance(settled, Stale):
         return _merge_page(customer_id, other, is_stale=True), 409
     tell(settled, "Merged.")

@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from enrich.domain.matches import MatchKind
+from enrich.domain.outcomes import EntryKind, Outcome
 from enrich.journal import tallies
 from enrich.journal.owed import Figures
 from enrich.journal.tallies import Counted, Numbers
@@ -19,7 +20,6 @@ from enrich.pages import charts, words
 from enrich.pages.charts import Series
 from enrich.pages.sessions import require_sign_in
 from enrich.parts import parts
-from enrich.vocabulary import EntryKind, Outcome
 
 bp = Blueprint("overview", __name__)
 bp.before_request(require_sign_in)

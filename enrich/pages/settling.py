@@ -1,7 +1,7 @@
 """Settling a task on the page: who it is, whose its number is from now on, and taking either back.
 
-Each form is posted, carried out (enrich/settling.py), and answered by the way back to the task, with a word about what
-happened. Readers who may only look are refused.
+Each form is posted, carried out (`enrich.flows.resolution`), and answered by a redirect to the task with a message that
+says what happened. Viewers are refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from enrich import settling
 from enrich.accounts import masking
 from enrich.accounts.tables import Role
 from enrich.customers import finding, ledger, records
@@ -24,14 +23,15 @@ from enrich.customers.finding import Found
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
 from enrich.customers.ledger import By, ChangedSince, Trail
+from enrich.domain.outcomes import Outcome
+from enrich.flows import resolution
+from enrich.flows.resolution import Desk, Settled
 from enrich.journal import stories
 from enrich.journal.stories import TaskStory
 from enrich.journal.summaries import Finding, KeyFound
 from enrich.pages import customer_form, text, words
 from enrich.pages.sessions import local_path, needs, require_sign_in, sees_masked, signed_in
 from enrich.parts import parts
-from enrich.settling import Desk, Settled
-from enrich.vocabulary import Outcome
 
 bp = Blueprint("settling", __name__)
 bp.before_request(require_sign_in)
@@ -67,9 +67,9 @@ def settle(task_sid: str) -> ResponseReturnValue:
     story = _story(task_sid)
     act, customer_id = request.form.get("act", ""), request.form.get("customer", "")
     if act == "nobody":
-        return _done(settling.nobody(desk(), task_sid), task_sid, "It is none of the customers who were found.")
+        return _done(resolution.nobody(desk(), task_sid), task_sid, "It is none of the customers who were found.")
     if act == "release":
-        return _done(settling.release(desk(), task_sid), task_sid, "The task's own details decide again.")
+        return _done(resolution.release(desk(), task_sid), task_sid, "The task's own details decide again.")
     if act == "create":
         return _create(story)
     chosen = finding.customers(parts().database, [customer_id] if customer_id else [])
@@ -79,11 +79,11 @@ def settle(task_sid: str) -> ResponseReturnValue:
     if act == "unlink":
         taken = _key(story) or abort(400)
         word = f"{taken.value} is no longer {customer.name}'s."
-        return _done(settling.unlink(desk(), task_sid, customer.id, taken), task_sid, word)
+        return _done(resolution.unlink(desk(), task_sid, customer.id, taken), task_sid, word)
     if act == "choose":
         key = _key(story)
         word = f"{key.value} is {customer.name}'s from now on." if key else f"This task is {customer.name}'s."
-        return _done(settling.choose(desk(), task_sid, customer.id, key), task_sid, word)
+        return _done(resolution.choose(desk(), task_sid, customer.id, key), task_sid, word)
     return abort(400)
 
 
@@ -92,7 +92,7 @@ def settle(task_sid: str) -> ResponseReturnValue:
 def enrich_again(task_sid: str) -> ResponseReturnValue:
     """Enriches the task from a fresh read, and goes back to it."""
     _story(task_sid)
-    return _done(settling.enrich_again(desk(), task_sid), task_sid, "Enriched again.")
+    return _done(resolution.enrich_again(desk(), task_sid), task_sid, "Enriched again.")
 
 
 @bp.post("/tasks/<task_sid>/replay")
@@ -103,7 +103,7 @@ def replay(task_sid: str) -> ResponseReturnValue:
     story = _story(task_sid, entry_id=int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 19 else None)
     if not story.shown.is_callback or not story.shown.raw_form:
         return abort(400)
-    settled = settling.replay(desk(), task_sid, story.shown.raw_form)
+    settled = resolution.replay(desk(), task_sid, story.shown.raw_form)
     return _done(settled, task_sid, "The callback was replayed.")
 
 
@@ -115,7 +115,7 @@ def undo(audit_id: int) -> ResponseReturnValue:
     task_sid = request.form.get("task_sid") or None
     if audit_id > 2**63 - 1 or (task_sid and not text.is_plain_sid(task_sid)):
         return abort(404)
-    undone = settling.undo(desk(), audit_id, task_sid)
+    undone = resolution.undo(desk(), audit_id, task_sid)
     if isinstance(undone, ChangedSince):
         return render_template("conflict.html", what=undone.what, back=back), 409
     tell(undone, "Undone." if undone.change else "There was nothing to undo.")
@@ -193,7 +193,7 @@ def _create(story: TaskStory) -> ResponseReturnValue:
     if isinstance(read, BadRow):
         return _form(story, new=values, problems=customer_form.problems(read.problems, values)), 422
     task_sid = story.task_sid or ""
-    settled = settling.create(desk(), task_sid, customer_id, new_record(read), _key(story))
+    settled = resolution.create(desk(), task_sid, customer_id, new_record(read), _key(story))
     return _done(settled, task_sid, f"{read.name} is a customer now, and this task is theirs.")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from enrich.deadline import Step
+from enrich.domain.deadline import Step
 
 # A step of no time still has to be seen.
 NARROWEST = 0.8

@@ -14,9 +14,9 @@ from typing import Any
 from enrich.customers.identifiers import STAFF
 from enrich.customers.ledger import Trail
 from enrich.domain.matches import MatchKind, NoMatchReason, Trust
+from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Told
 from enrich.journal.callers import Contact
 from enrich.journal.summaries import Entry, Finding, Summary
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Told
 
 
 class Tone(StrEnum):

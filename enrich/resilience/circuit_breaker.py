@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from enrich.deadline import OutOfTime
+from enrich.domain.deadline import OutOfTime
 
 
 class Resting(Exception):

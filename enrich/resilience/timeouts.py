@@ -15,7 +15,7 @@ from typing import Any
 import gevent
 from gevent import monkey
 
-from enrich.deadline import OutOfTime
+from enrich.domain.deadline import OutOfTime
 
 
 def limited(seconds: float) -> AbstractContextManager[Any]:

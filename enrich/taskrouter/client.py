@@ -16,7 +16,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 import urllib3
 
 from enrich import errors
-from enrich.deadline import OutOfTime
+from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Exchange
 from enrich.resilience.circuit_breaker import Breaker
 from enrich.resilience.dns_cache import Addresses

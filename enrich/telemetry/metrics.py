@@ -21,9 +21,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from enrich import errors
-from enrich.deadline import Step
+from enrich.domain.deadline import Step
 from enrich.domain.matches import NoMatchReason
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
+from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 
 # Numbers by the name of their metric; where it has a label, by the label's value.
 Figures = Mapping[str, float | Mapping[str, float]]

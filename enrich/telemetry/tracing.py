@@ -19,9 +19,9 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from enrich import errors
-from enrich.deadline import Step
+from enrich.domain.deadline import Step
 from enrich.domain.deliveries import Answered, Delivery, Exchange, Tried
-from enrich.vocabulary import Outcome
+from enrich.domain.outcomes import Outcome
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -12,16 +12,17 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import NamedTuple
 
-from enrich import assignment, errors, lifecycle
-from enrich.deadline import Deadline, OutOfTime, Step
-from enrich.decision import Question, by_setting
+from enrich import errors
+from enrich.domain.deadline import Deadline, OutOfTime, Step
 from enrich.domain.deliveries import Answered, Delivery, sids
+from enrich.domain.outcomes import EntryKind, Outcome, Reason
+from enrich.flows import assignment, lifecycle
+from enrich.flows.decision import Question, by_setting
 from enrich.parts import Parts
 from enrich.resilience.admission import budget_s
 from enrich.resilience.timeouts import limited
 from enrich.taskrouter import instructions
 from enrich.taskrouter.callbacks import Form
-from enrich.vocabulary import EntryKind, Outcome, Reason
 from enrich.webhooks import door
 
 # An event has 15 s (facts section 5); to keep it takes milliseconds, and a database that cannot is soon known.

@@ -8,13 +8,13 @@ from datetime import datetime
 from http import HTTPStatus
 
 from enrich import errors
-from enrich.deadline import Deadline, Step
+from enrich.domain.deadline import Deadline, Step
 from enrich.domain.deliveries import Answered, Delivery, sids
+from enrich.domain.outcomes import EntryKind
 from enrich.parts import Parts
 from enrich.settings import Settings
 from enrich.taskrouter import callbacks, signature
 from enrich.taskrouter.callbacks import Form
-from enrich.vocabulary import EntryKind
 
 log = logging.getLogger(__name__)
 

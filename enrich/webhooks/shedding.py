@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from enrich import assignment
-from enrich.deadline import Deadline, OutOfTime
-from enrich.decision import Question, by_setting
+from enrich.domain.deadline import Deadline, OutOfTime
+from enrich.domain.outcomes import EntryKind, Reason
+from enrich.flows import assignment
+from enrich.flows.decision import Question, by_setting
 from enrich.parts import Parts
 from enrich.resilience.queue_time import waited_s
 from enrich.resilience.timeouts import limited
 from enrich.taskrouter import instructions
-from enrich.vocabulary import EntryKind, Reason
 from enrich.webhooks import door
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from flask import Blueprint, Flask, Response, current_app
 from flask import request as flask_request
 from werkzeug.exceptions import HTTPException
 
-from enrich.deadline import Deadline, OutOfTime
+from enrich.domain.deadline import Deadline, OutOfTime
 from enrich.parts import Parts
 from enrich.resilience.timeouts import limited
 from enrich.webhooks import answers, door

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from enrich import lifecycle
 from enrich.customers import interactions
 from enrich.diagnosis import callbacks
 from enrich.diagnosis.findings import Level
+from enrich.flows import lifecycle
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
 from tests.diagnosis.conftest import OK, PROBLEM, PUBLIC_URL, WARNING, WORKFLOW, WORKSPACE, expect
 

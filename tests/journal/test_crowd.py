@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from enrich import errors
-from enrich.deadline import OutOfTime
+from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Receipt
 from enrich.journal import crowd
 from enrich.journal.crowd import Crowd, Values

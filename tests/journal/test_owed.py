@@ -10,10 +10,10 @@ from sqlalchemy import select, update
 
 from enrich.database.engine import Database
 from enrich.domain.deliveries import Conclusion, Delivery
+from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.journal.owed import ABANDONED_AFTER, LEASE, Figures, Owed
 from enrich.journal.receipts import Journal
 from enrich.journal.tables import EntryRow, FollowupRow
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

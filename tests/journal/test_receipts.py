@@ -10,12 +10,12 @@ from sqlalchemy import select, text
 
 from enrich import errors
 from enrich.database.engine import Database
-from enrich.deadline import OutOfTime
+from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Conclusion, Delivery
 from enrich.domain.matches import LookupKey, Matched, NoMatch, NoMatchReason, Trust
+from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.journal.receipts import LONGEST_FORM, Journal
 from enrich.journal.tables import EntryRow, FollowupRow
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ACCEPT, DEFER = '{"instruction":"accept"}', "{}"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from enrich.deadline import Step
+from enrich.domain.deadline import Step
 from enrich.pages import block, steps, text
 
 NOW = datetime(2026, 11, 2, 14, 3, 22, tzinfo=UTC)

@@ -12,10 +12,10 @@ import pytest
 
 from enrich import errors
 from enrich.domain.matches import MatchKind, NoMatchReason, Trust
+from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason, Told
 from enrich.journal.summaries import CandidateFound, Entry, Finding, KeyFound
 from enrich.pages import words
 from enrich.policy.timeouts import Alarm
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason, Told
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 ICONS = (Path(__file__).parents[2] / "templates" / "icons.html").read_text()

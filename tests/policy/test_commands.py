@@ -17,9 +17,9 @@ from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.domain.deliveries import Delivery
+from enrich.domain.outcomes import EntryKind
 from enrich.errors import PolicyError
 from enrich.settings import Settings
-from enrich.vocabulary import EntryKind
 
 EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "policy.example.toml"
 CALLBACK = {

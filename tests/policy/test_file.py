@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from enrich import rulebook
 from enrich.domain.matches import Trust
 from enrich.errors import PolicyError, SettingsError
+from enrich.flows import rules as flows_rules
+from enrich.flows.rules import known, read_file, rules_of
 from enrich.policy.file import TABLES, Policy, read_policy
 from enrich.policy.known import MATCH_FIELDS
-from enrich.rulebook import known, read_file, rules_of
 
 HERE = Path(__file__).parent
 DOCUMENT = (HERE.parent.parent / "docs" / "policy.md").read_text()
@@ -277,7 +277,7 @@ def test_a_parameter_may_be_named_for_everything_that_taskrouter_knows() -> None
         "post_work_activity_sid": ACTIVITY,
         "call_sid": "CA" + "c" * 32,
     }
-    for name, parameters in rulebook.known("crm", "US").instructions.items():
+    for name, parameters in flows_rules.known("crm", "US").instructions.items():
         body = [f'instruction = "{name}"']
         for key, parameter in parameters.items():
             if key in values:
@@ -290,12 +290,12 @@ def test_a_parameter_may_be_named_for_everything_that_taskrouter_knows() -> None
 
 
 def test_the_document_names_every_instruction_parameter_field_and_key() -> None:
-    for name, parameters in rulebook.known("crm", "US").instructions.items():
+    for name, parameters in flows_rules.known("crm", "US").instructions.items():
         (line,) = [line for line in DOCUMENT.splitlines() if line.startswith(f"| `{name}` |")]
         for key in parameters:
             base = key.removesuffix("_method").removesuffix("_event")
             assert f"`{key}`" in line or f"`{base}` with `_method`" in line, (name, key)
-    for field in (*rulebook.CUSTOMER_FIELDS, *MATCH_FIELDS, *TABLES):
+    for field in (*flows_rules.CUSTOMER_FIELDS, *MATCH_FIELDS, *TABLES):
         assert f"`{field}`" in DOCUMENT or f"[{field}]" in DOCUMENT, field
 
 

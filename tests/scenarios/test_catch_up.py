@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from app import create_app
-from enrich.catchup import SETTLED_AFTER, catch_up
 from enrich.emulator import EmulatorServer
+from enrich.flows.catch_up import SETTLED_AFTER, catch_up
 from enrich.journal.receipts import Journal
 from enrich.settings import read_settings
 from enrich.taskrouter.history import History

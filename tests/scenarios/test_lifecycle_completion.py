@@ -15,14 +15,14 @@ import pytest
 import requests
 
 from app import create_app
-from enrich import completion
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers.store import CustomerStore
 from enrich.domain.matches import Interaction
+from enrich.domain.outcomes import Told
+from enrich.flows import completion
 from enrich.parts import Parts
 from enrich.settings import read_settings
-from enrich.vocabulary import Told
 from tests.scenarios.conftest import Centre, Service, sid
 from tests.scenarios.test_trouble import worker_of
 

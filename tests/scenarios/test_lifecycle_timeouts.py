@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from enrich.domain.outcomes import Told
 from enrich.emulator import EmulatorServer
 from enrich.journal.states import States, TaskState
 from enrich.taskrouter.client import TaskRouterClient
-from enrich.vocabulary import Told
 from tests.scenarios.conftest import Centre, Service, sid
 from tests.scenarios.test_trouble import worker_of
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from enrich.domain.deliveries import Delivery
+from enrich.domain.outcomes import EntryKind
 from enrich.journal.owed import ABANDONED_AFTER, Owed
 from enrich.journal.receipts import Journal
-from enrich.vocabulary import EntryKind
 from tests.scenarios.conftest import Centre, Service, sid
 
 ASSIGNMENT = "/taskrouter/assignment"

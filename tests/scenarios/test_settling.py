@@ -8,15 +8,15 @@ import pytest
 from sqlalchemy import func, select
 
 from app import create_app
-from enrich import settling
 from enrich.customers import ledger
 from enrich.customers.identifiers import Identifier
 from enrich.customers.ledger import By, ChangedSince
 from enrich.customers.tables import AuditRow
-from enrich.followups import round_of_work
+from enrich.flows import resolution
+from enrich.flows.resolution import Desk, Settled
+from enrich.flows.worker import round_of_work
 from enrich.parts import Parts
 from enrich.settings import read_settings
-from enrich.settling import Desk, Settled
 from tests.scenarios.conftest import Centre, Service
 
 UNKNOWN = "+12125550177"
@@ -65,7 +65,7 @@ def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_ch
 ) -> None:
     first, second, other = arrives(centre, UNKNOWN), arrives(centre, UNKNOWN), arrives(centre, "+12125550178")
     assert centre.block(first) == {"match": "none", "reason": "no_such_key"}
-    settled = settling.choose(desk, first, "C-1001", phone(UNKNOWN))
+    settled = resolution.choose(desk, first, "C-1001", phone(UNKNOWN))
     assert settled.live is not None
     assert (settled.live.outcome, settled.live.is_owed) == ("enriched", False)
     assert settled.others >= 1
@@ -79,7 +79,7 @@ def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_ch
     assert [row.kind for row in service.entries(task_sid=first)] == ["assignment", "staff"]
 
     assert settled.change is not None
-    undone = settling.undo(desk, settled.change.audit_id, first)
+    undone = resolution.undo(desk, settled.change.audit_id, first)
     assert isinstance(undone, Settled)
     assert undone.others >= 1
     assert centre.block(first) == {"match": "none", "reason": "no_such_key"}
@@ -92,16 +92,16 @@ def test_an_ambiguous_number_is_settled_for_this_task_only(
 ) -> None:
     task_sid = arrives(centre, SHARED)
     assert centre.block(task_sid)["match"] == "ambiguous"
-    settled = settling.choose(desk, task_sid, "C-1004", None)
+    settled = resolution.choose(desk, task_sid, "C-1004", None)
     assert settled.others == 0
     block = centre.block(task_sid)
     assert (block["match"], block["by"], block["trust"], block["name"]) == ("matched", "staff", "verified", "Tom Bell")
     # The next callback of the same task follows it; another task with the same number is ambiguous as before.
     again = arrives(centre, SHARED)
     assert centre.block(again)["match"] == "ambiguous"
-    settling.enrich_again(desk, task_sid)
+    resolution.enrich_again(desk, task_sid)
     assert centre.block(task_sid)["name"] == "Tom Bell"
-    settling.release(desk, task_sid)
+    resolution.release(desk, task_sid)
     assert centre.block(task_sid)["match"] == "ambiguous"
 
 
@@ -109,7 +109,7 @@ def test_the_callback_follows_what_staff_said_of_the_task(
     centre: Centre, service: Service, desk: Desk, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     task_sid = arrives(centre, SHARED)
-    settling.choose(desk, task_sid, "C-1003", None)
+    resolution.choose(desk, task_sid, "C-1003", None)
     form = make_callback(
         WorkspaceSid=centre.workspace_sid, TaskSid=task_sid, TaskAttributes=centre.attributes(task_sid)
     )
@@ -120,7 +120,7 @@ def test_the_callback_follows_what_staff_said_of_the_task(
 
 def test_an_ambiguous_number_is_given_to_one_from_now_on(centre: Centre, desk: Desk, parts: Parts) -> None:
     first, second = arrives(centre, SHARED), arrives(centre, SHARED)
-    settled = settling.choose(desk, first, "C-1003", phone(SHARED))
+    settled = resolution.choose(desk, first, "C-1003", phone(SHARED))
     assert centre.block(first)["by"] == "phone"
     assert settled.others >= 1
     work(parts)
@@ -133,7 +133,7 @@ def test_confirming_a_claim_is_about_this_task_alone(centre: Centre, desk: Desk)
     task_sid = centre.task_arrives({"channelType": "web", "email": "ada@example.com"}, channel="chat")
     centre.answer(task_sid)
     assert centre.block(task_sid)["match"] == "claimed"
-    settling.choose(desk, task_sid, "C-1001", None)
+    resolution.choose(desk, task_sid, "C-1001", None)
     assert centre.block(task_sid)["match"] == "matched"
     again = centre.task_arrives({"channelType": "web", "email": "ada@example.com"}, channel="chat")
     centre.answer(again)
@@ -144,20 +144,20 @@ def test_a_typed_address_that_is_linked_settles_the_task_too(centre: Centre, des
     """By itself a claimed key would leave the task claimed, although staff have said who it is."""
     task_sid = centre.task_arrives({"channelType": "web", "email": "new.address@example.com"}, channel="chat")
     centre.answer(task_sid)
-    settling.choose(desk, task_sid, "C-1001", Identifier("email", "new.address@example.com"))
+    resolution.choose(desk, task_sid, "C-1001", Identifier("email", "new.address@example.com"))
     assert centre.block(task_sid)["by"] == "staff"
 
 
 def test_a_wrong_match_is_unlinked(centre: Centre, desk: Desk) -> None:
     task_sid = arrives(centre, "+14155550100")
     assert centre.block(task_sid)["customer_id"] == "C-1001"
-    settling.unlink(desk, task_sid, "C-1001", phone("+14155550100"))
+    resolution.unlink(desk, task_sid, "C-1001", phone("+14155550100"))
     assert centre.block(task_sid) == {"match": "none", "reason": "no_such_key"}
 
 
 def test_a_wrong_match_can_be_wrong_for_this_task_only(centre: Centre, desk: Desk) -> None:
     task_sid = arrives(centre, "+14155550100")
-    settling.nobody(desk, task_sid)
+    resolution.nobody(desk, task_sid)
     assert centre.block(task_sid) == {"match": "none", "reason": "set_by_staff"}
     assert centre.block(arrives(centre, "+14155550100"))["customer_id"] == "C-1001"
 
@@ -165,10 +165,10 @@ def test_a_wrong_match_can_be_wrong_for_this_task_only(centre: Centre, desk: Des
 def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(centre: Centre, desk: Desk) -> None:
     task_sid = arrives(centre, UNKNOWN)
     record = ledger.empty_record("Hedy Lamarr")
-    settled = settling.create(desk, task_sid, "S-TEST", record, phone(UNKNOWN))
+    settled = resolution.create(desk, task_sid, "S-TEST", record, phone(UNKNOWN))
     assert centre.block(task_sid)["name"] == "Hedy Lamarr"
     assert settled.change is not None
-    settling.undo(desk, settled.change.audit_id, task_sid)
+    resolution.undo(desk, settled.change.audit_id, task_sid)
     assert centre.block(task_sid)["match"] == "none"
     with desk.database.reading() as session:
         assert ledger.records(session, ["S-TEST"]) == {"S-TEST": None}
@@ -179,7 +179,7 @@ def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
 ) -> None:
     task_sid = arrives(centre, UNKNOWN)
     centre.emulator.faults.status(401, path="/Tasks/WT")
-    settled = settling.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
+    settled = resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
     assert settled.live is not None
     assert (settled.live.outcome, settled.live.reason, settled.live.is_owed) == (
         "could_not_write",
@@ -195,32 +195,32 @@ def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
 def test_a_task_that_is_over_is_said_to_be_over(centre: Centre, service: Service, desk: Desk) -> None:
     task_sid = arrives(centre, UNKNOWN)
     centre.workspace.tasks(task_sid).update(assignment_status="completed", reason="done")
-    settled = settling.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
+    settled = resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
     assert settled.live is not None
     assert (settled.live.outcome, settled.live.is_owed) == ("gone", False)
 
 
 def test_another_decision_in_between_is_told_and_nothing_is_undone(centre: Centre, desk: Desk) -> None:
     task_sid = arrives(centre, UNKNOWN)
-    first = settling.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
-    settling.choose(desk, task_sid, "C-1002", phone(UNKNOWN))
+    first = resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
+    resolution.choose(desk, task_sid, "C-1002", phone(UNKNOWN))
     assert first.change is not None
-    refused = settling.undo(desk, first.change.audit_id, task_sid)
+    refused = resolution.undo(desk, first.change.audit_id, task_sid)
     assert refused == ChangedSince((UNKNOWN,))
     assert centre.block(task_sid)["customer_id"] == "C-1002"
 
 
 def test_what_is_so_already_changes_nothing(centre: Centre, desk: Desk) -> None:
     task_sid = arrives(centre, UNKNOWN)
-    settling.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
-    assert settling.choose(desk, task_sid, "C-1001", phone(UNKNOWN)) == Settled(None)
+    resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
+    assert resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN)) == Settled(None)
 
 
 def test_two_customers_are_merged_and_open_tasks_follow(centre: Centre, desk: Desk, parts: Parts) -> None:
     shared, toms = arrives(centre, SHARED), centre.task_arrives({"customerAddress": "tom.bell@example.com"})
     centre.answer(toms)
     assert centre.block(shared)["match"] == "ambiguous"
-    settled = settling.merge(desk, "C-1003", "C-1004", versions(parts, "C-1003", "C-1004"))
+    settled = resolution.merge(desk, "C-1003", "C-1004", versions(parts, "C-1003", "C-1004"))
     assert isinstance(settled, Settled)
     work(parts)
     assert centre.block(shared)["customer_id"] == "C-1003"
@@ -229,7 +229,7 @@ def test_two_customers_are_merged_and_open_tasks_follow(centre: Centre, desk: De
     centre.answer(by_old_id)
     assert centre.block(by_old_id)["customer_id"] == "C-1003"
     assert settled.change is not None
-    settling.undo(desk, settled.change.audit_id, None)
+    resolution.undo(desk, settled.change.audit_id, None)
     work(parts)
     assert centre.block(shared)["match"] == "ambiguous"
     assert centre.block(toms)["customer_id"] == "C-1004"
@@ -244,9 +244,9 @@ def test_a_stored_callback_is_replayed_from_a_fresh_read(centre: Centre, service
     task_sid = arrives(centre, UNKNOWN)
     (entry,) = service.entries(task_sid=task_sid)
     centre.workspace.tasks(task_sid).update(attributes='{"from":"+14155550100"}')
-    settled = settling.replay(desk, task_sid, entry.raw_form)
+    settled = resolution.replay(desk, task_sid, entry.raw_form)
     assert settled.live is not None
     assert (settled.live.outcome, centre.block(task_sid)["customer_id"]) == ("enriched", "C-1001")
-    broken = settling.replay(desk, task_sid, "TaskSid=nonsense")
+    broken = resolution.replay(desk, task_sid, "TaskSid=nonsense")
     assert broken.live is not None
     assert (broken.live.outcome, broken.live.is_owed) == ("malformed", False)

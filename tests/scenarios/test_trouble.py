@@ -14,7 +14,7 @@ import requests
 from app import create_app
 from enrich.database import migrations
 from enrich.flows.work import Tools
-from enrich.followups import round_of_work
+from enrich.flows.worker import round_of_work
 from enrich.parts import Parts
 from enrich.settings import read_settings
 from tests.scenarios.conftest import Centre, Service

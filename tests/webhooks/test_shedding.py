@@ -12,8 +12,8 @@ from sqlalchemy import select
 from twilio.request_validator import RequestValidator
 
 from app import create_app
-from enrich import assignment
 from enrich.database import migrations
+from enrich.flows import assignment
 from enrich.journal.tables import EntryRow
 from enrich.parts import Parts
 from enrich.resilience.admission import Admission

@@ -21,17 +21,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from enrich import errors, handover
+from enrich import errors
 from enrich.customers import interactions
-from enrich.deadline import Deadline
+from enrich.domain.deadline import Deadline
 from enrich.domain.deliveries import Delivery, Owing, Receipt
 from enrich.domain.matches import LookupKeys
-from enrich.enrichment import Subject, place
+from enrich.domain.outcomes import FollowupKind, Outcome, Told
+from enrich.flows import handover
+from enrich.flows.activity import show, tell
+from enrich.flows.enrichment import Subject, place
 from enrich.flows.work import Rules, Tools, Work
 from enrich.policy.timeouts import ENDINGS, Decision, Tally, decide
 from enrich.taskrouter import callbacks
-from enrich.telling import show, tell
-from enrich.vocabulary import FollowupKind, Outcome, Told
 
 if TYPE_CHECKING:
     from enrich.journal.owed import Followup, Owed

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from enrich import errors
-from enrich.deadline import Deadline
+from enrich.domain.deadline import Deadline
 from enrich.domain.deliveries import Owing
+from enrich.domain.outcomes import FollowupKind, Told
+from enrich.flows.activity import tell
 from enrich.flows.work import Tools
 from enrich.policy.timeouts import HandOver
 from enrich.taskrouter import attributes
-from enrich.telling import tell
-from enrich.vocabulary import FollowupKind, Told
 
 if TYPE_CHECKING:
     from enrich.journal.owed import Followup, Owed

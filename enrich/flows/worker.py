@@ -12,13 +12,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
-from enrich import completion, errors, handover, lifecycle
-from enrich.deadline import Deadline, OutOfTime
+from enrich import errors
+from enrich.domain.deadline import Deadline, OutOfTime
 from enrich.domain.deliveries import Delivery, Owing, Tried
-from enrich.enrichment import Subject, enrich
+from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
+from enrich.flows import completion, handover, lifecycle
+from enrich.flows.enrichment import Subject, enrich
 from enrich.flows.work import Tools, Work, conclusion_of, too_slow
 from enrich.journal.owed import Followup, Owed
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 
 # Nobody waits for a follow-up; what takes longer is tried again later.
 WORK_S = 5.0

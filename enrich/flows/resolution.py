@@ -23,20 +23,21 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from enrich import errors, lifecycle
+from enrich import errors
 from enrich.customers import ledger, records
 from enrich.customers.identifiers import Identifier
 from enrich.customers.ledger import Action, By, Change, ChangedSince, Scope
 from enrich.database.engine import Database
-from enrich.deadline import Deadline, OutOfTime
+from enrich.domain.deadline import Deadline, OutOfTime
 from enrich.domain.deliveries import Delivery, Owing
 from enrich.domain.matches import Trust
-from enrich.enrichment import Subject, enrich
+from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
+from enrich.flows import lifecycle
+from enrich.flows.enrichment import Subject, enrich
 from enrich.flows.work import Tools, Work, conclusion_of, too_slow
 from enrich.journal import callers
 from enrich.journal.owed import Owes
 from enrich.taskrouter import callbacks
-from enrich.vocabulary import EntryKind, FollowupKind, Outcome, Reason
 
 # The reader waits for it. What takes longer is the worker's.
 LIVE_S = 4.0

@@ -13,9 +13,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from enrich import errors, lifecycle
+from enrich import errors
 from enrich.domain.deliveries import Delivery
-from enrich.vocabulary import EntryKind, Reason
+from enrich.domain.outcomes import EntryKind, Reason
+from enrich.flows import lifecycle
 
 if TYPE_CHECKING:
     from enrich.flows.work import Tools

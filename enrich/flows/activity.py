@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from enrich.domain.deliveries import Conclusion, Delivery, Owing
-from enrich.vocabulary import EntryKind, Outcome, Told
+from enrich.domain.outcomes import EntryKind, Outcome, Told
 
 if TYPE_CHECKING:
     from enrich.flows.work import Tools, Work

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from enrich import errors
 from enrich.customers import card, context, matching
-from enrich.deadline import Deadline
+from enrich.domain.deadline import Deadline
 from enrich.domain.matches import Matched
+from enrich.domain.outcomes import Outcome
 from enrich.flows.work import JITTER, Tools, Work
 from enrich.policy.facts import customer_facts, match_facts
 from enrich.taskrouter import attributes
-from enrich.vocabulary import Outcome
 
 if TYPE_CHECKING:
     from enrich.taskrouter.client import Task

@@ -21,15 +21,15 @@ from functools import partial
 from typing import Any
 
 from enrich import errors
-from enrich.deadline import Deadline, OutOfTime, Step
-from enrich.decision import Decision, Question, by_setting, decide
+from enrich.domain.deadline import Deadline, OutOfTime, Step
 from enrich.domain.deliveries import Answered, Delivery, Receipt, sids
-from enrich.enrichment import Subject, enrich, patiently, stands_already
+from enrich.domain.outcomes import FollowupKind, Outcome, Reason
+from enrich.flows.decision import Decision, Question, by_setting, decide
+from enrich.flows.enrichment import Subject, enrich, patiently, stands_already
 from enrich.flows.work import Tools, Work, conclusion_of, too_slow
 from enrich.taskrouter import callbacks, instructions
 from enrich.taskrouter.callbacks import AssignmentCallback, Form
 from enrich.taskrouter.instructions import Instruction
-from enrich.vocabulary import FollowupKind, Outcome, Reason
 
 # The work ends after 3.5 s at most, so that with the conclusion the answer leaves within 4.0 s.
 RECEIPT_S = 0.5

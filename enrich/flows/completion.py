@@ -19,13 +19,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from enrich import errors
-from enrich.deadline import Deadline
+from enrich.domain.deadline import Deadline
 from enrich.domain.deliveries import Owing
-from enrich.enrichment import OVER, Subject, place
+from enrich.domain.outcomes import FollowupKind, Outcome, Told
+from enrich.flows.activity import show, tell
+from enrich.flows.enrichment import OVER, Subject, place
+from enrich.flows.lifecycle import by_policy, finished_key, wrapped_key
 from enrich.flows.work import Tools, Work
-from enrich.lifecycle import by_policy, finished_key, wrapped_key
-from enrich.telling import show, tell
-from enrich.vocabulary import FollowupKind, Outcome, Told
 
 if TYPE_CHECKING:
     from enrich.journal.owed import Followup, Owed
