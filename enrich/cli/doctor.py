@@ -19,15 +19,14 @@ from sqlalchemy import func, select
 from enrich import errors
 from enrich.cli.base import Command
 from enrich.database import migrations
-from enrich.diagnosis import account, callbacks, installation, reach, tasks
+from enrich.diagnosis import account, callbacks, installation, probe, reach, tasks
 from enrich.diagnosis.findings import Finding, Level, not_examined, problem, worst
+from enrich.diagnosis.snapshot import SeenWorkspace
 from enrich.journal import heartbeats, samples
 from enrich.parts import Parts, parts
 from enrich.settings import FOR_SERVING, TABLE, Settings
 from enrich.taskrouter import attributes, endpoints
 from enrich.taskrouter import callbacks as taskrouter_callbacks
-from enrich.taskrouter.endpoints import SeenWorkspace
-from enrich.webhooks import probe
 
 _WORDS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "problem"}
 
@@ -118,7 +117,7 @@ class _TaskRouter:
 
     def findings(self) -> Iterator[Finding]:
         # Imported here: the SDK is large, and the web processes know this module for its commands' names.
-        from enrich.taskrouter import inspection
+        from enrich.diagnosis import inspection
 
         chosen = self._chosen
         user = chosen.twilio_api_key or chosen.twilio_account_sid

@@ -11,11 +11,13 @@ from flask.cli import with_appcontext
 from enrich import errors, settings
 from enrich.cli.base import Command
 from enrich.parts import parts
-from enrich.taskrouter import plan_text, provisioning, workspace_file, workspace_text
-from enrich.taskrouter.workspace_plan import Desired, Kind, Resource
+from enrich.provisioning import apply, plan_text
+from enrich.provisioning import describe as provisioning_describe
+from enrich.provisioning import file as provisioning_file
+from enrich.provisioning.plan import Desired, Kind, Resource
 
 if TYPE_CHECKING:
-    from enrich.taskrouter.workspace import Workspaces
+    from enrich.provisioning.workspace import Workspaces
 
 THERE_IS_MORE_TO_DO = 3
 
@@ -33,16 +35,16 @@ def provision(file: Path, only_plan: bool, reevaluate: bool) -> None:
     """
     chosen = parts().settings
     chosen.require((*settings.FOR_REST, "PUBLIC_URL"))
-    desired = workspace_file.read(_text(file), chosen.public_url, workspace_sid=chosen.twilio_workspace_sid)
+    desired = provisioning_file.read(_text(file), chosen.public_url, workspace_sid=chosen.twilio_workspace_sid)
     workspaces = workspaces_of(chosen, reevaluate=reevaluate)
-    planned = provisioning.plan(desired, workspaces)
+    planned = apply.plan(desired, workspaces)
     for line in plan_text.plan_lines(planned):
         click.echo(line)
     if only_plan:
         raise SystemExit(THERE_IS_MORE_TO_DO if planned.to_do else 0)
     if planned.to_do:
         click.echo()
-        done = provisioning.provision(
+        done = apply.provision(
             desired, workspaces, planned, lambda step, sid: click.echo(plan_text.done_line(step, sid))
         )
         click.echo(f"{done} done.")
@@ -63,7 +65,7 @@ def describe(name: str) -> None:
     actual = workspaces_of(chosen).read(Desired(Resource(Kind.WORKSPACE, name), may_create=False, resources=()))
     if actual.workspace is None:
         raise errors.PlanRefused(f"there is no workspace {name!r} in this account" if name else "there is none")
-    click.echo(workspace_text.describe(actual, chosen.public_url), nl=False)
+    click.echo(provisioning_describe.describe(actual, chosen.public_url), nl=False)
 
 
 def _text(file: Path) -> str:
@@ -77,7 +79,7 @@ def _text(file: Path) -> str:
 
 def workspaces_of(chosen: settings.Settings, *, reevaluate: bool = False) -> Workspaces:
     # Imported here: the SDK is large, and the web processes know this module for its commands' names.
-    from enrich.taskrouter.workspace import Workspaces
+    from enrich.provisioning.workspace import Workspaces
 
     return Workspaces(
         chosen.taskrouter_base_url,

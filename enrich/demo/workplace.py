@@ -16,8 +16,8 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from enrich.demo.arrivals import OUR_NUMBER
-from enrich.taskrouter import provisioning, workspace_file
-from enrich.taskrouter.workspace import Workspaces
+from enrich.provisioning import apply, file
+from enrich.provisioning.workspace import Workspaces
 
 SETUP = Path(__file__).parent / "workplace.toml"
 
@@ -37,9 +37,9 @@ class Workplace:
 
     def set_up(self, public_url: str) -> None:
         """Creates what `workplace.toml` says, with its URLs pointing at the service."""
-        desired = workspace_file.read(SETUP.read_text(encoding="utf-8"), public_url)
+        desired = file.read(SETUP.read_text(encoding="utf-8"), public_url)
         workspaces = Workspaces(self.base_url, self.account_sid, self.account_sid, self.auth_token)
-        provisioning.provision(desired, workspaces, provisioning.plan(desired, workspaces), lambda _step, _sid: None)
+        apply.provision(desired, workspaces, apply.plan(desired, workspaces), lambda _step, _sid: None)
         self._workspace = self._client.taskrouter.v1.workspaces(workspaces.sid)
 
     def receive(self, channel: str, attributes: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from enrich.diagnosis.findings import Finding, ok, problem, warning
-from enrich.taskrouter.endpoints import SeenWorkspace
+from enrich.diagnosis.snapshot import SeenWorkspace
 
 
 def credentials(rest: str, token: str | None) -> Iterator[Finding]:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from enrich.diagnosis.callback_urls import is_near, is_ours, what_differs
 from enrich.diagnosis.findings import Finding, ok, problem, warning
+from enrich.diagnosis.snapshot import SeenWorkflow, SeenWorkspace
 from enrich.taskrouter import endpoints
-from enrich.taskrouter.endpoints import SeenWorkflow, SeenWorkspace
 
 # Until the answer is there 4 s may pass, until the fallback has been asked another 5, and then somebody has to look at
 # the screen and decide.

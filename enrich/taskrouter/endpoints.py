@@ -5,7 +5,6 @@ Source: facts sections 1 (connection overrides) and 5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 ASSIGNMENT = "/taskrouter/assignment"
@@ -34,28 +33,6 @@ NEEDED_EVENTS = frozenset(
 # A lost event is sent again, unless we refused it for good. For events the official description allows overrides in
 # the fragment; for assignment callbacks TaskRouter's own five seconds rule, and there is a fallback URL instead.
 RETRIED = "5xx,ct,rt"
-
-
-@dataclass(frozen=True, slots=True)
-class SeenWorkflow:
-    """One workflow at TaskRouter. URLs are "" where none is set."""
-
-    name: str
-    sid: str
-    assignment_url: str
-    fallback_url: str
-    reservation_timeout_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class SeenWorkspace:
-    """One workspace at TaskRouter. events: None where every event goes out."""
-
-    name: str
-    sid: str
-    events_url: str
-    events: frozenset[str] | None
-    workflows: tuple[SeenWorkflow, ...] = ()
 
 
 def events_url(public_url: str, retries: int) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from enrich.diagnosis.findings import Finding, Level
-from enrich.taskrouter.endpoints import NEEDED_EVENTS, SeenWorkflow, SeenWorkspace
+from enrich.diagnosis.snapshot import SeenWorkflow, SeenWorkspace
+from enrich.taskrouter.endpoints import NEEDED_EVENTS
 
 PUBLIC_URL = "https://hooks.example.test/enrich"
 OK, WARNING, PROBLEM = Level.OK, Level.WARNING, Level.PROBLEM

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
-from enrich.taskrouter.toml_places import lines_of, nearest
+from enrich.provisioning.toml_lines import lines_of, nearest
 
 TEXT = '''# a comment = "not a key"
 [workspace]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from enrich.errors import WorkspaceFileError
+from enrich.provisioning.file import read
+from enrich.provisioning.plan import Desired, Kind, Resource
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
-from enrich.taskrouter.workspace_file import read
-from enrich.taskrouter.workspace_plan import Desired, Kind, Resource
 
 PUBLIC_URL = "https://hooks.example.test/enrich"
 HEAD = '[workspace]\nname = "Support"\n'

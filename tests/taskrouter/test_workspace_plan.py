@@ -8,10 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from enrich.taskrouter.plan_text import plan_lines
-from enrich.taskrouter.workflow_configuration import in_names, in_sids
-from enrich.taskrouter.workspace_file import read
-from enrich.taskrouter.workspace_plan import (
+from enrich.provisioning.file import read
+from enrich.provisioning.plan import (
     BY_ITSELF,
     Action,
     Actual,
@@ -23,6 +21,8 @@ from enrich.taskrouter.workspace_plan import (
     Resource,
     make_plan,
 )
+from enrich.provisioning.plan_text import plan_lines
+from enrich.provisioning.routing import in_names, in_sids
 
 ROUTING = {"filters": [], "default": {"queue": "Everyone"}}
 

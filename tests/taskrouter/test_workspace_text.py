@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enrich.provisioning.describe import describe
+from enrich.provisioning.file import read
+from enrich.provisioning.plan import Actual, Existing, Kind, make_plan
 from enrich.taskrouter.endpoints import NEEDED_EVENTS, events_url
-from enrich.taskrouter.workspace_file import read
-from enrich.taskrouter.workspace_plan import Actual, Existing, Kind, make_plan
-from enrich.taskrouter.workspace_text import describe
 
 PUBLIC_URL = "https://hooks.example.test"
 WORKSPACE = Existing(

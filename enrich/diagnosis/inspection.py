@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 import requests
 
 from enrich import errors
-from enrich.taskrouter.endpoints import SeenWorkflow, SeenWorkspace
+from enrich.diagnosis.snapshot import SeenWorkflow, SeenWorkspace
 from enrich.taskrouter.sdk import connect, translated
 
 ANSWER_S = 10.0

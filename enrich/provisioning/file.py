@@ -14,9 +14,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from enrich import errors
-from enrich.taskrouter import endpoints, toml_places
-from enrich.taskrouter.workflow_configuration import INTAKE, NEVER, Document, with_intake
-from enrich.taskrouter.workspace_plan import Desired, Kind, Resource
+from enrich.provisioning import toml_lines
+from enrich.provisioning.plan import Desired, Kind, Resource
+from enrich.provisioning.routing import INTAKE, NEVER, Document, with_intake
+from enrich.taskrouter import endpoints
 
 # Facts sections 0 and 9.1.
 LONGEST_NAME = 64
@@ -41,7 +42,7 @@ def read(text: str, public_url: str, *, workspace_sid: str = "") -> Desired:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise errors.WorkspaceFileError(f"not TOML: {exc}") from exc
-    wrong = _Wrong(toml_places.lines_of(text))
+    wrong = _Wrong(toml_lines.lines_of(text))
     file = _Table(values, (), wrong)
     workspace = file.table("workspace") or _Table({}, ("workspace",), wrong)
     name = workspace.text("name", longest=LONGEST_NAME, required=not workspace_sid) or ""
@@ -192,11 +193,11 @@ def _target(table: _Table | None) -> Document:
 
 @dataclass
 class _Wrong:
-    lines: Mapping[toml_places.Path, int]
+    lines: Mapping[toml_lines.Path, int]
     found: list[tuple[int, str]] = field(default_factory=list)
 
-    def add(self, path: toml_places.Path, message: str, *, name: str = "") -> None:
-        line = toml_places.nearest(self.lines, path)
+    def add(self, path: toml_lines.Path, message: str, *, name: str = "") -> None:
+        line = toml_lines.nearest(self.lines, path)
         place = _in_words(path) + (f" ({name})" if name else "")
         self.found.append((line or 0, f"line {line}, {place}: {message}" if line else f"{place}: {message}"))
 
@@ -205,7 +206,7 @@ class _Wrong:
             raise errors.WorkspaceFileError("\n".join(message for _, message in sorted(self.found)))
 
 
-def _in_words(path: toml_places.Path) -> str:
+def _in_words(path: toml_lines.Path) -> str:
     """`("queues", 1, "order")` as "queues 2, order"."""
     words: list[str] = []
     for part in path:
@@ -221,7 +222,7 @@ class _Table:
     """A table, read key by key; what is wrong is noted, and reading goes on. `end` tells the keys nobody knows."""
 
     values: dict[str, Any]
-    path: toml_places.Path
+    path: toml_lines.Path
     wrong: _Wrong
     known: set[str] = field(default_factory=set)
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from enrich.provisioning.plan import BY_ITSELF, Actual, Existing, Kind
 from enrich.taskrouter import endpoints
-from enrich.taskrouter.workspace_plan import BY_ITSELF, Actual, Existing, Kind
 
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 

@@ -13,9 +13,7 @@ from typing import Any
 from twilio.base.exceptions import TwilioRestException
 
 from enrich import errors
-from enrich.taskrouter.sdk import connect, translated
-from enrich.taskrouter.workflow_configuration import in_names, in_sids
-from enrich.taskrouter.workspace_plan import (
+from enrich.provisioning.plan import (
     BY_ITSELF,
     Action,
     Actual,
@@ -26,6 +24,8 @@ from enrich.taskrouter.workspace_plan import (
     Step,
     names_of,
 )
+from enrich.provisioning.routing import in_names, in_sids
+from enrich.taskrouter.sdk import connect, translated
 
 WRITES_OF_ONE_WORKER = 3
 

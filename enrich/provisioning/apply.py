@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from enrich import errors
-from enrich.taskrouter.workspace_plan import Action, Actual, Desired, Plan, Step, make_plan
+from enrich.provisioning.plan import Action, Actual, Desired, Plan, Step, make_plan
 
 
 class Workspaces(Protocol):

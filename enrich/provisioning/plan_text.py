@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from enrich.taskrouter.workspace_plan import Action, Change, Plan, Step
+from enrich.provisioning.plan import Action, Change, Plan, Step
 
 _DONE = {Action.CREATE: "created", Action.CHANGE: "changed"}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from enrich.taskrouter.workflow_configuration import queues_of
+from enrich.provisioning.routing import queues_of
 
 
 class Kind(StrEnum):
