@@ -21,17 +21,17 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from enrich import cli, errors, health, pages
 from enrich.cli.base import foreseen_errors
-from enrich.customers import card
+from enrich.customers import card_token
 from enrich.customers.store import CustomerStore
 from enrich.database.engine import Database
 from enrich.domain.deliveries import Exchange, Tried
 from enrich.environment import environment
 from enrich.flows.work import JITTER, Rules, Tools
+from enrich.journal.followups import Owed
 from enrich.journal.heartbeats import Heartbeats
-from enrich.journal.owed import Owed
 from enrich.journal.receipts import Journal
-from enrich.journal.states import States
-from enrich.journal.tallies import Tallies
+from enrich.journal.rollups import Tallies
+from enrich.journal.task_states import States
 from enrich.parts import Parts
 from enrich.policy.file import Policy
 from enrich.policy_file import read_policy_file, rules_of
@@ -46,7 +46,7 @@ from enrich.telemetry import multiprocess
 from enrich.telemetry.metrics import Metrics
 from enrich.telemetry.tracing import tracing_of
 from enrich.webhooks import views as webhooks
-from enrich.webhooks.shedding import Shedding
+from enrich.webhooks.load_shedding import Shedding
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -172,7 +172,7 @@ def _rules(settings: Settings, policy: Policy) -> Rules:
     """The settings and the policy as the rules take them. Raises SettingsError."""
     rules = rules_of(settings, policy)
     has_cards = settings.frame_ancestors and settings.secret_key
-    return replace(rules, card_key=card.key_of(settings.secret_key) if has_cards else b"")
+    return replace(rules, card_key=card_token.key_of(settings.secret_key) if has_cards else b"")
 
 
 def _settings(command: click.Context | None) -> Settings:

@@ -10,9 +10,9 @@ from flask import current_app
 from enrich import errors
 from enrich.database.engine import Database
 from enrich.flows.work import Tools
+from enrich.journal.followups import Owed
 from enrich.journal.heartbeats import Heartbeats
-from enrich.journal.owed import Owed
-from enrich.journal.tallies import Tallies
+from enrich.journal.rollups import Tallies
 from enrich.resilience.admission import Admission
 from enrich.settings import Settings
 from enrich.telemetry.metrics import Metrics

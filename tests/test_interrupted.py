@@ -17,7 +17,7 @@ from enrich.errors import DatabaseUnavailable
 from enrich.resilience.timeouts import limited
 from enrich.domain.deadline import OutOfTime
 from enrich.database.pool import Connections, Slots
-from enrich.journal.crowd import Crowd
+from enrich.journal.group_commit import Crowd
 from enrich.domain.outcomes import Receipt
 
 slots = Slots(2)

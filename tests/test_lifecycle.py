@@ -25,7 +25,7 @@ from enrich.domain.deliveries import Delivery
 from enrich.domain.outcomes import EntryKind, FollowupKind
 from enrich.flows import lifecycle, worker
 from enrich.flows.work import Tools
-from enrich.journal.owed import Owed
+from enrich.journal.followups import Owed
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.policy.file import Policy
 from enrich.policy.timeouts import Step, TimeoutPolicy

@@ -22,8 +22,8 @@ from urllib.parse import parse_qsl, urlencode
 import phonenumbers
 
 if TYPE_CHECKING:
-    from enrich.journal.stories import FullEntry, TaskStory
-    from enrich.journal.summaries import Entry, Finding, KeyFound
+    from enrich.journal.records import Entry, Finding, KeyFound
+    from enrich.journal.timeline import FullEntry, TaskStory
 
     AnEntry = TypeVar("AnEntry", bound=Entry)
 

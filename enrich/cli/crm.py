@@ -14,7 +14,7 @@ import click
 from flask.cli import with_appcontext
 
 from enrich.cli.base import Group
-from enrich.customers import context, fixtures, matching, seeding
+from enrich.customers import block, fixtures, matching, seeding
 from enrich.parts import parts
 
 # From so many lines on a progress bar tells more than the wait does.
@@ -92,7 +92,7 @@ def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
     for attribute in keys.withheld:
         click.echo(f"{attribute}: the caller hides the number")
     click.echo(
-        json.dumps({rules.attribute: context.compose(match, customer, rules.shape)[0]}, ensure_ascii=False, indent=2)
+        json.dumps({rules.attribute: block.compose(match, customer, rules.shape)[0]}, ensure_ascii=False, indent=2)
     )
 
 

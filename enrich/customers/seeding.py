@@ -17,9 +17,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from enrich.customers.audit import wait_for_others
 from enrich.customers.fixture_rows import CASE_FIELDS, FIELD_OF_KIND, LONGEST_TEXT, BadRow, CustomerFixture
 from enrich.customers.identifiers import EMAIL, PHONE, Identifier, customer_id_identifier, words_of
-from enrich.customers.ledger import wait_for_others
 from enrich.customers.tables import FROM_CRM, CaseRow, CustomerRow, IdentifierRow, NoteRow, UnlinkedRow, WordRow
 from enrich.database.engine import Database
 from enrich.database.types import Base

@@ -28,7 +28,7 @@ from enrich.flows.lifecycle import by_policy, finished_key, wrapped_key
 from enrich.flows.work import Tools, Work
 
 if TYPE_CHECKING:
-    from enrich.journal.owed import Followup, Owed
+    from enrich.journal.followups import Followup, Owed
 
 # How often a task that does not read assigned is looked at again, and after how long.
 LOOKS = 5

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from enrich import errors
-from enrich.customers import card, context, matching
+from enrich.customers import block as customers_block
+from enrich.customers import card_token, matching
 from enrich.domain.deadline import Deadline
 from enrich.domain.matches import Matched
 from enrich.domain.outcomes import Outcome
@@ -138,10 +139,10 @@ def identify(work: Work, task_attributes: Mapping[str, Any], tools: Tools, task_
         work.finding = matching.explain(keys, found.candidates, work.match)
         work.customer = tools.store.details_of(work.match, found)
     work.projected = _projected(work, tools)
-    blocks = context.compose(work.match, work.customer, tools.rules.shape)
+    blocks = customers_block.compose(work.match, work.customer, tools.rules.shape)
     if not tools.rules.card_key:
         return blocks
-    return context.with_card(blocks, card.token_of(tools.rules.card_key, task_sid))
+    return customers_block.with_card(blocks, card_token.token_of(tools.rules.card_key, task_sid))
 
 
 def write(

@@ -28,7 +28,7 @@ from enrich.policy.timeouts import HandOver
 from enrich.taskrouter import attributes
 
 if TYPE_CHECKING:
-    from enrich.journal.owed import Followup, Owed
+    from enrich.journal.followups import Followup, Owed
     from enrich.taskrouter.client import Task
 
 WAITING = ("pending", "reserved")

@@ -35,8 +35,8 @@ from enrich.policy.timeouts import ENDINGS, Decision, Tally, decide
 from enrich.taskrouter import callbacks
 
 if TYPE_CHECKING:
-    from enrich.journal.owed import Followup, Owed
-    from enrich.journal.states import Counts, TaskState
+    from enrich.journal.followups import Followup, Owed
+    from enrich.journal.task_states import Counts, TaskState
 
 MISSES = tuple(f"reservation.{ending}" for ending in ENDINGS)
 WRAPPING = ("task.wrapup", "reservation.wrapup")

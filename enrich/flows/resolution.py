@@ -24,9 +24,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from enrich import errors
-from enrich.customers import ledger, records
+from enrich.customers import audit, editing
+from enrich.customers.audit import Action, By, Change, ChangedSince, Scope
 from enrich.customers.identifiers import Identifier
-from enrich.customers.ledger import Action, By, Change, ChangedSince, Scope
 from enrich.database.engine import Database
 from enrich.domain.deadline import Deadline, OutOfTime
 from enrich.domain.deliveries import Delivery, Owing
@@ -35,8 +35,8 @@ from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.flows import lifecycle
 from enrich.flows.enrichment import Subject, enrich
 from enrich.flows.work import Tools, Work, conclusion_of, too_slow
-from enrich.journal import callers
-from enrich.journal.owed import Owes
+from enrich.journal import contacts
+from enrich.journal.followups import Owes
 from enrich.taskrouter import callbacks
 
 # The reader waits for it. What takes longer is the worker's.
@@ -97,17 +97,17 @@ def choose(desk: Desk, task_sid: str, customer_id: str, key: Identifier | None) 
     def decide(session: Session) -> Change | None:
         at = desk.tools.now()
         if key is None:
-            return ledger.change(
+            return audit.change(
                 session,
                 Scope(tasks=frozenset({task_sid})),
                 Action.PINNED,
                 desk.by,
                 at,
-                lambda: ledger.pin(session, task_sid, customer_id, desk.by, at),
+                lambda: audit.pin(session, task_sid, customer_id, desk.by, at),
                 task_sid=task_sid,
                 customer_id=customer_id,
             )
-        return ledger.change(
+        return audit.change(
             session,
             Scope(keys=frozenset({key}), tasks=frozenset({task_sid})),
             Action.LINKED,
@@ -130,18 +130,18 @@ def create(desk: Desk, task_sid: str | None, customer_id: str, record: Record, k
 
     def decide(session: Session) -> Change | None:
         at = desk.tools.now()
-        if ledger.records(session, [customer_id])[customer_id] is not None:
+        if audit.records(session, [customer_id])[customer_id] is not None:
             return None
 
         def act() -> None:
-            ledger.put(session, customer_id, record, at)
+            audit.put(session, customer_id, record, at)
             if task_sid and key:
                 _give(desk, session, task_sid, customer_id, key)
             elif task_sid:
-                ledger.pin(session, task_sid, customer_id, desk.by, at)
+                audit.pin(session, task_sid, customer_id, desk.by, at)
 
         scope = Scope(frozenset({customer_id}), frozenset({key} if task_sid and key else ()), tasks)
-        return ledger.change(
+        return audit.change(
             session, scope, Action.CREATED, desk.by, at, act, task_sid=task_sid, customer_id=customer_id
         )
 
@@ -153,8 +153,8 @@ def nobody(desk: Desk, task_sid: str) -> Settled:
 
     def decide(session: Session) -> Change | None:
         at, scope = desk.tools.now(), Scope(tasks=frozenset({task_sid}))
-        act = partial(ledger.pin, session, task_sid, None, desk.by, at)
-        return ledger.change(session, scope, Action.NOBODY, desk.by, at, act, task_sid=task_sid)
+        act = partial(audit.pin, session, task_sid, None, desk.by, at)
+        return audit.change(session, scope, Action.NOBODY, desk.by, at, act, task_sid=task_sid)
 
     return _carry_out(desk, decide, task_sid)
 
@@ -164,8 +164,8 @@ def release(desk: Desk, task_sid: str) -> Settled:
 
     def decide(session: Session) -> Change | None:
         scope = Scope(tasks=frozenset({task_sid}))
-        act = partial(ledger.release, session, task_sid)
-        return ledger.change(session, scope, Action.RELEASED, desk.by, desk.tools.now(), act, task_sid=task_sid)
+        act = partial(audit.release, session, task_sid)
+        return audit.change(session, scope, Action.RELEASED, desk.by, desk.tools.now(), act, task_sid=task_sid)
 
     return _carry_out(desk, decide, task_sid)
 
@@ -177,12 +177,12 @@ def unlink(desk: Desk, task_sid: str | None, customer_id: str, key: Identifier) 
         at = desk.tools.now()
 
         def act() -> None:
-            ledger.take(session, key, customer_id, at)
+            audit.take(session, key, customer_id, at)
             if task_sid:
-                ledger.release(session, task_sid)
+                audit.release(session, task_sid)
 
         scope = Scope(keys=frozenset({key}), tasks=frozenset({task_sid} if task_sid else ()))
-        return ledger.change(
+        return audit.change(
             session, scope, Action.UNLINKED, desk.by, at, act, task_sid=task_sid, customer_id=customer_id
         )
 
@@ -198,17 +198,17 @@ def edit(desk: Desk, customer_id: str, version: int | None, become: Callable[[Re
 
     def decide(session: Session) -> Change | None:
         at = desk.tools.now()
-        ledger.wait_for_others(session)
-        record = ledger.records(session, [customer_id])[customer_id]
-        if record is None or ledger.version(session, customer_id) != version:
+        audit.wait_for_others(session)
+        record = audit.records(session, [customer_id])[customer_id]
+        if record is None or audit.version(session, customer_id) != version:
             stale.append(Stale(customer_id, record))
             return None
         scope = Scope(customers=frozenset({customer_id}))
 
         def act() -> None:
-            ledger.put(session, customer_id, become(record), at)
+            audit.put(session, customer_id, become(record), at)
 
-        return ledger.change(session, scope, Action.EDITED, desk.by, at, act, customer_id=customer_id)
+        return audit.change(session, scope, Action.EDITED, desk.by, at, act, customer_id=customer_id)
 
     settled = _carry_out(desk, decide, None)
     return stale[0] if stale else settled
@@ -220,27 +220,27 @@ def merge(desk: Desk, kept_id: str, gone_id: str, versions: Mapping[str, int]) -
 
     def decide(session: Session) -> Change | None:
         at = desk.tools.now()
-        ledger.wait_for_others(session)
-        before = ledger.records(session, [kept_id, gone_id])
+        audit.wait_for_others(session)
+        before = audit.records(session, [kept_id, gone_id])
         for one in (kept_id, gone_id):
             record = before[one]
-            if record is None or record["merged_into"] or ledger.version(session, one) != versions.get(one):
+            if record is None or record["merged_into"] or audit.version(session, one) != versions.get(one):
                 stale.append(Stale(one, record))
                 return None
-        chained, pinned = ledger.merged_into(session, gone_id), ledger.pinned_to(session, gone_id)
+        chained, pinned = audit.merged_into(session, gone_id), audit.pinned_to(session, gone_id)
         scope = Scope(frozenset({kept_id, gone_id, *chained}), tasks=frozenset(pinned))
 
         def act() -> None:
             kept, gone = before[kept_id] or {}, before[gone_id] or {}
-            kept, gone = records.merged(kept, gone, kept_id=kept_id, gone_id=gone_id)
-            ledger.put(session, gone_id, gone, at)
-            ledger.put(session, kept_id, kept, at)
-            for one, record in ledger.records(session, chained).items():
-                ledger.put(session, one, {**(record or {}), "merged_into": kept_id}, at)
+            kept, gone = editing.merged(kept, gone, kept_id=kept_id, gone_id=gone_id)
+            audit.put(session, gone_id, gone, at)
+            audit.put(session, kept_id, kept, at)
+            for one, record in audit.records(session, chained).items():
+                audit.put(session, one, {**(record or {}), "merged_into": kept_id}, at)
             for task_sid in pinned:
-                ledger.pin(session, task_sid, kept_id, desk.by, at)
+                audit.pin(session, task_sid, kept_id, desk.by, at)
 
-        return ledger.change(session, scope, Action.MERGED, desk.by, at, act, customer_id=kept_id)
+        return audit.change(session, scope, Action.MERGED, desk.by, at, act, customer_id=kept_id)
 
     settled = _carry_out(desk, decide, None)
     return stale[0] if stale else settled
@@ -257,7 +257,7 @@ def undo(desk: Desk, audit_id: int, task_sid: str | None) -> Settled | ChangedSi
     refused: list[ChangedSince] = []
 
     def decide(session: Session) -> Change | None:
-        done = ledger.undo(session, audit_id, desk.by, desk.tools.now())
+        done = audit.undo(session, audit_id, desk.by, desk.tools.now())
         if isinstance(done, ChangedSince):
             refused.append(done)
             return None
@@ -284,7 +284,7 @@ def replay(desk: Desk, task_sid: str, raw_form: str) -> Settled:
 
 def _again(desk: Desk, task_sid: str, action: Action, cannot: errors.MalformedPayload | None = None) -> Settled:
     with desk.database.transaction() as session:
-        ledger.note(session, action, desk.by, desk.tools.now(), task_sid=task_sid)
+        audit.note(session, action, desk.by, desk.tools.now(), task_sid=task_sid)
         owed = _owe_live(desk, session, task_sid)
     return Settled(None, live=_enrich_now(desk, *owed, cannot=cannot) if owed else None)
 
@@ -295,11 +295,11 @@ def _again(desk: Desk, task_sid: str, action: Action, cannot: errors.MalformedPa
 def _give(desk: Desk, session: Session, task_sid: str, customer_id: str, key: Identifier) -> None:
     """The key is theirs from now on, and the task is, by the key alone or by a pin."""
     at = desk.tools.now()
-    ledger.give(session, key, customer_id, at)
-    if decides_alone(callers.last_finding(session, task_sid), key):
-        ledger.release(session, task_sid)
+    audit.give(session, key, customer_id, at)
+    if decides_alone(contacts.last_finding(session, task_sid), key):
+        audit.release(session, task_sid)
     else:
-        ledger.pin(session, task_sid, customer_id, desk.by, at)
+        audit.pin(session, task_sid, customer_id, desk.by, at)
 
 
 def decides_alone(finding: Mapping[str, Any] | None, key: Identifier) -> bool:
@@ -320,7 +320,7 @@ def _carry_out(desk: Desk, decide: Callable[[Session], Change | None], task_sid:
         for finished in {task_sid, *made.tasks} - {None}:  # what is in somebody's history may be another's now
             woken = Owing(FollowupKind.FINISHED, now, lifecycle.finished_key(str(finished)))
             Owes.wake(session.connection(), woken)
-        others = callers.open_tasks(
+        others = contacts.open_tasks(
             session,
             keys=[(key.kind, key.value) for key in made.keys],
             customer_ids=made.records,
@@ -328,17 +328,17 @@ def _carry_out(desk: Desk, decide: Callable[[Session], Change | None], task_sid:
             now=now,
             but=task_sid,
         )
-        callers.owe_enrichment(session, [one.entry_id for one in others], now=now, due_at=now)
+        contacts.owe_enrichment(session, [one.entry_id for one in others], now=now, due_at=now)
     return Settled(made, live=_enrich_now(desk, *owed) if owed else None, others=len(others))
 
 
 def _owe_live(desk: Desk, session: Session, task_sid: str) -> tuple[int, Delivery] | None:
     """The follow-up that we try ourselves, and what is recorded of it; None where the journal knows no such task."""
     now = desk.tools.now()
-    newest = callers.newest_entry(session, task_sid)
+    newest = contacts.newest_entry(session, task_sid)
     if newest is None:
         return None
-    (followup_id,) = callers.owe_enrichment(session, [newest.id], now=now, due_at=now + OURS_FOR)
+    (followup_id,) = contacts.owe_enrichment(session, [newest.id], now=now, due_at=now + OURS_FOR)
     delivery = Delivery(
         kind=EntryKind.STAFF,
         received_at=now,
@@ -362,7 +362,7 @@ def _enrich_now(
     at = tools.now()
     entry_id = tools.journal.record(delivery, conclusion_of(work, deadline.elapsed_ms()), at=at)
     is_over = work.outcome in (Outcome.ENRICHED, Outcome.GONE)
-    callers.settle_followup(desk.database, followup_id, now=at, done=is_over, reason=work.reason, again=work.retryable)
+    contacts.settle_followup(desk.database, followup_id, now=at, done=is_over, reason=work.reason, again=work.retryable)
     outcome = work.outcome or Outcome.FAILED
     return Live(outcome, work.reason, is_owed=not is_over and work.retryable, entry_id=entry_id)
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from enrich import errors
-from enrich.customers import context, matching
+from enrich.customers import block, matching
 from enrich.flows.work import Rules
 from enrich.policy.file import Policy, read_policy
 from enrich.policy.known import Known
 from enrich.taskrouter import attributes, instructions
 
 # Of a customer, in conditions and texts: those of the block, and the id.
-CUSTOMER_FIELDS = ("id", *context.FIELDS)
+CUSTOMER_FIELDS = ("id", *block.FIELDS)
 
 
 def read_file(text: str, name: str, *, attribute: str, region: str) -> Policy:
@@ -41,8 +41,8 @@ def known(attribute: str, region: str) -> Known:
     return Known(
         instructions=instructions.TABLE,
         fields=CUSTOMER_FIELDS,
-        block_fields=context.FIELDS,
-        droppable=context.DROP_ORDER,
+        block_fields=block.FIELDS,
+        droppable=block.DROP_ORDER,
         attribute=attribute,
         foreign=attributes.FOREIGN,
         check_key=check_key,
@@ -77,9 +77,9 @@ def rules_of(
     return Rules(
         attribute=attribute,
         keys=keys,
-        shape=context.BlockShape(
-            fields=frozenset(said.fields) if said.fields is not None else frozenset(context.FIELDS),
-            drop_order=said.drop if said.drop is not None else context.DROP_ORDER,
+        shape=block.BlockShape(
+            fields=frozenset(said.fields) if said.fields is not None else frozenset(block.FIELDS),
+            drop_order=said.drop if said.drop is not None else block.DROP_ORDER,
         ),
         default_instruction=default_instruction,
         accept_via=accept_via,

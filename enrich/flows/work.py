@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from enrich.customers import context, matching
+from enrich.customers import block, matching
 from enrich.domain.deadline import Stopwatch
 from enrich.domain.deliveries import Conclusion, Tried
 from enrich.domain.matches import Customer, Match
@@ -19,7 +19,7 @@ from enrich.taskrouter import attributes
 if TYPE_CHECKING:
     from enrich.customers.store import CustomerStore
     from enrich.journal.receipts import Journal
-    from enrich.journal.states import States
+    from enrich.journal.task_states import States
     from enrich.taskrouter.client import TaskRouterClient
 
 # A pause is never quite as long as asked for (`Tools.pause`); at most so much longer.
@@ -35,7 +35,7 @@ class Rules:
 
     attribute: str
     keys: matching.KeyRules
-    shape: context.BlockShape
+    shape: block.BlockShape
     default_instruction: str
     accept_via: str
     policy: Policy = field(default_factory=Policy)

@@ -19,7 +19,7 @@ from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.flows import completion, handover, lifecycle
 from enrich.flows.enrichment import Subject, enrich
 from enrich.flows.work import Tools, Work, conclusion_of, too_slow
-from enrich.journal.owed import Followup, Owed
+from enrich.journal.followups import Followup, Owed
 
 # Nobody waits for a follow-up; what takes longer is tried again later.
 WORK_S = 5.0

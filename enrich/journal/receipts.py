@@ -21,8 +21,8 @@ from enrich.database.engine import Database
 from enrich.domain.deliveries import Conclusion, Delivery, Owing, Receipt
 from enrich.domain.matches import Matched, NoMatch
 from enrich.domain.outcomes import EntryKind, FollowupKind
-from enrich.journal.crowd import Crowd
-from enrich.journal.owed import Owes
+from enrich.journal.followups import Owes
+from enrich.journal.group_commit import Crowd
 from enrich.journal.tables import EntryRow, FollowupRow
 
 # The journal keeps what came in, but not whatever size somebody managed to send.

@@ -30,22 +30,22 @@ from markupsafe import Markup
 from enrich.accounts import masking
 from enrich.accounts.tables import Role
 from enrich.pages import (
-    block,
+    block_facts,
     card,
-    completing,
+    completion,
     customers,
     diff,
-    failures,
-    headers,
+    error_pages,
+    formatting,
+    labels,
     overview,
+    resolution,
+    security_headers,
     sessions,
-    settling,
     sign_in,
     staff,
-    steps,
-    text,
-    views,
-    words,
+    step_chart,
+    tasks,
 )
 from enrich.pages.sessions import may, sees_masked, signed_in
 
@@ -74,22 +74,22 @@ def register(app: Flask) -> None:
         asset=lambda name: url_for("static", filename=name, v=versions[name]),
         # Set-up puts htmx there, its version in its name. Without it the page works as it does without script.
         htmx=scripts[-1].name if scripts else None,
-        chart_of=lambda entry: steps.chart(entry.steps, entry.elapsed_ms, settings.budget_s),
-        facts_of=lambda entry: block.facts(entry.attributes_now, settings.attribute),
+        chart_of=lambda entry: step_chart.chart(entry.steps, entry.elapsed_ms, settings.budget_s),
+        facts_of=lambda entry: block_facts.facts(entry.attributes_now, settings.attribute),
         reader=signed_in,
         may=lambda role: may(Role(role)),
         sees_masked=sees_masked,
         places=_places,
         is_at=_is_at,
         diff=diff,
-        text=text,
-        words=words,
+        text=formatting,
+        words=labels,
         callback_url=f"{settings.public_url}/taskrouter/assignment",
     )
-    for each in (sign_in, views, settling, completing, customers, overview, staff, card):
+    for each in (sign_in, tasks, resolution, completion, customers, overview, staff, card):
         app.register_blueprint(each.bp)
-    app.after_request(headers.secure)
-    failures.register(app)
+    app.after_request(security_headers.secure)
+    error_pages.register(app)
 
 
 def _places() -> list[tuple[str, str]]:
@@ -106,22 +106,22 @@ def _is_at(endpoint: str) -> bool:
 
 def _visible(shown: str) -> Markup:
     """Any text from outside, as `text.visible`; to a viewer, with numbers and e-mail addresses masked."""
-    return text.visible(masking.text(shown) if sees_masked() else shown)
+    return formatting.visible(masking.text(shown) if sees_masked() else shown)
 
 
 def _seen(shown: str) -> str:
     """The same for where no markup can stand."""
-    return text.seen(masking.text(shown) if sees_masked() else shown)
+    return formatting.seen(masking.text(shown) if sees_masked() else shown)
 
 
 def _person(name: str) -> Markup:
     """The name of a customer; to a viewer, its first letters."""
-    return text.visible(masking.name(name) if sees_masked() else name)
+    return formatting.visible(masking.name(name) if sees_masked() else name)
 
 
 def _private(shown: str) -> Markup:
     """Free text about a customer, a note say; not for a viewer."""
-    return text.visible(masking.HIDDEN if sees_masked() and shown else shown)
+    return formatting.visible(masking.HIDDEN if sees_masked() and shown else shown)
 
 
 def _digest(file: Path) -> str:

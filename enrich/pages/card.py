@@ -14,10 +14,10 @@ from datetime import timedelta
 from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 
-from enrich.customers import card
+from enrich.customers import card_token
 from enrich.domain.matches import Customer, MatchKind
-from enrich.journal.cards import CardFacts, card_facts
-from enrich.pages import headers, text
+from enrich.journal.card_facts import CardFacts, card_facts
+from enrich.pages import formatting, security_headers
 from enrich.parts import parts
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def guard() -> ResponseReturnValue | None:
     """Lets in who has the token of the very task that is asked for; 403 is all that anybody else learns."""
     key = parts().tools.rules.card_key
     task_sid = str((request.view_args or {}).get("task_sid", ""))
-    if key and text.is_plain_sid(task_sid) and card.opens(key, task_sid, request.args.get("token", "")):
+    if key and formatting.is_plain_sid(task_sid) and card_token.opens(key, task_sid, request.args.get("token", "")):
         return None
     log.warning("card refused", extra={"reason": "wrong_token" if key else "no_cards_here"})
     return _said("This card cannot be shown", "The link to it is not the one that belongs to this task.", 403)
@@ -39,7 +39,7 @@ def guard() -> ResponseReturnValue | None:
 def frame(response: Response) -> Response:
     """Only the sites of the settings may show it; the address, which holds the token, goes nowhere."""
     ancestors = " ".join(parts().settings.frame_ancestors) or "'none'"
-    response.headers["Content-Security-Policy"] = headers.policy(frame_ancestors=ancestors)
+    response.headers["Content-Security-Policy"] = security_headers.policy(frame_ancestors=ancestors)
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
     response.headers["Cache-Control"] = "no-store"

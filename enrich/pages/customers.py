@@ -10,16 +10,16 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts.tables import Role
-from enrich.customers import finding, ledger, records
+from enrich.customers import audit, editing, search
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.flows import resolution
 from enrich.flows.resolution import Stale
-from enrich.journal import callers
+from enrich.journal import contacts
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Form, Values
-from enrich.pages.feed import by_id
+from enrich.pages.feed_query import by_id
+from enrich.pages.resolution import desk, find, new_customer_id, new_record, tell
 from enrich.pages.sessions import needs, require_sign_in, sees_masked
-from enrich.pages.settling import desk, find, new_customer_id, new_record, tell
 from enrich.parts import parts
 
 bp = Blueprint("customers", __name__)
@@ -37,9 +37,9 @@ def index() -> ResponseReturnValue:
     A viewer, who is not shown names and numbers, cannot try them out either: they find by id only.
     """
     query = request.args.get("q", "").strip()
-    lately = () if query else finding.customers(parts().database, callers.lately_seen(parts().database))
+    lately = () if query else search.customers(parts().database, contacts.lately_seen(parts().database))
     by_id_only = sees_masked()
-    found = finding.customers(parts().database, by_id(query)) if by_id_only else find(query)
+    found = search.customers(parts().database, by_id(query)) if by_id_only else find(query)
     return render_template("customers/index.html", query=query, found=found, lately=lately, by_id_only=by_id_only)
 
 
@@ -48,9 +48,9 @@ def customer(customer_id: str) -> ResponseReturnValue:
     """One customer: what the CRM knows, whatever they contacted us about, and what staff changed."""
     database = parts().database
     with database.reading() as session:
-        record = ledger.records(session, [customer_id])[customer_id] or abort(404)
-        merged = ledger.merged_into(session, customer_id)
-        trail = ledger.trail_of_customer(session, customer_id)
+        record = audit.records(session, [customer_id])[customer_id] or abort(404)
+        merged = audit.merged_into(session, customer_id)
+        trail = audit.trail_of_customer(session, customer_id)
     return render_template(
         "customers/customer.html",
         id=customer_id,
@@ -59,7 +59,7 @@ def customer(customer_id: str) -> ResponseReturnValue:
         merged=merged,
         trail=trail,
         interactions=parts().tools.store.interactions_of(customer_id, at_most=MOST_INTERACTIONS),
-        history=callers.history(database, (customer_id, *merged)),
+        history=contacts.history(database, (customer_id, *merged)),
         now=datetime.now(UTC),
     )
 
@@ -109,8 +109,8 @@ def save(customer_id: str) -> ResponseReturnValue:
         form = Form(values, customer_form.problems(read.problems, values))
         return _form_page(customer_id, form, version=version, base=base), 422
 
-    def become(record: ledger.Record) -> ledger.Record:
-        return records.edited(
+    def become(record: audit.Record) -> audit.Record:
+        return editing.edited(
             record,
             texts={"name": read.name, **read.texts},
             identifiers=read.identifiers,
@@ -229,13 +229,13 @@ def _read(customer_id: str, values: Values) -> CustomerFixture | BadRow:
     return read_customer(customer_form.to_raw(customer_id, values), parts().settings.default_region)
 
 
-def _record(customer_id: str) -> tuple[ledger.Record, int | None]:
+def _record(customer_id: str) -> tuple[audit.Record, int | None]:
     with parts().database.reading() as session:
-        record = ledger.records(session, [customer_id])[customer_id] or abort(404)
-        return record, ledger.version(session, customer_id)
+        record = audit.records(session, [customer_id])[customer_id] or abort(404)
+        return record, audit.version(session, customer_id)
 
 
-def _identifiers(customer_id: str, record: ledger.Record) -> list[dict[str, str]]:
+def _identifiers(customer_id: str, record: audit.Record) -> list[dict[str, str]]:
     """What the customer is found by, for the page: the exact form beside what was written, their own id left out."""
     return [
         {"kind": kind, "value": value, "as_written": as_written, "source": source}

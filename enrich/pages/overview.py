@@ -13,10 +13,11 @@ from markupsafe import Markup
 
 from enrich.domain.matches import MatchKind
 from enrich.domain.outcomes import EntryKind, Outcome
-from enrich.journal import tallies
-from enrich.journal.owed import Figures
-from enrich.journal.tallies import Counted, Numbers
-from enrich.pages import charts, words
+from enrich.journal import rollups
+from enrich.journal.followups import Figures
+from enrich.journal.rollups import Counted, Numbers
+from enrich.pages import charts
+from enrich.pages import labels as pages_labels
 from enrich.pages.charts import Series
 from enrich.pages.sessions import require_sign_in
 from enrich.parts import parts
@@ -37,9 +38,9 @@ class Range:
 
 
 RANGES = (
-    Range("hour", "Last hour", tallies.MINUTE_S, 60, "a minute"),
-    Range("day", "Last day", tallies.QUARTER_S, 96, "a quarter of an hour"),
-    Range("week", "Last week", tallies.HOURS_S, 84, "two hours"),
+    Range("hour", "Last hour", rollups.MINUTE_S, 60, "a minute"),
+    Range("day", "Last day", rollups.QUARTER_S, 96, "a quarter of an hour"),
+    Range("week", "Last week", rollups.HOURS_S, 84, "two hours"),
 )
 
 _TROUBLE = (
@@ -140,7 +141,7 @@ def index() -> ResponseReturnValue:
 
 def first_moment(asked: Range, now: datetime) -> datetime:
     """Where the range begins: so many spans back, the present one among them."""
-    return tallies.begin(now, asked.span_s) - timedelta(seconds=asked.span_s * (asked.spans - 1))
+    return rollups.begin(now, asked.span_s) - timedelta(seconds=asked.span_s * (asked.spans - 1))
 
 
 def overview(asked: Range, numbers: Numbers, now: datetime, budget_s: float) -> Overview:
@@ -154,11 +155,11 @@ def overview(asked: Range, numbers: Numbers, now: datetime, budget_s: float) -> 
     looked = [row for row in callbacks if row.match]
     times = _times_per_span(callbacks, place)
     curves = tuple(
-        Series(name, css, tuple(tallies.percentile(each, part) for each in times)) for name, css, part in PERCENTILES
+        Series(name, css, tuple(rollups.percentile(each, part) for each in times)) for name, css, part in PERCENTILES
     )
     whole: Counter[int] = sum(times, Counter())
     highest_ms = max((value for each in curves for value in each.values if value is not None), default=0.0)
-    budget_step = tallies.step_of(budget_s * 1000)
+    budget_step = rollups.step_of(budget_s * 1000)
     timed = sum(whole.values())
     troubles = _troubles(rows, place)
     owed = _owed(rows, place)
@@ -173,7 +174,7 @@ def overview(asked: Range, numbers: Numbers, now: datetime, budget_s: float) -> 
         highest=charts.top_of(max((sum(value or 0 for value in column) for column in _columns(endings)), default=0)),
         times=curves,
         slowest_ms=charts.top_of(max(highest_ms, budget_s * 1000)),
-        overall_ms=tuple((name, tallies.percentile(whole, part)) for name, _, part in PERCENTILES),
+        overall_ms=tuple((name, rollups.percentile(whole, part)) for name, _, part in PERCENTILES),
         reasons=_reasons(rows),
         troubles=troubles,
         worst=charts.top_of(max((sum(value or 0 for value in column) for column in _columns(troubles)), default=0)),
@@ -190,7 +191,9 @@ def _reasons(rows: Iterable[Counted]) -> tuple[Reason, ...]:
         if row.outcome in _TROUBLE:
             counts[row.outcome, row.reason] += row.tally.number
     return tuple(
-        Reason(words.OUTCOMES[Outcome(outcome)].word, words.short_reason(reason) or "no reason given", count)
+        Reason(
+            pages_labels.OUTCOMES[Outcome(outcome)].word, pages_labels.short_reason(reason) or "no reason given", count
+        )
         for (outcome, reason), count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     )
 
@@ -208,7 +211,7 @@ def _troubles(rows: Iterable[Counted], place: dict[datetime, int]) -> tuple[Seri
         return lambda row: row.reason == reason
 
     series = [
-        Series(words.short_reason(reason) or "no reason given", css, _per_span(wrong, of(reason), place))
+        Series(pages_labels.short_reason(reason) or "no reason given", css, _per_span(wrong, of(reason), place))
         for reason, css in zip(told_apart, REASON_COLOURS, strict=False)
     ]
     if len(counts) > len(told_apart):
@@ -220,7 +223,7 @@ def _owed(rows: Iterable[Counted], place: dict[datetime, int]) -> Series:
     """How many follow-ups were owed, on average of each span; None where no worker has looked."""
     found: list[float | None] = [None] * len(place)
     for row in rows:
-        if row.kind == tallies.OWED:
+        if row.kind == rollups.OWED:
             found[place[row.began_at]] = row.tally.number / max(1, sum(row.tally.times.values()))
     return Series("owed", "s-most", tuple(found))
 

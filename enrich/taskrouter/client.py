@@ -20,7 +20,7 @@ from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Exchange
 from enrich.resilience.circuit_breaker import Breaker
 from enrich.resilience.dns_cache import Addresses
-from enrich.taskrouter.wire import Answer, NotHttp, Wire
+from enrich.taskrouter.http import Answer, NotHttp, Wire
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 

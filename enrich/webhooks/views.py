@@ -16,9 +16,9 @@ from werkzeug.exceptions import HTTPException
 from enrich.domain.deadline import Deadline, OutOfTime
 from enrich.parts import Parts
 from enrich.resilience.timeouts import limited
-from enrich.webhooks import answers, door
-from enrich.webhooks.answers import Answer, Request
-from enrich.webhooks.shedding import IN_FLIGHT, WAITED_S
+from enrich.webhooks import handlers, intake
+from enrich.webhooks.handlers import Answer, Request
+from enrich.webhooks.load_shedding import IN_FLIGHT, WAITED_S
 
 PREFIX = "/taskrouter"
 # The longest callback that TaskRouter can send takes some 30 kB; what is longer is not read to its end.
@@ -47,19 +47,19 @@ def application(parts: Parts) -> Flask:
 @bp.post("/assignment")
 def answer_assignment() -> Response:
     """The assignment callback: the enriched answer."""
-    return _guarded(answers.answer_assignment)
+    return _guarded(handlers.answer_assignment)
 
 
 @bp.post("/assignment/fallback")
 def answer_fallback() -> Response:
     """The same question, asked because the first answer did not come: the stored answer, or the default, at once."""
-    return _guarded(answers.answer_fallback)
+    return _guarded(handlers.answer_fallback)
 
 
 @bp.post("/events")
 def keep_event() -> Response:
     """An event callback: 204 once it is in the journal, 503 when it could not be kept."""
-    return _guarded(answers.keep_event)
+    return _guarded(handlers.keep_event)
 
 
 def _guarded(answer: Callable[[Request, Parts], Answer]) -> Response:
@@ -77,12 +77,12 @@ def _guarded(answer: Callable[[Request, Parts], Answer]) -> Response:
         with limited(settings.budget_s):
             body = request.get_data(cache=False)
     except OutOfTime:
-        return _response(answers.body_too_slow(parts))
+        return _response(handlers.body_too_slow(parts))
     query, signed = environ.get("QUERY_STRING", ""), environ.get("HTTP_X_TWILIO_SIGNATURE")
     try:
-        form = door.verified_form(body, request.path, query, signed, settings)
-    except door.Refused as exc:
-        return _response(answers.refused(exc, parts))
+        form = intake.verified_form(body, request.path, query, signed, settings)
+    except intake.Refused as exc:
+        return _response(handlers.refused(exc, parts))
     token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
     verified = Request(form, body, deadline, waited_s, environ.get(IN_FLIGHT, 1), token)
     return _response(answer(verified, parts))
@@ -95,7 +95,7 @@ def _refuse(exc: Exception) -> Response:
         response.headers.extend((name, value) for name, value in exc.get_headers() if name not in response.headers)
         return response
     log.exception("webhook failed", extra={"endpoint": flask_request.endpoint})
-    return _response(answers.UNVERIFIABLE)
+    return _response(handlers.UNVERIFIABLE)
 
 
 def _response(answer: Answer) -> Response:

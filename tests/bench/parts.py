@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from enrich.customers import context, matching
+from enrich.customers import block, matching
 from enrich.customers.store import CustomerStore
 from enrich.database.engine import Database
 from enrich.journal.tables import EntryRow
@@ -112,7 +112,7 @@ def _enriched(database: Database) -> str:
     store = CustomerStore(database)
     keys = matching.lookup_keys(attributes.parse(ATTRIBUTES), matching.KeyRules.parse())
     found = store.look_up(keys)
-    blocks = context.compose(matching.choose(keys, found.candidates), found.customer, context.BlockShape())
+    blocks = block.compose(matching.choose(keys, found.candidates), found.customer, block.BlockShape())
     spliced = attributes.splice(ATTRIBUTES, "crm", blocks)
     return getattr(spliced, "text", "")
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from enrich.customers import card
-from enrich.customers.context import BlockShape, compose, with_card
+from enrich.customers import card_token
+from enrich.customers.block import BlockShape, compose, with_card
 from enrich.domain.matches import (
     Ambiguous,
     Candidate,
@@ -20,22 +20,22 @@ from enrich.domain.matches import (
     Trust,
 )
 
-KEY = card.key_of("not-a-real-key")
+KEY = card_token.key_of("not-a-real-key")
 SID = "WT" + "0" * 32
 PHONE = LookupKey("phone", "+14155550100", Trust.VERIFIED, "from")
 TYPED = LookupKey("email", "ada@example.com", Trust.CLAIMED, "email")
 ADA = Matched("C-1001", "Ada Lovelace", PHONE)
 TWO = (Candidate("C-1", "Ada", "phone", "1"), Candidate("C-2", "Grace", "phone", "1"))
-TOKEN = card.token_of(KEY, SID)
+TOKEN = card_token.token_of(KEY, SID)
 
 
 def test_a_token_is_always_the_same_and_never_that_of_another_task() -> None:
-    assert card.token_of(KEY, SID) == TOKEN
+    assert card_token.token_of(KEY, SID) == TOKEN
     assert len(TOKEN) == 24
-    assert card.token_of(KEY, "WT" + "1" * 32) != TOKEN
-    assert card.token_of(card.key_of("another"), SID) != TOKEN
-    assert card.opens(KEY, SID, TOKEN)
-    assert not card.opens(KEY, SID, TOKEN[:-1])
+    assert card_token.token_of(KEY, "WT" + "1" * 32) != TOKEN
+    assert card_token.token_of(card_token.key_of("another"), SID) != TOKEN
+    assert card_token.opens(KEY, SID, TOKEN)
+    assert not card_token.opens(KEY, SID, TOKEN[:-1])
 
 
 @pytest.mark.parametrize(

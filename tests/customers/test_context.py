@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from enrich.customers.context import (
+from enrich.customers.block import (
     DROP_ORDER,
     FIELDS,
     LONGEST_NOTE,

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from enrich.customers import records
+from enrich.customers import editing
+from enrich.customers.editing import Record
 from enrich.customers.identifiers import Identifier
-from enrich.customers.records import Record
 
 PHONE = ["phone", "+14155550100", "+1 415 555 0100", "crm"]
 
 
 def make_record(**differences: Any) -> Record:
-    texts = dict.fromkeys(records.TEXTS, "") | {"name": "Ada Lovelace"}
+    texts = dict.fromkeys(editing.TEXTS, "") | {"name": "Ada Lovelace"}
     lists: Record = {"identifiers": [PHONE], "unlinked": [], "notes": [], "cases": []}
     return {**texts, **lists, "settled": None, "merged_into": None, **differences}
 
 
 def edit(record: Record, **differences: Any) -> Record:
     values: Record = {
-        "texts": {name: record[name] for name in records.TEXTS},
+        "texts": {name: record[name] for name in editing.TEXTS},
         "identifiers": {Identifier(kind, value): written for kind, value, written, _ in record["identifiers"]},
         "notes": record["notes"],
         "cases": record["cases"],
     }
-    return records.edited(record, **(values | differences))
+    return editing.edited(record, **(values | differences))
 
 
 def test_an_edit_that_changes_nothing_gives_the_same_record() -> None:
@@ -49,7 +49,7 @@ def test_an_identifier_of_the_crms_that_is_taken_away_is_noted_and_one_of_staffs
 
 
 def merge(kept: Record, gone: Record) -> tuple[Record, Record]:
-    return records.merged(kept, gone, kept_id="C-1", gone_id="C-2")
+    return editing.merged(kept, gone, kept_id="C-1", gone_id="C-2")
 
 
 def test_the_kept_one_gets_everything_and_its_own_word_stands() -> None:

@@ -11,8 +11,8 @@ import pytest
 from enrich import errors
 from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Receipt
-from enrich.journal import crowd
-from enrich.journal.crowd import Crowd, Values
+from enrich.journal import group_commit
+from enrich.journal.group_commit import Crowd, Values
 
 SOON_S = 20.0
 
@@ -51,8 +51,8 @@ def given_up() -> list[str]:
 
 @pytest.fixture
 def many(ledger: Ledger, given_up: list[str], monkeypatch: pytest.MonkeyPatch) -> Crowd:
-    monkeypatch.setattr(crowd, "GATHER_S", 0.0)
-    monkeypatch.setattr(crowd, "PAUSE_S", 0.0)
+    monkeypatch.setattr(group_commit, "GATHER_S", 0.0)
+    monkeypatch.setattr(group_commit, "PAUSE_S", 0.0)
     return Crowd(ledger.commit, given_up=lambda rows, _error: given_up.extend(str(row["delivery_key"]) for row in rows))
 
 
@@ -96,7 +96,7 @@ def test_who_comes_while_one_is_committing_is_committed_next_and_together(ledger
 
 
 def test_no_more_than_may_be_are_committed_at_once(ledger: Ledger, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crowd, "LARGEST", 3)
+    monkeypatch.setattr(group_commit, "LARGEST", 3)
     held_by_one(ledger, ask)
     others = [ask(f"{number}") for number in range(7)]
     ledger.may_go_on.set()
@@ -137,7 +137,7 @@ def test_what_is_asked_again_in_vain_is_given_up(
     many: Crowd, ledger: Ledger, ask: Ask, given_up: list[str], failures: list[BaseException]
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(crowd, "PATIENCE_S", 0.0)
+        patched.setattr(group_commit, "PATIENCE_S", 0.0)
         ledger.failures = {"one": failures}
         ledger.may_go_on.set()
         with pytest.raises(errors.DatabaseError):
@@ -172,8 +172,8 @@ def test_whose_turn_does_not_come_in_time_is_recorded_later(ledger: Ledger, ask:
 
 
 def test_there_is_an_end_to_those_who_wait(ledger: Ledger, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crowd, "LARGEST", 1)
-    monkeypatch.setattr(crowd, "MOST", 2)
+    monkeypatch.setattr(group_commit, "LARGEST", 1)
+    monkeypatch.setattr(group_commit, "MOST", 2)
     held_by_one(ledger, ask)
     waiting = [ask("second"), ask("third")]
     with pytest.raises(errors.DatabaseUnavailable, match="too many"):

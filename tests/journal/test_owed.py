@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from enrich.database.engine import Database
 from enrich.domain.deliveries import Conclusion, Delivery
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
-from enrich.journal.owed import ABANDONED_AFTER, LEASE, Figures, Owed
+from enrich.journal.followups import ABANDONED_AFTER, LEASE, Figures, Owed
 from enrich.journal.receipts import Journal
 from enrich.journal.tables import EntryRow, FollowupRow
 

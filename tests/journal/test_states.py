@@ -16,10 +16,10 @@ from enrich.database.engine import Database
 from enrich.domain.deliveries import Delivery, Owing
 from enrich.domain.matches import Interaction
 from enrich.domain.outcomes import EntryKind, FollowupKind
-from enrich.journal.owed import Owed
+from enrich.journal.followups import Owed
 from enrich.journal.receipts import Journal
-from enrich.journal.states import ALARM_LASTS, Counts, States
 from enrich.journal.tables import FollowupRow
+from enrich.journal.task_states import ALARM_LASTS, Counts, States
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

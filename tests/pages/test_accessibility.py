@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from enrich.accounts import users
 from enrich.accounts.tables import Role
-from enrich.customers import card
+from enrich.customers import card_token
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.database.engine import Database
@@ -160,7 +160,7 @@ def test_the_masked_pages_and_the_cards_have_none_either(
     assert not found, "\n".join(found)
     key = app.extensions["enrich"].tools.rules.card_key
     for sid in (SID, "WT1", "WT2", "WT3", "WT5"):
-        page.goto(f"/card/{sid}?token={card.token_of(key, sid)}")
+        page.goto(f"/card/{sid}?token={card_token.token_of(key, sid)}")
         found += findings(page, axe, f"card of {sid}")
     page.goto(f"/card/{SID}?token=x")
     assert not found + findings(page, axe, "no card"), "\n".join(found)

@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
-from enrich.customers import card
+from enrich.customers import card_token
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.database import migrations
@@ -22,8 +22,8 @@ from enrich.settings import read_settings
 
 Make = Callable[..., int]
 SID, OTHER = "WT" + "0" * 32, "WT" + "1" * 32
-KEY = card.key_of("only for tests")
-TOKEN = card.token_of(KEY, SID)
+KEY = card_token.key_of("only for tests")
+TOKEN = card_token.token_of(KEY, SID)
 ADA = {"customer_id": "C-1001", "customer_name": "Ada Lovelace"}
 TWO = {"candidates": [{"customer_id": "C-1003", "name": "Maria Bell"}, {"customer_id": "C-1004", "name": "Peter Bell"}]}
 NOBODY = {"customer_id": None, "customer_name": ""}
@@ -113,7 +113,7 @@ def test_the_last_look_up_counts_whatever_became_of_its_writing(agent: FlaskClie
 
 @pytest.mark.parametrize(
     "token",
-    ["", "x", TOKEN[:-1], TOKEN + "A", TOKEN.swapcase(), card.token_of(KEY, OTHER), "%F0%9F%A6%9C", "%00"],
+    ["", "x", TOKEN[:-1], TOKEN + "A", TOKEN.swapcase(), card_token.token_of(KEY, OTHER), "%F0%9F%A6%9C", "%00"],
 )
 def test_a_wrong_token_opens_nothing_and_tells_nothing(agent: FlaskClient, make_entry: Make, token: str) -> None:
     unknown = open_card(agent, token)
@@ -125,13 +125,13 @@ def test_a_wrong_token_opens_nothing_and_tells_nothing(agent: FlaskClient, make_
 def test_a_token_opens_one_task_only(agent: FlaskClient, make_entry: Make) -> None:
     make_entry(task_sid=OTHER, **ADA)
     assert open_card(agent, TOKEN, OTHER)[0] == 403
-    assert open_card(agent, card.token_of(KEY, OTHER), OTHER)[0] == 200
-    assert agent.get(f"/tasks/{OTHER}?token={card.token_of(KEY, OTHER)}").status_code == 302
+    assert open_card(agent, card_token.token_of(KEY, OTHER), OTHER)[0] == 200
+    assert agent.get(f"/tasks/{OTHER}?token={card_token.token_of(KEY, OTHER)}").status_code == 302
 
 
 def test_a_token_of_another_secret_key_is_wrong(agent: FlaskClient, make_entry: Make) -> None:
     make_entry(**ADA)
-    assert open_card(agent, card.token_of(card.key_of("another"), SID))[0] == 403
+    assert open_card(agent, card_token.token_of(card_token.key_of("another"), SID))[0] == 403
 
 
 @pytest.mark.parametrize(
@@ -214,5 +214,5 @@ def test_without_the_setting_there_are_no_cards(app: Flask, agent: FlaskClient, 
     parts = app.extensions["enrich"]
     rules = replace(parts.tools.rules, card_key=b"")
     app.extensions["enrich"] = replace(parts, tools=replace(parts.tools, rules=rules))
-    for token in (TOKEN, card.token_of(b"", SID), ""):
+    for token in (TOKEN, card_token.token_of(b"", SID), ""):
         assert open_card(agent, token)[0] == 403

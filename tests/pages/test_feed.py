@@ -19,9 +19,9 @@ from enrich.accounts.tables import Role
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.database.engine import Database
-from enrich.journal import feed_lines, filters
+from enrich.journal import feed, filters
 from enrich.journal.filters import ENDINGS, Choice, Filters
-from enrich.pages.feed import asked_for
+from enrich.pages.feed_query import asked_for
 
 Make = Callable[..., int]
 NOW = datetime.now(UTC)
@@ -208,10 +208,10 @@ def test_looking_ends_in_time_and_says_how_far_it_came(
     """A page must not keep the callbacks of its process waiting, however long the journal."""
     ids = [make_entry(task_sid=f"WT{number}") for number in range(10)]
     make_entry(task_sid="WT3", match="none", customer_id=None)
-    monkeypatch.setattr(feed_lines, "LONG_STRETCH", 2)
-    monkeypatch.setattr(feed_lines, "QUICK_S", 0.0)
-    looked = feed_lines.find_tasks
-    monkeypatch.setattr(feed_lines, "find_tasks", lambda *given, **named: looked(*given, **named, patience_s=0.0))
+    monkeypatch.setattr(feed, "LONG_STRETCH", 2)
+    monkeypatch.setattr(feed, "QUICK_S", 0.0)
+    looked = feed.find_tasks
+    monkeypatch.setattr(feed, "find_tasks", lambda *given, **named: looked(*given, **named, patience_s=0.0))
     page = browser.get("/?outcome=ambiguous").text
     assert headline(page) == "None found yet"
     assert f'href="/?before={ids[-1]}&amp;outcome=ambiguous">Look further back' in page
@@ -225,11 +225,11 @@ def test_what_was_found_in_stretches_is_what_is_found_at_once(
     for number in range(40):
         make_entry(task_sid=f"WT{number % 17}", match="none" if number % 3 else "matched")
     for ending in ("none", "matched"):
-        at_once = feed_lines.find_tasks(database, Filters(ending=ending), limit=5)
-        monkeypatch.setattr(feed_lines, "LONG_STRETCH", 3)
-        monkeypatch.setattr(feed_lines, "STRETCH", 3)
-        monkeypatch.setattr(feed_lines, "QUICK_S", 0.0)
-        assert feed_lines.find_tasks(database, Filters(ending=ending), limit=5, patience_s=60) == at_once
+        at_once = feed.find_tasks(database, Filters(ending=ending), limit=5)
+        monkeypatch.setattr(feed, "LONG_STRETCH", 3)
+        monkeypatch.setattr(feed, "STRETCH", 3)
+        monkeypatch.setattr(feed, "QUICK_S", 0.0)
+        assert feed.find_tasks(database, Filters(ending=ending), limit=5, patience_s=60) == at_once
         monkeypatch.undo()
 
 
@@ -264,7 +264,7 @@ def test_every_filter_is_answered_from_an_index(database: Database, some_tasks: 
             asked.append((sql, given))
 
         event.listen(database.engine, "before_cursor_execute", note)
-        feed_lines.find_tasks(database, each)
+        feed.find_tasks(database, each)
         event.remove(database.engine, "before_cursor_execute", note)
         with closing(sqlite3.connect(str(database.url.database))) as connection:
             plans = [

@@ -78,7 +78,7 @@ def test_a_mistake_of_ours_shows_none_of_its_details(
     def fail(*_: object, **__: object) -> None:
         raise ValueError("a secret detail")
 
-    monkeypatch.setattr("enrich.journal.feed_lines.recent_tasks", fail)
+    monkeypatch.setattr("enrich.journal.feed.recent_tasks", fail)
     for accept in ("text/html", "*/*"):
         answer = browser.get("/", headers={"Accept": accept})
         assert answer.status_code == 500

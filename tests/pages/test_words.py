@@ -13,8 +13,8 @@ import pytest
 from enrich import errors
 from enrich.domain.matches import MatchKind, NoMatchReason, Trust
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason, Told
-from enrich.journal.summaries import CandidateFound, Entry, Finding, KeyFound
-from enrich.pages import words
+from enrich.journal.records import CandidateFound, Entry, Finding, KeyFound
+from enrich.pages import labels
 from enrich.policy.timeouts import Alarm
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -51,22 +51,22 @@ def every_error(root: type[errors.EnrichError] = errors.EnrichError) -> Iterator
 
 @pytest.mark.parametrize("slug", sorted({kind.reason for kind in every_error()} | set(NoMatchReason) | set(Reason)))
 def test_every_reason_has_words(slug: str) -> None:
-    assert words.REASONS[slug][0]
-    assert words.reason_sentence(slug).endswith(".")
+    assert labels.REASONS[slug][0]
+    assert labels.reason_sentence(slug).endswith(".")
 
 
 def test_every_closed_list_has_words() -> None:
-    assert set(words.OUTCOMES) == set(Outcome)
-    assert set(words.MATCHES) == set(MatchKind)
-    assert set(words.KINDS) == set(EntryKind)
-    assert set(words.TRUSTS) == set(words.TRUST_SENTENCES) == set(Trust)
-    assert set(words.FOLLOWUPS) == set(FollowupKind)
-    assert set(words.TOLD) == set(Told)
-    assert set(words.ALARMS) == set(Alarm) - {Alarm.NONE}
+    assert set(labels.OUTCOMES) == set(Outcome)
+    assert set(labels.MATCHES) == set(MatchKind)
+    assert set(labels.KINDS) == set(EntryKind)
+    assert set(labels.TRUSTS) == set(labels.TRUST_SENTENCES) == set(Trust)
+    assert set(labels.FOLLOWUPS) == set(FollowupKind)
+    assert set(labels.TOLD) == set(Told)
+    assert set(labels.ALARMS) == set(Alarm) - {Alarm.NONE}
 
 
-def all_verdicts() -> list[words.Verdict]:
-    return [*words.MATCHES.values(), *words.OUTCOMES.values(), words.IN_PROGRESS, words.BROKEN_OFF]
+def all_verdicts() -> list[labels.Verdict]:
+    return [*labels.MATCHES.values(), *labels.OUTCOMES.values(), labels.IN_PROGRESS, labels.BROKEN_OFF]
 
 
 def test_different_endings_have_different_words_and_shapes() -> None:
@@ -77,8 +77,8 @@ def test_different_endings_have_different_words_and_shapes() -> None:
     assert len({icon for icon, _ in tones}) == len(tones)
 
 
-@pytest.mark.parametrize("verdict", [*all_verdicts(), words.EVENT, words.UNKNOWN], ids=lambda verdict: verdict.word)
-def test_every_shape_is_drawn(verdict: words.Verdict) -> None:
+@pytest.mark.parametrize("verdict", [*all_verdicts(), labels.EVENT, labels.UNKNOWN], ids=lambda verdict: verdict.word)
+def test_every_shape_is_drawn(verdict: labels.Verdict) -> None:
     assert f'id="i-{verdict.icon}"' in ICONS
 
 
@@ -105,7 +105,7 @@ def test_every_shape_is_drawn(verdict: words.Verdict) -> None:
     ],
 )
 def test_each_ending_has_its_word(differences: dict[str, object], word: str) -> None:
-    assert words.verdict(replace(ENTRY, **differences), NOW).word == word
+    assert labels.verdict(replace(ENTRY, **differences), NOW).word == word
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_each_ending_has_its_word(differences: dict[str, object], word: str) -> 
     ],
 )
 def test_why_there_is_nobody_is_said(reason: str, keys: tuple[KeyFound, ...], said: str) -> None:
-    assert words.reason(replace(ENTRY, match="none", reason=reason, finding=Finding(keys=keys))) == said
+    assert labels.reason(replace(ENTRY, match="none", reason=reason, finding=Finding(keys=keys))) == said
 
 
 ANYBODY = replace(ENTRY, customer_id=None, customer_name="")
@@ -143,44 +143,44 @@ THREE = tuple(CandidateFound(f"C-{name}", name) for name in ("Ada", "Grace", "Jo
     ],
 )
 def test_a_line_always_names_somebody_or_something(entry: Entry, said: str) -> None:
-    assert words.who(entry) == said
+    assert labels.who(entry) == said
 
 
 def test_how_it_matched_is_told_only_of_who_was_found() -> None:
-    assert words.how(ENTRY) == "by phone, verified"
-    assert words.how(replace(ENTRY, by="account_number", trust="claimed", match="claimed")) == (
+    assert labels.how(ENTRY) == "by phone, verified"
+    assert labels.how(replace(ENTRY, by="account_number", trust="claimed", match="claimed")) == (
         "by account number, claimed"
     )
-    assert words.how(replace(ENTRY, match="none")) == ""
+    assert labels.how(replace(ENTRY, match="none")) == ""
 
 
 def test_every_mark_is_explained() -> None:
-    late = words.marks(replace(ENTRY, kind="late"), owes=True)
-    fallback = words.marks(replace(ENTRY, kind="fallback"), owes=False)
+    late = labels.marks(replace(ENTRY, kind="late"), owes=True)
+    fallback = labels.marks(replace(ENTRY, kind="fallback"), owes=False)
     assert {mark.word for mark in (*late, *fallback)} == {"Enriched late", "Follow-up owed", "Fallback"}
-    assert {*late, *fallback} == set(words.legend_of_marks())
+    assert {*late, *fallback} == set(labels.legend_of_marks())
 
 
 def test_what_could_not_be_understood_is_in_the_legend() -> None:
-    assert words.OUTCOMES[Outcome.MALFORMED] in words.legend()
+    assert labels.OUTCOMES[Outcome.MALFORMED] in labels.legend()
 
 
 def test_an_interruption_is_not_blamed_on_a_stop_alone() -> None:
-    said = words.reason_sentence("interrupted")
+    said = labels.reason_sentence("interrupted")
     assert "stopped" in said
     assert "no time to write down" in said
 
 
 def test_an_event_is_called_by_what_it_is() -> None:
     event = replace(ANYBODY, kind="event", event_type="task.created", outcome=None, match=None, finding=Finding())
-    assert (words.who(event), words.why(event)) == ("task.created", words.EVENT.sentence)
-    assert words.who(replace(event, event_type="")) == "Event"
+    assert (labels.who(event), labels.why(event)) == ("task.created", labels.EVENT.sentence)
+    assert labels.who(replace(event, event_type="")) == "Event"
 
 
 @pytest.mark.parametrize("match", [*MatchKind, None])
 def test_there_is_always_a_sentence(match: str | None) -> None:
-    assert words.why(replace(ENTRY, match=match)).endswith(".")
-    assert words.why(replace(ENTRY, match=match, by="", finding=Finding())).endswith(".")
+    assert labels.why(replace(ENTRY, match=match)).endswith(".")
+    assert labels.why(replace(ENTRY, match=match, by="", finding=Finding())).endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -205,4 +205,4 @@ def test_there_is_always_a_sentence(match: str | None) -> None:
     ],
 )
 def test_what_decided_is_told_in_one_line(decision: dict[str, Any] | None, line: str) -> None:
-    assert words.decided(decision) == line
+    assert labels.decided(decision) == line

@@ -25,7 +25,7 @@ from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.emulator import EMULATOR_ONLY, EmulatorServer
-from enrich.journal.owed import Owed
+from enrich.journal.followups import Owed
 from tests.scenarios.conftest import Centre, Service
 from tests.scenarios.test_trouble import worker_of
 

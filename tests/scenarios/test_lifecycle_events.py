@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from enrich.customers.store import CustomerStore
-from enrich.journal.states import States
+from enrich.journal.task_states import States
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
 from tests.scenarios.conftest import Centre, Service, sid
 from tests.scenarios.test_catch_up import history_of

@@ -13,7 +13,7 @@ import pytest
 
 from enrich.domain.outcomes import Told
 from enrich.emulator import EmulatorServer
-from enrich.journal.states import States, TaskState
+from enrich.journal.task_states import States, TaskState
 from enrich.taskrouter.client import TaskRouterClient
 from tests.scenarios.conftest import Centre, Service, sid
 from tests.scenarios.test_trouble import worker_of

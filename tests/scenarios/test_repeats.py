@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from enrich.domain.deliveries import Delivery
 from enrich.domain.outcomes import EntryKind
-from enrich.journal.owed import ABANDONED_AFTER, Owed
+from enrich.journal.followups import ABANDONED_AFTER, Owed
 from enrich.journal.receipts import Journal
 from tests.scenarios.conftest import Centre, Service, sid
 

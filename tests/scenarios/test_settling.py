@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import func, select
 
 from app import create_app
-from enrich.customers import ledger
+from enrich.customers import audit
+from enrich.customers.audit import By, ChangedSince
 from enrich.customers.identifiers import Identifier
-from enrich.customers.ledger import By, ChangedSince
 from enrich.customers.tables import AuditRow
 from enrich.flows import resolution
 from enrich.flows.resolution import Desk, Settled
@@ -41,7 +41,7 @@ def desk(parts: Parts) -> Iterator[Desk]:
     made = parts.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
     for (audit_id,) in made:
         with parts.database.transaction() as session:
-            ledger.undo(session, audit_id, desk.by, parts.tools.now())
+            audit.undo(session, audit_id, desk.by, parts.tools.now())
     work(parts)
 
 
@@ -164,14 +164,14 @@ def test_a_wrong_match_can_be_wrong_for_this_task_only(centre: Centre, desk: Des
 
 def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(centre: Centre, desk: Desk) -> None:
     task_sid = arrives(centre, UNKNOWN)
-    record = ledger.empty_record("Hedy Lamarr")
+    record = audit.empty_record("Hedy Lamarr")
     settled = resolution.create(desk, task_sid, "S-TEST", record, phone(UNKNOWN))
     assert centre.block(task_sid)["name"] == "Hedy Lamarr"
     assert settled.change is not None
     resolution.undo(desk, settled.change.audit_id, task_sid)
     assert centre.block(task_sid)["match"] == "none"
     with desk.database.reading() as session:
-        assert ledger.records(session, ["S-TEST"]) == {"S-TEST": None}
+        assert audit.records(session, ["S-TEST"]) == {"S-TEST": None}
 
 
 def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
@@ -237,7 +237,7 @@ def test_two_customers_are_merged_and_open_tasks_follow(centre: Centre, desk: De
 
 def versions(parts: Parts, *customer_ids: str) -> dict[str, int]:
     with parts.database.reading() as session:
-        return {one: ledger.version(session, one) or 0 for one in customer_ids}
+        return {one: audit.version(session, one) or 0 for one in customer_ids}
 
 
 def test_a_stored_callback_is_replayed_from_a_fresh_read(centre: Centre, service: Service, desk: Desk) -> None:

@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 
 from enrich.accounts import users
 from enrich.accounts.tables import Role
-from enrich.customers import ledger
-from enrich.customers.ledger import By
+from enrich.customers import audit
+from enrich.customers.audit import By
 from enrich.customers.tables import AuditRow
 from enrich.parts import Parts
 from tests.conftest import needs_chromium
@@ -52,7 +52,7 @@ def page(request: pytest.FixtureRequest, chromium: Browser, service: Service, pa
     made = parts.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
     for (audit_id,) in made:
         with parts.database.transaction() as session:
-            ledger.undo(session, audit_id, By(None, "the test"), parts.tools.now())
+            audit.undo(session, audit_id, By(None, "the test"), parts.tools.now())
     # 409 and 422 are answers of the page's own; the browser notes them in its console.
     assert [each for each in complaints if "status of 4" not in each] == []
 

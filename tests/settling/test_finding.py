@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import event, text
 
-from enrich.customers.finding import find_customers
 from enrich.customers.fixtures import builtin_path, read_fixtures
+from enrich.customers.search import find_customers
 from enrich.customers.seeding import seed
 from enrich.database.engine import Database
 

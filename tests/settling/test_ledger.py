@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from enrich.customers import ledger
+from enrich.customers import audit
+from enrich.customers.audit import Action, By, Change, ChangedSince, Scope
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
-from enrich.customers.ledger import Action, By, Change, ChangedSince, Scope
 from enrich.customers.seeding import SeedReport, export, seed
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import WordRow
@@ -54,7 +54,7 @@ def change(database: Database) -> Callable[..., int]:
 
     def make(scope: Scope, act: Callable[[Session], None], action: Action = Action.LINKED, **about: str) -> int:
         with database.transaction() as session:
-            made = ledger.change(session, scope, action, DANA, NOW, lambda: act(session), **about)  # type: ignore[arg-type]
+            made = audit.change(session, scope, action, DANA, NOW, lambda: act(session), **about)  # type: ignore[arg-type]
         assert made is not None
         return made.audit_id
 
@@ -63,13 +63,13 @@ def change(database: Database) -> Callable[..., int]:
 
 def undo(database: Database, audit_id: int) -> Change | ChangedSince | None:
     with database.transaction() as session:
-        return ledger.undo(session, audit_id, DANA, NOW)
+        return audit.undo(session, audit_id, DANA, NOW)
 
 
 def linking(database: Database, change: Callable[..., int], customer_id: str = "C-1") -> int:
     return change(
         Scope(keys=frozenset({SHARED})),
-        lambda session: ledger.give(session, SHARED, customer_id, NOW),
+        lambda session: audit.give(session, SHARED, customer_id, NOW),
         task_sid="WT1",
         customer_id=customer_id,
     )
@@ -115,38 +115,38 @@ def test_a_change_that_changes_nothing_leaves_no_trail(database: Database) -> No
     seed_all(database, ADA)
     scope = Scope(keys=frozenset({SHARED}))
     with database.transaction() as session:
-        act = lambda: ledger.give(session, SHARED, "C-1", NOW)  # noqa: E731
-        assert ledger.change(session, scope, Action.LINKED, DANA, NOW, act) is None
-        assert ledger.trail_of_customer(session, "C-1") == ()
+        act = lambda: audit.give(session, SHARED, "C-1", NOW)  # noqa: E731
+        assert audit.change(session, scope, Action.LINKED, DANA, NOW, act) is None
+        assert audit.trail_of_customer(session, "C-1") == ()
 
 
 def test_a_pin_is_about_one_task_and_can_be_taken_back(database: Database, change: Callable[..., int]) -> None:
     seed_all(database, ADA)
     scope = Scope(tasks=frozenset({"WT1"}))
-    first = change(scope, lambda session: ledger.pin(session, "WT1", "C-1", DANA, NOW), Action.PINNED, task_sid="WT1")
-    second = change(scope, lambda session: ledger.pin(session, "WT1", None, DANA, NOW), Action.NOBODY, task_sid="WT1")
+    first = change(scope, lambda session: audit.pin(session, "WT1", "C-1", DANA, NOW), Action.PINNED, task_sid="WT1")
+    second = change(scope, lambda session: audit.pin(session, "WT1", None, DANA, NOW), Action.NOBODY, task_sid="WT1")
     assert ("staff", "") in found(database, SHARED, "WT1")
     assert isinstance(undo(database, second), Change)
     assert ("staff", "C-1") in found(database, SHARED, "WT1")
     assert isinstance(undo(database, first), Change)
     assert found(database, SHARED, "WT1") == {("phone", "C-1")}
     with database.reading() as session:
-        trail = ledger.trail_of_task(session, "WT1")
+        trail = audit.trail_of_task(session, "WT1")
         assert [row.action for row in trail] == ["undone", "undone", "nobody", "pinned"]
         assert {row.by for row in trail} == {"dana@example.com"}
-        assert len(ledger.trail_of_customer(session, "C-1")) == 4
+        assert len(audit.trail_of_customer(session, "C-1")) == 4
 
 
 def test_a_customer_that_others_were_settled_on_since_is_not_unmade(
     database: Database, change: Callable[..., int]
 ) -> None:
-    record = ledger.empty_record("New Customer")
+    record = audit.empty_record("New Customer")
     made = change(
-        Scope(customers=frozenset({"S-1"})), lambda session: ledger.put(session, "S-1", record, NOW), Action.CREATED
+        Scope(customers=frozenset({"S-1"})), lambda session: audit.put(session, "S-1", record, NOW), Action.CREATED
     )
     pinned = change(
         Scope(tasks=frozenset({"WT9"})),
-        lambda session: ledger.pin(session, "WT9", "S-1", DANA, NOW),
+        lambda session: audit.pin(session, "WT9", "S-1", DANA, NOW),
         Action.PINNED,
         task_sid="WT9",
     )
@@ -154,10 +154,10 @@ def test_a_customer_that_others_were_settled_on_since_is_not_unmade(
     assert isinstance(undo(database, pinned), Change)
     assert isinstance(undo(database, made), Change)
     with database.reading() as session:
-        assert ledger.records(session, ["S-1"]) == {"S-1": None}
+        assert audit.records(session, ["S-1"]) == {"S-1": None}
     assert undo(database, pinned) == ChangedSince(("it was undone already",))
     with database.reading() as session:
-        undone_pin = ledger.trail_of_task(session, "WT9")[0].id
+        undone_pin = audit.trail_of_task(session, "WT9")[0].id
     assert undo(database, undone_pin) == ChangedSince(("customer S-1",))
 
 
@@ -194,9 +194,9 @@ def test_what_staff_changed_stays_until_the_crm_says_something_new(
     seed_all(database, ADA)
 
     def edit(session: Session) -> None:
-        record = ledger.records(session, ["C-1"])["C-1"]
+        record = audit.records(session, ["C-1"])["C-1"]
         assert record is not None
-        ledger.put(session, "C-1", {**record, name: kept, "settled": {name: was}}, NOW)
+        audit.put(session, "C-1", {**record, name: kept, "settled": {name: was}}, NOW)
 
     change(Scope(customers=frozenset({"C-1"})), edit, Action.EDITED, customer_id="C-1")
     assert seed_all(database, ADA) == SeedReport(created=0, changed=0, unchanged=1, bad=(), settled=1)
@@ -212,9 +212,9 @@ def test_a_merged_customer_is_left_alone_by_the_seed_and_left_out_of_the_export(
     seed_all(database, ADA, GRACE)
 
     def merge(session: Session) -> None:
-        record = ledger.records(session, ["C-2"])["C-2"]
+        record = audit.records(session, ["C-2"])["C-2"]
         assert record is not None
-        ledger.put(session, "C-2", {**record, "merged_into": "C-1", "identifiers": []}, NOW)
+        audit.put(session, "C-2", {**record, "merged_into": "C-1", "identifiers": []}, NOW)
 
     change(Scope(customers=frozenset({"C-2"})), merge, Action.MERGED)
     assert seed_all(database, ADA, GRACE) == SeedReport(created=0, changed=0, unchanged=2, bad=(), settled=1)

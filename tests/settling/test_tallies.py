@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import event, func, insert, select
 
 from enrich.database.engine import Database
-from enrich.journal import tallies
+from enrich.journal import rollups
+from enrich.journal.rollups import HOURS_S, MINUTE_S, QUARTER_S, Numbers, Tallies
 from enrich.journal.tables import EntryRow, TallyMarkRow, TallyRow
-from enrich.journal.tallies import HOURS_S, MINUTE_S, QUARTER_S, Numbers, Tallies
 
 NOW = datetime(2026, 11, 24, 16, 7, 30, tzinfo=UTC)
 
@@ -64,7 +64,7 @@ def test_the_numbers_are_the_same_before_and_after_counting(
     entries(*(chance.uniform(0, 8 * 86400) for _ in range(300)))
     entries(*(chance.uniform(0, 7200) for _ in range(100)), outcome="could_not_look", match=None, reason="failed")
     entries(*(chance.uniform(0, 7200) for _ in range(50)), kind="event", outcome=None)
-    since = tallies.begin(NOW, span_s) - timedelta(seconds=span_s * (spans - 1))
+    since = rollups.begin(NOW, span_s) - timedelta(seconds=span_s * (spans - 1))
     before = Tallies(database).between(since, NOW, span_s)
     (held,) = database.read(
         select(func.count()).where(EntryRow.received_at >= since, EntryRow.kind != "event").select_from(EntryRow)
@@ -88,7 +88,7 @@ def test_what_is_counted_is_not_read_again(database: Database, entries: Callable
             read.append(parameters)
 
     event.listen(database.engine, "before_cursor_execute", listen)
-    Tallies(database).between(tallies.begin(NOW, HOURS_S) - timedelta(days=6), NOW, HOURS_S)
+    Tallies(database).between(rollups.begin(NOW, HOURS_S) - timedelta(days=6), NOW, HOURS_S)
     assert len(read) == 1
     (marks,) = database.read(select(TallyMarkRow.until).where(TallyMarkRow.span_s == MINUTE_S))
     assert marks.until == datetime(2026, 11, 24, 16, 6, tzinfo=UTC)
@@ -121,7 +121,7 @@ def test_what_just_came_in_is_there_at_once(database: Database, entries: Callabl
 def test_too_much_that_nobody_counted_is_told(
     database: Database, entries: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tallies, "MOST_UNCOUNTED", 10)
+    monkeypatch.setattr(rollups, "MOST_UNCOUNTED", 10)
     entries(*range(1, 12))
     numbers = Tallies(database).between(NOW - timedelta(hours=1), NOW, MINUTE_S)
     assert not numbers.is_whole
@@ -132,21 +132,21 @@ def test_old_numbers_are_forgotten(database: Database, entries: Callable[..., No
     entries(*range(0, 7 * 3600, 600))
     count_all(database)
     oldest = database.read(select(func.min(TallyRow.began_at)).where(TallyRow.span_s == MINUTE_S))[0][0]
-    assert oldest >= NOW - tallies.KEPT[MINUTE_S]
+    assert oldest >= NOW - rollups.KEPT[MINUTE_S]
 
 
 @pytest.mark.parametrize("elapsed_ms", [0.2, 1, 5, 41, 900, 3499, 5000])
 def test_a_time_is_told_to_within_three_and_a_half_per_cent(elapsed_ms: float) -> None:
-    told = tallies.percentile(Counter({tallies.step_of(elapsed_ms): 1}), 0.5)
+    told = rollups.percentile(Counter({rollups.step_of(elapsed_ms): 1}), 0.5)
     assert told is not None
     assert abs(told - max(elapsed_ms, 1)) <= 0.035 * max(elapsed_ms, 1)
 
 
 def test_a_percentile_is_the_time_within_which_so_many_were_done() -> None:
-    times = Counter({tallies.step_of(ms): 1 for ms in (10, 20, 30)}) + Counter({tallies.step_of(1000): 97})
-    assert tallies.percentile(times, 0.03) == pytest.approx(30, rel=0.035)
-    assert tallies.percentile(times, 0.04) == pytest.approx(1000, rel=0.035)
-    assert tallies.percentile(Counter(), 0.5) is None
+    times = Counter({rollups.step_of(ms): 1 for ms in (10, 20, 30)}) + Counter({rollups.step_of(1000): 97})
+    assert rollups.percentile(times, 0.03) == pytest.approx(30, rel=0.035)
+    assert rollups.percentile(times, 0.04) == pytest.approx(1000, rel=0.035)
+    assert rollups.percentile(Counter(), 0.5) is None
 
 
 @pytest.mark.parametrize("span_s", [MINUTE_S, QUARTER_S, HOURS_S])
@@ -156,7 +156,7 @@ def test_what_was_owed_is_told_on_average_of_all_looks(
 ) -> None:
     """Two workers look in the same minute of three hours ago, one of them alone in the next; one of them looks now."""
     entries(4 * HOURS_S)  # counting begins with the oldest entry
-    then = tallies.begin(NOW, HOURS_S) - timedelta(hours=2)
+    then = rollups.begin(NOW, HOURS_S) - timedelta(hours=2)
     first, second = Tallies(database), Tallies(database)
     first.note_owed(then, lambda: 10)
     second.note_owed(then, lambda: 20)
@@ -165,7 +165,7 @@ def test_what_was_owed_is_told_on_average_of_all_looks(
     second.note_owed(NOW, lambda: 7)
     if is_counted:
         count_all(database)
-    rows = [row for row in Tallies(database).between(then, NOW, span_s).rows if row.kind == tallies.OWED]
+    rows = [row for row in Tallies(database).between(then, NOW, span_s).rows if row.kind == rollups.OWED]
     means = {row.began_at: row.tally.number / sum(row.tally.times.values()) for row in rows}
     earlier = {then: 15.0, then + timedelta(minutes=1): 30.0} if span_s == MINUTE_S else {then: 20.0}
-    assert means == earlier | {tallies.begin(NOW, span_s): 7.0}
+    assert means == earlier | {rollups.begin(NOW, span_s): 7.0}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from enrich.resilience.dns_cache import Addresses
-from enrich.taskrouter.wire import Answer, NotHttp, Wire
+from enrich.taskrouter.http import Answer, NotHttp, Wire
 
 LARGEST = 10_000
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

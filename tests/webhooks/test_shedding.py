@@ -18,7 +18,7 @@ from enrich.journal.tables import EntryRow
 from enrich.parts import Parts
 from enrich.resilience.admission import Admission
 from enrich.settings import Settings
-from enrich.webhooks.shedding import ASSIGNMENT, IN_FLIGHT, LARGEST_FORM, Shedding
+from enrich.webhooks.load_shedding import ASSIGNMENT, IN_FLIGHT, LARGEST_FORM, Shedding
 from tests.conftest import AUTH_TOKEN
 
 FORM = {

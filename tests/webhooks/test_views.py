@@ -15,8 +15,8 @@ from app import create_app
 from enrich.database import migrations
 from enrich.journal.tables import EntryRow
 from enrich.settings import Settings
-from enrich.webhooks import answers, views
-from enrich.webhooks.shedding import LARGEST_FORM
+from enrich.webhooks import handlers, views
+from enrich.webhooks.load_shedding import LARGEST_FORM
 from enrich.webhooks.views import LARGEST_BODY
 from tests.conftest import AUTH_TOKEN
 
@@ -82,17 +82,17 @@ def test_nobody_gets_in_without_a_signature(app: Flask, ask: Ask, path: str) -> 
 
 
 def test_a_mistake_of_ours_keeps_no_caller_waiting(app: Flask, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers.door, "delivery_of", None)
+    monkeypatch.setattr(handlers.intake, "delivery_of", None)
     assert ask("/taskrouter/assignment", SIDS).text == '{"instruction":"accept"}'
 
 
 def test_an_event_that_a_mistake_of_ours_loses_is_asked_for_again(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers.door, "delivery_of", None)
+    monkeypatch.setattr(handlers.intake, "delivery_of", None)
     assert ask("/taskrouter/events", EVENT).status_code == 503
 
 
 def test_a_mistake_in_the_guard_is_a_refusal(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers.door, "verified_form", None)
+    monkeypatch.setattr(handlers.intake, "verified_form", None)
     assert ask("/taskrouter/assignment", SIDS).status_code == 403
 
 

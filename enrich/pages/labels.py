@@ -11,12 +11,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from enrich.customers.audit import Trail
 from enrich.customers.identifiers import STAFF
-from enrich.customers.ledger import Trail
 from enrich.domain.matches import MatchKind, NoMatchReason, Trust
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Told
-from enrich.journal.callers import Contact
-from enrich.journal.summaries import Entry, Finding, Summary
+from enrich.journal.contacts import Contact
+from enrich.journal.records import Entry, Finding, Summary
 
 
 class Tone(StrEnum):

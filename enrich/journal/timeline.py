@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from enrich.database.engine import Database
 from enrich.domain.deadline import Step
 from enrich.domain.outcomes import EntryKind, Outcome
-from enrich.journal import callers
-from enrich.journal.summaries import (
+from enrich.journal import contacts
+from enrich.journal.records import (
     ENTRY_COLUMNS,
     SUMMARY_COLUMNS,
     Entry,
@@ -159,7 +159,7 @@ def entry_story(database: Database, entry_id: int) -> TaskStory | None:
 def last_finding(database: Database, task_sid: str) -> Finding:
     """What the last look-up of this task found; empty if nobody ever looked. Raises DatabaseError."""
     with database.reading() as session:
-        return read_finding(callers.last_finding(session, task_sid))
+        return read_finding(contacts.last_finding(session, task_sid))
 
 
 def task_version(database: Database, task_sid: str, now: datetime) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from enrich.customers import finding
+from enrich.customers import search
 from enrich.customers.identifiers import ADDRESS, is_storable, normalise
 from enrich.customers.matching import KeyRules
 from enrich.database.engine import Database
-from enrich.journal.feed_lines import TaskLine
+from enrich.journal.feed import TaskLine
 from enrich.journal.filters import ENDINGS, Filters
 
 # The parameters of an address, in the order in which the page shows them.
@@ -100,7 +100,7 @@ def _searched(filters: Filters, query: str, database: Database, rules: KeyRules,
     if by_id_only:
         return replace(filters, customer_ids=by_id(query))
     kinds = tuple(dict.fromkeys(source.kind for source in rules.sources if source.kind != ADDRESS))
-    found = finding.find_customers(database, query, kinds=kinds, region=rules.region)
+    found = search.find_customers(database, query, kinds=kinds, region=rules.region)
     return replace(
         filters,
         customer_ids=tuple(customer.id for customer in found),

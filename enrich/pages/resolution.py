@@ -18,18 +18,18 @@ from markupsafe import Markup
 
 from enrich.accounts import masking
 from enrich.accounts.tables import Role
-from enrich.customers import finding, ledger, records
-from enrich.customers.finding import Found
+from enrich.customers import audit, editing, search
+from enrich.customers.audit import By, ChangedSince, Trail
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
-from enrich.customers.ledger import By, ChangedSince, Trail
+from enrich.customers.search import Found
 from enrich.domain.outcomes import Outcome
 from enrich.flows import resolution
 from enrich.flows.resolution import Desk, Settled
-from enrich.journal import stories
-from enrich.journal.stories import TaskStory
-from enrich.journal.summaries import Finding, KeyFound
-from enrich.pages import customer_form, text, words
+from enrich.journal import timeline
+from enrich.journal.records import Finding, KeyFound
+from enrich.journal.timeline import TaskStory
+from enrich.pages import customer_form, formatting, labels
 from enrich.pages.sessions import local_path, needs, require_sign_in, sees_masked, signed_in
 from enrich.parts import parts
 
@@ -72,7 +72,7 @@ def settle(task_sid: str) -> ResponseReturnValue:
         return _done(resolution.release(desk(), task_sid), task_sid, "The task's own details decide again.")
     if act == "create":
         return _create(story)
-    chosen = finding.customers(parts().database, [customer_id] if customer_id else [])
+    chosen = search.customers(parts().database, [customer_id] if customer_id else [])
     if not chosen or chosen[0].merged_into:
         return _form(story, problem="Choose a customer first."), 422
     (customer,) = chosen
@@ -113,7 +113,7 @@ def undo(audit_id: int) -> ResponseReturnValue:
     """Takes back one change, and goes back to where the reader was (`back`)."""
     back = local_path(request.form.get("back")) or url_for("pages.tasks")
     task_sid = request.form.get("task_sid") or None
-    if audit_id > 2**63 - 1 or (task_sid and not text.is_plain_sid(task_sid)):
+    if audit_id > 2**63 - 1 or (task_sid and not formatting.is_plain_sid(task_sid)):
         return abort(404)
     undone = resolution.undo(desk(), audit_id, task_sid)
     if isinstance(undone, ChangedSince):
@@ -125,22 +125,22 @@ def undo(audit_id: int) -> ResponseReturnValue:
 @bp.app_template_global()
 def trail_of(task_sid: str | None) -> tuple[Trail, ...]:
     """What staff did about this task, the newest first."""
-    if not text.is_plain_sid(task_sid):
+    if not formatting.is_plain_sid(task_sid):
         return ()
     with parts().database.reading() as session:
-        return ledger.trail_of_task(session, task_sid or "")
+        return audit.trail_of_task(session, task_sid or "")
 
 
 @bp.app_template_global()
 def key_shown(kind: str, value: str) -> Markup:
     """The value of a look-up key; to a viewer, as much as tells one from another."""
-    return text.visible(masking.key(kind, value) if sees_masked() else value)
+    return formatting.visible(masking.key(kind, value) if sees_masked() else value)
 
 
 @bp.app_template_global()
 def told_of(change: Trail) -> str:
     """What a row of the trail did, in words."""
-    return words.change(change)
+    return labels.change(change)
 
 
 def desk() -> Desk:
@@ -156,12 +156,12 @@ def tell(settled: Settled, what: str) -> None:
     if live is not None and live.outcome is Outcome.GONE:
         sentences.append("The task is over, so nothing can be written on it any more.")
     elif live is not None and live.is_owed:
-        why = words.reason_sentence(live.reason) or "It did not work just now."
+        why = labels.reason_sentence(live.reason) or "It did not work just now."
         sentences.append(f"{why} The task is not changed yet; the worker does it as soon as it can.")
     elif live is not None and live.outcome is Outcome.ENRICHED:
         sentences.append("TaskRouter has it on the task now.")
     elif live is not None:
-        sentences.append(f"The task could not be changed. {words.reason_sentence(live.reason)}")
+        sentences.append(f"The task could not be changed. {labels.reason_sentence(live.reason)}")
     if settled.others:
         others = "One more open task follows" if settled.others == 1 else f"{settled.others} more open tasks follow"
         sentences.append(f"{others} in a moment.")
@@ -174,10 +174,10 @@ def new_customer_id() -> str:
     return "S-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(8))
 
 
-def new_record(read: CustomerFixture) -> ledger.Record:
+def new_record(read: CustomerFixture) -> audit.Record:
     """The record of a customer that staff made."""
-    record = records.edited(
-        ledger.empty_record(read.name),
+    record = editing.edited(
+        audit.empty_record(read.name),
         texts={"name": read.name, **read.texts},
         identifiers=read.identifiers,
         notes=read.notes or (),
@@ -205,11 +205,11 @@ def _form(
     problems: dict[str, tuple[str, ...]] | None = None,
 ) -> str:
     query = request.values.get("q", "").strip()
-    asked = stories.last_finding(parts().database, story.task_sid or "")
+    asked = timeline.last_finding(parts().database, story.task_sid or "")
     keys = _keys_now(asked)
     found = find(query)
     owners = [owner for each in keys for owner in each.owners]
-    before = finding.customers(parts().database, [one.customer_id for one in asked.candidates])
+    before = search.customers(parts().database, [one.customer_id for one in asked.candidates])
     choices = _once([*owners, *before, *found])
     return render_template(
         "tasks/settle.html",
@@ -230,16 +230,16 @@ def find(query: str) -> tuple[Found, ...]:
     """The customers that the reader means by this."""
     rules = parts().tools.rules.keys
     kinds = dict.fromkeys(source.kind for source in rules.sources)
-    return finding.find_customers(parts().database, query, kinds=kinds, region=rules.region)
+    return search.find_customers(parts().database, query, kinds=kinds, region=rules.region)
 
 
 def _keys_now(asked: Finding) -> tuple[KeyNow, ...]:
     """The keys by which this task was looked up, each with whose it is by now."""
     keys = [key for key in asked.keys if key.kind != STAFF]
     with parts().database.reading() as session:
-        owners = {key: ledger.owners(session, Identifier(key.kind, key.value))[:MOST_OWNERS] for key in keys}
+        owners = {key: audit.owners(session, Identifier(key.kind, key.value))[:MOST_OWNERS] for key in keys}
     ids = dict.fromkeys(one for each in owners.values() for one in each)
-    customers = finding.customers(parts().database, list(ids))
+    customers = search.customers(parts().database, list(ids))
     by_id = {one.id: one for one in customers}
     return tuple(KeyNow(key, _token(key), tuple(by_id[one] for one in owners[key] if one in by_id)) for key in keys)
 
@@ -249,7 +249,7 @@ def _key(story: TaskStory) -> Identifier | None:
     token = request.form.get("key", "")
     if not token:
         return None
-    asked = stories.last_finding(parts().database, story.task_sid or "")
+    asked = timeline.last_finding(parts().database, story.task_sid or "")
     found = next((key for key in asked.keys if key.kind != STAFF and _token(key) == token), None)
     return Identifier(found.kind, found.value) if found else abort(400)
 
@@ -263,9 +263,9 @@ def _once(found: Iterable[Found]) -> list[Found]:
 
 
 def _story(task_sid: str, entry_id: int | None = None) -> TaskStory:
-    if not text.is_plain_sid(task_sid):
+    if not formatting.is_plain_sid(task_sid):
         abort(404)
-    return stories.task_story(parts().database, task_sid, entry_id=entry_id) or abort(404)
+    return timeline.task_story(parts().database, task_sid, entry_id=entry_id) or abort(404)
 
 
 def _done(settled: Settled, task_sid: str, word: str) -> ResponseReturnValue:

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from enrich.database.engine import Database
-from enrich.journal.callers import OPEN_FOR
+from enrich.journal.contacts import OPEN_FOR
 from enrich.journal.tables import NO_EVENT, EntryRow
 
 _OVER = ("task.completed", "task.canceled", "task.deleted", "task.system-deleted")

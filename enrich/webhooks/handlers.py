@@ -23,7 +23,7 @@ from enrich.resilience.admission import budget_s
 from enrich.resilience.timeouts import limited
 from enrich.taskrouter import instructions
 from enrich.taskrouter.callbacks import Form
-from enrich.webhooks import door
+from enrich.webhooks import intake
 
 # An event has 15 s (facts section 5); to keep it takes milliseconds, and a database that cannot is soon known.
 EVENT_S = 2.0
@@ -108,7 +108,7 @@ def body_too_slow(parts: Parts) -> Answer:
     return Answer(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time\n")
 
 
-def refused(exc: door.Refused, parts: Parts) -> Answer:
+def refused(exc: intake.Refused, parts: Parts) -> Answer:
     """For whoever is not let in."""
     parts.metrics.refused(exc.reason)
     return Answer(exc.status, exc.told + "\n")
@@ -134,18 +134,18 @@ def _in_any_case(answer: Callable[[], Answer], kind: EntryKind, request: Request
 
 
 def _delivery(kind: EntryKind, request: Request, parts: Parts) -> Delivery:
-    return door.delivery_of(kind, request.form, request.body, parts.tools.now())
+    return intake.delivery_of(kind, request.form, request.body, parts.tools.now())
 
 
 def _told(delivery: Delivery, answered: Answered, request: Request, parts: Parts) -> Answer:
     waited_s, token = request.waited_s, request.idempotency_token
-    door.tell(delivery, answered, request.deadline, parts, waited_s=waited_s, idempotency_token=token)
+    intake.tell(delivery, answered, request.deadline, parts, waited_s=waited_s, idempotency_token=token)
     return Answer(HTTPStatus.OK, answered.answer, JSON, _server_timing(answered.steps, request.deadline.elapsed_ms()))
 
 
 def _server_timing(steps: Iterable[Step], elapsed_ms: float) -> str:
     """W3C Server Timing: each step once, with its milliseconds, then the whole."""
-    return ", ".join(f"{name};dur={dur}" for name, dur in (door.times(steps) | {"total": elapsed_ms}).items())
+    return ", ".join(f"{name};dur={dur}" for name, dur in (intake.times(steps) | {"total": elapsed_ms}).items())
 
 
 def _of_event(delivery: Delivery) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from enrich.domain.outcomes import EntryKind
-from enrich.journal.owed import ABANDONED_AFTER
+from enrich.journal.followups import ABANDONED_AFTER
 from enrich.journal.tables import EntryRow
 
 

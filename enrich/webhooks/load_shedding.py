@@ -21,7 +21,7 @@ from enrich.parts import Parts
 from enrich.resilience.queue_time import waited_s
 from enrich.resilience.timeouts import limited
 from enrich.taskrouter import instructions
-from enrich.webhooks import door
+from enrich.webhooks import intake
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -67,18 +67,18 @@ class Shedding:
         try:
             with limited(settings.budget_s):
                 body = environ["wsgi.input"].read(length)
-            form = door.verified_form(body, ASSIGNMENT, query, signed, settings)
+            form = intake.verified_form(body, ASSIGNMENT, query, signed, settings)
         except OutOfTime:
             metrics.refused("body_too_slow")
             return _plain(start_response, HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time")
-        except door.Refused as exc:
+        except intake.Refused as exc:
             metrics.refused(exc.reason)
             return _plain(start_response, exc.status, exc.told)
         try:
-            delivery = door.delivery_of(EntryKind.ASSIGNMENT, form, body, tools.now())
+            delivery = intake.delivery_of(EntryKind.ASSIGNMENT, form, body, tools.now())
             answered = assignment.answer_at_once(delivery, form, tools, Reason.OVERLOAD, deadline)
             token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
-            door.tell(delivery, answered, deadline, self._parts, waited_s=environ[WAITED_S], idempotency_token=token)
+            intake.tell(delivery, answered, deadline, self._parts, waited_s=environ[WAITED_S], idempotency_token=token)
             answer = answered.answer
         except Exception:  # a mistake of ours is no reason to keep a caller waiting
             log.exception("an overload could not be answered from the journal")

@@ -15,12 +15,13 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts import masking
-from enrich.journal import feed_lines, filters, stories
+from enrich.journal import feed as journal_feed
+from enrich.journal import filters, timeline
 from enrich.journal.filters import Choice, Choices
-from enrich.journal.stories import TaskStory
-from enrich.journal.summaries import Summary
-from enrich.pages import text, words
-from enrich.pages.feed import Feed, asked_for, filters_of
+from enrich.journal.records import Summary
+from enrich.journal.timeline import TaskStory
+from enrich.pages import formatting, labels
+from enrich.pages.feed_query import Feed, asked_for, filters_of
 from enrich.pages.sessions import require_sign_in, sees_masked
 from enrich.parts import parts
 
@@ -49,7 +50,7 @@ def entry(entry_id: str) -> ResponseReturnValue:
     """The newest tasks, and this entry, which belongs to no task, opened. One that does is shown with its task."""
     story = _entry_story(_id(entry_id))
     task_sid = story.shown.task_sid
-    if text.is_plain_sid(task_sid):
+    if formatting.is_plain_sid(task_sid):
         return redirect(url_for("pages.task", task_sid=task_sid, entry=story.shown.id))
     return _page(story)
 
@@ -57,7 +58,7 @@ def entry(entry_id: str) -> ResponseReturnValue:
 @bp.get("/feed")
 def feed() -> ResponseReturnValue:
     """Fragment: the feed; 204 while it is as the asking page shows it (`shown`)."""
-    if request.args.get("shown") == feed_lines.feed_version(parts().database):
+    if request.args.get("shown") == journal_feed.feed_version(parts().database):
         return Response(status=204)
     fragment = render_template("tasks/_feed.html", feed=_feed(before=_before()), opened="", now=_now())
     # Whatever task is open beside it looks whether the change was its own.
@@ -79,7 +80,11 @@ def feed_news() -> ResponseReturnValue:
 def task_detail(task_sid: str) -> ResponseReturnValue:
     """Fragment: one task; 204 while it is as the asking page shows it (`shown`)."""
     shown = request.args.get("shown")
-    if shown and text.is_plain_sid(task_sid) and shown == stories.task_version(parts().database, task_sid, _now()):
+    if (
+        shown
+        and formatting.is_plain_sid(task_sid)
+        and shown == timeline.task_version(parts().database, task_sid, _now())
+    ):
         return Response(status=204)
     return _detail(_task_story(task_sid))
 
@@ -89,7 +94,7 @@ def entry_detail(entry_id: str) -> ResponseReturnValue:
     """Fragment: one entry that belongs to no task; 204 while it is as the asking page shows it (`shown`)."""
     asked = _id(entry_id)
     shown = request.args.get("shown")
-    if shown and shown == stories.entry_version(parts().database, asked, _now()):
+    if shown and shown == timeline.entry_version(parts().database, asked, _now()):
         return Response(status=204)
     return _detail(_entry_story(asked))
 
@@ -101,7 +106,7 @@ def address(told: Summary, fragment: str = "", **query: Any) -> str:
     fragment: "" or "_detail".
     """
     query = asked_for(request.args) | query
-    if text.is_plain_sid(told.task_sid):
+    if formatting.is_plain_sid(told.task_sid):
         return url_for(f"pages.task{fragment}", task_sid=told.task_sid, **query)
     return url_for(f"pages.entry{fragment}", entry_id=told.id, **query)
 
@@ -109,7 +114,7 @@ def address(told: Summary, fragment: str = "", **query: Any) -> str:
 @bp.app_template_global()
 def element_id(told: Summary) -> str:
     """The id of this entry's line on the page: the same for every entry of one task."""
-    return f"line-{told.task_sid if text.is_plain_sid(told.task_sid) else told.id}"
+    return f"line-{told.task_sid if formatting.is_plain_sid(told.task_sid) else told.id}"
 
 
 def _page(story: TaskStory | None) -> str:
@@ -130,13 +135,13 @@ def _detail(story: TaskStory) -> str:
 def _feed(*, before: int | None) -> Feed:
     """The page of the feed that the address asks for. Its version is read first: what comes between is seen later."""
     database, rules = parts().database, parts().tools.rules.keys
-    version = feed_lines.feed_version(database)
+    version = journal_feed.feed_version(database)
     asked = asked_for(request.args)
     wanted = filters_of(asked, database, rules, _now(), by_id_only=sees_masked())
     if wanted.is_empty:
-        lines, looked_back_to = feed_lines.recent_tasks(database, limit=LINES_PER_PAGE + 1, before=before), None
+        lines, looked_back_to = journal_feed.recent_tasks(database, limit=LINES_PER_PAGE + 1, before=before), None
     else:
-        found = feed_lines.find_tasks(database, wanted, limit=LINES_PER_PAGE + 1, before=before)
+        found = journal_feed.find_tasks(database, wanted, limit=LINES_PER_PAGE + 1, before=before)
         lines, looked_back_to = found.lines, found.looked_back_to
     shown = lines[:LINES_PER_PAGE]
     older = shown[-1].id if len(lines) > LINES_PER_PAGE else looked_back_to
@@ -146,7 +151,7 @@ def _feed(*, before: int | None) -> Feed:
         asked=asked,
         before=before,
         older=older,
-        looked_back_to=feed_lines.received_at(database, looked_back_to) if looked_back_to else None,
+        looked_back_to=journal_feed.received_at(database, looked_back_to) if looked_back_to else None,
         newest=int(version.partition("-")[0]),
     )
 
@@ -158,25 +163,27 @@ def _choices() -> Choices:
 @bp.app_template_global()
 def named(choices: Sequence[Choice]) -> list[tuple[str, str]]:
     """Values and what they are called; by the end of their SID, where nobody has told a name."""
-    return [(choice.value, choice.name or text.short_sid(choice.value)) for choice in choices]
+    return [(choice.value, choice.name or formatting.short_sid(choice.value)) for choice in choices]
 
 
 @bp.app_template_global()
 def channels_of(choices: Choices) -> list[tuple[str, str]]:
-    return [(choice.value, words.channel(choice.value)) for choice in choices.channels]
+    return [(choice.value, labels.channel(choice.value)) for choice in choices.channels]
 
 
 @bp.app_template_global()
 def told(field: str, value: str, choices: Choices) -> str:
     """What a parameter of the address is called; what is in no list as it is."""
     lists = {
-        "outcome": words.endings(),
+        "outcome": labels.endings(),
         "worker": dict(named(choices.workers)),
         "queue": dict(named(choices.queues)),
         "channel": dict(channels_of(choices)),
-        "time": words.TIMES,
+        "time": labels.TIMES,
     }
-    return text.seen(lists.get(field, {}).get(value, value.replace("T", " ") if field in ("from", "to") else value))
+    return formatting.seen(
+        lists.get(field, {}).get(value, value.replace("T", " ") if field in ("from", "to") else value)
+    )
 
 
 def _before() -> int | None:
@@ -184,15 +191,15 @@ def _before() -> int | None:
 
 
 def _task_story(task_sid: str) -> TaskStory:
-    if not text.is_plain_sid(task_sid):
+    if not formatting.is_plain_sid(task_sid):
         abort(404)
     asked = request.args.get("entry")
-    story = stories.task_story(parts().database, task_sid, entry_id=None if asked is None else _id(asked))
+    story = timeline.task_story(parts().database, task_sid, entry_id=None if asked is None else _id(asked))
     return _for_reader(story or abort(404))
 
 
 def _entry_story(entry_id: int) -> TaskStory:
-    return _for_reader(stories.entry_story(parts().database, entry_id) or abort(404))
+    return _for_reader(timeline.entry_story(parts().database, entry_id) or abort(404))
 
 
 def _for_reader(story: TaskStory) -> TaskStory:

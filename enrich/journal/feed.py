@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session, aliased
 from enrich.database.engine import Database
 from enrich.domain.outcomes import FollowupKind
 from enrich.journal.filters import Filters, alternatives, bounds
-from enrich.journal.owed import ABANDONED_AFTER
-from enrich.journal.summaries import ENTRY_COLUMNS, Entry, entry_fields
+from enrich.journal.followups import ABANDONED_AFTER
+from enrich.journal.records import ENTRY_COLUMNS, Entry, entry_fields
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
 
 _NO_ID_IS_AS_HIGH = 2**63 - 1

@@ -13,9 +13,9 @@ from enrich.accounts.tables import Role
 from enrich.domain.outcomes import FollowupKind
 from enrich.flows import completion, worker
 from enrich.flows.lifecycle import ENDS
-from enrich.journal.states import TaskState
-from enrich.journal.stories import TaskStory
-from enrich.pages import text, words
+from enrich.journal.task_states import TaskState
+from enrich.journal.timeline import TaskStory
+from enrich.pages import formatting, labels
 from enrich.pages.sessions import needs, require_sign_in, signed_in
 from enrich.parts import parts
 
@@ -50,17 +50,17 @@ def state_of(task_sid: str | None) -> TaskState | None:
 def can_be_ended(story: TaskStory) -> bool:
     """Whether the task was offered to somebody, and is not known to be over."""
     over = any(entry.event_type in ENDS for entry in story.entries)
-    return text.is_plain_sid(story.task_sid) and any(entry.is_callback for entry in story.entries) and not over
+    return formatting.is_plain_sid(story.task_sid) and any(entry.is_callback for entry in story.entries) and not over
 
 
 def _carry_out(kind: FollowupKind, task_sid: str, outcome: str = "", reason: str = "") -> ResponseReturnValue:
     tools = parts().tools
-    workspace_sid = tools.states.workspace_of(task_sid) if text.is_plain_sid(task_sid) else None
+    workspace_sid = tools.states.workspace_of(task_sid) if formatting.is_plain_sid(task_sid) else None
     reader = signed_in()
     if workspace_sid is None or reader is None:
         abort(404)
     wish = completion.Wish(kind, workspace_sid, task_sid, reader.email, outcome, reason)
     key = completion.ask(wish, tools)
     is_over, why = worker.do_now(key, tools, parts().owed)
-    flash(words.ended(kind, why, is_over=is_over), "said")
+    flash(labels.ended(kind, why, is_over=is_over), "said")
     return redirect(url_for("pages.task", task_sid=task_sid), code=303)
