@@ -37,12 +37,12 @@ class OneFormat(Logger):  # type: ignore[misc]
     """gunicorn's own lines look as ours do, and tell no more of a request than ours."""
 
     def setup(self, cfg: Any) -> None:
-        from enrich import environment, errors, settings
+        from enrich import errors, settings
         from enrich.telemetry import logging as telemetry_logging
 
         super().setup(cfg)
         try:
-            style = settings.read_settings(environment.environment()).log_format
+            style = settings.read_settings(settings.environment()).log_format
         except errors.SettingsError:  # `on_starting` says so
             style = "auto"
         for handler in self.error_log.handlers:
@@ -102,7 +102,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
 def on_starting(server: Any) -> None:
     """Says once what is wrong with the settings, before any worker says it in a traceback; and lets a process have as
     many open files as the connections above need: the usual limit of 1,024 is one that it may raise by itself."""
-    from enrich import environment, errors, settings
+    from enrich import errors, settings
     from enrich.telemetry import multiprocess
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -112,7 +112,7 @@ def on_starting(server: Any) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
     try:
-        settings.read_settings(environment.environment()).require(settings.FOR_SERVING)
+        settings.read_settings(settings.environment()).require(settings.FOR_SERVING)
     except errors.SettingsError as exc:
         sys.exit(f"settings: {exc}")
     # What the workers count, all of them can tell. Kept at the server, which outlives a reload of this file.

@@ -17,9 +17,9 @@ from enrich import errors
 from enrich.database import migrations
 from enrich.domain.deadline import OutOfTime
 from enrich.journal.heartbeats import ALIVE
-from enrich.parts import parts
 from enrich.policy.timeouts import Alarm
 from enrich.resilience.timeouts import limited
+from enrich.services import current_services
 from enrich.telemetry import metrics
 
 # A load balancer asks every few seconds and does not wait long.
@@ -50,7 +50,7 @@ def readyz() -> tuple[Response, HTTPStatus]:
     worker = "unknown"
     try:
         with limited(READY_S):
-            at, head = migrations.revisions(parts().database)
+            at, head = migrations.revisions(current_services().database)
             worker = _worker() if at == head else "unknown"
         findings["database"] = "ok"
         findings["migrations"] = "ok" if at == head else f"at {at or 'nothing'}, needs {head}"
@@ -66,7 +66,7 @@ def readyz() -> tuple[Response, HTTPStatus]:
 
 def _worker() -> str:
     """Raises DatabaseError."""
-    last = parts().heartbeats.last()
+    last = current_services().heartbeats.last()
     if last is None:
         return "never seen"
     silent = datetime.now(UTC) - last
@@ -78,7 +78,7 @@ def tell_metrics() -> Response:
     """What was counted, in Prometheus' text format, for who has the token; for everybody else there is nothing here."""
     if not _may_see_details():
         abort(404)
-    return Response(parts().metrics.exposition(_figures()), content_type=metrics.CONTENT_TYPE)
+    return Response(current_services().metrics.exposition(_figures()), content_type=metrics.CONTENT_TYPE)
 
 
 def _figures() -> metrics.Figures:
@@ -86,9 +86,9 @@ def _figures() -> metrics.Figures:
     try:
         with limited(FIGURES_S):
             now = datetime.now(UTC)
-            found = parts().owed.figures(now)
-            last = parts().heartbeats.last()
-            alarms = parts().tools.states.alarm_counts(now)
+            found = current_services().owed.figures(now)
+            last = current_services().heartbeats.last()
+            alarms = current_services().tools.states.alarm_counts(now)
     except (errors.DatabaseError, OutOfTime) as exc:
         log.warning("no figures from the database", extra={"reason": getattr(exc, "reason", "database_too_slow")})
         return {"enrich_database_up": 0.0}
@@ -104,6 +104,6 @@ def _figures() -> metrics.Figures:
 
 
 def _may_see_details() -> bool:
-    token = parts().settings.metrics_token
+    token = current_services().settings.metrics_token
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     return bool(token) and hmac.compare_digest(given.encode(), token.encode())

@@ -6,12 +6,15 @@ mapping that it is given, never the environment itself.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
 
 from enrich import errors
 
@@ -311,7 +314,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if wrong:
         raise errors.SettingsError("wrong:\n  " + "\n  ".join(wrong))
     if not values["database_url"]:
-        values["database_url"] = f"sqlite:///{Path(values['instance_path']).absolute() / 'enrich.database.engine'}"
+        values["database_url"] = f"sqlite:///{Path(values['instance_path']).absolute() / 'enrich.db'}"
     return Settings(**{each.name: values[each.name] for each in fields(Settings)})
 
 
@@ -323,3 +326,18 @@ def example() -> str:
     ]
     head = "# Copy to .env. The uncommented ones are needed to serve; the rest show their defaults.\n\n"
     return head + "\n\n".join(blocks) + "\n"
+
+
+def environment() -> dict[str, str]:
+    """Return the process's environment, completed from a `.env` file for what it does not say.
+
+    The file stands beside the package in a checkout, else in the working directory. FLASK_SKIP_DOTENV keeps it out, as
+    it does for Flask.
+    """
+    from_file = {} if os.environ.get("FLASK_SKIP_DOTENV") else dotenv_values(_dotenv_path())
+    return {**{name: value or "" for name, value in from_file.items()}, **os.environ}
+
+
+def _dotenv_path() -> Path:
+    checkout = Path(__file__).parent.parent
+    return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / ".env"

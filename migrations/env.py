@@ -39,7 +39,7 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    database = Database(os.environ.get("DATABASE_URL", "sqlite:///instance/enrich.database.engine"))
+    database = Database(os.environ.get("DATABASE_URL", "sqlite:///instance/enrich.db"))
     with database.engine.connect() as connection:
         run(connection)
         connection.commit()

@@ -119,7 +119,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database with the schema as the migrations make it; each test that asks for it runs on both kinds."""
     if request.param == "sqlite":
-        database = Database(f"sqlite:///{tmp_path / 'enrich.database.engine'}")
+        database = Database(f"sqlite:///{tmp_path / 'enrich.db'}")
     else:
         database = Database(request.getfixturevalue("postgresql"))
         with database.engine.begin() as connection:

@@ -22,7 +22,7 @@ ADA = {"id": "C-1", "name": "Ada", "company": "", "tier": "", "language": "", "o
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'enrich.database.engine'}")
+    database = Database(f"sqlite:///{tmp_path / 'enrich.db'}")
     CustomerRow.__table__.create(database.engine)
     yield database
     database.close()

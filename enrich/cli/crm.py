@@ -15,7 +15,7 @@ from flask.cli import with_appcontext
 
 from enrich.cli.base import Group
 from enrich.customers import block, fixtures, matching, seeding
-from enrich.parts import parts
+from enrich.services import current_services
 
 # From so many lines on a progress bar tells more than the wait does.
 LARGE_FILE = 1000
@@ -35,11 +35,11 @@ def seed(files: tuple[Path, ...]) -> None:
     Rows that are wrong are told with line, field and reason; the others are loaded, and the status is 1.
     """
     bad = 0
-    region = parts().settings.default_region
+    region = current_services().settings.default_region
     for path in files or (fixtures.builtin_path(),):
         with _progress_of(path) as progress:
             rows = fixtures.read_fixtures(path, region=region)
-            report = seeding.seed(parts().database, rows, now=datetime.now(UTC), progress=progress)
+            report = seeding.seed(current_services().database, rows, now=datetime.now(UTC), progress=progress)
         for row in report.bad:
             click.echo(f"{path.name}: {row}", err=True)
         bad += len(report.bad)
@@ -69,7 +69,7 @@ def _progress_of(path: Path) -> Iterator[Callable[[int], None] | None]:
 @with_appcontext
 def export(file: Any) -> None:
     """Write all customers to FILE, or to standard output, one JSON object a line; `crm seed` reads it."""
-    for customer in seeding.export(parts().database):
+    for customer in seeding.export(current_services().database):
         file.write(json.dumps(customer, ensure_ascii=False) + "\n")
 
 
@@ -80,10 +80,10 @@ def export(file: Any) -> None:
 @with_appcontext
 def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
     """Tell which customer KEY leads to, and why, as it would for a task that holds it."""
-    parts().require_policy()
-    rules = parts().tools.rules
+    current_services().require_policy()
+    rules = current_services().tools.rules
     keys = matching.lookup_keys(*_as_task(key, kind, attributes, rules.keys))
-    store = parts().tools.store
+    store = current_services().tools.store
     found = store.look_up(keys)
     match = matching.choose(keys, found.candidates)
     customer = store.details_of(match, found)

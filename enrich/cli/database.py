@@ -7,7 +7,7 @@ from flask.cli import with_appcontext
 
 from enrich.cli.base import Group
 from enrich.database import migrations
-from enrich.parts import parts
+from enrich.services import current_services
 
 
 @click.group(cls=Group)
@@ -20,7 +20,7 @@ def db() -> None:
 @with_appcontext
 def db_upgrade(revision: str) -> None:
     """Bring the schema up to REVISION (default: the newest)."""
-    migrations.upgrade(parts().database, revision)
+    migrations.upgrade(current_services().database, revision)
     _tell_revision()
 
 
@@ -31,9 +31,9 @@ def db_upgrade(revision: str) -> None:
 def db_downgrade(revision: str, yes: bool) -> None:
     """Take the schema down to REVISION: `-1` for one step, `base` for all, and then everything is gone."""
     if not yes:
-        shown = parts().database.url.render_as_string(hide_password=True)
+        shown = current_services().database.url.render_as_string(hide_password=True)
         click.confirm(f"Tables and columns of {shown} will be deleted, with what is in them. Go on?", abort=True)
-    migrations.downgrade(parts().database, revision)
+    migrations.downgrade(current_services().database, revision)
     _tell_revision()
 
 
@@ -45,5 +45,5 @@ def db_current() -> None:
 
 
 def _tell_revision() -> None:
-    at, head = migrations.revisions(parts().database)
+    at, head = migrations.revisions(current_services().database)
     click.echo(f"at {at or 'nothing'}" + ("" if at == head else f"; this version needs {head}: flask db upgrade"))

@@ -125,7 +125,7 @@ def _environment(folder: Path, port: int, emulator_port: int) -> dict[str, str]:
         "TWILIO_AUTH_TOKEN": secrets.token_hex(16),
         "TASKROUTER_BASE_URL": f"http://127.0.0.1:{emulator_port}",
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "DATABASE_URL": f"sqlite:///{folder / 'enrich.database.engine'}",
+        "DATABASE_URL": f"sqlite:///{folder / 'enrich.db'}",
         "ENRICH_INSTANCE_PATH": str(folder),
         "ENRICH_OWN_NUMBERS": OUR_NUMBER,
         "BIND": f"127.0.0.1:{port}",

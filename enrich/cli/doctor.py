@@ -1,7 +1,7 @@
 """`flask taskrouter doctor`: what is wrong with this installation, what that means, and what to do.
 
 Here it is found out, from settings, database, TaskRouter and PUBLIC_URL; what it means stands in diagnosis/. Nothing
-is changed, but for one event of the type `enrich.cli.doctor` that the round trip leaves in the journal.
+is changed, but for one event of the type `enrich.doctor` that the round trip leaves in the journal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from enrich.diagnosis import account, callbacks, installation, probe, reach, tas
 from enrich.diagnosis.findings import Finding, Level, not_examined, problem, worst
 from enrich.diagnosis.snapshot import SeenWorkspace
 from enrich.journal import heartbeats, samples
-from enrich.parts import Parts, parts
+from enrich.services import Services, current_services
 from enrich.settings import FOR_SERVING, TABLE, Settings
 from enrich.taskrouter import attributes, endpoints
 from enrich.taskrouter import callbacks as taskrouter_callbacks
@@ -40,7 +40,7 @@ def doctor(as_json: bool) -> None:
     Status: 0 all is well, 1 there are warnings, 2 there are problems.
     """
     findings: list[Finding] = []
-    for finding in examine(parts(), lambda: datetime.now(UTC)):
+    for finding in examine(current_services(), lambda: datetime.now(UTC)):
         findings.append(finding)
         if not as_json:
             click.echo(_in_words(finding))
@@ -56,7 +56,7 @@ def doctor(as_json: bool) -> None:
     raise SystemExit(int(level))
 
 
-def examine(these: Parts, now: Callable[[], datetime]) -> Iterator[Finding]:
+def examine(these: Services, now: Callable[[], datetime]) -> Iterator[Finding]:
     """Every finding, in the order in which to mend them. Never raises for what it examines."""
     chosen = these.settings
     yield from _settings(chosen)
@@ -87,7 +87,7 @@ def _settings(chosen: Settings) -> Iterator[Finding]:
         yield from installation.secret_key(chosen.secret_key, chosen.metrics_token)
 
 
-def _database(these: Parts, now: Callable[[], datetime]) -> Iterator[Finding]:
+def _database(these: Services, now: Callable[[], datetime]) -> Iterator[Finding]:
     database, chosen = these.database, these.settings
     try:
         at, head = migrations.revisions(database)
@@ -155,7 +155,7 @@ def _urls(workspaces: Sequence[SeenWorkspace], chosen: Settings) -> Iterator[Fin
         yield from callbacks.events(each, chosen.public_url)
 
 
-def _round_trip(these: Parts, workspaces: Sequence[SeenWorkspace]) -> reach.RoundTrip:
+def _round_trip(these: Services, workspaces: Sequence[SeenWorkspace]) -> reach.RoundTrip:
     chosen = these.settings
     url = chosen.public_url + endpoints.EVENTS
     workspace_sid = chosen.twilio_workspace_sid or (workspaces[0].sid if workspaces else "WS" + "0" * 32)
@@ -187,7 +187,7 @@ def _round_trip(these: Parts, workspaces: Sequence[SeenWorkspace]) -> reach.Roun
     )
 
 
-def _is_recorded(these: Parts, answer: probe.Answer) -> bool | None:
+def _is_recorded(these: Services, answer: probe.Answer) -> bool | None:
     try:
         return samples.kept_event(these.database, answer.event_sid)
     except errors.DatabaseError:

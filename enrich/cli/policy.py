@@ -23,9 +23,8 @@ from enrich.flows import decision
 from enrich.flows.decision import Considered, Decision, Question
 from enrich.flows.enrichment import identify
 from enrich.flows.work import Tools, Work
-from enrich.parts import parts
 from enrich.policy.file import Policy
-from enrich.policy_file import read_policy_file, rules_of
+from enrich.services import current_services, read_policy_file, rules_of
 from enrich.taskrouter import callbacks, instructions
 from enrich.taskrouter.callbacks import Form
 
@@ -42,12 +41,12 @@ def policy() -> None:
 @with_appcontext
 def check(file: Path | None) -> None:
     """Tell everything that is wrong with FILE, or with that of ENRICH_POLICY; status 1 if anything is."""
-    settings = parts().settings
+    settings = current_services().settings
     path = file or settings.policy
     if path is None:
         raise click.UsageError("Give a FILE, or set ENRICH_POLICY.")
     found = read_policy_file(settings, path)
-    for line in decision.advice(rules_of(parts().settings, found)):
+    for line in decision.advice(rules_of(current_services().settings, found)):
         click.echo(f"note: {line}")
     click.echo(f"{path}: {_summary(found)}; nothing is wrong")
 
@@ -64,10 +63,14 @@ def test(source: str, file: Path | None, nobody_looked: bool) -> None:
     form, as it is sent or as a JSON object; - for standard input. The customer is looked up as of now.
     """
     if file is None:
-        parts().require_policy()
-    rules = rules_of(parts().settings, read_policy_file(parts().settings, file)) if file else parts().tools.rules
+        current_services().require_policy()
+    rules = (
+        rules_of(current_services().settings, read_policy_file(current_services().settings, file))
+        if file
+        else current_services().tools.rules
+    )
     question = Question(_form(source))
-    tools = replace(parts().tools, rules=rules)
+    tools = replace(current_services().tools, rules=rules)
     work = Work()
     block = None if nobody_looked else _look_up(work, question, tools)
     stored_channel = partial(_stored_channel, tools, question)
@@ -103,7 +106,7 @@ def _summary(found: Policy) -> str:
 def _form(source: str) -> Form:
     """The form of the callback that SOURCE means. Raises ClickException when there is none."""
     if re.fullmatch(r"[0-9]{1,18}|WR[0-9a-fA-F]{32}", source):
-        body = parts().tools.journal.stored_form(source)
+        body = current_services().tools.journal.stored_form(source)
         if not body:
             raise click.ClickException(f"{source}: the journal has no such callback")
         return callbacks.read_form(callbacks.split_form(body.encode("ascii", "backslashreplace")))

@@ -10,11 +10,11 @@ from flask.cli import with_appcontext
 
 from enrich import errors, settings
 from enrich.cli.base import Command
-from enrich.parts import parts
 from enrich.provisioning import apply, plan_text
 from enrich.provisioning import describe as provisioning_describe
 from enrich.provisioning import file as provisioning_file
 from enrich.provisioning.plan import Desired, Kind, Resource
+from enrich.services import current_services
 
 if TYPE_CHECKING:
     from enrich.provisioning.workspace import Workspaces
@@ -33,7 +33,7 @@ def provision(file: Path, only_plan: bool, reevaluate: bool) -> None:
     Nothing is ever deleted: what is at Twilio and not in FILE is told as drift, and left alone. What may stand in FILE
     is told in docs/provisioning.md. Status: 0 done or nothing to do, 1 not done, 3 (with --plan) something to do.
     """
-    chosen = parts().settings
+    chosen = current_services().settings
     chosen.require((*settings.FOR_REST, "PUBLIC_URL"))
     desired = provisioning_file.read(_text(file), chosen.public_url, workspace_sid=chosen.twilio_workspace_sid)
     workspaces = workspaces_of(chosen, reevaluate=reevaluate)
@@ -60,7 +60,7 @@ def describe(name: str) -> None:
 
     The workspace is that of TWILIO_WORKSPACE_SID, or the one called NAME, or the only one. Workers are left out.
     """
-    chosen = parts().settings
+    chosen = current_services().settings
     chosen.require((*settings.FOR_REST, "PUBLIC_URL"))
     actual = workspaces_of(chosen).read(Desired(Resource(Kind.WORKSPACE, name), may_create=False, resources=()))
     if actual.workspace is None:

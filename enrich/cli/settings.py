@@ -6,7 +6,7 @@ import click
 from flask.cli import with_appcontext
 
 from enrich import settings
-from enrich.parts import parts
+from enrich.services import current_services
 
 
 @click.command("settings")
@@ -18,6 +18,6 @@ def settings_command(example: bool) -> None:
         click.echo(settings.example(), nl=False)
         return
     for setting in settings.TABLE:
-        value = getattr(parts().settings, setting.field)
+        value = getattr(current_services().settings, setting.field)
         shown = "(set)" if setting.secret and value else ", ".join(value) if isinstance(value, tuple) else value
         click.echo(f"{setting.name} = {shown}\n    {setting.help} (default: {setting.default or 'none'})")

@@ -16,7 +16,7 @@ from enrich.cli.provision import describe, provision
 from enrich.domain.outcomes import FollowupKind
 from enrich.flows import catch_up as flows_catch_up
 from enrich.flows import completion, worker
-from enrich.parts import parts
+from enrich.services import current_services
 from enrich.taskrouter import callbacks
 
 
@@ -42,8 +42,8 @@ taskrouter.add_command(doctor)
 @with_appcontext
 def catch_up(minutes: int) -> None:
     """Bring in what was never recorded: events, and reservations whose enrichment is then owed."""
-    parts().settings.require(settings.FOR_REST)
-    parts().require_policy()
+    current_services().settings.require(settings.FOR_REST)
+    current_services().require_policy()
     now = datetime.now(UTC)
     click.echo(f"{catch_up_since(now - timedelta(minutes=minutes), now)} brought in")
 
@@ -52,26 +52,26 @@ def catch_up_since(since: datetime, now: datetime) -> int:
     # Imported here: the SDK is large, and the web processes know this module for its commands' names.
     from enrich.taskrouter.history import History
 
-    chosen = parts().settings
+    chosen = current_services().settings
     history = History(
         chosen.taskrouter_base_url,
         chosen.twilio_account_sid,
         chosen.twilio_api_key or chosen.twilio_account_sid,
         chosen.twilio_api_secret or chosen.twilio_auth_token,
     )
-    return flows_catch_up.catch_up(history, parts().tools, _workspaces(), since, now)
+    return flows_catch_up.catch_up(history, current_services().tools, _workspaces(), since, now)
 
 
 def find_stuck(now: datetime) -> int:
-    if parts().tools.rules.policy.wrapup.complete_after_s is None:
+    if current_services().tools.rules.policy.wrapup.complete_after_s is None:
         return 0
-    return sum(completion.stuck(each, parts().tools, parts().owed, now) for each in _workspaces())
+    return sum(completion.stuck(each, current_services().tools, current_services().owed, now) for each in _workspaces())
 
 
 def _workspaces() -> Sequence[str]:
     """The one that is set; else those that the journal knows."""
-    chosen = parts().settings.twilio_workspace_sid
-    return [chosen] if chosen else parts().tools.journal.recent_workspaces()
+    chosen = current_services().settings.twilio_workspace_sid
+    return [chosen] if chosen else current_services().tools.journal.recent_workspaces()
 
 
 @taskrouter.command("wrap-up")
@@ -104,12 +104,12 @@ def _carry_out(
     outcome: str = "",
     reason: str = "",
 ) -> None:
-    parts().settings.require(settings.FOR_REST)
-    tools, owed = parts().tools, parts().owed
+    current_services().settings.require(settings.FOR_REST)
+    tools, owed = current_services().tools, current_services().owed
     for name, sid, prefix in (("TASK", task_sid, "WT"), ("--reservation", reservation, "WR")):
         if sid is not None and callbacks.sid_or_none({name: sid}, name, prefix) is None:
             raise click.BadParameter(f"not a SID: {prefix} and 32 hexadecimal digits", param_hint=name)
-    known = workspace or parts().settings.twilio_workspace_sid or tools.states.workspace_of(task_sid)
+    known = workspace or current_services().settings.twilio_workspace_sid or tools.states.workspace_of(task_sid)
     if not known:
         raise click.UsageError("The journal does not know this task: give its --workspace.")
     wish = completion.Wish(kind, known, task_sid, "command line", outcome, reason, reservation)

@@ -11,7 +11,7 @@ from flask.cli import with_appcontext
 from enrich.accounts import passwords, users
 from enrich.accounts.tables import Role
 from enrich.cli.base import foreseen_errors
-from enrich.parts import parts
+from enrich.services import current_services
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +39,10 @@ def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
     if problem := users.name_problem(name):
         raise click.BadParameter(f"{name!r}: {problem}", param_hint="--name")
     with foreseen_errors():
-        if users.find(parts().database, email):
+        if users.find(current_services().database, email):
             raise _taken(email)
         password = _read_password(from_stdin=password_stdin)
-        if not users.add(parts().database, email=email, role=Role(role), password=password, name=name):
+        if not users.add(current_services().database, email=email, role=Role(role), password=password, name=name):
             raise _taken(email)
     click.echo(f"Added {users.normal_email(email)} as {role}. They sign in at /login.")
 
@@ -54,10 +54,10 @@ def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
 def set_password(email: str, password_stdin: bool) -> None:
     """Set a new password for EMAIL. Their sessions end."""
     with foreseen_errors():
-        if not users.find(parts().database, email):
+        if not users.find(current_services().database, email):
             raise _unknown(email)
         password = _read_password(from_stdin=password_stdin)
-        if not users.set_password(parts().database, email, password):
+        if not users.set_password(current_services().database, email, password):
             raise _unknown(email)
     click.echo(f"{users.normal_email(email)} has a new password, and is signed out everywhere.")
 
@@ -69,8 +69,8 @@ def set_password(email: str, password_stdin: bool) -> None:
 def set_role(email: str, role: str) -> None:
     """Give EMAIL another ROLE, from their next click on."""
     with foreseen_errors():
-        before = users.find(parts().database, email)
-        user = users.set_role(parts().database, email, Role(role))
+        before = users.find(current_services().database, email)
+        user = users.set_role(current_services().database, email, Role(role))
     if not before or not user:
         raise _unknown(email)
     log.info("role changed", extra={"user_id": user.id, "before": before.role, "after": user.role})
@@ -100,7 +100,7 @@ def enable(email: str) -> None:
 def list_users() -> None:
     """List every account."""
     with foreseen_errors():
-        found = users.list_all(parts().database)
+        found = users.list_all(current_services().database)
     if not found:
         click.echo("No accounts yet. Add the first: flask users add EMAIL --role admin")
     for user in found:
@@ -110,7 +110,7 @@ def list_users() -> None:
 
 def _set_active(email: str, *, active: bool) -> None:
     with foreseen_errors():
-        user = users.set_active(parts().database, email, active=active)
+        user = users.set_active(current_services().database, email, active=active)
     if not user:
         raise _unknown(email)
     log.info("account enabled" if active else "account disabled", extra={"user_id": user.id})

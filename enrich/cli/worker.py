@@ -17,7 +17,7 @@ from enrich import health, settings
 from enrich.cli.base import Command
 from enrich.cli.taskrouter import catch_up_since, find_stuck
 from enrich.flows import worker as flows_worker
-from enrich.parts import parts
+from enrich.services import current_services
 
 
 @click.command("worker", cls=Command)
@@ -26,30 +26,32 @@ from enrich.parts import parts
 @with_appcontext
 def worker(once: bool, metrics: str | None) -> None:
     """Do what is owed, every half second, until SIGTERM or Ctrl-C. Any number of workers may run."""
-    parts().settings.require(settings.FOR_REST)
-    if parts().settings.frame_ancestors:  # the card's token must be the one that the server makes
-        parts().settings.require(("SECRET_KEY",))
-    parts().require_policy()
+    current_services().settings.require(settings.FOR_REST)
+    if current_services().settings.frame_ancestors:  # the card's token must be the one that the server makes
+        current_services().settings.require(("SECRET_KEY",))
+    current_services().require_policy()
     if once:
-        click.echo(f"{flows_worker.round_of_work(parts().tools, parts().owed)} tried")
+        click.echo(f"{flows_worker.round_of_work(current_services().tools, current_services().owed)} tried")
         return
     if not monkey.is_module_patched("socket"):
         # Begun anew under gevent, as the server is: only there can the clock end an answer that drips.
-        command = ["-m", "gevent.monkey", "--module", "flask", "worker", *(("--metrics", metrics) if metrics else ())]
+        command = ["-m", "gevent.monkey", "--module", "enrich", "worker", *(("--metrics", metrics) if metrics else ())]
         os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - this very program
     if metrics:
         _serve_health(metrics)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    keep = timedelta(days=parts().settings.keep_days)
+    keep = timedelta(days=current_services().settings.keep_days)
 
     def beat(now: datetime) -> None:
-        parts().heartbeats.beat(now)
-        parts().tallies.note_owed(now, parts().owed.how_many)
-        parts().tallies.count(now)
+        current_services().heartbeats.beat(now)
+        current_services().tallies.note_owed(now, current_services().owed.how_many)
+        current_services().tallies.count(now)
 
-    flows_worker.work_until(over.is_set, parts().tools, parts().owed, keep, catch_up_since, beat, find_stuck)
+    flows_worker.work_until(
+        over.is_set, current_services().tools, current_services().owed, keep, catch_up_since, beat, find_stuck
+    )
 
 
 def _serve_health(at: str) -> None:
@@ -57,7 +59,7 @@ def _serve_health(at: str) -> None:
     from gevent.pywsgi import WSGIServer
 
     app = Flask("worker")
-    app.extensions["enrich"] = parts()
+    app.extensions["enrich"] = current_services()
     app.register_blueprint(health.bp)
     host, _, port = at.rpartition(":")
     try:

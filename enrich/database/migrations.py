@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -15,8 +14,7 @@ from alembic.util import CommandError
 from enrich import errors
 from enrich.database.engine import Database
 from enrich.database.errors import translated
-
-_PROJECT = Path(__file__).parent.parent.parent
+from enrich.resources import resource
 
 
 def revisions(database: Database) -> tuple[str | None, str | None]:
@@ -55,7 +53,9 @@ def _run(database: Database, act: Callable[[Config], None]) -> None:
 
 
 def _config() -> Config:
-    return Config(toml_file=_PROJECT / "pyproject.toml")
+    config = Config()
+    config.set_main_option("script_location", str(resource("migrations")).replace("%", "%%"))
+    return config
 
 
 @cache

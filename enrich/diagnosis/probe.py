@@ -16,7 +16,7 @@ import requests
 
 from enrich.taskrouter import signature
 
-EVENT_TYPE = "enrich.cli.doctor"
+EVENT_TYPE = "enrich.doctor"
 # As long as Twilio waits for the answer to an event (facts section 5).
 ANSWER_S = 15.0
 _FORM = "application/x-www-form-urlencoded; charset=UTF-8"

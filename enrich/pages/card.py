@@ -18,7 +18,7 @@ from enrich.customers import card_token
 from enrich.domain.matches import Customer, MatchKind
 from enrich.journal.card_facts import CardFacts, card_facts
 from enrich.pages import formatting, security_headers
-from enrich.parts import parts
+from enrich.services import current_services
 
 log = logging.getLogger(__name__)
 bp = Blueprint("card", __name__, url_prefix="/card")
@@ -27,7 +27,7 @@ bp = Blueprint("card", __name__, url_prefix="/card")
 @bp.before_request
 def guard() -> ResponseReturnValue | None:
     """Lets in who has the token of the very task that is asked for; 403 is all that anybody else learns."""
-    key = parts().tools.rules.card_key
+    key = current_services().tools.rules.card_key
     task_sid = str((request.view_args or {}).get("task_sid", ""))
     if key and formatting.is_plain_sid(task_sid) and card_token.opens(key, task_sid, request.args.get("token", "")):
         return None
@@ -38,7 +38,7 @@ def guard() -> ResponseReturnValue | None:
 @bp.after_request
 def frame(response: Response) -> Response:
     """Only the sites of the settings may show it; the address, which holds the token, goes nowhere."""
-    ancestors = " ".join(parts().settings.frame_ancestors) or "'none'"
+    ancestors = " ".join(current_services().settings.frame_ancestors) or "'none'"
     response.headers["Content-Security-Policy"] = security_headers.policy(frame_ancestors=ancestors)
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
@@ -49,9 +49,9 @@ def frame(response: Response) -> Response:
 @bp.get("/<task_sid>")
 def show(task_sid: str) -> ResponseReturnValue:
     """The card; to htmx the fragment of it, or 204 while it is as the asking page shows it (`shown`)."""
-    settings, tools = parts().settings, parts().tools
+    settings, tools = current_services().settings, current_services().tools
     is_poll = "HX-Request" in request.headers
-    facts = card_facts(parts().database, task_sid, tools.now())
+    facts = card_facts(current_services().database, task_sid, tools.now())
     if facts is None:
         return _said("Nothing known yet", "This task has not been offered to anyone, as far as we were told.", 404)
     if facts.over_at and facts.over_at + timedelta(minutes=settings.card_minutes) < tools.now():
@@ -70,7 +70,7 @@ def _customer(facts: CardFacts) -> Customer | None:
     """Who it is, as the CRM knows them by now; nobody where the match is none that was proved."""
     if facts.match != MatchKind.MATCHED or not facts.customer_id:
         return None
-    return parts().tools.store.fetch_customer(facts.customer_id)
+    return current_services().tools.store.fetch_customer(facts.customer_id)
 
 
 def _said(headline: str, sentence: str, status: int) -> Response:

@@ -20,7 +20,7 @@ from enrich.pages.customer_form import Form, Values
 from enrich.pages.feed_query import by_id
 from enrich.pages.resolution import desk, find, new_customer_id, new_record, tell
 from enrich.pages.sessions import needs, require_sign_in, sees_masked
-from enrich.parts import parts
+from enrich.services import current_services
 
 bp = Blueprint("customers", __name__)
 bp.before_request(require_sign_in)
@@ -37,16 +37,20 @@ def index() -> ResponseReturnValue:
     A viewer, who is not shown names and numbers, cannot try them out either: they find by id only.
     """
     query = request.args.get("q", "").strip()
-    lately = () if query else search.customers(parts().database, contacts.lately_seen(parts().database))
+    lately = (
+        ()
+        if query
+        else search.customers(current_services().database, contacts.lately_seen(current_services().database))
+    )
     by_id_only = sees_masked()
-    found = search.customers(parts().database, by_id(query)) if by_id_only else find(query)
+    found = search.customers(current_services().database, by_id(query)) if by_id_only else find(query)
     return render_template("customers/index.html", query=query, found=found, lately=lately, by_id_only=by_id_only)
 
 
 @bp.get("/customers/<path:customer_id>")
 def customer(customer_id: str) -> ResponseReturnValue:
     """One customer: what the CRM knows, whatever they contacted us about, and what staff changed."""
-    database = parts().database
+    database = current_services().database
     with database.reading() as session:
         record = audit.records(session, [customer_id])[customer_id] or abort(404)
         merged = audit.merged_into(session, customer_id)
@@ -58,7 +62,7 @@ def customer(customer_id: str) -> ResponseReturnValue:
         identifiers=_identifiers(customer_id, record),
         merged=merged,
         trail=trail,
-        interactions=parts().tools.store.interactions_of(customer_id, at_most=MOST_INTERACTIONS),
+        interactions=current_services().tools.store.interactions_of(customer_id, at_most=MOST_INTERACTIONS),
         history=contacts.history(database, (customer_id, *merged)),
         now=datetime.now(UTC),
     )
@@ -226,11 +230,11 @@ def _base() -> Values:
 
 
 def _read(customer_id: str, values: Values) -> CustomerFixture | BadRow:
-    return read_customer(customer_form.to_raw(customer_id, values), parts().settings.default_region)
+    return read_customer(customer_form.to_raw(customer_id, values), current_services().settings.default_region)
 
 
 def _record(customer_id: str) -> tuple[audit.Record, int | None]:
-    with parts().database.reading() as session:
+    with current_services().database.reading() as session:
         record = audit.records(session, [customer_id])[customer_id] or abort(404)
         return record, audit.version(session, customer_id)
 

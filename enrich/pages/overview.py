@@ -20,7 +20,7 @@ from enrich.pages import charts
 from enrich.pages import labels as pages_labels
 from enrich.pages.charts import Series
 from enrich.pages.sessions import require_sign_in
-from enrich.parts import parts
+from enrich.services import current_services
 
 bp = Blueprint("overview", __name__)
 bp.before_request(require_sign_in)
@@ -110,7 +110,7 @@ def index() -> ResponseReturnValue:
     """The overview of the last hour, day or week (`of`)."""
     asked = next((each for each in RANGES if each.name == request.args.get("of")), RANGES[1])
     now = datetime.now(UTC)
-    here = parts()
+    here = current_services()
     seen = overview(
         asked, here.tallies.between(first_moment(asked, now), now, asked.span_s), now, here.settings.budget_s
     )

@@ -31,7 +31,7 @@ from enrich.journal.records import Finding, KeyFound
 from enrich.journal.timeline import TaskStory
 from enrich.pages import customer_form, formatting, labels
 from enrich.pages.sessions import local_path, needs, require_sign_in, sees_masked, signed_in
-from enrich.parts import parts
+from enrich.services import current_services
 
 bp = Blueprint("settling", __name__)
 bp.before_request(require_sign_in)
@@ -72,7 +72,7 @@ def settle(task_sid: str) -> ResponseReturnValue:
         return _done(resolution.release(desk(), task_sid), task_sid, "The task's own details decide again.")
     if act == "create":
         return _create(story)
-    chosen = search.customers(parts().database, [customer_id] if customer_id else [])
+    chosen = search.customers(current_services().database, [customer_id] if customer_id else [])
     if not chosen or chosen[0].merged_into:
         return _form(story, problem="Choose a customer first."), 422
     (customer,) = chosen
@@ -127,7 +127,7 @@ def trail_of(task_sid: str | None) -> tuple[Trail, ...]:
     """What staff did about this task, the newest first."""
     if not formatting.is_plain_sid(task_sid):
         return ()
-    with parts().database.reading() as session:
+    with current_services().database.reading() as session:
         return audit.trail_of_task(session, task_sid or "")
 
 
@@ -146,7 +146,7 @@ def told_of(change: Trail) -> str:
 def desk() -> Desk:
     """What the reader's decisions are carried out with."""
     user = signed_in() or abort(403)
-    return Desk(parts().database, parts().tools, By(user.id, user.name or user.email))
+    return Desk(current_services().database, current_services().tools, By(user.id, user.name or user.email))
 
 
 def tell(settled: Settled, what: str) -> None:
@@ -189,7 +189,7 @@ def new_record(read: CustomerFixture) -> audit.Record:
 def _create(story: TaskStory) -> ResponseReturnValue:
     values = customer_form.empty() | {name: request.form.get(name, "").strip() for name in ("name", "company", "tier")}
     customer_id = new_customer_id()
-    read = read_customer(customer_form.to_raw(customer_id, values), parts().settings.default_region)
+    read = read_customer(customer_form.to_raw(customer_id, values), current_services().settings.default_region)
     if isinstance(read, BadRow):
         return _form(story, new=values, problems=customer_form.problems(read.problems, values)), 422
     task_sid = story.task_sid or ""
@@ -205,11 +205,11 @@ def _form(
     problems: dict[str, tuple[str, ...]] | None = None,
 ) -> str:
     query = request.values.get("q", "").strip()
-    asked = timeline.last_finding(parts().database, story.task_sid or "")
+    asked = timeline.last_finding(current_services().database, story.task_sid or "")
     keys = _keys_now(asked)
     found = find(query)
     owners = [owner for each in keys for owner in each.owners]
-    before = search.customers(parts().database, [one.customer_id for one in asked.candidates])
+    before = search.customers(current_services().database, [one.customer_id for one in asked.candidates])
     choices = _once([*owners, *before, *found])
     return render_template(
         "tasks/settle.html",
@@ -228,18 +228,18 @@ def _form(
 
 def find(query: str) -> tuple[Found, ...]:
     """The customers that the reader means by this."""
-    rules = parts().tools.rules.keys
+    rules = current_services().tools.rules.keys
     kinds = dict.fromkeys(source.kind for source in rules.sources)
-    return search.find_customers(parts().database, query, kinds=kinds, region=rules.region)
+    return search.find_customers(current_services().database, query, kinds=kinds, region=rules.region)
 
 
 def _keys_now(asked: Finding) -> tuple[KeyNow, ...]:
     """The keys by which this task was looked up, each with whose it is by now."""
     keys = [key for key in asked.keys if key.kind != STAFF]
-    with parts().database.reading() as session:
+    with current_services().database.reading() as session:
         owners = {key: audit.owners(session, Identifier(key.kind, key.value))[:MOST_OWNERS] for key in keys}
     ids = dict.fromkeys(one for each in owners.values() for one in each)
-    customers = search.customers(parts().database, list(ids))
+    customers = search.customers(current_services().database, list(ids))
     by_id = {one.id: one for one in customers}
     return tuple(KeyNow(key, _token(key), tuple(by_id[one] for one in owners[key] if one in by_id)) for key in keys)
 
@@ -249,7 +249,7 @@ def _key(story: TaskStory) -> Identifier | None:
     token = request.form.get("key", "")
     if not token:
         return None
-    asked = timeline.last_finding(parts().database, story.task_sid or "")
+    asked = timeline.last_finding(current_services().database, story.task_sid or "")
     found = next((key for key in asked.keys if key.kind != STAFF and _token(key) == token), None)
     return Identifier(found.kind, found.value) if found else abort(400)
 
@@ -265,7 +265,7 @@ def _once(found: Iterable[Found]) -> list[Found]:
 def _story(task_sid: str, entry_id: int | None = None) -> TaskStory:
     if not formatting.is_plain_sid(task_sid):
         abort(404)
-    return timeline.task_story(parts().database, task_sid, entry_id=entry_id) or abort(404)
+    return timeline.task_story(current_services().database, task_sid, entry_id=entry_id) or abort(404)
 
 
 def _done(settled: Settled, task_sid: str, word: str) -> ResponseReturnValue:

@@ -22,7 +22,7 @@ from flask_wtf import CSRFProtect
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.accounts.users import User
-from enrich.parts import parts
+from enrich.services import current_services
 
 SESSION_LASTS = timedelta(hours=12)
 IDLE_FOR = timedelta(hours=2)
@@ -184,7 +184,7 @@ def _load(session_id: str) -> SignedIn | None:
     if not isinstance(seen, int) or time.time() - seen > IDLE_FOR.total_seconds():
         return None
     user_id, _, password_mark = session_id.partition(".")
-    user = users.find_by_id(parts().database, int(user_id)) if user_id.isdecimal() else None
+    user = users.find_by_id(current_services().database, int(user_id)) if user_id.isdecimal() else None
     if user is None or not user.active or user.password_mark != password_mark:
         return None
     return SignedIn(user)

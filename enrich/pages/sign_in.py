@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from enrich.accounts import attempts, users
 from enrich.accounts.attempts import Attempts
 from enrich.pages import devices, sessions
-from enrich.parts import parts
+from enrich.services import current_services
 
 log = logging.getLogger(__name__)
 bp = Blueprint("accounts", __name__)
@@ -31,7 +31,7 @@ def sign_in() -> ResponseReturnValue:
 
     After some tries every further one has to wait, and gets 429 with the seconds before anything is looked at.
     """
-    database, now = parts().database, parts().tools.now()
+    database, now = current_services().database, current_services().tools.now()
     email = users.normal_email(request.form.get("email", ""))
     address = attempts.address_key(request.remote_addr or "")
     device = devices.of(email)
@@ -39,11 +39,11 @@ def sign_in() -> ResponseReturnValue:
     counted = Attempts(database)
     wait_s = math.ceil(counted.admit((address, account), now))
     if wait_s:
-        parts().metrics.sign_in("limited")
+        current_services().metrics.sign_in("limited")
         log.warning("sign-in refused", extra={"reason": "too_many_attempts", "address": request.remote_addr})
         return _form(request.form.get("email", ""), wait_s=wait_s)
     user = users.sign_in(database, email, request.form.get("password", ""))
-    parts().metrics.sign_in("signed_in" if user else "failed")
+    current_services().metrics.sign_in("signed_in" if user else "failed")
     if user is None:
         log.warning("sign-in refused", extra={"reason": "wrong_password", "address": request.remote_addr})
         return _form(request.form.get("email", ""), is_wrong=True)

@@ -13,7 +13,7 @@ from enrich.accounts import passwords, users
 from enrich.accounts.tables import Role
 from enrich.accounts.users import User
 from enrich.pages.sessions import needs, require_sign_in, signed_in
-from enrich.parts import parts
+from enrich.services import current_services
 
 log = logging.getLogger(__name__)
 bp = Blueprint("staff", __name__, url_prefix="/staff")
@@ -44,7 +44,9 @@ def add() -> ResponseReturnValue:
     problems = {name: told for name, told in problems.items() if told}
     if not problems:
         role = Role(given["role"])
-        user = users.add(parts().database, email=given["email"], role=role, password=password, name=given["name"])
+        user = users.add(
+            current_services().database, email=given["email"], role=role, password=password, name=given["name"]
+        )
         if user:
             _note("account added", user, role=user.role)
             return _done(f"{user.email} can sign in as {user.role}. Tell them the password on another way.")
@@ -60,7 +62,7 @@ def _changes(path: str) -> Callable[[Change], Callable[[int], ResponseReturnValu
         @needs(Role.ADMIN)
         @wraps(change)
         def view(user_id: int) -> ResponseReturnValue:
-            user = users.find_by_id(parts().database, user_id) or abort(404)
+            user = users.find_by_id(current_services().database, user_id) or abort(404)
             reader = signed_in()
             if reader and reader.id == user.id:
                 return _done("Your own account is for another admin to change; a new password is yours to set.")
@@ -77,7 +79,7 @@ def set_role(user: User) -> str:
     given = request.form.get("role", "")
     if given not in list(Role):
         abort(400)
-    changed = users.set_role(parts().database, user.email, Role(given)) or abort(404)
+    changed = users.set_role(current_services().database, user.email, Role(given)) or abort(404)
     _note("role changed", user, before=user.role, after=changed.role)
     return f"{changed.email} is {changed.role} now."
 
@@ -85,7 +87,7 @@ def set_role(user: User) -> str:
 @_changes("disable")
 def disable(user: User) -> str:
     """Signs them out, and lets them in no more."""
-    users.set_active(parts().database, user.email, active=False)
+    users.set_active(current_services().database, user.email, active=False)
     _note("account disabled", user)
     return f"{user.email} is signed out everywhere, and cannot sign in."
 
@@ -93,7 +95,7 @@ def disable(user: User) -> str:
 @_changes("enable")
 def enable(user: User) -> str:
     """Lets them in again, with the password from before."""
-    users.set_active(parts().database, user.email, active=True)
+    users.set_active(current_services().database, user.email, active=True)
     _note("account enabled", user)
     return f"{user.email} can sign in again."
 
@@ -102,12 +104,12 @@ def enable(user: User) -> str:
 @needs(Role.ADMIN)
 def set_password(user_id: int) -> ResponseReturnValue:
     """Sets a new password, one's own included. Their sessions end."""
-    user = users.find_by_id(parts().database, user_id) or abort(404)
+    user = users.find_by_id(current_services().database, user_id) or abort(404)
     password = request.form.get("password", "")
     problem = passwords.problem(password)
     if problem:
         return _page({}, {}, of=user.id, password_problem=problem), 422
-    users.set_password(parts().database, user.email, password)
+    users.set_password(current_services().database, user.email, password)
     _note("password set", user)
     return _done(f"{user.email} has a new password, and is signed out everywhere.")
 
@@ -126,7 +128,7 @@ def _page(given: dict[str, str], problems: dict[str, str], *, of: int = 0, passw
     """given, problems: of the form for a new account. of, password_problem: of somebody's new password."""
     return render_template(
         "staff/index.html",
-        everyone=users.list_all(parts().database),
+        everyone=users.list_all(current_services().database),
         roles=list(Role),
         given={"email": "", "name": "", "role": Role.VIEWER, **given},
         problems=problems,

@@ -23,7 +23,7 @@ from enrich.journal.timeline import TaskStory
 from enrich.pages import formatting, labels
 from enrich.pages.feed_query import Feed, asked_for, filters_of
 from enrich.pages.sessions import require_sign_in, sees_masked
-from enrich.parts import parts
+from enrich.services import current_services
 
 bp = Blueprint("pages", __name__)
 bp.before_request(require_sign_in)
@@ -58,7 +58,7 @@ def entry(entry_id: str) -> ResponseReturnValue:
 @bp.get("/feed")
 def feed() -> ResponseReturnValue:
     """Fragment: the feed; 204 while it is as the asking page shows it (`shown`)."""
-    if request.args.get("shown") == journal_feed.feed_version(parts().database):
+    if request.args.get("shown") == journal_feed.feed_version(current_services().database):
         return Response(status=204)
     fragment = render_template("tasks/_feed.html", feed=_feed(before=_before()), opened="", now=_now())
     # Whatever task is open beside it looks whether the change was its own.
@@ -83,7 +83,7 @@ def task_detail(task_sid: str) -> ResponseReturnValue:
     if (
         shown
         and formatting.is_plain_sid(task_sid)
-        and shown == timeline.task_version(parts().database, task_sid, _now())
+        and shown == timeline.task_version(current_services().database, task_sid, _now())
     ):
         return Response(status=204)
     return _detail(_task_story(task_sid))
@@ -94,7 +94,7 @@ def entry_detail(entry_id: str) -> ResponseReturnValue:
     """Fragment: one entry that belongs to no task; 204 while it is as the asking page shows it (`shown`)."""
     asked = _id(entry_id)
     shown = request.args.get("shown")
-    if shown and shown == timeline.entry_version(parts().database, asked, _now()):
+    if shown and shown == timeline.entry_version(current_services().database, asked, _now()):
         return Response(status=204)
     return _detail(_entry_story(asked))
 
@@ -134,7 +134,7 @@ def _detail(story: TaskStory) -> str:
 
 def _feed(*, before: int | None) -> Feed:
     """The page of the feed that the address asks for. Its version is read first: what comes between is seen later."""
-    database, rules = parts().database, parts().tools.rules.keys
+    database, rules = current_services().database, current_services().tools.rules.keys
     version = journal_feed.feed_version(database)
     asked = asked_for(request.args)
     wanted = filters_of(asked, database, rules, _now(), by_id_only=sees_masked())
@@ -157,7 +157,7 @@ def _feed(*, before: int | None) -> Feed:
 
 
 def _choices() -> Choices:
-    return filters.choices(parts().database)
+    return filters.choices(current_services().database)
 
 
 @bp.app_template_global()
@@ -194,12 +194,12 @@ def _task_story(task_sid: str) -> TaskStory:
     if not formatting.is_plain_sid(task_sid):
         abort(404)
     asked = request.args.get("entry")
-    story = timeline.task_story(parts().database, task_sid, entry_id=None if asked is None else _id(asked))
+    story = timeline.task_story(current_services().database, task_sid, entry_id=None if asked is None else _id(asked))
     return _for_reader(story or abort(404))
 
 
 def _entry_story(entry_id: int) -> TaskStory:
-    return _for_reader(timeline.entry_story(parts().database, entry_id) or abort(404))
+    return _for_reader(timeline.entry_story(current_services().database, entry_id) or abort(404))
 
 
 def _for_reader(story: TaskStory) -> TaskStory:

@@ -18,9 +18,9 @@ from enrich.domain.deliveries import Answered, Delivery, sids
 from enrich.domain.outcomes import EntryKind, Outcome, Reason
 from enrich.flows import assignment, lifecycle
 from enrich.flows.decision import Question, by_setting
-from enrich.parts import Parts
 from enrich.resilience.admission import budget_s
 from enrich.resilience.timeouts import limited
+from enrich.services import Services
 from enrich.taskrouter import instructions
 from enrich.taskrouter.callbacks import Form
 from enrich.webhooks import intake
@@ -54,63 +54,63 @@ class Answer(NamedTuple):
     server_timing: str = ""
 
 
-def answer_assignment(request: Request, parts: Parts) -> Answer:
+def answer_assignment(request: Request, services: Services) -> Answer:
     """The assignment callback: the enriched answer. Those that are too many were answered by `shedding`."""
 
     def answer() -> Answer:
-        delivery = _delivery(EntryKind.ASSIGNMENT, request, parts)
-        deadline = request.deadline.shortened_to(budget_s(parts.settings.budget_s, request.in_flight))
-        answered = assignment.handle(delivery, request.form, parts.tools, deadline)
+        delivery = _delivery(EntryKind.ASSIGNMENT, request, services)
+        deadline = request.deadline.shortened_to(budget_s(services.settings.budget_s, request.in_flight))
+        answered = assignment.handle(delivery, request.form, services.tools, deadline)
         if answered.reason == Reason.OVERLOAD:
-            parts.metrics.shed("database")
-        return _told(delivery, answered, request, parts)
+            services.metrics.shed("database")
+        return _told(delivery, answered, request, services)
 
-    return _in_any_case(answer, EntryKind.ASSIGNMENT, request, parts)
+    return _in_any_case(answer, EntryKind.ASSIGNMENT, request, services)
 
 
-def answer_fallback(request: Request, parts: Parts) -> Answer:
+def answer_fallback(request: Request, services: Services) -> Answer:
     """The same question, asked because the first answer did not come: the stored answer, or the default, at once."""
 
     def answer() -> Answer:
-        delivery = _delivery(EntryKind.FALLBACK, request, parts)
-        answered = assignment.answer_at_once(delivery, request.form, parts.tools, Reason.FALLBACK, request.deadline)
-        return _told(delivery, answered, request, parts)
+        delivery = _delivery(EntryKind.FALLBACK, request, services)
+        answered = assignment.answer_at_once(delivery, request.form, services.tools, Reason.FALLBACK, request.deadline)
+        return _told(delivery, answered, request, services)
 
-    return _in_any_case(answer, EntryKind.FALLBACK, request, parts)
+    return _in_any_case(answer, EntryKind.FALLBACK, request, services)
 
 
-def keep_event(request: Request, parts: Parts) -> Answer:
+def keep_event(request: Request, services: Services) -> Answer:
     """An event callback: 204 once it is in the journal, and what it causes is owed; 503 when it could not be kept, so
     that it is sent again."""
 
     def answer() -> Answer:
-        delivery = _delivery(EntryKind.EVENT, request, parts)
+        delivery = _delivery(EntryKind.EVENT, request, services)
         try:
             with limited(EVENT_S):
-                receipt = lifecycle.receive(delivery, parts.tools, timeout_s=EVENT_S)
+                receipt = lifecycle.receive(delivery, services.tools, timeout_s=EVENT_S)
         except (errors.DatabaseError, OutOfTime) as exc:
             reason = getattr(exc, "reason", Reason.OUT_OF_TIME)
             log.error("event not recorded", extra={"reason": reason} | _of_event(delivery))
-            parts.metrics.event(delivery.event_type, "not_recorded")
+            services.metrics.event(delivery.event_type, "not_recorded")
             return _NOT_KEPT
-        parts.metrics.event(delivery.event_type, "kept")
-        if tracing := parts.tracing:
+        services.metrics.event(delivery.event_type, "kept")
+        if tracing := services.tracing:
             began_at = request.deadline.began_at
             tracing.event(delivery, receipt.entry_id, is_repeat=receipt.is_repeat, began_at=began_at)
         return Answer(HTTPStatus.NO_CONTENT)
 
-    return _in_any_case(answer, EntryKind.EVENT, request, parts)
+    return _in_any_case(answer, EntryKind.EVENT, request, services)
 
 
-def body_too_slow(parts: Parts) -> Answer:
+def body_too_slow(services: Services) -> Answer:
     """For a body that did not arrive within the time that there is for everything."""
-    parts.metrics.refused("body_too_slow")
+    services.metrics.refused("body_too_slow")
     return Answer(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time\n")
 
 
-def refused(exc: intake.Refused, parts: Parts) -> Answer:
+def refused(exc: intake.Refused, services: Services) -> Answer:
     """For whoever is not let in."""
-    parts.metrics.refused(exc.reason)
+    services.metrics.refused(exc.reason)
     return Answer(exc.status, exc.told + "\n")
 
 
@@ -118,7 +118,7 @@ UNVERIFIABLE = Answer(HTTPStatus.FORBIDDEN, "the signature could not be verified
 _NOT_KEPT = Answer(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again\n")
 
 
-def _in_any_case(answer: Callable[[], Answer], kind: EntryKind, request: Request, parts: Parts) -> Answer:
+def _in_any_case(answer: Callable[[], Answer], kind: EntryKind, request: Request, services: Services) -> Answer:
     """The answer; the last resort behind the story's own where that fails: the default instruction, never a 500."""
     try:
         return answer()
@@ -126,20 +126,20 @@ def _in_any_case(answer: Callable[[], Answer], kind: EntryKind, request: Request
         log.exception("webhook failed", extra={"endpoint": kind})
     if kind is EntryKind.EVENT:
         return _NOT_KEPT
-    default = by_setting(Question(request.form), parts.tools.rules).instruction
+    default = by_setting(Question(request.form), services.tools.rules).instruction
     with suppress(Exception):  # counting may be the very thing that failed
         times = {"elapsed_s": request.deadline.elapsed_ms() / 1000, "left_s": request.deadline.remaining_s()}
-        parts.metrics.callback(kind, Outcome.FAILED, Reason.FAILED, (), **times)
+        services.metrics.callback(kind, Outcome.FAILED, Reason.FAILED, (), **times)
     return Answer(HTTPStatus.OK, instructions.to_json(default), JSON)
 
 
-def _delivery(kind: EntryKind, request: Request, parts: Parts) -> Delivery:
-    return intake.delivery_of(kind, request.form, request.body, parts.tools.now())
+def _delivery(kind: EntryKind, request: Request, services: Services) -> Delivery:
+    return intake.delivery_of(kind, request.form, request.body, services.tools.now())
 
 
-def _told(delivery: Delivery, answered: Answered, request: Request, parts: Parts) -> Answer:
+def _told(delivery: Delivery, answered: Answered, request: Request, services: Services) -> Answer:
     waited_s, token = request.waited_s, request.idempotency_token
-    intake.tell(delivery, answered, request.deadline, parts, waited_s=waited_s, idempotency_token=token)
+    intake.tell(delivery, answered, request.deadline, services, waited_s=waited_s, idempotency_token=token)
     return Answer(HTTPStatus.OK, answered.answer, JSON, _server_timing(answered.steps, request.deadline.elapsed_ms()))
 
 

@@ -11,7 +11,7 @@ from enrich import errors
 from enrich.domain.deadline import Deadline, Step
 from enrich.domain.deliveries import Answered, Delivery, sids
 from enrich.domain.outcomes import EntryKind
-from enrich.parts import Parts
+from enrich.services import Services
 from enrich.settings import Settings
 from enrich.taskrouter import callbacks, signature
 from enrich.taskrouter.callbacks import Form
@@ -75,7 +75,7 @@ def tell(
     delivery: Delivery,
     answered: Answered,
     deadline: Deadline,
-    parts: Parts,
+    services: Services,
     *,
     waited_s: float,
     idempotency_token: str,
@@ -87,7 +87,7 @@ def tell(
     """
     elapsed_ms, left_s = deadline.elapsed_ms(), deadline.remaining_s()
     told = (answered.outcome, answered.reason, answered.steps)
-    parts.metrics.callback(delivery.kind, *told, elapsed_s=elapsed_ms / 1000, left_s=left_s)
+    services.metrics.callback(delivery.kind, *told, elapsed_s=elapsed_ms / 1000, left_s=left_s)
     log.info(
         "assignment",
         extra={
@@ -106,8 +106,8 @@ def tell(
             "steps": times(answered.steps),
         },
     )
-    if parts.tracing:
-        parts.tracing.callback(delivery, answered, deadline.began_at)
+    if services.tracing:
+        services.tracing.callback(delivery, answered, deadline.began_at)
 
 
 def times(steps: Iterable[Step]) -> dict[str, float]:

@@ -17,9 +17,9 @@ from enrich.domain.deadline import Deadline, OutOfTime
 from enrich.domain.outcomes import EntryKind, Reason
 from enrich.flows import assignment
 from enrich.flows.decision import Question, by_setting
-from enrich.parts import Parts
 from enrich.resilience.queue_time import waited_s
 from enrich.resilience.timeouts import limited
+from enrich.services import Services
 from enrich.taskrouter import instructions
 from enrich.webhooks import intake
 
@@ -39,19 +39,19 @@ log = logging.getLogger(__name__)
 class Shedding:
     """A WSGI middleware: lets as many assignment callbacks through as the process may work on, answers the others."""
 
-    def __init__(self, application: WSGIApplication, parts: Parts) -> None:
+    def __init__(self, application: WSGIApplication, services: Services) -> None:
         self._application = application
-        self._parts = parts
+        self._services = services
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ[WAITED_S] = waited_s(environ)
         if environ["PATH_INFO"] != ASSIGNMENT or environ["REQUEST_METHOD"] != "POST":
             return self._application(environ, start_response)
-        admission = self._parts.admission
+        admission = self._services.admission
         if cause := admission.refused(environ[WAITED_S]):
             length = environ.get("CONTENT_LENGTH", "")
             if length.isdecimal() and int(length) <= LARGEST_FORM:
-                self._parts.metrics.shed(cause)
+                self._services.metrics.shed(cause)
                 return self._answer_at_once(environ, start_response, int(length))
             return self._application(environ, start_response)
         environ[IN_FLIGHT] = admission.in_flight
@@ -61,7 +61,7 @@ class Shedding:
             admission.leave()
 
     def _answer_at_once(self, environ: WSGIEnvironment, start_response: StartResponse, length: int) -> Iterable[bytes]:
-        settings, tools, metrics = self._parts.settings, self._parts.tools, self._parts.metrics
+        settings, tools, metrics = self._services.settings, self._services.tools, self._services.metrics
         deadline = Deadline.after(settings.budget_s, waited_s=environ[WAITED_S])
         query, signed = environ.get("QUERY_STRING", ""), environ.get("HTTP_X_TWILIO_SIGNATURE")
         try:
@@ -78,7 +78,9 @@ class Shedding:
             delivery = intake.delivery_of(EntryKind.ASSIGNMENT, form, body, tools.now())
             answered = assignment.answer_at_once(delivery, form, tools, Reason.OVERLOAD, deadline)
             token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
-            intake.tell(delivery, answered, deadline, self._parts, waited_s=environ[WAITED_S], idempotency_token=token)
+            intake.tell(
+                delivery, answered, deadline, self._services, waited_s=environ[WAITED_S], idempotency_token=token
+            )
             answer = answered.answer
         except Exception:  # a mistake of ours is no reason to keep a caller waiting
             log.exception("an overload could not be answered from the journal")

@@ -14,8 +14,8 @@ from flask import request as flask_request
 from werkzeug.exceptions import HTTPException
 
 from enrich.domain.deadline import Deadline, OutOfTime
-from enrich.parts import Parts
 from enrich.resilience.timeouts import limited
+from enrich.services import Services
 from enrich.webhooks import handlers, intake
 from enrich.webhooks.handlers import Answer, Request
 from enrich.webhooks.load_shedding import IN_FLIGHT, WAITED_S
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 bp = Blueprint("webhooks", __name__, url_prefix=PREFIX)
 
 
-def application(parts: Parts) -> Flask:
+def application(services: Services) -> Flask:
     """The blueprint in an application of its own, beside the one for browsers.
 
     TaskRouter signs in nowhere and sees no page: nothing here opens a session, asks for a CSRF token or writes a
@@ -38,7 +38,7 @@ def application(parts: Parts) -> Flask:
     # The signature covers the form as it came, so it is read in bytes, and werkzeug's own limit of forms is not asked.
     app.config.update(MAX_CONTENT_LENGTH=LARGEST_BODY, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False  # nobody is sent elsewhere with a callback
-    app.extensions["enrich"] = parts
+    app.extensions["enrich"] = services
     app.register_blueprint(bp)
     app.register_error_handler(Exception, _refuse)
     return app
@@ -62,30 +62,30 @@ def keep_event() -> Response:
     return _guarded(handlers.keep_event)
 
 
-def _guarded(answer: Callable[[Request, Parts], Answer]) -> Response:
+def _guarded(answer: Callable[[Request, Services], Answer]) -> Response:
     """The answer to what our account has signed, for our workspace; anything else gets 403 and leaves only a log line.
 
     No endpoint gets at a request but through here.
     """
-    parts: Parts = current_app.extensions["enrich"]
+    services: Services = current_app.extensions["enrich"]
     # Each use of the proxy looks the request up anew. Flask documents this; to mypy the proxy is a request without it.
     request = flask_request._get_current_object()  # type: ignore[attr-defined]
-    settings, environ = parts.settings, request.environ
+    settings, environ = services.settings, request.environ
     waited_s = environ.get(WAITED_S, 0.0)
     deadline = Deadline.after(settings.budget_s, waited_s=waited_s)
     try:
         with limited(settings.budget_s):
             body = request.get_data(cache=False)
     except OutOfTime:
-        return _response(handlers.body_too_slow(parts))
+        return _response(handlers.body_too_slow(services))
     query, signed = environ.get("QUERY_STRING", ""), environ.get("HTTP_X_TWILIO_SIGNATURE")
     try:
         form = intake.verified_form(body, request.path, query, signed, settings)
     except intake.Refused as exc:
-        return _response(handlers.refused(exc, parts))
+        return _response(handlers.refused(exc, services))
     token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
     verified = Request(form, body, deadline, waited_s, environ.get(IN_FLIGHT, 1), token)
-    return _response(answer(verified, parts))
+    return _response(answer(verified, services))
 
 
 def _refuse(exc: Exception) -> Response:

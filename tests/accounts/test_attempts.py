@@ -30,7 +30,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path / 'enrich.database.engine'}"
+    url = f"sqlite:///{tmp_path / 'enrich.db'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql")
     database = Database(url)

@@ -23,7 +23,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
-    url = f"sqlite:///{tmp_path / 'enrich.database.engine'}"
+    url = f"sqlite:///{tmp_path / 'enrich.db'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql")
     app = create_app(

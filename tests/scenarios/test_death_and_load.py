@@ -43,7 +43,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of the test's own."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'enrich.database.engine'}"
+        return f"sqlite:///{tmp_path / 'enrich.db'}"
     server = request.getfixturevalue("postgresql")
     name = f"d{os.urandom(4).hex()}"
     with psycopg.connect(server, autocommit=True) as connection:

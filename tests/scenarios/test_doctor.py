@@ -338,7 +338,7 @@ class TestWhatTheJournalShows:
     @pytest.fixture
     def alone(self, service: Service, tmp_path: Path) -> Iterator[Service]:
         """The settings of the service, with a database of the test's own."""
-        url = f"sqlite:///{tmp_path / 'enrich.database.engine'}"
+        url = f"sqlite:///{tmp_path / 'enrich.db'}"
         app = create_app(read_settings({**service.environment, "DATABASE_URL": url}))
         database = app.extensions["enrich"].database
         migrations.upgrade(database)

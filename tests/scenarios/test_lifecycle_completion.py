@@ -21,7 +21,7 @@ from enrich.customers.store import CustomerStore
 from enrich.domain.matches import Interaction
 from enrich.domain.outcomes import Told
 from enrich.flows import completion
-from enrich.parts import Parts
+from enrich.services import Services
 from enrich.settings import read_settings
 from tests.scenarios.conftest import Centre, Service, sid
 from tests.scenarios.test_trouble import worker_of
@@ -254,15 +254,15 @@ def test_what_is_taken_up_again_meanwhile_is_left_alone(open_centre: Callable[..
 
 
 @pytest.fixture
-def parts(tidy: Service) -> Iterator[Parts]:
-    parts: Parts = create_app(read_settings(tidy.environment)).extensions["enrich"]
-    yield parts
-    parts.tools.taskrouter.close()
-    parts.database.close()
+def current_services(tidy: Service) -> Iterator[Services]:
+    services: Services = create_app(read_settings(tidy.environment)).extensions["enrich"]
+    yield services
+    services.tools.taskrouter.close()
+    services.database.close()
 
 
 def test_the_janitor_finds_what_no_event_told_of(
-    open_centre: Callable[..., Centre], tidy: Service, parts: Parts
+    open_centre: Callable[..., Centre], tidy: Service, services: Services
 ) -> None:
     centre = open_centre(tidy)  # no events at all
     task_sid = centre.task_arrives({"from": "+14155550100"})
@@ -272,7 +272,7 @@ def test_the_janitor_finds_what_no_event_told_of(
 
     def look(after_s: int) -> int:
         now = centre.emulator.clock.now() + timedelta(seconds=after_s)
-        return completion.stuck(centre.workspace_sid, parts.tools, parts.owed, now)
+        return completion.stuck(centre.workspace_sid, services.tools, services.owed, now)
 
     assert look(30) == 0
     assert look(90) == look(90) == 1

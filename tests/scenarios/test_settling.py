@@ -15,7 +15,7 @@ from enrich.customers.tables import AuditRow
 from enrich.flows import resolution
 from enrich.flows.resolution import Desk, Settled
 from enrich.flows.worker import round_of_work
-from enrich.parts import Parts
+from enrich.services import Services
 from enrich.settings import read_settings
 from tests.scenarios.conftest import Centre, Service
 
@@ -24,29 +24,29 @@ SHARED = "+16175550142"  # Maria and Tom Bell's
 
 
 @pytest.fixture
-def parts(service: Service) -> Iterator[Parts]:
-    parts: Parts = create_app(read_settings(service.environment)).extensions["enrich"]
-    yield parts
-    parts.tools.taskrouter.close()
-    parts.database.close()
+def current_services(service: Service) -> Iterator[Services]:
+    services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
+    yield services
+    services.tools.taskrouter.close()
+    services.database.close()
 
 
 @pytest.fixture
-def desk(parts: Parts) -> Iterator[Desk]:
+def desk(services: Services) -> Iterator[Desk]:
     """Dana's; what she changed is undone afterwards, the last first, since the service is shared by all tests."""
-    desk = Desk(parts.database, parts.tools, By(1, "dana@example.com"))
+    desk = Desk(services.database, services.tools, By(1, "dana@example.com"))
     newest = select(func.coalesce(func.max(AuditRow.id), 0))
-    before = parts.database.read(newest)[0][0]
+    before = services.database.read(newest)[0][0]
     yield desk
-    made = parts.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
+    made = services.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
     for (audit_id,) in made:
-        with parts.database.transaction() as session:
-            audit.undo(session, audit_id, desk.by, parts.tools.now())
-    work(parts)
+        with services.database.transaction() as session:
+            audit.undo(session, audit_id, desk.by, services.tools.now())
+    work(services)
 
 
-def work(parts: Parts) -> None:
-    while round_of_work(parts.tools, parts.owed):
+def work(services: Services) -> None:
+    while round_of_work(services.tools, services.owed):
         pass
 
 
@@ -61,7 +61,7 @@ def arrives(centre: Centre, caller: str, **attributes: str) -> str:
 
 
 def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_change(
-    centre: Centre, service: Service, desk: Desk, parts: Parts
+    centre: Centre, service: Service, desk: Desk, services: Services
 ) -> None:
     first, second, other = arrives(centre, UNKNOWN), arrives(centre, UNKNOWN), arrives(centre, "+12125550178")
     assert centre.block(first) == {"match": "none", "reason": "no_such_key"}
@@ -72,7 +72,7 @@ def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_ch
     block = centre.block(first)
     assert (block["match"], block["by"], block["customer_id"]) == ("matched", "phone", "C-1001")
     assert centre.block(second)["match"] == "none"
-    work(parts)
+    work(services)
     assert centre.block(second)["customer_id"] == "C-1001"
     assert centre.block(other)["match"] == "none"
     assert all(row.done_at is not None for row in service.owed(first) + service.owed(second))
@@ -83,12 +83,12 @@ def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_ch
     assert isinstance(undone, Settled)
     assert undone.others >= 1
     assert centre.block(first) == {"match": "none", "reason": "no_such_key"}
-    work(parts)
+    work(services)
     assert centre.block(second) == {"match": "none", "reason": "no_such_key"}
 
 
 def test_an_ambiguous_number_is_settled_for_this_task_only(
-    centre: Centre, service: Service, desk: Desk, parts: Parts
+    centre: Centre, service: Service, desk: Desk, services: Services
 ) -> None:
     task_sid = arrives(centre, SHARED)
     assert centre.block(task_sid)["match"] == "ambiguous"
@@ -118,12 +118,12 @@ def test_the_callback_follows_what_staff_said_of_the_task(
     assert (entry.kind, entry.match, entry.by, entry.customer_id) == ("assignment", "matched", "staff", "C-1003")
 
 
-def test_an_ambiguous_number_is_given_to_one_from_now_on(centre: Centre, desk: Desk, parts: Parts) -> None:
+def test_an_ambiguous_number_is_given_to_one_from_now_on(centre: Centre, desk: Desk, services: Services) -> None:
     first, second = arrives(centre, SHARED), arrives(centre, SHARED)
     settled = resolution.choose(desk, first, "C-1003", phone(SHARED))
     assert centre.block(first)["by"] == "phone"
     assert settled.others >= 1
-    work(parts)
+    work(services)
     assert centre.block(second)["name"] == "Maria Bell"
     third = arrives(centre, SHARED)
     assert centre.block(third)["match"] == "matched"
@@ -175,7 +175,7 @@ def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(centre: Ce
 
 
 def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
-    centre: Centre, service: Service, desk: Desk, parts: Parts
+    centre: Centre, service: Service, desk: Desk, services: Services
 ) -> None:
     task_sid = arrives(centre, UNKNOWN)
     centre.emulator.faults.status(401, path="/Tasks/WT")
@@ -187,7 +187,7 @@ def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
         True,
     )
     centre.emulator.faults.clear()
-    work(parts)
+    work(services)
     assert centre.block(task_sid)["customer_id"] == "C-1001"
     assert [row.done_at is not None for row in service.owed(task_sid)] == [True]
 
@@ -216,13 +216,13 @@ def test_what_is_so_already_changes_nothing(centre: Centre, desk: Desk) -> None:
     assert resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN)) == Settled(None)
 
 
-def test_two_customers_are_merged_and_open_tasks_follow(centre: Centre, desk: Desk, parts: Parts) -> None:
+def test_two_customers_are_merged_and_open_tasks_follow(centre: Centre, desk: Desk, services: Services) -> None:
     shared, toms = arrives(centre, SHARED), centre.task_arrives({"customerAddress": "tom.bell@example.com"})
     centre.answer(toms)
     assert centre.block(shared)["match"] == "ambiguous"
-    settled = resolution.merge(desk, "C-1003", "C-1004", versions(parts, "C-1003", "C-1004"))
+    settled = resolution.merge(desk, "C-1003", "C-1004", versions(services, "C-1003", "C-1004"))
     assert isinstance(settled, Settled)
-    work(parts)
+    work(services)
     assert centre.block(shared)["customer_id"] == "C-1003"
     assert centre.block(toms)["customer_id"] == "C-1003"
     by_old_id = centre.task_arrives({"customer_id": "C-1004"})
@@ -230,13 +230,13 @@ def test_two_customers_are_merged_and_open_tasks_follow(centre: Centre, desk: De
     assert centre.block(by_old_id)["customer_id"] == "C-1003"
     assert settled.change is not None
     resolution.undo(desk, settled.change.audit_id, None)
-    work(parts)
+    work(services)
     assert centre.block(shared)["match"] == "ambiguous"
     assert centre.block(toms)["customer_id"] == "C-1004"
 
 
-def versions(parts: Parts, *customer_ids: str) -> dict[str, int]:
-    with parts.database.reading() as session:
+def versions(services: Services, *customer_ids: str) -> dict[str, int]:
+    with services.database.reading() as session:
         return {one: audit.version(session, one) or 0 for one in customer_ids}
 
 

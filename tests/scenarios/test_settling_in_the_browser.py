@@ -15,10 +15,10 @@ from enrich.accounts.tables import Role
 from enrich.customers import audit
 from enrich.customers.audit import By
 from enrich.customers.tables import AuditRow
-from enrich.parts import Parts
+from enrich.services import Services
 from tests.conftest import needs_chromium
 from tests.scenarios.conftest import Centre, Service
-from tests.scenarios.test_settling import parts  # noqa: F401 - a fixture
+from tests.scenarios.test_settling import services  # noqa: F401 - a fixture
 
 pytestmark = needs_chromium
 
@@ -27,11 +27,11 @@ SHARED = "+16175550142"
 
 
 @pytest.fixture(params=["with script", "without script"])
-def page(request: pytest.FixtureRequest, chromium: Browser, service: Service, parts: Parts) -> Iterator[Page]:  # noqa: F811
+def page(request: pytest.FixtureRequest, chromium: Browser, service: Service, services: Services) -> Iterator[Page]:  # noqa: F811
     """Signed in as an editor of this test's own. What was changed is taken back afterwards."""
     email = f"{secrets.token_hex(4)}@example.com"
     users.add(service.database, email=email, role=Role.EDITOR, password=PASSWORD, name="Dana Whitfield")
-    before = parts.database.read(select(func.coalesce(func.max(AuditRow.id), 0)))[0][0]
+    before = services.database.read(select(func.coalesce(func.max(AuditRow.id), 0)))[0][0]
     context = chromium.new_context(
         base_url=service.url,
         viewport={"width": 1280, "height": 900},
@@ -49,10 +49,10 @@ def page(request: pytest.FixtureRequest, chromium: Browser, service: Service, pa
     page.get_by_role("button", name="Sign in").click()
     yield page
     context.close()
-    made = parts.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
+    made = services.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
     for (audit_id,) in made:
-        with parts.database.transaction() as session:
-            audit.undo(session, audit_id, By(None, "the test"), parts.tools.now())
+        with services.database.transaction() as session:
+            audit.undo(session, audit_id, By(None, "the test"), services.tools.now())
     # 409 and 422 are answers of the page's own; the browser notes them in its console.
     assert [each for each in complaints if "status of 4" not in each] == []
 

@@ -62,7 +62,7 @@ def test_a_silent_resolver_keeps_nobody_and_everything_is_done_late(
         "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
         "TASKROUTER_BASE_URL": emulator.base_url.replace("127.0.0.1", "taskrouter.test"),
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'enrich.database.engine'}",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'enrich.db'}",
         "BIND": f"127.0.0.1:{port}",
         "WEB_CONCURRENCY": "1",
         "ENRICH_BUDGET_S": "1.0",

@@ -85,7 +85,7 @@ def traced(emulator: EmulatorServer, receiver: Receiver, tmp_path: Path) -> Iter
         "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
         "TASKROUTER_BASE_URL": emulator.base_url,
         "PUBLIC_URL": url,
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'enrich.database.engine'}",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'enrich.db'}",
         "BIND": f"127.0.0.1:{port}",
         "ENRICH_BUDGET_S": "0.5",
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,

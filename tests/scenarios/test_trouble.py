@@ -15,7 +15,7 @@ from app import create_app
 from enrich.database import migrations
 from enrich.flows.work import Tools
 from enrich.flows.worker import round_of_work
-from enrich.parts import Parts
+from enrich.services import Services
 from enrich.settings import read_settings
 from tests.scenarios.conftest import Centre, Service
 
@@ -31,34 +31,34 @@ def worker_of(
     after: where given, it is that much later than this moment for as long as the worker works; what others left behind
     is due first, because a service is shared by tests, and takes its time.
     """
-    parts: Parts = create_app(read_settings(service.environment)).extensions["enrich"]
-    tools = parts.tools.__class__(
-        **{name: getattr(parts.tools, name) for name in parts.tools.__slots__ if name != "now"},
+    services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
+    tools = services.tools.__class__(
+        **{name: getattr(services.tools, name) for name in services.tools.__slots__ if name != "now"},
         now=lambda: (after or datetime.now(UTC)) + later,
     )
 
     def work() -> int:
         tried = 0
-        while in_this_round := round_of_work(tools, parts.owed):
+        while in_this_round := round_of_work(tools, services.owed):
             tried += in_this_round
         return tried
 
     try:
         yield work
     finally:  # what one test leaves open is told as the next one's failure
-        parts.tools.taskrouter.close()
-        parts.database.close()
+        services.tools.taskrouter.close()
+        services.database.close()
 
 
 @contextmanager
 def tools_of(service: Service) -> Iterator[Tools]:
     """The service's tools, in this process."""
-    parts: Parts = create_app(read_settings(service.environment)).extensions["enrich"]
+    services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
     try:
-        yield parts.tools
+        yield services.tools
     finally:
-        parts.tools.taskrouter.close()
-        parts.database.close()
+        services.tools.taskrouter.close()
+        services.database.close()
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from app import create_app
 from enrich.database import migrations
 from enrich.flows import assignment
 from enrich.journal.tables import EntryRow
-from enrich.parts import Parts
 from enrich.resilience.admission import Admission
+from enrich.services import Services
 from enrich.settings import Settings
 from enrich.webhooks.load_shedding import ASSIGNMENT, IN_FLIGHT, LARGEST_FORM, Shedding
 from tests.conftest import AUTH_TOKEN
@@ -41,11 +41,11 @@ class Behind:
 
 
 @pytest.fixture
-def parts(settings: Settings) -> Iterator[Parts]:
-    parts: Parts = create_app(settings).extensions["enrich"]
-    migrations.upgrade(parts.database)
-    yield parts
-    parts.database.close()
+def current_services(settings: Settings) -> Iterator[Services]:
+    services: Services = create_app(settings).extensions["enrich"]
+    migrations.upgrade(services.database)
+    yield services
+    services.database.close()
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def behind() -> Behind:
 
 
 @pytest.fixture
-def full(parts: Parts, behind: Behind) -> Shedding:
+def full(services: Services, behind: Behind) -> Shedding:
     """A process that works on as many as it may."""
-    while not parts.admission.refused(0.0):
+    while not services.admission.refused(0.0):
         pass
-    return Shedding(behind, parts)
+    return Shedding(behind, services)
 
 
 def ask(shedding: Shedding, form: dict[str, str], *, signed: bool = True, **environ: str) -> tuple[str, str]:
@@ -80,17 +80,17 @@ def ask(shedding: Shedding, form: dict[str, str], *, signed: bool = True, **envi
     return told[-1], b"".join(answer).decode()
 
 
-def test_what_may_be_worked_on_goes_through_and_is_counted(parts: Parts, behind: Behind) -> None:
-    shedding = Shedding(behind, parts)
+def test_what_may_be_worked_on_goes_through_and_is_counted(services: Services, behind: Behind) -> None:
+    shedding = Shedding(behind, services)
     assert ask(shedding, FORM) == ("", "behind")
     assert ask(shedding, FORM) == ("", "behind")
     assert behind.asked == [1, 1]  # the first has left
 
 
-def test_what_is_too_much_is_recorded_and_gets_the_default(parts: Parts, full: Shedding, behind: Behind) -> None:
+def test_what_is_too_much_is_recorded_and_gets_the_default(services: Services, full: Shedding, behind: Behind) -> None:
     assert ask(full, FORM) == ("200 OK", '{"instruction":"accept"}')
     assert behind.asked == []
-    (row,) = parts.database.read(select(EntryRow.__table__))
+    (row,) = services.database.read(select(EntryRow.__table__))
     assert (row.reservation_sid, row.reason, row.answer) == (
         FORM["ReservationSid"],
         "overload",
@@ -99,17 +99,17 @@ def test_what_is_too_much_is_recorded_and_gets_the_default(parts: Parts, full: S
     assert row.concluded_at is None  # the worker finds it
 
 
-def test_a_repeat_gets_the_stored_answer(parts: Parts, full: Shedding) -> None:
+def test_a_repeat_gets_the_stored_answer(services: Services, full: Shedding) -> None:
     ask(full, FORM)
     call = FORM | {"TaskAttributes": '{"call_sid":"CA1"}'}  # by itself this would be deferred
     assert ask(full, call) == ("200 OK", '{"instruction":"accept"}')
-    (row,) = parts.database.read(select(EntryRow.repeats))
+    (row,) = services.database.read(select(EntryRow.repeats))
     assert row.repeats == 1
 
 
-def test_nobody_gets_in_without_a_signature(parts: Parts, full: Shedding) -> None:
+def test_nobody_gets_in_without_a_signature(services: Services, full: Shedding) -> None:
     assert ask(full, FORM, signed=False)[0] == "403 Forbidden"
-    assert parts.database.read(select(EntryRow.id)) == []
+    assert services.database.read(select(EntryRow.id)) == []
 
 
 @pytest.mark.parametrize(
@@ -129,39 +129,39 @@ def test_anything_else_is_left_to_the_application(full: Shedding, environ: dict[
 
 
 def test_without_a_database_the_default_goes_out_all_the_same(
-    parts: Parts, full: Shedding, monkeypatch: pytest.MonkeyPatch
+    services: Services, full: Shedding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mistake of ours, too."""
-    monkeypatch.setattr(parts.tools.journal, "receive_among_many", None)
+    monkeypatch.setattr(services.tools.journal, "receive_among_many", None)
     assert ask(full, FORM) == ("200 OK", '{"instruction":"accept"}')
 
 
 def test_what_waits_too_long_for_the_database_is_answered_and_recorded_later(
-    parts: Parts, full: Shedding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    services: Services, full: Shedding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another process writes for longer than the answer can wait."""
     monkeypatch.setattr(assignment, "ANSWERED_UNDER_LOAD_BY_S", 0.02)
-    other = sqlite3.connect(parts.database.url.database or "", isolation_level=None)
+    other = sqlite3.connect(services.database.url.database or "", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert ask(full, FORM) == ("200 OK", '{"instruction":"accept"}')
-    assert parts.database.read(select(EntryRow.id)) == []
+    assert services.database.read(select(EntryRow.id)) == []
     (told,) = [each for each in caplog.records if each.message == "receipt not recorded yet"]
     assert vars(told)["reservation_sid"] == FORM["ReservationSid"]
     other.execute("ROLLBACK")
     other.close()
-    parts.tools.journal.finish(20)
-    (row,) = parts.database.read(select(EntryRow.reason, EntryRow.answer))
+    services.tools.journal.finish(20)
+    (row,) = services.database.read(select(EntryRow.reason, EntryRow.answer))
     assert tuple(row) == ("overload", '{"instruction":"accept"}')
 
 
-def test_one_that_failed_behind_is_no_longer_in_flight(parts: Parts) -> None:
+def test_one_that_failed_behind_is_no_longer_in_flight(services: Services) -> None:
     def fails(_environ: object, _start_response: object) -> Iterable[bytes]:
         raise RuntimeError
 
     only_one = Admission(1)
-    object.__setattr__(parts, "admission", only_one)
+    object.__setattr__(services, "admission", only_one)
     with pytest.raises(RuntimeError):
-        ask(Shedding(fails, parts), FORM)
+        ask(Shedding(fails, services), FORM)
     assert only_one.in_flight == 0
 
 

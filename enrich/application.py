@@ -1,0 +1,93 @@
+"""The application factory: pages and commands in one Flask application, webhooks in another beside it.
+
+In a checkout `app.py` hands it to `flask` and to `gunicorn 'app:create_app()'`; where the service is installed it is
+`gunicorn 'enrich.application:create_app()'`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import click
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from enrich import cli, health, pages
+from enrich.cli.base import foreseen_errors
+from enrich.resources import resource
+from enrich.services import build_services
+from enrich.settings import FOR_SERVING, Settings, environment, read_settings
+from enrich.telemetry import logging as telemetry_logging
+from enrich.webhooks import views as webhooks
+from enrich.webhooks.load_shedding import Shedding
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# No form of a page is longer; what is longer is not read to its end.
+LARGEST_OF_PAGES = 1_000_000
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The service, ready to serve.
+
+    settings: those to use; without, they come from the environment and from `.env` beside this file, the environment
+    first. Raises SettingsError naming what is wrong, and, when it is to serve, what is missing; a command is told the
+    same in one line.
+    """
+    command = click.get_current_context(silent=True)
+    with foreseen_errors() if command else nullcontext():
+        return _create_app(settings or _settings(command), serves=_serves(command))
+
+
+def _create_app(settings: Settings, *, serves: bool) -> Flask:
+    telemetry_logging.configure(settings.log_format)
+    app = Flask(
+        __name__,
+        template_folder=str(resource("templates")),
+        static_folder=str(resource("static")),
+        instance_path=str(settings.instance_path.absolute()),
+    )
+    app.config.update(
+        SECRET_KEY=settings.secret_key or None,
+        MAX_CONTENT_LENGTH=LARGEST_OF_PAGES,
+        MAX_FORM_MEMORY_SIZE=LARGEST_OF_PAGES,
+    )
+    app.extensions["enrich"] = services = build_services(settings, serves=serves)
+    app.register_blueprint(health.bp)
+    pages.register(app)
+    cli.register(app)
+    pages_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies) if settings.trusted_proxies else app.wsgi_app
+    hooks_app = Shedding(webhooks.application(services), services)
+    # Flask's documented way to put a middleware in front; to mypy it assigns to a method, and a callable's parameters
+    # have no names.
+    app.wsgi_app = _parted(hooks_app, pages_app)  # type: ignore[assignment, method-assign]
+    return app
+
+
+def _parted(hooks_app: WSGIApplication, pages_app: WSGIApplication) -> WSGIApplication:
+    """What TaskRouter calls goes to the one, everything else to the other.
+
+    A path begins with one slash, as werkzeug reads it; nginx sends two where it takes a prefix off.
+    """
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"] = "/" + environ["PATH_INFO"].lstrip("/")
+        is_hook = path.startswith(f"{webhooks.PREFIX}/")
+        return (hooks_app if is_hook else pages_app)(environ, start_response)
+
+    return application
+
+
+def _settings(command: click.Context | None) -> Settings:
+    """Those of the environment; complete where they are for serving. Other commands ask for what they use."""
+    settings = read_settings(environment())
+    if _serves(command):
+        settings.require(FOR_SERVING)
+    return settings
+
+
+def _serves(command: click.Context | None) -> bool:
+    return command is None or command.info_name == "run"

@@ -1,0 +1,180 @@
+"""The one place where adapters are put together: what views, commands and the worker of one app share."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from flask import current_app
+
+from enrich import errors
+from enrich.customers import card_token
+from enrich.customers.store import CustomerStore
+from enrich.database.engine import Database
+from enrich.domain.deliveries import Exchange, Tried
+from enrich.flows import rules as flow_rules
+from enrich.flows.work import JITTER, Rules, Tools
+from enrich.journal.followups import Owed
+from enrich.journal.heartbeats import Heartbeats
+from enrich.journal.receipts import Journal
+from enrich.journal.rollups import Tallies
+from enrich.journal.task_states import States
+from enrich.policy.file import Policy
+from enrich.resilience.admission import Admission
+from enrich.resilience.circuit_breaker import Breaker
+from enrich.resilience.dns_cache import Addresses
+from enrich.resilience.timeouts import limited
+from enrich.settings import Settings
+from enrich.taskrouter.client import TaskRouterClient
+from enrich.telemetry import multiprocess
+from enrich.telemetry.metrics import Metrics
+from enrich.telemetry.tracing import Tracing, tracing_of
+
+MAX_POLICY_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The adapters of one app. Everything in it may be shared between greenlets and threads.
+
+    admission: which assignment callbacks this process works on. metrics: what is counted. tracing: None where nobody
+    has asked for traces. policy_error: what is wrong with the policy file, in a command, which may have nothing to do
+    with it; the rules are then without one.
+    """
+
+    settings: Settings
+    database: Database
+    tools: Tools
+    owed: Owed
+    heartbeats: Heartbeats
+    tallies: Tallies
+    admission: Admission
+    metrics: Metrics
+    tracing: Tracing | None
+    policy_error: errors.PolicyError | None = None
+
+    def require_policy(self) -> None:
+        """For whoever works by the rules. Raises PolicyError."""
+        if self.policy_error is not None:
+            raise self.policy_error
+
+
+def current_services() -> Services:
+    """Those of the current app."""
+    return cast(Services, current_app.extensions["enrich"])
+
+
+def build_services(settings: Settings, *, serves: bool) -> Services:
+    """Return the services that these settings describe. Connects to nothing yet.
+
+    serves: the policy file must be right; otherwise what is wrong with it is kept in `policy_error`, so that a command
+    can examine what another one needs. Raises SettingsError, PolicyError.
+    """
+    policy, wrong = _policy(settings, serves=serves)
+    addresses = Addresses()
+    metrics, tracing = Metrics(multiprocess.shared()), tracing_of(os.environ)
+
+    def count_exchange(exchange: Exchange) -> None:
+        metrics.rest_request(exchange.method, exchange.status)
+        if tracing:
+            tracing.exchange(exchange)
+
+    def count_followup(tried: Tried) -> None:
+        metrics.followup(tried.kind, tried.outcome, tried.reason)
+        if tracing:
+            tracing.followup(tried)
+
+    database = Database(settings.database_url, addresses=addresses, breaker=_breaker("database", settings, metrics))
+    tools = Tools(
+        rules=_rules(settings, policy),
+        journal=Journal(database, limited=limited),
+        states=States(database),
+        store=CustomerStore(database),
+        taskrouter=TaskRouterClient(
+            settings.taskrouter_base_url,
+            settings.twilio_api_key or settings.twilio_account_sid,
+            settings.twilio_api_secret or settings.twilio_auth_token,
+            addresses=addresses,
+            breaker=_breaker("taskrouter", settings, metrics),
+            observe=count_exchange,
+            connections=settings.max_in_flight,  # more would be opened, and closed after use
+        ),
+        limited=limited,
+        now=lambda: datetime.now(UTC),
+        pause=lambda seconds: time.sleep(seconds * random.uniform(0.5, JITTER)),  # noqa: S311 - spreads load
+        observe=count_followup,
+    )
+    return Services(
+        settings=settings,
+        database=database,
+        tools=tools,
+        owed=Owed(database),
+        heartbeats=Heartbeats(database),
+        tallies=Tallies(database),
+        admission=Admission(settings.max_in_flight, observe=metrics.in_flight),
+        metrics=metrics,
+        policy_error=wrong,
+        tracing=tracing,
+    )
+
+
+def _breaker(of: str, settings: Settings, metrics: Metrics) -> Breaker:
+    return Breaker(failures=settings.breaker_failures, observe=lambda is_open: metrics.breaker(of, is_open))
+
+
+def _policy(settings: Settings, *, serves: bool) -> tuple[Policy, errors.PolicyError | None]:
+    """The policy; to a command also what is wrong with it, so that one can examine what another needs.
+
+    Raises PolicyError where callbacks would be answered by it.
+    """
+    try:
+        return read_policy_file(settings), None
+    except errors.PolicyError as exc:
+        if serves:
+            raise
+        return Policy(), exc
+
+
+def _rules(settings: Settings, policy: Policy) -> Rules:
+    """The settings and the policy as the rules take them. Raises SettingsError."""
+    rules = rules_of(settings, policy)
+    has_cards = settings.frame_ancestors and settings.secret_key
+    return replace(rules, card_key=card_token.key_of(settings.secret_key) if has_cards else b"")
+
+
+def read_policy_file(settings: Settings, path: Path | None = None) -> Policy:
+    """The policy that is to be followed; an empty one where no file is set. path: another file than the setting's.
+
+    Raises PolicyError when it cannot be read, or when anything in it is wrong.
+    """
+    path = path or settings.policy
+    if path is None:
+        return Policy()
+    try:
+        if path.stat().st_size > MAX_POLICY_BYTES:
+            raise errors.PolicyError(f"{path}: larger than {MAX_POLICY_BYTES} bytes; that is no policy file")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as exc:
+        raise errors.PolicyError(f"{path}: cannot be read: {exc.strerror}; ENRICH_POLICY names it") from exc
+    except UnicodeDecodeError as exc:
+        raise errors.PolicyError(f"{path}: not UTF-8 at byte {exc.start}") from exc
+    return flow_rules.read_file(text, str(path), attribute=settings.attribute, region=settings.default_region)
+
+
+def rules_of(settings: Settings, policy: Policy) -> Rules:
+    """Raises SettingsError naming the setting that is wrong."""
+    return flow_rules.rules_of(
+        policy,
+        attribute=settings.attribute,
+        lookup_keys=settings.lookup_keys,
+        region=settings.default_region,
+        own_numbers=settings.own_numbers,
+        claimed_channels=settings.claimed_channels,
+        default_instruction=settings.default_instruction,
+        accept_via=settings.accept_via,
+    )
