@@ -5,7 +5,7 @@ first letters, other look-up keys their last two characters. Of attributes and f
 words of this service and of TaskRouter stay; every other value, free text above all, is `•••`. Customer ids, SIDs and
 workers stay as they are: they name rows, queues and colleagues.
 
-Pure. The views pass what they show through `line` and `story`; the filters `visible`, `seen`, `person` and `private`,
+Pure. Views pass journal records through `enrich.pages.masking`; the filters `visible`, `seen`, `person` and `private`,
 through which every text of a template goes, mask once more whatever looks like a number or an address, so that a page
 which forgets the former still shows neither.
 """
@@ -14,18 +14,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import phonenumbers
-
-if TYPE_CHECKING:
-    from enrich.journal.records import Entry, Finding, KeyFound
-    from enrich.journal.timeline import FullEntry, TaskStory
-
-    AnEntry = TypeVar("AnEntry", bound=Entry)
 
 HIDDEN = "•••"
 
@@ -174,49 +165,6 @@ def raw_form(stored: str) -> str:
     except ValueError:
         return HIDDEN if stored else ""
     return urlencode([(field[:_LONGEST_NAME], _field(field, value)) for field, value in fields])
-
-
-def line(entry: AnEntry) -> AnEntry:
-    """An entry as a viewer may see it. What has none of the texts of a full one does not get them."""
-    return replace(entry, customer_name=name(entry.customer_name), finding=_finding(entry.finding))
-
-
-def story(told: TaskStory) -> TaskStory:
-    """A task's story as a viewer may see it."""
-    entries = tuple(replace(entry, customer_name=name(entry.customer_name)) for entry in told.entries)
-    return replace(told, shown=_full(told.shown), entries=entries)
-
-
-def _full(entry: FullEntry) -> FullEntry:
-    return replace(
-        line(entry),
-        raw_form=raw_form(entry.raw_form),
-        attributes_before=_masked(entry.attributes_before),
-        attributes_after=_masked(entry.attributes_after),
-        answer=_masked(entry.answer),
-        decision=_decision(entry.decision),
-    )
-
-
-def _decision(decision: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Without the rule's condition: it may speak of one customer."""
-    return {**decision, "when": HIDDEN} if decision and decision.get("when") else decision
-
-
-def _masked(stored: str | None) -> str | None:
-    return None if stored is None else raw_json(stored)
-
-
-def _finding(finding: Finding) -> Finding:
-    return replace(
-        finding,
-        keys=tuple(_key(each) for each in finding.keys),
-        candidates=tuple(replace(each, name=name(each.name)) for each in finding.candidates),
-    )
-
-
-def _key(found: KeyFound) -> KeyFound:
-    return replace(found, value=key(found.kind, found.value))
 
 
 def _value(member: str, written: str) -> str:

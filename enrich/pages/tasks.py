@@ -14,13 +14,12 @@ from typing import Any
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from enrich.accounts import masking
 from enrich.journal import feed as journal_feed
 from enrich.journal import filters, timeline
 from enrich.journal.filters import Choice, Choices
 from enrich.journal.records import Summary
 from enrich.journal.timeline import TaskStory
-from enrich.pages import formatting, labels
+from enrich.pages import formatting, labels, masking
 from enrich.pages.feed_query import Feed, asked_for, filters_of
 from enrich.pages.sessions import require_sign_in, sees_masked
 from enrich.services import current_services

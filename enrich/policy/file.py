@@ -17,19 +17,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from enrich.policy.context import ContextPolicy, parse_context
 from enrich.policy.expressions import Expression, ExpressionError, compile_expression
-from enrich.policy.known import Known, check_reference, did_you_mean
+from enrich.policy.known import Known, Parameter, check_reference, did_you_mean
 from enrich.policy.problems import Problems
 from enrich.policy.rules import Action, Rule
 from enrich.policy.templates import compile_template
 from enrich.policy.timeouts import TimeoutPolicy, parse_timeouts
 from enrich.policy.wrapup import WrapupPolicy, parse_wrapup
-
-if TYPE_CHECKING:
-    from enrich.taskrouter.instructions import Parameter
 
 DEFAULT_CHANNEL = "default"
 MOST_RULES = 500

@@ -9,18 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from enrich.policy.expressions import Reference
 from enrich.policy.problems import Problems
-
-if TYPE_CHECKING:
-    from enrich.taskrouter.instructions import Parameter
 
 # What conditions are about; below `task` and `worker` anything may stand.
 ROOTS = ("task", "worker", "customer", "match")
 _EXAMPLES = {"task": "channel", "worker": "contact_uri", "customer": "tier", "match": "kind"}
 MATCH_FIELDS = ("kind", "by", "trust", "reason")
+
+
+class Parameter(Protocol):
+    """One parameter of an instruction, as TaskRouter's side describes it (`enrich.taskrouter.instructions`).
+
+    read: returns the value as an answer holds it; raises ValueError saying what it must be. is_address: a URL.
+    """
+
+    @property
+    def read(self) -> Callable[[Any], Any]: ...
+
+    @property
+    def is_required(self) -> bool: ...
+
+    @property
+    def is_address(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
