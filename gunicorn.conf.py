@@ -96,7 +96,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
     """What was turned away under load and is not recorded yet gets the rest of the graceful time."""
     served = getattr(worker, "wsgi", None)
     if served is not None:
-        served.extensions["enrich"].tools.journal.finish(worker.cfg.graceful_timeout - 1)
+        served.extensions["enrich"].adapters.journal.finish(worker.cfg.graceful_timeout - 1)
 
 
 def on_starting(server: Any) -> None:
@@ -116,7 +116,7 @@ def on_starting(server: Any) -> None:
     except errors.SettingsError as exc:
         sys.exit(f"settings: {exc}")
     # What the workers count, all of them can tell. Kept at the server, which outlives a reload of this file.
-    server.counts = multiprocess.Counts()
+    server.counts = multiprocess.MetricsDirectory()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -21,7 +21,7 @@ from enrich.services import build_services
 from enrich.settings import FOR_SERVING, Settings, environment, read_settings
 from enrich.telemetry import logging as telemetry_logging
 from enrich.webhooks import views as webhooks
-from enrich.webhooks.load_shedding import Shedding
+from enrich.webhooks.load_shedding import LoadShedding
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -60,7 +60,7 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
     pages.register(app)
     cli.register(app)
     pages_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies) if settings.trusted_proxies else app.wsgi_app
-    hooks_app = Shedding(webhooks.application(services), services)
+    hooks_app = LoadShedding(webhooks.application(services), services)
     # Flask's documented way to put a middleware in front; to mypy it assigns to a method, and a callable's parameters
     # have no names.
     app.wsgi_app = _parted(hooks_app, pages_app)  # type: ignore[assignment, method-assign]

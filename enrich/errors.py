@@ -121,7 +121,7 @@ class DatabaseUnavailable(DatabaseError):
     reason = "database_unavailable"
 
 
-class DatabaseResting(DatabaseUnavailable):
+class DatabaseCircuitOpen(DatabaseUnavailable):
     reason = "database_resting"
 
 
@@ -187,7 +187,7 @@ class TaskRouterTooSlow(TaskRouterError):
     retryable = True
 
 
-class TaskRouterResting(TaskRouterError):
+class TaskRouterCircuitOpen(TaskRouterError):
     reason = "taskrouter_resting"
     retryable = True
 

@@ -18,7 +18,7 @@ from enrich.database import migrations
 from enrich.domain.deadline import OutOfTime
 from enrich.journal.heartbeats import ALIVE
 from enrich.policy.timeouts import Alarm
-from enrich.resilience.timeouts import limited
+from enrich.resilience.timeouts import time_limit
 from enrich.services import current_services
 from enrich.telemetry import metrics
 
@@ -49,7 +49,7 @@ def readyz() -> tuple[Response, HTTPStatus]:
     findings: dict[str, Any] = {}
     worker = "unknown"
     try:
-        with limited(READY_S):
+        with time_limit(READY_S):
             at, head = migrations.revisions(current_services().database)
             worker = _worker() if at == head else "unknown"
         findings["database"] = "ok"
@@ -84,11 +84,11 @@ def tell_metrics() -> Response:
 def _figures() -> metrics.Figures:
     """The figures that the database knows; only that it does not answer, when it does not."""
     try:
-        with limited(FIGURES_S):
+        with time_limit(FIGURES_S):
             now = datetime.now(UTC)
             found = current_services().owed.figures(now)
             last = current_services().heartbeats.last()
-            alarms = current_services().tools.states.alarm_counts(now)
+            alarms = current_services().adapters.states.alarm_counts(now)
     except (errors.DatabaseError, OutOfTime) as exc:
         log.warning("no figures from the database", extra={"reason": getattr(exc, "reason", "database_too_slow")})
         return {"enrich_database_up": 0.0}

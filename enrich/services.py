@@ -16,19 +16,19 @@ from enrich import errors
 from enrich.customers import card_token
 from enrich.customers.store import CustomerStore
 from enrich.database.engine import Database
-from enrich.domain.deliveries import Exchange, Tried
+from enrich.domain.deliveries import Exchange, FollowupAttempt
 from enrich.flows import rules as flow_rules
-from enrich.flows.work import JITTER, Rules, Tools
-from enrich.journal.followups import Owed
+from enrich.flows.work import JITTER, Adapters, Rules
+from enrich.journal.followups import FollowupQueue
 from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.receipts import Journal
-from enrich.journal.rollups import Tallies
-from enrich.journal.task_states import States
+from enrich.journal.rollups import Rollups
+from enrich.journal.task_states import TaskStates
 from enrich.policy.file import Policy
 from enrich.resilience.admission import Admission
-from enrich.resilience.circuit_breaker import Breaker
-from enrich.resilience.dns_cache import Addresses
-from enrich.resilience.timeouts import limited
+from enrich.resilience.circuit_breaker import CircuitBreaker
+from enrich.resilience.dns_cache import DnsCache
+from enrich.resilience.timeouts import time_limit
 from enrich.settings import Settings
 from enrich.taskrouter.client import TaskRouterClient
 from enrich.telemetry import multiprocess
@@ -49,10 +49,10 @@ class Services:
 
     settings: Settings
     database: Database
-    tools: Tools
-    owed: Owed
+    adapters: Adapters
+    owed: FollowupQueue
     heartbeats: Heartbeats
-    tallies: Tallies
+    tallies: Rollups
     admission: Admission
     metrics: Metrics
     tracing: Tracing | None
@@ -76,7 +76,7 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
     can examine what another one needs. Raises SettingsError, PolicyError.
     """
     policy, wrong = _policy(settings, serves=serves)
-    addresses = Addresses()
+    addresses = DnsCache()
     metrics, tracing = Metrics(multiprocess.shared()), tracing_of(os.environ)
 
     def count_exchange(exchange: Exchange) -> None:
@@ -84,16 +84,16 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
         if tracing:
             tracing.exchange(exchange)
 
-    def count_followup(tried: Tried) -> None:
+    def count_followup(tried: FollowupAttempt) -> None:
         metrics.followup(tried.kind, tried.outcome, tried.reason)
         if tracing:
             tracing.followup(tried)
 
     database = Database(settings.database_url, addresses=addresses, breaker=_breaker("database", settings, metrics))
-    tools = Tools(
+    adapters = Adapters(
         rules=_rules(settings, policy),
-        journal=Journal(database, limited=limited),
-        states=States(database),
+        journal=Journal(database, time_limit=time_limit),
+        states=TaskStates(database),
         store=CustomerStore(database),
         taskrouter=TaskRouterClient(
             settings.taskrouter_base_url,
@@ -104,7 +104,7 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
             observe=count_exchange,
             connections=settings.max_in_flight,  # more would be opened, and closed after use
         ),
-        limited=limited,
+        time_limit=time_limit,
         now=lambda: datetime.now(UTC),
         pause=lambda seconds: time.sleep(seconds * random.uniform(0.5, JITTER)),  # noqa: S311 - spreads load
         observe=count_followup,
@@ -112,10 +112,10 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
     return Services(
         settings=settings,
         database=database,
-        tools=tools,
-        owed=Owed(database),
+        adapters=adapters,
+        owed=FollowupQueue(database),
         heartbeats=Heartbeats(database),
-        tallies=Tallies(database),
+        tallies=Rollups(database),
         admission=Admission(settings.max_in_flight, observe=metrics.in_flight),
         metrics=metrics,
         policy_error=wrong,
@@ -123,8 +123,8 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
     )
 
 
-def _breaker(of: str, settings: Settings, metrics: Metrics) -> Breaker:
-    return Breaker(failures=settings.breaker_failures, observe=lambda is_open: metrics.breaker(of, is_open))
+def _breaker(of: str, settings: Settings, metrics: Metrics) -> CircuitBreaker:
+    return CircuitBreaker(failures=settings.breaker_failures, observe=lambda is_open: metrics.breaker(of, is_open))
 
 
 def _policy(settings: Settings, *, serves: bool) -> tuple[Policy, errors.PolicyError | None]:

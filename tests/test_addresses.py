@@ -1,4 +1,4 @@
-"""Addresses are asked for once at a time, and kept."""
+"""DnsCache are asked for once at a time, and kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from enrich.resilience.dns_cache import FRESH_S, Addresses
+from enrich.resilience.dns_cache import FRESH_S, DnsCache
 from tests.conftest import Hand
 
 
@@ -38,18 +38,18 @@ def resolver() -> Resolver:
 
 
 @pytest.fixture
-def addresses(resolver: Resolver, hand: Hand) -> Addresses:
-    return Addresses(resolver, hand)
+def addresses(resolver: Resolver, hand: Hand) -> DnsCache:
+    return DnsCache(resolver, hand)
 
 
-def test_what_was_answered_is_kept(addresses: Addresses, resolver: Resolver, hand: Hand) -> None:
+def test_what_was_answered_is_kept(addresses: DnsCache, resolver: Resolver, hand: Hand) -> None:
     for _ in range(3):
         assert addresses.of("api.example.test") == ("192.0.2.1",)
         hand.at += FRESH_S / 4
     assert resolver.asked == 1
 
 
-def test_many_who_need_it_at_once_ask_once(addresses: Addresses, resolver: Resolver) -> None:
+def test_many_who_need_it_at_once_ask_once(addresses: DnsCache, resolver: Resolver) -> None:
     resolver.may_answer.clear()
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(addresses.of, "api.example.test") for _ in range(8)]
@@ -59,7 +59,7 @@ def test_many_who_need_it_at_once_ask_once(addresses: Addresses, resolver: Resol
 
 
 def test_a_resolver_that_takes_its_time_does_not_hold_what_is_known(
-    addresses: Addresses, resolver: Resolver, hand: Hand
+    addresses: DnsCache, resolver: Resolver, hand: Hand
 ) -> None:
     addresses.of("api.example.test")
     hand.at += FRESH_S + 1
@@ -70,7 +70,7 @@ def test_a_resolver_that_takes_its_time_does_not_hold_what_is_known(
     assert resolver.asked <= 2
 
 
-def test_an_answer_replaces_what_was_known(addresses: Addresses, resolver: Resolver, hand: Hand) -> None:
+def test_an_answer_replaces_what_was_known(addresses: DnsCache, resolver: Resolver, hand: Hand) -> None:
     addresses.of("api.example.test")
     resolver.has_answered.acquire()
     hand.at += FRESH_S + 1
@@ -83,14 +83,14 @@ def test_an_answer_replaces_what_was_known(addresses: Addresses, resolver: Resol
     assert addresses.of("api.example.test") == ("192.0.2.2",)
 
 
-def test_a_failure_does_not_forget_what_was_known(addresses: Addresses, resolver: Resolver, hand: Hand) -> None:
+def test_a_failure_does_not_forget_what_was_known(addresses: DnsCache, resolver: Resolver, hand: Hand) -> None:
     addresses.of("api.example.test")
     resolver.answer = OSError("no answer")
     hand.at += 10 * FRESH_S
     assert addresses.of("api.example.test") == ("192.0.2.1",)
 
 
-def test_a_name_that_never_resolved_is_an_error_and_asked_for_again(addresses: Addresses, resolver: Resolver) -> None:
+def test_a_name_that_never_resolved_is_an_error_and_asked_for_again(addresses: DnsCache, resolver: Resolver) -> None:
     resolver.answer = OSError("no such name")
     with pytest.raises(OSError, match="does not resolve"):
         addresses.of("api.example.test")
@@ -99,7 +99,7 @@ def test_a_name_that_never_resolved_is_an_error_and_asked_for_again(addresses: A
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0"])
-def test_a_numeric_address_is_its_own(addresses: Addresses, resolver: Resolver, host: str) -> None:
+def test_a_numeric_address_is_its_own(addresses: DnsCache, resolver: Resolver, host: str) -> None:
     assert addresses.of(host) == (host,)
     assert resolver.asked == 0
 
@@ -107,8 +107,8 @@ def test_a_numeric_address_is_its_own(addresses: Addresses, resolver: Resolver, 
 SILENT_RESOLVER = """
 from gevent import monkey; monkey.patch_all()
 import gevent, threading
-from enrich.resilience.dns_cache import Addresses
-from enrich.resilience.timeouts import limited
+from enrich.resilience.dns_cache import DnsCache
+from enrich.resilience.timeouts import time_limit
 from enrich.domain.deadline import OutOfTime
 
 silent = monkey.get_original("threading", "Event")()
@@ -120,12 +120,12 @@ def in_c(host):
     gevent.get_hub().threadpool.apply(silent.wait, (20,))
     return ("192.0.2.1",)
 
-addresses = Addresses(in_c)
+addresses = DnsCache(in_c)
 ended = []
 
 def callback(number):
     try:
-        with limited(0.2):
+        with time_limit(0.2):
             addresses.of("api.example.test")
     except OutOfTime:
         ended.append(number)

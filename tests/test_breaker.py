@@ -5,45 +5,45 @@ from __future__ import annotations
 import pytest
 
 from enrich.domain.deadline import LATE_S, OutOfTime
-from enrich.resilience.circuit_breaker import Breaker, Resting
+from enrich.resilience.circuit_breaker import CircuitBreaker, CircuitOpen
 from tests.conftest import Hand
 
 
-def ask(breaker: Breaker, error: BaseException | None = None) -> None:
+def ask(breaker: CircuitBreaker, error: BaseException | None = None) -> None:
     with breaker.guard((OSError, OutOfTime)):
         if error:
             raise error
 
 
-def fail(breaker: Breaker, times: int, error: BaseException | None = None) -> None:
+def fail(breaker: CircuitBreaker, times: int, error: BaseException | None = None) -> None:
     for _ in range(times):
         with pytest.raises(type(error or OSError())):
             ask(breaker, error or OSError())
 
 
 @pytest.fixture
-def breaker(hand: Hand) -> Breaker:
-    return Breaker(failures=3, rest_s=2.0, now=hand)
+def breaker(hand: Hand) -> CircuitBreaker:
+    return CircuitBreaker(failures=3, rest_s=2.0, now=hand)
 
 
-def test_a_few_failures_do_not_open_it(breaker: Breaker) -> None:
+def test_a_few_failures_do_not_open_it(breaker: CircuitBreaker) -> None:
     fail(breaker, 2)
     ask(breaker)
     fail(breaker, 2)
     ask(breaker)
 
 
-def test_after_several_in_a_row_it_rests(breaker: Breaker, hand: Hand) -> None:
+def test_after_several_in_a_row_it_rests(breaker: CircuitBreaker, hand: Hand) -> None:
     fail(breaker, 3)
     for _ in range(5):
-        with pytest.raises(Resting):
+        with pytest.raises(CircuitOpen):
             ask(breaker)
     hand.at += 1.9
-    with pytest.raises(Resting):
+    with pytest.raises(CircuitOpen):
         ask(breaker)
 
 
-def test_then_one_probe_goes_through_and_its_success_closes_it(breaker: Breaker, hand: Hand) -> None:
+def test_then_one_probe_goes_through_and_its_success_closes_it(breaker: CircuitBreaker, hand: Hand) -> None:
     fail(breaker, 3)
     hand.at += 2.0
     ask(breaker)
@@ -51,25 +51,25 @@ def test_then_one_probe_goes_through_and_its_success_closes_it(breaker: Breaker,
     assert not breaker.is_open
 
 
-def test_nobody_follows_the_probe_before_it_is_back(breaker: Breaker, hand: Hand) -> None:
+def test_nobody_follows_the_probe_before_it_is_back(breaker: CircuitBreaker, hand: Hand) -> None:
     fail(breaker, 3)
     hand.at += 2.0
-    with breaker.guard((OSError,)), pytest.raises(Resting):
+    with breaker.guard((OSError,)), pytest.raises(CircuitOpen):
         ask(breaker)
 
 
-def test_a_probe_that_fails_begins_the_next_rest(breaker: Breaker, hand: Hand) -> None:
+def test_a_probe_that_fails_begins_the_next_rest(breaker: CircuitBreaker, hand: Hand) -> None:
     fail(breaker, 3)
     hand.at += 2.0
     fail(breaker, 1)
     hand.at += 1.9
-    with pytest.raises(Resting):
+    with pytest.raises(CircuitOpen):
         ask(breaker)
     hand.at += 0.1
     ask(breaker)
 
 
-def test_a_probe_that_never_comes_back_does_not_close_the_door_for_good(breaker: Breaker, hand: Hand) -> None:
+def test_a_probe_that_never_comes_back_does_not_close_the_door_for_good(breaker: CircuitBreaker, hand: Hand) -> None:
     fail(breaker, 3)
     hand.at += 2.0
     probe = breaker.guard((OSError,))
@@ -78,19 +78,19 @@ def test_a_probe_that_never_comes_back_does_not_close_the_door_for_good(breaker:
     ask(breaker)
 
 
-def test_running_out_of_time_counts(breaker: Breaker) -> None:
+def test_running_out_of_time_counts(breaker: CircuitBreaker) -> None:
     fail(breaker, 3, OutOfTime())
     assert breaker.is_open
 
 
-def test_an_error_that_is_not_its_fault_is_a_sign_of_life(breaker: Breaker) -> None:
+def test_an_error_that_is_not_its_fault_is_a_sign_of_life(breaker: CircuitBreaker) -> None:
     fail(breaker, 2)
     fail(breaker, 1, ValueError())
     fail(breaker, 2)
     assert not breaker.is_open
 
 
-def test_who_fails_while_others_are_answered_does_not_count(breaker: Breaker, hand: Hand) -> None:
+def test_who_fails_while_others_are_answered_does_not_count(breaker: CircuitBreaker, hand: Hand) -> None:
     """A hundred run out of time at once, while the database goes on answering: it is us."""
     waiting = [breaker.guard((OutOfTime,)) for _ in range(10)]
     for each in waiting:
@@ -105,7 +105,7 @@ def test_who_fails_while_others_are_answered_does_not_count(breaker: Breaker, ha
     assert breaker.is_open
 
 
-def test_a_clock_that_came_late_itself_says_nothing_of_who_was_asked(breaker: Breaker, hand: Hand) -> None:
+def test_a_clock_that_came_late_itself_says_nothing_of_who_was_asked(breaker: CircuitBreaker, hand: Hand) -> None:
     """The loop had too much to do; the answer may have lain there all the time."""
     fail(breaker, 20, OutOfTime(hand() - LATE_S - 0.01))
     assert not breaker.is_open

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from enrich.telemetry import multiprocess
-from enrich.telemetry.multiprocess import Counts
+from enrich.telemetry.multiprocess import MetricsDirectory
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def _the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_is_shared_by_its_name_and_gone_in_the_end(tmp_path: Path) -> None:
-    made = Counts(tmp_path)
+    made = MetricsDirectory(tmp_path)
     assert multiprocess.shared() == made.path
     assert list(tmp_path.iterdir()) == [made.path]
     made.remove()
@@ -28,7 +28,7 @@ def test_it_is_shared_by_its_name_and_gone_in_the_end(tmp_path: Path) -> None:
 
 
 def test_two_servers_have_one_each(tmp_path: Path) -> None:
-    first, second = Counts(tmp_path), Counts(tmp_path)
+    first, second = MetricsDirectory(tmp_path), MetricsDirectory(tmp_path)
     assert first.path != second.path
     assert first.path.exists()
     for each in (first, second):
@@ -36,7 +36,7 @@ def test_two_servers_have_one_each(tmp_path: Path) -> None:
 
 
 def test_what_a_dead_process_was_doing_is_forgotten_and_what_it_did_is_not(tmp_path: Path) -> None:
-    made = Counts(tmp_path)
+    made = MetricsDirectory(tmp_path)
     for name in ("gauge_livesum_17.db", "counter_17.db", "gauge_livesum_117.db"):
         (made.path / name).touch()
     made.forget(17)
@@ -47,12 +47,12 @@ def test_what_a_dead_process_was_doing_is_forgotten_and_what_it_did_is_not(tmp_p
 def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     """A process of its own makes one and is gone without a word."""
     code = (
-        "import os, pathlib, sys; from enrich.telemetry.multiprocess import Counts;"
-        " c = Counts(pathlib.Path(sys.argv[1])); os._exit(9)"
+        "import os, pathlib, sys; from enrich.telemetry.multiprocess import MetricsDirectory;"
+        " c = MetricsDirectory(pathlib.Path(sys.argv[1])); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parent.parent, check=False)
     (left,) = tmp_path.iterdir()
-    made = Counts(tmp_path)
+    made = MetricsDirectory(tmp_path)
     assert list(tmp_path.iterdir()) == [made.path]
     assert left != made.path
     made.remove()
@@ -63,9 +63,9 @@ def test_a_worker_that_outlives_its_master_keeps_it(tmp_path: Path) -> None:
     (left := tmp_path / "enrich-counts-x").mkdir()
     with (left / "in-use").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        Counts(tmp_path).remove()
+        MetricsDirectory(tmp_path).remove()
         assert left.exists()
-    Counts(tmp_path).remove()
+    MetricsDirectory(tmp_path).remove()
     assert not left.exists()
 
 
@@ -75,7 +75,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     (elsewhere / "in-use").touch()
     (tmp_path / "enrich-counts-link").symlink_to(elsewhere)
     (tmp_path / "enrich-counts-without-lock").mkdir()
-    Counts(tmp_path).remove()
+    MetricsDirectory(tmp_path).remove()
     assert (elsewhere / "in-use").exists()
     assert (tmp_path / "enrich-counts-without-lock").exists()
     assert os.environ[multiprocess.VARIABLE]

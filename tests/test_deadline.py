@@ -10,7 +10,7 @@ import pytest
 
 from enrich.domain.deadline import Deadline, OutOfTime, Stopwatch
 from enrich.errors import StaleTask
-from enrich.resilience.timeouts import limited
+from enrich.resilience.timeouts import time_limit
 
 
 @dataclass
@@ -54,22 +54,22 @@ def test_no_handler_of_ordinary_errors_swallows_the_end_of_time() -> None:
 
 
 def test_outside_the_server_nothing_is_interrupted() -> None:
-    with limited(0.0):
+    with time_limit(0.0):
         pass
 
 
 IN_THE_SERVER = """
 from gevent import monkey; monkey.patch_all()
 import socket
-from enrich.resilience.timeouts import limited
+from enrich.resilience.timeouts import time_limit
 from enrich.domain.deadline import OutOfTime
 quiet, _ = socket.socketpair()
 try:
-    with limited(0.05):
+    with time_limit(0.05):
         quiet.recv(1)
 except OutOfTime:
     print("ended")
-with limited(5):
+with time_limit(5):
     print("went on")
 """
 

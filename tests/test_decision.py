@@ -25,9 +25,9 @@ from enrich.domain.matches import (
 )
 from enrich.errors import DatabaseUnavailable
 from enrich.flows import assignment
-from enrich.flows.decision import DecidedBy, Decision, Question, channel_of, decide
+from enrich.flows.decision import CallbackContext, DecidedBy, InstructionDecision, channel_of, decide
 from enrich.flows.rules import read_file, rules_of
-from enrich.flows.work import Rules, Work
+from enrich.flows.work import EnrichmentRun, Rules
 from enrich.policy.rules import Passed
 from enrich.taskrouter.callbacks import AssignmentCallback
 
@@ -53,8 +53,8 @@ def make_rules(policy: str, default_instruction: str = "auto") -> Rules:
     )
 
 
-def make_question(attributes: Any = None, worker: Any = None, **form: str) -> Question:
-    return Question(
+def make_question(attributes: Any = None, worker: Any = None, **form: str) -> CallbackContext:
+    return CallbackContext(
         {
             "TaskSid": "WT" + "1" * 32,
             "TaskQueueSid": "WQ" + "2" * 32,
@@ -69,8 +69,8 @@ def make_question(attributes: Any = None, worker: Any = None, **form: str) -> Qu
     )
 
 
-def looked_up(match: Match | None, customer: Customer | None = None) -> Work:
-    return Work(match=match, customer=customer)
+def looked_up(match: Match | None, customer: Customer | None = None) -> EnrichmentRun:
+    return EnrichmentRun(match=match, customer=customer)
 
 
 MATCHED = looked_up(Matched("C-1001", "Ada Lovelace", PHONE), ADA)
@@ -81,7 +81,7 @@ def rule(when: str, instruction: str = "accept", name: str = "r") -> str:
     return f"[[rules]]\nname = {name!r}\nwhen = '''{when}'''\ninstruction = {instruction!r}\n"
 
 
-def fires(when: str, work: Work = MATCHED, **question: Any) -> bool:
+def fires(when: str, work: EnrichmentRun = MATCHED, **question: Any) -> bool:
     decision = decide(make_question(**question), work, make_rules(rule(when), "defer"))
     return decision.by is DecidedBy.RULE
 
@@ -126,7 +126,7 @@ def test_what_taskrouter_says_goes_before_an_attribute_of_the_same_name() -> Non
     ],
     ids=["claimed", "ambiguous", "none", "nobody-looked"],
 )
-def test_only_a_match_that_is_certain_discloses_the_customer(work: Work) -> None:
+def test_only_a_match_that_is_certain_discloses_the_customer(work: EnrichmentRun) -> None:
     """Even if details were at hand: neither a condition nor a parameter sees them."""
     assert fires("customer.id == null AND customer.name == null AND customer.notes == null", work)
     policy = "[[rules]]\nname='r'\ninstruction='dequeue'\nto='client:{customer.owner|desk}{customer.name|}'\n"
@@ -149,7 +149,9 @@ def test_a_match_without_details_has_an_id_and_a_name() -> None:
 def test_the_first_rule_that_applies_wins() -> None:
     policy = rule("1==2", 'reject"\nactivity_sid="WA' + "a" * 32, "never").replace("'reject", "'reject")
     policy = rule("1==2", "accept", "never") + rule("1==1", "defer", "first") + rule("1==1", "accept", "second")
-    assert decide(make_question(), MATCHED, make_rules(policy), never) == Decision({}, DecidedBy.RULE, "first", "1==1")
+    assert decide(make_question(), MATCHED, make_rules(policy), never) == InstructionDecision(
+        {}, DecidedBy.RULE, "first", "1==1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -274,7 +276,7 @@ def test_what_the_policy_does_not_decide_the_setting_does(policy: str) -> None:
 def test_whatever_came_there_is_a_decision(raw: str) -> None:
     policy = rule('task.from CONTAINS "x" OR worker.a == 1', "accept") + DEFAULTS
     form = {"TaskAttributes": raw, "WorkerAttributes": raw, "TaskPriority": "very", "TaskAge": "٣"}
-    assert decide(Question(form), NOBODY_LOOKED, make_rules(policy)).instruction == {}
+    assert decide(CallbackContext(form), NOBODY_LOOKED, make_rules(policy)).instruction == {}
 
 
 @pytest.mark.parametrize("failure", [DatabaseUnavailable("gone"), OutOfTime()], ids=["down", "frozen"])
@@ -285,13 +287,13 @@ def test_a_journal_that_does_not_tell_the_channel_soon_is_not_waited_for(failure
         def channel_of(self, task_sid: str) -> str:
             raise failure
 
-    def limited(seconds: float) -> AbstractContextManager[None]:
+    def time_limit(seconds: float) -> AbstractContextManager[None]:
         limits.append(seconds)
         return nullcontext()
 
-    tools: Any = SimpleNamespace(journal=Journal(), limited=limited)
+    adapters: Any = SimpleNamespace(journal=Journal(), time_limit=time_limit)
     callback = AssignmentCallback("WS1", "WT1", "WR1", "{}")
-    work = Work()
-    assert assignment._stored_channel(work, callback, tools, Deadline.after(3)) is None
+    work = EnrichmentRun()
+    assert assignment._stored_channel(work, callback, adapters, Deadline.after(3)) is None
     assert limits == [assignment.CHANNEL_S]
     assert [step.name for step in work.stopwatch.steps] == ["channel"]

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from enrich.domain.deadline import Deadline
 from enrich.errors import StaleTask
-from enrich.flows.enrichment import MOST_WRITES, Subject, write
-from enrich.flows.work import Work
+from enrich.flows.enrichment import MOST_WRITES, TaskRef, write
+from enrich.flows.work import EnrichmentRun
 from enrich.taskrouter.client import Task
 
 BLOCK = {"match": "matched", "customer_id": "C-1001"}
@@ -71,16 +71,16 @@ class Client:
 def ours(client: Client, marks: Iterable[dict[str, int]] = ()) -> None:
     """marks: what our database says of the task, each time it is asked."""
     asked = iter(marks)
-    tools: Any = SimpleNamespace(
+    adapters: Any = SimpleNamespace(
         rules=SimpleNamespace(attribute="crm"),
         taskrouter=client,
         states=SimpleNamespace(marks=lambda _: next(asked)),
-        limited=lambda _: nullcontext(),
+        time_limit=lambda _: nullcontext(),
         now=lambda: datetime.now(UTC),
         pause=lambda _: None,
     )
     try:
-        write(Work(), Subject("WS1", "WT1"), (BLOCK,), tools, Deadline.after(3600))
+        write(EnrichmentRun(), TaskRef("WS1", "WT1"), (BLOCK,), adapters, Deadline.after(3600))
     except StaleTask:
         return  # after ten in a row; the worker tries again later
 

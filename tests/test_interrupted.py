@@ -14,11 +14,11 @@ import random
 from types import SimpleNamespace
 import gevent
 from enrich.errors import DatabaseUnavailable
-from enrich.resilience.timeouts import limited
+from enrich.resilience.timeouts import time_limit
 from enrich.domain.deadline import OutOfTime
 from enrich.database.pool import Connections, Slots
-from enrich.journal.group_commit import Crowd
-from enrich.domain.outcomes import Receipt
+from enrich.journal.group_commit import GroupCommit
+from enrich.domain.deliveries import Receipt
 
 slots = Slots(2)
 
@@ -26,7 +26,7 @@ def commit(rows, timeout_s):
     gevent.sleep(random.uniform(0, 0.002))
     return [Receipt(1, False, row["delivery_key"], True) for row in rows]
 
-crowd = Crowd(commit)
+crowd = GroupCommit(commit)
 
 class Server(Connections):
     def __init__(self):
@@ -69,9 +69,9 @@ def a_receipt(key):
 def interrupted(use, number):
     for time in range(50):
         try:
-            with limited(random.uniform(0, 0.01)):
+            with time_limit(random.uniform(0, 0.01)):
                 try:
-                    with limited(random.uniform(0, 0.01)):
+                    with time_limit(random.uniform(0, 0.01)):
                         use(f"{number} {time}")
                 except OutOfTime:
                     pass
@@ -79,7 +79,7 @@ def interrupted(use, number):
             pass
 
 gevent.joinall([gevent.spawn(interrupted, USE, number) for number in range(100)], raise_error=True)
-with limited(20):  # and now each gets its turn
+with time_limit(20):  # and now each gets its turn
     gevent.joinall([gevent.spawn(USE, f"{number}") for number in range(20)], raise_error=True)
 assert len(set(server._idle)) == len(server._idle) <= server.made, server._idle
 """

@@ -24,11 +24,11 @@ from enrich.database import migrations
 from enrich.domain.deliveries import Delivery
 from enrich.domain.outcomes import EntryKind, FollowupKind
 from enrich.flows import lifecycle, worker
-from enrich.flows.work import Tools
-from enrich.journal.followups import Owed
+from enrich.flows.work import Adapters
+from enrich.journal.followups import FollowupQueue
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.policy.file import Policy
-from enrich.policy.timeouts import Step, TimeoutPolicy
+from enrich.policy.timeouts import EscalationStep, TimeoutPolicy
 from enrich.policy.wrapup import WrapupPolicy
 from enrich.settings import read_settings
 from enrich.taskrouter.client import Task
@@ -37,7 +37,11 @@ from tests.conftest import ACCOUNT_SID, AUTH_TOKEN
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 POLICY = Policy(
     timeouts=TimeoutPolicy(
-        steps=(Step(1, raise_priority_to=10), Step(2, escalation=1), Step(4, raise_priority_to=90, escalation=3)),
+        steps=(
+            EscalationStep(1, raise_priority_to=10),
+            EscalationStep(2, escalation=1),
+            EscalationStep(4, raise_priority_to=90, escalation=3),
+        ),
         alarm_canceled=2,
     ),
 )
@@ -69,23 +73,23 @@ class TaskRouter:
 class Bench:
     """One database, one TaskRouter, and a clock that is turned by hand."""
 
-    tools: Tools
-    owed: Owed
+    adapters: Adapters
+    owed: FollowupQueue
     taskrouter: TaskRouter
     now: list[datetime]
 
     def deliver(self, event: Delivery) -> None:
-        lifecycle.receive(event._replace(received_at=self.now[0]), self.tools, timeout_s=5)
+        lifecycle.receive(event._replace(received_at=self.now[0]), self.adapters, timeout_s=5)
 
     def work(self) -> None:
-        while worker.round_of_work(self.tools, self.owed):
+        while worker.round_of_work(self.adapters, self.owed):
             pass
 
     def end_state(self, task_sid: str) -> tuple[Any, ...]:
         """Everything that is to be the same: counts and level, priority and block, and the customer's history."""
-        state = self.tools.states.of(task_sid)
+        state = self.adapters.states.of(task_sid)
         task = self.taskrouter.tasks.get(task_sid)
-        kept = self.tools.store.interactions_of("C-1001", at_most=10_000)
+        kept = self.adapters.store.interactions_of("C-1001", at_most=10_000)
         return (
             state and (state.misses, state.canceled, state.assignments, state.escalation, state.alarm),
             state and state.ended_at is not None,
@@ -107,15 +111,15 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     migrations.upgrade(parts.database)
     seed(parts.database, read_fixtures(builtin_path(), region="US"), now=NOON)
     now, taskrouter = [NOON], TaskRouter()
-    tools = replace(
-        parts.tools,
-        rules=replace(parts.tools.rules, policy=POLICY),
+    adapters = replace(
+        parts.adapters,
+        rules=replace(parts.adapters.rules, policy=POLICY),
         taskrouter=taskrouter,
-        limited=lambda _: nullcontext(),
+        time_limit=lambda _: nullcontext(),
         now=lambda: now[0],
         pause=lambda _: None,
     )
-    yield Bench(tools, parts.owed, taskrouter, now)
+    yield Bench(adapters, parts.owed, taskrouter, now)
     parts.database.close()
 
 
@@ -203,7 +207,7 @@ def test_any_order_and_any_repeats_lead_to_the_same_end(
 
 def causes(event_type: str, bench: Bench, **rules: Any) -> list[str]:
     event = make_event("WT" + "4" * 32, event_type, 0, "WR" + "5" * 32)._replace(**rules)
-    return [owing.kind for owing in lifecycle.caused_by(event, bench.tools.rules)]
+    return [owing.kind for owing in lifecycle.caused_by(event, bench.adapters.rules)]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +236,7 @@ def test_an_event_without_a_task_causes_nothing(bench: Bench) -> None:
 
 
 def test_wrapping_has_its_time(bench: Bench) -> None:
-    rules = replace(bench.tools.rules, policy=Policy(wrapup=WrapupPolicy(complete_after_s=90)))
+    rules = replace(bench.adapters.rules, policy=Policy(wrapup=WrapupPolicy(complete_after_s=90)))
     (owing,) = lifecycle.caused_by(make_event("WT" + "4" * 32, "task.wrapup", 0), rules)
     assert (owing.kind, owing.due_at) == (FollowupKind.COMPLETE, NOON + timedelta(seconds=90))
 
@@ -242,7 +246,7 @@ def test_an_event_that_causes_nothing_is_one_row_and_one_that_does_is_two(bench:
     task_sid = f"WT{next(numbers):032x}"
     for event_type in ("task.updated", "task.created", "task.created"):
         bench.deliver(make_event(task_sid, event_type, 0))
-    database = bench.tools.states._database
+    database = bench.adapters.states._database
     entries = database.read(select(EntryRow.id, EntryRow.event_type).where(EntryRow.task_sid == task_sid))
     assert [entry.event_type for entry in entries] == ["task.updated", "task.created"]
     owed = database.read(select(FollowupRow.kind).where(FollowupRow.entry_id.in_([entry.id for entry in entries])))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from enrich.domain.deadline import Step
-from enrich.domain.deliveries import Answered, Delivery, Exchange, Tried
+from enrich.domain.deliveries import CallbackResult, Delivery, Exchange, FollowupAttempt
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome
 from enrich.errors import SettingsError
 from enrich.telemetry.tracing import Tracing, tracing_of
@@ -67,9 +67,9 @@ def delivery(**changes: Any) -> Delivery:
     return Delivery(EntryKind.ASSIGNMENT, datetime(2026, 1, 1, tzinfo=UTC), **values)
 
 
-def tried(entry_id: int = 7) -> Tried:
+def tried(entry_id: int = 7) -> FollowupAttempt:
     now = time.monotonic()
-    return Tried(FollowupKind.ENRICH, entry_id, TASK, RESERVATION, 2, "enriched", "", now - 0.2, 0.2)
+    return FollowupAttempt(FollowupKind.ENRICH, entry_id, TASK, RESERVATION, 2, "enriched", "", now - 0.2, 0.2)
 
 
 def test_a_callback_has_its_steps_and_requests_beneath_it(spans: tuple[Tracing, Any]) -> None:
@@ -82,7 +82,7 @@ def test_a_callback_has_its_steps_and_requests_beneath_it(spans: tuple[Tracing, 
         Step("fetch", 150, "taskrouter_failed", began + 0.2),
         Step("fetch", 150, "", began + 0.49),
     )
-    tracing.callback(delivery(), Answered("{}", Outcome.ENRICHED, entry_id=7, steps=steps), began)
+    tracing.callback(delivery(), CallbackResult("{}", Outcome.ENRICHED, entry_id=7, steps=steps), began)
     by_name: dict[str, list[Any]] = {}
     for span in memory.get_finished_spans():
         by_name.setdefault(span.name, []).append(span)
@@ -102,7 +102,7 @@ def test_a_callback_has_its_steps_and_requests_beneath_it(spans: tuple[Tracing, 
 
 def test_a_follow_up_is_linked_to_the_delivery_it_is_owed_for(spans: tuple[Tracing, Any]) -> None:
     tracing, memory = spans
-    tracing.callback(delivery(), Answered("{}", Outcome.OUT_OF_TIME, entry_id=7), time.monotonic())
+    tracing.callback(delivery(), CallbackResult("{}", Outcome.OUT_OF_TIME, entry_id=7), time.monotonic())
     tracing.followup(tried(7))
     callback, late = memory.get_finished_spans()
     assert [(link.context.trace_id, link.context.span_id) for link in late.links] == [
@@ -115,7 +115,7 @@ def test_a_follow_up_is_linked_to_the_delivery_it_is_owed_for(spans: tuple[Traci
 def test_a_repeat_is_another_span_of_the_same_trace(spans: tuple[Tracing, Any]) -> None:
     tracing, memory = spans
     for is_repeat in (False, True, True):
-        tracing.callback(delivery(), Answered("{}", entry_id=7, is_repeat=is_repeat), time.monotonic())
+        tracing.callback(delivery(), CallbackResult("{}", entry_id=7, is_repeat=is_repeat), time.monotonic())
     contexts = [span.context for span in memory.get_finished_spans()]
     assert len({context.trace_id for context in contexts}) == 1
     assert len({context.span_id for context in contexts}) == 3

@@ -5,9 +5,9 @@ first letters, other look-up keys their last two characters. Of attributes and f
 words of this service and of TaskRouter stay; every other value, free text above all, is `•••`. Customer ids, SIDs and
 workers stay as they are: they name rows, queues and colleagues.
 
-Pure. Views pass journal records through `enrich.pages.masking`; the filters `visible`, `seen`, `person` and `private`,
-through which every text of a template goes, mask once more whatever looks like a number or an address, so that a page
-which forgets the former still shows neither.
+Pure. Views pass journal records through `enrich.pages.masked_records`; the filters `visible`, `seen`, `person` and
+`private`, through which every text of a template goes, mask once more whatever looks like a number or an address, so
+that a page which forgets the former still shows neither.
 """
 
 from __future__ import annotations

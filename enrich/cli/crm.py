@@ -81,9 +81,9 @@ def export(file: Any) -> None:
 def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
     """Tell which customer KEY leads to, and why, as it would for a task that holds it."""
     current_services().require_policy()
-    rules = current_services().tools.rules
+    rules = current_services().adapters.rules
     keys = matching.lookup_keys(*_as_task(key, kind, attributes, rules.keys))
-    store = current_services().tools.store
+    store = current_services().adapters.store
     found = store.look_up(keys)
     match = matching.choose(keys, found.candidates)
     customer = store.details_of(match, found)

@@ -160,7 +160,7 @@ def _round_trip(these: Services, workspaces: Sequence[SeenWorkspace]) -> reach.R
     url = chosen.public_url + endpoints.EVENTS
     workspace_sid = chosen.twilio_workspace_sid or (workspaces[0].sid if workspaces else "WS" + "0" * 32)
 
-    def send(signed_for: str | None = None) -> probe.Answer:
+    def send(signed_for: str | None = None) -> probe.ProbeResponse:
         return probe.send(
             url, chosen.twilio_account_sid, workspace_sid, chosen.twilio_auth_token, signed_for=signed_for
         )
@@ -187,7 +187,7 @@ def _round_trip(these: Services, workspaces: Sequence[SeenWorkspace]) -> reach.R
     )
 
 
-def _is_recorded(these: Services, answer: probe.Answer) -> bool | None:
+def _is_recorded(these: Services, answer: probe.ProbeResponse) -> bool | None:
     try:
         return samples.kept_event(these.database, answer.event_sid)
     except errors.DatabaseError:

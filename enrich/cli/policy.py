@@ -20,9 +20,9 @@ from enrich import errors
 from enrich.cli.base import Group
 from enrich.domain.matches import Matched
 from enrich.flows import decision
-from enrich.flows.decision import Considered, Decision, Question
+from enrich.flows.decision import CallbackContext, Considered, InstructionDecision
 from enrich.flows.enrichment import identify
-from enrich.flows.work import Tools, Work
+from enrich.flows.work import Adapters, EnrichmentRun
 from enrich.policy.file import Policy
 from enrich.services import current_services, read_policy_file, rules_of
 from enrich.taskrouter import callbacks, instructions
@@ -67,13 +67,13 @@ def test(source: str, file: Path | None, nobody_looked: bool) -> None:
     rules = (
         rules_of(current_services().settings, read_policy_file(current_services().settings, file))
         if file
-        else current_services().tools.rules
+        else current_services().adapters.rules
     )
-    question = Question(_form(source))
-    tools = replace(current_services().tools, rules=rules)
-    work = Work()
-    block = None if nobody_looked else _look_up(work, question, tools)
-    stored_channel = partial(_stored_channel, tools, question)
+    question = CallbackContext(_form(source))
+    adapters = replace(current_services().adapters, rules=rules)
+    work = EnrichmentRun()
+    block = None if nobody_looked else _look_up(work, question, adapters)
+    stored_channel = partial(_stored_channel, adapters, question)
 
     click.echo(f"customer   {_who(work)}")
     click.echo(f"channel    {decision.channel_of(question, stored_channel())}")
@@ -106,7 +106,7 @@ def _summary(found: Policy) -> str:
 def _form(source: str) -> Form:
     """The form of the callback that SOURCE means. Raises ClickException when there is none."""
     if re.fullmatch(r"[0-9]{1,18}|WR[0-9a-fA-F]{32}", source):
-        body = current_services().tools.journal.stored_form(source)
+        body = current_services().adapters.journal.stored_form(source)
         if not body:
             raise click.ClickException(f"{source}: the journal has no such callback")
         return callbacks.read_form(callbacks.split_form(body.encode("ascii", "backslashreplace")))
@@ -131,25 +131,25 @@ def _given(source: str, text: str) -> Form:
     return form
 
 
-def _look_up(work: Work, question: Question, tools: Tools) -> Mapping[str, Any] | None:
+def _look_up(work: EnrichmentRun, question: CallbackContext, adapters: Adapters) -> Mapping[str, Any] | None:
     """The block that would be written; None where nobody can look, and that is told."""
     try:
-        return identify(work, question.attributes or {}, tools, question.form.get("TaskSid", ""))[0]
+        return identify(work, question.attributes or {}, adapters, question.form.get("TaskSid", ""))[0]
     except errors.DatabaseError as exc:
         click.echo(f"note: could not look: {exc.reason}", err=True)
         return None
 
 
-def _stored_channel(tools: Tools, question: Question) -> str | None:
+def _stored_channel(adapters: Adapters, question: CallbackContext) -> str | None:
     with suppress(errors.DatabaseError):
-        return tools.journal.channel_of(question.form.get("TaskSid", ""))
+        return adapters.journal.channel_of(question.form.get("TaskSid", ""))
     return None
 
 
 # --- what is told
 
 
-def _who(work: Work) -> str:
+def _who(work: EnrichmentRun) -> str:
     match = work.match
     if match is None:
         return "nobody looked"
@@ -163,7 +163,7 @@ def _line(considered: Considered) -> str:
     return f"{word}  {considered.rule}: {considered.why}"
 
 
-def _by(decided: Decision) -> str:
+def _by(decided: InstructionDecision) -> str:
     return {
         decision.DecidedBy.RULE: f"rule {decided.name!r}",
         decision.DecidedBy.CHANNEL: f"the default for {decided.name}",

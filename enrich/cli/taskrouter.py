@@ -59,19 +59,21 @@ def catch_up_since(since: datetime, now: datetime) -> int:
         chosen.twilio_api_key or chosen.twilio_account_sid,
         chosen.twilio_api_secret or chosen.twilio_auth_token,
     )
-    return flows_catch_up.catch_up(history, current_services().tools, _workspaces(), since, now)
+    return flows_catch_up.catch_up(history, current_services().adapters, _workspaces(), since, now)
 
 
 def find_stuck(now: datetime) -> int:
-    if current_services().tools.rules.policy.wrapup.complete_after_s is None:
+    if current_services().adapters.rules.policy.wrapup.complete_after_s is None:
         return 0
-    return sum(completion.stuck(each, current_services().tools, current_services().owed, now) for each in _workspaces())
+    return sum(
+        completion.stuck(each, current_services().adapters, current_services().owed, now) for each in _workspaces()
+    )
 
 
 def _workspaces() -> Sequence[str]:
     """The one that is set; else those that the journal knows."""
     chosen = current_services().settings.twilio_workspace_sid
-    return [chosen] if chosen else current_services().tools.journal.recent_workspaces()
+    return [chosen] if chosen else current_services().adapters.journal.recent_workspaces()
 
 
 @taskrouter.command("wrap-up")
@@ -105,16 +107,16 @@ def _carry_out(
     reason: str = "",
 ) -> None:
     current_services().settings.require(settings.FOR_REST)
-    tools, owed = current_services().tools, current_services().owed
+    adapters, owed = current_services().adapters, current_services().owed
     for name, sid, prefix in (("TASK", task_sid, "WT"), ("--reservation", reservation, "WR")):
         if sid is not None and callbacks.sid_or_none({name: sid}, name, prefix) is None:
             raise click.BadParameter(f"not a SID: {prefix} and 32 hexadecimal digits", param_hint=name)
-    known = workspace or current_services().settings.twilio_workspace_sid or tools.states.workspace_of(task_sid)
+    known = workspace or current_services().settings.twilio_workspace_sid or adapters.states.workspace_of(task_sid)
     if not known:
         raise click.UsageError("The journal does not know this task: give its --workspace.")
-    wish = completion.Wish(kind, known, task_sid, "command line", outcome, reason, reservation)
-    key = completion.ask(wish, tools)
-    is_over, why = worker.do_now(key, tools, owed)
+    wish = completion.CompletionRequest(kind, known, task_sid, "command line", outcome, reason, reservation)
+    key = completion.ask(wish, adapters)
+    is_over, why = worker.do_now(key, adapters, owed)
     if not is_over:
         raise click.ClickException(f"{why or 'a worker is at it'}: it is owed, and flask worker goes on trying")
     if why:

@@ -31,7 +31,7 @@ def worker(once: bool, metrics: str | None) -> None:
         current_services().settings.require(("SECRET_KEY",))
     current_services().require_policy()
     if once:
-        click.echo(f"{flows_worker.round_of_work(current_services().tools, current_services().owed)} tried")
+        click.echo(f"{flows_worker.round_of_work(current_services().adapters, current_services().owed)} tried")
         return
     if not monkey.is_module_patched("socket"):
         # Begun anew under gevent, as the server is: only there can the clock end an answer that drips.
@@ -50,7 +50,7 @@ def worker(once: bool, metrics: str | None) -> None:
         current_services().tallies.count(now)
 
     flows_worker.work_until(
-        over.is_set, current_services().tools, current_services().owed, keep, catch_up_since, beat, find_stuck
+        over.is_set, current_services().adapters, current_services().owed, keep, catch_up_since, beat, find_stuck
     )
 
 

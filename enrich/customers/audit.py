@@ -62,7 +62,7 @@ State = dict[str, Any]
 Record = dict[str, Any]
 
 
-class Action(StrEnum):
+class AuditAction(StrEnum):
     """What staff can do."""
 
     PINNED = "pinned"  # this task is this customer's
@@ -79,7 +79,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class By:
+class Actor:
     """Who changes something. user_id: None without an account. name: as the trail shows it."""
 
     user_id: int | None
@@ -96,7 +96,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AuditedChange:
     """A change that was made. customers, keys, tasks: those for whom something is different now.
 
     records: of the customers those whose own details are, so that what stands on their tasks is out of date.
@@ -135,15 +135,15 @@ class Trail:
 def change(
     session: Session,
     scope: Scope,
-    action: Action,
-    by: By,
+    action: AuditAction,
+    by: Actor,
     at: datetime,
     act: Callable[[], None],
     *,
     task_sid: str | None = None,
     customer_id: str | None = None,
     undoes: int | None = None,
-) -> Change | None:
+) -> AuditedChange | None:
     """What `act` changed within the scope, with its row in the trail; None if it changed nothing."""
     wait_for_others(session)
     before = capture(session, scope)
@@ -171,10 +171,10 @@ def change(
     if about:
         session.execute(insert(_ABOUT), [{"audit_id": made, "customer_id": one} for one in sorted(about)])
     altered = (one for one, record in after["customers"].items() if before["customers"][one] != record)
-    return Change(made, frozenset(customers), frozenset(keys), frozenset(tasks), frozenset(altered))
+    return AuditedChange(made, frozenset(customers), frozenset(keys), frozenset(tasks), frozenset(altered))
 
 
-def undo(session: Session, audit_id: int, by: By, at: datetime) -> Change | ChangedSince | None:
+def undo(session: Session, audit_id: int, by: Actor, at: datetime) -> AuditedChange | ChangedSince | None:
     """What was put back; what stands in the way; None if the trail has no such row."""
     wait_for_others(session)
     row = session.execute(select(_TRAIL).where(_TRAIL.c.id == audit_id)).one_or_none()
@@ -190,7 +190,7 @@ def undo(session: Session, audit_id: int, by: By, at: datetime) -> Change | Chan
     done = change(
         session,
         scope,
-        Action.UNDONE,
+        AuditAction.UNDONE,
         by,
         at,
         lambda: restore(session, row.before, by, at),
@@ -206,7 +206,7 @@ def undo(session: Session, audit_id: int, by: By, at: datetime) -> Change | Chan
     return done
 
 
-def note(session: Session, action: Action, by: By, at: datetime, *, task_sid: str) -> None:
+def note(session: Session, action: AuditAction, by: Actor, at: datetime, *, task_sid: str) -> None:
     """A row of the trail for what changes nothing here."""
     nothing = capture(session, Scope())
     session.execute(
@@ -262,7 +262,7 @@ def _trail(session: Session, rows: Any, at_most: int) -> tuple[Trail, ...]:
 # --- what is changed
 
 
-def pin(session: Session, task_sid: str, customer_id: str | None, by: By, at: datetime) -> None:
+def pin(session: Session, task_sid: str, customer_id: str | None, by: Actor, at: datetime) -> None:
     """Says whose this task is; None: nobody's who was found."""
     release(session, task_sid)
     session.execute(insert(_PINS).values(task_sid=task_sid, customer_id=customer_id, by=by.name, at=at))
@@ -393,7 +393,7 @@ def records(session: Session, customer_ids: Sequence[str]) -> dict[str, Record |
     return found
 
 
-def restore(session: Session, state: State, by: By, at: datetime) -> None:
+def restore(session: Session, state: State, by: Actor, at: datetime) -> None:
     """Everything in this state is as it says."""
     for customer_id, record in state["customers"].items():
         if record is None:

@@ -50,8 +50,8 @@ from enrich.database.errors import is_locked, translated
 from enrich.database.pool import Connections, Slots
 from enrich.database.statements import Prepared
 from enrich.domain.deadline import OutOfTime
-from enrich.resilience.circuit_breaker import Breaker, Guard
-from enrich.resilience.dns_cache import Addresses
+from enrich.resilience.circuit_breaker import CircuitBreaker, Guard
+from enrich.resilience.dns_cache import DnsCache
 
 # Outside the server nobody holds a clock; a command may wait this long for its turn to write.
 PATIENCE_S = 30.0
@@ -77,19 +77,19 @@ class Database:
     url: any SQLAlchemy URL of SQLite or PostgreSQL; `postgres://` and `postgresql://` mean psycopg.
     """
 
-    def __init__(self, url: str, *, addresses: Addresses | None = None, breaker: Breaker | None = None) -> None:
+    def __init__(self, url: str, *, addresses: DnsCache | None = None, breaker: CircuitBreaker | None = None) -> None:
         self.url = _known_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = (
             _sqlite_engine(self.url.database)
             if self.is_sqlite
-            else _postgresql_engine(self.url, addresses or Addresses())
+            else _postgresql_engine(self.url, addresses or DnsCache())
         )
-        self._breaker = breaker or Breaker()
+        self._breaker = breaker or CircuitBreaker()
         self._each_by_itself = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         # For those who are committed together, and must not queue behind a hundred who are not.
         self._one_for_many = (
-            self.engine if self.is_sqlite else _postgresql_engine(self.url, addresses or Addresses(), connections=1)
+            self.engine if self.is_sqlite else _postgresql_engine(self.url, addresses or DnsCache(), connections=1)
         ).execution_options(isolation_level="AUTOCOMMIT")
         # As many as SQLAlchemy's pool has, so that nobody ever waits in there.
         self._slots = Slots(2 * POOL_SIZE if self.is_sqlite else POOL_SIZE)
@@ -296,8 +296,8 @@ class Database:
                 return done
 
 
-def _resting() -> errors.DatabaseResting:
-    return errors.DatabaseResting("it failed several times in a row a moment ago")
+def _resting() -> errors.DatabaseCircuitOpen:
+    return errors.DatabaseCircuitOpen("it failed several times in a row a moment ago")
 
 
 def _as_it_is(value: Any) -> Any:
@@ -363,7 +363,7 @@ def _sqlite_engine(path: str | None) -> Engine:
     return engine
 
 
-def _postgresql_engine(url: URL, addresses: Addresses, connections: int = POOL_SIZE) -> Engine:
+def _postgresql_engine(url: URL, addresses: DnsCache, connections: int = POOL_SIZE) -> Engine:
     engine = create_engine(
         url,
         pool_size=connections,

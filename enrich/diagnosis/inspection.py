@@ -20,14 +20,14 @@ ANSWER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class CredentialCheck:
     """entered: "ok", or the reason why not. skew_s: how far TaskRouter's clock is ahead; None where it told no time."""
 
     entered: str
     skew_s: float | None = None
 
 
-def knock(base_url: str, user: str, password: str, now: Callable[[], datetime]) -> Door:
+def knock(base_url: str, user: str, password: str, now: Callable[[], datetime]) -> CredentialCheck:
     """Whether this user may enter, and the time that is told there: to a second, and less half the way there."""
     began = now()
     try:
@@ -36,8 +36,8 @@ def knock(base_url: str, user: str, password: str, now: Callable[[], datetime]) 
         ) as response:
             ended = now()
     except requests.RequestException as exc:
-        return Door(f"{errors.TaskRouterUnreachable.reason} ({type(exc).__name__})")
-    return Door(_entered(response), _skew_s(response.headers.get("Date"), began + (ended - began) / 2))
+        return CredentialCheck(f"{errors.TaskRouterUnreachable.reason} ({type(exc).__name__})")
+    return CredentialCheck(_entered(response), _skew_s(response.headers.get("Date"), began + (ended - began) / 2))
 
 
 def workspaces(base_url: str, account_sid: str, user: str, password: str) -> tuple[SeenWorkspace, ...]:

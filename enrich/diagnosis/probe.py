@@ -23,7 +23,7 @@ _FORM = "application/x-www-form-urlencoded; charset=UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResponse:
     """What came of it. status: None where no answer came; then `failed` says why, in a word, and detail in more.
 
     event_sid: what the event is known by in the journal. location: where a redirect leads.
@@ -37,7 +37,7 @@ class Answer:
     location: str = ""
 
 
-def send(url: str, account_sid: str, workspace_sid: str, token: str, *, signed_for: str | None = None) -> Answer:
+def send(url: str, account_sid: str, workspace_sid: str, token: str, *, signed_for: str | None = None) -> ProbeResponse:
     """Sends it to this URL, of the events endpoint. signed_for: the URL to sign instead, to try which one is good."""
     event_sid = f"EV{secrets.token_hex(16)}"
     pairs = [
@@ -58,8 +58,8 @@ def send(url: str, account_sid: str, workspace_sid: str, token: str, *, signed_f
             status, location = response.status_code, response.headers.get("Location", "")
     except requests.RequestException as exc:
         failed, detail = _why(exc)
-        return Answer(event_sid, None, _ms(began), failed, detail)
-    return Answer(event_sid, status, _ms(began), location=location)
+        return ProbeResponse(event_sid, None, _ms(began), failed, detail)
+    return ProbeResponse(event_sid, status, _ms(began), location=location)
 
 
 def is_us(root: str) -> bool:

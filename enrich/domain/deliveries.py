@@ -55,7 +55,7 @@ class Delivery(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Owing:
+class NewFollowup:
     """One piece of work that a delivery causes, to be committed together with its receipt.
 
     key: what it is known by where there shall be only one of it; None: every one stands for itself. What is known
@@ -98,7 +98,7 @@ class Conclusion(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class FollowupAttempt:
     """One follow-up that was tried, for those who count. outcome: of the enrichment, or `done` or `not_done`.
 
     entry_id: of the delivery that it is owed for. attempts: this one included. began_at: in monotonic time.
@@ -118,7 +118,7 @@ class Tried:
 log = logging.getLogger(__name__)
 
 
-class Answered(NamedTuple):
+class CallbackResult(NamedTuple):
     """The JSON that TaskRouter gets, and what the log tells about it.
 
     outcome: None for a repeat: nothing was done. rule: the policy's, or the channel whose default it was; "" for

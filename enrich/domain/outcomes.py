@@ -60,7 +60,7 @@ class FollowupKind(StrEnum):
     FINISHED = "finished"  # what is over belongs to the customer's history, and ends its alarms
 
 
-class Told(StrEnum):
+class ActivityType(StrEnum):
     """What we did to a task, as the journal's story tells it: events of ours beside TaskRouter's.
 
     None of TaskRouter's types has such a name; they say "group.verb".

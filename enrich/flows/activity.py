@@ -7,37 +7,42 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from enrich.domain.deliveries import Conclusion, Delivery, Owing
-from enrich.domain.outcomes import EntryKind, Outcome, Told
+from enrich.domain.deliveries import Conclusion, Delivery, NewFollowup
+from enrich.domain.outcomes import ActivityType, EntryKind, Outcome
 
 if TYPE_CHECKING:
-    from enrich.flows.work import Tools, Work
+    from enrich.flows.work import Adapters, EnrichmentRun
 
 # Nobody waits for a line of a story.
 TELL_S = 5.0
 
 
 def tell(
-    told: Told,
+    told: ActivityType,
     workspace_sid: str,
     task_sid: str,
-    tools: Tools,
+    adapters: Adapters,
     *,
     once: str | None,
     details: Mapping[str, object],
-    owing: Sequence[Owing] = (),
+    owing: Sequence[NewFollowup] = (),
 ) -> int:
     """The id of the row that tells it. once: told only once of whatever this names; None: every time.
 
     details: empty ones are left out. owing: what it causes, committed together with it. Raises DatabaseError.
     """
     key = None if once is None else hashlib.sha256(f"{told} {once}".encode()).hexdigest()[:34]
-    delivery = _delivery(told, workspace_sid, task_sid, tools, details, key)
-    return tools.journal.receive(delivery, timeout_s=TELL_S, owing=owing).entry_id
+    delivery = _delivery(told, workspace_sid, task_sid, adapters, details, key)
+    return adapters.journal.receive(delivery, timeout_s=TELL_S, owing=owing).entry_id
 
 
 def show(
-    told: Told, workspace_sid: str, task_sid: str, work: Work, tools: Tools, details: Mapping[str, object]
+    told: ActivityType,
+    workspace_sid: str,
+    task_sid: str,
+    work: EnrichmentRun,
+    adapters: Adapters,
+    details: Mapping[str, object],
 ) -> None:
     """The same, with what was written onto the task. Raises DatabaseError."""
     conclusion = Conclusion(
@@ -48,20 +53,20 @@ def show(
         attributes_before=work.before,
         attributes_after=work.after,
     )
-    tools.journal.record(_delivery(told, workspace_sid, task_sid, tools, details), conclusion, at=tools.now())
+    adapters.journal.record(_delivery(told, workspace_sid, task_sid, adapters, details), conclusion, at=adapters.now())
 
 
 def _delivery(
-    told: Told,
+    told: ActivityType,
     workspace_sid: str,
     task_sid: str,
-    tools: Tools,
+    adapters: Adapters,
     details: Mapping[str, object],
     key: str | None = None,
 ) -> Delivery:
     return Delivery(
         kind=EntryKind.EVENT,
-        received_at=tools.now(),
+        received_at=adapters.now(),
         delivery_key=key,
         workspace_sid=workspace_sid,
         task_sid=task_sid,

@@ -19,7 +19,7 @@ from enrich.domain.outcomes import EntryKind, Reason
 from enrich.flows import lifecycle
 
 if TYPE_CHECKING:
-    from enrich.flows.work import Tools
+    from enrich.flows.work import Adapters
     from enrich.taskrouter.history import History, PastEvent
 
 # What is younger may still be on its way to us; a receipt made for it here would be in its callback's way.
@@ -28,7 +28,9 @@ RECEIPT_S = 10.0
 BATCH = 200
 
 
-def catch_up(history: History, tools: Tools, workspace_sids: Iterable[str], since: datetime, now: datetime) -> int:
+def catch_up(
+    history: History, adapters: Adapters, workspace_sids: Iterable[str], since: datetime, now: datetime
+) -> int:
     """How many deliveries were brought in, of those between `since` and half a minute ago.
 
     Doing it twice brings in nothing the second time. A workspace that cannot be read is passed over. Raises
@@ -37,7 +39,7 @@ def catch_up(history: History, tools: Tools, workspace_sids: Iterable[str], sinc
     brought_in, failed, was_read = 0, None, False
     for workspace_sid in workspace_sids:
         try:
-            brought_in += _catch_up(history.events(workspace_sid, since, now - SETTLED_AFTER), workspace_sid, tools)
+            brought_in += _catch_up(history.events(workspace_sid, since, now - SETTLED_AFTER), workspace_sid, adapters)
             was_read = True
         except errors.TaskRouterError as exc:
             failed = exc
@@ -46,24 +48,24 @@ def catch_up(history: History, tools: Tools, workspace_sids: Iterable[str], sinc
     return brought_in
 
 
-def _catch_up(events: Iterator[PastEvent], workspace_sid: str, tools: Tools) -> int:
+def _catch_up(events: Iterator[PastEvent], workspace_sid: str, adapters: Adapters) -> int:
     brought_in = 0
     while batch := list(islice(events, BATCH)):
         deliveries = [delivery for event in batch for delivery in _deliveries(workspace_sid, event)]
-        known = tools.journal.known([delivery.delivery_key for delivery in deliveries if delivery.delivery_key])
+        known = adapters.journal.known([delivery.delivery_key for delivery in deliveries if delivery.delivery_key])
         for delivery in deliveries:
             if delivery.delivery_key not in known:
-                _receive(delivery, tools)
+                _receive(delivery, adapters)
                 brought_in += 1
     return brought_in
 
 
-def _receive(delivery: Delivery, tools: Tools) -> None:
+def _receive(delivery: Delivery, adapters: Adapters) -> None:
     """Through the same door as what TaskRouter sends."""
     if delivery.kind is EntryKind.EVENT:
-        lifecycle.receive(delivery, tools, timeout_s=RECEIPT_S)
+        lifecycle.receive(delivery, adapters, timeout_s=RECEIPT_S)
     else:
-        tools.journal.receive(delivery, timeout_s=RECEIPT_S)
+        adapters.journal.receive(delivery, timeout_s=RECEIPT_S)
 
 
 def _deliveries(workspace_sid: str, event: PastEvent) -> Iterable[Delivery]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from enrich.flows.work import Rules, Work
+from enrich.flows.work import EnrichmentRun, Rules
 from enrich.policy.expressions import Context
 from enrich.policy.facts import customer_facts, match_facts
 from enrich.policy.file import DEFAULT_CHANNEL
@@ -35,7 +35,7 @@ class DecidedBy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class InstructionDecision:
     """One decision. name: of the rule or the channel; "" for the setting.
 
     when: the rule's condition; "" where it has none. passed: what applied before, and could not be carried out.
@@ -56,7 +56,7 @@ class Decision:
 
 
 @dataclass(slots=True)
-class Question:
+class CallbackContext:
     """What one callback asks about: its form, and the task's attributes in it, read once.
 
     attributes: None where they are not a JSON object.
@@ -72,8 +72,11 @@ class Question:
 
 
 def decide(
-    question: Question, work: Work, rules: Rules, stored_channel: Callable[[], str | None] = lambda: None
-) -> Decision:
+    question: CallbackContext,
+    work: EnrichmentRun,
+    rules: Rules,
+    stored_channel: Callable[[], str | None] = lambda: None,
+) -> InstructionDecision:
     """What TaskRouter is told about this reservation.
 
     work: as far as enrichment came. stored_channel: the task's channel as an event told it, None where none has; asked
@@ -88,7 +91,7 @@ def decide(
     context = context_of(question, work, rules, channel)
     chosen = choose(policy.rules, context, make)
     if chosen.instruction is not None:
-        return Decision(chosen.instruction, DecidedBy.RULE, chosen.by, chosen.when, chosen.passed)
+        return InstructionDecision(chosen.instruction, DecidedBy.RULE, chosen.by, chosen.when, chosen.passed)
     passed = chosen.passed
     if policy.defaults:
         if policy.asks_channel_for_default:
@@ -96,17 +99,17 @@ def decide(
         chosen = choose_default(policy.defaults, _channels(channel), context, make)
         passed += chosen.passed
         if chosen.instruction is not None:
-            return Decision(chosen.instruction, DecidedBy.CHANNEL, chosen.by, passed=passed)
+            return InstructionDecision(chosen.instruction, DecidedBy.CHANNEL, chosen.by, passed=passed)
     return by_setting(question, rules, passed)
 
 
-def by_setting(question: Question, rules: Rules, passed: tuple[Passed, ...] = ()) -> Decision:
+def by_setting(question: CallbackContext, rules: Rules, passed: tuple[Passed, ...] = ()) -> InstructionDecision:
     """The last resort, which needs nothing: ENRICH_DEFAULT_INSTRUCTION."""
     default = instructions.default_instruction(rules.default_instruction, question.attributes, question.raw_attributes)
-    return Decision(default, DecidedBy.SETTING, passed=passed)
+    return InstructionDecision(default, DecidedBy.SETTING, passed=passed)
 
 
-def channel_of(question: Question, stored: str | None) -> str:
+def channel_of(question: CallbackContext, stored: str | None) -> str:
     """The task's channel by its unique name: as an event told it, else inferred, else `default`.
 
     The callback does not carry it (facts section 1); should it ever, that is believed.
@@ -122,7 +125,7 @@ def channel_of(question: Question, stored: str | None) -> str:
     return VOICE if held.get("call_sid") else DEFAULT_CHANNEL
 
 
-def context_of(question: Question, work: Work, rules: Rules, channel: str) -> Context:
+def context_of(question: CallbackContext, work: EnrichmentRun, rules: Rules, channel: str) -> Context:
     """What a policy is asked about. What TaskRouter says goes before attributes of the same name.
 
     channel: "" where the policy does not ask for it.
@@ -185,7 +188,10 @@ class Considered:
 
 
 def consider(
-    question: Question, work: Work, rules: Rules, stored_channel: Callable[[], str | None] = lambda: None
+    question: CallbackContext,
+    work: EnrichmentRun,
+    rules: Rules,
+    stored_channel: Callable[[], str | None] = lambda: None,
 ) -> tuple[Considered, ...]:
     """Every rule up to the first that decides, and what becomes of each."""
     context = context_of(question, work, rules, channel_of(question, stored_channel()))

@@ -17,7 +17,7 @@ from enrich.customers import card_token, matching
 from enrich.domain.deadline import Deadline
 from enrich.domain.matches import Matched
 from enrich.domain.outcomes import Outcome
-from enrich.flows.work import JITTER, Tools, Work
+from enrich.flows.work import JITTER, Adapters, EnrichmentRun
 from enrich.policy.facts import customer_facts, match_facts
 from enrich.taskrouter import attributes
 
@@ -38,7 +38,7 @@ MARKS = ("escalation", "outcome")
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class TaskRef:
     """The task that is to be enriched. raw_attributes: a snapshot of its attributes; None: read them first.
 
     attributes: the same, read already; None where nobody has, or nobody can. has_marks: it may have marks that do not
@@ -52,14 +52,16 @@ class Subject:
     attributes: Mapping[str, Any] | None = None
 
 
-def enrich(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, patient: bool = True) -> None:
+def enrich(
+    work: EnrichmentRun, subject: TaskRef, adapters: Adapters, deadline: Deadline, *, patient: bool = True
+) -> None:
     """Enriches the task, and says in `work` how that ended. Raises OutOfTime when the clock ended it.
 
     patient: ask TaskRouter again after a failure that may be over soon, while there is time.
     Any other exception that leaves here is a mistake of ours.
     """
     try:
-        place(work, subject, tools, deadline, patient=patient)
+        place(work, subject, adapters, deadline, patient=patient)
     except errors.DatabaseError as exc:
         work.ended(Outcome.COULD_NOT_LOOK, exc.reason, retryable=True)
     except errors.TaskGone as exc:
@@ -78,39 +80,43 @@ def enrich(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, pa
         work.ended(Outcome.ENRICHED, reason)
 
 
-def place(work: Work, subject: Subject, tools: Tools, deadline: Deadline, *, patient: bool = True) -> None:
+def place(
+    work: EnrichmentRun, subject: TaskRef, adapters: Adapters, deadline: Deadline, *, patient: bool = True
+) -> None:
     """Returns when our block stands on the task. Raises DatabaseError, TaskRouterError; TaskGone when it is over."""
     task = None
     if subject.raw_attributes is None:
-        task = patiently(lambda: _fetch(work, subject, tools, deadline), tools, deadline, patient=patient)
+        task = patiently(lambda: _fetch(work, subject, adapters, deadline), adapters, deadline, patient=patient)
         work.before = task.raw_attributes
     raw_attributes = task.raw_attributes if task else subject.raw_attributes or ""
     known = subject.attributes if task is None else None
     held = attributes.parse(raw_attributes) if known is None else known
-    blocks = identify(work, held, tools, subject.task_sid)
-    may_stand = task is None and tools.rules.attribute in held
-    if may_stand and _stands_already(work, raw_attributes, _marked(blocks, raw_attributes, subject, tools), tools):
+    blocks = identify(work, held, adapters, subject.task_sid)
+    may_stand = task is None and adapters.rules.attribute in held
+    if may_stand and _stands_already(
+        work, raw_attributes, _marked(blocks, raw_attributes, subject, adapters), adapters
+    ):
         work.before = raw_attributes
     else:
-        write(work, subject, blocks, tools, deadline, task, patient=patient)
+        write(work, subject, blocks, adapters, deadline, task, patient=patient)
 
 
-def stands_already(work: Work, subject: Subject, tools: Tools) -> bool:
+def stands_already(work: EnrichmentRun, subject: TaskRef, adapters: Adapters) -> bool:
     """Whether the snapshot holds the whole block that we would write now; then `work` says that the task is enriched.
 
     Only reads. Raises DatabaseError, AttributesUnreadable.
     """
     raw_attributes = subject.raw_attributes or ""
     held = attributes.parse(raw_attributes) if subject.attributes is None else subject.attributes
-    blocks = identify(work, held, tools, subject.task_sid)
-    if not _stands_already(work, raw_attributes, _marked(blocks, raw_attributes, subject, tools), tools):
+    blocks = identify(work, held, adapters, subject.task_sid)
+    if not _stands_already(work, raw_attributes, _marked(blocks, raw_attributes, subject, adapters), adapters):
         return False
     work.before = raw_attributes
     work.ended(Outcome.ENRICHED, getattr(work.match, "reason", ""))
     return True
 
 
-def patiently(ask: Callable[[], T], tools: Tools, deadline: Deadline, *, patient: bool = True) -> T:
+def patiently(ask: Callable[[], T], adapters: Adapters, deadline: Deadline, *, patient: bool = True) -> T:
     """What `ask` returns, asked again after transient failures, while there is time for the pause before it.
 
     Raises what `ask` raised last. TaskRouter's Retry-After is honoured: what lies beyond the deadline ends it at once.
@@ -123,33 +129,35 @@ def patiently(ask: Callable[[], T], tools: Tools, deadline: Deadline, *, patient
             wait_s = max(pause_s, exc.retry_after_s or 0.0)
             if not (patient and exc.transient) or wait_s * JITTER >= deadline.remaining_s():
                 raise
-        tools.pause(wait_s)
+        adapters.pause(wait_s)
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
-def identify(work: Work, task_attributes: Mapping[str, Any], tools: Tools, task_sid: str) -> Sequence[attributes.Block]:
+def identify(
+    work: EnrichmentRun, task_attributes: Mapping[str, Any], adapters: Adapters, task_sid: str
+) -> Sequence[attributes.Block]:
     """The versions of the block for whoever these attributes point to, largest first. Raises DatabaseError.
 
     task_sid: of the task; what staff have said of it stands above its attributes.
     """
-    keys = matching.lookup_keys(task_attributes, tools.rules.keys, task_sid)
+    keys = matching.lookup_keys(task_attributes, adapters.rules.keys, task_sid)
     with work.stopwatch.step("look_up"):
-        found = tools.store.look_up(keys)
+        found = adapters.store.look_up(keys)
         work.match = matching.choose(keys, found.candidates)
         work.finding = matching.explain(keys, found.candidates, work.match)
-        work.customer = tools.store.details_of(work.match, found)
-    work.projected = _projected(work, tools)
-    blocks = customers_block.compose(work.match, work.customer, tools.rules.shape)
-    if not tools.rules.card_key:
+        work.customer = adapters.store.details_of(work.match, found)
+    work.projected = _projected(work, adapters)
+    blocks = customers_block.compose(work.match, work.customer, adapters.rules.shape)
+    if not adapters.rules.card_key:
         return blocks
-    return customers_block.with_card(blocks, card_token.token_of(tools.rules.card_key, task_sid))
+    return customers_block.with_card(blocks, card_token.token_of(adapters.rules.card_key, task_sid))
 
 
 def write(
-    work: Work,
-    subject: Subject,
+    work: EnrichmentRun,
+    subject: TaskRef,
     blocks: Sequence[attributes.Block],
-    tools: Tools,
+    adapters: Adapters,
     deadline: Deadline,
     task: Task | None = None,
     *,
@@ -164,37 +172,37 @@ def write(
 
     def attempt(versions: Sequence[attributes.Block]) -> None:
         known = fetched.pop() if fetched else None
-        _write_over_others(work, subject, versions, tools, deadline, known)
+        _write_over_others(work, subject, versions, adapters, deadline, known)
 
     try:
-        patiently(lambda: attempt(blocks), tools, deadline, patient=patient)
+        patiently(lambda: attempt(blocks), adapters, deadline, patient=patient)
     except errors.RequestRefused:
         if (len(blocks) == 1 and not work.projected) or work.before is None:
             raise
         work.projected = tuple(replace(each, value=None) for each in work.projected)
-        patiently(lambda: attempt(blocks[-1:]), tools, deadline, patient=patient)
+        patiently(lambda: attempt(blocks[-1:]), adapters, deadline, patient=patient)
 
 
 def _write_over_others(
-    work: Work,
-    subject: Subject,
+    work: EnrichmentRun,
+    subject: TaskRef,
     blocks: Sequence[attributes.Block],
-    tools: Tools,
+    adapters: Adapters,
     deadline: Deadline,
     task: Task | None,
 ) -> None:
     """Reads, splices and writes, and does so again for as long as others write in between."""
     for _ in range(MOST_WRITES):
         if task is None:
-            task = _fetch(work, subject, tools, deadline)
+            task = _fetch(work, subject, adapters, deadline)
         work.before = task.raw_attributes
-        marked = _marked(blocks, task.raw_attributes, subject, tools)
-        spliced = attributes.splice(task.raw_attributes, tools.rules.attribute, marked, work.projected)
+        marked = _marked(blocks, task.raw_attributes, subject, adapters)
+        spliced = attributes.splice(task.raw_attributes, adapters.rules.attribute, marked, work.projected)
         if isinstance(spliced, attributes.Unchanged):
             return
         try:
             with work.stopwatch.step("write"):
-                tools.taskrouter.update_attributes(
+                adapters.taskrouter.update_attributes(
                     subject.workspace_sid,
                     subject.task_sid,
                     spliced.text,
@@ -207,7 +215,7 @@ def _write_over_others(
         work.after = spliced.text
         if spliced.block is None:
             raise errors.NoRoom("a foreign block was taken out, and ours does not fit")
-        if marked is blocks or marked == _marked(blocks, task.raw_attributes, subject, tools):
+        if marked is blocks or marked == _marked(blocks, task.raw_attributes, subject, adapters):
             return
         # A mark was made since it was asked for, and whoever made it may have found it standing there: we took it out.
         task, subject = None, replace(subject, has_marks=True)
@@ -215,7 +223,7 @@ def _write_over_others(
 
 
 def _marked(
-    blocks: Sequence[attributes.Block], raw_attributes: str, subject: Subject, tools: Tools
+    blocks: Sequence[attributes.Block], raw_attributes: str, subject: TaskRef, adapters: Adapters
 ) -> Sequence[attributes.Block]:
     """The blocks, with what is to be said of the task itself in each of them; it is never given up for room.
 
@@ -225,21 +233,21 @@ def _marked(
     """
     if not (subject.has_marks or any(f'"{mark}"' in raw_attributes for mark in MARKS)):
         return blocks
-    marks = tools.states.marks(subject.task_sid)
+    marks = adapters.states.marks(subject.task_sid)
     return tuple({**block, **marks} for block in blocks)
 
 
-def _fetch(work: Work, subject: Subject, tools: Tools, deadline: Deadline) -> Task:
+def _fetch(work: EnrichmentRun, subject: TaskRef, adapters: Adapters, deadline: Deadline) -> Task:
     with work.stopwatch.step("fetch"):
-        task = tools.taskrouter.fetch_task(subject.workspace_sid, subject.task_sid, timeout_s=deadline.remaining_s())
+        task = adapters.taskrouter.fetch_task(subject.workspace_sid, subject.task_sid, timeout_s=deadline.remaining_s())
     if task.assignment_status in OVER:
         raise errors.TaskGone(f"the task is {task.assignment_status}")
     return task
 
 
-def _projected(work: Work, tools: Tools) -> tuple[attributes.Projected, ...]:
+def _projected(work: EnrichmentRun, adapters: Adapters) -> tuple[attributes.Projected, ...]:
     """What the policy wants to stand beside the block: of a customer who is certain. For all others it is taken out."""
-    projections = tools.rules.policy.context.projections
+    projections = adapters.rules.policy.context.projections
     if not projections:
         return ()
     if not isinstance(work.match, Matched):
@@ -248,12 +256,14 @@ def _projected(work: Work, tools: Tools) -> tuple[attributes.Projected, ...]:
     return tuple(attributes.Projected(each.path, each.value(facts)) for each in projections)
 
 
-def _stands_already(work: Work, raw_attributes: str, blocks: Sequence[attributes.Block], tools: Tools) -> bool:
+def _stands_already(
+    work: EnrichmentRun, raw_attributes: str, blocks: Sequence[attributes.Block], adapters: Adapters
+) -> bool:
     """Whether the snapshot holds the whole block that we would write now. Then nothing has to go over REST."""
     if attributes.length(raw_attributes) > attributes.LIMIT:
         return False  # no task has so many: it is no snapshot of one, and not worth the time
     try:
-        spliced = attributes.splice(raw_attributes, tools.rules.attribute, blocks, work.projected)
+        spliced = attributes.splice(raw_attributes, adapters.rules.attribute, blocks, work.projected)
     except errors.NoRoom:
         return False  # in the snapshot; what counts is the task
     return isinstance(spliced, attributes.Unchanged)

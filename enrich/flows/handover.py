@@ -20,15 +20,15 @@ from urllib.parse import urlencode
 
 from enrich import errors
 from enrich.domain.deadline import Deadline
-from enrich.domain.deliveries import Owing
-from enrich.domain.outcomes import FollowupKind, Told
+from enrich.domain.deliveries import NewFollowup
+from enrich.domain.outcomes import ActivityType, FollowupKind
 from enrich.flows.activity import tell
-from enrich.flows.work import Tools
+from enrich.flows.work import Adapters
 from enrich.policy.timeouts import HandOver
 from enrich.taskrouter import attributes
 
 if TYPE_CHECKING:
-    from enrich.journal.followups import Followup, Owed
+    from enrich.journal.followups import Followup, FollowupQueue
     from enrich.taskrouter.client import Task
 
 WAITING = ("pending", "reserved")
@@ -54,18 +54,18 @@ class _Mark:
         return f"handed over, {self.id}"
 
 
-def owe(followup: Followup, to: HandOver, tools: Tools, owed: Owed, deadline: Deadline) -> None:
+def owe(followup: Followup, to: HandOver, adapters: Adapters, owed: FollowupQueue, deadline: Deadline) -> None:
     """The hand-over of the follow-up's task is owed, if it can be handed over and was not before.
 
     Raises DatabaseError, TaskRouterError.
     """
     task_sid = followup.task_sid or ""
-    task = tools.taskrouter.fetch_task(followup.workspace_sid, task_sid, timeout_s=deadline.remaining_s())
+    task = adapters.taskrouter.fetch_task(followup.workspace_sid, task_sid, timeout_s=deadline.remaining_s())
     if task.assignment_status not in WAITING or not can_be_moved(task.raw_attributes):
         return
     data = {"token": secrets.token_hex(8), "workflow": to.workflow_sid, "priority": to.priority}
-    owing = Owing(FollowupKind.HAND_OVER, tools.now(), f"hand_over:{task_sid}", data)
-    owed.owe(followup.entry_id, [owing], at=tools.now())
+    owing = NewFollowup(FollowupKind.HAND_OVER, adapters.now(), f"hand_over:{task_sid}", data)
+    owed.owe(followup.entry_id, [owing], at=adapters.now())
 
 
 def can_be_moved(raw_attributes: str) -> bool:
@@ -77,19 +77,19 @@ def can_be_moved(raw_attributes: str) -> bool:
     return not any(parsed.get(name) for name in BOUND_BY)
 
 
-def hand_over(followup: Followup, tools: Tools, owed: Owed, deadline: Deadline) -> None:
+def hand_over(followup: Followup, adapters: Adapters, owed: FollowupQueue, deadline: Deadline) -> None:
     """The work is in a new task, and the old one is canceled; or it was taken up, or ended, in between.
 
     Raises DatabaseError, TaskRouterError.
     """
-    mark = _Mark(f"{tools.rules.attribute}_handover", f"{followup.id}-{followup.data['token']}")
-    new_sid = _search(followup, mark, tools, deadline)
+    mark = _Mark(f"{adapters.rules.attribute}_handover", f"{followup.id}-{followup.data['token']}")
+    new_sid = _search(followup, mark, adapters, deadline)
     if new_sid is None:
-        ready = _ready(followup, mark, tools, owed, deadline)
-        if ready is None or not _cancel(followup, mark, tools, deadline, is_first_try=ready.is_new):
+        ready = _ready(followup, mark, adapters, owed, deadline)
+        if ready is None or not _cancel(followup, mark, adapters, deadline, is_first_try=ready.is_new):
             return
-        new_sid = _create(followup, ready, tools, deadline)
-    _conclude(followup, new_sid, tools)
+        new_sid = _create(followup, ready, adapters, deadline)
+    _conclude(followup, new_sid, adapters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +104,21 @@ class _Ready:
     is_new: bool
 
 
-def _search(followup: Followup, mark: _Mark, tools: Tools, deadline: Deadline) -> str | None:
+def _search(followup: Followup, mark: _Mark, adapters: Adapters, deadline: Deadline) -> str | None:
     query = {"EvaluateTaskAttributes": mark.expression}
-    found = tools.taskrouter.list_tasks(followup.workspace_sid, query, timeout_s=deadline.remaining_s())
+    found = adapters.taskrouter.list_tasks(followup.workspace_sid, query, timeout_s=deadline.remaining_s())
     return found[0].sid if found else None
 
 
-def _ready(followup: Followup, mark: _Mark, tools: Tools, owed: Owed, deadline: Deadline) -> _Ready | None:
+def _ready(
+    followup: Followup, mark: _Mark, adapters: Adapters, owed: FollowupQueue, deadline: Deadline
+) -> _Ready | None:
     """What the new task is made of, committed; None when there is nothing to hand over any more."""
     kept = followup.data.get("form")
     if isinstance(kept, Mapping):
         form = {str(name): str(value) for name, value in kept.items()}
         return _Ready(form, str(followup.data["workflow_before"]), is_new=False)
-    task = _fetch(followup, tools, deadline)
+    task = _fetch(followup, adapters, deadline)
     if task is None or task.assignment_status not in WAITING or not can_be_moved(task.raw_attributes):
         return None
     form = _form(task, mark, followup.data)
@@ -142,48 +144,50 @@ def _form(task: Task, mark: _Mark, data: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in form.items() if value}
 
 
-def _cancel(followup: Followup, mark: _Mark, tools: Tools, deadline: Deadline, *, is_first_try: bool) -> bool:
+def _cancel(followup: Followup, mark: _Mark, adapters: Adapters, deadline: Deadline, *, is_first_try: bool) -> bool:
     """Whether the old task is canceled, by us. False: somebody took it up, or it ended otherwise."""
     workspace_sid, task_sid = followup.workspace_sid, followup.task_sid or ""
     try:
-        tools.taskrouter.move_task(workspace_sid, task_sid, "canceled", mark.reason, timeout_s=deadline.remaining_s())
+        adapters.taskrouter.move_task(
+            workspace_sid, task_sid, "canceled", mark.reason, timeout_s=deadline.remaining_s()
+        )
     except (errors.RequestRefused, errors.TaskGone):
-        task = _fetch(followup, tools, deadline)
+        task = _fetch(followup, adapters, deadline)
         if task is not None:
             if task.assignment_status in WAITING:
                 raise  # refused for another reason than its state
             return task.assignment_status == "canceled" and task.reason == mark.reason
-        return not is_first_try and not _ended_otherwise(followup, mark, tools)
+        return not is_first_try and not _ended_otherwise(followup, mark, adapters)
     return True
 
 
-def _ended_otherwise(followup: Followup, mark: _Mark, tools: Tools) -> bool:
+def _ended_otherwise(followup: Followup, mark: _Mark, adapters: Adapters) -> bool:
     """Of a task that is gone, and that we may have canceled before we died: whether an event tells otherwise.
 
     Where nothing is told the work goes on in a new task: one that is dealt with twice is better than one that is lost.
     """
-    told = tools.states.events(followup.task_sid or "", ("task.canceled", "task.completed", "reservation.accepted"))
+    told = adapters.states.events(followup.task_sid or "", ("task.canceled", "task.completed", "reservation.accepted"))
     return any(
         event.event_type != "task.canceled" or urlencode({"TaskCanceledReason": mark.reason}) not in event.raw_form
         for event in told
     )
 
 
-def _create(followup: Followup, ready: _Ready, tools: Tools, deadline: Deadline) -> str:
+def _create(followup: Followup, ready: _Ready, adapters: Adapters, deadline: Deadline) -> str:
     """The SID of the new task; in its old workflow, if the policy's is refused: the old task is canceled already."""
     workspace_sid, form = followup.workspace_sid, ready.form
     try:
-        return tools.taskrouter.create_task(workspace_sid, form, timeout_s=deadline.remaining_s())
+        return adapters.taskrouter.create_task(workspace_sid, form, timeout_s=deadline.remaining_s())
     except (errors.RequestRefused, errors.TaskGone):
         form = {**form, "WorkflowSid": ready.workflow_before}
-        return tools.taskrouter.create_task(workspace_sid, form, timeout_s=deadline.remaining_s())
+        return adapters.taskrouter.create_task(workspace_sid, form, timeout_s=deadline.remaining_s())
 
 
-def _conclude(followup: Followup, new_sid: str, tools: Tools) -> None:
+def _conclude(followup: Followup, new_sid: str, adapters: Adapters) -> None:
     """Both tasks tell of each other, and the new one keeps the level that the old one had reached."""
-    now, old_sid = tools.now(), followup.task_sid or ""
-    state = tools.states.of(old_sid)
-    tools.states.keep(
+    now, old_sid = adapters.now(), followup.task_sid or ""
+    state = adapters.states.of(old_sid)
+    adapters.states.keep(
         new_sid,
         followup.workspace_sid,
         now,
@@ -191,18 +195,26 @@ def _conclude(followup: Followup, new_sid: str, tools: Tools) -> None:
         hand_overs=(state.hand_overs if state else 0) + 1,
         escalation=state.escalation if state else 0,
     )
-    tools.states.keep(old_sid, followup.workspace_sid, now, handed_over_to=new_sid)
+    adapters.states.keep(old_sid, followup.workspace_sid, now, handed_over_to=new_sid)
     # It may have been enriched before its level was known here, and lost it then: it is enriched once more.
-    again = Owing(FollowupKind.ENRICH, now, f"level:{new_sid}")
+    again = NewFollowup(FollowupKind.ENRICH, now, f"level:{new_sid}")
     workspace_sid = followup.workspace_sid
-    tell(Told.TAKEN_OVER, workspace_sid, new_sid, tools, once=new_sid, details={"From": old_sid}, owing=[again])
-    tell(Told.HANDED_OVER, workspace_sid, old_sid, tools, once=old_sid, details={"To": new_sid})
+    tell(
+        ActivityType.TAKEN_OVER,
+        workspace_sid,
+        new_sid,
+        adapters,
+        once=new_sid,
+        details={"From": old_sid},
+        owing=[again],
+    )
+    tell(ActivityType.HANDED_OVER, workspace_sid, old_sid, adapters, once=old_sid, details={"To": new_sid})
 
 
-def _fetch(followup: Followup, tools: Tools, deadline: Deadline) -> Task | None:
+def _fetch(followup: Followup, adapters: Adapters, deadline: Deadline) -> Task | None:
     """The old task as it is now, None when it is gone."""
     try:
-        return tools.taskrouter.fetch_task(
+        return adapters.taskrouter.fetch_task(
             followup.workspace_sid, followup.task_sid or "", timeout_s=deadline.remaining_s()
         )
     except errors.TaskGone:

@@ -24,19 +24,19 @@ from typing import TYPE_CHECKING, Any
 from enrich import errors
 from enrich.customers import interactions
 from enrich.domain.deadline import Deadline
-from enrich.domain.deliveries import Delivery, Owing, Receipt
+from enrich.domain.deliveries import Delivery, NewFollowup, Receipt
 from enrich.domain.matches import LookupKeys
-from enrich.domain.outcomes import FollowupKind, Outcome, Told
+from enrich.domain.outcomes import ActivityType, FollowupKind, Outcome
 from enrich.flows import handover
 from enrich.flows.activity import show, tell
-from enrich.flows.enrichment import Subject, place
-from enrich.flows.work import Rules, Tools, Work
-from enrich.policy.timeouts import ENDINGS, Decision, Tally, decide
+from enrich.flows.enrichment import TaskRef, place
+from enrich.flows.work import Adapters, EnrichmentRun, Rules
+from enrich.policy.timeouts import ENDINGS, MissCount, TimeoutDecision, decide
 from enrich.taskrouter import callbacks
 
 if TYPE_CHECKING:
-    from enrich.journal.followups import Followup, Owed
-    from enrich.journal.task_states import Counts, TaskState
+    from enrich.journal.followups import Followup, FollowupQueue
+    from enrich.journal.task_states import StateCounts, TaskState
 
 MISSES = tuple(f"reservation.{ending}" for ending in ENDINGS)
 WRAPPING = ("task.wrapup", "reservation.wrapup")
@@ -50,32 +50,32 @@ WORKER_MOVES_WITHIN = timedelta(minutes=2)
 MOST_TRIES = 5
 
 
-def receive(event: Delivery, tools: Tools, *, timeout_s: float) -> Receipt:
+def receive(event: Delivery, adapters: Adapters, *, timeout_s: float) -> Receipt:
     """The event's receipt, committed together with the work it causes; one insert where it causes none.
 
     The door for what TaskRouter sends and for what catching up finds. Raises DatabaseError.
     """
-    return tools.journal.receive(event, timeout_s=timeout_s, owing=caused_by(event, tools.rules))
+    return adapters.journal.receive(event, timeout_s=timeout_s, owing=caused_by(event, adapters.rules))
 
 
-def caused_by(event: Delivery, rules: Rules) -> tuple[Owing, ...]:
+def caused_by(event: Delivery, rules: Rules) -> tuple[NewFollowup, ...]:
     """The work that this event causes."""
     now, task_sid = event.received_at, event.task_sid
     if task_sid is None:
         return ()
     match event.event_type:
         case "task.created":
-            return (Owing(FollowupKind.WARM, now, f"warm:{task_sid}"),)
+            return (NewFollowup(FollowupKind.WARM, now, f"warm:{task_sid}"),)
         case kind if kind in MISSES:
-            return (Owing(FollowupKind.MISSED, now),)
+            return (NewFollowup(FollowupKind.MISSED, now),)
         case kind if kind in WRAPPING and rules.policy.wrapup.complete_after_s is not None:
             due_at = now + timedelta(seconds=rules.policy.wrapup.complete_after_s)
             key = wrapped_key(event.reservation_sid or task_sid)
-            return (Owing(FollowupKind.COMPLETE, due_at, key, by_policy(rules)),)
+            return (NewFollowup(FollowupKind.COMPLETE, due_at, key, by_policy(rules)),)
         case interactions.ACCEPTED:  # told after the end: then, and only then, it makes a difference
-            return (Owing(FollowupKind.FINISHED, now, finished_key(task_sid), only_wakes=True),)
+            return (NewFollowup(FollowupKind.FINISHED, now, finished_key(task_sid), only_wakes=True),)
         case kind if kind in (*ENDS, interactions.PART_COMPLETED):
-            return (Owing(FollowupKind.FINISHED, now + SETTLED_AFTER, finished_key(task_sid), rearms=True),)
+            return (NewFollowup(FollowupKind.FINISHED, now + SETTLED_AFTER, finished_key(task_sid), rearms=True),)
         case _:
             return ()
 
@@ -95,68 +95,75 @@ def by_policy(rules: Rules) -> Mapping[str, Any]:
     return {"by": "policy", "reason": rules.policy.wrapup.reason, "only_wrapping": True}
 
 
-def missed(followup: Followup, tools: Tools, owed: Owed, deadline: Deadline) -> None:
+def missed(followup: Followup, adapters: Adapters, owed: FollowupQueue, deadline: Deadline) -> None:
     """A reservation came to nothing. Everything that is to hold from now on holds when this returns.
 
     Raises DatabaseError, TaskRouterError.
     """
-    decision, before, state = _judge(followup, tools)
-    if tools.states.events(state.task_sid, ENDS):  # heard of before there was a state that it could end
-        tools.states.ended(state.task_sid, tools.now())
+    decision, before, state = _judge(followup, adapters)
+    if adapters.states.events(state.task_sid, ENDS):  # heard of before there was a state that it could end
+        adapters.states.ended(state.task_sid, adapters.now())
     if state.alarm != before.alarm:
-        _tell(followup, Told.ALARM, tools, Alarm=state.alarm, Assignments=state.assignments, Canceled=state.canceled)
-    _move_worker(followup, tools, deadline)
+        _tell(
+            followup,
+            ActivityType.ALARM,
+            adapters,
+            Alarm=state.alarm,
+            Assignments=state.assignments,
+            Canceled=state.canceled,
+        )
+    _move_worker(followup, adapters, deadline)
     if decision.leaves_it and not state.escalation:
         return
     try:
         if decision.priority is not None:
-            _raise_priority(followup, decision.priority, tools, deadline)
+            _raise_priority(followup, decision.priority, adapters, deadline)
         if state.escalation:
-            _escalate(followup, state, tools, deadline)
+            _escalate(followup, state, adapters, deadline)
         if decision.hand_over is not None:
-            handover.owe(followup, decision.hand_over, tools, owed, deadline)
+            handover.owe(followup, decision.hand_over, adapters, owed, deadline)
     except errors.TaskGone:
         return  # it is over; nobody has to be found for it any more
 
 
-def finished(followup: Followup, tools: Tools) -> None:
+def finished(followup: Followup, adapters: Adapters) -> None:
     """What is over is in the customer's history, once, and raises no alarm any more. Raises DatabaseError."""
     task_sid = followup.task_sid or ""
-    kept = tools.states.events(task_sid, (*interactions.EVENT_TYPES, "task.canceled"))
+    kept = adapters.states.events(task_sid, (*interactions.EVENT_TYPES, "task.canceled"))
     if any(event.event_type in ENDS for event in kept):
-        tools.states.ended(task_sid, tools.now())
+        adapters.states.ended(task_sid, adapters.now())
     told = [callbacks.task_event(event.event_type, _form(event.raw_form), event.received_at) for event in kept]
     interaction = interactions.finished(task_sid, told)
     if interaction is None:
         return
-    said = tools.states.marks(task_sid).get("outcome")
+    said = adapters.states.marks(task_sid).get("outcome")
     if said:
         interaction = replace(interaction, outcome=said)
-    customer_id = _whose(task_sid, tools)
-    if tools.store.keep_interaction(customer_id, interaction):
+    customer_id = _whose(task_sid, adapters)
+    if adapters.store.keep_interaction(customer_id, interaction):
         tell(
-            Told.HISTORY,
+            ActivityType.HISTORY,
             followup.workspace_sid,
             task_sid,
-            tools,
+            adapters,
             once=f"{task_sid} {customer_id}",
             details={"Customer": customer_id, "Worker": interaction.worker_name, "Seconds": interaction.lasted_s},
         )
 
 
-def _whose(task_sid: str, tools: Tools) -> str | None:
+def _whose(task_sid: str, adapters: Adapters) -> str | None:
     """Whose task it was: who staff have said, else who was found last; None for nobody."""
-    said = tools.store.find_candidates(LookupKeys(task_sid=task_sid))
-    return (said[0].customer_id or None) if said else tools.states.customer_of(task_sid)
+    said = adapters.store.find_candidates(LookupKeys(task_sid=task_sid))
+    return (said[0].customer_id or None) if said else adapters.states.customer_of(task_sid)
 
 
-def _judge(followup: Followup, tools: Tools) -> tuple[Decision, TaskState, TaskState]:
+def _judge(followup: Followup, adapters: Adapters) -> tuple[TimeoutDecision, TaskState, TaskState]:
     """What the policy says to all misses of the task so far; and the task's state, before and after."""
-    policy = tools.rules.policy.timeouts
-    decisions: list[Decision] = []
+    policy = adapters.rules.policy.timeouts
+    decisions: list[TimeoutDecision] = []
 
-    def judge(counts: Counts) -> Mapping[str, Any]:
-        tally = Tally(counts.endings, counts.assignments, counts.before.hand_overs)
+    def judge(counts: StateCounts) -> Mapping[str, Any]:
+        tally = MissCount(counts.endings, counts.assignments, counts.before.hand_overs)
         decision = decide(policy, tally)
         decisions.append(decision)
         return {
@@ -166,68 +173,74 @@ def _judge(followup: Followup, tools: Tools) -> tuple[Decision, TaskState, TaskS
         }
 
     task_sid = followup.task_sid or ""
-    before, state = tools.states.count(task_sid, followup.workspace_sid, tools.now(), MISSES, judge)
+    before, state = adapters.states.count(task_sid, followup.workspace_sid, adapters.now(), MISSES, judge)
     return decisions[-1], before, state
 
 
-def _raise_priority(followup: Followup, priority: int, tools: Tools, deadline: Deadline) -> None:
+def _raise_priority(followup: Followup, priority: int, adapters: Adapters, deadline: Deadline) -> None:
     """The task's priority is at least this, if it still waits. Raises TaskRouterError."""
     workspace_sid, task_sid = followup.workspace_sid, followup.task_sid or ""
     for tries_left in reversed(range(MOST_TRIES)):
-        task = tools.taskrouter.fetch_task(workspace_sid, task_sid, timeout_s=deadline.remaining_s())
+        task = adapters.taskrouter.fetch_task(workspace_sid, task_sid, timeout_s=deadline.remaining_s())
         if task.assignment_status not in handover.WAITING or task.priority >= priority:
             return
         try:
-            tools.taskrouter.update_priority(
+            adapters.taskrouter.update_priority(
                 workspace_sid, task_sid, priority, if_match=task.etag, timeout_s=deadline.remaining_s()
             )
         except errors.StaleTask:
             if not tries_left:
                 raise
             continue
-        _tell(followup, Told.PRIORITY_RAISED, tools, Priority=priority, Before=task.priority)
+        _tell(followup, ActivityType.PRIORITY_RAISED, adapters, Priority=priority, Before=task.priority)
         return
 
 
-def _escalate(followup: Followup, state: TaskState, tools: Tools, deadline: Deadline) -> None:
+def _escalate(followup: Followup, state: TaskState, adapters: Adapters, deadline: Deadline) -> None:
     """The level stands in our block. It is in the database already, so whoever enriches the task keeps it there.
 
     Raises DatabaseError, TaskRouterError.
     """
-    work = Work()
-    subject = Subject(followup.workspace_sid, followup.task_sid or "", has_marks=True)
+    work = EnrichmentRun()
+    subject = TaskRef(followup.workspace_sid, followup.task_sid or "", has_marks=True)
     try:
-        place(work, subject, tools, deadline, patient=False)
+        place(work, subject, adapters, deadline, patient=False)
     except (errors.NoRoom, errors.AttributesUnreadable):
         return  # no level on this task; whatever else the policy says still holds
     if work.after is not None:
         work.ended(Outcome.ENRICHED, getattr(work.match, "reason", ""))
         details = {"Level": state.escalation, "Misses": state.misses}
-        show(Told.ESCALATED, followup.workspace_sid, followup.task_sid or "", work, tools, details)
+        show(ActivityType.ESCALATED, followup.workspace_sid, followup.task_sid or "", work, adapters, details)
 
 
-def _tell(followup: Followup, told: Told, tools: Tools, **details: object) -> None:
+def _tell(followup: Followup, told: ActivityType, adapters: Adapters, **details: object) -> None:
     """Once for each follow-up."""
     task_sid = followup.task_sid or ""
-    tell(told, followup.workspace_sid, task_sid, tools, once=f"followup {followup.id}", details=details)
+    tell(told, followup.workspace_sid, task_sid, adapters, once=f"followup {followup.id}", details=details)
 
 
-def _move_worker(followup: Followup, tools: Tools, deadline: Deadline) -> None:
+def _move_worker(followup: Followup, adapters: Adapters, deadline: Deadline) -> None:
     """The worker who missed it is where the policy sends them, unless they are not working anyway, or long gone."""
-    activity_sid = tools.rules.policy.timeouts.worker_activity.get(followup.event_type.removeprefix("reservation."))
+    activity_sid = adapters.rules.policy.timeouts.worker_activity.get(followup.event_type.removeprefix("reservation."))
     missed_at: datetime | None = followup.received_at
     if not activity_sid or not followup.worker_sid or missed_at is None:
         return
-    if tools.now() - missed_at > WORKER_MOVES_WITHIN:
+    if adapters.now() - missed_at > WORKER_MOVES_WITHIN:
         return
     workspace_sid, worker_sid = followup.workspace_sid, followup.worker_sid
     try:
-        now_in, is_working = tools.taskrouter.worker_activity(
+        now_in, is_working = adapters.taskrouter.worker_activity(
             workspace_sid, worker_sid, timeout_s=deadline.remaining_s()
         )
         if is_working and now_in != activity_sid:
-            tools.taskrouter.move_worker(workspace_sid, worker_sid, activity_sid, timeout_s=deadline.remaining_s())
-            _tell(followup, Told.WORKER_MOVED, tools, Worker=followup.worker_name or worker_sid, Activity=activity_sid)
+            adapters.taskrouter.move_worker(workspace_sid, worker_sid, activity_sid, timeout_s=deadline.remaining_s())
+            _tell(
+                followup,
+                ActivityType.WORKER_MOVED,
+                adapters,
+                Worker=followup.worker_name or worker_sid,
+                Activity=activity_sid,
+            )
     except errors.TaskGone:
         return  # there is no such worker any more
 

@@ -25,16 +25,16 @@ from sqlalchemy.orm import Session
 
 from enrich import errors
 from enrich.customers import audit, editing
-from enrich.customers.audit import Action, By, Change, ChangedSince, Scope
+from enrich.customers.audit import Actor, AuditAction, AuditedChange, ChangedSince, Scope
 from enrich.customers.identifiers import Identifier
 from enrich.database.engine import Database
 from enrich.domain.deadline import Deadline, OutOfTime
-from enrich.domain.deliveries import Delivery, Owing
+from enrich.domain.deliveries import Delivery, NewFollowup
 from enrich.domain.matches import Trust
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.flows import lifecycle
-from enrich.flows.enrichment import Subject, enrich
-from enrich.flows.work import Tools, Work, conclusion_of, too_slow
+from enrich.flows.enrichment import TaskRef, enrich
+from enrich.flows.work import Adapters, EnrichmentRun, conclusion_of, too_slow
 from enrich.journal import contacts
 from enrich.journal.followups import Owes
 from enrich.taskrouter import callbacks
@@ -50,16 +50,16 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ResolutionContext:
     """What a decision is carried out with, and by whom."""
 
     database: Database
-    tools: Tools
-    by: By
+    adapters: Adapters
+    by: Actor
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveEnrichment:
     """How enriching the live task ended. is_owed: the worker will do it later. entry_id: of the journal's row."""
 
     outcome: Outcome
@@ -69,19 +69,19 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Resolution:
     """What was changed: None if it was so already. live: None where no task was being looked at, or nothing changed.
 
     others: how many other open tasks are enriched anew by follow-ups.
     """
 
-    change: Change | None
-    live: Live | None = None
+    change: AuditedChange | None
+    live: LiveEnrichment | None = None
     others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Stale:
+class StaleEdit:
     """Nothing was changed: somebody changed this customer since the reader's form was made, or they are gone (None)."""
 
     customer_id: str
@@ -91,16 +91,16 @@ class Stale:
 # --- who is this?
 
 
-def choose(desk: Desk, task_sid: str, customer_id: str, key: Identifier | None) -> Settled:
+def choose(desk: ResolutionContext, task_sid: str, customer_id: str, key: Identifier | None) -> Resolution:
     """This task is this customer's. key: from now on this one is, too; None: this task only."""
 
-    def decide(session: Session) -> Change | None:
-        at = desk.tools.now()
+    def decide(session: Session) -> AuditedChange | None:
+        at = desk.adapters.now()
         if key is None:
             return audit.change(
                 session,
                 Scope(tasks=frozenset({task_sid})),
-                Action.PINNED,
+                AuditAction.PINNED,
                 desk.by,
                 at,
                 lambda: audit.pin(session, task_sid, customer_id, desk.by, at),
@@ -110,7 +110,7 @@ def choose(desk: Desk, task_sid: str, customer_id: str, key: Identifier | None) 
         return audit.change(
             session,
             Scope(keys=frozenset({key}), tasks=frozenset({task_sid})),
-            Action.LINKED,
+            AuditAction.LINKED,
             desk.by,
             at,
             lambda: _give(desk, session, task_sid, customer_id, key),
@@ -121,15 +121,17 @@ def choose(desk: Desk, task_sid: str, customer_id: str, key: Identifier | None) 
     return _carry_out(desk, decide, task_sid)
 
 
-def create(desk: Desk, task_sid: str | None, customer_id: str, record: Record, key: Identifier | None) -> Settled:
+def create(
+    desk: ResolutionContext, task_sid: str | None, customer_id: str, record: Record, key: Identifier | None
+) -> Resolution:
     """This customer is new; the task, if there is one, is theirs, and the key from now on, if one is given.
 
     Settled with no change where somebody of that id is there already.
     """
     tasks = frozenset({task_sid} if task_sid else ())
 
-    def decide(session: Session) -> Change | None:
-        at = desk.tools.now()
+    def decide(session: Session) -> AuditedChange | None:
+        at = desk.adapters.now()
         if audit.records(session, [customer_id])[customer_id] is not None:
             return None
 
@@ -142,39 +144,39 @@ def create(desk: Desk, task_sid: str | None, customer_id: str, record: Record, k
 
         scope = Scope(frozenset({customer_id}), frozenset({key} if task_sid and key else ()), tasks)
         return audit.change(
-            session, scope, Action.CREATED, desk.by, at, act, task_sid=task_sid, customer_id=customer_id
+            session, scope, AuditAction.CREATED, desk.by, at, act, task_sid=task_sid, customer_id=customer_id
         )
 
     return _carry_out(desk, decide, task_sid)
 
 
-def nobody(desk: Desk, task_sid: str) -> Settled:
+def nobody(desk: ResolutionContext, task_sid: str) -> Resolution:
     """This task is none of theirs who were found."""
 
-    def decide(session: Session) -> Change | None:
-        at, scope = desk.tools.now(), Scope(tasks=frozenset({task_sid}))
+    def decide(session: Session) -> AuditedChange | None:
+        at, scope = desk.adapters.now(), Scope(tasks=frozenset({task_sid}))
         act = partial(audit.pin, session, task_sid, None, desk.by, at)
-        return audit.change(session, scope, Action.NOBODY, desk.by, at, act, task_sid=task_sid)
+        return audit.change(session, scope, AuditAction.NOBODY, desk.by, at, act, task_sid=task_sid)
 
     return _carry_out(desk, decide, task_sid)
 
 
-def release(desk: Desk, task_sid: str) -> Settled:
+def release(desk: ResolutionContext, task_sid: str) -> Resolution:
     """Nothing is said of this task any more; its details decide."""
 
-    def decide(session: Session) -> Change | None:
+    def decide(session: Session) -> AuditedChange | None:
         scope = Scope(tasks=frozenset({task_sid}))
         act = partial(audit.release, session, task_sid)
-        return audit.change(session, scope, Action.RELEASED, desk.by, desk.tools.now(), act, task_sid=task_sid)
+        return audit.change(session, scope, AuditAction.RELEASED, desk.by, desk.adapters.now(), act, task_sid=task_sid)
 
     return _carry_out(desk, decide, task_sid)
 
 
-def unlink(desk: Desk, task_sid: str | None, customer_id: str, key: Identifier) -> Settled:
+def unlink(desk: ResolutionContext, task_sid: str | None, customer_id: str, key: Identifier) -> Resolution:
     """This key is not this customer's; nor is the task, if it was said to be."""
 
-    def decide(session: Session) -> Change | None:
-        at = desk.tools.now()
+    def decide(session: Session) -> AuditedChange | None:
+        at = desk.adapters.now()
 
         def act() -> None:
             audit.take(session, key, customer_id, at)
@@ -183,7 +185,7 @@ def unlink(desk: Desk, task_sid: str | None, customer_id: str, key: Identifier) 
 
         scope = Scope(keys=frozenset({key}), tasks=frozenset({task_sid} if task_sid else ()))
         return audit.change(
-            session, scope, Action.UNLINKED, desk.by, at, act, task_sid=task_sid, customer_id=customer_id
+            session, scope, AuditAction.UNLINKED, desk.by, at, act, task_sid=task_sid, customer_id=customer_id
         )
 
     return _carry_out(desk, decide, task_sid)
@@ -192,40 +194,42 @@ def unlink(desk: Desk, task_sid: str | None, customer_id: str, key: Identifier) 
 # --- customers
 
 
-def edit(desk: Desk, customer_id: str, version: int | None, become: Callable[[Record], Record]) -> Settled | Stale:
+def edit(
+    desk: ResolutionContext, customer_id: str, version: int | None, become: Callable[[Record], Record]
+) -> Resolution | StaleEdit:
     """The customer's record is what `become` makes of it, if nobody changed it since this version."""
-    stale: list[Stale] = []
+    stale: list[StaleEdit] = []
 
-    def decide(session: Session) -> Change | None:
-        at = desk.tools.now()
+    def decide(session: Session) -> AuditedChange | None:
+        at = desk.adapters.now()
         audit.wait_for_others(session)
         record = audit.records(session, [customer_id])[customer_id]
         if record is None or audit.version(session, customer_id) != version:
-            stale.append(Stale(customer_id, record))
+            stale.append(StaleEdit(customer_id, record))
             return None
         scope = Scope(customers=frozenset({customer_id}))
 
         def act() -> None:
             audit.put(session, customer_id, become(record), at)
 
-        return audit.change(session, scope, Action.EDITED, desk.by, at, act, customer_id=customer_id)
+        return audit.change(session, scope, AuditAction.EDITED, desk.by, at, act, customer_id=customer_id)
 
     settled = _carry_out(desk, decide, None)
     return stale[0] if stale else settled
 
 
-def merge(desk: Desk, kept_id: str, gone_id: str, versions: Mapping[str, int]) -> Settled | Stale:
+def merge(desk: ResolutionContext, kept_id: str, gone_id: str, versions: Mapping[str, int]) -> Resolution | StaleEdit:
     """The second customer becomes part of the first. versions: of both, as the reader saw them."""
-    stale: list[Stale] = []
+    stale: list[StaleEdit] = []
 
-    def decide(session: Session) -> Change | None:
-        at = desk.tools.now()
+    def decide(session: Session) -> AuditedChange | None:
+        at = desk.adapters.now()
         audit.wait_for_others(session)
         before = audit.records(session, [kept_id, gone_id])
         for one in (kept_id, gone_id):
             record = before[one]
             if record is None or record["merged_into"] or audit.version(session, one) != versions.get(one):
-                stale.append(Stale(one, record))
+                stale.append(StaleEdit(one, record))
                 return None
         chained, pinned = audit.merged_into(session, gone_id), audit.pinned_to(session, gone_id)
         scope = Scope(frozenset({kept_id, gone_id, *chained}), tasks=frozenset(pinned))
@@ -240,7 +244,7 @@ def merge(desk: Desk, kept_id: str, gone_id: str, versions: Mapping[str, int]) -
             for task_sid in pinned:
                 audit.pin(session, task_sid, kept_id, desk.by, at)
 
-        return audit.change(session, scope, Action.MERGED, desk.by, at, act, customer_id=kept_id)
+        return audit.change(session, scope, AuditAction.MERGED, desk.by, at, act, customer_id=kept_id)
 
     settled = _carry_out(desk, decide, None)
     return stale[0] if stale else settled
@@ -249,15 +253,15 @@ def merge(desk: Desk, kept_id: str, gone_id: str, versions: Mapping[str, int]) -
 # --- again
 
 
-def undo(desk: Desk, audit_id: int, task_sid: str | None) -> Settled | ChangedSince:
+def undo(desk: ResolutionContext, audit_id: int, task_sid: str | None) -> Resolution | ChangedSince:
     """What this row of the trail changed is as it was before; or what stands in the way.
 
     task_sid: the task that the reader is looking at.
     """
     refused: list[ChangedSince] = []
 
-    def decide(session: Session) -> Change | None:
-        done = audit.undo(session, audit_id, desk.by, desk.tools.now())
+    def decide(session: Session) -> AuditedChange | None:
+        done = audit.undo(session, audit_id, desk.by, desk.adapters.now())
         if isinstance(done, ChangedSince):
             refused.append(done)
             return None
@@ -267,34 +271,36 @@ def undo(desk: Desk, audit_id: int, task_sid: str | None) -> Settled | ChangedSi
     return refused[0] if refused else settled
 
 
-def enrich_again(desk: Desk, task_sid: str) -> Settled:
+def enrich_again(desk: ResolutionContext, task_sid: str) -> Resolution:
     """The task, enriched from a fresh read."""
-    return _again(desk, task_sid, Action.ENRICHED)
+    return _again(desk, task_sid, AuditAction.ENRICHED)
 
 
-def replay(desk: Desk, task_sid: str, raw_form: str) -> Settled:
+def replay(desk: ResolutionContext, task_sid: str, raw_form: str) -> Resolution:
     """The enrichment of a stored callback, done again: its form is read anew, and the task is fetched as it is now."""
     try:
         form = callbacks.read_form(callbacks.split_form(raw_form.encode("utf-8", "replace")))
         callbacks.parse_assignment(form)
     except errors.MalformedPayload as exc:
-        return _again(desk, task_sid, Action.REPLAYED, cannot=exc)
-    return _again(desk, task_sid, Action.REPLAYED)
+        return _again(desk, task_sid, AuditAction.REPLAYED, cannot=exc)
+    return _again(desk, task_sid, AuditAction.REPLAYED)
 
 
-def _again(desk: Desk, task_sid: str, action: Action, cannot: errors.MalformedPayload | None = None) -> Settled:
+def _again(
+    desk: ResolutionContext, task_sid: str, action: AuditAction, cannot: errors.MalformedPayload | None = None
+) -> Resolution:
     with desk.database.transaction() as session:
-        audit.note(session, action, desk.by, desk.tools.now(), task_sid=task_sid)
+        audit.note(session, action, desk.by, desk.adapters.now(), task_sid=task_sid)
         owed = _owe_live(desk, session, task_sid)
-    return Settled(None, live=_enrich_now(desk, *owed, cannot=cannot) if owed else None)
+    return Resolution(None, live=_enrich_now(desk, *owed, cannot=cannot) if owed else None)
 
 
 # --- carried out
 
 
-def _give(desk: Desk, session: Session, task_sid: str, customer_id: str, key: Identifier) -> None:
+def _give(desk: ResolutionContext, session: Session, task_sid: str, customer_id: str, key: Identifier) -> None:
     """The key is theirs from now on, and the task is, by the key alone or by a pin."""
-    at = desk.tools.now()
+    at = desk.adapters.now()
     audit.give(session, key, customer_id, at)
     if decides_alone(contacts.last_finding(session, task_sid), key):
         audit.release(session, task_sid)
@@ -310,15 +316,17 @@ def decides_alone(finding: Mapping[str, Any] | None, key: Identifier) -> bool:
     return bool(here) and not others
 
 
-def _carry_out(desk: Desk, decide: Callable[[Session], Change | None], task_sid: str | None) -> Settled:
+def _carry_out(
+    desk: ResolutionContext, decide: Callable[[Session], AuditedChange | None], task_sid: str | None
+) -> Resolution:
     with desk.database.transaction() as session:
         made = decide(session)
         if made is None:
-            return Settled(None)
-        now = desk.tools.now()
+            return Resolution(None)
+        now = desk.adapters.now()
         owed = _owe_live(desk, session, task_sid) if task_sid else None
         for finished in {task_sid, *made.tasks} - {None}:  # what is in somebody's history may be another's now
-            woken = Owing(FollowupKind.FINISHED, now, lifecycle.finished_key(str(finished)))
+            woken = NewFollowup(FollowupKind.FINISHED, now, lifecycle.finished_key(str(finished)))
             Owes.wake(session.connection(), woken)
         others = contacts.open_tasks(
             session,
@@ -329,12 +337,12 @@ def _carry_out(desk: Desk, decide: Callable[[Session], Change | None], task_sid:
             but=task_sid,
         )
         contacts.owe_enrichment(session, [one.entry_id for one in others], now=now, due_at=now)
-    return Settled(made, live=_enrich_now(desk, *owed) if owed else None, others=len(others))
+    return Resolution(made, live=_enrich_now(desk, *owed) if owed else None, others=len(others))
 
 
-def _owe_live(desk: Desk, session: Session, task_sid: str) -> tuple[int, Delivery] | None:
+def _owe_live(desk: ResolutionContext, session: Session, task_sid: str) -> tuple[int, Delivery] | None:
     """The follow-up that we try ourselves, and what is recorded of it; None where the journal knows no such task."""
-    now = desk.tools.now()
+    now = desk.adapters.now()
     newest = contacts.newest_entry(session, task_sid)
     if newest is None:
         return None
@@ -352,25 +360,25 @@ def _owe_live(desk: Desk, session: Session, task_sid: str) -> tuple[int, Deliver
 
 
 def _enrich_now(
-    desk: Desk, followup_id: int, delivery: Delivery, cannot: errors.MalformedPayload | None = None
-) -> Live:
-    work, deadline, tools = Work(), Deadline.after(LIVE_S), desk.tools
+    desk: ResolutionContext, followup_id: int, delivery: Delivery, cannot: errors.MalformedPayload | None = None
+) -> LiveEnrichment:
+    work, deadline, adapters = EnrichmentRun(), Deadline.after(LIVE_S), desk.adapters
     if cannot is not None:
         work.ended(Outcome.MALFORMED, cannot.reason)
     else:
-        _try(work, Subject(delivery.workspace_sid, delivery.task_sid or ""), tools, deadline)
-    at = tools.now()
-    entry_id = tools.journal.record(delivery, conclusion_of(work, deadline.elapsed_ms()), at=at)
+        _try(work, TaskRef(delivery.workspace_sid, delivery.task_sid or ""), adapters, deadline)
+    at = adapters.now()
+    entry_id = adapters.journal.record(delivery, conclusion_of(work, deadline.elapsed_ms()), at=at)
     is_over = work.outcome in (Outcome.ENRICHED, Outcome.GONE)
     contacts.settle_followup(desk.database, followup_id, now=at, done=is_over, reason=work.reason, again=work.retryable)
     outcome = work.outcome or Outcome.FAILED
-    return Live(outcome, work.reason, is_owed=not is_over and work.retryable, entry_id=entry_id)
+    return LiveEnrichment(outcome, work.reason, is_owed=not is_over and work.retryable, entry_id=entry_id)
 
 
-def _try(work: Work, subject: Subject, tools: Tools, deadline: Deadline) -> None:
+def _try(work: EnrichmentRun, subject: TaskRef, adapters: Adapters, deadline: Deadline) -> None:
     try:
-        with tools.limited(LIVE_S):
-            enrich(work, subject, tools, deadline)
+        with adapters.time_limit(LIVE_S):
+            enrich(work, subject, adapters, deadline)
     except OutOfTime:
         if work.outcome is None:
             work.ended(Outcome.OUT_OF_TIME, too_slow(work), retryable=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.customers import block, matching
 from enrich.domain.deadline import Stopwatch
-from enrich.domain.deliveries import Conclusion, Tried
+from enrich.domain.deliveries import Conclusion, FollowupAttempt
 from enrich.domain.matches import Customer, Match
 from enrich.domain.outcomes import Outcome, Reason
 from enrich.policy.file import Policy
@@ -19,10 +19,10 @@ from enrich.taskrouter import attributes
 if TYPE_CHECKING:
     from enrich.customers.store import CustomerStore
     from enrich.journal.receipts import Journal
-    from enrich.journal.task_states import States
+    from enrich.journal.task_states import TaskStates
     from enrich.taskrouter.client import TaskRouterClient
 
-# A pause is never quite as long as asked for (`Tools.pause`); at most so much longer.
+# A pause is never quite as long as asked for (`Adapters.pause`); at most so much longer.
 JITTER = 1.5
 
 
@@ -43,27 +43,27 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class Adapters:
     """The adapters that the stories work with.
 
-    limited: a block that is ended from outside, by OutOfTime, after that many seconds. now: the time, aware, in UTC.
+    time_limit: a block that is ended from outside, by OutOfTime, after that many seconds. now: the time, aware, in UTC.
     pause: waits about that many seconds, between half as long and `JITTER` times as long, so that what failed together
     does not come back together; lets others work meanwhile. observe: told of every follow-up that was tried.
     """
 
     rules: Rules
     journal: Journal
-    states: States
+    states: TaskStates
     store: CustomerStore
     taskrouter: TaskRouterClient
-    limited: Callable[[float], AbstractContextManager[None]]
+    time_limit: Callable[[float], AbstractContextManager[None]]
     now: Callable[[], datetime]
     pause: Callable[[float], None]
-    observe: Callable[[Tried], None] = lambda _tried: None
+    observe: Callable[[FollowupAttempt], None] = lambda _tried: None
 
 
 @dataclass(slots=True)
-class Work:
+class EnrichmentRun:
     """What one enrichment found and did, filled in as it goes: the clock may end it anywhere, and this is what is left.
 
     match: None until the choice is made. customer: of a match; None where the store has no details.
@@ -87,7 +87,9 @@ class Work:
         self.outcome, self.reason, self.retryable = outcome, reason, retryable
 
 
-def conclusion_of(work: Work, elapsed_ms: float | None, decision: Mapping[str, Any] | None = None) -> Conclusion:
+def conclusion_of(
+    work: EnrichmentRun, elapsed_ms: float | None, decision: Mapping[str, Any] | None = None
+) -> Conclusion:
     """The work as the journal keeps it. decision: as `Decision.told` tells it, where a policy made one."""
     return Conclusion(
         outcome=work.outcome or Outcome.FAILED,
@@ -104,7 +106,7 @@ def conclusion_of(work: Work, elapsed_ms: float | None, decision: Mapping[str, A
     )
 
 
-def too_slow(work: Work) -> Reason:
+def too_slow(work: EnrichmentRun) -> Reason:
     """Whom the clock was waiting for: the step that it ended tells."""
     interrupted = next((step.name for step in reversed(work.stopwatch.steps) if step.failed), "")
     return _WAITING_FOR.get(interrupted, Reason.OUT_OF_TIME)

@@ -14,12 +14,12 @@ from functools import partial
 
 from enrich import errors
 from enrich.domain.deadline import Deadline, OutOfTime
-from enrich.domain.deliveries import Delivery, Owing, Tried
+from enrich.domain.deliveries import Delivery, FollowupAttempt, NewFollowup
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.flows import completion, handover, lifecycle
-from enrich.flows.enrichment import Subject, enrich
-from enrich.flows.work import Tools, Work, conclusion_of, too_slow
-from enrich.journal.followups import Followup, Owed
+from enrich.flows.enrichment import TaskRef, enrich
+from enrich.flows.work import Adapters, EnrichmentRun, conclusion_of, too_slow
+from enrich.journal.followups import Followup, FollowupQueue
 
 # Nobody waits for a follow-up; what takes longer is tried again later.
 WORK_S = 5.0
@@ -44,8 +44,8 @@ log = logging.getLogger(__name__)
 
 def work_until(
     is_over: Callable[[], bool],
-    tools: Tools,
-    owed: Owed,
+    adapters: Adapters,
+    owed: FollowupQueue,
     keep: timedelta,
     catch_up: Callable[[datetime, datetime], int],
     beat: Callable[[datetime], None],
@@ -58,21 +58,21 @@ def work_until(
     leaves word that somebody works, and does what little a worker does besides; asked each time. find_stuck: owes the
     completion of what is wrapping for too long; asked every minute.
     """
-    prune_at = tools.now()
+    prune_at = adapters.now()
     caught_up_at = prune_at - CATCH_UP_AT_START
     tidy_at = prune_at
     was_away = False
     while not is_over():
         done = 0
         try:
-            beat(tools.now())
-            done = round_of_work(tools, owed)
-            now = tools.now()
+            beat(adapters.now())
+            done = round_of_work(adapters, owed)
+            now = adapters.now()
             if now >= prune_at:
                 while owed.prune(now - keep) and not is_over():
                     pass
-                tools.states.prune(now - keep)
-                tools.store.prune(now - keep)
+                adapters.states.prune(now - keep)
+                adapters.store.prune(now - keep)
                 prune_at = now + PRUNE_EVERY
             if now >= tidy_at:
                 tidy_at = now + TIDY_EVERY
@@ -88,7 +88,7 @@ def work_until(
         except Exception:  # a mistake of ours must not leave everything else undone
             log.exception("the worker failed; it goes on")
         if not done:
-            tools.pause(EVERY_S)
+            adapters.pause(EVERY_S)
 
 
 def _over_rest(found: str, search: Callable[[], int]) -> None:
@@ -105,45 +105,45 @@ def _over_rest(found: str, search: Callable[[], int]) -> None:
         log.warning(found, extra={"count": count})
 
 
-def round_of_work(tools: Tools, owed: Owed) -> int:
+def round_of_work(adapters: Adapters, owed: FollowupQueue) -> int:
     """How many follow-ups were tried, after adopting what dead processes left behind. Raises DatabaseError."""
-    adopted = owed.adopt_abandoned(tools.now())
+    adopted = owed.adopt_abandoned(adapters.now())
     if adopted:
         log.warning("receipts without conclusion were adopted", extra={"count": adopted})
     for tried in range(MOST_A_ROUND):
-        claimed = owed.claim(tools.now())
+        claimed = owed.claim(adapters.now())
         if not claimed:
             return tried
-        _do(claimed[0], tools, owed)
+        _do(claimed[0], adapters, owed)
     return MOST_A_ROUND
 
 
-def do_now(key: str, tools: Tools, owed: Owed) -> tuple[bool, str]:
+def do_now(key: str, adapters: Adapters, owed: FollowupQueue) -> tuple[bool, str]:
     """Whether the follow-up that is known by this key is over, and the reason it failed with, "" for none.
 
     For somebody who waits: it is tried now, or, where a worker was faster, waited for. It is owed all the same; what
     comes to nothing a worker goes on trying. Raises DatabaseError.
     """
-    claimed = owed.claim(tools.now(), key=key)
+    claimed = owed.claim(adapters.now(), key=key)
     for followup in claimed:
-        _do(followup, tools, owed)
+        _do(followup, adapters, owed)
     is_over, reason = owed.ending(key)
     looks = 0 if claimed else int(WORK_S / LOOK_S)
     while looks and not (is_over or reason):
-        tools.pause(LOOK_S)
+        adapters.pause(LOOK_S)
         is_over, reason = owed.ending(key)
         looks -= 1
     return is_over, reason
 
 
-def _do(followup: Followup, tools: Tools, owed: Owed) -> None:
+def _do(followup: Followup, adapters: Adapters, owed: FollowupQueue) -> None:
     """Tries it once: afterwards it is done, put off, or given up."""
     deadline = Deadline.after(WORK_S)
     if followup.task_sid is None:
-        owed.give_up(followup, tools.now(), errors.MalformedPayload.reason)
+        owed.give_up(followup, adapters.now(), errors.MalformedPayload.reason)
         return
     enriches = followup.kind in (FollowupKind.ENRICH, FollowupKind.WARM)
-    ended = _enrich(followup, deadline, tools, owed) if enriches else _act(followup, deadline, tools, owed)
+    ended = _enrich(followup, deadline, adapters, owed) if enriches else _act(followup, deadline, adapters, owed)
     log.info(
         "follow-up",
         extra={
@@ -156,8 +156,8 @@ def _do(followup: Followup, tools: Tools, owed: Owed) -> None:
             **ended,
         },
     )
-    tools.observe(
-        Tried(
+    adapters.observe(
+        FollowupAttempt(
             followup.kind,
             followup.entry_id,
             followup.task_sid,
@@ -171,22 +171,22 @@ def _do(followup: Followup, tools: Tools, owed: Owed) -> None:
     )
 
 
-def _act(followup: Followup, deadline: Deadline, tools: Tools, owed: Owed) -> dict[str, str]:
+def _act(followup: Followup, deadline: Deadline, adapters: Adapters, owed: FollowupQueue) -> dict[str, str]:
     """Does what is no enrichment; how it ended, for the log."""
     reason, retryable = "", False
     try:
-        with tools.limited(WORK_S):
+        with adapters.time_limit(WORK_S):
             match followup.kind:
                 case FollowupKind.MISSED:
-                    lifecycle.missed(followup, tools, owed, deadline)
+                    lifecycle.missed(followup, adapters, owed, deadline)
                 case FollowupKind.HAND_OVER:
-                    handover.hand_over(followup, tools, owed, deadline)
+                    handover.hand_over(followup, adapters, owed, deadline)
                 case FollowupKind.WRAP_UP:
-                    completion.wrap_up(followup, tools, deadline)
+                    completion.wrap_up(followup, adapters, deadline)
                 case FollowupKind.COMPLETE:
-                    completion.complete(followup, tools, owed, deadline)
+                    completion.complete(followup, adapters, owed, deadline)
                 case FollowupKind.FINISHED:
-                    lifecycle.finished(followup, tools)
+                    lifecycle.finished(followup, adapters)
     except OutOfTime:
         reason, retryable = Reason.OUT_OF_TIME, True
     except errors.EnrichError as exc:
@@ -194,7 +194,7 @@ def _act(followup: Followup, deadline: Deadline, tools: Tools, owed: Owed) -> di
     except Exception:  # a mistake of ours: recorded, and tried again
         log.exception("follow-up failed", extra={"followup": followup.kind, "task_sid": followup.task_sid})
         reason, retryable = Reason.FAILED, True
-    now = tools.now()
+    now = adapters.now()
     if not reason:
         owed.done(followup, now)
     elif retryable and followup.attempts < MOST_ATTEMPTS:
@@ -204,45 +204,45 @@ def _act(followup: Followup, deadline: Deadline, tools: Tools, owed: Owed) -> di
     return {"reason": reason}
 
 
-def _enrich(followup: Followup, deadline: Deadline, tools: Tools, owed: Owed) -> dict[str, str]:
+def _enrich(followup: Followup, deadline: Deadline, adapters: Adapters, owed: FollowupQueue) -> dict[str, str]:
     """Enriches the task, along the same line as the callback; how it ended, for the log."""
-    if followup.kind is FollowupKind.WARM and tools.states.was_offered(followup.task_sid or ""):
-        owed.done(followup, tools.now())  # the callback came first: what it could not do is owed by itself
+    if followup.kind is FollowupKind.WARM and adapters.states.was_offered(followup.task_sid or ""):
+        owed.done(followup, adapters.now())  # the callback came first: what it could not do is owed by itself
         return {"outcome": "dropped"}
-    work = Work()
-    subject = Subject(followup.workspace_sid, followup.task_sid or "", has_marks=True)
+    work = EnrichmentRun()
+    subject = TaskRef(followup.workspace_sid, followup.task_sid or "", has_marks=True)
     try:
-        with tools.limited(WORK_S):
-            enrich(work, subject, tools, deadline, patient=False)
+        with adapters.time_limit(WORK_S):
+            enrich(work, subject, adapters, deadline, patient=False)
     except OutOfTime:
         if work.outcome is None:
             work.ended(Outcome.OUT_OF_TIME, too_slow(work), retryable=True)
     except Exception:  # as in the callback: recorded, and tried again
         log.exception("follow-up failed", extra={"followup": followup.kind, "task_sid": followup.task_sid})
         work.ended(Outcome.FAILED, Reason.FAILED, retryable=True)
-    _end(followup, work, deadline, tools, owed)
+    _end(followup, work, deadline, adapters, owed)
     match = work.match.kind if work.match else ""
     return {"outcome": work.outcome or "", "reason": work.reason, "match": match}
 
 
-def _end(followup: Followup, work: Work, deadline: Deadline, tools: Tools, owed: Owed) -> None:
+def _end(followup: Followup, work: EnrichmentRun, deadline: Deadline, adapters: Adapters, owed: FollowupQueue) -> None:
     """Done, put off, or given up; what is over is told in the journal."""
-    now = tools.now()
+    now = adapters.now()
     if work.retryable and followup.attempts < MOST_ATTEMPTS:
         owed.put_off(followup, now + _pause_after(followup.attempts), work.reason)
         return
-    _record(followup, work, deadline, tools)
+    _record(followup, work, deadline, adapters)
     # Whose task it is may have been found out after it was finished.
-    owed.wake(Owing(FollowupKind.FINISHED, now, lifecycle.finished_key(followup.task_sid or "")))
+    owed.wake(NewFollowup(FollowupKind.FINISHED, now, lifecycle.finished_key(followup.task_sid or "")))
     if work.outcome is Outcome.ENRICHED:
         owed.done(followup, now)
     else:
         owed.give_up(followup, now, work.reason)
 
 
-def _record(followup: Followup, work: Work, deadline: Deadline, tools: Tools) -> None:
+def _record(followup: Followup, work: EnrichmentRun, deadline: Deadline, adapters: Adapters) -> None:
     """A row of its own in the journal: what the callback's row says stays as it was."""
-    now = tools.now()
+    now = adapters.now()
     delivery = Delivery(
         kind=EntryKind.WARM if followup.kind is FollowupKind.WARM else EntryKind.LATE,
         received_at=now,
@@ -252,7 +252,7 @@ def _record(followup: Followup, work: Work, deadline: Deadline, tools: Tools) ->
         worker_sid=followup.worker_sid,
         worker_name=followup.worker_name,
     )
-    tools.journal.record(delivery, conclusion_of(work, deadline.elapsed_ms()), at=now)
+    adapters.journal.record(delivery, conclusion_of(work, deadline.elapsed_ms()), at=now)
 
 
 def _pause_after(attempts: int) -> timedelta:

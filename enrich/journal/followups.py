@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, delet
 from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.database.engine import Database
-from enrich.domain.deliveries import Owing
+from enrich.domain.deliveries import NewFollowup
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.errors import TaskGone
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
@@ -48,7 +48,7 @@ class Followup:
 
 
 @dataclass(frozen=True, slots=True)
-class OwedLine:
+class FollowupSummary:
     """One follow-up that is not done. due_at: when it is tried next; None once it was given up."""
 
     id: int
@@ -75,7 +75,7 @@ class Figures:
     unconcluded: int
 
 
-class Owed:
+class FollowupQueue:
     """What is owed, in one database. Every method raises DatabaseError."""
 
     def __init__(self, database: Database) -> None:
@@ -147,7 +147,7 @@ class Owed:
         """It has got so far: whoever tries again begins with this data. Nothing happens once others have claimed it."""
         self._database.write(update(FollowupRow).where(*_still_ours(followup)).values(data=dict(data)))
 
-    def owe(self, entry_id: int, owing: Sequence[Owing], *, at: datetime) -> None:
+    def owe(self, entry_id: int, owing: Sequence[NewFollowup], *, at: datetime) -> None:
         """These are owed from now on, because of that entry."""
         self._database.commit(lambda connection: Owes(self._database).add(connection, entry_id, owing, at=at))
 
@@ -156,7 +156,7 @@ class Owed:
         rows = self._database.read(select(FollowupRow.due_at, FollowupRow.last_reason).where(FollowupRow.key == key))
         return (rows[0].due_at is None, rows[0].last_reason) if rows else (True, "")
 
-    def wake(self, owing: Owing) -> None:
+    def wake(self, owing: NewFollowup) -> None:
         """The one that is known by the same key is due again; nothing happens where there is none."""
         self._database.commit(lambda connection: Owes.wake(connection, owing))
 
@@ -197,7 +197,7 @@ class Owed:
             ).all()
         return len(rows)
 
-    def overview(self, *, at_most: int = 100) -> tuple[OwedLine, ...]:
+    def overview(self, *, at_most: int = 100) -> tuple[FollowupSummary, ...]:
         """What is not done, the newest first: what is still owed, and what was given up."""
         rows = self._database.read(
             select(
@@ -214,7 +214,7 @@ class Owed:
             .order_by(FollowupRow.id.desc())
             .limit(at_most)
         )
-        return tuple(OwedLine(**row._asdict()) for row in rows)
+        return tuple(FollowupSummary(**row._asdict()) for row in rows)
 
     def figures(self, now: datetime) -> Figures:
         """How much is owed. Each number comes from an index that holds little else, and stops at a bound."""
@@ -285,7 +285,7 @@ class Owes:
             set_=_ANEW | {"due_at": adding.excluded.due_at, "data": adding.excluded.data},
         )
 
-    def add(self, connection: Connection, entry_id: int, owing: Sequence[Owing], *, at: datetime) -> None:
+    def add(self, connection: Connection, entry_id: int, owing: Sequence[NewFollowup], *, at: datetime) -> None:
         for each in owing:
             if each.only_wakes:
                 self.wake(connection, each)
@@ -303,7 +303,7 @@ class Owes:
             connection.execute(self._rearm if each.rearms else self._add, values)
 
     @staticmethod
-    def wake(connection: Connection, owing: Owing) -> None:
+    def wake(connection: Connection, owing: NewFollowup) -> None:
         connection.execute(_WAKE, {"woken": owing.key, "due_again_at": owing.due_at})
 
 

@@ -55,11 +55,11 @@ class _Batch:
     error: errors.DatabaseError | None = None
 
 
-class Crowd:
+class GroupCommit:
     """Those that wait to be committed together. Safe to share between greenlets and threads.
 
     commit: makes the receipts of these rows, in their order, in so many seconds; making one twice must do no harm.
-    given_up: told of rows that were not committed, and why. limited: as in `clock.py`.
+    given_up: told of rows that were not committed, and why. time_limit: as in `enrich.resilience.timeouts`.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class Crowd:
         commit: Commit,
         *,
         given_up: Callable[[Sequence[Values], errors.DatabaseError], None] = lambda _rows, _error: None,
-        limited: Callable[[float], AbstractContextManager[Any]] = lambda _seconds: nullcontext(),
+        time_limit: Callable[[float], AbstractContextManager[Any]] = lambda _seconds: nullcontext(),
     ) -> None:
         self._commit = commit
         self._given_up = given_up
-        self._limited = limited
+        self._time_limit = time_limit
         self._batches: deque[_Batch] = deque()
         self._is_working = False
         self._worker: threading.Thread | None = None  # the latest
@@ -146,7 +146,7 @@ class Crowd:
         rows = list(batch.rows.values())
         while True:
             try:
-                with self._limited(TRY_S):
+                with self._time_limit(TRY_S):
                     batch.receipts = dict(zip(batch.rows, self._commit(rows, TRY_S), strict=True))
                 return
             except (errors.DatabaseLocked, errors.DatabaseUnavailable):

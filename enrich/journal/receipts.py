@@ -18,11 +18,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich import errors
 from enrich.database.engine import Database
-from enrich.domain.deliveries import Conclusion, Delivery, Owing, Receipt
+from enrich.domain.deliveries import Conclusion, Delivery, NewFollowup, Receipt
 from enrich.domain.matches import Matched, NoMatch
 from enrich.domain.outcomes import EntryKind, FollowupKind
 from enrich.journal.followups import Owes
-from enrich.journal.group_commit import Crowd
+from enrich.journal.group_commit import GroupCommit
 from enrich.journal.tables import EntryRow, FollowupRow
 
 # The journal keeps what came in, but not whatever size somebody managed to send.
@@ -32,16 +32,19 @@ log = logging.getLogger(__name__)
 
 
 class Journal:
-    """The journal of one database. limited: as in `clock.py`; for what is recorded by nobody's clock but its own."""
+    """The journal of one database.
+
+    time_limit: as in `enrich.resilience.timeouts`; for what is recorded by nobody's clock but its own.
+    """
 
     def __init__(
         self,
         database: Database,
         *,
-        limited: Callable[[float], AbstractContextManager[Any]] = lambda _seconds: nullcontext(),
+        time_limit: Callable[[float], AbstractContextManager[Any]] = lambda _seconds: nullcontext(),
     ) -> None:
         self._database = database
-        self._limited = limited
+        self._time_limit = time_limit
         dialect = sqlite if database.is_sqlite else postgresql
         row = EntryRow.__table__.c
         receiving = dialect.insert(EntryRow)
@@ -63,7 +66,7 @@ class Journal:
             .returning(*told)
         )
         self._receive_alone = database.prepare(self._receive, _RECEIVED)
-        self._crowd = Crowd(self._commit_crowd, given_up=_not_recorded, limited=limited)
+        self._crowd = GroupCommit(self._commit_crowd, given_up=_not_recorded, time_limit=time_limit)
         self._answer = (
             update(EntryRow)
             .where(row.id == bindparam("entry_id"))
@@ -91,7 +94,7 @@ class Journal:
         self._stored_answer = database.prepare(select(row.answer).where(row.id == bindparam("entry_id")))
 
     def receive(
-        self, delivery: Delivery, *, timeout_s: float, answer: str | None = None, owing: Sequence[Owing] = ()
+        self, delivery: Delivery, *, timeout_s: float, answer: str | None = None, owing: Sequence[NewFollowup] = ()
     ) -> Receipt:
         """The delivery's receipt, committed. A repeat is counted, and gets the row of the first.
 
@@ -131,7 +134,7 @@ class Journal:
         time: it is recorded all the same, later.
         """
         if delivery.delivery_key is None:
-            with self._limited(timeout_s):
+            with self._time_limit(timeout_s):
                 return self.receive(delivery, timeout_s=timeout_s, answer=answer)
         return self._crowd.receive(_received(delivery) | {"answer": answer}, timeout_s=timeout_s)
 

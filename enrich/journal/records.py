@@ -38,7 +38,7 @@ class CandidateFound:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LookupFinding:
     """How an entry's customer was looked for. `withheld` names the attributes that hide a caller."""
 
     keys: tuple[KeyFound, ...] = ()
@@ -87,7 +87,7 @@ class Summary:
 class Entry(Summary):
     """A summary, and how its customer was looked for: enough to say who it was."""
 
-    finding: Finding
+    finding: LookupFinding
 
 
 SUMMARY_COLUMNS = (
@@ -126,11 +126,11 @@ def entry_fields(row: Row[Any]) -> dict[str, Any]:
     return told
 
 
-def read_finding(stored: Mapping[str, Any] | None) -> Finding:
+def read_finding(stored: Mapping[str, Any] | None) -> LookupFinding:
     """How a customer was looked for. stored: in the form of `EntryRow.finding`; None when nobody looked."""
     if not stored:
-        return Finding()
-    return Finding(
+        return LookupFinding()
+    return LookupFinding(
         keys=tuple(
             KeyFound(
                 kind=key.get("kind", ""),

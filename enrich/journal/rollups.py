@@ -101,7 +101,7 @@ def begin(moment: datetime, span_s: int) -> datetime:
     return datetime.fromtimestamp(seconds - seconds % span_s, UTC)
 
 
-class Tallies:
+class Rollups:
     """The numbers of one database. Every method raises DatabaseError."""
 
     def __init__(self, database: Database) -> None:

@@ -26,7 +26,7 @@ ALARM_LASTS = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class StateCounts:
     """Of one task: different reservations by how they ended ("timeout"), and how many came to nothing in all.
 
     before: the state as it was until now.
@@ -69,7 +69,7 @@ class KeptEvent:
     raw_form: str
 
 
-class States:
+class TaskStates:
     """The states of one database's tasks. Every method raises DatabaseError."""
 
     def __init__(self, database: Database) -> None:
@@ -96,7 +96,7 @@ class States:
         workspace_sid: str,
         at: datetime,
         misses: Sequence[str],
-        decide: Callable[[Counts], Mapping[str, Any]],
+        decide: Callable[[StateCounts], Mapping[str, Any]],
     ) -> tuple[TaskState, TaskState]:
         """The state before and after, once the values that `decide` gives for the counts are kept.
 
@@ -222,7 +222,7 @@ def _state(row: TaskStateRow) -> TaskState:
     return TaskState(**{name: getattr(row, name) for name in TaskState.__slots__})
 
 
-def _count(session: Session, before: TaskState, misses: Sequence[str]) -> Counts:
+def _count(session: Session, before: TaskState, misses: Sequence[str]) -> StateCounts:
     of_task = (EntryRow.task_sid == before.task_sid, EntryRow.reservation_sid.is_not(None))
     different = func.count(EntryRow.reservation_sid.distinct())
     by_type = session.execute(
@@ -230,7 +230,7 @@ def _count(session: Session, before: TaskState, misses: Sequence[str]) -> Counts
         .where(*of_task, EntryRow.event_type.like("reservation.%"))
         .group_by(EntryRow.event_type)
     )
-    return Counts(
+    return StateCounts(
         endings={row.event_type.removeprefix("reservation."): row.number for row in by_type},
         assignments=session.scalars(select(different).where(*of_task, EntryRow.event_type.in_(misses))).one(),
         before=before,

@@ -23,7 +23,7 @@ from enrich.journal.records import (
     ENTRY_COLUMNS,
     SUMMARY_COLUMNS,
     Entry,
-    Finding,
+    LookupFinding,
     Summary,
     entry_fields,
     is_broken_off,
@@ -61,7 +61,7 @@ class FullEntry(Entry):
 
 
 @dataclass(frozen=True, slots=True)
-class Followup:
+class TimelineFollowup:
     """One piece of work that was owed for an entry. due_at: None once it is done or given up."""
 
     id: int
@@ -92,7 +92,7 @@ class TaskStory:
     task_sid: str | None
     shown: FullEntry
     entries: tuple[Summary, ...]
-    followups: tuple[Followup, ...]
+    followups: tuple[TimelineFollowup, ...]
     is_whole: bool
 
     @property
@@ -117,7 +117,7 @@ class TaskStory:
         return max(before, key=lambda entry: (entry.reservation_sid == same, entry.id), default=None)
 
     @property
-    def owed(self) -> tuple[Followup, ...]:
+    def owed(self) -> tuple[TimelineFollowup, ...]:
         return tuple(followup for followup in self.followups if followup.is_owed)
 
     @property
@@ -156,7 +156,7 @@ def entry_story(database: Database, entry_id: int) -> TaskStory | None:
     return _story(database, EntryRow.id == entry_id, None, entry_id)
 
 
-def last_finding(database: Database, task_sid: str) -> Finding:
+def last_finding(database: Database, task_sid: str) -> LookupFinding:
     """What the last look-up of this task found; empty if nobody ever looked. Raises DatabaseError."""
     with database.reading() as session:
         return read_finding(contacts.last_finding(session, task_sid))
@@ -175,7 +175,7 @@ def entry_version(database: Database, entry_id: int, now: datetime) -> str:
 # What a story's version is made of.
 _SIGNS = (EntryRow.id, EntryRow.kind, EntryRow.received_at, EntryRow.concluded_at, EntryRow.repeats)
 
-_FOLLOWUP = tuple(getattr(FollowupRow, name) for name in Followup.__slots__)
+_FOLLOWUP = tuple(getattr(FollowupRow, name) for name in TimelineFollowup.__slots__)
 
 _FULL = select(
     *ENTRY_COLUMNS,
@@ -228,15 +228,15 @@ def _last(session: Session, columns: Sequence[Any], which: ColumnElement[bool]) 
     return sorted(rows, key=lambda row: (row.kind != EntryKind.EVENT, row.id)), is_whole
 
 
-def _followups(session: Session, which: ColumnElement[bool]) -> tuple[Followup, ...]:
+def _followups(session: Session, which: ColumnElement[bool]) -> tuple[TimelineFollowup, ...]:
     """Those of these entries, oldest first. Where there are too many, what is over and oldest is left out."""
     is_over = case((FollowupRow.due_at.is_(None), 1), else_=0)
     of_them = select(*_FOLLOWUP).join(EntryRow, EntryRow.id == FollowupRow.entry_id).where(which)
     rows = session.execute(of_them.order_by(is_over, FollowupRow.id.desc()).limit(FOLLOWUPS_AT_MOST))
-    return tuple(sorted((Followup(**row._asdict()) for row in rows), key=lambda followup: followup.id))
+    return tuple(sorted((TimelineFollowup(**row._asdict()) for row in rows), key=lambda followup: followup.id))
 
 
-def _version_of(entries: Iterable[Summary | Row[Any]], followups: Iterable[Followup], now: datetime) -> str:
+def _version_of(entries: Iterable[Summary | Row[Any]], followups: Iterable[TimelineFollowup], now: datetime) -> str:
     signs = [
         (entry.id, entry.concluded_at, entry.repeats, is_broken_off(entry.concluded_at, entry.received_at, now))
         for entry in entries

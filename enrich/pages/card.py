@@ -27,7 +27,7 @@ bp = Blueprint("card", __name__, url_prefix="/card")
 @bp.before_request
 def guard() -> ResponseReturnValue | None:
     """Lets in who has the token of the very task that is asked for; 403 is all that anybody else learns."""
-    key = current_services().tools.rules.card_key
+    key = current_services().adapters.rules.card_key
     task_sid = str((request.view_args or {}).get("task_sid", ""))
     if key and formatting.is_plain_sid(task_sid) and card_token.opens(key, task_sid, request.args.get("token", "")):
         return None
@@ -49,12 +49,12 @@ def frame(response: Response) -> Response:
 @bp.get("/<task_sid>")
 def show(task_sid: str) -> ResponseReturnValue:
     """The card; to htmx the fragment of it, or 204 while it is as the asking page shows it (`shown`)."""
-    settings, tools = current_services().settings, current_services().tools
+    settings, adapters = current_services().settings, current_services().adapters
     is_poll = "HX-Request" in request.headers
-    facts = card_facts(current_services().database, task_sid, tools.now())
+    facts = card_facts(current_services().database, task_sid, adapters.now())
     if facts is None:
         return _said("Nothing known yet", "This task has not been offered to anyone, as far as we were told.", 404)
-    if facts.over_at and facts.over_at + timedelta(minutes=settings.card_minutes) < tools.now():
+    if facts.over_at and facts.over_at + timedelta(minutes=settings.card_minutes) < adapters.now():
         # Sent whole and without a trigger, so that an open card empties itself and asks no more.
         return _said("This task is over", "Its card could be seen until a while after it.", 200 if is_poll else 410)
     customer = _customer(facts)
@@ -70,7 +70,7 @@ def _customer(facts: CardFacts) -> Customer | None:
     """Who it is, as the CRM knows them by now; nobody where the match is none that was proved."""
     if facts.match != MatchKind.MATCHED or not facts.customer_id:
         return None
-    return current_services().tools.store.fetch_customer(facts.customer_id)
+    return current_services().adapters.store.fetch_customer(facts.customer_id)
 
 
 def _said(headline: str, sentence: str, status: int) -> Response:

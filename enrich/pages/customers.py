@@ -13,7 +13,7 @@ from enrich.accounts.tables import Role
 from enrich.customers import audit, editing, search
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.flows import resolution
-from enrich.flows.resolution import Stale
+from enrich.flows.resolution import StaleEdit
 from enrich.journal import contacts
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Form, Values
@@ -62,7 +62,7 @@ def customer(customer_id: str) -> ResponseReturnValue:
         identifiers=_identifiers(customer_id, record),
         merged=merged,
         trail=trail,
-        interactions=current_services().tools.store.interactions_of(customer_id, at_most=MOST_INTERACTIONS),
+        interactions=current_services().adapters.store.interactions_of(customer_id, at_most=MOST_INTERACTIONS),
         history=contacts.history(database, (customer_id, *merged)),
         now=datetime.now(UTC),
     )
@@ -124,7 +124,7 @@ def save(customer_id: str) -> ResponseReturnValue:
 
     seen = int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else None
     settled = resolution.edit(desk(), customer_id, seen, become)
-    if isinstance(settled, Stale):
+    if isinstance(settled, StaleEdit):
         if settled.record is None:
             return abort(404)
         record, version_now = _record(customer_id)
@@ -152,7 +152,7 @@ def do_merge(customer_id: str) -> ResponseReturnValue:
     gone = other if kept == customer_id else customer_id
     versions = {one: int(found) for one in (customer_id, other) if (found := _version_given(one)) is not None}
     settled = resolution.merge(desk(), kept, gone, versions)
-    if isinstance(settled, Stale):
+    if isinstance(settled, StaleEdit):
         return _merge_page(customer_id, other, is_stale=True), 409
     tell(settled, "Merged.")
     return redirect(url_for("customers.customer", customer_id=kept), 303)

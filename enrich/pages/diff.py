@@ -45,7 +45,7 @@ class Line:
         return INDENT * min(self.depth, DEEPEST_INDENT)
 
 
-class Change(StrEnum):
+class LineChange(StrEnum):
     """What became of a line."""
 
     SAME = "same"
@@ -57,7 +57,7 @@ class Change(StrEnum):
 class DiffLine:
     """One line of a diff with its number before and after; None on the side where it does not stand."""
 
-    change: Change
+    change: LineChange
     line: Line
     before: int | None
     after: int | None
@@ -118,7 +118,7 @@ def blocks(found: tuple[DiffLine, ...], *, at_most: int = SHOWN_LINES) -> tuple[
 def _near_a_change(found: tuple[DiffLine, ...]) -> list[bool]:
     near = [False] * len(found)
     for index, each in enumerate(found):
-        if each.change is not Change.SAME:
+        if each.change is not LineChange.SAME:
             for other in range(max(0, index - CONTEXT_LINES), min(len(found), index + CONTEXT_LINES + 1)):
                 near[other] = True
     for start, end in _runs(near):
@@ -209,12 +209,12 @@ def _numbered(old: tuple[Line, ...], new: tuple[Line, ...]) -> Iterator[DiffLine
     for tag, old_from, old_to, new_from, new_to in _opcodes(old, new):
         if tag == "equal":
             for offset, line in enumerate(new[new_from:new_to]):
-                yield DiffLine(Change.SAME, line, old_from + offset + 1, new_from + offset + 1)
+                yield DiffLine(LineChange.SAME, line, old_from + offset + 1, new_from + offset + 1)
             continue
         for number, line in enumerate(old[old_from:old_to], start=old_from + 1):
-            yield DiffLine(Change.REMOVED, line, number, None)
+            yield DiffLine(LineChange.REMOVED, line, number, None)
         for number, line in enumerate(new[new_from:new_to], start=new_from + 1):
-            yield DiffLine(Change.ADDED, line, None, number)
+            yield DiffLine(LineChange.ADDED, line, None, number)
 
 
 def _opcodes(old: tuple[Line, ...], new: tuple[Line, ...]) -> list[tuple[str, int, int, int, int]]:
@@ -276,7 +276,7 @@ def _matched(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> list[tup
     return pairs
 
 
-def _runs(flags: Sequence[bool | Change]) -> list[tuple[int, int]]:
+def _runs(flags: Sequence[bool | LineChange]) -> list[tuple[int, int]]:
     """Start and end of each stretch of equal flags."""
     edges = [0, *(index for index in range(1, len(flags)) if flags[index] != flags[index - 1]), len(flags)]
     return [(start, end) for start, end in pairwise(edges) if start < end]

@@ -14,9 +14,9 @@ from typing import Any
 from enrich.customers.audit import Trail
 from enrich.customers.identifiers import STAFF
 from enrich.domain.matches import MatchKind, NoMatchReason, Trust
-from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Told
+from enrich.domain.outcomes import ActivityType, EntryKind, FollowupKind, Outcome
 from enrich.journal.contacts import Contact
-from enrich.journal.records import Entry, Finding, Summary
+from enrich.journal.records import Entry, LookupFinding, Summary
 
 
 class Tone(StrEnum):
@@ -263,19 +263,25 @@ FOLLOWUPS = {
 
 # What we did, as the story tells it.
 TOLD = {
-    Told.ESCALATED: ("Escalated", "The level stands in our block, for the workflow's filters to route by."),
-    Told.PRIORITY_RAISED: ("Priority raised", "Nobody took it up, so it goes before others now."),
-    Told.WORKER_MOVED: ("Worker moved", "The worker who let it ring was put into another activity."),
-    Told.HANDED_OVER: ("Handed over", "Nobody took it up here: the work went on in a new task."),
-    Told.TAKEN_OVER: ("Taken over", "This task goes on with the work of another one that nobody took up."),
-    Told.ALARM: ("Alarm", "Somebody should look at this task: it is offered again and again."),
-    Told.WRAP_UP_ASKED: ("Wrap-up asked for", "Somebody wants it wrapped up."),
-    Told.COMPLETION_ASKED: ("Completion asked for", "Somebody wants it completed."),
-    Told.WRAPPED_UP: ("Wrapped up", "TaskRouter was told that the work itself is over."),
-    Told.OUTCOME: ("Outcome written", "What came of the work stands in our block."),
-    Told.STUCK: ("Stuck in wrapping", "It has been wrapping for longer than the policy allows, and is completed now."),
-    Told.COMPLETED: ("Completed", "TaskRouter was told that all of it is over, and the worker is free again."),
-    Told.HISTORY: ("Kept in history", "The customer's history tells who dealt with it, when, and for how long."),
+    ActivityType.ESCALATED: ("Escalated", "The level stands in our block, for the workflow's filters to route by."),
+    ActivityType.PRIORITY_RAISED: ("Priority raised", "Nobody took it up, so it goes before others now."),
+    ActivityType.WORKER_MOVED: ("Worker moved", "The worker who let it ring was put into another activity."),
+    ActivityType.HANDED_OVER: ("Handed over", "Nobody took it up here: the work went on in a new task."),
+    ActivityType.TAKEN_OVER: ("Taken over", "This task goes on with the work of another one that nobody took up."),
+    ActivityType.ALARM: ("Alarm", "Somebody should look at this task: it is offered again and again."),
+    ActivityType.WRAP_UP_ASKED: ("Wrap-up asked for", "Somebody wants it wrapped up."),
+    ActivityType.COMPLETION_ASKED: ("Completion asked for", "Somebody wants it completed."),
+    ActivityType.WRAPPED_UP: ("Wrapped up", "TaskRouter was told that the work itself is over."),
+    ActivityType.OUTCOME: ("Outcome written", "What came of the work stands in our block."),
+    ActivityType.STUCK: (
+        "Stuck in wrapping",
+        "It has been wrapping for longer than the policy allows, and is completed now.",
+    ),
+    ActivityType.COMPLETED: ("Completed", "TaskRouter was told that all of it is over, and the worker is free again."),
+    ActivityType.HISTORY: (
+        "Kept in history",
+        "The customer's history tells who dealt with it, when, and for how long.",
+    ),
 }
 
 # What somebody has to look at (policy.timeouts.Alarm), in a few words and as a sentence.
@@ -396,7 +402,7 @@ def marks(entry: Summary, *, owes: bool) -> tuple[Mark, ...]:
 def why(entry: Entry) -> str:
     """Who and why, in one or two sentences."""
     if entry.kind == EntryKind.EVENT:
-        return TOLD[Told(entry.event_type)][1] if entry.event_type in set(Told) else EVENT.sentence
+        return TOLD[ActivityType(entry.event_type)][1] if entry.event_type in set(ActivityType) else EVENT.sentence
     key = next((key for key in entry.finding.keys if key.kind == entry.by and key.found), None)
     led = f"the {key_kind(entry.by)} {key.value}" if key else f"the {key_kind(entry.by)}" if entry.by else "the look-up"
     count = len(entry.finding.candidates)
@@ -418,7 +424,7 @@ def why(entry: Entry) -> str:
 
 def is_told(event_type: str) -> bool:
     """Whether it is we who tell of it."""
-    return event_type in set(Told)
+    return event_type in set(ActivityType)
 
 
 def decided(decision: Mapping[str, Any] | None) -> str:
@@ -439,7 +445,7 @@ def decided(decision: Mapping[str, Any] | None) -> str:
 
 def told(event_type: str) -> str:
     """What an event is called: TaskRouter's own by their type, ours in words."""
-    return TOLD[Told(event_type)][0] if event_type in set(Told) else event_type or EVENT.word
+    return TOLD[ActivityType(event_type)][0] if event_type in set(ActivityType) else event_type or EVENT.word
 
 
 def alarm(slug: str) -> str:
@@ -542,7 +548,7 @@ def legend_of_marks() -> Iterable[Mark]:
     return (FOLLOWUP_OWED, ENRICHED_LATE, FALLBACK)
 
 
-def _one_kind(finding: Finding) -> str:
+def _one_kind(finding: LookupFinding) -> str:
     kinds = {key.kind for key in finding.keys}
     return key_kind(kinds.pop()) if len(kinds) == 1 else ""
 

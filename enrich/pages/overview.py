@@ -70,7 +70,7 @@ PERCENTILES = (("half", "s-half", 0.5), ("95 %", "s-most", 0.95), ("99 %", "s-al
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class ReasonCount:
     """One reason why something went wrong. count: how often. outcome: the word for how that ended."""
 
     outcome: str
@@ -97,7 +97,7 @@ class Overview:
     times: tuple[Series, ...]
     slowest_ms: float
     overall_ms: tuple[tuple[str, float | None], ...]
-    reasons: tuple[Reason, ...]
+    reasons: tuple[ReasonCount, ...]
     troubles: tuple[Series, ...]
     worst: float
     owed: Series
@@ -134,7 +134,7 @@ def index() -> ResponseReturnValue:
         bar=lambda value, highest: _markup(charts.bar(value, highest, "s-bad")),
         deadline_ms=deadline_ms,
         figures=figures,
-        alarms=here.tools.states.alarms(now),
+        alarms=here.adapters.states.alarms(now),
         now=now,
     )
 
@@ -184,14 +184,14 @@ def overview(asked: Range, numbers: Numbers, now: datetime, budget_s: float) -> 
     )
 
 
-def _reasons(rows: Iterable[Counted]) -> tuple[Reason, ...]:
+def _reasons(rows: Iterable[Counted]) -> tuple[ReasonCount, ...]:
     """Why things went wrong, most often first; of callbacks and of what was done late."""
     counts: Counter[tuple[str, str]] = Counter()
     for row in rows:
         if row.outcome in _TROUBLE:
             counts[row.outcome, row.reason] += row.tally.number
     return tuple(
-        Reason(
+        ReasonCount(
             pages_labels.OUTCOMES[Outcome(outcome)].word, pages_labels.short_reason(reason) or "no reason given", count
         )
         for (outcome, reason), count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))

@@ -19,15 +19,15 @@ from markupsafe import Markup
 from enrich.accounts import masking
 from enrich.accounts.tables import Role
 from enrich.customers import audit, editing, search
-from enrich.customers.audit import By, ChangedSince, Trail
+from enrich.customers.audit import Actor, ChangedSince, Trail
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
 from enrich.customers.search import Found
 from enrich.domain.outcomes import Outcome
 from enrich.flows import resolution
-from enrich.flows.resolution import Desk, Settled
+from enrich.flows.resolution import Resolution, ResolutionContext
 from enrich.journal import timeline
-from enrich.journal.records import Finding, KeyFound
+from enrich.journal.records import KeyFound, LookupFinding
 from enrich.journal.timeline import TaskStory
 from enrich.pages import customer_form, formatting, labels
 from enrich.pages.sessions import local_path, needs, require_sign_in, sees_masked, signed_in
@@ -143,13 +143,15 @@ def told_of(change: Trail) -> str:
     return labels.change(change)
 
 
-def desk() -> Desk:
+def desk() -> ResolutionContext:
     """What the reader's decisions are carried out with."""
     user = signed_in() or abort(403)
-    return Desk(current_services().database, current_services().tools, By(user.id, user.name or user.email))
+    return ResolutionContext(
+        current_services().database, current_services().adapters, Actor(user.id, user.name or user.email)
+    )
 
 
-def tell(settled: Settled, what: str) -> None:
+def tell(settled: Resolution, what: str) -> None:
     """Says at the top of the next page what happened, with a way to take it back."""
     sentences = [what if settled.change or settled.live else "It was so already: nothing was changed."]
     live = settled.live
@@ -228,12 +230,12 @@ def _form(
 
 def find(query: str) -> tuple[Found, ...]:
     """The customers that the reader means by this."""
-    rules = current_services().tools.rules.keys
+    rules = current_services().adapters.rules.keys
     kinds = dict.fromkeys(source.kind for source in rules.sources)
     return search.find_customers(current_services().database, query, kinds=kinds, region=rules.region)
 
 
-def _keys_now(asked: Finding) -> tuple[KeyNow, ...]:
+def _keys_now(asked: LookupFinding) -> tuple[KeyNow, ...]:
     """The keys by which this task was looked up, each with whose it is by now."""
     keys = [key for key in asked.keys if key.kind != STAFF]
     with current_services().database.reading() as session:
@@ -268,6 +270,6 @@ def _story(task_sid: str, entry_id: int | None = None) -> TaskStory:
     return timeline.task_story(current_services().database, task_sid, entry_id=entry_id) or abort(404)
 
 
-def _done(settled: Settled, task_sid: str, word: str) -> ResponseReturnValue:
+def _done(settled: Resolution, task_sid: str, word: str) -> ResponseReturnValue:
     tell(settled, word)
     return redirect(url_for("pages.task", task_sid=task_sid), 303)

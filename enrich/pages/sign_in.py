@@ -31,7 +31,7 @@ def sign_in() -> ResponseReturnValue:
 
     After some tries every further one has to wait, and gets 429 with the seconds before anything is looked at.
     """
-    database, now = current_services().database, current_services().tools.now()
+    database, now = current_services().database, current_services().adapters.now()
     email = users.normal_email(request.form.get("email", ""))
     address = attempts.address_key(request.remote_addr or "")
     device = devices.of(email)

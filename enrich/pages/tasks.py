@@ -19,7 +19,7 @@ from enrich.journal import filters, timeline
 from enrich.journal.filters import Choice, Choices
 from enrich.journal.records import Summary
 from enrich.journal.timeline import TaskStory
-from enrich.pages import formatting, labels, masking
+from enrich.pages import formatting, labels, masked_records
 from enrich.pages.feed_query import Feed, asked_for, filters_of
 from enrich.pages.sessions import require_sign_in, sees_masked
 from enrich.services import current_services
@@ -133,7 +133,7 @@ def _detail(story: TaskStory) -> str:
 
 def _feed(*, before: int | None) -> Feed:
     """The page of the feed that the address asks for. Its version is read first: what comes between is seen later."""
-    database, rules = current_services().database, current_services().tools.rules.keys
+    database, rules = current_services().database, current_services().adapters.rules.keys
     version = journal_feed.feed_version(database)
     asked = asked_for(request.args)
     wanted = filters_of(asked, database, rules, _now(), by_id_only=sees_masked())
@@ -145,7 +145,7 @@ def _feed(*, before: int | None) -> Feed:
     shown = lines[:LINES_PER_PAGE]
     older = shown[-1].id if len(lines) > LINES_PER_PAGE else looked_back_to
     return Feed(
-        lines=tuple(masking.line(line) for line in shown) if sees_masked() else shown,
+        lines=tuple(masked_records.line(line) for line in shown) if sees_masked() else shown,
         version=version,
         asked=asked,
         before=before,
@@ -202,7 +202,7 @@ def _entry_story(entry_id: int) -> TaskStory:
 
 
 def _for_reader(story: TaskStory) -> TaskStory:
-    return masking.story(story) if sees_masked() else story
+    return masked_records.story(story) if sees_masked() else story
 
 
 def _id(written: str) -> int:

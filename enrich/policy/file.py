@@ -23,7 +23,7 @@ from enrich.policy.context import ContextPolicy, parse_context
 from enrich.policy.expressions import Expression, ExpressionError, compile_expression
 from enrich.policy.known import Known, Parameter, check_reference, did_you_mean
 from enrich.policy.problems import Problems
-from enrich.policy.rules import Action, Rule
+from enrich.policy.rules import PolicyAction, Rule
 from enrich.policy.templates import compile_template
 from enrich.policy.timeouts import TimeoutPolicy, parse_timeouts
 from enrich.policy.wrapup import WrapupPolicy, parse_wrapup
@@ -38,7 +38,7 @@ class Policy:
     """What one file says. An empty one decides nothing: then the settings do."""
 
     rules: tuple[Rule, ...] = ()
-    defaults: Mapping[str, Action] = field(default_factory=dict)
+    defaults: Mapping[str, PolicyAction] = field(default_factory=dict)
     context: ContextPolicy = field(default_factory=ContextPolicy)
     timeouts: TimeoutPolicy = field(default_factory=TimeoutPolicy)
     wrapup: WrapupPolicy = field(default_factory=WrapupPolicy)
@@ -147,7 +147,7 @@ def _read_condition(where: str, text: Any, known: Known, problems: Problems) -> 
     return expression
 
 
-def _read_defaults(table: Any, known: Known, problems: Problems) -> dict[str, Action]:
+def _read_defaults(table: Any, known: Known, problems: Problems) -> dict[str, PolicyAction]:
     if not isinstance(table, dict):
         problems.add("[defaults]", "", "must be a table of channels")
         return {}
@@ -172,7 +172,7 @@ def _read_action(
     known: Known,
     problems: Problems,
     instruction_key: str = "instruction",
-) -> Action | None:
+) -> PolicyAction | None:
     """The instruction and its parameters. others: keys of the table that are no parameters."""
     name = table.get("instruction")
     if name is None:
@@ -203,7 +203,7 @@ def _read_action(
             problems.add(where, key, f"missing, and {name} needs it")
             is_good = False
     addresses = frozenset(key for key in values if parameters[key].is_address)
-    return Action(name, values, addresses, dials="to" in parameters) if is_good else None
+    return PolicyAction(name, values, addresses, dials="to" in parameters) if is_good else None
 
 
 def _read_value(where: str, key: str, value: Any, parameter: Parameter, known: Known, problems: Problems) -> Any:

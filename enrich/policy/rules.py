@@ -19,7 +19,7 @@ Make = Callable[[str, Mapping[str, Any], Context], Instruction]
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class PolicyAction:
     """An instruction with its parameters, as the file has them.
 
     addresses: names of those that are URLs. dials: whether it calls the worker, at an address that may be the worker's.
@@ -53,7 +53,7 @@ class Rule:
 
     name: str
     when: Expression | None
-    action: Action
+    action: PolicyAction
 
     @property
     def references(self) -> tuple[Reference, ...]:
@@ -95,7 +95,9 @@ def choose(rules: Iterable[Rule], context: Context, make: Make) -> Chosen:
     return Chosen(None, passed=tuple(passed))
 
 
-def choose_default(defaults: Mapping[str, Action], channels: Sequence[str], context: Context, make: Make) -> Chosen:
+def choose_default(
+    defaults: Mapping[str, PolicyAction], channels: Sequence[str], context: Context, make: Make
+) -> Chosen:
     """The default of the first of these channels that has one, and whose instruction can be given."""
     passed: list[Passed] = []
     for channel in channels:

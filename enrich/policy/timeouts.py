@@ -61,7 +61,7 @@ class HandOver:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class EscalationStep:
     """What holds from so many misses on. None, 0: not that."""
 
     after: int
@@ -77,7 +77,7 @@ class TimeoutPolicy:
     worker_activity: from an ending to the activity that the worker is sent to, by SID.
     """
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[EscalationStep, ...] = ()
     misses: frozenset[str] = frozenset(ENDINGS)
     worker_activity: Mapping[str, str] = field(default_factory=dict)
     alarm_canceled: int = _ALARM_CANCELED
@@ -85,7 +85,7 @@ class TimeoutPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class MissCount:
     """What became of one task's reservations so far: how many different ones ended how, and how many came to nothing.
 
     hand_overs: how often the work behind the task has been handed over until now.
@@ -100,7 +100,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class TimeoutDecision:
     """What is to be so from now on; each part is a state, not a change, and may hold already.
 
     priority: at least this; None: whatever it is. escalation: the level in our block; 0: none.
@@ -118,13 +118,13 @@ class Decision:
         return self.priority is None and not self.escalation and self.hand_over is None
 
 
-def decide(policy: TimeoutPolicy, tally: Tally) -> Decision:
+def decide(policy: TimeoutPolicy, tally: MissCount) -> TimeoutDecision:
     """What follows from these counts. More misses never give less: levels and priorities only rise."""
     misses = tally.misses(policy)
     reached = [step for step in policy.steps if step.after <= misses]
     hand_over = next((step.hand_over for step in sorted(reached, key=_after, reverse=True) if step.hand_over), None)
     again = hand_over is not None and tally.hand_overs > 0
-    return Decision(
+    return TimeoutDecision(
         misses=misses,
         priority=max((step.raise_priority_to for step in reached if step.raise_priority_to is not None), default=None),
         escalation=max((step.escalation for step in reached), default=0),
@@ -133,7 +133,7 @@ def decide(policy: TimeoutPolicy, tally: Tally) -> Decision:
     )
 
 
-def _alarm(policy: TimeoutPolicy, tally: Tally, *, again: bool) -> Alarm:
+def _alarm(policy: TimeoutPolicy, tally: MissCount, *, again: bool) -> Alarm:
     """The worst of what is wrong."""
     if tally.assignments >= policy.alarm_assignments:
         return Alarm.LIMIT
@@ -142,7 +142,7 @@ def _alarm(policy: TimeoutPolicy, tally: Tally, *, again: bool) -> Alarm:
     return Alarm.HANDED_OVER_BEFORE if again else Alarm.NONE
 
 
-def _after(step: Step) -> int:
+def _after(step: EscalationStep) -> int:
     return step.after
 
 
@@ -161,7 +161,7 @@ def parse_timeouts(table: Mapping[str, object], problems: Problems) -> TimeoutPo
     )
 
 
-def _steps(given: object, problems: Problems) -> tuple[Step, ...]:
+def _steps(given: object, problems: Problems) -> tuple[EscalationStep, ...]:
     if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
         problems.add(TABLE, "steps", "must be a list of tables: [[timeouts.steps]]")
         return ()
@@ -169,7 +169,7 @@ def _steps(given: object, problems: Problems) -> tuple[Step, ...]:
     return tuple(sorted((step for step in steps if step), key=_after))
 
 
-def _step(table: Mapping[str, Any], where: str, problems: Problems) -> Step | None:
+def _step(table: Mapping[str, Any], where: str, problems: Problems) -> EscalationStep | None:
     wrong_before = len(problems.found)
     _refuse_unknown(table, ("after", "raise_priority_to", "escalation", "hand_over"), where, problems)
     if "after" not in table:
@@ -185,7 +185,7 @@ def _step(table: Mapping[str, Any], where: str, problems: Problems) -> Step | No
         if len(problems.found) == wrong_before:
             problems.add(where, "", "does nothing: give raise_priority_to, escalation or hand_over")
         return None
-    return Step(after, priority, escalation, hand_over)
+    return EscalationStep(after, priority, escalation, hand_over)
 
 
 def _hand_over(given: object, where: str, problems: Problems) -> HandOver | None:

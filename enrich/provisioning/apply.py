@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from enrich import errors
-from enrich.provisioning.plan import Action, Actual, Desired, Plan, Step, make_plan
+from enrich.provisioning.plan import Actual, Desired, Plan, PlanAction, PlanStep, make_plan
 
 
 class Workspaces(Protocol):
     """workspace.Workspaces, as far as it is needed here."""
 
     def read(self, desired: Desired) -> Actual: ...
-    def apply(self, step: Step) -> str: ...
+    def apply(self, step: PlanStep) -> str: ...
 
 
 def plan(desired: Desired, workspaces: Workspaces) -> Plan:
@@ -28,11 +28,11 @@ def plan(desired: Desired, workspaces: Workspaces) -> Plan:
     return made
 
 
-def provision(desired: Desired, workspaces: Workspaces, planned: Plan, tell: Callable[[Step, str], None]) -> int:
+def provision(desired: Desired, workspaces: Workspaces, planned: Plan, tell: Callable[[PlanStep, str], None]) -> int:
     """How many steps were taken. tell: gets each one as it is done, with its SID. Raises PlanStopped, PlanRefused."""
     done = 0
     first = planned.steps[0]
-    if first.action is Action.CREATE:
+    if first.action is PlanAction.CREATE:
         # What a new workspace comes with is known once it is there, so the rest is planned again.
         done += _take(first, workspaces, tell, done, len(planned.to_do))
         planned = plan(desired, workspaces)
@@ -42,7 +42,7 @@ def provision(desired: Desired, workspaces: Workspaces, planned: Plan, tell: Cal
     return done
 
 
-def _take(step: Step, workspaces: Workspaces, tell: Callable[[Step, str], None], done: int, left: int) -> int:
+def _take(step: PlanStep, workspaces: Workspaces, tell: Callable[[PlanStep, str], None], done: int, left: int) -> int:
     try:
         tell(step, workspaces.apply(step))
     except errors.TaskRouterError as exc:

@@ -25,7 +25,7 @@ class Kind(StrEnum):
     WORKFLOW = "workflow"
 
 
-class Action(StrEnum):
+class PlanAction(StrEnum):
     CREATE = "create"
     CHANGE = "change"
     LEAVE = "leave"
@@ -89,7 +89,7 @@ BY_ITSELF = Actual(
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PlannedChange:
     """One field. old: None where it was not set."""
 
     field: str
@@ -98,30 +98,30 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlanStep:
     """One thing to do. values: the fields to send, in the file's words. sid: "" where it is yet to be made."""
 
-    action: Action
+    action: PlanAction
     kind: Kind
     name: str
     sid: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
-    changes: tuple[Change, ...] = ()
+    changes: tuple[PlannedChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """steps: in the order to take them. drift: at TaskRouter, not in the file. problems: why it cannot be done."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
     drift: tuple[Existing, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
-    def to_do(self) -> tuple[Step, ...]:
-        return tuple(step for step in self.steps if step.action is not Action.LEAVE)
+    def to_do(self) -> tuple[PlanStep, ...]:
+        return tuple(step for step in self.steps if step.action is not PlanAction.LEAVE)
 
-    def count(self, action: Action) -> int:
+    def count(self, action: PlanAction) -> int:
         return sum(step.action is action for step in self.steps)
 
 
@@ -142,32 +142,32 @@ def make_plan(desired: Desired, actual: Actual) -> Plan:
         if kind is Kind.ACTIVITY and desired.activities:
             # The workspace takes these only on update, and they have to be there first.
             step = _activities_step(desired, actual.workspace)
-            steps += [step] if step.action is not Action.LEAVE else []
+            steps += [step] if step.action is not PlanAction.LEAVE else []
     return Plan(tuple(steps), tuple(_drift(desired, actual)))
 
 
-def _step(wanted: Resource, existing: Existing | None) -> Step:
+def _step(wanted: Resource, existing: Existing | None) -> PlanStep:
     if existing is None:
         values = {**wanted.initial, **wanted.fields}
         changes = tuple(_differences(values, {}))
-        return Step(Action.CREATE, wanted.kind, wanted.name, values=values, changes=changes)
+        return PlanStep(PlanAction.CREATE, wanted.kind, wanted.name, values=values, changes=changes)
     values = {name: value for name, value in wanted.fields.items() if existing.fields.get(name) != value}
     changes = tuple(_differences(values, existing.fields))
-    action = Action.CHANGE if values else Action.LEAVE
-    return Step(action, wanted.kind, wanted.name, existing.sid, values, changes)
+    action = PlanAction.CHANGE if values else PlanAction.LEAVE
+    return PlanStep(action, wanted.kind, wanted.name, existing.sid, values, changes)
 
 
-def _activities_step(desired: Desired, workspace: Existing | None) -> Step:
+def _activities_step(desired: Desired, workspace: Existing | None) -> PlanStep:
     made = workspace or Existing(Kind.WORKSPACE, desired.workspace.name, "")
     return _step(Resource(Kind.WORKSPACE, desired.workspace.name, desired.activities), made)
 
 
-def _differences(wanted: Mapping[str, Any], existing: Mapping[str, Any]) -> Iterator[Change]:
+def _differences(wanted: Mapping[str, Any], existing: Mapping[str, Any]) -> Iterator[PlannedChange]:
     for name, value in wanted.items():
         yield from _within(name, existing.get(name), value)
 
 
-def _within(name: str, old: Any, new: Any) -> Iterator[Change]:
+def _within(name: str, old: Any, new: Any) -> Iterator[PlannedChange]:
     """What differs inside, as far down as both sides have the same shape."""
     if old == new:
         return
@@ -179,13 +179,13 @@ def _within(name: str, old: Any, new: Any) -> Iterator[Change]:
             before, after = _at(old or (), number), _at(new, number)
             label = (after or before or {}).get("name") or number + 1
             if after is None or (before is None and old):
-                yield Change(f"{name}.{label}", before, after)
+                yield PlannedChange(f"{name}.{label}", before, after)
             elif before is None:
                 yield from _within(f"{name}.{label}", None, {key: each for key, each in after.items() if key != "name"})
             else:
                 yield from _within(f"{name}.{label}", before, after)
     else:
-        yield Change(name, old, new)
+        yield PlannedChange(name, old, new)
 
 
 def _is_list_of_tables(value: Any) -> bool:

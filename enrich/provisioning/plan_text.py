@@ -6,16 +6,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from enrich.provisioning.plan import Action, Change, Plan, Step
+from enrich.provisioning.plan import Plan, PlanAction, PlannedChange, PlanStep
 
-_DONE = {Action.CREATE: "created", Action.CHANGE: "changed"}
+_DONE = {PlanAction.CREATE: "created", PlanAction.CHANGE: "changed"}
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """All of it: each step with its fields, what is drift, and how much there is to do."""
     for step in plan.steps:
         yield f"  {step.action:<8}{step.kind} {step.name!r}" + (f"  {step.sid}" if step.sid else "")
-        if step.action is not Action.LEAVE:
+        if step.action is not PlanAction.LEAVE:
             yield from (f"          {_change(change, step.action)}" for change in step.changes)
     for each in plan.drift:
         yield f"  {'drift':<8}{each.kind} {each.name!r}  {each.sid}  is not in the file; it is left alone"
@@ -23,20 +23,22 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 
 def summary(plan: Plan) -> str:
-    create, change = plan.count(Action.CREATE), plan.count(Action.CHANGE)
-    counts = f"{create} to create, {change} to change, {plan.count(Action.LEAVE)} to leave, {len(plan.drift)} drift."
+    create, change = plan.count(PlanAction.CREATE), plan.count(PlanAction.CHANGE)
+    counts = (
+        f"{create} to create, {change} to change, {plan.count(PlanAction.LEAVE)} to leave, {len(plan.drift)} drift."
+    )
     return counts if create or change else f"Nothing to do. {counts}"
 
 
-def done_line(step: Step, sid: str) -> str:
+def done_line(step: PlanStep, sid: str) -> str:
     """One step that was taken."""
     fields = ", ".join(dict.fromkeys(change.field.partition(".")[0] for change in step.changes))
-    of_it = f": {fields}" if step.action is Action.CHANGE else ""
+    of_it = f": {fields}" if step.action is PlanAction.CHANGE else ""
     return f"  {_DONE[step.action]} {step.kind} {step.name!r}  {sid}{of_it}"
 
 
-def _change(change: Change, action: Action) -> str:
-    if action is Action.CREATE:
+def _change(change: PlannedChange, action: PlanAction) -> str:
+    if action is PlanAction.CREATE:
         return f"{change.field}: {_shown(change.new)}"
     if isinstance(change.old, tuple) and isinstance(change.new, tuple):
         more, less = set(change.new) - set(change.old), set(change.old) - set(change.new)

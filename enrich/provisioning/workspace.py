@@ -15,13 +15,13 @@ from twilio.base.exceptions import TwilioRestException
 from enrich import errors
 from enrich.provisioning.plan import (
     BY_ITSELF,
-    Action,
     Actual,
     Desired,
     Existing,
     Kind,
+    PlanAction,
+    PlanStep,
     Resource,
-    Step,
     names_of,
 )
 from enrich.provisioning.routing import in_names, in_sids
@@ -97,7 +97,7 @@ class Workspaces:
             self._sids = {(each.kind, each.name): each.sid for each in resources}
             return Actual(_workspace(found, names_of(resources, Kind.ACTIVITY)), tuple(resources))
 
-    def apply(self, step: Step) -> str:
+    def apply(self, step: PlanStep) -> str:
         """The SID of what was made or changed. Raises TaskRouterError; then the step was not taken, or in part."""
         with translated(f"{step.action} {step.kind} {step.name!r}"):
             sid: str = _MAKE[step.kind](self, step)
@@ -155,7 +155,7 @@ class Workspaces:
             fields["routing"] = in_names(each.configuration, lambda sid: queues.get(sid, sid))
             yield Existing(Kind.WORKFLOW, each.friendly_name, each.sid, fields)
 
-    def _parameters(self, step: Step, names: Mapping[str, str]) -> dict[str, Any]:
+    def _parameters(self, step: PlanStep, names: Mapping[str, str]) -> dict[str, Any]:
         parameters = {}
         for name, value in step.values.items():
             if name in _ACTIVITIES:
@@ -170,41 +170,41 @@ class Workspaces:
     def _sid_of(self, kind: Kind, name: str) -> str:
         return self._sids[(kind, name)]
 
-    def _make_workspace(self, step: Step) -> str:
+    def _make_workspace(self, step: PlanStep) -> str:
         parameters = self._parameters(step, _WORKSPACE)
-        if step.action is Action.CREATE:
+        if step.action is PlanAction.CREATE:
             return str(self._workspaces.create(friendly_name=step.name, **parameters).sid)
         return str(self._workspace.update(**parameters).sid)
 
-    def _make_activity(self, step: Step) -> str:
+    def _make_activity(self, step: PlanStep) -> str:
         """Only ever made: what could be changed about one is its name, by which it is known."""
         return str(self._workspace.activities.create(friendly_name=step.name, **step.values).sid)
 
-    def _make_channel(self, step: Step) -> str:
+    def _make_channel(self, step: PlanStep) -> str:
         parameters = self._parameters(step, _CHANNEL)
-        if step.action is Action.CREATE:
+        if step.action is PlanAction.CREATE:
             return str(self._workspace.task_channels.create(unique_name=step.name, **parameters).sid)
         return str(self._workspace.task_channels(step.sid).update(**parameters).sid)
 
-    def _make_queue(self, step: Step) -> str:
+    def _make_queue(self, step: PlanStep) -> str:
         parameters = self._parameters(step, _QUEUE)
-        if step.action is Action.CREATE:
+        if step.action is PlanAction.CREATE:
             return str(self._workspace.task_queues.create(friendly_name=step.name, **parameters).sid)
         return str(self._workspace.task_queues(step.sid).update(**parameters).sid)
 
-    def _make_workflow(self, step: Step) -> str:
+    def _make_workflow(self, step: PlanStep) -> str:
         parameters = self._parameters(step, _WORKFLOW)
-        if step.action is Action.CREATE:
+        if step.action is PlanAction.CREATE:
             return str(self._workspace.workflows.create(friendly_name=step.name, **parameters).sid)
         if self._reevaluate and "routing" in step.values:
             parameters["re_evaluate_tasks"] = "true"
         return str(self._workspace.workflows(step.sid).update(**parameters).sid)
 
-    def _make_worker(self, step: Step) -> str:
+    def _make_worker(self, step: PlanStep) -> str:
         """Capacities come last: a worker's channels are there once the worker is."""
         attributes = _below(step.values, "attributes.")
         sid = step.sid
-        if step.action is Action.CREATE:
+        if step.action is PlanAction.CREATE:
             more = {"activity_sid": self._sid_of(Kind.ACTIVITY, name)} if (name := step.values.get("activity")) else {}
             worker = self._workspace.workers.create(
                 friendly_name=step.name, attributes=json.dumps(attributes, ensure_ascii=False), **more
@@ -233,7 +233,7 @@ class Workspaces:
                 return
 
 
-_MAKE: Mapping[Kind, Callable[[Workspaces, Step], str]] = {
+_MAKE: Mapping[Kind, Callable[[Workspaces, PlanStep], str]] = {
     Kind.WORKSPACE: Workspaces._make_workspace,
     Kind.ACTIVITY: Workspaces._make_activity,
     Kind.CHANNEL: Workspaces._make_channel,

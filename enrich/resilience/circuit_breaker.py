@@ -15,11 +15,11 @@ from collections.abc import Callable
 from enrich.domain.deadline import OutOfTime
 
 
-class Resting(Exception):
+class CircuitOpen(Exception):
     """Not asked: it failed too often a moment ago."""
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed while all is well; open, for `rest_s`, after `failures` in a row; then one probe decides.
 
     observe: told whenever it opens and closes: whether it is open from now on. Safe to share between greenlets and
@@ -48,7 +48,9 @@ class Breaker:
         """Whether the next one who asks might be turned away."""
         return self._failed >= self._most
 
-    def guard(self, failures: tuple[type[BaseException], ...], resting: Callable[[], BaseException] = Resting) -> Guard:
+    def guard(
+        self, failures: tuple[type[BaseException], ...], resting: Callable[[], BaseException] = CircuitOpen
+    ) -> Guard:
         """Runs the block and counts how it ended: `failures` count against it, everything else is a sign of life.
 
         Raises what `resting` makes, without running the block, while it is open.
@@ -87,7 +89,7 @@ class Breaker:
         next rest, so that nobody follows before it has come back."""
         with self._lock:
             if self._now() < self._ask_again_at:
-                raise Resting
+                raise CircuitOpen
             self._ask_again_at = self._now() + self._rest_s
 
     def _count_failure(self) -> None:
@@ -101,12 +103,12 @@ class Breaker:
 
 
 class Guard:
-    """One block that is run under a breaker; see `Breaker.guard`."""
+    """One block that is run under a breaker; see `CircuitBreaker.guard`."""
 
     __slots__ = ("_began_at", "_breaker", "_failures", "_resting")
 
     def __init__(
-        self, breaker: Breaker, failures: tuple[type[BaseException], ...], resting: Callable[[], BaseException]
+        self, breaker: CircuitBreaker, failures: tuple[type[BaseException], ...], resting: Callable[[], BaseException]
     ) -> None:
         self._breaker = breaker
         self._failures = failures
@@ -115,7 +117,7 @@ class Guard:
     def __enter__(self) -> None:
         try:
             self._began_at = self._breaker.enter()
-        except Resting:
+        except CircuitOpen:
             raise self._resting() from None
 
     def __exit__(self, _kind: object, exc: BaseException | None, _trace: object) -> None:

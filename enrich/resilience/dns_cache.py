@@ -38,7 +38,7 @@ class _Known:
     answered: threading.Event = field(default_factory=threading.Event)
 
 
-class Addresses:
+class DnsCache:
     """The addresses of any number of hosts. Safe to share between greenlets and threads."""
 
     def __init__(self, resolve: Resolve = ask_resolver, now: Callable[[], float] = time.monotonic) -> None:

@@ -18,7 +18,7 @@ from gevent import monkey
 from enrich.domain.deadline import OutOfTime
 
 
-def limited(seconds: float) -> AbstractContextManager[Any]:
+def time_limit(seconds: float) -> AbstractContextManager[Any]:
     """Raises OutOfTime in the block when `seconds` are over, whatever it is waiting for."""
     if not monkey.is_module_patched("socket"):
         return nullcontext()

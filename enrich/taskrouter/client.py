@@ -18,9 +18,9 @@ import urllib3
 from enrich import errors
 from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Exchange
-from enrich.resilience.circuit_breaker import Breaker
-from enrich.resilience.dns_cache import Addresses
-from enrich.taskrouter.http import Answer, NotHttp, Wire
+from enrich.resilience.circuit_breaker import CircuitBreaker
+from enrich.resilience.dns_cache import DnsCache
+from enrich.taskrouter.http import HttpResponse, NotHttp, Wire
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -84,8 +84,8 @@ class TaskRouterClient:
         user: str,
         password: str,
         *,
-        addresses: Addresses,
-        breaker: Breaker,
+        addresses: DnsCache,
+        breaker: CircuitBreaker,
         connections: int = 64,
         observe: Callable[[Exchange], None] = lambda _exchange: None,
     ) -> None:
@@ -202,7 +202,7 @@ class TaskRouterClient:
         *,
         timeout_s: float,
         expected: int = 200,
-    ) -> Answer:
+    ) -> HttpResponse:
         """The answer with this status. timeout_s limits each wait; the callback's clock ends what drips beneath it."""
         with self._breaker.guard(_TROUBLE, _resting):
             return self._exchange(method, path, form, headers or {}, timeout_s, expected)
@@ -215,7 +215,7 @@ class TaskRouterClient:
         headers: dict[str, str],
         timeout_s: float,
         expected: int,
-    ) -> Answer:
+    ) -> HttpResponse:
         sent = self._headers | headers
         if form is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
@@ -251,8 +251,8 @@ class TaskRouterClient:
         return path.removeprefix(self._prefix)
 
 
-def _resting() -> errors.TaskRouterResting:
-    return errors.TaskRouterResting("it failed several times in a row a moment ago")
+def _resting() -> errors.TaskRouterCircuitOpen:
+    return errors.TaskRouterCircuitOpen("it failed several times in a row a moment ago")
 
 
 def form_body(fields: Fields) -> bytes:
@@ -274,7 +274,7 @@ def _task_path(workspace_sid: str, task_sid: str) -> str:
     return f"/Workspaces/{workspace_sid}/Tasks/{task_sid}"
 
 
-def _task(response: Answer) -> Task:
+def _task(response: HttpResponse) -> Task:
     document = _document(response)
     etag = response.headers.get("etag")
     if not etag:
@@ -333,7 +333,7 @@ def _text(attributes: object) -> str:
     return attributes
 
 
-def _document(response: Answer) -> dict[str, Any]:
+def _document(response: HttpResponse) -> dict[str, Any]:
     try:
         document = json.loads(response.data)
     except (ValueError, RecursionError) as exc:
@@ -343,7 +343,7 @@ def _document(response: Answer) -> dict[str, Any]:
     return document
 
 
-def _error(method: str, response: Answer) -> errors.TaskRouterError:
+def _error(method: str, response: HttpResponse) -> errors.TaskRouterError:
     """The error that this status means. Tells Twilio's own code, never its message: that may quote what we sent."""
     try:
         code = _whole(_document(response).get("code"))

@@ -23,7 +23,7 @@ from gevent import monkey
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from enrich.resilience.dns_cache import Addresses
+from enrich.resilience.dns_cache import DnsCache
 
 _READ_AT_ONCE = 65_536
 # What may stand in a request's first line, and behind the name of a header.
@@ -38,7 +38,7 @@ class NotHttp(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """The whole answer. headers: by their names in small letters; of one that came several times, the last."""
 
     status: int
@@ -53,7 +53,7 @@ class Wire:
     after use. largest: bytes of the longest answer that is read to its end.
     """
 
-    def __init__(self, base_url: str, *, addresses: Addresses, connections: int, largest: int) -> None:
+    def __init__(self, base_url: str, *, addresses: DnsCache, connections: int, largest: int) -> None:
         url = urllib3.util.parse_url(base_url)
         self._is_tls = url.scheme == "https"
         self._host = url.host or ""
@@ -68,7 +68,7 @@ class Wire:
 
     def exchange(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None, *, timeout_s: float
-    ) -> Answer:
+    ) -> HttpResponse:
         """The answer. target: path and query, ready to be sent.
 
         Raises TimeoutError, OSError, NotHttp; ValueError when the request itself is none.
@@ -124,7 +124,7 @@ class Wire:
             raise
         return connection
 
-    def _read(self, sock: Any, until: float) -> tuple[Answer, bool]:
+    def _read(self, sock: Any, until: float) -> tuple[HttpResponse, bool]:
         """The answer, and whether the connection can be used again."""
         reading = _Reading()
         length = 0
@@ -169,8 +169,8 @@ class _Reading:
         tells_its_length = "content-length" in self._headers or "transfer-encoding" in self._headers
         return self._status >= 200 and not tells_its_length
 
-    def answer(self) -> Answer:
-        return Answer(self._status, self._headers, b"".join(self._parts))
+    def answer(self) -> HttpResponse:
+        return HttpResponse(self._status, self._headers, b"".join(self._parts))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.is_over:
@@ -207,7 +207,7 @@ def _is_silent(connection: HTTPConnection) -> bool:
 class _KeptAddress(HTTPConnection):
     """A connection to an address that is kept, so that no request waits for the resolver."""
 
-    def __init__(self, *args: Any, addresses: Addresses, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, addresses: DnsCache, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._addresses = addresses
 

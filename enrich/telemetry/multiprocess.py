@@ -24,7 +24,7 @@ _MAKING = "making-enrich-counts-"
 _LOCK = "in-use"
 
 
-class Counts:
+class MetricsDirectory:
     """The directory of one server: made by its master, used by its workers, which inherit the lock."""
 
     def __init__(self, folder: Path | None = None) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich import errors
 from enrich.domain.deadline import Step
-from enrich.domain.deliveries import Answered, Delivery, Exchange, Tried
+from enrich.domain.deliveries import CallbackResult, Delivery, Exchange, FollowupAttempt
 from enrich.domain.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Tracing:
         elif len(exchanges) < _MOST_EXCHANGES:
             exchanges.append(exchange)
 
-    def callback(self, delivery: Delivery, answered: Answered, began_at: float) -> None:
+    def callback(self, delivery: Delivery, answered: CallbackResult, began_at: float) -> None:
         """A callback was answered just now. began_at: when it arrived, of `time.monotonic`."""
         from opentelemetry.trace import SpanKind
 
@@ -132,7 +132,7 @@ class Tracing:
         span = self._begin("event callback", began_at, told, kind=SpanKind.SERVER)
         self._finish(span, began_at)
 
-    def followup(self, tried: Tried) -> None:
+    def followup(self, tried: FollowupAttempt) -> None:
         """A follow-up was tried just now."""
         from opentelemetry.trace import Link, SpanContext, SpanKind
 

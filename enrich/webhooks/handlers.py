@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 from enrich import errors
 from enrich.domain.deadline import Deadline, OutOfTime, Step
-from enrich.domain.deliveries import Answered, Delivery, sids
+from enrich.domain.deliveries import CallbackResult, Delivery, sids
 from enrich.domain.outcomes import EntryKind, Outcome, Reason
 from enrich.flows import assignment, lifecycle
-from enrich.flows.decision import Question, by_setting
+from enrich.flows.decision import CallbackContext, by_setting
 from enrich.resilience.admission import budget_s
-from enrich.resilience.timeouts import limited
+from enrich.resilience.timeouts import time_limit
 from enrich.services import Services
 from enrich.taskrouter import instructions
 from enrich.taskrouter.callbacks import Form
@@ -45,7 +45,7 @@ class Request(NamedTuple):
     idempotency_token: str = ""
 
 
-class Answer(NamedTuple):
+class WebhookResponse(NamedTuple):
     """What goes back. server_timing: the header's value, "" for none."""
 
     status: HTTPStatus
@@ -54,13 +54,13 @@ class Answer(NamedTuple):
     server_timing: str = ""
 
 
-def answer_assignment(request: Request, services: Services) -> Answer:
+def answer_assignment(request: Request, services: Services) -> WebhookResponse:
     """The assignment callback: the enriched answer. Those that are too many were answered by `shedding`."""
 
-    def answer() -> Answer:
+    def answer() -> WebhookResponse:
         delivery = _delivery(EntryKind.ASSIGNMENT, request, services)
         deadline = request.deadline.shortened_to(budget_s(services.settings.budget_s, request.in_flight))
-        answered = assignment.handle(delivery, request.form, services.tools, deadline)
+        answered = assignment.handle(delivery, request.form, services.adapters, deadline)
         if answered.reason == Reason.OVERLOAD:
             services.metrics.shed("database")
         return _told(delivery, answered, request, services)
@@ -68,26 +68,28 @@ def answer_assignment(request: Request, services: Services) -> Answer:
     return _in_any_case(answer, EntryKind.ASSIGNMENT, request, services)
 
 
-def answer_fallback(request: Request, services: Services) -> Answer:
+def answer_fallback(request: Request, services: Services) -> WebhookResponse:
     """The same question, asked because the first answer did not come: the stored answer, or the default, at once."""
 
-    def answer() -> Answer:
+    def answer() -> WebhookResponse:
         delivery = _delivery(EntryKind.FALLBACK, request, services)
-        answered = assignment.answer_at_once(delivery, request.form, services.tools, Reason.FALLBACK, request.deadline)
+        answered = assignment.answer_at_once(
+            delivery, request.form, services.adapters, Reason.FALLBACK, request.deadline
+        )
         return _told(delivery, answered, request, services)
 
     return _in_any_case(answer, EntryKind.FALLBACK, request, services)
 
 
-def keep_event(request: Request, services: Services) -> Answer:
+def keep_event(request: Request, services: Services) -> WebhookResponse:
     """An event callback: 204 once it is in the journal, and what it causes is owed; 503 when it could not be kept, so
     that it is sent again."""
 
-    def answer() -> Answer:
+    def answer() -> WebhookResponse:
         delivery = _delivery(EntryKind.EVENT, request, services)
         try:
-            with limited(EVENT_S):
-                receipt = lifecycle.receive(delivery, services.tools, timeout_s=EVENT_S)
+            with time_limit(EVENT_S):
+                receipt = lifecycle.receive(delivery, services.adapters, timeout_s=EVENT_S)
         except (errors.DatabaseError, OutOfTime) as exc:
             reason = getattr(exc, "reason", Reason.OUT_OF_TIME)
             log.error("event not recorded", extra={"reason": reason} | _of_event(delivery))
@@ -97,28 +99,30 @@ def keep_event(request: Request, services: Services) -> Answer:
         if tracing := services.tracing:
             began_at = request.deadline.began_at
             tracing.event(delivery, receipt.entry_id, is_repeat=receipt.is_repeat, began_at=began_at)
-        return Answer(HTTPStatus.NO_CONTENT)
+        return WebhookResponse(HTTPStatus.NO_CONTENT)
 
     return _in_any_case(answer, EntryKind.EVENT, request, services)
 
 
-def body_too_slow(services: Services) -> Answer:
+def body_too_slow(services: Services) -> WebhookResponse:
     """For a body that did not arrive within the time that there is for everything."""
     services.metrics.refused("body_too_slow")
-    return Answer(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time\n")
+    return WebhookResponse(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time\n")
 
 
-def refused(exc: intake.Refused, services: Services) -> Answer:
+def refused(exc: intake.Refused, services: Services) -> WebhookResponse:
     """For whoever is not let in."""
     services.metrics.refused(exc.reason)
-    return Answer(exc.status, exc.told + "\n")
+    return WebhookResponse(exc.status, exc.told + "\n")
 
 
-UNVERIFIABLE = Answer(HTTPStatus.FORBIDDEN, "the signature could not be verified\n")
-_NOT_KEPT = Answer(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again\n")
+UNVERIFIABLE = WebhookResponse(HTTPStatus.FORBIDDEN, "the signature could not be verified\n")
+_NOT_KEPT = WebhookResponse(HTTPStatus.SERVICE_UNAVAILABLE, "the event could not be kept; send it again\n")
 
 
-def _in_any_case(answer: Callable[[], Answer], kind: EntryKind, request: Request, services: Services) -> Answer:
+def _in_any_case(
+    answer: Callable[[], WebhookResponse], kind: EntryKind, request: Request, services: Services
+) -> WebhookResponse:
     """The answer; the last resort behind the story's own where that fails: the default instruction, never a 500."""
     try:
         return answer()
@@ -126,21 +130,23 @@ def _in_any_case(answer: Callable[[], Answer], kind: EntryKind, request: Request
         log.exception("webhook failed", extra={"endpoint": kind})
     if kind is EntryKind.EVENT:
         return _NOT_KEPT
-    default = by_setting(Question(request.form), services.tools.rules).instruction
+    default = by_setting(CallbackContext(request.form), services.adapters.rules).instruction
     with suppress(Exception):  # counting may be the very thing that failed
         times = {"elapsed_s": request.deadline.elapsed_ms() / 1000, "left_s": request.deadline.remaining_s()}
         services.metrics.callback(kind, Outcome.FAILED, Reason.FAILED, (), **times)
-    return Answer(HTTPStatus.OK, instructions.to_json(default), JSON)
+    return WebhookResponse(HTTPStatus.OK, instructions.to_json(default), JSON)
 
 
 def _delivery(kind: EntryKind, request: Request, services: Services) -> Delivery:
-    return intake.delivery_of(kind, request.form, request.body, services.tools.now())
+    return intake.delivery_of(kind, request.form, request.body, services.adapters.now())
 
 
-def _told(delivery: Delivery, answered: Answered, request: Request, services: Services) -> Answer:
+def _told(delivery: Delivery, answered: CallbackResult, request: Request, services: Services) -> WebhookResponse:
     waited_s, token = request.waited_s, request.idempotency_token
     intake.tell(delivery, answered, request.deadline, services, waited_s=waited_s, idempotency_token=token)
-    return Answer(HTTPStatus.OK, answered.answer, JSON, _server_timing(answered.steps, request.deadline.elapsed_ms()))
+    return WebhookResponse(
+        HTTPStatus.OK, answered.answer, JSON, _server_timing(answered.steps, request.deadline.elapsed_ms())
+    )
 
 
 def _server_timing(steps: Iterable[Step], elapsed_ms: float) -> str:

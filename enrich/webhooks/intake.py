@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from enrich import errors
 from enrich.domain.deadline import Deadline, Step
-from enrich.domain.deliveries import Answered, Delivery, sids
+from enrich.domain.deliveries import CallbackResult, Delivery, sids
 from enrich.domain.outcomes import EntryKind
 from enrich.services import Services
 from enrich.settings import Settings
@@ -73,7 +73,7 @@ def delivery_of(kind: EntryKind, form: Form, body: bytes, received_at: datetime)
 
 def tell(
     delivery: Delivery,
-    answered: Answered,
+    answered: CallbackResult,
     deadline: Deadline,
     services: Services,
     *,

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from enrich.domain.deadline import Deadline, OutOfTime
 from enrich.domain.outcomes import EntryKind, Reason
 from enrich.flows import assignment
-from enrich.flows.decision import Question, by_setting
+from enrich.flows.decision import CallbackContext, by_setting
 from enrich.resilience.queue_time import waited_s
-from enrich.resilience.timeouts import limited
+from enrich.resilience.timeouts import time_limit
 from enrich.services import Services
 from enrich.taskrouter import instructions
 from enrich.webhooks import intake
@@ -36,7 +36,7 @@ LARGEST_FORM = 65_536
 log = logging.getLogger(__name__)
 
 
-class Shedding:
+class LoadShedding:
     """A WSGI middleware: lets as many assignment callbacks through as the process may work on, answers the others."""
 
     def __init__(self, application: WSGIApplication, services: Services) -> None:
@@ -61,11 +61,11 @@ class Shedding:
             admission.leave()
 
     def _answer_at_once(self, environ: WSGIEnvironment, start_response: StartResponse, length: int) -> Iterable[bytes]:
-        settings, tools, metrics = self._services.settings, self._services.tools, self._services.metrics
+        settings, adapters, metrics = self._services.settings, self._services.adapters, self._services.metrics
         deadline = Deadline.after(settings.budget_s, waited_s=environ[WAITED_S])
         query, signed = environ.get("QUERY_STRING", ""), environ.get("HTTP_X_TWILIO_SIGNATURE")
         try:
-            with limited(settings.budget_s):
+            with time_limit(settings.budget_s):
                 body = environ["wsgi.input"].read(length)
             form = intake.verified_form(body, ASSIGNMENT, query, signed, settings)
         except OutOfTime:
@@ -75,8 +75,8 @@ class Shedding:
             metrics.refused(exc.reason)
             return _plain(start_response, exc.status, exc.told)
         try:
-            delivery = intake.delivery_of(EntryKind.ASSIGNMENT, form, body, tools.now())
-            answered = assignment.answer_at_once(delivery, form, tools, Reason.OVERLOAD, deadline)
+            delivery = intake.delivery_of(EntryKind.ASSIGNMENT, form, body, adapters.now())
+            answered = assignment.answer_at_once(delivery, form, adapters, Reason.OVERLOAD, deadline)
             token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
             intake.tell(
                 delivery, answered, deadline, self._services, waited_s=environ[WAITED_S], idempotency_token=token
@@ -84,7 +84,7 @@ class Shedding:
             answer = answered.answer
         except Exception:  # a mistake of ours is no reason to keep a caller waiting
             log.exception("an overload could not be answered from the journal")
-            answer = instructions.to_json(by_setting(Question(form), tools.rules).instruction)
+            answer = instructions.to_json(by_setting(CallbackContext(form), adapters.rules).instruction)
         timing = ("Server-Timing", f"total;dur={deadline.elapsed_ms()}")
         return _send(start_response, HTTPStatus.OK, "application/json", answer, timing)
 

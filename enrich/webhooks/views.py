@@ -14,10 +14,10 @@ from flask import request as flask_request
 from werkzeug.exceptions import HTTPException
 
 from enrich.domain.deadline import Deadline, OutOfTime
-from enrich.resilience.timeouts import limited
+from enrich.resilience.timeouts import time_limit
 from enrich.services import Services
 from enrich.webhooks import handlers, intake
-from enrich.webhooks.handlers import Answer, Request
+from enrich.webhooks.handlers import Request, WebhookResponse
 from enrich.webhooks.load_shedding import IN_FLIGHT, WAITED_S
 
 PREFIX = "/taskrouter"
@@ -62,7 +62,7 @@ def keep_event() -> Response:
     return _guarded(handlers.keep_event)
 
 
-def _guarded(answer: Callable[[Request, Services], Answer]) -> Response:
+def _guarded(answer: Callable[[Request, Services], WebhookResponse]) -> Response:
     """The answer to what our account has signed, for our workspace; anything else gets 403 and leaves only a log line.
 
     No endpoint gets at a request but through here.
@@ -74,7 +74,7 @@ def _guarded(answer: Callable[[Request, Services], Answer]) -> Response:
     waited_s = environ.get(WAITED_S, 0.0)
     deadline = Deadline.after(settings.budget_s, waited_s=waited_s)
     try:
-        with limited(settings.budget_s):
+        with time_limit(settings.budget_s):
             body = request.get_data(cache=False)
     except OutOfTime:
         return _response(handlers.body_too_slow(services))
@@ -91,14 +91,14 @@ def _guarded(answer: Callable[[Request, Services], Answer]) -> Response:
 def _refuse(exc: Exception) -> Response:
     """What goes wrong before the signature was found good: a refusal, never a 500."""
     if isinstance(exc, HTTPException):
-        response = _response(Answer(HTTPStatus(exc.code or HTTPStatus.BAD_REQUEST), exc.name + "\n"))
+        response = _response(WebhookResponse(HTTPStatus(exc.code or HTTPStatus.BAD_REQUEST), exc.name + "\n"))
         response.headers.extend((name, value) for name, value in exc.get_headers() if name not in response.headers)
         return response
     log.exception("webhook failed", extra={"endpoint": flask_request.endpoint})
     return _response(handlers.UNVERIFIABLE)
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: WebhookResponse) -> Response:
     headers = {"X-Content-Type-Options": "nosniff", "Content-Type": answer.content_type}
     if answer.server_timing:
         headers["Server-Timing"] = answer.server_timing

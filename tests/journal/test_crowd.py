@@ -12,7 +12,7 @@ from enrich import errors
 from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Receipt
 from enrich.journal import group_commit
-from enrich.journal.group_commit import Crowd, Values
+from enrich.journal.group_commit import GroupCommit, Values
 
 SOON_S = 20.0
 
@@ -50,14 +50,16 @@ def given_up() -> list[str]:
 
 
 @pytest.fixture
-def many(ledger: Ledger, given_up: list[str], monkeypatch: pytest.MonkeyPatch) -> Crowd:
+def many(ledger: Ledger, given_up: list[str], monkeypatch: pytest.MonkeyPatch) -> GroupCommit:
     monkeypatch.setattr(group_commit, "GATHER_S", 0.0)
     monkeypatch.setattr(group_commit, "PAUSE_S", 0.0)
-    return Crowd(ledger.commit, given_up=lambda rows, _error: given_up.extend(str(row["delivery_key"]) for row in rows))
+    return GroupCommit(
+        ledger.commit, given_up=lambda rows, _error: given_up.extend(str(row["delivery_key"]) for row in rows)
+    )
 
 
 @pytest.fixture
-def ask(many: Crowd, ledger: Ledger) -> Iterator[Ask]:
+def ask(many: GroupCommit, ledger: Ledger) -> Iterator[Ask]:
     """Asks for a receipt in a thread, and returns when that one is in a batch, or has its answer."""
     with ThreadPoolExecutor(300) as pool:
 
@@ -114,7 +116,7 @@ def test_the_same_delivery_twice_in_a_batch_is_committed_twice(ledger: Ledger, a
 
 
 def test_a_locked_database_is_asked_again(ledger: Ledger, ask: Ask) -> None:
-    ledger.failures = {"one": [errors.DatabaseLocked(""), errors.DatabaseResting("")]}
+    ledger.failures = {"one": [errors.DatabaseLocked(""), errors.DatabaseCircuitOpen("")]}
     ledger.may_go_on.set()
     assert ask("one").result(SOON_S)
     assert ledger.calls == [["one"]] * 3
@@ -131,10 +133,12 @@ def test_what_would_fail_again_is_told_to_all(ledger: Ledger, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize(
-    "failures", [[errors.DatabaseLocked("")], [errors.DatabaseResting("")], [OutOfTime()]], ids=lambda each: repr(each)
+    "failures",
+    [[errors.DatabaseLocked("")], [errors.DatabaseCircuitOpen("")], [OutOfTime()]],
+    ids=lambda each: repr(each),
 )
 def test_what_is_asked_again_in_vain_is_given_up(
-    many: Crowd, ledger: Ledger, ask: Ask, given_up: list[str], failures: list[BaseException]
+    many: GroupCommit, ledger: Ledger, ask: Ask, given_up: list[str], failures: list[BaseException]
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(group_commit, "PATIENCE_S", 0.0)
@@ -182,7 +186,7 @@ def test_there_is_an_end_to_those_who_wait(ledger: Ledger, ask: Ask, monkeypatch
     assert all(future.result(SOON_S) for future in waiting)
 
 
-def test_who_ends_waits_until_all_is_recorded(many: Crowd, ledger: Ledger, ask: Ask) -> None:
+def test_who_ends_waits_until_all_is_recorded(many: GroupCommit, ledger: Ledger, ask: Ask) -> None:
     many.finish(SOON_S)  # there was never anybody
     held_by_one(ledger, ask)
     with pytest.raises(errors.NotYetRecorded):
@@ -199,7 +203,7 @@ def no_thread(_self: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-def test_where_no_thread_can_be_started_the_next_one_sees_to_it(many: Crowd, ledger: Ledger) -> None:
+def test_where_no_thread_can_be_started_the_next_one_sees_to_it(many: GroupCommit, ledger: Ledger) -> None:
     ledger.may_go_on.set()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_thread)

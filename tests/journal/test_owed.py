@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from enrich.database.engine import Database
 from enrich.domain.deliveries import Conclusion, Delivery
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
-from enrich.journal.followups import ABANDONED_AFTER, LEASE, Figures, Owed
+from enrich.journal.followups import ABANDONED_AFTER, LEASE, Figures, FollowupQueue
 from enrich.journal.receipts import Journal
 from enrich.journal.tables import EntryRow, FollowupRow
 
@@ -25,8 +25,8 @@ def journal(database: Database) -> Journal:
 
 
 @pytest.fixture
-def owed(database: Database) -> Owed:
-    return Owed(database)
+def owed(database: Database) -> FollowupQueue:
+    return FollowupQueue(database)
 
 
 def owe(journal: Journal, number: int = 1) -> int:
@@ -38,7 +38,7 @@ def owe(journal: Journal, number: int = 1) -> int:
     return entry_id
 
 
-def test_what_is_due_is_claimed_with_its_task(journal: Journal, owed: Owed) -> None:
+def test_what_is_due_is_claimed_with_its_task(journal: Journal, owed: FollowupQueue) -> None:
     entry_id = owe(journal)
     assert owed.claim(NOW - SECOND) == ()
     (followup,) = owed.claim(NOW)
@@ -46,7 +46,7 @@ def test_what_is_due_is_claimed_with_its_task(journal: Journal, owed: Owed) -> N
     assert (followup.workspace_sid, followup.task_sid) == ("WS1", f"WT{1:032x}")
 
 
-def test_a_lease_keeps_others_away_until_it_is_over(journal: Journal, owed: Owed) -> None:
+def test_a_lease_keeps_others_away_until_it_is_over(journal: Journal, owed: FollowupQueue) -> None:
     owe(journal)
     owed.claim(NOW)
     assert owed.claim(NOW + LEASE - SECOND) == ()
@@ -54,7 +54,7 @@ def test_a_lease_keeps_others_away_until_it_is_over(journal: Journal, owed: Owed
     assert again.attempts == 2
 
 
-def test_workers_that_ask_at_once_never_get_the_same(journal: Journal, owed: Owed) -> None:
+def test_workers_that_ask_at_once_never_get_the_same(journal: Journal, owed: FollowupQueue) -> None:
     for number in range(30):
         owe(journal, number)
     with ThreadPoolExecutor(8) as pool:
@@ -67,7 +67,7 @@ def test_workers_that_ask_at_once_never_get_the_same(journal: Journal, owed: Owe
     assert len(claims) == len(set(claims)) == 30
 
 
-def test_what_is_done_is_not_due_again(journal: Journal, owed: Owed) -> None:
+def test_what_is_done_is_not_due_again(journal: Journal, owed: FollowupQueue) -> None:
     owe(journal)
     (followup,) = owed.claim(NOW)
     owed.done(followup, NOW)
@@ -76,7 +76,7 @@ def test_what_is_done_is_not_due_again(journal: Journal, owed: Owed) -> None:
     assert owed.retry([followup.id], NOW) == 0
 
 
-def test_what_failed_is_due_again_later(journal: Journal, owed: Owed) -> None:
+def test_what_failed_is_due_again_later(journal: Journal, owed: FollowupQueue) -> None:
     owe(journal)
     (followup,) = owed.claim(NOW)
     owed.put_off(followup, NOW + 5 * SECOND, "taskrouter_failed")
@@ -86,7 +86,7 @@ def test_what_failed_is_due_again_later(journal: Journal, owed: Owed) -> None:
     assert len(owed.claim(NOW + 5 * SECOND)) == 1
 
 
-def test_what_was_given_up_can_be_tried_again_by_hand(journal: Journal, owed: Owed) -> None:
+def test_what_was_given_up_can_be_tried_again_by_hand(journal: Journal, owed: FollowupQueue) -> None:
     owe(journal)
     (followup,) = owed.claim(NOW)
     owed.give_up(followup, NOW, "task_gone")
@@ -96,7 +96,9 @@ def test_what_was_given_up_can_be_tried_again_by_hand(journal: Journal, owed: Ow
     assert again.attempts == 1
 
 
-def test_a_receipt_without_conclusion_is_adopted_once(journal: Journal, owed: Owed, database: Database) -> None:
+def test_a_receipt_without_conclusion_is_adopted_once(
+    journal: Journal, owed: FollowupQueue, database: Database
+) -> None:
     died = Delivery(EntryKind.ASSIGNMENT, NOW, "WR0", task_sid="WT0")
     only_answered = Delivery(EntryKind.FALLBACK, NOW, "WR1", task_sid="WT1", reason=Reason.FALLBACK)
     for delivery in (died, only_answered):
@@ -114,7 +116,7 @@ def test_a_receipt_without_conclusion_is_adopted_once(journal: Journal, owed: Ow
     assert [followup.task_sid for followup in owed.claim(NOW + 2 * ABANDONED_AFTER, at_most=9)] == ["WT0", "WT1"]
 
 
-def test_old_entries_go_with_their_followups(journal: Journal, owed: Owed, database: Database) -> None:
+def test_old_entries_go_with_their_followups(journal: Journal, owed: FollowupQueue, database: Database) -> None:
     old = owe(journal, 1)
     owe(journal, 2)
     database.write(update(EntryRow).where(EntryRow.id == old).values(received_at=NOW - timedelta(days=91)))
@@ -123,7 +125,7 @@ def test_old_entries_go_with_their_followups(journal: Journal, owed: Owed, datab
     assert len(database.read(select(EntryRow.id))) == len(database.read(select(FollowupRow.id))) == 1
 
 
-def test_old_events_go_from_the_oldest_on(journal: Journal, owed: Owed, database: Database) -> None:
+def test_old_events_go_from_the_oldest_on(journal: Journal, owed: FollowupQueue, database: Database) -> None:
     """One that was caught up goes with those that it came in among."""
     for days in (95, 94, 93, 89, 88, 91, 1):
         at = NOW - timedelta(days=days)
@@ -138,7 +140,7 @@ def test_old_events_go_from_the_oldest_on(journal: Journal, owed: Owed, database
     assert journal.known(["EV91", "EV1"]) == {"EV1"}
 
 
-def test_who_comes_back_after_the_lease_has_no_say_any_more(journal: Journal, owed: Owed) -> None:
+def test_who_comes_back_after_the_lease_has_no_say_any_more(journal: Journal, owed: FollowupQueue) -> None:
     owe(journal)
     (slow,) = owed.claim(NOW)
     (other,) = owed.claim(NOW + LEASE)
@@ -152,10 +154,10 @@ def test_who_comes_back_after_the_lease_has_no_say_any_more(journal: Journal, ow
 
 
 class TestFigures:
-    def test_nothing_is_owed_at_first(self, owed: Owed) -> None:
+    def test_nothing_is_owed_at_first(self, owed: FollowupQueue) -> None:
         assert owed.figures(NOW) == Figures(owed=0, overdue_s=0.0, given_up=0, unconcluded=0)
 
-    def test_what_is_due_counts_from_when_it_was_due(self, journal: Journal, owed: Owed) -> None:
+    def test_what_is_due_counts_from_when_it_was_due(self, journal: Journal, owed: FollowupQueue) -> None:
         owe(journal, 1)
         owe(journal, 2)
         (first,) = owed.claim(NOW)
@@ -163,14 +165,14 @@ class TestFigures:
         figures = owed.figures(NOW + 30 * SECOND)
         assert (figures.owed, figures.overdue_s) == (2, 30.0)
 
-    def test_what_is_only_due_later_is_not_late(self, journal: Journal, owed: Owed) -> None:
+    def test_what_is_only_due_later_is_not_late(self, journal: Journal, owed: FollowupQueue) -> None:
         owe(journal)
         assert owed.figures(NOW - SECOND).overdue_s == 0.0
         assert owed.figures(NOW - SECOND).owed == 1
 
     @pytest.mark.parametrize(("reason", "counted"), [("request_refused", 1), ("task_gone", 0)])
     def test_what_was_given_up_counts_for_a_day_unless_its_task_was_over(
-        self, journal: Journal, owed: Owed, reason: str, counted: int
+        self, journal: Journal, owed: FollowupQueue, reason: str, counted: int
     ) -> None:
         owe(journal)
         (followup,) = owed.claim(NOW)
@@ -178,7 +180,7 @@ class TestFigures:
         assert owed.figures(NOW + timedelta(hours=23)) == Figures(0, 0.0, counted, 0)
         assert owed.figures(NOW + timedelta(hours=25)).given_up == 0
 
-    def test_receipts_that_nobody_adopted_are_counted(self, journal: Journal, owed: Owed) -> None:
+    def test_receipts_that_nobody_adopted_are_counted(self, journal: Journal, owed: FollowupQueue) -> None:
         journal.receive(Delivery(EntryKind.ASSIGNMENT, NOW, "WR1", task_sid="WT1"), timeout_s=1)
         assert owed.figures(NOW + ABANDONED_AFTER).unconcluded == 0
         assert owed.figures(NOW + ABANDONED_AFTER + SECOND).unconcluded == 1

@@ -13,19 +13,19 @@ from sqlalchemy import insert, select, update
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow
 from enrich.database.engine import Database
-from enrich.domain.deliveries import Delivery, Owing
+from enrich.domain.deliveries import Delivery, NewFollowup
 from enrich.domain.matches import Interaction
 from enrich.domain.outcomes import EntryKind, FollowupKind
-from enrich.journal.followups import Owed
+from enrich.journal.followups import FollowupQueue
 from enrich.journal.receipts import Journal
 from enrich.journal.tables import FollowupRow
-from enrich.journal.task_states import ALARM_LASTS, Counts, States
+from enrich.journal.task_states import ALARM_LASTS, StateCounts, TaskStates
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 TASK = "WT" + "4" * 32
 MISSES = ("reservation.timeout", "reservation.canceled")
-FINISHED = Owing(FollowupKind.FINISHED, NOW, "finished:1", rearms=True)
+FINISHED = NewFollowup(FollowupKind.FINISHED, NOW, "finished:1", rearms=True)
 
 
 @pytest.fixture
@@ -34,16 +34,16 @@ def journal(database: Database) -> Journal:
 
 
 @pytest.fixture
-def states(database: Database) -> States:
-    return States(database)
+def states(database: Database) -> TaskStates:
+    return TaskStates(database)
 
 
 @pytest.fixture
-def owed(database: Database) -> Owed:
-    return Owed(database)
+def owed(database: Database) -> FollowupQueue:
+    return FollowupQueue(database)
 
 
-def event(journal: Journal, number: int, event_type: str, reservation: str = "", *owing: Owing) -> bool:
+def event(journal: Journal, number: int, event_type: str, reservation: str = "", *owing: NewFollowup) -> bool:
     """Whether it was new."""
     delivery = Delivery(
         EntryKind.EVENT,
@@ -57,11 +57,11 @@ def event(journal: Journal, number: int, event_type: str, reservation: str = "",
     return not journal.receive(delivery, timeout_s=5, owing=owing).is_repeat
 
 
-def judge(counts: Counts) -> Mapping[str, Any]:
+def judge(counts: StateCounts) -> Mapping[str, Any]:
     return {"misses": counts.endings.get("timeout", 0), "alarm": "limit" if counts.assignments > 2 else ""}
 
 
-def test_different_reservations_are_counted_not_deliveries(journal: Journal, states: States) -> None:
+def test_different_reservations_are_counted_not_deliveries(journal: Journal, states: TaskStates) -> None:
     for number, reservation in enumerate(("WR1", "WR2", "WR1")):
         event(journal, number, "reservation.timeout", reservation)
     event(journal, 7, "reservation.canceled", "WR3")
@@ -73,7 +73,7 @@ def test_different_reservations_are_counted_not_deliveries(journal: Journal, sta
     assert states.of(TASK) == after
 
 
-def test_those_who_count_at_once_end_with_the_whole(journal: Journal, states: States) -> None:
+def test_those_who_count_at_once_end_with_the_whole(journal: Journal, states: TaskStates) -> None:
     def tell_and_count(number: int) -> None:
         event(journal, number, "reservation.timeout", f"WR{number}")
         states.count(TASK, "WS1", NOW, MISSES, judge)
@@ -85,7 +85,7 @@ def test_those_who_count_at_once_end_with_the_whole(journal: Journal, states: St
     assert state.misses == 16
 
 
-def test_an_alarm_ends_with_its_task_or_with_time(journal: Journal, states: States) -> None:
+def test_an_alarm_ends_with_its_task_or_with_time(journal: Journal, states: TaskStates) -> None:
     for number in range(3):
         event(journal, number, "reservation.timeout", f"WR{number}")
     states.count(TASK, "WS1", NOW, MISSES, judge)
@@ -98,7 +98,7 @@ def test_an_alarm_ends_with_its_task_or_with_time(journal: Journal, states: Stat
     assert states.of(TASK) is None
 
 
-def test_marks_are_what_there_is(states: States) -> None:
+def test_marks_are_what_there_is(states: TaskStates) -> None:
     assert states.marks(TASK) == {}
     states.keep(TASK, "WS1", NOW, escalation=2)
     assert states.marks(TASK) == {"escalation": 2}
@@ -106,15 +106,15 @@ def test_marks_are_what_there_is(states: States) -> None:
     assert states.marks(TASK) == {"escalation": 2, "outcome": "sold\\u0000"}
 
 
-def test_a_repeat_causes_nothing(journal: Journal, owed: Owed) -> None:
-    missed = Owing(FollowupKind.MISSED, NOW)
+def test_a_repeat_causes_nothing(journal: Journal, owed: FollowupQueue) -> None:
+    missed = NewFollowup(FollowupKind.MISSED, NOW)
     assert event(journal, 1, "reservation.timeout", "WR1", missed)
     assert not event(journal, 1, "reservation.timeout", "WR1", missed)
     assert len(owed.claim(NOW, at_most=9)) == 1
 
 
-def test_there_is_one_of_what_has_a_key_and_it_is_due_again(journal: Journal, owed: Owed) -> None:
-    only_once = Owing(FollowupKind.WARM, NOW, "warm:1")
+def test_there_is_one_of_what_has_a_key_and_it_is_due_again(journal: Journal, owed: FollowupQueue) -> None:
+    only_once = NewFollowup(FollowupKind.WARM, NOW, "warm:1")
     for number in range(2):
         event(journal, number, "task.created", "", only_once, FINISHED)
     warm, finished = sorted(owed.claim(NOW, at_most=9), key=lambda each: each.kind, reverse=True)
@@ -125,7 +125,7 @@ def test_there_is_one_of_what_has_a_key_and_it_is_due_again(journal: Journal, ow
     assert (again.id, again.attempts) == (finished.id, 1)
 
 
-def test_what_is_due_again_while_somebody_is_at_it_is_done_once_more(journal: Journal, owed: Owed) -> None:
+def test_what_is_due_again_while_somebody_is_at_it_is_done_once_more(journal: Journal, owed: FollowupQueue) -> None:
     """Not by another at the same time; and not only after the lease, either."""
     event(journal, 1, "task.completed", "", FINISHED)
     (first,) = owed.claim(NOW)
@@ -138,18 +138,24 @@ def test_what_is_due_again_while_somebody_is_at_it_is_done_once_more(journal: Jo
     assert owed.ending("finished:1") == (True, "")
 
 
-def test_waking_makes_nothing(journal: Journal, owed: Owed, database: Database) -> None:
-    event(journal, 1, "reservation.accepted", "", Owing(FollowupKind.FINISHED, NOW, "finished:1", only_wakes=True))
+def test_waking_makes_nothing(journal: Journal, owed: FollowupQueue, database: Database) -> None:
+    event(
+        journal, 1, "reservation.accepted", "", NewFollowup(FollowupKind.FINISHED, NOW, "finished:1", only_wakes=True)
+    )
     assert database.read(select(FollowupRow.id)) == []
     event(journal, 2, "task.completed", "", FINISHED)
     (done,) = owed.claim(NOW)
     owed.done(done, NOW)
-    event(journal, 3, "reservation.accepted", "", Owing(FollowupKind.FINISHED, NOW, "finished:1", only_wakes=True))
+    event(
+        journal, 3, "reservation.accepted", "", NewFollowup(FollowupKind.FINISHED, NOW, "finished:1", only_wakes=True)
+    )
     assert len(owed.claim(NOW)) == 1
 
 
-def test_how_far_it_got_is_there_for_the_next(journal: Journal, owed: Owed) -> None:
-    event(journal, 1, "reservation.timeout", "", Owing(FollowupKind.HAND_OVER, NOW, "hand_over:1", {"token": "x"}))
+def test_how_far_it_got_is_there_for_the_next(journal: Journal, owed: FollowupQueue) -> None:
+    event(
+        journal, 1, "reservation.timeout", "", NewFollowup(FollowupKind.HAND_OVER, NOW, "hand_over:1", {"token": "x"})
+    )
     (first,) = owed.claim(NOW)
     owed.reached(first, {"token": "x", "form": {"Priority": "9"}})
     owed.put_off(first, NOW, "taskrouter_failed")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrich.pages import diff
-from enrich.pages.diff import Change
+from enrich.pages.diff import LineChange
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -88,42 +88,42 @@ def test_an_added_member_is_all_that_changed() -> None:
     """The comma that now follows the last member is none of its own."""
     found = diff.diff('{"from":"+1"}', '{"from":"+1","crm":{"match":"none"}}')
     assert [(each.change, each.line.text) for each in found] == [
-        (Change.SAME, "{"),
-        (Change.SAME, '"from": "+1"'),
-        (Change.ADDED, '"crm": {'),
-        (Change.ADDED, '"match": "none"'),
-        (Change.ADDED, "}"),
-        (Change.SAME, "}"),
+        (LineChange.SAME, "{"),
+        (LineChange.SAME, '"from": "+1"'),
+        (LineChange.ADDED, '"crm": {'),
+        (LineChange.ADDED, '"match": "none"'),
+        (LineChange.ADDED, "}"),
+        (LineChange.SAME, "}"),
     ]
     assert [(each.before, each.after) for each in found] == [(1, 1), (2, 2), (None, 3), (None, 4), (None, 5), (3, 6)]
 
 
 def test_blanks_are_no_change() -> None:
-    assert all(each.change is Change.SAME for each in diff.diff('{"a":1}', '{ "a" : 1 }'))
+    assert all(each.change is LineChange.SAME for each in diff.diff('{"a":1}', '{ "a" : 1 }'))
 
 
 def test_a_changed_value_goes_and_comes() -> None:
     changes = [each.change for each in diff.diff('{"a":1}', '{"a":2}')]
-    assert changes == [Change.SAME, Change.REMOVED, Change.ADDED, Change.SAME]
+    assert changes == [LineChange.SAME, LineChange.REMOVED, LineChange.ADDED, LineChange.SAME]
 
 
 def test_too_long_to_match_up_is_gone_and_come_again() -> None:
     many = diff.MATCHED_LINES + 1
     found = diff.diff(f"[{','.join(['1'] * many)}]", f"[{','.join(['2'] * many)}]")
-    assert [each.change for each in found[1:-1]] == [Change.REMOVED] * many + [Change.ADDED] * many
+    assert [each.change for each in found[1:-1]] == [LineChange.REMOVED] * many + [LineChange.ADDED] * many
 
 
 def test_what_repeats_itself_is_matched_up_without_trying_again_and_again() -> None:
     """difflib needed 464 ms for this: it began anew after every line that it matched."""
     found = diff.diff(json.dumps([0, 1] * 198), json.dumps([0, 2] * 198))
-    assert [each.change for each in found[1:-1]] == [Change.SAME, Change.REMOVED, Change.ADDED] * 198
+    assert [each.change for each in found[1:-1]] == [LineChange.SAME, LineChange.REMOVED, LineChange.ADDED] * 198
 
 
 @given(st.lists(st.integers(0, 3)), st.lists(st.integers(0, 3)))
 def test_what_is_matched_is_the_same_and_as_much_as_can_be(before: list[int], after: list[int]) -> None:
     found = diff.diff(json.dumps(before), json.dumps(after))
     lines = {True: diff.lines(json.dumps(before)), False: diff.lines(json.dumps(after))}
-    same = [each for each in found if each.change is Change.SAME]
+    same = [each for each in found if each.change is LineChange.SAME]
     for each in same:
         assert each.before
         assert each.after
@@ -137,7 +137,7 @@ def test_attributes_as_they_are_in_life_are_matched_up() -> None:
     """Brackets are equal lines too."""
     cases = [{"id": number, "subject": f"Case {number}", "open": True} for number in range(60)]
     found = diff.diff(json.dumps({"a": 1, "cases": cases}), json.dumps({"a": 2, "cases": cases, "crm": 1}))
-    assert sum(each.change is not Change.SAME for each in found) == 3
+    assert sum(each.change is not LineChange.SAME for each in found) == 3
 
 
 def dense(value: int, length: int = 1990) -> str:
@@ -149,8 +149,8 @@ def test_no_comparison_shows_more_lines_than_a_reader_can_take() -> None:
     assert sum(len(block.lines) for block in found) <= diff.SHOWN_LINES
     assert sum(len(block.lines) + block.left_out for block in found) == 2 * 1995 - 3
     shown = [each.change for block in found for each in block.lines]
-    assert shown.count(Change.REMOVED) > 90
-    assert shown.count(Change.ADDED) > 90, "what came is seen as well as what went"
+    assert shown.count(LineChange.REMOVED) > 90
+    assert shown.count(LineChange.ADDED) > 90, "what came is seen as well as what went"
 
 
 def test_what_changed_is_shown_before_what_did_not() -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from enrich import errors
 from enrich.domain.matches import MatchKind, NoMatchReason, Trust
-from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason, Told
-from enrich.journal.records import CandidateFound, Entry, Finding, KeyFound
+from enrich.domain.outcomes import ActivityType, EntryKind, FollowupKind, Outcome, Reason
+from enrich.journal.records import CandidateFound, Entry, KeyFound, LookupFinding
 from enrich.pages import labels
 from enrich.policy.timeouts import Alarm
 
@@ -38,7 +38,7 @@ ENTRY = Entry(
     trust="verified",
     customer_id="C-1",
     customer_name="Ada Lovelace",
-    finding=Finding(keys=(PHONE,)),
+    finding=LookupFinding(keys=(PHONE,)),
     elapsed_ms=41,
 )
 
@@ -61,7 +61,7 @@ def test_every_closed_list_has_words() -> None:
     assert set(labels.KINDS) == set(EntryKind)
     assert set(labels.TRUSTS) == set(labels.TRUST_SENTENCES) == set(Trust)
     assert set(labels.FOLLOWUPS) == set(FollowupKind)
-    assert set(labels.TOLD) == set(Told)
+    assert set(labels.TOLD) == set(ActivityType)
     assert set(labels.ALARMS) == set(Alarm) - {Alarm.NONE}
 
 
@@ -121,7 +121,7 @@ def test_each_ending_has_its_word(differences: dict[str, object], word: str) -> 
     ],
 )
 def test_why_there_is_nobody_is_said(reason: str, keys: tuple[KeyFound, ...], said: str) -> None:
-    assert labels.reason(replace(ENTRY, match="none", reason=reason, finding=Finding(keys=keys))) == said
+    assert labels.reason(replace(ENTRY, match="none", reason=reason, finding=LookupFinding(keys=keys))) == said
 
 
 ANYBODY = replace(ENTRY, customer_id=None, customer_name="")
@@ -133,13 +133,13 @@ THREE = tuple(CandidateFound(f"C-{name}", name) for name in ("Ada", "Grace", "Jo
     [
         (ENTRY, "Ada Lovelace"),
         (replace(ENTRY, customer_name=""), "Customer C-1"),
-        (replace(ANYBODY, finding=Finding(candidates=THREE[:2])), "Ada or Grace"),
-        (replace(ANYBODY, finding=Finding(candidates=THREE)), "Ada or Grace or 1 more"),
+        (replace(ANYBODY, finding=LookupFinding(candidates=THREE[:2])), "Ada or Grace"),
+        (replace(ANYBODY, finding=LookupFinding(candidates=THREE)), "Ada or Grace or 1 more"),
         (ANYBODY, "+14155550100"),
-        (replace(ANYBODY, finding=Finding(withheld=("from",))), "Withheld number"),
-        (replace(ANYBODY, finding=Finding(), match="none"), "No contact details"),
-        (replace(ANYBODY, finding=Finding(), match=None), "Not known yet"),
-        (replace(ANYBODY, finding=Finding(), match=None, outcome="malformed"), "Unreadable request"),
+        (replace(ANYBODY, finding=LookupFinding(withheld=("from",))), "Withheld number"),
+        (replace(ANYBODY, finding=LookupFinding(), match="none"), "No contact details"),
+        (replace(ANYBODY, finding=LookupFinding(), match=None), "Not known yet"),
+        (replace(ANYBODY, finding=LookupFinding(), match=None, outcome="malformed"), "Unreadable request"),
     ],
 )
 def test_a_line_always_names_somebody_or_something(entry: Entry, said: str) -> None:
@@ -172,7 +172,7 @@ def test_an_interruption_is_not_blamed_on_a_stop_alone() -> None:
 
 
 def test_an_event_is_called_by_what_it_is() -> None:
-    event = replace(ANYBODY, kind="event", event_type="task.created", outcome=None, match=None, finding=Finding())
+    event = replace(ANYBODY, kind="event", event_type="task.created", outcome=None, match=None, finding=LookupFinding())
     assert (labels.who(event), labels.why(event)) == ("task.created", labels.EVENT.sentence)
     assert labels.who(replace(event, event_type="")) == "Event"
 
@@ -180,7 +180,7 @@ def test_an_event_is_called_by_what_it_is() -> None:
 @pytest.mark.parametrize("match", [*MatchKind, None])
 def test_there_is_always_a_sentence(match: str | None) -> None:
     assert labels.why(replace(ENTRY, match=match)).endswith(".")
-    assert labels.why(replace(ENTRY, match=match, by="", finding=Finding())).endswith(".")
+    assert labels.why(replace(ENTRY, match=match, by="", finding=LookupFinding())).endswith(".")
 
 
 @pytest.mark.parametrize(

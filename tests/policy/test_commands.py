@@ -156,7 +156,7 @@ def test_a_rule_that_cannot_be_carried_out_is_skipped_with_its_reason(app: Flask
 
 
 def test_a_stored_callback_is_decided_by_its_reservation_or_its_entry(app: Flask) -> None:
-    journal = app.extensions["enrich"].tools.journal
+    journal = app.extensions["enrich"].adapters.journal
     event = Delivery(
         EntryKind.EVENT, datetime.now(UTC), "EV" + "3" * 32, task_sid=CALLBACK["TaskSid"], channel_unique_name="chat"
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrich.policy.problems import Problems
-from enrich.policy.timeouts import Alarm, HandOver, Step, Tally, TimeoutPolicy, decide, parse_timeouts
+from enrich.policy.timeouts import Alarm, EscalationStep, HandOver, MissCount, TimeoutPolicy, decide, parse_timeouts
 
 WORKFLOW, ACTIVITY = "WW" + "1" * 32, "WA" + "2" * 32
 EXAMPLE = f"""
@@ -39,7 +39,10 @@ def test_a_table_as_documented_is_read_whole() -> None:
     policy, wrong = parse(tomllib.loads(EXAMPLE))
     assert wrong == []
     assert policy == TimeoutPolicy(
-        steps=(Step(2, raise_priority_to=50, escalation=1), Step(5, hand_over=HandOver(WORKFLOW, 99))),
+        steps=(
+            EscalationStep(2, raise_priority_to=50, escalation=1),
+            EscalationStep(5, hand_over=HandOver(WORKFLOW, 99)),
+        ),
         misses=frozenset({"timeout", "rejected"}),
         worker_activity={"timeout": ACTIVITY},
         alarm_canceled=3,
@@ -50,7 +53,7 @@ def test_a_table_as_documented_is_read_whole() -> None:
 def test_without_a_table_the_task_is_left_where_it_is() -> None:
     policy, wrong = parse({})
     assert (policy, wrong) == (TimeoutPolicy(), [])
-    decision = decide(policy, Tally({"timeout": 40}, assignments=40))
+    decision = decide(policy, MissCount({"timeout": 40}, assignments=40))
     assert decision.leaves_it
     assert (decision.misses, decision.alarm) == (40, Alarm.NONE)
 
@@ -70,35 +73,37 @@ POLICY, _ = parse(tomllib.loads(EXAMPLE))
 def test_what_holds_follows_from_the_number_of_misses(
     endings: dict[str, int], priority: int | None, escalation: int, hand_over: HandOver | None
 ) -> None:
-    decision = decide(POLICY, Tally(endings))
+    decision = decide(POLICY, MissCount(endings))
     assert (decision.priority, decision.escalation, decision.hand_over) == (priority, escalation, hand_over)
 
 
 @pytest.mark.parametrize(
     ("tally", "alarm"),
     [
-        (Tally({"canceled": 2}, assignments=2), Alarm.NONE),
-        (Tally({"canceled": 3}, assignments=3), Alarm.LOOP),
-        (Tally({"timeout": 899}, assignments=900), Alarm.LIMIT),
-        (Tally({"canceled": 900}, assignments=900), Alarm.LIMIT),
-        (Tally({"timeout": 5}, hand_overs=1), Alarm.HANDED_OVER_BEFORE),
+        (MissCount({"canceled": 2}, assignments=2), Alarm.NONE),
+        (MissCount({"canceled": 3}, assignments=3), Alarm.LOOP),
+        (MissCount({"timeout": 899}, assignments=900), Alarm.LIMIT),
+        (MissCount({"canceled": 900}, assignments=900), Alarm.LIMIT),
+        (MissCount({"timeout": 5}, hand_overs=1), Alarm.HANDED_OVER_BEFORE),
     ],
 )
-def test_what_a_person_has_to_look_at_raises_an_alarm(tally: Tally, alarm: str) -> None:
+def test_what_a_person_has_to_look_at_raises_an_alarm(tally: MissCount, alarm: str) -> None:
     assert decide(POLICY, tally).alarm == alarm
 
 
 def test_work_is_handed_over_once_and_not_in_a_circle() -> None:
-    assert decide(POLICY, Tally({"timeout": 5}, hand_overs=1)).hand_over is None
+    assert decide(POLICY, MissCount({"timeout": 5}, hand_overs=1)).hand_over is None
 
 
 @given(
-    st.lists(st.builds(Step, st.integers(1, 9), st.none() | st.integers(0, 9), st.integers(0, 9)), max_size=5),
+    st.lists(
+        st.builds(EscalationStep, st.integers(1, 9), st.none() | st.integers(0, 9), st.integers(0, 9)), max_size=5
+    ),
     st.integers(0, 12),
 )
-def test_more_misses_never_give_less(steps: list[Step], misses: int) -> None:
+def test_more_misses_never_give_less(steps: list[EscalationStep], misses: int) -> None:
     policy = TimeoutPolicy(tuple(steps))
-    less, more = (decide(policy, Tally({"timeout": number})) for number in (misses, misses + 1))
+    less, more = (decide(policy, MissCount({"timeout": number})) for number in (misses, misses + 1))
     assert more.escalation >= less.escalation
     assert (more.priority or 0) >= (less.priority or 0)
 

@@ -44,11 +44,11 @@ def test_a_task_that_came_while_the_database_was_locked_is_enriched_in_the_end(
 
     history = history_of(service)
     a_moment_ago = centre.emulator.clock.now()
-    with tools_of(service) as tools:
-        assert catch_up(history, tools, [centre.workspace_sid], began, a_moment_ago) == 0  # may still be on its way
+    with tools_of(service) as adapters:
+        assert catch_up(history, adapters, [centre.workspace_sid], began, a_moment_ago) == 0  # may still be on its way
         later = centre.emulator.clock.now() + SETTLED_AFTER
-        assert catch_up(history, tools, [centre.workspace_sid], began, later) > 0
-        assert catch_up(history, tools, [centre.workspace_sid], began, later) == 0
+        assert catch_up(history, adapters, [centre.workspace_sid], began, later) > 0
+        assert catch_up(history, adapters, [centre.workspace_sid], began, later) == 0
 
     kinds = sorted((entry.kind, entry.event_type) for entry in service.entries(task_sid=task_sid))
     assert ("assignment", "") in kinds
@@ -67,9 +67,9 @@ def test_what_is_there_already_is_left_as_it_is(open_centre: Callable[..., Centr
     centre.answer(task_sid)
     centre.emulator.log.wait_for("event_answered", 10, task_sid=task_sid, event_type="task.created")
     later = centre.emulator.clock.now() + SETTLED_AFTER
-    with tools_of(service) as tools:
+    with tools_of(service) as adapters:
         workspaces = ["WS" + "0" * 32, centre.workspace_sid]
-        catch_up(history_of(service), tools, workspaces, later - timedelta(hours=1), later)
+        catch_up(history_of(service), adapters, workspaces, later - timedelta(hours=1), later)
     (assignment,) = service.entries(task_sid=task_sid, kind="assignment")
     assert (assignment.outcome, assignment.repeats) == ("enriched", 0)
     (created,) = service.entries(task_sid=task_sid, event_type="task.created")

@@ -25,7 +25,7 @@ from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.emulator import EMULATOR_ONLY, EmulatorServer
-from enrich.journal.followups import Owed
+from enrich.journal.followups import FollowupQueue
 from tests.scenarios.conftest import Centre, Service
 from tests.scenarios.test_trouble import worker_of
 
@@ -133,7 +133,7 @@ def test_what_was_answered_survives_kill_9_and_what_is_owed_is_done(
     for minutes in (2, 4, 6, 8):
         with worker_of(service, later=timedelta(minutes=minutes)) as work:
             work()
-    assert Owed(service.database).overview() == ()
+    assert FollowupQueue(service.database).overview() == ()
     assert all(centre.block(task)["customer_id"] == "C-1001" for task in recorded)
     assert all(centre.log_of(task).count("attributes_written") == 1 for task in recorded)
 

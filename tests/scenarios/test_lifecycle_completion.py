@@ -19,7 +19,7 @@ from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers.store import CustomerStore
 from enrich.domain.matches import Interaction
-from enrich.domain.outcomes import Told
+from enrich.domain.outcomes import ActivityType
 from enrich.flows import completion
 from enrich.services import Services
 from enrich.settings import read_settings
@@ -88,7 +88,7 @@ def history(service: Service, customer_id: str, task_sid: str) -> list[Interacti
 
 
 def story(service: Service, task_sid: str) -> list[str]:
-    return [entry.event_type for entry in service.entries(task_sid=task_sid) if entry.event_type in set(Told)]
+    return [entry.event_type for entry in service.entries(task_sid=task_sid) if entry.event_type in set(ActivityType)]
 
 
 def test_a_command_completes_with_an_outcome_that_is_kept(centre: Centre, service: Service) -> None:
@@ -108,7 +108,12 @@ def test_a_command_completes_with_an_outcome_that_is_kept(centre: Centre, servic
     assert (kept.worker_name, kept.channel, kept.outcome, kept.reason) == ("dana", "default", "refunded", "all said")
     assert kept.lasted_s is not None
     assert kept.lasted_s < 60
-    assert story(service, task_sid) == [Told.COMPLETION_ASKED, Told.OUTCOME, Told.COMPLETED, Told.HISTORY]
+    assert story(service, task_sid) == [
+        ActivityType.COMPLETION_ASKED,
+        ActivityType.OUTCOME,
+        ActivityType.COMPLETED,
+        ActivityType.HISTORY,
+    ]
 
 
 def test_what_is_done_already_is_well_and_what_nobody_accepted_is_not(
@@ -239,7 +244,7 @@ def test_the_policy_completes_what_wraps_for_too_long(open_centre: Callable[...,
             work()
         assert status(centre, task_sid) == expected
     assert centre.workspace.tasks(task_sid).fetch().reason == "nobody did"
-    assert story(tidy, task_sid).count(Told.COMPLETED) == 1
+    assert story(tidy, task_sid).count(ActivityType.COMPLETED) == 1
 
 
 def test_what_is_taken_up_again_meanwhile_is_left_alone(open_centre: Callable[..., Centre], tidy: Service) -> None:
@@ -254,10 +259,10 @@ def test_what_is_taken_up_again_meanwhile_is_left_alone(open_centre: Callable[..
 
 
 @pytest.fixture
-def current_services(tidy: Service) -> Iterator[Services]:
+def services(tidy: Service) -> Iterator[Services]:
     services: Services = create_app(read_settings(tidy.environment)).extensions["enrich"]
     yield services
-    services.tools.taskrouter.close()
+    services.adapters.taskrouter.close()
     services.database.close()
 
 
@@ -272,14 +277,14 @@ def test_the_janitor_finds_what_no_event_told_of(
 
     def look(after_s: int) -> int:
         now = centre.emulator.clock.now() + timedelta(seconds=after_s)
-        return completion.stuck(centre.workspace_sid, services.tools, services.owed, now)
+        return completion.stuck(centre.workspace_sid, services.adapters, services.owed, now)
 
     assert look(30) == 0
     assert look(90) == look(90) == 1
     work_later(tidy)
     assert status(centre, task_sid) == "completed"
     assert look(90) == 0
-    assert story(tidy, task_sid) == [Told.STUCK, Told.COMPLETED]
+    assert story(tidy, task_sid) == [ActivityType.STUCK, ActivityType.COMPLETED]
 
 
 def test_an_unknown_caller_has_no_history(centre: Centre, service: Service) -> None:
@@ -287,6 +292,6 @@ def test_an_unknown_caller_has_no_history(centre: Centre, service: Service) -> N
     centre.workspace.tasks(task_sid).update(assignment_status="completed", reason="done")
     told(centre, task_sid, "task.completed", "reservation.completed")
     work_later(service)
-    assert Told.HISTORY not in story(service, task_sid)
+    assert ActivityType.HISTORY not in story(service, task_sid)
     finished: Any = [row for row in service.owed(task_sid) if row.kind == "finished"]
     assert [row.done_at is not None for row in finished] == [True]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from enrich.customers.store import CustomerStore
-from enrich.journal.task_states import States
+from enrich.journal.task_states import TaskStates
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
 from tests.scenarios.conftest import Centre, Service, sid
 from tests.scenarios.test_catch_up import history_of
@@ -26,7 +26,7 @@ def work_on(service: Service) -> None:
 
 
 def end_state(service: Service, task_sid: str) -> Any:
-    state = States(service.database).of(task_sid)
+    state = TaskStates(service.database).of(task_sid)
     kept = CustomerStore(service.database).interactions_of("C-1001", at_most=1000)
     return (
         state and (state.misses, state.canceled, state.assignments, state.alarm, state.ended_at is not None),

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from enrich.domain.outcomes import Told
+from enrich.domain.outcomes import ActivityType
 from enrich.emulator import EmulatorServer
-from enrich.journal.task_states import States, TaskState
+from enrich.journal.task_states import TaskState, TaskStates
 from enrich.taskrouter.client import TaskRouterClient
 from tests.scenarios.conftest import Centre, Service, sid
 from tests.scenarios.test_trouble import worker_of
@@ -77,14 +77,14 @@ def rings_in_vain(centre: Centre, task_sid: str) -> None:
 
 
 def state(service: Service, task_sid: str) -> TaskState:
-    found = States(service.database).of(task_sid)
+    found = TaskStates(service.database).of(task_sid)
     assert found is not None
     return found
 
 
 def told(service: Service, task_sid: str) -> list[str]:
     """What we did, in order."""
-    return [entry.event_type for entry in service.entries(task_sid=task_sid) if entry.event_type in set(Told)]
+    return [entry.event_type for entry in service.entries(task_sid=task_sid) if entry.event_type in set(ActivityType)]
 
 
 def priority(centre: Centre, task_sid: str) -> int:
@@ -131,7 +131,11 @@ def test_from_the_first_miss_to_another_task(
     work()
     assert (priority(centre, task_sid), centre.block(task_sid)["escalation"]) == (50, 1)
     assert centre.block(task_sid)["customer_id"] == "C-1001"
-    assert told(strict, task_sid) == [Told.PRIORITY_RAISED, Told.PRIORITY_RAISED, Told.ESCALATED]
+    assert told(strict, task_sid) == [
+        ActivityType.PRIORITY_RAISED,
+        ActivityType.PRIORITY_RAISED,
+        ActivityType.ESCALATED,
+    ]
 
     rings_in_vain(centre, task_sid)
     work()
@@ -155,7 +159,7 @@ def test_from_the_first_miss_to_another_task(
     assert centre.block(new_sid)["escalation"] == 2
     taken = state(strict, new_sid)
     assert (taken.handed_over_from, taken.hand_overs, taken.misses) == (task_sid, 1, 0)
-    assert told(strict, new_sid) == [Told.TAKEN_OVER]
+    assert told(strict, new_sid) == [ActivityType.TAKEN_OVER]
     assert len(centre.workspace.tasks.list(evaluate_task_attributes=f'crm_handover.from == "{task_sid}"')) == 1
 
     # Missed over there as well: it is not handed over in a circle, but somebody should look.
@@ -164,7 +168,7 @@ def test_from_the_first_miss_to_another_task(
         work()
     assert centre.workspace.tasks(new_sid).fetch().assignment_status != "canceled"
     assert state(strict, new_sid).alarm == "handed_over_before"
-    assert States(strict.database).alarms(state(strict, new_sid).updated_at)[0].task_sid == new_sid
+    assert TaskStates(strict.database).alarms(state(strict, new_sid).updated_at)[0].task_sid == new_sid
 
 
 def test_an_escalated_task_stays_escalated_and_warm(ringing: Centre, strict: Service, work: Callable[[], int]) -> None:
@@ -223,7 +227,7 @@ def test_two_workers_hand_over_once(ringing: Centre, strict: Service) -> None:
     assert centre.workspace.tasks(task_sid).fetch().assignment_status == "canceled"
     found = centre.workspace.tasks.list(evaluate_task_attributes=f'crm_handover.from == "{task_sid}"')
     assert len(found) == 1
-    assert told(strict, task_sid).count(Told.HANDED_OVER) == 1
+    assert told(strict, task_sid).count(ActivityType.HANDED_OVER) == 1
 
 
 @pytest.mark.parametrize("dies", ["before it cancels", "after it canceled", "after it created"])
@@ -297,7 +301,7 @@ def test_a_worker_who_lets_it_ring_is_sent_away(
     with worker_of(service) as work:
         work()
     assert probe.workspace.workers(probe.worker_sid).fetch().activity_sid == away
-    assert told(service, task_sid) == [Told.WORKER_MOVED]
+    assert told(service, task_sid) == [ActivityType.WORKER_MOVED]
 
 
 def test_a_circle_of_cancellations_raises_an_alarm_until_the_task_is_over(strict: Service) -> None:
@@ -313,9 +317,9 @@ def test_a_circle_of_cancellations_raises_an_alarm_until_the_task_is_over(strict
         work()
     found = state(strict, task_sid)
     assert (found.alarm, found.canceled) == ("canceled_loop", 3)
-    states = States(strict.database)
+    states = TaskStates(strict.database)
     assert states.alarm_counts(found.updated_at)["canceled_loop"] >= 1
-    assert told(strict, task_sid) == [Told.ALARM]
+    assert told(strict, task_sid) == [ActivityType.ALARM]
     event("task.canceled")
     with worker_of(strict, later=timedelta(seconds=5)) as work:
         work()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from enrich.domain.deliveries import Delivery
 from enrich.domain.outcomes import EntryKind
-from enrich.journal.followups import ABANDONED_AFTER, Owed
+from enrich.journal.followups import ABANDONED_AFTER, FollowupQueue
 from enrich.journal.receipts import Journal
 from tests.scenarios.conftest import Centre, Service, sid
 
@@ -88,7 +88,7 @@ def test_a_repeat_of_a_try_that_died_does_not_wait_for_it(
         EntryKind.ASSIGNMENT, datetime.now(UTC) - 2 * ABANDONED_AFTER, form["ReservationSid"], task_sid=form["TaskSid"]
     )
     Journal(service.database).receive(died, timeout_s=5)
-    Owed(service.database).adopt_abandoned(datetime.now(UTC))
+    FollowupQueue(service.database).adopt_abandoned(datetime.now(UTC))
     response = service.post(ASSIGNMENT, form)
     assert response.json() == {"instruction": "accept"}
     (entry,) = service.entries(task_sid=form["TaskSid"])

@@ -9,11 +9,11 @@ from sqlalchemy import func, select
 
 from app import create_app
 from enrich.customers import audit
-from enrich.customers.audit import By, ChangedSince
+from enrich.customers.audit import Actor, ChangedSince
 from enrich.customers.identifiers import Identifier
 from enrich.customers.tables import AuditRow
 from enrich.flows import resolution
-from enrich.flows.resolution import Desk, Settled
+from enrich.flows.resolution import Resolution, ResolutionContext
 from enrich.flows.worker import round_of_work
 from enrich.services import Services
 from enrich.settings import read_settings
@@ -24,29 +24,29 @@ SHARED = "+16175550142"  # Maria and Tom Bell's
 
 
 @pytest.fixture
-def current_services(service: Service) -> Iterator[Services]:
+def services(service: Service) -> Iterator[Services]:
     services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
     yield services
-    services.tools.taskrouter.close()
+    services.adapters.taskrouter.close()
     services.database.close()
 
 
 @pytest.fixture
-def desk(services: Services) -> Iterator[Desk]:
+def desk(services: Services) -> Iterator[ResolutionContext]:
     """Dana's; what she changed is undone afterwards, the last first, since the service is shared by all tests."""
-    desk = Desk(services.database, services.tools, By(1, "dana@example.com"))
+    desk = ResolutionContext(services.database, services.adapters, Actor(1, "dana@example.com"))
     newest = select(func.coalesce(func.max(AuditRow.id), 0))
     before = services.database.read(newest)[0][0]
     yield desk
     made = services.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
     for (audit_id,) in made:
         with services.database.transaction() as session:
-            audit.undo(session, audit_id, desk.by, services.tools.now())
+            audit.undo(session, audit_id, desk.by, services.adapters.now())
     work(services)
 
 
 def work(services: Services) -> None:
-    while round_of_work(services.tools, services.owed):
+    while round_of_work(services.adapters, services.owed):
         pass
 
 
@@ -61,7 +61,7 @@ def arrives(centre: Centre, caller: str, **attributes: str) -> str:
 
 
 def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_change(
-    centre: Centre, service: Service, desk: Desk, services: Services
+    centre: Centre, service: Service, desk: ResolutionContext, services: Services
 ) -> None:
     first, second, other = arrives(centre, UNKNOWN), arrives(centre, UNKNOWN), arrives(centre, "+12125550178")
     assert centre.block(first) == {"match": "none", "reason": "no_such_key"}
@@ -80,7 +80,7 @@ def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_ch
 
     assert settled.change is not None
     undone = resolution.undo(desk, settled.change.audit_id, first)
-    assert isinstance(undone, Settled)
+    assert isinstance(undone, Resolution)
     assert undone.others >= 1
     assert centre.block(first) == {"match": "none", "reason": "no_such_key"}
     work(services)
@@ -88,7 +88,7 @@ def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_ch
 
 
 def test_an_ambiguous_number_is_settled_for_this_task_only(
-    centre: Centre, service: Service, desk: Desk, services: Services
+    centre: Centre, service: Service, desk: ResolutionContext, services: Services
 ) -> None:
     task_sid = arrives(centre, SHARED)
     assert centre.block(task_sid)["match"] == "ambiguous"
@@ -106,7 +106,7 @@ def test_an_ambiguous_number_is_settled_for_this_task_only(
 
 
 def test_the_callback_follows_what_staff_said_of_the_task(
-    centre: Centre, service: Service, desk: Desk, make_callback: Callable[..., dict[str, str]]
+    centre: Centre, service: Service, desk: ResolutionContext, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     task_sid = arrives(centre, SHARED)
     resolution.choose(desk, task_sid, "C-1003", None)
@@ -118,7 +118,9 @@ def test_the_callback_follows_what_staff_said_of_the_task(
     assert (entry.kind, entry.match, entry.by, entry.customer_id) == ("assignment", "matched", "staff", "C-1003")
 
 
-def test_an_ambiguous_number_is_given_to_one_from_now_on(centre: Centre, desk: Desk, services: Services) -> None:
+def test_an_ambiguous_number_is_given_to_one_from_now_on(
+    centre: Centre, desk: ResolutionContext, services: Services
+) -> None:
     first, second = arrives(centre, SHARED), arrives(centre, SHARED)
     settled = resolution.choose(desk, first, "C-1003", phone(SHARED))
     assert centre.block(first)["by"] == "phone"
@@ -129,7 +131,7 @@ def test_an_ambiguous_number_is_given_to_one_from_now_on(centre: Centre, desk: D
     assert centre.block(third)["match"] == "matched"
 
 
-def test_confirming_a_claim_is_about_this_task_alone(centre: Centre, desk: Desk) -> None:
+def test_confirming_a_claim_is_about_this_task_alone(centre: Centre, desk: ResolutionContext) -> None:
     task_sid = centre.task_arrives({"channelType": "web", "email": "ada@example.com"}, channel="chat")
     centre.answer(task_sid)
     assert centre.block(task_sid)["match"] == "claimed"
@@ -140,7 +142,7 @@ def test_confirming_a_claim_is_about_this_task_alone(centre: Centre, desk: Desk)
     assert centre.block(again)["match"] == "claimed"
 
 
-def test_a_typed_address_that_is_linked_settles_the_task_too(centre: Centre, desk: Desk) -> None:
+def test_a_typed_address_that_is_linked_settles_the_task_too(centre: Centre, desk: ResolutionContext) -> None:
     """By itself a claimed key would leave the task claimed, although staff have said who it is."""
     task_sid = centre.task_arrives({"channelType": "web", "email": "new.address@example.com"}, channel="chat")
     centre.answer(task_sid)
@@ -148,21 +150,21 @@ def test_a_typed_address_that_is_linked_settles_the_task_too(centre: Centre, des
     assert centre.block(task_sid)["by"] == "staff"
 
 
-def test_a_wrong_match_is_unlinked(centre: Centre, desk: Desk) -> None:
+def test_a_wrong_match_is_unlinked(centre: Centre, desk: ResolutionContext) -> None:
     task_sid = arrives(centre, "+14155550100")
     assert centre.block(task_sid)["customer_id"] == "C-1001"
     resolution.unlink(desk, task_sid, "C-1001", phone("+14155550100"))
     assert centre.block(task_sid) == {"match": "none", "reason": "no_such_key"}
 
 
-def test_a_wrong_match_can_be_wrong_for_this_task_only(centre: Centre, desk: Desk) -> None:
+def test_a_wrong_match_can_be_wrong_for_this_task_only(centre: Centre, desk: ResolutionContext) -> None:
     task_sid = arrives(centre, "+14155550100")
     resolution.nobody(desk, task_sid)
     assert centre.block(task_sid) == {"match": "none", "reason": "set_by_staff"}
     assert centre.block(arrives(centre, "+14155550100"))["customer_id"] == "C-1001"
 
 
-def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(centre: Centre, desk: Desk) -> None:
+def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(centre: Centre, desk: ResolutionContext) -> None:
     task_sid = arrives(centre, UNKNOWN)
     record = audit.empty_record("Hedy Lamarr")
     settled = resolution.create(desk, task_sid, "S-TEST", record, phone(UNKNOWN))
@@ -175,7 +177,7 @@ def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(centre: Ce
 
 
 def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
-    centre: Centre, service: Service, desk: Desk, services: Services
+    centre: Centre, service: Service, desk: ResolutionContext, services: Services
 ) -> None:
     task_sid = arrives(centre, UNKNOWN)
     centre.emulator.faults.status(401, path="/Tasks/WT")
@@ -192,7 +194,7 @@ def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
     assert [row.done_at is not None for row in service.owed(task_sid)] == [True]
 
 
-def test_a_task_that_is_over_is_said_to_be_over(centre: Centre, service: Service, desk: Desk) -> None:
+def test_a_task_that_is_over_is_said_to_be_over(centre: Centre, service: Service, desk: ResolutionContext) -> None:
     task_sid = arrives(centre, UNKNOWN)
     centre.workspace.tasks(task_sid).update(assignment_status="completed", reason="done")
     settled = resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
@@ -200,7 +202,7 @@ def test_a_task_that_is_over_is_said_to_be_over(centre: Centre, service: Service
     assert (settled.live.outcome, settled.live.is_owed) == ("gone", False)
 
 
-def test_another_decision_in_between_is_told_and_nothing_is_undone(centre: Centre, desk: Desk) -> None:
+def test_another_decision_in_between_is_told_and_nothing_is_undone(centre: Centre, desk: ResolutionContext) -> None:
     task_sid = arrives(centre, UNKNOWN)
     first = resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
     resolution.choose(desk, task_sid, "C-1002", phone(UNKNOWN))
@@ -210,18 +212,20 @@ def test_another_decision_in_between_is_told_and_nothing_is_undone(centre: Centr
     assert centre.block(task_sid)["customer_id"] == "C-1002"
 
 
-def test_what_is_so_already_changes_nothing(centre: Centre, desk: Desk) -> None:
+def test_what_is_so_already_changes_nothing(centre: Centre, desk: ResolutionContext) -> None:
     task_sid = arrives(centre, UNKNOWN)
     resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
-    assert resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN)) == Settled(None)
+    assert resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN)) == Resolution(None)
 
 
-def test_two_customers_are_merged_and_open_tasks_follow(centre: Centre, desk: Desk, services: Services) -> None:
+def test_two_customers_are_merged_and_open_tasks_follow(
+    centre: Centre, desk: ResolutionContext, services: Services
+) -> None:
     shared, toms = arrives(centre, SHARED), centre.task_arrives({"customerAddress": "tom.bell@example.com"})
     centre.answer(toms)
     assert centre.block(shared)["match"] == "ambiguous"
     settled = resolution.merge(desk, "C-1003", "C-1004", versions(services, "C-1003", "C-1004"))
-    assert isinstance(settled, Settled)
+    assert isinstance(settled, Resolution)
     work(services)
     assert centre.block(shared)["customer_id"] == "C-1003"
     assert centre.block(toms)["customer_id"] == "C-1003"
@@ -240,7 +244,9 @@ def versions(services: Services, *customer_ids: str) -> dict[str, int]:
         return {one: audit.version(session, one) or 0 for one in customer_ids}
 
 
-def test_a_stored_callback_is_replayed_from_a_fresh_read(centre: Centre, service: Service, desk: Desk) -> None:
+def test_a_stored_callback_is_replayed_from_a_fresh_read(
+    centre: Centre, service: Service, desk: ResolutionContext
+) -> None:
     task_sid = arrives(centre, UNKNOWN)
     (entry,) = service.entries(task_sid=task_sid)
     centre.workspace.tasks(task_sid).update(attributes='{"from":"+14155550100"}')

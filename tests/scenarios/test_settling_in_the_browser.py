@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers import audit
-from enrich.customers.audit import By
+from enrich.customers.audit import Actor
 from enrich.customers.tables import AuditRow
 from enrich.services import Services
 from tests.conftest import needs_chromium
@@ -52,7 +52,7 @@ def page(request: pytest.FixtureRequest, chromium: Browser, service: Service, se
     made = services.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
     for (audit_id,) in made:
         with services.database.transaction() as session:
-            audit.undo(session, audit_id, By(None, "the test"), services.tools.now())
+            audit.undo(session, audit_id, Actor(None, "the test"), services.adapters.now())
     # 409 and 422 are answers of the page's own; the browser notes them in its console.
     assert [each for each in complaints if "status of 4" not in each] == []
 

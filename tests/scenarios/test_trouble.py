@@ -13,7 +13,7 @@ import requests
 
 from app import create_app
 from enrich.database import migrations
-from enrich.flows.work import Tools
+from enrich.flows.work import Adapters
 from enrich.flows.worker import round_of_work
 from enrich.services import Services
 from enrich.settings import read_settings
@@ -32,32 +32,32 @@ def worker_of(
     is due first, because a service is shared by tests, and takes its time.
     """
     services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
-    tools = services.tools.__class__(
-        **{name: getattr(services.tools, name) for name in services.tools.__slots__ if name != "now"},
+    adapters = services.adapters.__class__(
+        **{name: getattr(services.adapters, name) for name in services.adapters.__slots__ if name != "now"},
         now=lambda: (after or datetime.now(UTC)) + later,
     )
 
     def work() -> int:
         tried = 0
-        while in_this_round := round_of_work(tools, services.owed):
+        while in_this_round := round_of_work(adapters, services.owed):
             tried += in_this_round
         return tried
 
     try:
         yield work
     finally:  # what one test leaves open is told as the next one's failure
-        services.tools.taskrouter.close()
+        services.adapters.taskrouter.close()
         services.database.close()
 
 
 @contextmanager
-def tools_of(service: Service) -> Iterator[Tools]:
+def tools_of(service: Service) -> Iterator[Adapters]:
     """The service's tools, in this process."""
     services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
     try:
-        yield services.tools
+        yield services.adapters
     finally:
-        services.tools.taskrouter.close()
+        services.adapters.taskrouter.close()
         services.database.close()
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from enrich.customers import audit
-from enrich.customers.audit import Action, By, Change, ChangedSince, Scope
+from enrich.customers.audit import Actor, AuditAction, AuditedChange, ChangedSince, Scope
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
 from enrich.customers.seeding import SeedReport, export, seed
@@ -21,7 +21,7 @@ from enrich.database.engine import Database
 from enrich.domain.matches import LookupKey, LookupKeys, Trust
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-DANA = By(1, "dana@example.com")
+DANA = Actor(1, "dana@example.com")
 SHARED = Identifier("phone", "+14155550100")
 
 ADA = {"id": "C-1", "name": "Ada Lovelace", "phones": ["+14155550100"], "notes": ["Mornings"]}
@@ -52,7 +52,9 @@ def found(database: Database, key: Identifier, task_sid: str | None = None) -> s
 def change(database: Database) -> Callable[..., int]:
     """Makes one change and gives its id in the trail."""
 
-    def make(scope: Scope, act: Callable[[Session], None], action: Action = Action.LINKED, **about: str) -> int:
+    def make(
+        scope: Scope, act: Callable[[Session], None], action: AuditAction = AuditAction.LINKED, **about: str
+    ) -> int:
         with database.transaction() as session:
             made = audit.change(session, scope, action, DANA, NOW, lambda: act(session), **about)  # type: ignore[arg-type]
         assert made is not None
@@ -61,7 +63,7 @@ def change(database: Database) -> Callable[..., int]:
     return make
 
 
-def undo(database: Database, audit_id: int) -> Change | ChangedSince | None:
+def undo(database: Database, audit_id: int) -> AuditedChange | ChangedSince | None:
     with database.transaction() as session:
         return audit.undo(session, audit_id, DANA, NOW)
 
@@ -83,7 +85,7 @@ def test_an_identifier_given_to_one_is_taken_from_the_others_and_undo_gives_it_b
     made = linking(database, change)
     assert found(database, SHARED) == {("phone", "C-1")}
     undone = undo(database, made)
-    assert isinstance(undone, Change)
+    assert isinstance(undone, AuditedChange)
     assert (undone.keys, undone.customers) == ({SHARED}, {"C-2"})
     assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
     assert seed_all(database, ADA, GRACE) == SeedReport(created=0, changed=0, unchanged=2, bad=())
@@ -95,11 +97,11 @@ def test_an_undo_can_be_undone_and_then_the_first_change_can_be_undone_again(
     seed_all(database, ADA, GRACE)
     made = linking(database, change)
     undone = undo(database, made)
-    assert isinstance(undone, Change)
+    assert isinstance(undone, AuditedChange)
     assert undo(database, made) == ChangedSince(("it was undone already",))
-    assert isinstance(undo(database, undone.audit_id), Change)
+    assert isinstance(undo(database, undone.audit_id), AuditedChange)
     assert found(database, SHARED) == {("phone", "C-1")}
-    assert isinstance(undo(database, made), Change)
+    assert isinstance(undo(database, made), AuditedChange)
     assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
 
 
@@ -116,19 +118,23 @@ def test_a_change_that_changes_nothing_leaves_no_trail(database: Database) -> No
     scope = Scope(keys=frozenset({SHARED}))
     with database.transaction() as session:
         act = lambda: audit.give(session, SHARED, "C-1", NOW)  # noqa: E731
-        assert audit.change(session, scope, Action.LINKED, DANA, NOW, act) is None
+        assert audit.change(session, scope, AuditAction.LINKED, DANA, NOW, act) is None
         assert audit.trail_of_customer(session, "C-1") == ()
 
 
 def test_a_pin_is_about_one_task_and_can_be_taken_back(database: Database, change: Callable[..., int]) -> None:
     seed_all(database, ADA)
     scope = Scope(tasks=frozenset({"WT1"}))
-    first = change(scope, lambda session: audit.pin(session, "WT1", "C-1", DANA, NOW), Action.PINNED, task_sid="WT1")
-    second = change(scope, lambda session: audit.pin(session, "WT1", None, DANA, NOW), Action.NOBODY, task_sid="WT1")
+    first = change(
+        scope, lambda session: audit.pin(session, "WT1", "C-1", DANA, NOW), AuditAction.PINNED, task_sid="WT1"
+    )
+    second = change(
+        scope, lambda session: audit.pin(session, "WT1", None, DANA, NOW), AuditAction.NOBODY, task_sid="WT1"
+    )
     assert ("staff", "") in found(database, SHARED, "WT1")
-    assert isinstance(undo(database, second), Change)
+    assert isinstance(undo(database, second), AuditedChange)
     assert ("staff", "C-1") in found(database, SHARED, "WT1")
-    assert isinstance(undo(database, first), Change)
+    assert isinstance(undo(database, first), AuditedChange)
     assert found(database, SHARED, "WT1") == {("phone", "C-1")}
     with database.reading() as session:
         trail = audit.trail_of_task(session, "WT1")
@@ -142,17 +148,17 @@ def test_a_customer_that_others_were_settled_on_since_is_not_unmade(
 ) -> None:
     record = audit.empty_record("New Customer")
     made = change(
-        Scope(customers=frozenset({"S-1"})), lambda session: audit.put(session, "S-1", record, NOW), Action.CREATED
+        Scope(customers=frozenset({"S-1"})), lambda session: audit.put(session, "S-1", record, NOW), AuditAction.CREATED
     )
     pinned = change(
         Scope(tasks=frozenset({"WT9"})),
         lambda session: audit.pin(session, "WT9", "S-1", DANA, NOW),
-        Action.PINNED,
+        AuditAction.PINNED,
         task_sid="WT9",
     )
     assert undo(database, made) == ChangedSince(("task WT9",))
-    assert isinstance(undo(database, pinned), Change)
-    assert isinstance(undo(database, made), Change)
+    assert isinstance(undo(database, pinned), AuditedChange)
+    assert isinstance(undo(database, made), AuditedChange)
     with database.reading() as session:
         assert audit.records(session, ["S-1"]) == {"S-1": None}
     assert undo(database, pinned) == ChangedSince(("it was undone already",))
@@ -198,7 +204,7 @@ def test_what_staff_changed_stays_until_the_crm_says_something_new(
         assert record is not None
         audit.put(session, "C-1", {**record, name: kept, "settled": {name: was}}, NOW)
 
-    change(Scope(customers=frozenset({"C-1"})), edit, Action.EDITED, customer_id="C-1")
+    change(Scope(customers=frozenset({"C-1"})), edit, AuditAction.EDITED, customer_id="C-1")
     assert seed_all(database, ADA) == SeedReport(created=0, changed=0, unchanged=1, bad=(), settled=1)
     assert exported(database)["C-1"][name] == kept
     assert seed_all(database, {**ADA, name: said}) == SeedReport(created=0, changed=1, unchanged=0, bad=())
@@ -216,7 +222,7 @@ def test_a_merged_customer_is_left_alone_by_the_seed_and_left_out_of_the_export(
         assert record is not None
         audit.put(session, "C-2", {**record, "merged_into": "C-1", "identifiers": []}, NOW)
 
-    change(Scope(customers=frozenset({"C-2"})), merge, Action.MERGED)
+    change(Scope(customers=frozenset({"C-2"})), merge, AuditAction.MERGED)
     assert seed_all(database, ADA, GRACE) == SeedReport(created=0, changed=0, unchanged=2, bad=(), settled=1)
     assert found(database, SHARED) == {("phone", "C-1")}
     assert set(exported(database)) == {"C-1"}

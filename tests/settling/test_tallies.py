@@ -13,7 +13,7 @@ from sqlalchemy import event, func, insert, select
 
 from enrich.database.engine import Database
 from enrich.journal import rollups
-from enrich.journal.rollups import HOURS_S, MINUTE_S, QUARTER_S, Numbers, Tallies
+from enrich.journal.rollups import HOURS_S, MINUTE_S, QUARTER_S, Numbers, Rollups
 from enrich.journal.tables import EntryRow, TallyMarkRow, TallyRow
 
 NOW = datetime(2026, 11, 24, 16, 7, 30, tzinfo=UTC)
@@ -46,7 +46,7 @@ def entries(database: Database) -> Callable[..., None]:
 
 def count_all(database: Database, now: datetime = NOW) -> None:
     for _ in range(200):  # each goes on where the last one had to stop; a new one has no memory of when it counted
-        Tallies(database).count(now)
+        Rollups(database).count(now)
 
 
 def summed(numbers: Numbers) -> Counter[tuple[str, str]]:
@@ -65,14 +65,14 @@ def test_the_numbers_are_the_same_before_and_after_counting(
     entries(*(chance.uniform(0, 7200) for _ in range(100)), outcome="could_not_look", match=None, reason="failed")
     entries(*(chance.uniform(0, 7200) for _ in range(50)), kind="event", outcome=None)
     since = rollups.begin(NOW, span_s) - timedelta(seconds=span_s * (spans - 1))
-    before = Tallies(database).between(since, NOW, span_s)
+    before = Rollups(database).between(since, NOW, span_s)
     (held,) = database.read(
         select(func.count()).where(EntryRow.received_at >= since, EntryRow.kind != "event").select_from(EntryRow)
     )
     assert sum(summed(before).values()) == held[0]
     count_all(database)
     assert database.read(select(func.count()).select_from(TallyRow))[0][0] > 0
-    after = Tallies(database).between(since, NOW, span_s)
+    after = Rollups(database).between(since, NOW, span_s)
     assert [(row.began_at, row.outcome, row.tally) for row in after.rows] == [
         (row.began_at, row.outcome, row.tally) for row in before.rows
     ]
@@ -88,7 +88,7 @@ def test_what_is_counted_is_not_read_again(database: Database, entries: Callable
             read.append(parameters)
 
     event.listen(database.engine, "before_cursor_execute", listen)
-    Tallies(database).between(rollups.begin(NOW, HOURS_S) - timedelta(days=6), NOW, HOURS_S)
+    Rollups(database).between(rollups.begin(NOW, HOURS_S) - timedelta(days=6), NOW, HOURS_S)
     assert len(read) == 1
     (marks,) = database.read(select(TallyMarkRow.until).where(TallyMarkRow.span_s == MINUTE_S))
     assert marks.until == datetime(2026, 11, 24, 16, 6, tzinfo=UTC)
@@ -96,7 +96,7 @@ def test_what_is_counted_is_not_read_again(database: Database, entries: Callable
 
 def test_two_workers_count_nothing_twice(database: Database, entries: Callable[..., None]) -> None:
     entries(*range(120, 7200, 10))
-    one, other = Tallies(database), Tallies(database)
+    one, other = Rollups(database), Rollups(database)
     one.count(NOW)
     other.count(NOW)
     other.count(NOW + timedelta(seconds=30))
@@ -107,15 +107,15 @@ def test_two_workers_count_nothing_twice(database: Database, entries: Callable[.
 
 def test_a_mark_that_another_moved_is_not_moved_back(database: Database, entries: Callable[..., None]) -> None:
     entries(*range(120, 7200, 60))
-    Tallies(database).count(NOW)
+    Rollups(database).count(NOW)
     mark = NOW - timedelta(hours=1)
-    assert not Tallies(database)._store(MINUTE_S, mark, NOW, {})
+    assert not Rollups(database)._store(MINUTE_S, mark, NOW, {})
 
 
 def test_what_just_came_in_is_there_at_once(database: Database, entries: Callable[..., None]) -> None:
     count_all(database)
     entries(5)
-    assert summed(Tallies(database).between(NOW - timedelta(hours=1), NOW, MINUTE_S)) == {("enriched", "matched"): 1}
+    assert summed(Rollups(database).between(NOW - timedelta(hours=1), NOW, MINUTE_S)) == {("enriched", "matched"): 1}
 
 
 def test_too_much_that_nobody_counted_is_told(
@@ -123,7 +123,7 @@ def test_too_much_that_nobody_counted_is_told(
 ) -> None:
     monkeypatch.setattr(rollups, "MOST_UNCOUNTED", 10)
     entries(*range(1, 12))
-    numbers = Tallies(database).between(NOW - timedelta(hours=1), NOW, MINUTE_S)
+    numbers = Rollups(database).between(NOW - timedelta(hours=1), NOW, MINUTE_S)
     assert not numbers.is_whole
     assert sum(summed(numbers).values()) == 10
 
@@ -157,7 +157,7 @@ def test_what_was_owed_is_told_on_average_of_all_looks(
     """Two workers look in the same minute of three hours ago, one of them alone in the next; one of them looks now."""
     entries(4 * HOURS_S)  # counting begins with the oldest entry
     then = rollups.begin(NOW, HOURS_S) - timedelta(hours=2)
-    first, second = Tallies(database), Tallies(database)
+    first, second = Rollups(database), Rollups(database)
     first.note_owed(then, lambda: 10)
     second.note_owed(then, lambda: 20)
     first.note_owed(then + timedelta(seconds=10), lambda: 1000)  # too soon to look again
@@ -165,7 +165,7 @@ def test_what_was_owed_is_told_on_average_of_all_looks(
     second.note_owed(NOW, lambda: 7)
     if is_counted:
         count_all(database)
-    rows = [row for row in Tallies(database).between(then, NOW, span_s).rows if row.kind == rollups.OWED]
+    rows = [row for row in Rollups(database).between(then, NOW, span_s).rows if row.kind == rollups.OWED]
     means = {row.began_at: row.tally.number / sum(row.tally.times.values()) for row in rows}
     earlier = {then: 15.0, then + timedelta(minutes=1): 30.0} if span_s == MINUTE_S else {then: 20.0}
     assert means == earlier | {rollups.begin(NOW, span_s): 7.0}

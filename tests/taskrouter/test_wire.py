@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from enrich.resilience.dns_cache import Addresses
-from enrich.taskrouter.http import Answer, NotHttp, Wire
+from enrich.resilience.dns_cache import DnsCache
+from enrich.taskrouter.http import HttpResponse, NotHttp, Wire
 
 LARGEST = 10_000
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -83,7 +83,7 @@ def wire_to() -> Iterator[Callable[[Server], Wire]]:
     made: list[Wire] = []
 
     def wire_to(server: Server) -> Wire:
-        made.append(Wire(server.url, addresses=Addresses(), connections=2, largest=LARGEST))
+        made.append(Wire(server.url, addresses=DnsCache(), connections=2, largest=LARGEST))
         return made[-1]
 
     yield wire_to
@@ -91,7 +91,7 @@ def wire_to() -> Iterator[Callable[[Server], Wire]]:
         wire.close()
 
 
-def ask(wire: Wire, body: bytes | None = None, *, timeout_s: float = 10) -> Answer:
+def ask(wire: Wire, body: bytes | None = None, *, timeout_s: float = 10) -> HttpResponse:
     return wire.exchange("GET" if body is None else "POST", "/v1/x?y=z", {"Accept": "a/b"}, body, timeout_s=timeout_s)
 
 
@@ -100,7 +100,7 @@ def test_a_request_is_whole_and_its_connection_is_used_again(
 ) -> None:
     server = serve(b'HTTP/1.1 200 OK\r\nETag: "3"\r\nContent-Length: 2\r\n\r\nhi', OK)
     wire = wire_to(server)
-    assert ask(wire) == Answer(200, {"etag": '"3"', "content-length": "2"}, b"hi")
+    assert ask(wire) == HttpResponse(200, {"etag": '"3"', "content-length": "2"}, b"hi")
     assert ask(wire, b"a=b").data == b"hi"
     host = server.url.removeprefix("http://").encode()
     assert server.got == [

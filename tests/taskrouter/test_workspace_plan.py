@@ -11,13 +11,13 @@ import pytest
 from enrich.provisioning.file import read
 from enrich.provisioning.plan import (
     BY_ITSELF,
-    Action,
     Actual,
-    Change,
     Desired,
     Existing,
     Kind,
     Plan,
+    PlanAction,
+    PlannedChange,
     Resource,
     make_plan,
 )
@@ -53,13 +53,13 @@ def test_what_differs_is_changed_and_only_that_is_sent() -> None:
     wanted = Resource(Kind.QUEUE, "Everyone", {"workers": "1==1", "order": "FIFO"})
     plan = make_plan(desired(wanted), actual(queue(workers="1==2", order="FIFO")))
     assert plan.to_do[0].values == {"workers": "1==1"}
-    assert plan.to_do[0].changes == (Change("workers", "1==2", "1==1"),)
+    assert plan.to_do[0].changes == (PlannedChange("workers", "1==2", "1==1"),)
 
 
 def test_what_agrees_is_left_and_what_the_file_does_not_say_is_not_looked_at() -> None:
     plan = make_plan(desired(Resource(Kind.QUEUE, "Everyone", {})), actual(queue(workers="anything")))
     assert plan.to_do == ()
-    assert plan.count(Action.LEAVE) == 2
+    assert plan.count(PlanAction.LEAVE) == 2
 
 
 def test_what_is_only_at_twilio_is_drift_and_nothing_is_done_about_it() -> None:
@@ -198,9 +198,9 @@ class TestConfiguration:
         )
         plan = make_plan(desired(Resource(Kind.WORKFLOW, "Main", {"routing": new})), there)
         assert plan.to_do[0].changes == (
-            Change("routing.filters.Gold.targets.1.timeout_s", 60, 30),
-            Change("routing.filters.Rest", None, new["filters"][1]),
-            Change("routing.default", {"queue": "WQ2"}, None),
+            PlannedChange("routing.filters.Gold.targets.1.timeout_s", 60, 30),
+            PlannedChange("routing.filters.Rest", None, new["filters"][1]),
+            PlannedChange("routing.default", {"queue": "WQ2"}, None),
         )
 
 
@@ -208,7 +208,7 @@ def test_the_example_of_the_documentation_can_be_carried_out() -> None:
     example = Path(__file__).parent.parent.parent / "docs" / "taskrouter.example.toml"
     plan = make_plan(read(example.read_text(encoding="utf-8"), "https://hooks.example.test"), BY_ITSELF)
     assert plan.problems == ()
-    assert plan.count(Action.CREATE) == 11
+    assert plan.count(PlanAction.CREATE) == 11
 
 
 def test_a_plan_in_words() -> None:

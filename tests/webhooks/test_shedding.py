@@ -18,7 +18,7 @@ from enrich.journal.tables import EntryRow
 from enrich.resilience.admission import Admission
 from enrich.services import Services
 from enrich.settings import Settings
-from enrich.webhooks.load_shedding import ASSIGNMENT, IN_FLIGHT, LARGEST_FORM, Shedding
+from enrich.webhooks.load_shedding import ASSIGNMENT, IN_FLIGHT, LARGEST_FORM, LoadShedding
 from tests.conftest import AUTH_TOKEN
 
 FORM = {
@@ -41,7 +41,7 @@ class Behind:
 
 
 @pytest.fixture
-def current_services(settings: Settings) -> Iterator[Services]:
+def services(settings: Settings) -> Iterator[Services]:
     services: Services = create_app(settings).extensions["enrich"]
     migrations.upgrade(services.database)
     yield services
@@ -54,14 +54,14 @@ def behind() -> Behind:
 
 
 @pytest.fixture
-def full(services: Services, behind: Behind) -> Shedding:
+def full(services: Services, behind: Behind) -> LoadShedding:
     """A process that works on as many as it may."""
     while not services.admission.refused(0.0):
         pass
-    return Shedding(behind, services)
+    return LoadShedding(behind, services)
 
 
-def ask(shedding: Shedding, form: dict[str, str], *, signed: bool = True, **environ: str) -> tuple[str, str]:
+def ask(shedding: LoadShedding, form: dict[str, str], *, signed: bool = True, **environ: str) -> tuple[str, str]:
     """The status and the body of the answer; the application's own has the status ""."""
     body = urlencode(form).encode()
     signature = RequestValidator(AUTH_TOKEN).compute_signature("https://hooks.example.test" + ASSIGNMENT, form)
@@ -81,13 +81,15 @@ def ask(shedding: Shedding, form: dict[str, str], *, signed: bool = True, **envi
 
 
 def test_what_may_be_worked_on_goes_through_and_is_counted(services: Services, behind: Behind) -> None:
-    shedding = Shedding(behind, services)
+    shedding = LoadShedding(behind, services)
     assert ask(shedding, FORM) == ("", "behind")
     assert ask(shedding, FORM) == ("", "behind")
     assert behind.asked == [1, 1]  # the first has left
 
 
-def test_what_is_too_much_is_recorded_and_gets_the_default(services: Services, full: Shedding, behind: Behind) -> None:
+def test_what_is_too_much_is_recorded_and_gets_the_default(
+    services: Services, full: LoadShedding, behind: Behind
+) -> None:
     assert ask(full, FORM) == ("200 OK", '{"instruction":"accept"}')
     assert behind.asked == []
     (row,) = services.database.read(select(EntryRow.__table__))
@@ -99,7 +101,7 @@ def test_what_is_too_much_is_recorded_and_gets_the_default(services: Services, f
     assert row.concluded_at is None  # the worker finds it
 
 
-def test_a_repeat_gets_the_stored_answer(services: Services, full: Shedding) -> None:
+def test_a_repeat_gets_the_stored_answer(services: Services, full: LoadShedding) -> None:
     ask(full, FORM)
     call = FORM | {"TaskAttributes": '{"call_sid":"CA1"}'}  # by itself this would be deferred
     assert ask(full, call) == ("200 OK", '{"instruction":"accept"}')
@@ -107,7 +109,7 @@ def test_a_repeat_gets_the_stored_answer(services: Services, full: Shedding) -> 
     assert row.repeats == 1
 
 
-def test_nobody_gets_in_without_a_signature(services: Services, full: Shedding) -> None:
+def test_nobody_gets_in_without_a_signature(services: Services, full: LoadShedding) -> None:
     assert ask(full, FORM, signed=False)[0] == "403 Forbidden"
     assert services.database.read(select(EntryRow.id)) == []
 
@@ -124,20 +126,20 @@ def test_nobody_gets_in_without_a_signature(services: Services, full: Shedding) 
     ],
     ids=["fallback", "event", "GET", "no-length", "negative", "large"],
 )
-def test_anything_else_is_left_to_the_application(full: Shedding, environ: dict[str, str]) -> None:
+def test_anything_else_is_left_to_the_application(full: LoadShedding, environ: dict[str, str]) -> None:
     assert ask(full, FORM, **environ) == ("", "behind")
 
 
 def test_without_a_database_the_default_goes_out_all_the_same(
-    services: Services, full: Shedding, monkeypatch: pytest.MonkeyPatch
+    services: Services, full: LoadShedding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mistake of ours, too."""
-    monkeypatch.setattr(services.tools.journal, "receive_among_many", None)
+    monkeypatch.setattr(services.adapters.journal, "receive_among_many", None)
     assert ask(full, FORM) == ("200 OK", '{"instruction":"accept"}')
 
 
 def test_what_waits_too_long_for_the_database_is_answered_and_recorded_later(
-    services: Services, full: Shedding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    services: Services, full: LoadShedding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another process writes for longer than the answer can wait."""
     monkeypatch.setattr(assignment, "ANSWERED_UNDER_LOAD_BY_S", 0.02)
@@ -149,7 +151,7 @@ def test_what_waits_too_long_for_the_database_is_answered_and_recorded_later(
     assert vars(told)["reservation_sid"] == FORM["ReservationSid"]
     other.execute("ROLLBACK")
     other.close()
-    services.tools.journal.finish(20)
+    services.adapters.journal.finish(20)
     (row,) = services.database.read(select(EntryRow.reason, EntryRow.answer))
     assert tuple(row) == ("overload", '{"instruction":"accept"}')
 
@@ -161,11 +163,11 @@ def test_one_that_failed_behind_is_no_longer_in_flight(services: Services) -> No
     only_one = Admission(1)
     object.__setattr__(services, "admission", only_one)
     with pytest.raises(RuntimeError):
-        ask(Shedding(fails, services), FORM)
+        ask(LoadShedding(fails, services), FORM)
     assert only_one.in_flight == 0
 
 
-def test_what_is_shed_tells_how_long_it_took(full: Shedding) -> None:
+def test_what_is_shed_tells_how_long_it_took(full: LoadShedding) -> None:
     told: list[tuple[str, str]] = []
     body = urlencode(FORM).encode()
     environ = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from enrich.accounts.masking import HIDDEN, key, name, raw_form, raw_json
 
 if TYPE_CHECKING:
-    from enrich.journal.records import Entry, Finding, KeyFound
+    from enrich.journal.records import Entry, KeyFound, LookupFinding
     from enrich.journal.timeline import FullEntry, TaskStory
 
     AnEntry = TypeVar("AnEntry", bound=Entry)
@@ -46,7 +46,7 @@ def _masked(stored: str | None) -> str | None:
     return None if stored is None else raw_json(stored)
 
 
-def _finding(finding: Finding) -> Finding:
+def _finding(finding: LookupFinding) -> LookupFinding:
     return replace(
         finding,
         keys=tuple(_key(each) for each in finding.keys),
