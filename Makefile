@@ -38,7 +38,7 @@ test: $(VENV)/.ready-to-test $(HTMX_FILE)
 
 bench: $(VENV)/.ready-to-test $(HTMX_FILE)
 	@echo "Measuring; this takes some six minutes. Others: make bench BENCH_ARGS='--only full --seconds 1', '--large', '--help'"
-	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+	$(BIN)/python -m bench $(BENCH_ARGS)
 
 lint: $(VENV)/.ready-to-test
 	$(BIN)/ruff check .

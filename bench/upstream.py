@@ -1,6 +1,6 @@
 """A TaskRouter that only answers: every task exists, has the same attributes, and takes every write.
 
-`python -m tests.bench.upstream PORT DELAY_S`. The emulator knows tasks, revisions and routing, and would take longer
+`python -m bench.upstream PORT DELAY_S`. The emulator knows tasks, revisions and routing, and would take longer
 for an answer than the service for a whole callback; this one compares a few bytes. asyncio, without a web framework.
 """
 

@@ -18,7 +18,7 @@ from enrich.customers.tables import AuditRow
 from enrich.services import Services
 from tests.conftest import needs_chromium
 from tests.scenarios.conftest import Centre, Service
-from tests.scenarios.test_settling import services  # noqa: F401 - a fixture
+from tests.scenarios.test_resolution import services  # noqa: F401 - a fixture
 
 pytestmark = needs_chromium
 

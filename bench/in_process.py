@@ -10,15 +10,15 @@ from pathlib import Path
 from statistics import median
 
 from app import create_app
+from bench import large
+from bench.figures import Figure, Line, noise
+from bench.serving import postgresql_server
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers.store import CustomerStore
 from enrich.database.engine import Database
 from enrich.domain.matches import LookupKey, LookupKeys, Trust
 from enrich.settings import read_settings
-from tests.bench import large
-from tests.bench.figures import Figure, Line, noise
-from tests.bench.serving import postgresql_server
 
 # How much smaller the other database is; with fewer rows the page would be shorter.
 SMALLER, FEWEST = 1000, 100

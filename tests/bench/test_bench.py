@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.bench import load
-from tests.bench.deliveries import ASSIGNMENT, Deliveries, assignment_form
-from tests.bench.figures import Figure, Line, Load, Measured, added_p99, table, throughput
-from tests.bench.serving import site
+from bench import load
+from bench.deliveries import ASSIGNMENT, Deliveries, assignment_form
+from bench.figures import Figure, Line, Load, Measured, added_p99, table, throughput
+from bench.serving import site
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_parts_run(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_the_parts_run(tmp_path: Path) -> None:
     options += ["--seconds", "0.2", "--rounds", "1", "--client", "python", "--database", "sqlite", "--large", "2000"]
     files = ["--json", str(tmp_path / "results.json"), "--cache", str(tmp_path / "cache")]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench", *options, *files], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "bench", *options, *files], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "results.json").read_text())["figures"]

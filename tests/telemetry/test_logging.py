@@ -56,7 +56,7 @@ def test_whatever_stands_in_a_field_the_line_stays_one_line() -> None:
 def test_a_traceback_says_where_and_what_but_not_what_it_was_about() -> None:
     told = line(exc=raised(ValueError(f"no such number: {PERSON}"), KeyError(PERSON)))["exception"]
     assert PERSON not in told
-    assert [each in told for each in ("KeyError", "which led to", "ValueError", "test_logs.py", "in raised")] == [
+    assert [each in told for each in ("KeyError", "which led to", "ValueError", "test_logging.py", "in raised")] == [
         True
     ] * 5
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: measures, prints the table, writes it down as JSON. `make bench` sets up first."""
+"""`python -m bench`: measures, prints the table, writes it down as JSON. `make bench` sets up first."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import in_process, load
-from tests.bench.figures import Figure, table
-from tests.bench.parts import PARTS, NotTheWork, Pace
-from tests.bench.serving import postgresql_server, site
+from bench import in_process, load
+from bench.figures import Figure, table
+from bench.parts import PARTS, NotTheWork, Pace
+from bench.serving import postgresql_server, site
 
 LARGE = 10_000_000
 IN_PROCESS = ("lookup", "page")
@@ -68,7 +68,7 @@ def _part(name: str, pace: Pace, folder: Path, kind: str, server: str | None) ->
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     every = (*PARTS, *IN_PROCESS)
     parser.add_argument("--only", nargs="+", choices=every, default=every, metavar="PART", help=", ".join(every))
     parser.add_argument("--database", nargs="+", choices=("sqlite", "postgresql"), default=("sqlite", "postgresql"))

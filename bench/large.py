@@ -15,9 +15,9 @@ from typing import Any
 import psycopg
 from sqlalchemy import make_url
 
+from bench.serving import database_on, new_database
 from enrich.database import migrations
 from enrich.database.engine import Database
-from tests.bench.serving import database_on, new_database
 
 Rows = Iterator[Sequence[Any]]
 Fill = Callable[[str, int], None]

@@ -1,6 +1,6 @@
 """Sends prepared requests over a number of connections, each the next one as soon as it has its answer.
 
-`wrk` does that where it is installed; else `python -m tests.bench.load`, the same in Python, in a process of its own.
+`wrk` does that where it is installed; else `python -m bench.load`, the same in Python, in a process of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from io import BufferedReader
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.bench.figures import Load
+from bench.figures import Load
 
 _LONGEST_ANSWER_S = 10
 _SCRIPT = Path(__file__).parent / "requests.lua"
@@ -50,7 +50,7 @@ def send(url: str, file: Path, size: int, *, connections: int, seconds: float, w
             "--",
         ]
     else:
-        command = [sys.executable, "-m", "tests.bench.load", url, str(connections), str(seconds)]
+        command = [sys.executable, "-m", "bench.load", url, str(connections), str(seconds)]
     done = subprocess.run([*command, str(file), str(size)], capture_output=True, text=True, check=False)
     results = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not results:

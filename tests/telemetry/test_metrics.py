@@ -12,7 +12,7 @@ from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.telemetry import metrics
 from enrich.telemetry.metrics import TABLE, Metrics
 
-PACKAGE = Path(__file__).parent.parent / "enrich"
+PACKAGE = Path(__file__).parents[2] / "enrich"
 
 
 def samples(counted: Metrics, **figures: float) -> dict[str, float]:

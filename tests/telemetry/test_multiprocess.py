@@ -50,7 +50,7 @@ def test_the_next_server_removes_what_a_killed_one_left(tmp_path: Path) -> None:
         "import os, pathlib, sys; from enrich.telemetry.multiprocess import MetricsDirectory;"
         " c = MetricsDirectory(pathlib.Path(sys.argv[1])); os._exit(9)"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parent.parent, check=False)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parents[2], check=False)
     (left,) = tmp_path.iterdir()
     made = MetricsDirectory(tmp_path)
     assert list(tmp_path.iterdir()) == [made.path]

@@ -2,7 +2,7 @@
 
 The other parts send the next request when they have an answer, so that a slow server slows its client down. Here the
 requests leave when they are due, answered or not, over as many connections as that needs. `python -m
-tests.bench.overload` is that client, in a process of its own; like the server, it gets its part of the machine.
+bench.overload` is that client, in a process of its own; like the server, it gets its part of the machine.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
+from bench import load
+from bench.figures import Figure, Line
 from enrich.database.engine import Database
 from enrich.journal.tables import EntryRow
-from tests.bench import load
-from tests.bench.figures import Figure, Line
 
 TIMES = 3
 # The design's: no answer later than this, under any fault. TaskRouter itself waits 5 s.
@@ -38,7 +38,7 @@ _RESERVATION = re.compile(rb"ReservationSid=(WR[0-9a-f]{32})")
 def figures(database: Database, kind: str, url: str, file: Path, size: int, carried: float) -> Iterator[Figure]:
     """What became of the requests in that file. carried: requests a second in a closed loop of 64."""
     rate = TIMES * carried
-    command = [sys.executable, "-m", "tests.bench.overload", url, str(rate), str(file), str(size)]
+    command = [sys.executable, "-m", "bench.overload", url, str(rate), str(file), str(size)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise load.Failed(done.stderr)

@@ -14,12 +14,12 @@ from typing import Any
 import psycopg
 from sqlalchemy import make_url
 
+from bench.floor import make_tables
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
-from tests.bench.floor import make_tables
 
 PUBLIC_URL = "https://hooks.example.test"
 TOKEN = "not-a-real-token"
@@ -78,7 +78,7 @@ class Site:
         """The URL of a TaskRouter that answers after so long."""
         port = free_port(0)
         name, url = f"upstream {delay_s:g}", f"http://127.0.0.1:{port}"
-        self.processes.start(name, "tests.bench.upstream", str(port), str(delay_s))
+        self.processes.start(name, "bench.upstream", str(port), str(delay_s))
         self.processes.wait_for(name, url, lambda: False)
         return url
 
@@ -94,7 +94,7 @@ class Site:
         """One of the yardsticks: `full` or `flask`."""
         url = self._database(which)
         make_tables(url, IDENTIFIERS)
-        return self._gunicorn(which, f"tests.bench.floor:{which}()", url, upstream, {})
+        return self._gunicorn(which, f"bench.floor:{which}()", url, upstream, {})
 
     def _database(self, name: str) -> str:
         if self.postgresql is None:

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from bench import figures, load
+from bench.deliveries import ASSIGNMENT, EVENTS, Deliveries, assignment_form, event_form
+from bench.figures import Figure, Line, Load, Measured
+from bench.overload import TIMES
+from bench.overload import figures as overload_figures
+from bench.serving import PUBLIC_URL, TOKEN, Server, Site
+from bench.upstream import ATTRIBUTES
 from enrich.customers import block, matching
 from enrich.customers.store import CustomerStore
 from enrich.database.engine import Database
 from enrich.journal.tables import EntryRow
 from enrich.taskrouter import attributes
-from tests.bench import figures, load
-from tests.bench.deliveries import ASSIGNMENT, EVENTS, Deliveries, assignment_form, event_form
-from tests.bench.figures import Figure, Line, Load, Measured
-from tests.bench.overload import TIMES
-from tests.bench.overload import figures as overload_figures
-from tests.bench.serving import PUBLIC_URL, TOKEN, Server, Site
-from tests.bench.upstream import ATTRIBUTES
 
 RTT_S = 0.1
 # Callbacks in flight: of the design for the 99th percentile; enough to keep two processes busy for the others.
