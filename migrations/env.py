@@ -1,6 +1,6 @@
 """Run the migrations on the connection that `enrich.database.migrations` passes in.
 
-For alembic's own command line: on `DATABASE_URL`.
+Under the alembic command there is none; then they run on `DATABASE_URL`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import os
 from alembic import context
 from sqlalchemy import Connection, text
 
-from enrich.database.engine import Database
 from enrich.database.types import Base
 
-# What is not imported is not compared.
+# Fills Base.metadata: autogenerate compares only the tables that are imported.
 for subject in ("accounts", "customers", "journal"):
     importlib.import_module(f"enrich.{subject}.tables")
 
-# Two machines that are started at once must not both migrate: any number, as long as it is always the same.
+# Advisory lock, so that two machines starting at once do not both migrate. The number is arbitrary but fixed.
 MIGRATION_LOCK = 20261123
 
 
@@ -35,11 +34,17 @@ def run(connection: Connection) -> None:
         context.run_migrations()
 
 
-given = context.config.attributes.get("connection")
-if given is not None:
-    run(given)
-else:
+def run_on_database_url() -> None:
+    from enrich.database.engine import Database  # here: the service passes a connection and needs no engine
+
     database = Database(os.environ.get("DATABASE_URL", "sqlite:///instance/enrich.db"))
     with database.engine.connect() as connection:
         run(connection)
         connection.commit()
+
+
+passed_connection = context.config.attributes.get("connection")
+if passed_connection is not None:
+    run(passed_connection)
+else:
+    run_on_database_url()

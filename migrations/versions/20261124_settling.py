@@ -5,11 +5,12 @@ index is built. On a large PostgreSQL journal make that one beforehand: CREATE I
 ON entries (customer_id, id) WHERE customer_id IS NOT NULL; it is then left alone. Words are filled in by the thousand.
 """
 
+import re
+import unicodedata
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
-
-from enrich.customers.identifiers import words_of
 
 revision = "20261124_settling"
 down_revision = "0001"
@@ -101,18 +102,42 @@ def downgrade() -> None:
 
 
 def _fill(words: sa.Table) -> None:
-    """The words of the customers that are there already."""
+    """Insert the search words of the existing customers."""
     customers = sa.table("customers", sa.column("id"), sa.column("name"), sa.column("company"))
     connection, last = op.get_bind(), ""
     while True:
         page = sa.select(customers).where(customers.c.id > last).order_by(customers.c.id).limit(BATCH)
         rows = connection.execute(page).all()
-        found = [{"customer_id": row.id, "word": word} for row in rows for word in words_of(row.name, row.company)]
+        found = [{"customer_id": row.id, "word": word} for row in rows for word in _words_of(row.name, row.company)]
         if found:
             connection.execute(sa.insert(words), found)
         if len(rows) < BATCH:
             return
         last = rows[-1].id
+
+
+# Frozen copy of the rule at this revision: a migration must give the same rows whatever the package does later.
+def _words_of(*texts: str) -> tuple[str, ...]:
+    """Return up to 12 different case-folded words of at most 40 characters, in order."""
+    found = re.findall(r"\w+", _folded(" ".join(texts)))
+    return tuple(dict.fromkeys(word[:40] for word in found if _is_storable(word)))[:12]
+
+
+def _folded(text: str) -> str:
+    """Return the text in NFKC case folding, without format characters, spaces collapsed."""
+    visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    visible = unicodedata.normalize("NFKC", visible)
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", visible).casefold()).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def _is_storable(text: str) -> bool:
+    """Return False for text with NUL or lone surrogates, which PostgreSQL refuses."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def _customer(table: str, *, nullable: bool = False) -> sa.Column[str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
+from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
@@ -11,6 +14,9 @@ from sqlalchemy import inspect, text
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.database.types import Base
+from enrich.resources import resource
+
+VERSIONS = sorted((resource("migrations") / "versions").glob("*.py"))
 
 for name in ("accounts", "customers", "journal"):
     importlib.import_module(f"enrich.{name}.tables")
@@ -49,3 +55,9 @@ def test_a_schema_that_is_older_is_not_enough(database: Database) -> None:
     assert at != wanted
     migrations.upgrade(database)
     assert migrations.revisions(database) == (wanted, wanted)
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.stem)
+def test_a_migration_imports_nothing_of_the_package(path: Path) -> None:
+    """Its rules are frozen: the package changes afterwards."""
+    assert not re.search(r"^\s*(?:from|import) enrich\b", path.read_text(), re.MULTILINE)
