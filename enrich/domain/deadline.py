@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 Monotonic = Callable[[], float]
 
@@ -35,7 +34,8 @@ class OutOfTime(BaseException):
         return self._due_at is not None and now() - self._due_at > LATE_S
 
 
-class Deadline(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Deadline:
     """From one moment in monotonic time to another, in seconds, and the clock that both belong to."""
 
     began_at: float
@@ -64,7 +64,8 @@ class Deadline(NamedTuple):
         return round((self.now() - self.began_at) * 1000, 2)
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Step:
     """One step of the work: its name, how long it took, and the `reason` it failed with, or "" when it went well.
 
     began_at: in monotonic time; 0.0 for one that was read back from the journal.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from enrich.domain.deadline import Step
 from enrich.domain.matches import Match
@@ -28,7 +28,8 @@ class TaskEvent:
     form: Mapping[str, str] = field(default_factory=dict)
 
 
-class Delivery(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Delivery:
     """One signed request as it arrived. SIDs that were missing or malformed are None or ""; the body says the rest.
 
     delivery_key: what a repeat of it is known by; None: nothing, every one stands for itself.
@@ -71,7 +72,8 @@ class NewFollowup:
     only_wakes: bool = False
 
 
-class Receipt(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Receipt:
     """The row of a delivery. is_repeat: another request made it before. answer: the stored one, None if none yet.
 
     is_concluded: nobody is working on it any more; without an answer, its process died before it had one.
@@ -83,7 +85,8 @@ class Receipt(NamedTuple):
     is_concluded: bool = False
 
 
-class Conclusion(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Conclusion:
     """How one piece of work ended, as the journal keeps it; see `journal.tables.EntryRow` for each part."""
 
     outcome: Outcome
@@ -118,7 +121,8 @@ class FollowupAttempt:
 log = logging.getLogger(__name__)
 
 
-class CallbackResult(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CallbackResult:
     """The JSON that TaskRouter gets, and what the log tells about it.
 
     outcome: None for a repeat: nothing was done. rule: the policy's, or the channel whose default it was; "" for

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
 
 
 class Trust(StrEnum):
@@ -33,7 +32,8 @@ class NoMatchReason(StrEnum):
     SET_BY_STAFF = "set_by_staff"  # staff said of this task that it is none of those who were found
 
 
-class LookupKey(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LookupKey:
     """One thing to look a customer up by.
 
     kind: `phone`, `email`, `customer_id`, `client`, or any kind of the customers' `ids`.
@@ -59,7 +59,8 @@ class LookupKeys:
     task_sid: str | None = None
 
 
-class Candidate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Candidate:
     """One customer that one identifier (kind, value) points to, as the store returned it.
 
     Of kind `staff`, value is the task's SID, and staff have said whose it is; customer_id "": nobody's who was found.

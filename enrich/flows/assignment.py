@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -102,7 +103,7 @@ def answer_at_once(
     reservation that was never seen before becomes a receipt without conclusion, which the worker finds and enriches.
     """
     default = instructions.to_json(decide(CallbackContext(form), EnrichmentRun(), adapters.rules).instruction)
-    delivery = delivery._replace(reason=reason)
+    delivery = replace(delivery, reason=reason)
     try:
         if reason is Reason.OVERLOAD:
             seconds = _until_s(ANSWERED_UNDER_LOAD_BY_S, deadline)

@@ -79,7 +79,7 @@ class Bench:
     now: list[datetime]
 
     def deliver(self, event: Delivery) -> None:
-        lifecycle.receive(event._replace(received_at=self.now[0]), self.adapters, timeout_s=5)
+        lifecycle.receive(replace(event, received_at=self.now[0]), self.adapters, timeout_s=5)
 
     def work(self) -> None:
         while worker.round_of_work(self.adapters, self.owed):
@@ -206,7 +206,7 @@ def test_any_order_and_any_repeats_lead_to_the_same_end(
 
 
 def causes(event_type: str, bench: Bench, **rules: Any) -> list[str]:
-    event = make_event("WT" + "4" * 32, event_type, 0, "WR" + "5" * 32)._replace(**rules)
+    event = replace(make_event("WT" + "4" * 32, event_type, 0, "WR" + "5" * 32), **rules)
     return [owing.kind for owing in lifecycle.caused_by(event, bench.adapters.rules)]
 
 
