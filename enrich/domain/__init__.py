@@ -1,1 +1,1 @@
-"""Closed lists, and the small frozen records that travel between packages. Standard library only."""
+"""Closed lists and the small frozen records that travel between packages. Standard library only."""

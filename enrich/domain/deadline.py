@@ -1,7 +1,7 @@
-"""The one clock of a callback, and the stopwatch that tells where its time went.
+"""The deadline of a callback, and the stopwatch that times its steps.
 
-Knows monotonic time only, which comes in as a callable, so that tests can turn it. What interrupts work when the time
-is over is the edge's business (`clock.py`); here one can only ask how much is left.
+Works in monotonic time, read through a callable that tests can replace. Nothing here interrupts work: the edge sets the
+time limit, and a `Deadline` only tells how much is left.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 
 Monotonic = Callable[[], float]
 
-# A turn of the loop takes a few milliseconds; under more load than we carry, a tenth of a second and more.
+# A turn of the event loop takes a few milliseconds; under overload, a tenth of a second and more.
 LATE_S = 0.1
 
 
 class OutOfTime(BaseException):
     """The callback's time is over.
 
-    A BaseException, as `gevent.Timeout` is: no `except Exception` on the way up, ours or a library's, may take it for
-    a failure of its own and go on working. Libraries that hold a connection close it on their way out.
+    A BaseException, as `gevent.Timeout` is: no `except Exception` on the way up, in our code or a library's, may take
+    it for an ordinary failure and go on. Libraries close the connection that they were using when it is raised.
 
-    due_at: when it was to end, in monotonic time; None where nobody knows.
+    due_at: when the time was over, in monotonic time; None if unknown.
     """
 
     def __init__(self, due_at: float | None = None) -> None:
@@ -30,13 +30,13 @@ class OutOfTime(BaseException):
         self._due_at = due_at
 
     def came_late(self, now: Monotonic = time.monotonic) -> bool:
-        """Whether the clock itself had to wait for its turn: then we were slow, and nobody else needs to have been."""
+        """Return True if the time-out itself fired late: then this process was too busy, not the other side."""
         return self._due_at is not None and now() - self._due_at > LATE_S
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """From one moment in monotonic time to another, in seconds, and the clock that both belong to."""
+    """A start and an end in monotonic seconds, and the clock that both belong to."""
 
     began_at: float
     ends_at: float
@@ -44,31 +44,32 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float, now: Monotonic = time.monotonic, *, waited_s: float = 0.0) -> Deadline:
-        """The deadline that lasts so long, and began so long ago."""
+        """Return a deadline of this length that began `waited_s` ago."""
         began_at = now() - waited_s
         return cls(began_at, began_at + seconds, now)
 
     def shortened_to(self, seconds: float) -> Deadline:
-        """The same beginning, and an end so long after it; never later than this one's."""
+        """Return this deadline, ending at most `seconds` after its beginning."""
         return Deadline(self.began_at, min(self.ends_at, self.began_at + seconds), self.now)
 
     def remaining_s(self) -> float:
-        """Seconds left; 0.0 when it is over, never negative."""
+        """Return the seconds left; 0.0 once it is over."""
         return max(0.0, self.ends_at - self.now())
 
     def share_s(self, at_most_s: float) -> float:
-        """Seconds that one wait may take: what is left, and no more than `at_most_s`."""
+        """Return the seconds that one wait may take: the time left, but at most `at_most_s`."""
         return min(self.remaining_s(), at_most_s)
 
     def elapsed_ms(self) -> float:
+        """Return the milliseconds since the beginning."""
         return round((self.now() - self.began_at) * 1000, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the work: its name, how long it took, and the `reason` it failed with, or "" when it went well.
+    """One timed step of the work.
 
-    began_at: in monotonic time; 0.0 for one that was read back from the journal.
+    failed: the `reason` of its error, "" if it succeeded. began_at: monotonic; 0.0 for a step read from the journal.
     """
 
     name: str
@@ -79,18 +80,18 @@ class Step:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Collects the steps of one piece of work in the order in which they ended."""
+    """Collects the steps of one piece of work, in the order in which they end."""
 
     now: Monotonic = time.monotonic
     steps: list[Step] = field(default_factory=list)
 
     def step(self, name: str) -> Timing:
-        """Times the block as one step; a step that raises is recorded too, with the error's reason."""
+        """Time the `with` block as one step; a step that raises is recorded with the error's reason."""
         return Timing(self, name)
 
 
 class Timing:
-    """One block that is being timed; the stopwatch has its step when it is left."""
+    """Context manager that times one block and adds its step to the stopwatch."""
 
     __slots__ = ("_began", "_name", "_stopwatch")
 
@@ -105,7 +106,7 @@ class Timing:
         failed = ""
         if isinstance(exc, Exception):
             failed = str(getattr(exc, "reason", "failed"))
-        elif exc is not None:  # OutOfTime, or gevent.Timeout: it is the clock, under its own name
+        elif exc is not None:  # OutOfTime or gevent.Timeout
             failed = "out_of_time"
         elapsed_ms = round((self._stopwatch.now() - self._began) * 1000, 2)
         self._stopwatch.steps.append(Step(self._name, elapsed_ms, failed, self._began))

@@ -1,8 +1,7 @@
-"""What arrives, what becomes of it, and what follows from it: records of the journal and of the queue."""
+"""Records that travel between the webhooks, the flows, the journal and the follow-up queue."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,9 +14,11 @@ from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
-    """One event of a task as TaskRouter told it. happened_at: by its own clock, or else when we got it.
+    """One TaskRouter event of a task.
 
-    reservation_sid, worker_sid, worker_name: "" where the event has none. form: all of it, in the callback's spelling.
+    happened_at: TaskRouter's timestamp, or the time of receipt if it has none.
+    reservation_sid, worker_sid, worker_name: "" if the event has none.
+    form: all its parameters, under their names in the callback.
     """
 
     event_type: str
@@ -30,12 +31,13 @@ class TaskEvent:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One signed request as it arrived. SIDs that were missing or malformed are None or ""; the body says the rest.
+    """One signed request as it arrived. Missing or malformed SIDs are None or ""; `body` has the original.
 
-    delivery_key: what a repeat of it is known by; None: nothing, every one stands for itself.
-    task_channel: "voice", "whatsapp", "web", ...; "" where nothing tells. channel_unique_name: TaskRouter's own name
-    of the task's channel, None where the delivery has none; only events carry it. task_queue_name: so do these.
-    reason: why it is only answered and not worked on now, where that is known beforehand.
+    delivery_key: identifies repeats of the same delivery; None if it cannot be repeated.
+    task_channel: "voice", "whatsapp", "web", ...; "" if unknown.
+    channel_unique_name: unique name of the task channel, None if the delivery has none. Only events carry it, as they
+    do task_queue_name.
+    reason: set if the delivery is only answered now, not worked on.
     """
 
     kind: EntryKind
@@ -57,11 +59,12 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class NewFollowup:
-    """One piece of work that a delivery causes, to be committed together with its receipt.
+    """One follow-up that a delivery causes, committed together with its receipt.
 
-    key: what it is known by where there shall be only one of it; None: every one stands for itself. What is known
-    already stays as it is. rearms: it is due again instead, from the beginning. only_wakes: and if there is none, none
-    is made.
+    key: unique key, so that a second one is not created; None: always create one. An existing follow-up with this key
+    stays as it is, unless
+    rearms: it becomes due again, with its attempts reset; or
+    only_wakes: likewise, and no new one is created if there is none.
     """
 
     kind: FollowupKind
@@ -74,9 +77,10 @@ class NewFollowup:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The row of a delivery. is_repeat: another request made it before. answer: the stored one, None if none yet.
+    """The journal entry of a delivery.
 
-    is_concluded: nobody is working on it any more; without an answer, its process died before it had one.
+    is_repeat: an earlier request created the entry. answer: the stored answer, None if there is none yet.
+    is_concluded: the work on it has ended; without an answer, its process died before it had one.
     """
 
     entry_id: int
@@ -87,7 +91,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """How one piece of work ended, as the journal keeps it; see `journal.tables.EntryRow` for each part."""
+    """The result of one piece of work, as the journal stores it; `journal.tables.EntryRow` describes each field."""
 
     outcome: Outcome
     reason: str = ""
@@ -102,9 +106,10 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class FollowupAttempt:
-    """One follow-up that was tried, for those who count. outcome: of the enrichment, or `done` or `not_done`.
+    """One attempt at a follow-up, for metrics, traces and logs.
 
-    entry_id: of the delivery that it is owed for. attempts: this one included. began_at: in monotonic time.
+    entry_id: the entry of the delivery that caused the follow-up. attempts: including this one.
+    outcome: of the enrichment, or `done` or `not_done`. began_at: in monotonic time.
     """
 
     kind: FollowupKind
@@ -118,15 +123,12 @@ class FollowupAttempt:
     elapsed_s: float
 
 
-log = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True, slots=True)
 class CallbackResult:
-    """The JSON that TaskRouter gets, and what the log tells about it.
+    """The JSON answer for TaskRouter, and the facts about it for log, metrics and traces.
 
-    outcome: None for a repeat: nothing was done. rule: the policy's, or the channel whose default it was; "" for
-    neither. entry_id: of the row in the journal; None where there is none.
+    outcome: None for a repeat, which does no work. rule: name of the policy rule, or of the channel whose default
+    applied; "" for neither. entry_id: of the journal entry; None if there is none.
     """
 
     answer: str
@@ -140,7 +142,7 @@ class CallbackResult:
 
 
 def sids(delivery: Delivery) -> dict[str, str]:
-    """What a log line may tell of a delivery: its SIDs, nothing personal."""
+    """Return the SIDs of a delivery as fields of a log line: nothing personal."""
     return {
         "workspace_sid": delivery.workspace_sid,
         "task_sid": delivery.task_sid or "",
@@ -150,7 +152,10 @@ def sids(delivery: Delivery) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request that went out. status: of HTTP, or the reason why there was none. began_at: of `time.monotonic`."""
+    """One outgoing HTTP request.
+
+    status: the HTTP status, or the reason why there was none. began_at: in monotonic time.
+    """
 
     method: str
     status: str

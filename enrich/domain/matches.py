@@ -8,14 +8,14 @@ from enum import StrEnum
 
 
 class Trust(StrEnum):
-    """How far a look-up key may be believed."""
+    """How far a look-up key can be trusted."""
 
-    VERIFIED = "verified"  # the carrier's number, or what the integrator's own flow has set
+    VERIFIED = "verified"  # the carrier's number, or a value set by the integrator's own flow
     CLAIMED = "claimed"  # typed by a visitor: a hint for the agent, never an identification
 
 
 class MatchKind(StrEnum):
-    """What a look-up came to. The same words stand in the block, the journal, the log and on the page."""
+    """The result of a look-up. The block, the journal, the log and the pages use the same words."""
 
     MATCHED = "matched"
     AMBIGUOUS = "ambiguous"
@@ -24,21 +24,21 @@ class MatchKind(StrEnum):
 
 
 class NoMatchReason(StrEnum):
-    """Why there is nobody, although we could look."""
+    """The reason why a look-up that worked found no customer."""
 
-    NO_SUCH_KEY = "no_such_key"  # keys were there, and no customer has any of them
-    WITHHELD = "withheld"  # the caller hides the number, and nothing else identifies them
-    NO_KEY = "no_key"  # the attributes hold nothing that could be looked up
-    SET_BY_STAFF = "set_by_staff"  # staff said of this task that it is none of those who were found
+    NO_SUCH_KEY = "no_such_key"  # no customer has any of the keys
+    WITHHELD = "withheld"  # the caller withholds the number, and there is no other key
+    NO_KEY = "no_key"  # the attributes hold nothing to look up
+    SET_BY_STAFF = "set_by_staff"  # staff decided that the task belongs to none of the customers found
 
 
 @dataclass(frozen=True, slots=True)
 class LookupKey:
-    """One thing to look a customer up by.
+    """One key to look a customer up by.
 
     kind: `phone`, `email`, `customer_id`, `client`, or any kind of the customers' `ids`.
     value: the normal form, as stored in the identifiers table.
-    attribute: the task attribute that it stood in (dotted for nested ones).
+    attribute: the task attribute it was read from (dotted path for nested ones).
     """
 
     kind: str
@@ -49,9 +49,10 @@ class LookupKey:
 
 @dataclass(frozen=True, slots=True)
 class LookupKeys:
-    """All keys of one task, in the order asked for; `withheld` names the attributes that hide a caller.
+    """All look-up keys of one task, in the configured order.
 
-    task_sid: the task itself, which staff may have settled; None where no task is asked about.
+    withheld: names of the attributes in which a caller withholds the number.
+    task_sid: the task, which staff may have assigned to a customer; None if the look-up is not for a task.
     """
 
     keys: tuple[LookupKey, ...] = ()
@@ -63,7 +64,7 @@ class LookupKeys:
 class Candidate:
     """One customer that one identifier (kind, value) points to, as the store returned it.
 
-    Of kind `staff`, value is the task's SID, and staff have said whose it is; customer_id "": nobody's who was found.
+    kind `staff`: a decision of staff about the task whose SID is `value`; customer_id "" means "none of them".
     """
 
     customer_id: str
@@ -74,7 +75,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Exactly one customer, on verified evidence. `by` is the kind of key, `key` the first one that led there."""
+    """Exactly one customer, on verified evidence. `key` is the first key that led to them."""
 
     customer_id: str
     name: str
@@ -85,7 +86,7 @@ class Matched:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """Several customers on equal evidence, ordered by id; never empty, never one."""
+    """Several customers on equal evidence, ordered by id; at least two."""
 
     candidates: tuple[Candidate, ...]
     key: LookupKey
@@ -95,7 +96,7 @@ class Ambiguous:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Somebody says so: customers that only claimed keys point to, ordered by id; at least one."""
+    """Customers that only claimed keys point to, ordered by id; at least one."""
 
     candidates: tuple[Candidate, ...]
     key: LookupKey
@@ -105,7 +106,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class NoMatch:
-    """We looked, or had nothing to look with, and there is nobody."""
+    """No customer: the look-up found none, or there was no key."""
 
     reason: NoMatchReason
 
@@ -117,7 +118,7 @@ Match = Matched | Ambiguous | Claimed | NoMatch
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case of a customer. `opened_on` is an ISO date, or None where the CRM has none."""
+    """One case of a customer. `opened_on` is an ISO date, or None if the CRM has none."""
 
     id: str
     subject: str
@@ -127,9 +128,9 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """What the CRM knows about one customer. Empty text means: the CRM has nothing there.
+    """The CRM's record of one customer. Empty text: the CRM has no value.
 
-    notes: newest first. open_cases: newest first, those whose status is not closed.
+    notes: newest first. open_cases: newest first, only those whose status is not closed.
     """
 
     id: str
@@ -144,9 +145,10 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """One finished piece of work for a customer. began_at: when a worker took it up; None where nobody has told.
+    """One finished task of a customer.
 
-    outcome: what came of it; reason: what TaskRouter was told on completion; "" where nobody said.
+    began_at: when a worker accepted it; None if unknown. outcome: as Flex or another system recorded it.
+    reason: TaskRouter's completion reason. Both are "" if there is none.
     """
 
     task_sid: str
@@ -160,7 +162,7 @@ class Interaction:
 
     @property
     def lasted_s(self) -> float | None:
-        """Seconds from one to the other; None where it is not known."""
+        """Seconds from acceptance to the end; None if the beginning is unknown."""
         if self.began_at is None:
             return None
         return max(0.0, (self.ended_at - self.began_at).total_seconds())

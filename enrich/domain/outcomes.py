@@ -1,8 +1,7 @@
-"""The words of this service: closed lists, and the small frozen records that travel between its parts.
+"""Closed lists of values that the journal, the log, the metrics and the pages share.
 
-Standard library only, no behaviour beyond what a word means. The words are those of TaskRouter's documentation (task,
-reservation, worker, workflow, instruction) and of record linkage (key, candidate, match). What a callback makes several
-of, looks up by, or fills with many parts is a named tuple: to make and to hash one costs a third.
+The vocabulary is TaskRouter's (task, reservation, worker, workflow, instruction) and that of record linkage (key,
+candidate, match).
 """
 
 from __future__ import annotations
@@ -11,59 +10,59 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """How one piece of enrichment ended. `ENRICHED` alone means that our block stands on the task."""
+    """The result of one enrichment. Only `ENRICHED` means that the block is on the task."""
 
     ENRICHED = "enriched"
-    COULD_NOT_LOOK = "could_not_look"  # the store did not answer
-    COULD_NOT_WRITE = "could_not_write"  # the customer is known, but TaskRouter did not take the block
-    OUT_OF_TIME = "out_of_time"  # the clock of the callback ended it
-    MALFORMED = "malformed"  # the callback could not be understood
-    NOT_TRIED = "not_tried"  # only answered: the fallback endpoint, or more load than we carry
-    GONE = "gone"  # the task is over: nothing left to enrich
-    FAILED = "failed"  # a mistake of ours; the log has the traceback
+    COULD_NOT_LOOK = "could_not_look"  # the customer database did not respond
+    COULD_NOT_WRITE = "could_not_write"  # TaskRouter did not accept the block
+    OUT_OF_TIME = "out_of_time"  # the callback's deadline passed
+    MALFORMED = "malformed"  # the callback could not be parsed
+    NOT_TRIED = "not_tried"  # answered without enrichment: the fallback endpoint, or overload
+    GONE = "gone"  # the task has ended: nothing left to enrich
+    FAILED = "failed"  # internal error; the log has the traceback
 
 
 class Reason(StrEnum):
-    """Why an outcome is what it is, where neither an error (errors.py) nor the look-up (NoMatchReason) says so."""
+    """The reason for an outcome, besides those of errors (errors.py) and look-ups (NoMatchReason)."""
 
-    OUT_OF_TIME = "out_of_time"  # the clock ended it, and no step was waiting
-    DATABASE_TOO_SLOW = "database_too_slow"  # the clock ended it while the database was being waited for
-    TASKROUTER_TOO_SLOW = "taskrouter_too_slow"  # the same, for TaskRouter's REST API
-    FAILED = "failed"  # a mistake of ours
-    NOT_RECORDED = "not_recorded"  # the database did not take the receipt in time
-    FALLBACK = "fallback"  # the fallback endpoint answered
-    OVERLOAD = "overload"  # more callbacks in flight than the process carries
-    CAUGHT_UP = "caught_up"  # never recorded when it came; found over REST afterwards
-    INTERRUPTED = "interrupted"  # the process died before there was a conclusion
+    OUT_OF_TIME = "out_of_time"  # the deadline passed, and no step was waiting
+    DATABASE_TOO_SLOW = "database_too_slow"  # the deadline passed during a wait for the database
+    TASKROUTER_TOO_SLOW = "taskrouter_too_slow"  # the deadline passed during a wait for TaskRouter's REST API
+    FAILED = "failed"  # internal error
+    NOT_RECORDED = "not_recorded"  # the database did not store the receipt in time
+    FALLBACK = "fallback"  # answered by the fallback endpoint
+    OVERLOAD = "overload"  # more callbacks in flight than the process accepts
+    CAUGHT_UP = "caught_up"  # not recorded on arrival; found over REST afterwards
+    INTERRUPTED = "interrupted"  # the process died before the conclusion
 
 
 class EntryKind(StrEnum):
-    """What made a row of the journal."""
+    """The origin of a journal entry."""
 
     ASSIGNMENT = "assignment"  # an assignment callback
-    FALLBACK = "fallback"  # a call of the fallback endpoint for a reservation that we had never seen
+    FALLBACK = "fallback"  # a call of the fallback endpoint for a reservation without an entry
     EVENT = "event"  # an event callback
     LATE = "late"  # a follow-up that did what the callback could not
-    STAFF = "staff"  # somebody asked for it on the page: settled, enriched anew, or replayed
-    WARM = "warm"  # enriched because the task was created, before it was offered to anyone
+    STAFF = "staff"  # requested on a page: customer identified, enriched again, or replayed
+    WARM = "warm"  # enriched on task.created, before the task was offered to a worker
 
 
 class FollowupKind(StrEnum):
-    """What can be owed."""
+    """The kinds of follow-ups."""
 
     ENRICH = "enrich"  # enrich the task of the entry, from a fresh read
-    WARM = "warm"  # the same before it is offered to anyone; nothing when its callback came first
-    MISSED = "missed"  # a reservation came to nothing: what the policy says to that
-    HAND_OVER = "hand_over"  # cancel the task and create it anew elsewhere
-    WRAP_UP = "wrap_up"  # put the task, or one reservation, into wrapping
+    WARM = "warm"  # enrich before the task is offered to a worker; skipped if its callback came first
+    MISSED = "missed"  # apply the policy to a reservation that was not accepted
+    HAND_OVER = "hand_over"  # cancel the task and create it again elsewhere
+    WRAP_UP = "wrap_up"  # move the task, or one reservation, to wrapping
     COMPLETE = "complete"  # complete the task, or one reservation that is wrapping
-    FINISHED = "finished"  # what is over belongs to the customer's history, and ends its alarms
+    FINISHED = "finished"  # add the finished task to the customer's history and clear its alarms
 
 
 class ActivityType(StrEnum):
-    """What we did to a task, as the journal's story tells it: events of ours beside TaskRouter's.
+    """Our own actions on a task, shown in the timeline beside TaskRouter's events.
 
-    None of TaskRouter's types has such a name; they say "group.verb".
+    No clash with TaskRouter's event types, which have the form "group.verb".
     """
 
     ESCALATED = "escalated"
