@@ -22,6 +22,16 @@ class Outcome(StrEnum):
     FAILED = "failed"  # internal error; the log has the traceback
 
 
+# Outcomes that somebody should look at; the feed's filter and the overview count the same ones.
+TROUBLE_OUTCOMES = (
+    Outcome.COULD_NOT_LOOK,
+    Outcome.COULD_NOT_WRITE,
+    Outcome.OUT_OF_TIME,
+    Outcome.MALFORMED,
+    Outcome.FAILED,
+)
+
+
 class Reason(StrEnum):
     """The reason for an outcome, besides those of errors (errors.py) and look-ups (NoMatchReason)."""
 

@@ -15,18 +15,11 @@ from sqlalchemy.orm import aliased
 
 from enrich.database.engine import Database
 from enrich.domain.matches import MatchKind
-from enrich.domain.outcomes import Outcome
+from enrich.domain.outcomes import TROUBLE_OUTCOMES, Outcome
 from enrich.journal.tables import NO_EVENT, UNUSUAL, EntryRow, FollowupRow
 
 # Spelt out, not a parameter: only then is the partial index used.
 _UNUSUAL: ColumnElement[bool] = literal_column(f"({UNUSUAL})")
-_TROUBLE = (
-    Outcome.COULD_NOT_LOOK,
-    Outcome.COULD_NOT_WRITE,
-    Outcome.OUT_OF_TIME,
-    Outcome.MALFORMED,
-    Outcome.FAILED,
-)
 # What was caught up came earlier than its id says: an outage of an hour is found all the same.
 CAUGHT_UP_WITHIN = timedelta(hours=1)
 MOST_CHOICES = 200
@@ -88,7 +81,7 @@ def _endings() -> dict[str, tuple[ColumnElement[bool], ...]]:
     }
     for match in (MatchKind.AMBIGUOUS, MatchKind.CLAIMED, MatchKind.NONE):
         known[str(match)] = (and_(_UNUSUAL, enriched, row.match == match),)
-    known["trouble"] = (and_(_UNUSUAL, row.outcome.in_(_TROUBLE)),)
+    known["trouble"] = (and_(_UNUSUAL, row.outcome.in_(TROUBLE_OUTCOMES)),)
     known["owed"] = _owed()
     for outcome in Outcome:
         if outcome is not Outcome.ENRICHED:

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from enrich.domain.matches import MatchKind
-from enrich.domain.outcomes import EntryKind, Outcome
+from enrich.domain.outcomes import TROUBLE_OUTCOMES, EntryKind, Outcome
 from enrich.journal import rollups
 from enrich.journal.followups import Figures
 from enrich.journal.rollups import Counted, Numbers
@@ -43,13 +43,6 @@ RANGES = (
     Range("week", "Last week", rollups.HOURS_S, 84, "two hours"),
 )
 
-_TROUBLE = (
-    Outcome.COULD_NOT_LOOK,
-    Outcome.COULD_NOT_WRITE,
-    Outcome.OUT_OF_TIME,
-    Outcome.MALFORMED,
-    Outcome.FAILED,
-)
 _CALLBACKS = (EntryKind.ASSIGNMENT, EntryKind.FALLBACK)
 
 # How callbacks can end, from the ground up: a name, the class that colours it, and which rows count.
@@ -60,7 +53,7 @@ ENDINGS: tuple[tuple[str, str, Which], ...] = (
     ("claimed", "s-claimed", lambda row: _enriched(row, MatchKind.CLAIMED)),
     ("no match", "s-quiet", lambda row: _enriched(row, MatchKind.NONE)),
     ("answered without look-up", "s-owed", lambda row: row.outcome in (Outcome.NOT_TRIED, Outcome.GONE)),
-    ("went wrong", "s-bad", lambda row: row.outcome in _TROUBLE),
+    ("went wrong", "s-bad", lambda row: row.outcome in TROUBLE_OUTCOMES),
     ("in progress", "s-busy", lambda row: not row.outcome),
 )
 # The reasons that are told apart over time, the most frequent ones; the others stand together.
@@ -188,7 +181,7 @@ def _reasons(rows: Iterable[Counted]) -> tuple[ReasonCount, ...]:
     """Why things went wrong, most often first; of callbacks and of what was done late."""
     counts: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        if row.outcome in _TROUBLE:
+        if row.outcome in TROUBLE_OUTCOMES:
             counts[row.outcome, row.reason] += row.tally.number
     return tuple(
         ReasonCount(
@@ -200,7 +193,7 @@ def _reasons(rows: Iterable[Counted]) -> tuple[ReasonCount, ...]:
 
 def _troubles(rows: Iterable[Counted], place: dict[datetime, int]) -> tuple[Series, ...]:
     """What went wrong over time, the most frequent reason first."""
-    wrong = [row for row in rows if row.outcome in _TROUBLE]
+    wrong = [row for row in rows if row.outcome in TROUBLE_OUTCOMES]
     counts: Counter[str] = Counter()
     for row in wrong:
         counts[row.reason] += row.tally.number
