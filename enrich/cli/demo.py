@@ -154,7 +154,7 @@ def _start(processes: Processes, environment: Mapping[str, str], over: threading
 
     emulator, service = environment["TASKROUTER_BASE_URL"], environment["PUBLIC_URL"]
     click.echo("Starting the TaskRouter emulator, the service and the worker ...")
-    processes.start("emulator", "enrich.emulator", "--port", emulator.rpartition(":")[2])
+    processes.start("emulator", "taskrouter_emulator", "--port", emulator.rpartition(":")[2])
     processes.start("web", "gunicorn", "app:create_app()")
     processes.start("worker", "flask", "worker")
     processes.wait_for("emulator", f"{emulator}/_emulator/healthz", over.is_set)

@@ -13,4 +13,4 @@ import click
 def emulator(arguments: tuple[str, ...]) -> None:
     """Run the TaskRouter emulator alone, with a page that shows what it does: --port N, --host H."""
     # A process of its own: nothing of the service is in it, and nothing of it is in the service.
-    os.execv(sys.executable, [sys.executable, "-m", "enrich.emulator", *arguments])  # noqa: S606 - our own module
+    os.execv(sys.executable, [sys.executable, "-m", "taskrouter_emulator", *arguments])  # noqa: S606 - our own module

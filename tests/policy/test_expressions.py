@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich.emulator import expressions as emulator
 from enrich.policy.expressions import DEEPEST, ExpressionError, compile_expression, compile_reference
+from taskrouter_emulator.model import expressions as emulator
 
 CONTEXT: dict[str, Any] = {
     "task": {

@@ -22,8 +22,8 @@ from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
-from enrich.emulator import EMULATOR_ONLY, EmulatorServer
 from enrich.journal.tables import EntryRow, FollowupRow
+from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 
 LONGEST_ANSWER_S = 5.0  # TaskRouter's own
 

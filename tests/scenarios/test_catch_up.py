@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from app import create_app
-from enrich.emulator import EmulatorServer
 from enrich.flows.catch_up import SETTLED_AFTER, catch_up
 from enrich.journal.receipts import Journal
 from enrich.settings import read_settings
 from enrich.taskrouter.history import History
+from taskrouter_emulator import EmulatorServer
 from tests.scenarios.conftest import Centre, Service
 from tests.scenarios.test_trouble import tools_of, worker_of
 

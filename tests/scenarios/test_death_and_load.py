@@ -24,8 +24,8 @@ from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
-from enrich.emulator import EMULATOR_ONLY, EmulatorServer
 from enrich.journal.followups import FollowupQueue
+from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.scenarios.conftest import Centre, Service
 from tests.scenarios.test_trouble import worker_of
 

@@ -25,9 +25,9 @@ from enrich.cli import doctor
 from enrich.database import migrations
 from enrich.demo.processes import Processes, free_port
 from enrich.diagnosis.findings import Finding, Level
-from enrich.emulator import EMULATOR_ONLY, EmulatorServer
 from enrich.journal.tables import EntryRow
 from enrich.settings import read_settings
+from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.scenarios.conftest import Centre, Service
 
 Findings = dict[str, Finding]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from enrich.emulator import EmulatorServer
+from taskrouter_emulator import EmulatorServer
 from tests.scenarios.conftest import Centre, Service
 from tests.scenarios.test_trouble import worker_of
 

@@ -13,8 +13,8 @@ import pytest
 import requests
 from sqlalchemy import func, select
 
-from enrich.emulator import EMULATOR_ONLY
 from enrich.journal.tables import EntryRow
+from taskrouter_emulator import EMULATOR_ONLY
 from tests.scenarios.conftest import Service, sid, sign
 
 ASSIGNMENT = "/taskrouter/assignment"

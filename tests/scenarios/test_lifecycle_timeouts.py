@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from enrich.domain.outcomes import ActivityType
-from enrich.emulator import EmulatorServer
 from enrich.journal.task_states import TaskState, TaskStates
 from enrich.taskrouter.client import TaskRouterClient
+from taskrouter_emulator import EmulatorServer
 from tests.scenarios.conftest import Centre, Service, sid
 from tests.scenarios.test_trouble import worker_of
 

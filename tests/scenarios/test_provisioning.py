@@ -14,8 +14,8 @@ from flask import Flask
 from twilio.rest import Client
 
 from app import create_app
-from enrich.emulator import EMULATOR_ONLY, EmulatorServer
 from enrich.settings import read_settings
+from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.scenarios.conftest import Service
 from tests.scenarios.test_trouble import worker_of
 

@@ -19,7 +19,7 @@ from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
-from enrich.emulator import EMULATOR_ONLY, EmulatorServer
+from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.scenarios.conftest import Centre, Service
 from tests.scenarios.test_death_and_load import forms_of, waiting_tasks
 from tests.scenarios.test_trouble import ASSIGNMENT, worker_of

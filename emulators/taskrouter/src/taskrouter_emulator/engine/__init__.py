@@ -1,0 +1,1 @@
+"""The rules that change the account: each public method is one transaction."""

@@ -1,0 +1,238 @@
+"""Tasks: created, changed, deleted, and put back into order when what they wait in changes.
+
+Sources: https://www.twilio.com/docs/taskrouter/api/task and https://www.twilio.com/docs/taskrouter/limits
+"""
+
+from datetime import UTC, datetime
+
+from taskrouter_emulator.engine.store import Store
+from taskrouter_emulator.engine.transitions import Moves
+from taskrouter_emulator.engine.workflow_progress import Journey
+from taskrouter_emulator.model import attributes as attribute_text
+from taskrouter_emulator.model.errors import invalid
+from taskrouter_emulator.model.records import Task, TaskChannel, TaskQueue, TaskStatus, Worker, Workflow, Workspace
+
+DEFAULT_TASK_TIMEOUT_S = 86_400
+MAX_TASK_TIMEOUT_S = 1_209_600
+MAX_PRIORITY = 2_147_483_647
+TTL_REASON = "Task TTL Exceeded"
+
+_WAITING = (TaskStatus.PENDING, TaskStatus.RESERVED)
+_EARLIEST_START = datetime(1900, 1, 1, tzinfo=UTC)
+
+Destination = Worker | TaskQueue | Workflow
+
+
+class Tasks:
+    """Creates and changes tasks. Every public method is one transaction."""
+
+    def __init__(self, store: Store, moves: Moves, journey: Journey) -> None:
+        self._store = store
+        self._moves = moves
+        self._journey = journey
+
+    def create_task(
+        self,
+        workspace: Workspace,
+        *,
+        attributes: str = "{}",
+        workflow: Workflow | None = None,
+        task_channel: TaskChannel | None = None,
+        priority: int = 0,
+        timeout: int = DEFAULT_TASK_TIMEOUT_S,
+        virtual_start_time: datetime | None = None,
+        routing_target: Destination | None = None,
+        ignore_capacity: bool | None = None,
+    ) -> Task:
+        """A pending task where its workflow sends it. It is routed when the transaction ends.
+
+        workflow: may be absent if the workspace has exactly one. task_channel: the channel named `default` if absent.
+        routing_target: a worker or a queue goes past the workflow's filters, a workflow is the one to take.
+        ignore_capacity: for a worker only; True if it does not say.
+        """
+        with self._store.transaction():
+            chosen = routing_target if isinstance(routing_target, Workflow) else workflow or _only_workflow(workspace)
+            now = self._store.now
+            for_worker = routing_target if isinstance(routing_target, Worker) else None
+            if ignore_capacity is not None and for_worker is None:
+                raise invalid("IgnoreCapacity can only be used when RoutingTarget is a worker")
+            task = Task(
+                sid=self._store.sids.new("WT"),
+                ordinal=self._store.ordinal(),
+                workspace=workspace,
+                workflow=chosen,
+                task_queue=None,
+                task_channel=task_channel or channel_named(workspace, "default"),
+                attributes=attribute_text.check(attributes, lax=self._store.switches.lax_attributes),
+                priority=_priority(priority),
+                timeout=_task_timeout(timeout),
+                virtual_start_time=self._start_time(virtual_start_time) if virtual_start_time else now,
+                date_created=now,
+                date_updated=now,
+                evaluated_at=now,
+                step_entered_at=now,
+                routing_target=routing_target.sid if routing_target is not None else None,
+                for_worker=for_worker,
+                ignore_capacity=ignore_capacity is not False if for_worker is not None else None,
+            )
+            self._journey.place(task)
+            if task.task_queue is None and self._store.switches.unmatched_tasks_are_refused:
+                raise invalid("The task fits no filter of the workflow, which has no default filter")
+            workspace.tasks[task.sid] = task
+            self._store.log.append("task_created", task_sid=task.sid, task_channel=task.task_channel.unique_name)
+            self._store.emit(workspace, "task.created", task=task)
+            self._journey.begin(task)
+            self._store.after(task.timeout, lambda: self._expire(task))
+            return task
+
+    def update_task(
+        self,
+        task: Task,
+        *,
+        if_match: str | None = None,
+        attributes: str | None = None,
+        assignment_status: str | None = None,
+        reason: str | None = None,
+        priority: int | None = None,
+        task_channel: TaskChannel | None = None,
+        virtual_start_time: datetime | None = None,
+        by: str = "rest",
+    ) -> None:
+        """Changes what is given, all of it or, when anything is refused, nothing.
+
+        by: who writes, for the log. Raises ApiError: 412/20412 for a stale `If-Match`, 400/20001 for the rest.
+        """
+        with self._store.transaction():
+            self._store.check_version(task, if_match)
+            if attributes is not None:
+                attribute_text.check(attributes, lax=self._store.switches.lax_attributes)
+            if attributes is not None and assignment_status in ("wrapping", "completed"):
+                raise invalid("Attributes and AssignmentStatus cannot be updated in one request")
+            if priority is not None:
+                _priority(priority)
+            if virtual_start_time is not None:
+                self._start_time(virtual_start_time)
+            if assignment_status is not None:
+                self._check_move(task, assignment_status)
+            reorders = priority is not None or task_channel is not None or virtual_start_time is not None
+            if reorders or attributes is not None:
+                self._store.touch(task)
+            if reorders:
+                self._reorder(task, priority, task_channel, virtual_start_time)
+            if attributes is not None:
+                self._write_attributes(task, attributes, by)
+            if assignment_status is not None:
+                self._move(task, assignment_status, reason)
+
+    def write_member(self, task: Task, key: str, value: object, by: str) -> None:
+        """Sets one top-level member of the task's attributes, as TaskRouter or another writer does it.
+
+        Attributes that are no JSON object, or would become too long, are left alone.
+        """
+        with self._store.transaction():
+            try:
+                text = attribute_text.with_member(task.attributes, key, value)
+            except (ValueError, RecursionError):
+                return
+            if len(text) <= attribute_text.MAX_CHARACTERS:
+                self._store.touch(task)
+                self._write_attributes(task, text, by)
+
+    def delete_task(self, task: Task, *, if_match: str | None = None) -> None:
+        """Removes the task; a reservation that was pending is canceled, one that was accepted is completed."""
+        with self._store.transaction():
+            self._store.check_version(task, if_match)
+            self._moves.remove_task(task, "task.deleted")
+
+    def reorder_queue(
+        self, workspace: Workspace, queue: TaskQueue, *, task_order: str | None, max_reserved_workers: int | None
+    ) -> None:
+        """Changes how a queue hands out its tasks, and lines those that wait in it up anew."""
+        with self._store.transaction():
+            inside = [task for task in workspace.tasks.values() if task.task_queue is queue and task.status in _WAITING]
+            for task in inside:
+                self._moves.lines(workspace).remove(task)
+            queue.task_order = task_order or queue.task_order
+            queue.max_reserved_workers = max_reserved_workers or queue.max_reserved_workers
+            for task in inside:
+                self._moves.line_up(task)
+
+    def _check_move(self, task: Task, assignment_status: str) -> None:
+        where = f"task {task.sid} in workspace {task.workspace.sid} for account {self._store.account_sid}"
+        match assignment_status:
+            case "canceled":
+                if task.status not in _WAITING:
+                    raise invalid(f"Cannot cancel {where} because it is not pending or reserved.")
+            case "wrapping":
+                if task.status is not TaskStatus.ASSIGNED:
+                    raise invalid(f"Cannot wrap up {where} because it's not currently assigned")
+            case "completed":
+                if task.status not in (TaskStatus.ASSIGNED, TaskStatus.WRAPPING):
+                    raise invalid(f"Cannot complete {where} because it is not currently assigned.")
+            case _:
+                raise invalid(f"AssignmentStatus cannot be set to {assignment_status}")
+
+    def _move(self, task: Task, assignment_status: str, reason: str | None) -> None:
+        match assignment_status:
+            case "canceled":
+                self._moves.cancel_task(task, reason)
+            case "wrapping":
+                self._moves.wrap_task(task, reason)
+            case _:
+                self._moves.complete_task(task, reason)
+
+    def _expire(self, task: Task) -> None:
+        if task.sid in task.workspace.tasks and task.status in _WAITING:
+            self._moves.cancel_task(task, TTL_REASON)
+
+    def _reorder(self, task: Task, priority: int | None, channel: TaskChannel | None, start: datetime | None) -> None:
+        """A priority that the task's routing step sets stays what it is."""
+        self._moves.lines(task.workspace).remove(task)
+        changes = {"priority": priority, "task_channel": channel, "virtual_start_time": start}
+        if priority is not None and (task.step is None or task.step.target.priority is None):
+            task.priority = priority
+        task.task_channel = channel or task.task_channel
+        task.virtual_start_time = start or task.virtual_start_time
+        self._moves.line_up(task)
+        what = [name for name, value in changes.items() if value is not None]
+        self._store.log.append("task_updated", task_sid=task.sid, version=task.version, what=what)
+
+    def _write_attributes(self, task: Task, text: str, by: str) -> None:
+        task.attributes = text
+        self._store.log.append("attributes_written", task_sid=task.sid, version=task.version, by=by, length=len(text))
+        self._store.emit(task.workspace, "task.updated", task=task)
+        if self._store.switches.attributes_are_evaluated_anew and task.status is TaskStatus.PENDING:
+            self._journey.start_over(task)
+
+    def _start_time(self, instant: datetime) -> datetime:
+        if instant > self._store.now:
+            raise invalid("VirtualStartTime must not be in the future")
+        if instant < _EARLIEST_START:
+            raise invalid("VirtualStartTime must not be before 1900")
+        return instant
+
+
+def channel_named(workspace: Workspace, name: str) -> TaskChannel:
+    """The task channel with this SID or unique name. Raises ApiError 400/20001 if there is none."""
+    for channel in workspace.task_channels.values():
+        if name in (channel.sid, channel.unique_name):
+            return channel
+    raise invalid(f"There is no task channel {name}")
+
+
+def _only_workflow(workspace: Workspace) -> Workflow:
+    if len(workspace.workflows) != 1:
+        raise invalid("WorkflowSid is required unless the workspace has exactly one workflow")
+    return next(iter(workspace.workflows.values()))
+
+
+def _priority(number: int) -> int:
+    if not 0 <= number <= MAX_PRIORITY:
+        raise invalid(f"Priority must be between 0 and {MAX_PRIORITY}")
+    return number
+
+
+def _task_timeout(seconds: int) -> int:
+    if not 1 <= seconds <= MAX_TASK_TIMEOUT_S:
+        raise invalid(f"Timeout must be between 1 and {MAX_TASK_TIMEOUT_S}")
+    return seconds

@@ -1,0 +1,1 @@
+"""Records and pure rules: no HTTP, and no time but the clock that is passed in."""

@@ -1,0 +1,90 @@
+"""Attributes as TaskRouter keeps them: one text of JSON, never parsed and written again.
+
+Whatever a client wrote comes back to the letter: long floats, escapes of lone surrogates, duplicate keys.
+Source: https://www.twilio.com/docs/taskrouter/api/task and /limits (4,096 characters, white space counts).
+"""
+
+import json
+from functools import lru_cache
+
+from taskrouter_emulator.model.errors import invalid
+
+MAX_CHARACTERS = 4096
+_WHITESPACE = " \t\n\r"
+
+
+def check(text: str, *, lax: bool = False) -> str:
+    """The text itself, if TaskRouter takes it as the attributes of a task or worker.
+
+    lax: take text that is not JSON. Raises ApiError 400/20001 for other text, or for more than 4,096 characters.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise invalid(f"Attributes must not be longer than {MAX_CHARACTERS} characters, these have {len(text)}")
+    if not lax and not _is_json(text):
+        raise invalid("Attributes must be valid JSON")
+    return text
+
+
+@lru_cache(maxsize=4096)
+def as_object(text: str) -> dict[str, object]:
+    """What the text says, for rules that look into it; an empty one if it is not a JSON object. Not to be changed."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def with_member(text: str, key: str, value: object) -> str:
+    """The same text with one top-level member set; everything else stays to the letter.
+
+    This is how TaskRouter's own writes (`worker_call_sid`) and the intruding writer touch attributes.
+    Raises ValueError if the text is not a JSON object.
+    """
+    member = f"{json.dumps(key)}:{json.dumps(value)}"
+    spans = _top_level_members(text)
+    for name, start, end in spans:
+        if name == key:
+            return text[:start] + member + text[end:]
+    if spans:
+        end = spans[-1][2]
+        return f"{text[:end]},{member}{text[end:]}"
+    opening = text.index("{") + 1
+    return text[:opening] + member + text[opening:]
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is Python's, not JSON's")
+
+
+def _top_level_members(text: str) -> list[tuple[str, int, int]]:
+    """(key, start, end) of each member of the object, as positions in the text."""
+    if not isinstance(json.loads(text), dict):
+        raise ValueError("not a JSON object")
+    decoder = json.JSONDecoder()
+    spans = []
+    at = _skip(text, text.index("{") + 1)
+    while text[at] != "}":
+        start = at
+        key, at = decoder.raw_decode(text, at)
+        at = _skip(text, at) + 1  # the colon
+        _, at = decoder.raw_decode(text, _skip(text, at))
+        spans.append((key, start, at))
+        at = _skip(text, at)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return spans
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in _WHITESPACE:
+        at += 1
+    return at

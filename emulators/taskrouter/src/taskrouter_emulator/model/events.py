@@ -1,0 +1,216 @@
+"""What TaskRouter says in its callbacks: the parameters of an event and of an assignment, in their recorded spelling.
+
+Sources: https://www.twilio.com/docs/taskrouter/api/event/reference,
+https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks, and recordings of live callbacks, which write
+the resource type in lower case and add names of queue, workflow and channel to the documented ones.
+"""
+
+import re
+from datetime import datetime
+
+from taskrouter_emulator.model.records import (
+    Activity,
+    Event,
+    Reservation,
+    Task,
+    TaskChannel,
+    TaskQueue,
+    Worker,
+    WorkerChannel,
+    Workflow,
+    Workspace,
+)
+
+_DESCRIPTIONS = {"timeout": "timed out", "wrapup": "wrapped up", "entered": "entered"}
+_TYPES = {
+    "task": "created updated canceled wrapup completed deleted system-deleted transfer-initiated "
+    "transfer-attempt-failed transfer-failed transfer-canceled transfer-completed",
+    "reservation": "created accepted rejected timeout canceled rescinded wrapup completed failed",
+    "task-queue": "created deleted entered moved timeout expression.updated",
+    "workflow": "created updated deleted entered target-matched timeout skipped",
+    "worker": "created deleted activity.update attributes.update capacity.update channel.availability.update",
+    "activity": "created updated deleted",
+    "task-channel": "created updated deleted",
+    "workspace": "created updated deleted",
+}
+EVENT_TYPES = frozenset(f"{resource}.{verb}" for resource, verbs in _TYPES.items() for verb in verbs.split())
+"""Every event type of the reference page; the transfers and `reservation.failed` never happen here."""
+
+
+def assignment_parameters(
+    account_sid: str, reservation: Reservation, now: datetime, *, with_timestamp: bool = False
+) -> dict[str, str]:
+    """The form of the assignment callback. `Timestamp` is documented but was in neither recording."""
+    task, worker = reservation.task, reservation.worker
+    timestamp = {"Timestamp": str(int(now.timestamp()))} if with_timestamp else {}
+    return timestamp | {
+        "AccountSid": account_sid,
+        "WorkspaceSid": task.workspace.sid,
+        "WorkflowSid": task.workflow.sid,
+        "TaskQueueSid": task.task_queue.sid if task.task_queue is not None else "",
+        "TaskSid": task.sid,
+        "TaskAttributes": task.attributes,
+        "TaskAge": str(age_s(task, now)),
+        "TaskPriority": str(task.priority),
+        "WorkerSid": worker.sid,
+        "WorkerAttributes": worker.attributes,
+        "ReservationSid": reservation.sid,
+    }
+
+
+def make_event(
+    account_sid: str,
+    sid: str,
+    workspace: Workspace,
+    event_type: str,
+    now: datetime,
+    *,
+    task: Task | None = None,
+    worker: Worker | None = None,
+    reservation: Reservation | None = None,
+    about: dict[str, str] | None = None,
+    extra: dict[str, str] | None = None,
+) -> Event:
+    """The event with its callback parameters; a reservation brings its task and worker with it.
+
+    about: the parameters of a resource that is none of these, the first of them its SID. extra: parameters that only
+    this kind of event has.
+    """
+    if reservation is not None:
+        task, worker = reservation.task, reservation.worker
+    resource_type, _, verb = event_type.partition(".")
+    resource_sid = next(iter((about or {}).values()), None)
+    resource_sid = resource_sid or _resource_sid(resource_type, workspace, task, worker, reservation)
+    description = _description(resource_type, resource_sid, verb)
+    parameters = {
+        "EventType": event_type,
+        "Sid": sid,
+        "AccountSid": account_sid,
+        "WorkspaceSid": workspace.sid,
+        "WorkspaceName": workspace.friendly_name,
+        "EventDescription": description,
+        "ResourceType": resource_type,
+        "ResourceSid": resource_sid,
+        "Timestamp": str(int(now.timestamp())),
+        "TimestampMs": str(_milliseconds(now)),
+    }
+    if task is not None:
+        parameters |= _task_block(task, now)
+    if worker is not None:
+        parameters |= _worker_block(worker)
+    if reservation is not None:
+        parameters["ReservationSid"] = reservation.sid
+    parameters |= (about or {}) | (extra or {})
+    return Event(sid, event_type, description, resource_type, resource_sid, now, parameters)
+
+
+def event_data(event: Event) -> dict[str, str]:
+    """The same parameters as the Events resource spells them: `task_sid` for `TaskSid`."""
+    return {_snake_case(name): value for name, value in event.parameters.items() if name not in _ENVELOPE}
+
+
+def age_s(task: Task, now: datetime) -> int:
+    """Whole seconds since the task was created, never negative."""
+    return max(0, int((now - task.date_created).total_seconds()))
+
+
+_ENVELOPE = frozenset({"EventType", "Sid", "EventDescription", "ResourceType", "ResourceSid"})
+
+
+def activity_block(activity: Activity) -> dict[str, str]:
+    available = str(activity.available).lower()
+    return {"ActivitySid": activity.sid, "ActivityName": activity.friendly_name, "ActivityAvailable": available}
+
+
+def task_channel_block(channel: TaskChannel) -> dict[str, str]:
+    return {
+        "TaskChannelSid": channel.sid,
+        "TaskChannelName": channel.friendly_name,
+        "TaskChannelUniqueName": channel.unique_name,
+        "TaskChannelOptimizedRouting": str(channel.channel_optimized_routing).lower(),
+    }
+
+
+def task_queue_block(queue: TaskQueue) -> dict[str, str]:
+    return {
+        "TaskQueueSid": queue.sid,
+        "TaskQueueName": queue.friendly_name,
+        "TaskQueueTargetExpression": queue.target_workers,
+    }
+
+
+def workflow_block(workflow: Workflow) -> dict[str, str]:
+    return {"WorkflowSid": workflow.sid, "WorkflowName": workflow.friendly_name}
+
+
+def worker_channel_block(channel: WorkerChannel, previous_capacity: int) -> dict[str, str]:
+    free = max(0, channel.configured_capacity - len(channel.open_reservations))
+    return {
+        "WorkerChannelAvailable": str(channel.available).lower(),
+        "WorkerChannelAvailableCapacity": str(free),
+        "WorkerChannelPreviousCapacity": str(previous_capacity),
+        "WorkerChannelTaskCount": str(len(channel.open_reservations)),
+        "TaskChannelSid": channel.task_channel.sid,
+        "TaskChannelUniqueName": channel.task_channel.unique_name,
+    }
+
+
+def _task_block(task: Task, now: datetime) -> dict[str, str]:
+    block = {
+        "TaskSid": task.sid,
+        "TaskAttributes": task.attributes,
+        "TaskAge": str(age_s(task, now)),
+        "TaskPriority": str(task.priority),
+        "TaskAssignmentStatus": task.status.value,
+        "TaskAddons": "{}",
+        "TaskChannelSid": task.task_channel.sid,
+        "TaskChannelUniqueName": task.task_channel.unique_name,
+        **(task_queue_block(task.task_queue) if task.task_queue is not None else {}),
+        **workflow_block(task.workflow),
+    }
+    if task.reason is not None and task.status.value == "canceled":
+        block["TaskCanceledReason"] = task.reason
+    if task.reason is not None and task.status.value == "completed":
+        block["TaskCompletedReason"] = task.reason
+    return block
+
+
+def _worker_block(worker: Worker) -> dict[str, str]:
+    return {
+        "WorkerSid": worker.sid,
+        "WorkerName": worker.friendly_name,
+        "WorkerAttributes": worker.attributes,
+        "WorkerActivitySid": worker.activity.sid,
+        "WorkerActivityName": worker.activity.friendly_name,
+        "WorkerVersion": str(worker.version),
+    }
+
+
+def _resource_sid(
+    resource_type: str,
+    workspace: Workspace,
+    task: Task | None,
+    worker: Worker | None,
+    reservation: Reservation | None,
+) -> str:
+    if resource_type == "reservation" and reservation is not None:
+        return reservation.sid
+    if resource_type == "worker" and worker is not None:
+        return worker.sid
+    if task is not None:
+        queue_sid = task.task_queue.sid if task.task_queue is not None else task.sid
+        return {"task-queue": queue_sid, "workflow": task.workflow.sid}.get(resource_type, task.sid)
+    return workspace.sid
+
+
+def _description(resource_type: str, resource_sid: str, verb: str) -> str:
+    said = _DESCRIPTIONS.get(verb, verb.replace(".", " "))
+    return f"{resource_type.capitalize()} {resource_sid} {said}"
+
+
+def _milliseconds(instant: datetime) -> int:
+    return int(instant.timestamp()) * 1000 + instant.microsecond // 1000
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,142 @@
+"""The running emulator: state, faults, deliveries and HTTP server of one account, started and stopped together."""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import NamedTuple, Self
+
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, RuleFactory
+
+from taskrouter_emulator.callbacks.delivery import Deliveries
+from taskrouter_emulator.console.views import face
+from taskrouter_emulator.control import driving
+from taskrouter_emulator.engine.state import State
+from taskrouter_emulator.model.clock import VirtualClock, utc_now
+from taskrouter_emulator.model.log import Log
+from taskrouter_emulator.model.switches import Switches
+from taskrouter_emulator.rest import middleware as gate
+from taskrouter_emulator.rest.routes import rest_api
+from taskrouter_emulator.transport.faults import Faults
+from taskrouter_emulator.transport.http_server import HttpServer
+
+LOOPBACK = "127.0.0.1"
+TICK_S = 0.02
+CALLBACK_THREADS = 32
+
+
+class Credentials(NamedTuple):
+    """An account SID and its auth token."""
+
+    account_sid: str
+    auth_token: str
+
+
+EMULATOR_ONLY = Credentials("AC" + "0" * 32, "emulator-only-auth-token")
+"""What the emulator takes if it is told nothing else. Worth nothing at Twilio."""
+
+
+class _InOrder(DefaultJSONProvider):
+    sort_keys = False
+
+
+class _RulesOnce(Map):
+    """The URL rules that all emulators of a process share: each has the same, and compiling them takes 25 ms."""
+
+    def __init__(self) -> None:
+        self._adding = threading.Lock()
+        super().__init__()
+
+    def add(self, rulefactory: RuleFactory) -> None:
+        with self._adding:
+            known = {rule.endpoint for rule in self.iter_rules()}
+            for rule in rulefactory.get_rules(self):
+                if rule.endpoint not in known:
+                    super().add(rule)
+
+
+@cache
+def _url_map() -> _RulesOnce:
+    return _RulesOnce()
+
+
+class EmulatorServer:
+    """A TaskRouter at `base_url`, answering from the moment the constructor returns until `stop`.
+
+    account_sid, auth_token: who may enter, and what webhooks are signed with; `EMULATOR_ONLY` by default.
+    port: 0 takes a free one. clock: gives aware datetimes; None is this machine's time.
+    api_keys: more users for basic auth, SID -> secret. ticking: do what falls due as time passes; without it only
+    `state.process_due` and `state.advance` do. seed: makes SIDs reproducible.
+    callback_threads: how many assignment callbacks, and how many event callbacks, may be under way at once.
+    Raises OSError if the port is taken.
+    """
+
+    def __init__(
+        self,
+        account_sid: str = EMULATOR_ONLY.account_sid,
+        auth_token: str = EMULATOR_ONLY.auth_token,
+        port: int = 0,
+        clock: Callable[[], datetime] | None = None,
+        *,
+        host: str = LOOPBACK,
+        api_keys: Mapping[str, str] | None = None,
+        ticking: bool = True,
+        seed: str | None = None,
+        switches: Switches | None = None,
+        callback_threads: int = CALLBACK_THREADS,
+    ) -> None:
+        self.account_sid = account_sid
+        self.auth_token = auth_token
+        self.clock = VirtualClock(clock or utc_now)
+        self.log = Log(self.clock.now)
+        self.switches = switches or Switches()
+        self.state = State(account_sid, self.clock, self.log, self.switches, seed)
+        self.faults = Faults(self.log)
+        self._stopping = threading.Event()
+        self.deliveries = Deliveries(self.state, self.log, auth_token, callback_threads)
+        self.state.send_with(self.deliveries.send)
+        application = self._application(dict(api_keys or {}) | {account_sid: auth_token}, host)
+        self._http = HttpServer(host, port, application)
+        self._ticker = threading.Thread(target=self._tick, name="emulator-ticker", daemon=True) if ticking else None
+        self._http.start()
+        if self._ticker is not None:
+            self._ticker.start()
+
+    @property
+    def base_url(self) -> str:
+        """The address for `client.taskrouter.base_url`, without a slash at the end."""
+        return f"http://{self._http.server_address[0]!s}:{self._http.port}"
+
+    def stop(self) -> None:
+        """Ends everything: requests and callbacks under way are cut, threads and sockets are gone. May be repeated."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self.faults.stop()
+        if self._ticker is not None:
+            self._ticker.join()
+        self._http.stop()
+        self.deliveries.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    def _tick(self) -> None:
+        while not self._stopping.wait(TICK_S):
+            self.state.process_due()
+
+    def _application(self, credentials: Mapping[str, str], host: str) -> Flask:
+        app = Flask(__name__, static_folder=None)
+        app.url_map = _url_map()
+        app.json = _InOrder(app)
+        app.register_blueprint(rest_api(self.state, self.faults, credentials))
+        app.register_blueprint(driving(self.state, self.faults, self.deliveries, host))
+        app.register_blueprint(face(self.state, self.faults, self.deliveries, host))
+        app.register_error_handler(HTTPException, gate.http_refusal)
+        return app

@@ -1,0 +1,1 @@
+"""Helpers that several tests of the emulator share."""

@@ -1,0 +1,47 @@
+"""docs/emulator.md names every switch with its default, every fault with its fields, and every address there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from flask import Flask
+
+from taskrouter_emulator import EmulatorServer
+from taskrouter_emulator.control import driving
+from taskrouter_emulator.model.switches import Switches
+from taskrouter_emulator.transport.faults import FaultKind
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "emulator.md").read_text()
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """The table below a heading: first cell -> the other cells."""
+    section = DOCUMENT.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:2] == "| "]
+    return {first.strip("`"): rest for first, *rest in cells[2:]}
+
+
+def test_every_switch_is_there_with_its_default():
+    written = {name: default.strip("`") for name, (default, _) in rows("Switches").items()}
+    assert written == {name: str(value).lower() for name, value in Switches().as_dict().items()}
+
+
+def test_every_switch_is_explained_where_it_is_defined():
+    explained = set(re.findall(r"^    (\w+): ", Switches.__doc__ or "", re.MULTILINE))
+    assert explained == set(Switches().as_dict())
+
+
+def test_every_fault_is_there_with_its_fields(emulator: EmulatorServer):
+    common = {"id", "kind", "times", "method", "path", "hits"}
+    for kind, (fields, _) in rows("Faults").items():
+        has = set(emulator.faults.set({"kind": kind}).as_dict()) - common
+        assert {field.strip("` ") for field in fields.split(",") if field} == has
+    assert set(rows("Faults")) == set(FaultKind)
+
+
+def test_every_address_for_driving_is_there(emulator: EmulatorServer):
+    app = Flask(__name__)
+    app.register_blueprint(driving(emulator.state, emulator.faults, emulator.deliveries, "127.0.0.1"))
+    addresses = {rule.rule.partition("<")[0].rstrip("/") for rule in app.url_map.iter_rules()} - {"/static"}
+    assert {address for address in addresses if address not in DOCUMENT} == set()

@@ -1,0 +1,55 @@
+"""Twilio's official SDK for Node walks one task through the emulator; skipped where there is no Node or no registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.npm import run_npm
+
+SDK = "twilio@6.2.0"
+
+
+@pytest.fixture(scope="module")
+def node_modules(request: pytest.FixtureRequest) -> Path:
+    """Where the SDK is installed: in pytest's cache, once, and never in the tree."""
+    if shutil.which("node") is None:
+        pytest.skip("there is no node on this machine")
+    folder = request.config.cache.mkdir(SDK.replace("@", "-"))
+    installed = folder / "node_modules" / "twilio" / "package.json"
+    if not installed.exists():
+        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save"]
+        run_npm(["install", SDK, "--prefix", str(folder), *quiet], folder)
+    assert json.loads(installed.read_text())["version"] == SDK.partition("@")[2]
+    return folder / "node_modules"
+
+
+def test_the_node_sdk_walks_one_task_from_creation_to_completion(emulator, node_modules):
+    script = Path(__file__).with_name("one_task.cjs")
+    done = subprocess.run(
+        ["node", str(script), emulator.base_url, emulator.account_sid, emulator.auth_token],
+        env={"NODE_PATH": str(node_modules), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    saw = json.loads(done.stdout)
+    assert saw["seen"] == ["reserved", "assigned", "wrapping", "completed"]
+    assert saw["refused"] == {"status": 400, "code": 20001}
+    assert (saw["reason"], saw["worker"]) == ("solved", "dana")
+    assert json.loads(saw["attributes"]) == {"from": "+14155550100", "case": "K-9"}
+    assert saw["created"] == "2026-01-01T12:00:00.000Z"
+    assert [event for event in saw["events"] if event.startswith("task.")] == [
+        "task.created",
+        "task.updated",
+        "task.wrapup",
+        "task.completed",
+    ]
+    assert emulator.log.entries("parameters_ignored") == []
