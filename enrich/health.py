@@ -86,9 +86,9 @@ def _figures() -> metrics.Figures:
     try:
         with time_limit(FIGURES_S):
             now = datetime.now(UTC)
-            found = current_services().owed.figures(now)
+            found = current_services().adapters.followups.figures(now)
             last = current_services().heartbeats.last()
-            alarms = current_services().adapters.states.alarm_counts(now)
+            alarms = current_services().adapters.task_states.alarm_counts(now)
     except (errors.DatabaseError, OutOfTime) as exc:
         log.warning("no figures from the database", extra={"reason": getattr(exc, "reason", "database_too_slow")})
         return {"enrich_database_up": 0.0}

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import TypedDict, cast
 
 from flask import current_app
 
@@ -18,7 +18,15 @@ from enrich.customers.store import CustomerStore
 from enrich.database.engine import Database
 from enrich.domain.deliveries import Exchange, FollowupAttempt
 from enrich.flows import rules as flow_rules
-from enrich.flows.work import JITTER, Adapters, Rules
+from enrich.flows.activity import ActivityLog
+from enrich.flows.adapters import JITTER, Adapters
+from enrich.flows.assignment import AssignmentHandler
+from enrich.flows.completion import Completion
+from enrich.flows.enrichment import Enricher
+from enrich.flows.handover import Handover
+from enrich.flows.lifecycle import Lifecycle
+from enrich.flows.rules import Rules
+from enrich.flows.worker import FollowupDispatcher
 from enrich.journal.followups import FollowupQueue
 from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.receipts import Journal
@@ -38,34 +46,50 @@ from enrich.telemetry.tracing import Tracing, tracing_of
 MAX_POLICY_BYTES = 1_000_000
 
 
+class Flows(TypedDict):
+    """The part of `Services` that follows from adapters and rules alone."""
+
+    rules: Rules
+    enricher: Enricher
+    assignments: AssignmentHandler
+    lifecycle: Lifecycle
+    completion: Completion
+    dispatcher: FollowupDispatcher
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The adapters of one app. Everything in it may be shared between greenlets and threads.
+    """What the views, commands and the worker of one app share. Safe to share between greenlets and threads.
 
-    admission: which assignment callbacks this process works on. metrics: what is counted. tracing: None where nobody
-    has asked for traces. policy_error: what is wrong with the policy file, in a command, which may have nothing to do
-    with it; the rules are then without one.
+    admission: decides which assignment callbacks this process works on. tracing: None unless it is configured.
+    policy_error: the error in the policy file, in a command, which may have nothing to do with it; the rules are then
+    those without a policy.
     """
 
     settings: Settings
     database: Database
     adapters: Adapters
-    owed: FollowupQueue
+    rules: Rules
+    enricher: Enricher
+    assignments: AssignmentHandler
+    lifecycle: Lifecycle
+    completion: Completion
+    dispatcher: FollowupDispatcher
     heartbeats: Heartbeats
-    tallies: Rollups
+    rollups: Rollups
     admission: Admission
     metrics: Metrics
     tracing: Tracing | None
     policy_error: errors.PolicyError | None = None
 
     def require_policy(self) -> None:
-        """For whoever works by the rules. Raises PolicyError."""
+        """Raise PolicyError if the policy file is wrong; for commands that work by the rules."""
         if self.policy_error is not None:
             raise self.policy_error
 
 
 def current_services() -> Services:
-    """Those of the current app."""
+    """Return the services of the current app."""
     return cast(Services, current_app.extensions["enrich"])
 
 
@@ -75,7 +99,7 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
     serves: the policy file must be right; otherwise what is wrong with it is kept in `policy_error`, so that a command
     can examine what another one needs. Raises SettingsError, PolicyError.
     """
-    policy, wrong = _policy(settings, serves=serves)
+    policy, policy_error = _policy(settings, serves=serves)
     addresses = DnsCache()
     metrics, tracing = Metrics(multiprocess.shared()), tracing_of(os.environ)
 
@@ -84,17 +108,17 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
         if tracing:
             tracing.exchange(exchange)
 
-    def count_followup(tried: FollowupAttempt) -> None:
-        metrics.followup(tried.kind, tried.outcome, tried.reason)
+    def count_followup(attempt: FollowupAttempt) -> None:
+        metrics.followup(attempt.kind, attempt.outcome, attempt.reason)
         if tracing:
-            tracing.followup(tried)
+            tracing.followup(attempt)
 
     database = Database(settings.database_url, addresses=addresses, breaker=_breaker("database", settings, metrics))
     adapters = Adapters(
-        rules=_rules(settings, policy),
         journal=Journal(database, time_limit=time_limit),
-        states=TaskStates(database),
+        task_states=TaskStates(database),
         store=CustomerStore(database),
+        followups=FollowupQueue(database),
         taskrouter=TaskRouterClient(
             settings.taskrouter_base_url,
             settings.twilio_api_key or settings.twilio_account_sid,
@@ -113,14 +137,37 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
         settings=settings,
         database=database,
         adapters=adapters,
-        owed=FollowupQueue(database),
         heartbeats=Heartbeats(database),
-        tallies=Rollups(database),
+        rollups=Rollups(database),
         admission=Admission(settings.max_in_flight, observe=metrics.in_flight),
         metrics=metrics,
-        policy_error=wrong,
         tracing=tracing,
+        policy_error=policy_error,
+        **flows_of(adapters, _rules(settings, policy)),
     )
+
+
+def flows_of(adapters: Adapters, rules: Rules) -> Flows:
+    """Return the flows of these adapters and rules, as fields of `Services`."""
+    enricher, activities = Enricher(adapters, rules), ActivityLog(adapters)
+    handover = Handover(adapters, rules, activities)
+    lifecycle = Lifecycle(adapters, rules, enricher, handover, activities)
+    completion = Completion(adapters, rules, enricher, activities)
+    return {
+        "rules": rules,
+        "enricher": enricher,
+        "assignments": AssignmentHandler(adapters, rules, enricher),
+        "lifecycle": lifecycle,
+        "completion": completion,
+        "dispatcher": FollowupDispatcher(
+            adapters,
+            enricher,
+            lifecycle,
+            handover,
+            completion,
+            jitter=lambda: random.uniform(0.8, 1.2),  # noqa: S311 - spreads load
+        ),
+    }
 
 
 def _breaker(of: str, settings: Settings, metrics: Metrics) -> CircuitBreaker:
@@ -128,7 +175,7 @@ def _breaker(of: str, settings: Settings, metrics: Metrics) -> CircuitBreaker:
 
 
 def _policy(settings: Settings, *, serves: bool) -> tuple[Policy, errors.PolicyError | None]:
-    """The policy; to a command also what is wrong with it, so that one can examine what another needs.
+    """Return the policy and, for a command, its error, so that `policy check` can examine what `worker` refuses.
 
     Raises PolicyError where callbacks would be answered by it.
     """
@@ -141,14 +188,14 @@ def _policy(settings: Settings, *, serves: bool) -> tuple[Policy, errors.PolicyE
 
 
 def _rules(settings: Settings, policy: Policy) -> Rules:
-    """The settings and the policy as the rules take them. Raises SettingsError."""
+    """Return the rules of the settings and the policy. Raises SettingsError."""
     rules = rules_of(settings, policy)
     has_cards = settings.frame_ancestors and settings.secret_key
     return replace(rules, card_key=card_token.key_of(settings.secret_key) if has_cards else b"")
 
 
 def read_policy_file(settings: Settings, path: Path | None = None) -> Policy:
-    """The policy that is to be followed; an empty one where no file is set. path: another file than the setting's.
+    """Return the policy of the file; an empty one if no file is set. path: another file than the setting's.
 
     Raises PolicyError when it cannot be read, or when anything in it is wrong.
     """
@@ -167,7 +214,7 @@ def read_policy_file(settings: Settings, path: Path | None = None) -> Policy:
 
 
 def rules_of(settings: Settings, policy: Policy) -> Rules:
-    """Raises SettingsError naming the setting that is wrong."""
+    """Return the rules of settings and policy. Raises SettingsError naming the setting that is wrong."""
     return flow_rules.rules_of(
         policy,
         attribute=settings.attribute,

@@ -81,7 +81,7 @@ def export(file: Any) -> None:
 def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
     """Tell which customer KEY leads to, and why, as it would for a task that holds it."""
     current_services().require_policy()
-    rules = current_services().adapters.rules
+    rules = current_services().rules
     keys = matching.lookup_keys(*_as_task(key, kind, attributes, rules.keys))
     store = current_services().adapters.store
     found = store.look_up(keys)

@@ -98,7 +98,7 @@ def _database(these: Services, now: Callable[[], datetime]) -> Iterator[Finding]
         if at != head:
             return
         yield installation.worker(these.heartbeats.last(), now(), heartbeats.ALIVE)
-        figures = these.owed.figures(now())
+        figures = these.adapters.followups.figures(now())
         yield from installation.owed(figures.overdue_s, figures.owed, figures.given_up)
         kinds = _kinds(samples.newest_forms(database))
         yield tasks.instruction(chosen.default_instruction, chosen.accept_via, kinds)

@@ -20,7 +20,7 @@ def followups_group() -> None:
 @with_appcontext
 def list_owed() -> None:
     """List what is owed or was given up, the newest 100."""
-    lines = current_services().owed.overview()
+    lines = current_services().adapters.followups.overview()
     for line in lines:
         state = f"due {line.due_at:%Y-%m-%d %H:%M:%S} UTC" if line.due_at else "given up"
         tried = f"tried {line.attempts} times" + (f", last {line.last_reason}" if line.last_reason else "")
@@ -34,7 +34,7 @@ def list_owed() -> None:
 @with_appcontext
 def retry(ids: tuple[int, ...]) -> None:
     """Try the follow-ups IDS again, now, from the beginning."""
-    count = current_services().owed.retry(ids, datetime.now(UTC))
+    count = current_services().adapters.followups.retry(ids, datetime.now(UTC))
     others = "" if count == len(ids) else "; the others are done, or there are none with these numbers"
     click.echo(f"{count} of {len(ids)} will be tried again{others}")
     if not count:

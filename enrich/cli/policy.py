@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,16 @@ from flask.cli import with_appcontext
 from enrich import errors
 from enrich.cli.base import Group
 from enrich.domain.matches import Matched
+from enrich.domain.outcomes import EntryKind
 from enrich.flows import decision
-from enrich.flows.decision import CallbackContext, Considered, InstructionDecision
-from enrich.flows.enrichment import identify
-from enrich.flows.work import Adapters, EnrichmentRun
+from enrich.flows.adapters import Adapters
+from enrich.flows.decision import Considered, InstructionDecision
+from enrich.flows.enrichment import Enricher
+from enrich.flows.run import EnrichmentRun
 from enrich.policy.file import Policy
 from enrich.services import current_services, read_policy_file, rules_of
 from enrich.taskrouter import callbacks, instructions
-from enrich.taskrouter.callbacks import Form
+from enrich.taskrouter.callbacks import AssignmentCallback, Form
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -62,31 +63,27 @@ def test(source: str, file: Path | None, nobody_looked: bool) -> None:
     SOURCE: the SID of a reservation, or the number of an entry, that the journal has; else a file with a callback's
     form, as it is sent or as a JSON object; - for standard input. The customer is looked up as of now.
     """
+    services = current_services()
     if file is None:
-        current_services().require_policy()
-    rules = (
-        rules_of(current_services().settings, read_policy_file(current_services().settings, file))
-        if file
-        else current_services().adapters.rules
-    )
-    question = CallbackContext(_form(source))
-    adapters = replace(current_services().adapters, rules=rules)
-    work = EnrichmentRun()
-    block = None if nobody_looked else _look_up(work, question, adapters)
-    stored_channel = partial(_stored_channel, adapters, question)
+        services.require_policy()
+    rules = rules_of(services.settings, read_policy_file(services.settings, file)) if file else services.rules
+    callback = callbacks.assignment_callback(EntryKind.ASSIGNMENT, _form(source), b"", services.adapters.now())
+    run = EnrichmentRun()
+    block = None if nobody_looked else _look_up(run, callback, Enricher(services.adapters, rules))
+    stored_channel = partial(_stored_channel, services.adapters, callback)
 
-    click.echo(f"customer   {_who(work)}")
-    click.echo(f"channel    {decision.channel_of(question, stored_channel())}")
+    click.echo(f"customer   {_who(run)}")
+    click.echo(f"channel    {decision.channel_of(callback, stored_channel())}")
     if block is not None:
         click.echo(f"{rules.attribute + ':':10} {_compact(block)}")
-    for beside in work.projected:
+    for beside in run.projected:
         value = "nothing" if beside.value is None else json.dumps(beside.value, ensure_ascii=False)
         click.echo(f"{'.'.join(beside.path)}: {value}")
     click.echo("")
-    considered = decision.consider(question, work, rules, stored_channel)
+    considered = decision.consider(callback, run, rules, stored_channel)
     for each in considered:
         click.echo(_line(each))
-    decided = decision.decide(question, work, rules, stored_channel)
+    decided = decision.decide(callback, run, rules, stored_channel)
     for passed in decided.passed[sum(each.applies and each.instruction is None for each in considered) :]:
         click.echo(f"skip  {passed.rule}: {passed.reason}")
     click.echo(f"\ndecided by {_by(decided)}")
@@ -131,26 +128,26 @@ def _given(source: str, text: str) -> Form:
     return form
 
 
-def _look_up(work: EnrichmentRun, question: CallbackContext, adapters: Adapters) -> Mapping[str, Any] | None:
+def _look_up(run: EnrichmentRun, callback: AssignmentCallback, enricher: Enricher) -> Mapping[str, Any] | None:
     """The block that would be written; None where nobody can look, and that is told."""
     try:
-        return identify(work, question.attributes or {}, adapters, question.form.get("TaskSid", ""))[0]
+        return enricher.identify(run, callback.attributes or {}, callback.form.get("TaskSid", ""))[0]
     except errors.DatabaseError as exc:
         click.echo(f"note: could not look: {exc.reason}", err=True)
         return None
 
 
-def _stored_channel(adapters: Adapters, question: CallbackContext) -> str | None:
+def _stored_channel(adapters: Adapters, callback: AssignmentCallback) -> str | None:
     with suppress(errors.DatabaseError):
-        return adapters.journal.channel_of(question.form.get("TaskSid", ""))
+        return adapters.journal.channel_of(callback.form.get("TaskSid", ""))
     return None
 
 
 # --- what is told
 
 
-def _who(work: EnrichmentRun) -> str:
-    match = work.match
+def _who(run: EnrichmentRun) -> str:
+    match = run.match
     if match is None:
         return "nobody looked"
     if isinstance(match, Matched):

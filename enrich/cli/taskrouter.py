@@ -14,9 +14,9 @@ from enrich.cli.doctor import doctor
 from enrich.cli.policy import policy
 from enrich.cli.provision import describe, provision
 from enrich.domain.outcomes import FollowupKind
-from enrich.flows import catch_up as flows_catch_up
-from enrich.flows import completion, worker
-from enrich.services import current_services
+from enrich.flows.catch_up import CatchUp
+from enrich.flows.completion import CompletionRequest
+from enrich.services import Services, current_services
 from enrich.taskrouter import callbacks
 
 
@@ -42,38 +42,39 @@ taskrouter.add_command(doctor)
 @with_appcontext
 def catch_up(minutes: int) -> None:
     """Bring in what was never recorded: events, and reservations whose enrichment is then owed."""
-    current_services().settings.require(settings.FOR_REST)
-    current_services().require_policy()
+    services = current_services()
+    services.settings.require(settings.FOR_REST)
+    services.require_policy()
     now = datetime.now(UTC)
-    click.echo(f"{catch_up_since(now - timedelta(minutes=minutes), now)} brought in")
+    click.echo(f"{catch_up_since(services, now - timedelta(minutes=minutes), now)} brought in")
 
 
-def catch_up_since(since: datetime, now: datetime) -> int:
+def catch_up_since(services: Services, since: datetime, now: datetime) -> int:
+    """Record what was missed between the two moments, in every workspace, and return how much that was."""
     # Imported here: the SDK is large, and the web processes know this module for its commands' names.
     from enrich.taskrouter.history import History
 
-    chosen = current_services().settings
+    chosen = services.settings
     history = History(
         chosen.taskrouter_base_url,
         chosen.twilio_account_sid,
         chosen.twilio_api_key or chosen.twilio_account_sid,
         chosen.twilio_api_secret or chosen.twilio_auth_token,
     )
-    return flows_catch_up.catch_up(history, current_services().adapters, _workspaces(), since, now)
+    return CatchUp(services.adapters, services.lifecycle, history).run(_workspaces(services), since, now)
 
 
-def find_stuck(now: datetime) -> int:
-    if current_services().adapters.rules.policy.wrapup.complete_after_s is None:
+def find_stuck(services: Services, now: datetime) -> int:
+    """Return how many tasks wrap up for too long, in every workspace; each gets a follow-up."""
+    if services.rules.policy.wrapup.complete_after_s is None:
         return 0
-    return sum(
-        completion.stuck(each, current_services().adapters, current_services().owed, now) for each in _workspaces()
-    )
+    return sum(services.completion.find_stuck(workspace_sid, now) for workspace_sid in _workspaces(services))
 
 
-def _workspaces() -> Sequence[str]:
-    """The one that is set; else those that the journal knows."""
-    chosen = current_services().settings.twilio_workspace_sid
-    return [chosen] if chosen else current_services().adapters.journal.recent_workspaces()
+def _workspaces(services: Services) -> Sequence[str]:
+    """Return the workspace of the settings, else those in the journal."""
+    configured = services.settings.twilio_workspace_sid
+    return [configured] if configured else services.adapters.journal.recent_workspaces()
 
 
 @taskrouter.command("wrap-up")
@@ -106,17 +107,16 @@ def _carry_out(
     outcome: str = "",
     reason: str = "",
 ) -> None:
-    current_services().settings.require(settings.FOR_REST)
-    adapters, owed = current_services().adapters, current_services().owed
+    services = current_services()
+    services.settings.require(settings.FOR_REST)
     for name, sid, prefix in (("TASK", task_sid, "WT"), ("--reservation", reservation, "WR")):
         if sid is not None and callbacks.sid_or_none({name: sid}, name, prefix) is None:
             raise click.BadParameter(f"not a SID: {prefix} and 32 hexadecimal digits", param_hint=name)
-    known = workspace or current_services().settings.twilio_workspace_sid or adapters.states.workspace_of(task_sid)
+    known = workspace or services.settings.twilio_workspace_sid or services.adapters.task_states.workspace_of(task_sid)
     if not known:
         raise click.UsageError("The journal does not know this task: give its --workspace.")
-    wish = completion.CompletionRequest(kind, known, task_sid, "command line", outcome, reason, reservation)
-    key = completion.ask(wish, adapters)
-    is_over, why = worker.do_now(key, adapters, owed)
+    request = CompletionRequest(kind, known, task_sid, "command line", outcome, reason, reservation)
+    is_over, why = services.dispatcher.run_now(services.completion.request(request))
     if not is_over:
         raise click.ClickException(f"{why or 'a worker is at it'}: it is owed, and flask worker goes on trying")
     if why:

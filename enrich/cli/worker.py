@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from datetime import datetime, timedelta
+from functools import partial
 
 import click
 from flask import Flask
@@ -16,7 +17,7 @@ from gevent import monkey
 from enrich import health, settings
 from enrich.cli.base import Command
 from enrich.cli.taskrouter import catch_up_since, find_stuck
-from enrich.flows import worker as flows_worker
+from enrich.flows.worker import Worker, WorkerTasks
 from enrich.services import current_services
 
 
@@ -26,15 +27,16 @@ from enrich.services import current_services
 @with_appcontext
 def worker(once: bool, metrics: str | None) -> None:
     """Do what is owed, every half second, until SIGTERM or Ctrl-C. Any number of workers may run."""
-    current_services().settings.require(settings.FOR_REST)
-    if current_services().settings.frame_ancestors:  # the card's token must be the one that the server makes
-        current_services().settings.require(("SECRET_KEY",))
-    current_services().require_policy()
+    services = current_services()
+    services.settings.require(settings.FOR_REST)
+    if services.settings.frame_ancestors:  # the card's token must be the one that the server makes
+        services.settings.require(("SECRET_KEY",))
+    services.require_policy()
     if once:
-        click.echo(f"{flows_worker.round_of_work(current_services().adapters, current_services().owed)} tried")
+        click.echo(f"{services.dispatcher.run_batch()} tried")
         return
     if not monkey.is_module_patched("socket"):
-        # Begun anew under gevent, as the server is: only there can the clock end an answer that drips.
+        # Start anew under gevent, as the server does: only there can the clock interrupt a response that drips.
         command = ["-m", "gevent.monkey", "--module", "enrich", "worker", *(("--metrics", metrics) if metrics else ())]
         os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - this very program
     if metrics:
@@ -42,16 +44,15 @@ def worker(once: bool, metrics: str | None) -> None:
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    keep = timedelta(days=current_services().settings.keep_days)
 
     def beat(now: datetime) -> None:
-        current_services().heartbeats.beat(now)
-        current_services().tallies.note_owed(now, current_services().owed.how_many)
-        current_services().tallies.count(now)
+        services.heartbeats.beat(now)
+        services.rollups.note_owed(now, services.adapters.followups.how_many)
+        services.rollups.count(now)
 
-    flows_worker.work_until(
-        over.is_set, current_services().adapters, current_services().owed, keep, catch_up_since, beat, find_stuck
-    )
+    tasks = WorkerTasks(beat, partial(catch_up_since, services), partial(find_stuck, services))
+    keep = timedelta(days=services.settings.keep_days)
+    Worker(services.adapters, services.dispatcher, tasks, keep).run_until(over.is_set)
 
 
 def _serve_health(at: str) -> None:

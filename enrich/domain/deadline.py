@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 Monotonic = Callable[[], float]
 
@@ -65,6 +66,19 @@ class Deadline:
         return round((self.now() - self.began_at) * 1000, 2)
 
 
+class StepName(StrEnum):
+    """The steps of a callback, as journal, log, metrics and page name them."""
+
+    RECEIVE = "receive"
+    LOOK_UP = "look_up"
+    CHANNEL = "channel"
+    FETCH = "fetch"
+    WRITE = "write"
+    ACCEPT = "accept"
+    INSTRUCT = "instruct"  # an instruction other than accept, carried out over REST
+    CONCLUDE = "conclude"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One timed step of the work.
@@ -85,7 +99,7 @@ class Stopwatch:
     now: Monotonic = time.monotonic
     steps: list[Step] = field(default_factory=list)
 
-    def step(self, name: str) -> Timing:
+    def step(self, name: StepName) -> Timing:
         """Time the `with` block as one step; a step that raises is recorded with the error's reason."""
         return Timing(self, name)
 
@@ -95,7 +109,7 @@ class Timing:
 
     __slots__ = ("_began", "_name", "_stopwatch")
 
-    def __init__(self, stopwatch: Stopwatch, name: str) -> None:
+    def __init__(self, stopwatch: Stopwatch, name: StepName) -> None:
         self._stopwatch = stopwatch
         self._name = name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from enrich.domain.deadline import Step
 from enrich.domain.matches import Match
@@ -55,6 +55,38 @@ class Delivery:
     task_queue_name: str = ""
     reason: Reason | None = None
     body: bytes = b""
+
+
+class TaskOrigin(Protocol):
+    """A row that names a task and a reservation: a follow-up, or an entry of the journal."""
+
+    @property
+    def workspace_sid(self) -> str: ...
+
+    @property
+    def task_sid(self) -> str | None: ...
+
+    @property
+    def reservation_sid(self) -> str | None: ...
+
+    @property
+    def worker_sid(self) -> str: ...
+
+    @property
+    def worker_name(self) -> str: ...
+
+
+def delivery_about(origin: TaskOrigin, kind: EntryKind, at: datetime) -> Delivery:
+    """Return the delivery that records work of our own on this task."""
+    return Delivery(
+        kind=kind,
+        received_at=at,
+        workspace_sid=origin.workspace_sid,
+        task_sid=origin.task_sid,
+        reservation_sid=origin.reservation_sid,
+        worker_sid=origin.worker_sid,
+        worker_name=origin.worker_name,
+    )
 
 
 @dataclass(frozen=True, slots=True)

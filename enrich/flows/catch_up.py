@@ -1,8 +1,8 @@
-"""What was never recorded, brought in afterwards: TaskRouter's own memory of its events, read over REST.
+"""Catch-up: events that were never recorded, read over REST from TaskRouter's own memory.
 
-While our database did not answer, callbacks got the default and left only a log line, and events were refused. What
-TaskRouter remembers goes through the same door as what it sends: an event that is there already is left as it is. A
-reservation that was created without our having a receipt of its callback becomes one, and its enrichment is owed.
+While our database did not respond, callbacks got the default and left only a log line, and events were refused. What
+TaskRouter remembers is received like what it sends; an event that is recorded already stays as it is. A reservation
+without a receipt of its callback gets one, and with it a follow-up that enriches its task.
 """
 
 from __future__ import annotations
@@ -16,60 +16,20 @@ from urllib.parse import urlencode
 from enrich import errors
 from enrich.domain.deliveries import Delivery
 from enrich.domain.outcomes import EntryKind, Reason
-from enrich.flows import lifecycle
+from enrich.flows.adapters import Adapters
+from enrich.flows.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
-    from enrich.flows.work import Adapters
     from enrich.taskrouter.history import History, PastEvent
 
-# What is younger may still be on its way to us; a receipt made for it here would be in its callback's way.
+# Younger events may still be on their way to us, and a receipt made here would look like a repeat of the callback.
 SETTLED_AFTER = timedelta(seconds=30)
 RECEIPT_S = 10.0
 BATCH = 200
 
 
-def catch_up(
-    history: History, adapters: Adapters, workspace_sids: Iterable[str], since: datetime, now: datetime
-) -> int:
-    """How many deliveries were brought in, of those between `since` and half a minute ago.
-
-    Doing it twice brings in nothing the second time. A workspace that cannot be read is passed over. Raises
-    DatabaseError; TaskRouterError when none could be read.
-    """
-    brought_in, failed, was_read = 0, None, False
-    for workspace_sid in workspace_sids:
-        try:
-            brought_in += _catch_up(history.events(workspace_sid, since, now - SETTLED_AFTER), workspace_sid, adapters)
-            was_read = True
-        except errors.TaskRouterError as exc:
-            failed = exc
-    if failed and not was_read:
-        raise failed
-    return brought_in
-
-
-def _catch_up(events: Iterator[PastEvent], workspace_sid: str, adapters: Adapters) -> int:
-    brought_in = 0
-    while batch := list(islice(events, BATCH)):
-        deliveries = [delivery for event in batch for delivery in _deliveries(workspace_sid, event)]
-        known = adapters.journal.known([delivery.delivery_key for delivery in deliveries if delivery.delivery_key])
-        for delivery in deliveries:
-            if delivery.delivery_key not in known:
-                _receive(delivery, adapters)
-                brought_in += 1
-    return brought_in
-
-
-def _receive(delivery: Delivery, adapters: Adapters) -> None:
-    """Through the same door as what TaskRouter sends."""
-    if delivery.kind is EntryKind.EVENT:
-        lifecycle.receive(delivery, adapters, timeout_s=RECEIPT_S)
-    else:
-        adapters.journal.receive(delivery, timeout_s=RECEIPT_S)
-
-
 def _deliveries(workspace_sid: str, event: PastEvent) -> Iterable[Delivery]:
-    """The event itself, and, for a new reservation, the assignment callback that went with it."""
+    """Return the event itself and, for a new reservation, the assignment callback that went with it."""
     kinds = {EntryKind.EVENT: event.sid}
     if event.event_type == "reservation.created" and event.reservation_sid:
         kinds[EntryKind.ASSIGNMENT] = event.reservation_sid
@@ -88,3 +48,49 @@ def _deliveries(workspace_sid: str, event: PastEvent) -> Iterable[Delivery]:
             reason=Reason.CAUGHT_UP,
             body=urlencode(event.form).encode(),
         )
+
+
+class CatchUp:
+    """Records what was missed. history: TaskRouter's events over REST."""
+
+    def __init__(self, adapters: Adapters, lifecycle: Lifecycle, history: History) -> None:
+        self._adapters = adapters
+        self._lifecycle = lifecycle
+        self._history = history
+
+    def run(self, workspace_sids: Iterable[str], since: datetime, now: datetime) -> int:
+        """Record what was missed between `since` and half a minute ago, and return how many deliveries that was.
+
+        A second run records nothing. A workspace that cannot be read is skipped. Raises
+        DatabaseError; TaskRouterError when none could be read.
+        """
+        recorded, failed, was_read = 0, None, False
+        for workspace_sid in workspace_sids:
+            try:
+                recorded += self._record(self._history.events(workspace_sid, since, now - SETTLED_AFTER), workspace_sid)
+                was_read = True
+            except errors.TaskRouterError as exc:
+                failed = exc
+        if failed and not was_read:
+            raise failed
+        return recorded
+
+    def _record(self, events: Iterator[PastEvent], workspace_sid: str) -> int:
+        recorded = 0
+        while batch := list(islice(events, BATCH)):
+            deliveries = [delivery for event in batch for delivery in _deliveries(workspace_sid, event)]
+            known = self._adapters.journal.known(
+                [delivery.delivery_key for delivery in deliveries if delivery.delivery_key]
+            )
+            for delivery in deliveries:
+                if delivery.delivery_key not in known:
+                    self._receive(delivery)
+                    recorded += 1
+        return recorded
+
+    def _receive(self, delivery: Delivery) -> None:
+        """Receive the delivery like one that TaskRouter sends."""
+        if delivery.kind is EntryKind.EVENT:
+            self._lifecycle.receive(delivery, timeout_s=RECEIPT_S)
+        else:
+            self._adapters.journal.receive(delivery, timeout_s=RECEIPT_S)

@@ -1,23 +1,27 @@
-"""One enrichment, in a straight line: who is it, and how does that get onto the task.
+"""One enrichment, in a straight line: identify the customer, and put the block onto the task.
 
-keys -> candidates -> choice -> context -> task with its ETag -> splice -> write with If-Match. The same line serves
-the assignment callback, which knows the attributes from the callback's snapshot, and whatever is done later, which
-reads the task first. The adapters come in as arguments.
+keys -> candidates -> choice -> block -> task with its ETag -> splice -> write with If-Match. The same line serves the
+assignment callback, which knows the attributes from the callback's snapshot, and everything that is done later, which
+reads the task first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from enrich import errors
-from enrich.customers import block as customers_block
+from enrich.customers import block as customer_block
 from enrich.customers import card_token, matching
-from enrich.domain.deadline import Deadline
+from enrich.domain.deadline import Deadline, OutOfTime, StepName
 from enrich.domain.matches import Matched
-from enrich.domain.outcomes import Outcome
-from enrich.flows.work import JITTER, Adapters, EnrichmentRun
+from enrich.domain.outcomes import Outcome, Reason
+from enrich.flows.adapters import JITTER, Adapters
+from enrich.flows.rules import Rules
+from enrich.flows.run import EnrichmentRun
 from enrich.policy.facts import customer_facts, match_facts
 from enrich.taskrouter import attributes
 
@@ -27,22 +31,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # With ten writers at once each still gets its turn; more 412s in a row mean that something writes without end.
-MOST_WRITES = 10
-# After a failure that may be over soon: first so long, then twice as long each time, while there is time.
+MAX_WRITES = 10
+# After a transient failure: first this pause, then twice as long each time, while there is time.
 FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 1.0
-# Facts 4.4: nothing can be enriched on a task that is over; five minutes later it is gone.
+MAX_PAUSE_S = 1.0
+# A task in one of these states cannot be enriched any more; five minutes later TaskRouter deletes it (facts 4.4).
 OVER = ("completed", "canceled")
-# What our block says of the task itself, beside the customer (journal.states.States.marks).
+# Members of the block that describe the task itself, beside the customer (`TaskStates.marks`).
 MARKS = ("escalation", "outcome")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRef:
-    """The task that is to be enriched. raw_attributes: a snapshot of its attributes; None: read them first.
+    """The task to enrich. raw_attributes: a snapshot of its attributes; None: read them first.
 
-    attributes: the same, read already; None where nobody has, or nobody can. has_marks: it may have marks that do not
-    stand on it yet.
+    attributes: the snapshot, parsed; None if it is not parsed yet, or cannot be. has_marks: the task may have marks
+    that do not stand on it yet.
     """
 
     workspace_sid: str
@@ -52,218 +58,236 @@ class TaskRef:
     attributes: Mapping[str, Any] | None = None
 
 
-def enrich(
-    work: EnrichmentRun, subject: TaskRef, adapters: Adapters, deadline: Deadline, *, patient: bool = True
-) -> None:
-    """Enriches the task, and says in `work` how that ended. Raises OutOfTime when the clock ended it.
+class Enricher:
+    """Identifies customers and writes the block. Safe to share between greenlets and threads."""
 
-    patient: ask TaskRouter again after a failure that may be over soon, while there is time.
-    Any other exception that leaves here is a mistake of ours.
-    """
-    try:
-        place(work, subject, adapters, deadline, patient=patient)
-    except errors.DatabaseError as exc:
-        work.ended(Outcome.COULD_NOT_LOOK, exc.reason, retryable=True)
-    except errors.TaskGone as exc:
-        work.ended(Outcome.GONE, exc.reason)
-    except errors.TaskRouterTooSlow as exc:  # no wait has a limit of its own: it was the clock's
-        work.ended(Outcome.OUT_OF_TIME, exc.reason, retryable=True)
-    except errors.AttributesUnreadable as exc:
-        # What the callback carried may be damaged where the task itself is not: worth one fresh look.
-        only_the_snapshot = work.before is None
-        outcome = Outcome.MALFORMED if only_the_snapshot else Outcome.COULD_NOT_WRITE
-        work.ended(outcome, exc.reason, retryable=only_the_snapshot)
-    except errors.TaskRouterError as exc:
-        work.ended(Outcome.COULD_NOT_WRITE, exc.reason, retryable=exc.retryable)
-    else:
-        reason = getattr(work.match, "reason", "")  # NoMatch has one: nobody was found, and this is why
-        work.ended(Outcome.ENRICHED, reason)
+    def __init__(self, adapters: Adapters, rules: Rules) -> None:
+        self._adapters = adapters
+        self._rules = rules
 
+    def recording(
+        self, run: EnrichmentRun, limit_s: float, event: str, **log_fields: str
+    ) -> AbstractContextManager[None, bool]:
+        """Limit the block to this many seconds, and record in `run` however it ends.
 
-def place(
-    work: EnrichmentRun, subject: TaskRef, adapters: Adapters, deadline: Deadline, *, patient: bool = True
-) -> None:
-    """Returns when our block stands on the task. Raises DatabaseError, TaskRouterError; TaskGone when it is over."""
-    task = None
-    if subject.raw_attributes is None:
-        task = patiently(lambda: _fetch(work, subject, adapters, deadline), adapters, deadline, patient=patient)
-        work.before = task.raw_attributes
-    raw_attributes = task.raw_attributes if task else subject.raw_attributes or ""
-    known = subject.attributes if task is None else None
-    held = attributes.parse(raw_attributes) if known is None else known
-    blocks = identify(work, held, adapters, subject.task_sid)
-    may_stand = task is None and adapters.rules.attribute in held
-    if may_stand and _stands_already(
-        work, raw_attributes, _marked(blocks, raw_attributes, subject, adapters), adapters
-    ):
-        work.before = raw_attributes
-    else:
-        write(work, subject, blocks, adapters, deadline, task, patient=patient)
+        Raises nothing for what happens in the block: an interruption, a malformed payload and an internal error all
+        become the outcome of the run. event, log_fields: the log line of an internal error; SIDs, nothing personal.
+        """
+        # The type of a generator's context manager does not say that it may suppress an exception.
+        return cast("AbstractContextManager[None, bool]", self._recording(run, limit_s, event, log_fields))
 
-
-def stands_already(work: EnrichmentRun, subject: TaskRef, adapters: Adapters) -> bool:
-    """Whether the snapshot holds the whole block that we would write now; then `work` says that the task is enriched.
-
-    Only reads. Raises DatabaseError, AttributesUnreadable.
-    """
-    raw_attributes = subject.raw_attributes or ""
-    held = attributes.parse(raw_attributes) if subject.attributes is None else subject.attributes
-    blocks = identify(work, held, adapters, subject.task_sid)
-    if not _stands_already(work, raw_attributes, _marked(blocks, raw_attributes, subject, adapters), adapters):
-        return False
-    work.before = raw_attributes
-    work.ended(Outcome.ENRICHED, getattr(work.match, "reason", ""))
-    return True
-
-
-def patiently(ask: Callable[[], T], adapters: Adapters, deadline: Deadline, *, patient: bool = True) -> T:
-    """What `ask` returns, asked again after transient failures, while there is time for the pause before it.
-
-    Raises what `ask` raised last. TaskRouter's Retry-After is honoured: what lies beyond the deadline ends it at once.
-    """
-    pause_s = FIRST_PAUSE_S
-    while True:
+    @contextmanager
+    def _recording(
+        self, run: EnrichmentRun, limit_s: float, event: str, log_fields: Mapping[str, str]
+    ) -> Iterator[None]:
         try:
-            return ask()
+            with self._adapters.time_limit(limit_s):
+                yield
+        except OutOfTime:
+            run.end_out_of_time()
+        except errors.MalformedPayload as exc:
+            run.end(Outcome.MALFORMED, exc.reason)
+        except Exception:  # an internal error is recorded and retried later; it keeps no caller waiting
+            log.exception(event, extra=log_fields)
+            run.end(Outcome.FAILED, Reason.FAILED, retryable=True)
+
+    def enrich(self, run: EnrichmentRun, task_ref: TaskRef, deadline: Deadline, *, patient: bool = True) -> None:
+        """Enrich the task, and record in `run` how that ended. Raises OutOfTime when the clock interrupts it.
+
+        patient: ask TaskRouter again after transient failures, while there is time.
+        """
+        try:
+            self.place(run, task_ref, deadline, patient=patient)
+        except errors.DatabaseError as exc:
+            run.end(Outcome.COULD_NOT_LOOK, exc.reason, retryable=True)
+        except errors.TaskGone as exc:
+            run.end(Outcome.GONE, exc.reason)
+        except errors.TaskRouterTooSlow as exc:  # requests have no limit but the deadline, so the clock ended it
+            run.end(Outcome.OUT_OF_TIME, exc.reason, retryable=True)
+        except errors.AttributesUnreadable as exc:
+            # The callback's snapshot may be damaged where the task itself is not: worth one fresh read.
+            only_the_snapshot = run.before is None
+            outcome = Outcome.MALFORMED if only_the_snapshot else Outcome.COULD_NOT_WRITE
+            run.end(outcome, exc.reason, retryable=only_the_snapshot)
         except errors.TaskRouterError as exc:
-            wait_s = max(pause_s, exc.retry_after_s or 0.0)
-            if not (patient and exc.transient) or wait_s * JITTER >= deadline.remaining_s():
-                raise
-        adapters.pause(wait_s)
-        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            run.end(Outcome.COULD_NOT_WRITE, exc.reason, retryable=exc.retryable)
+        else:
+            run.end_enriched()
 
+    def place(self, run: EnrichmentRun, task_ref: TaskRef, deadline: Deadline, *, patient: bool = True) -> None:
+        """Make our block stand on the task. Raises DatabaseError, TaskRouterError; TaskGone when the task is over."""
+        task = None
+        if task_ref.raw_attributes is None:
+            task = self.patiently(lambda: self._fetch(run, task_ref, deadline), deadline, patient=patient)
+            run.before = task.raw_attributes
+        raw_attributes = task.raw_attributes if task else task_ref.raw_attributes or ""
+        parsed = task_ref.attributes if task is None else None
+        if parsed is None:
+            parsed = attributes.parse(raw_attributes)
+        blocks = self.identify(run, parsed, task_ref.task_sid)
+        may_stand = task is None and self._rules.attribute in parsed
+        if may_stand and self._stands(run, raw_attributes, self._marked(blocks, raw_attributes, task_ref)):
+            run.before = raw_attributes
+        else:
+            self.write(run, task_ref, blocks, deadline, task, patient=patient)
 
-def identify(
-    work: EnrichmentRun, task_attributes: Mapping[str, Any], adapters: Adapters, task_sid: str
-) -> Sequence[attributes.Block]:
-    """The versions of the block for whoever these attributes point to, largest first. Raises DatabaseError.
+    def stands_already(self, run: EnrichmentRun, task_ref: TaskRef) -> bool:
+        """Return whether the snapshot holds the whole block that we would write now; then `run` has ended as enriched.
 
-    task_sid: of the task; what staff have said of it stands above its attributes.
-    """
-    keys = matching.lookup_keys(task_attributes, adapters.rules.keys, task_sid)
-    with work.stopwatch.step("look_up"):
-        found = adapters.store.look_up(keys)
-        work.match = matching.choose(keys, found.candidates)
-        work.finding = matching.explain(keys, found.candidates, work.match)
-        work.customer = adapters.store.details_of(work.match, found)
-    work.projected = _projected(work, adapters)
-    blocks = customers_block.compose(work.match, work.customer, adapters.rules.shape)
-    if not adapters.rules.card_key:
-        return blocks
-    return customers_block.with_card(blocks, card_token.token_of(adapters.rules.card_key, task_sid))
+        Only reads. Raises DatabaseError, AttributesUnreadable.
+        """
+        raw_attributes = task_ref.raw_attributes or ""
+        parsed = attributes.parse(raw_attributes) if task_ref.attributes is None else task_ref.attributes
+        blocks = self.identify(run, parsed, task_ref.task_sid)
+        if not self._stands(run, raw_attributes, self._marked(blocks, raw_attributes, task_ref)):
+            return False
+        run.before = raw_attributes
+        run.end_enriched()
+        return True
 
+    def patiently(self, ask: Callable[[], T], deadline: Deadline, *, patient: bool = True) -> T:
+        """Return what `ask` returns, asking again after transient failures while there is time for the pause.
 
-def write(
-    work: EnrichmentRun,
-    subject: TaskRef,
-    blocks: Sequence[attributes.Block],
-    adapters: Adapters,
-    deadline: Deadline,
-    task: Task | None = None,
-    *,
-    patient: bool = True,
-) -> None:
-    """Returns when one of `blocks` stands on the task; a write that would change nothing is not made.
+        Raises what `ask` raised last. TaskRouter's Retry-After is honoured; one beyond the deadline ends it at once.
+        """
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                return ask()
+            except errors.TaskRouterError as exc:
+                wait_s = max(pause_s, exc.retry_after_s or 0.0)
+                if not (patient and exc.transient) or wait_s * JITTER >= deadline.remaining_s():
+                    raise
+            self._adapters.pause(wait_s)
+            pause_s = min(pause_s * 2, MAX_PAUSE_S)
 
-    task: as fetched already, or None. After a failure the task is read anew: the write may have been done all the same.
-    If TaskRouter refuses what we wrote, the smallest block is tried once, alone. Raises TaskRouterError.
-    """
-    fetched = [task] if task else []
+    def identify(
+        self, run: EnrichmentRun, task_attributes: Mapping[str, Any], task_sid: str
+    ) -> Sequence[attributes.Block]:
+        """Return the versions of the block for the customer these attributes lead to, largest first.
 
-    def attempt(versions: Sequence[attributes.Block]) -> None:
-        known = fetched.pop() if fetched else None
-        _write_over_others(work, subject, versions, adapters, deadline, known)
+        task_sid: staff may have identified the customer of this very task, which overrides its attributes. Raises
+        DatabaseError.
+        """
+        rules, store = self._rules, self._adapters.store
+        keys = matching.lookup_keys(task_attributes, rules.keys, task_sid)
+        with run.stopwatch.step(StepName.LOOK_UP):
+            found = store.look_up(keys)
+            run.match = matching.choose(keys, found.candidates)
+            run.finding = matching.explain(keys, found.candidates, run.match)
+            run.customer = store.details_of(run.match, found)
+        run.projected = self._projected(run)
+        blocks = customer_block.compose(run.match, run.customer, rules.shape)
+        if not rules.card_key:
+            return blocks
+        return customer_block.with_card(blocks, card_token.token_of(rules.card_key, task_sid))
 
-    try:
-        patiently(lambda: attempt(blocks), adapters, deadline, patient=patient)
-    except errors.RequestRefused:
-        if (len(blocks) == 1 and not work.projected) or work.before is None:
-            raise
-        work.projected = tuple(replace(each, value=None) for each in work.projected)
-        patiently(lambda: attempt(blocks[-1:]), adapters, deadline, patient=patient)
+    def write(
+        self,
+        run: EnrichmentRun,
+        task_ref: TaskRef,
+        blocks: Sequence[attributes.Block],
+        deadline: Deadline,
+        task: Task | None = None,
+        *,
+        patient: bool = True,
+    ) -> None:
+        """Make one of `blocks` stand on the task; a write that would change nothing is not made.
 
+        task: as fetched already, or None. After a failure the task is read anew, since the write may have been done all
+        the same. If TaskRouter refuses what we wrote, the smallest block is tried once, alone. Raises TaskRouterError.
+        """
+        fetched = [task] if task else []
 
-def _write_over_others(
-    work: EnrichmentRun,
-    subject: TaskRef,
-    blocks: Sequence[attributes.Block],
-    adapters: Adapters,
-    deadline: Deadline,
-    task: Task | None,
-) -> None:
-    """Reads, splices and writes, and does so again for as long as others write in between."""
-    for _ in range(MOST_WRITES):
-        if task is None:
-            task = _fetch(work, subject, adapters, deadline)
-        work.before = task.raw_attributes
-        marked = _marked(blocks, task.raw_attributes, subject, adapters)
-        spliced = attributes.splice(task.raw_attributes, adapters.rules.attribute, marked, work.projected)
-        if isinstance(spliced, attributes.Unchanged):
-            return
+        def attempt(versions: Sequence[attributes.Block]) -> None:
+            known = fetched.pop() if fetched else None
+            self._write_over_others(run, task_ref, versions, deadline, known)
+
         try:
-            with work.stopwatch.step("write"):
-                adapters.taskrouter.update_attributes(
-                    subject.workspace_sid,
-                    subject.task_sid,
-                    spliced.text,
-                    if_match=task.etag,
-                    timeout_s=deadline.remaining_s(),
-                )
-        except errors.StaleTask:
-            task = None  # somebody wrote in between: theirs is the text to splice into
-            continue
-        work.after = spliced.text
-        if spliced.block is None:
-            raise errors.NoRoom("a foreign block was taken out, and ours does not fit")
-        if marked is blocks or marked == _marked(blocks, task.raw_attributes, subject, adapters):
-            return
-        # A mark was made since it was asked for, and whoever made it may have found it standing there: we took it out.
-        task, subject = None, replace(subject, has_marks=True)
-    raise errors.StaleTask(f"somebody else wrote first, {MOST_WRITES} times in a row")
+            self.patiently(lambda: attempt(blocks), deadline, patient=patient)
+        except errors.RequestRefused:
+            if (len(blocks) == 1 and not run.projected) or run.before is None:
+                raise
+            run.projected = tuple(replace(projected, value=None) for projected in run.projected)
+            self.patiently(lambda: attempt(blocks[-1:]), deadline, patient=patient)
 
+    def _write_over_others(
+        self,
+        run: EnrichmentRun,
+        task_ref: TaskRef,
+        blocks: Sequence[attributes.Block],
+        deadline: Deadline,
+        task: Task | None,
+    ) -> None:
+        """Read, splice and write, again for as long as others write in between."""
+        for _ in range(MAX_WRITES):
+            if task is None:
+                task = self._fetch(run, task_ref, deadline)
+            run.before = task.raw_attributes
+            marked = self._marked(blocks, task.raw_attributes, task_ref)
+            spliced = attributes.splice(task.raw_attributes, self._rules.attribute, marked, run.projected)
+            if isinstance(spliced, attributes.Unchanged):
+                return
+            try:
+                with run.stopwatch.step(StepName.WRITE):
+                    self._adapters.taskrouter.update_attributes(
+                        task_ref.workspace_sid,
+                        task_ref.task_sid,
+                        spliced.text,
+                        if_match=task.etag,
+                        timeout_s=deadline.remaining_s(),
+                    )
+            except errors.StaleTask:
+                task = None  # another writer came first: theirs is the text to splice into
+                continue
+            run.after = spliced.text
+            if spliced.block is None:
+                raise errors.NoRoom("a foreign block was removed, and ours does not fit")
+            if marked is blocks or marked == self._marked(blocks, task.raw_attributes, task_ref):
+                return
+            # A mark was made since we asked, and its maker may have found it on the task: our write removed it.
+            task, task_ref = None, replace(task_ref, has_marks=True)
+        raise errors.StaleTask(f"somebody else wrote first, {MAX_WRITES} times in a row")
 
-def _marked(
-    blocks: Sequence[attributes.Block], raw_attributes: str, subject: TaskRef, adapters: Adapters
-) -> Sequence[attributes.Block]:
-    """The blocks, with what is to be said of the task itself in each of them; it is never given up for room.
+    def _marked(
+        self, blocks: Sequence[attributes.Block], raw_attributes: str, task_ref: TaskRef
+    ) -> Sequence[attributes.Block]:
+        """Return the blocks with the task's marks in each; marks are never dropped for room.
 
-    A mark counts because it is in our database, not because it stands on the task: a visitor may have put it there.
-    It is asked for only where one stands there, so that most tasks cost nothing; and after the task was read, so that
-    one that came in between is not taken out again. Whoever makes a mark sees to it that it gets onto the task.
-    """
-    if not (subject.has_marks or any(f'"{mark}"' in raw_attributes for mark in MARKS)):
-        return blocks
-    marks = adapters.states.marks(subject.task_sid)
-    return tuple({**block, **marks} for block in blocks)
+        A mark counts because it is in our database, not because it stands on the task: a visitor may have put it there.
+        It is asked for only where one stands there, so that most tasks cost nothing; and after the task was read, so
+        that one made in between is not removed again. The maker of a mark puts it onto the task.
+        """
+        if not (task_ref.has_marks or any(f'"{mark}"' in raw_attributes for mark in MARKS)):
+            return blocks
+        marks = self._adapters.task_states.marks(task_ref.task_sid)
+        return tuple({**block, **marks} for block in blocks)
 
+    def _fetch(self, run: EnrichmentRun, task_ref: TaskRef, deadline: Deadline) -> Task:
+        with run.stopwatch.step(StepName.FETCH):
+            task = self._adapters.taskrouter.fetch_task(
+                task_ref.workspace_sid, task_ref.task_sid, timeout_s=deadline.remaining_s()
+            )
+        if task.assignment_status in OVER:
+            raise errors.TaskGone(f"the task is {task.assignment_status}")
+        return task
 
-def _fetch(work: EnrichmentRun, subject: TaskRef, adapters: Adapters, deadline: Deadline) -> Task:
-    with work.stopwatch.step("fetch"):
-        task = adapters.taskrouter.fetch_task(subject.workspace_sid, subject.task_sid, timeout_s=deadline.remaining_s())
-    if task.assignment_status in OVER:
-        raise errors.TaskGone(f"the task is {task.assignment_status}")
-    return task
+    def _projected(self, run: EnrichmentRun) -> tuple[attributes.Projected, ...]:
+        """Return what the policy projects beside the block: only of a certain customer, for others it is removed."""
+        projections = self._rules.policy.context.projections
+        if not projections:
+            return ()
+        if not isinstance(run.match, Matched):
+            return tuple(attributes.Projected(projection.path, None) for projection in projections)
+        facts = {"customer": customer_facts(run.match, run.customer), "match": match_facts(run.match)}
+        return tuple(attributes.Projected(projection.path, projection.value(facts)) for projection in projections)
 
-
-def _projected(work: EnrichmentRun, adapters: Adapters) -> tuple[attributes.Projected, ...]:
-    """What the policy wants to stand beside the block: of a customer who is certain. For all others it is taken out."""
-    projections = adapters.rules.policy.context.projections
-    if not projections:
-        return ()
-    if not isinstance(work.match, Matched):
-        return tuple(attributes.Projected(each.path, None) for each in projections)
-    facts = {"customer": customer_facts(work.match, work.customer), "match": match_facts(work.match)}
-    return tuple(attributes.Projected(each.path, each.value(facts)) for each in projections)
-
-
-def _stands_already(
-    work: EnrichmentRun, raw_attributes: str, blocks: Sequence[attributes.Block], adapters: Adapters
-) -> bool:
-    """Whether the snapshot holds the whole block that we would write now. Then nothing has to go over REST."""
-    if attributes.length(raw_attributes) > attributes.LIMIT:
-        return False  # no task has so many: it is no snapshot of one, and not worth the time
-    try:
-        spliced = attributes.splice(raw_attributes, adapters.rules.attribute, blocks, work.projected)
-    except errors.NoRoom:
-        return False  # in the snapshot; what counts is the task
-    return isinstance(spliced, attributes.Unchanged)
+    def _stands(self, run: EnrichmentRun, raw_attributes: str, blocks: Sequence[attributes.Block]) -> bool:
+        """Return whether the snapshot holds the whole block that we would write now, so that REST is not needed."""
+        if attributes.length(raw_attributes) > attributes.LIMIT:
+            return False  # no task has so many attributes: it is no snapshot of one, and not worth the time
+        try:
+            spliced = attributes.splice(raw_attributes, self._rules.attribute, blocks, run.projected)
+        except errors.NoRoom:
+            return False  # in the snapshot; what counts is the task
+        return isinstance(spliced, attributes.Unchanged)

@@ -1,17 +1,16 @@
 """The life of a task, event by event.
 
-    receive    the event is a row of the journal, and the work that it causes is owed, both committed together
-    caused_by  what that is:   created                         enrich it before it is offered to anyone
-                               timed out, rejected, canceled   count the miss, and do what the policy says to it
-                               wrapping                        complete it after as long as the policy says
-                               accepted, completed, over       keep what is finished in the customer's history
-    warm       created: nothing when the callback came first, else the same enrichment as in the callback
-    missed     priority, escalation level, the worker's activity, hand-over: whatever does not hold yet
-    finished   who, when, how long, and what came of it
+    receive       the event becomes a row of the journal, committed together with the follow-ups that it causes
+    caused_by     created                         enrich the task before it is offered to anyone
+                  timed out, rejected, canceled   count the miss, and do what the policy says about it
+                  wrapping                        complete the task after the policy's time
+                  accepted, completed, over       keep the finished interaction in the customer's history
+    handle_missed     priority, escalation level, the worker's activity, hand-over: whatever does not hold yet
+    handle_finished   worker, times, outcome
 
 The order of events is not promised, and one may come twice (facts section 5). So nothing here follows from the event
-itself: it only gives occasion to look at all events of the task that are in the journal. Types that are not known are
-kept, and nothing else. Our own writes come back as `task.updated`, which causes nothing.
+itself: it is only the occasion to read all events of the task in the journal. Unknown types are recorded and cause
+nothing. Our own writes come back as `task.updated`, which causes nothing.
 """
 
 from __future__ import annotations
@@ -26,40 +25,35 @@ from enrich.customers import interactions
 from enrich.domain.deadline import Deadline
 from enrich.domain.deliveries import Delivery, NewFollowup, Receipt
 from enrich.domain.matches import LookupKeys
-from enrich.domain.outcomes import ActivityType, FollowupKind, Outcome
+from enrich.domain.outcomes import ActivityType, FollowupKind
 from enrich.flows import handover
-from enrich.flows.activity import show, tell
-from enrich.flows.enrichment import TaskRef, place
-from enrich.flows.work import Adapters, EnrichmentRun, Rules
+from enrich.flows.activity import ActivityLog
+from enrich.flows.adapters import Adapters
+from enrich.flows.enrichment import Enricher, TaskRef
+from enrich.flows.handover import Handover
+from enrich.flows.rules import Rules
+from enrich.flows.run import EnrichmentRun
 from enrich.policy.timeouts import ENDINGS, MissCount, TimeoutDecision, decide
 from enrich.taskrouter import callbacks
 
 if TYPE_CHECKING:
-    from enrich.journal.followups import Followup, FollowupQueue
+    from enrich.journal.followups import Followup
     from enrich.journal.task_states import StateCounts, TaskState
 
 MISSES = tuple(f"reservation.{ending}" for ending in ENDINGS)
 WRAPPING = ("task.wrapup", "reservation.wrapup")
 ENDS = (interactions.COMPLETED, *interactions.DELETED, "task.canceled")
 
-# Longer than a receipt takes at most (webhooks.answers.EVENT_S): what belongs to the same end is committed by then.
+# Longer than the slowest receipt (webhooks.handlers.EVENT_S): by then all events of the same end are committed.
 SETTLED_AFTER = timedelta(seconds=3)
-# A worker who let it ring longer ago than this is somewhere else by now.
+# A worker who missed a reservation longer ago than this has moved on.
 WORKER_MOVES_WITHIN = timedelta(minutes=2)
-# Somebody else wrote in between: as often as this, before it is left for later.
-MOST_TRIES = 5
-
-
-def receive(event: Delivery, adapters: Adapters, *, timeout_s: float) -> Receipt:
-    """The event's receipt, committed together with the work it causes; one insert where it causes none.
-
-    The door for what TaskRouter sends and for what catching up finds. Raises DatabaseError.
-    """
-    return adapters.journal.receive(event, timeout_s=timeout_s, owing=caused_by(event, adapters.rules))
+# Tries against other writers, before the work is put off.
+MAX_TRIES = 5
 
 
 def caused_by(event: Delivery, rules: Rules) -> tuple[NewFollowup, ...]:
-    """The work that this event causes."""
+    """Return the follow-ups that this event causes."""
     now, task_sid = event.received_at, event.task_sid
     if task_sid is None:
         return ()
@@ -72,7 +66,7 @@ def caused_by(event: Delivery, rules: Rules) -> tuple[NewFollowup, ...]:
             due_at = now + timedelta(seconds=rules.policy.wrapup.complete_after_s)
             key = wrapped_key(event.reservation_sid or task_sid)
             return (NewFollowup(FollowupKind.COMPLETE, due_at, key, by_policy(rules)),)
-        case interactions.ACCEPTED:  # told after the end: then, and only then, it makes a difference
+        case interactions.ACCEPTED:  # matters only if it arrives after the end
             return (NewFollowup(FollowupKind.FINISHED, now, finished_key(task_sid), only_wakes=True),)
         case kind if kind in (*ENDS, interactions.PART_COMPLETED):
             return (NewFollowup(FollowupKind.FINISHED, now + SETTLED_AFTER, finished_key(task_sid), rearms=True),)
@@ -81,169 +75,182 @@ def caused_by(event: Delivery, rules: Rules) -> tuple[NewFollowup, ...]:
 
 
 def finished_key(task_sid: str) -> str:
-    """What the one follow-up that keeps the task in history is known by."""
+    """Return the key of the one follow-up that keeps the task in the customer's history."""
     return f"finished:{task_sid}"
 
 
 def wrapped_key(sid: str) -> str:
-    """What the one completion of a task or a reservation is known by that nobody asked for."""
+    """Return the key of the one completion by policy of a task or a reservation."""
     return f"wrapped:{sid}"
 
 
 def by_policy(rules: Rules) -> Mapping[str, Any]:
-    """What a completion that nobody asked for needs to know."""
+    """Return the data of a completion by policy."""
     return {"by": "policy", "reason": rules.policy.wrapup.reason, "only_wrapping": True}
-
-
-def missed(followup: Followup, adapters: Adapters, owed: FollowupQueue, deadline: Deadline) -> None:
-    """A reservation came to nothing. Everything that is to hold from now on holds when this returns.
-
-    Raises DatabaseError, TaskRouterError.
-    """
-    decision, before, state = _judge(followup, adapters)
-    if adapters.states.events(state.task_sid, ENDS):  # heard of before there was a state that it could end
-        adapters.states.ended(state.task_sid, adapters.now())
-    if state.alarm != before.alarm:
-        _tell(
-            followup,
-            ActivityType.ALARM,
-            adapters,
-            Alarm=state.alarm,
-            Assignments=state.assignments,
-            Canceled=state.canceled,
-        )
-    _move_worker(followup, adapters, deadline)
-    if decision.leaves_it and not state.escalation:
-        return
-    try:
-        if decision.priority is not None:
-            _raise_priority(followup, decision.priority, adapters, deadline)
-        if state.escalation:
-            _escalate(followup, state, adapters, deadline)
-        if decision.hand_over is not None:
-            handover.owe(followup, decision.hand_over, adapters, owed, deadline)
-    except errors.TaskGone:
-        return  # it is over; nobody has to be found for it any more
-
-
-def finished(followup: Followup, adapters: Adapters) -> None:
-    """What is over is in the customer's history, once, and raises no alarm any more. Raises DatabaseError."""
-    task_sid = followup.task_sid or ""
-    kept = adapters.states.events(task_sid, (*interactions.EVENT_TYPES, "task.canceled"))
-    if any(event.event_type in ENDS for event in kept):
-        adapters.states.ended(task_sid, adapters.now())
-    told = [callbacks.task_event(event.event_type, _form(event.raw_form), event.received_at) for event in kept]
-    interaction = interactions.finished(task_sid, told)
-    if interaction is None:
-        return
-    said = adapters.states.marks(task_sid).get("outcome")
-    if said:
-        interaction = replace(interaction, outcome=said)
-    customer_id = _whose(task_sid, adapters)
-    if adapters.store.keep_interaction(customer_id, interaction):
-        tell(
-            ActivityType.HISTORY,
-            followup.workspace_sid,
-            task_sid,
-            adapters,
-            once=f"{task_sid} {customer_id}",
-            details={"Customer": customer_id, "Worker": interaction.worker_name, "Seconds": interaction.lasted_s},
-        )
-
-
-def _whose(task_sid: str, adapters: Adapters) -> str | None:
-    """Whose task it was: who staff have said, else who was found last; None for nobody."""
-    said = adapters.store.find_candidates(LookupKeys(task_sid=task_sid))
-    return (said[0].customer_id or None) if said else adapters.states.customer_of(task_sid)
-
-
-def _judge(followup: Followup, adapters: Adapters) -> tuple[TimeoutDecision, TaskState, TaskState]:
-    """What the policy says to all misses of the task so far; and the task's state, before and after."""
-    policy = adapters.rules.policy.timeouts
-    decisions: list[TimeoutDecision] = []
-
-    def judge(counts: StateCounts) -> Mapping[str, Any]:
-        tally = MissCount(counts.endings, counts.assignments, counts.before.hand_overs)
-        decision = decide(policy, tally)
-        decisions.append(decision)
-        return {
-            "misses": decision.misses,
-            "escalation": max(decision.escalation, counts.before.escalation),
-            "alarm": decision.alarm or counts.before.alarm,
-        }
-
-    task_sid = followup.task_sid or ""
-    before, state = adapters.states.count(task_sid, followup.workspace_sid, adapters.now(), MISSES, judge)
-    return decisions[-1], before, state
-
-
-def _raise_priority(followup: Followup, priority: int, adapters: Adapters, deadline: Deadline) -> None:
-    """The task's priority is at least this, if it still waits. Raises TaskRouterError."""
-    workspace_sid, task_sid = followup.workspace_sid, followup.task_sid or ""
-    for tries_left in reversed(range(MOST_TRIES)):
-        task = adapters.taskrouter.fetch_task(workspace_sid, task_sid, timeout_s=deadline.remaining_s())
-        if task.assignment_status not in handover.WAITING or task.priority >= priority:
-            return
-        try:
-            adapters.taskrouter.update_priority(
-                workspace_sid, task_sid, priority, if_match=task.etag, timeout_s=deadline.remaining_s()
-            )
-        except errors.StaleTask:
-            if not tries_left:
-                raise
-            continue
-        _tell(followup, ActivityType.PRIORITY_RAISED, adapters, Priority=priority, Before=task.priority)
-        return
-
-
-def _escalate(followup: Followup, state: TaskState, adapters: Adapters, deadline: Deadline) -> None:
-    """The level stands in our block. It is in the database already, so whoever enriches the task keeps it there.
-
-    Raises DatabaseError, TaskRouterError.
-    """
-    work = EnrichmentRun()
-    subject = TaskRef(followup.workspace_sid, followup.task_sid or "", has_marks=True)
-    try:
-        place(work, subject, adapters, deadline, patient=False)
-    except (errors.NoRoom, errors.AttributesUnreadable):
-        return  # no level on this task; whatever else the policy says still holds
-    if work.after is not None:
-        work.ended(Outcome.ENRICHED, getattr(work.match, "reason", ""))
-        details = {"Level": state.escalation, "Misses": state.misses}
-        show(ActivityType.ESCALATED, followup.workspace_sid, followup.task_sid or "", work, adapters, details)
-
-
-def _tell(followup: Followup, told: ActivityType, adapters: Adapters, **details: object) -> None:
-    """Once for each follow-up."""
-    task_sid = followup.task_sid or ""
-    tell(told, followup.workspace_sid, task_sid, adapters, once=f"followup {followup.id}", details=details)
-
-
-def _move_worker(followup: Followup, adapters: Adapters, deadline: Deadline) -> None:
-    """The worker who missed it is where the policy sends them, unless they are not working anyway, or long gone."""
-    activity_sid = adapters.rules.policy.timeouts.worker_activity.get(followup.event_type.removeprefix("reservation."))
-    missed_at: datetime | None = followup.received_at
-    if not activity_sid or not followup.worker_sid or missed_at is None:
-        return
-    if adapters.now() - missed_at > WORKER_MOVES_WITHIN:
-        return
-    workspace_sid, worker_sid = followup.workspace_sid, followup.worker_sid
-    try:
-        now_in, is_working = adapters.taskrouter.worker_activity(
-            workspace_sid, worker_sid, timeout_s=deadline.remaining_s()
-        )
-        if is_working and now_in != activity_sid:
-            adapters.taskrouter.move_worker(workspace_sid, worker_sid, activity_sid, timeout_s=deadline.remaining_s())
-            _tell(
-                followup,
-                ActivityType.WORKER_MOVED,
-                adapters,
-                Worker=followup.worker_name or worker_sid,
-                Activity=activity_sid,
-            )
-    except errors.TaskGone:
-        return  # there is no such worker any more
 
 
 def _form(raw_form: str) -> callbacks.Form:
     return callbacks.read_form(callbacks.split_form(raw_form.encode("ascii", "backslashreplace")))
+
+
+class Lifecycle:
+    """Receives events, and handles the follow-ups that they cause."""
+
+    def __init__(
+        self, adapters: Adapters, rules: Rules, enricher: Enricher, handover: Handover, activities: ActivityLog
+    ) -> None:
+        self._adapters = adapters
+        self._rules = rules
+        self._enricher = enricher
+        self._handover = handover
+        self._activities = activities
+
+    def receive(self, event: Delivery, *, timeout_s: float) -> Receipt:
+        """Return the event's receipt, committed together with the follow-ups it causes; one insert if it causes none.
+
+        For events that TaskRouter sends and for those that catch-up finds. Raises DatabaseError.
+        """
+        return self._adapters.journal.receive(event, timeout_s=timeout_s, owing=caused_by(event, self._rules))
+
+    def handle_missed(self, followup: Followup, deadline: Deadline) -> None:
+        """Apply the policy to a missed reservation. Doing it twice changes nothing.
+
+        Raises DatabaseError, TaskRouterError.
+        """
+        decision, before, state = self._judge(followup)
+        if self._adapters.task_states.events(state.task_sid, ENDS):  # an end that arrived before there was a state
+            self._adapters.task_states.ended(state.task_sid, self._adapters.now())
+        if state.alarm != before.alarm:
+            self._record(
+                followup, ActivityType.ALARM, Alarm=state.alarm, Assignments=state.assignments, Canceled=state.canceled
+            )
+        self._move_worker(followup, deadline)
+        if decision.leaves_it and not state.escalation:
+            return
+        try:
+            if decision.priority is not None:
+                self._raise_priority(followup, decision.priority, deadline)
+            if state.escalation:
+                self._escalate(followup, state, deadline)
+            if decision.hand_over is not None:
+                self._handover.plan(followup, decision.hand_over, deadline)
+        except errors.TaskGone:
+            return  # the task is over; it needs no worker any more
+
+    def handle_finished(self, followup: Followup) -> None:
+        """Keep a finished task in the customer's history, once, and end its alarms. Raises DatabaseError."""
+        task_sid = followup.task_sid or ""
+        stored = self._adapters.task_states.events(task_sid, (*interactions.EVENT_TYPES, "task.canceled"))
+        if any(event.event_type in ENDS for event in stored):
+            self._adapters.task_states.ended(task_sid, self._adapters.now())
+        events = [callbacks.task_event(event.event_type, _form(event.raw_form), event.received_at) for event in stored]
+        interaction = interactions.finished(task_sid, events)
+        if interaction is None:
+            return
+        outcome = self._adapters.task_states.marks(task_sid).get("outcome")
+        if outcome:
+            interaction = replace(interaction, outcome=outcome)
+        customer_id = self._customer_of(task_sid)
+        if self._adapters.store.keep_interaction(customer_id, interaction):
+            self._activities.record(
+                ActivityType.HISTORY,
+                followup.workspace_sid,
+                task_sid,
+                once=f"{task_sid} {customer_id}",
+                details={"Customer": customer_id, "Worker": interaction.worker_name, "Seconds": interaction.lasted_s},
+            )
+
+    def _customer_of(self, task_sid: str) -> str | None:
+        """Return the id of the task's customer: as identified by staff, else the last match; None for nobody."""
+        pinned = self._adapters.store.find_candidates(LookupKeys(task_sid=task_sid))
+        return (pinned[0].customer_id or None) if pinned else self._adapters.task_states.customer_of(task_sid)
+
+    def _judge(self, followup: Followup) -> tuple[TimeoutDecision, TaskState, TaskState]:
+        """Return the policy's decision on all misses of the task so far, and the task's state before and after."""
+        policy = self._rules.policy.timeouts
+        decisions: list[TimeoutDecision] = []
+
+        def judge(counts: StateCounts) -> Mapping[str, Any]:
+            misses = MissCount(counts.endings, counts.assignments, counts.before.hand_overs)
+            decision = decide(policy, misses)
+            decisions.append(decision)
+            return {
+                "misses": decision.misses,
+                "escalation": max(decision.escalation, counts.before.escalation),
+                "alarm": decision.alarm or counts.before.alarm,
+            }
+
+        task_sid = followup.task_sid or ""
+        before, state = self._adapters.task_states.count(
+            task_sid, followup.workspace_sid, self._adapters.now(), MISSES, judge
+        )
+        return decisions[-1], before, state
+
+    def _raise_priority(self, followup: Followup, priority: int, deadline: Deadline) -> None:
+        """Raise the priority of a waiting task to at least this. Raises TaskRouterError."""
+        workspace_sid, task_sid = followup.workspace_sid, followup.task_sid or ""
+        for tries_left in reversed(range(MAX_TRIES)):
+            task = self._adapters.taskrouter.fetch_task(workspace_sid, task_sid, timeout_s=deadline.remaining_s())
+            if task.assignment_status not in handover.WAITING or task.priority >= priority:
+                return
+            try:
+                self._adapters.taskrouter.update_priority(
+                    workspace_sid, task_sid, priority, if_match=task.etag, timeout_s=deadline.remaining_s()
+                )
+            except errors.StaleTask:
+                if not tries_left:
+                    raise
+                continue
+            self._record(followup, ActivityType.PRIORITY_RAISED, Priority=priority, Before=task.priority)
+            return
+
+    def _escalate(self, followup: Followup, state: TaskState, deadline: Deadline) -> None:
+        """Write the escalation level into the block. It is in the database already, so later enrichments keep it.
+
+        Raises DatabaseError, TaskRouterError.
+        """
+        run, workspace_sid, task_sid = EnrichmentRun(), followup.workspace_sid, followup.task_sid or ""
+        try:
+            self._enricher.place(run, TaskRef(workspace_sid, task_sid, has_marks=True), deadline, patient=False)
+        except (errors.NoRoom, errors.AttributesUnreadable):
+            return  # no level on this task; the rest of the policy still applies
+        if run.after is not None:
+            run.end_enriched()
+            details = {"Level": state.escalation, "Misses": state.misses}
+            self._activities.record_write(ActivityType.ESCALATED, workspace_sid, task_sid, run, details)
+
+    def _record(self, followup: Followup, activity: ActivityType, **details: object) -> None:
+        """Record the activity, once for each follow-up."""
+        self._activities.record(
+            activity,
+            followup.workspace_sid,
+            followup.task_sid or "",
+            once=f"followup {followup.id}",
+            details=details,
+        )
+
+    def _move_worker(self, followup: Followup, deadline: Deadline) -> None:
+        """Move the worker who missed it into the policy's activity, unless they are unavailable, or it was long ago."""
+        activity_sid = self._rules.policy.timeouts.worker_activity.get(followup.event_type.removeprefix("reservation."))
+        missed_at: datetime | None = followup.received_at
+        if not activity_sid or not followup.worker_sid or missed_at is None:
+            return
+        if self._adapters.now() - missed_at > WORKER_MOVES_WITHIN:
+            return
+        workspace_sid, worker_sid = followup.workspace_sid, followup.worker_sid
+        try:
+            now_in, is_working = self._adapters.taskrouter.worker_activity(
+                workspace_sid, worker_sid, timeout_s=deadline.remaining_s()
+            )
+            if is_working and now_in != activity_sid:
+                self._adapters.taskrouter.move_worker(
+                    workspace_sid, worker_sid, activity_sid, timeout_s=deadline.remaining_s()
+                )
+                self._record(
+                    followup,
+                    ActivityType.WORKER_MOVED,
+                    Worker=followup.worker_name or worker_sid,
+                    Activity=activity_sid,
+                )
+        except errors.TaskGone:
+            return  # there is no such worker any more

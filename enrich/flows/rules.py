@@ -1,28 +1,44 @@
-"""What this installation does: the settings, and the policy file where it says otherwise, as the stories take them.
+"""The rules of this installation: the settings, overridden by the policy file, as the flows take them.
 
-The file's tables are read in policy/; what they may speak of, instructions, fields and look-up keys, is brought
-together here. What both say, the file decides.
+The file's tables are read in `enrich.policy`; what they may refer to (instructions, fields, look-up keys) is brought
+together here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from enrich import errors
 from enrich.customers import block, matching
-from enrich.flows.work import Rules
 from enrich.policy.file import Policy, read_policy
 from enrich.policy.known import Known
 from enrich.taskrouter import attributes, instructions
 
-# Of a customer, in conditions and texts: those of the block, and the id.
+# The fields of a customer in conditions and texts: those of the block, and the id.
 CUSTOMER_FIELDS = ("id", *block.FIELDS)
 
 
-def read_file(text: str, name: str, *, attribute: str, region: str) -> Policy:
-    """The policy of a file. name: the file's, for the error. attribute, region: as the settings say.
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings and the policy file, as values. attribute: the one key of the task's attributes that is ours.
 
-    Raises PolicyError telling everything that is wrong, each with its rule or table, its key, and what to do.
+    card_key: signs the tokens of cards; empty: the block leads to no card.
+    """
+
+    attribute: str
+    keys: matching.KeyRules
+    shape: block.BlockShape
+    default_instruction: str
+    accept_via: str
+    policy: Policy = field(default_factory=Policy)
+    card_key: bytes = field(default=b"", repr=False)
+
+
+def read_file(text: str, name: str, *, attribute: str, region: str) -> Policy:
+    """Return the policy in this text. name: the file's, for the error. attribute, region: as in the settings.
+
+    Raises PolicyError naming everything that is wrong, each with its rule or table, its key, and what to do.
     """
     policy, problems = read_policy(text, known(attribute, region))
     if problems.found:
@@ -31,7 +47,7 @@ def read_file(text: str, name: str, *, attribute: str, region: str) -> Policy:
 
 
 def known(attribute: str, region: str) -> Known:
-    """What a policy file may speak of here."""
+    """Return what a policy file may refer to."""
 
     def check_key(word: str, own: Collection[str]) -> None:
         if "," in word:
@@ -61,7 +77,7 @@ def rules_of(
     default_instruction: str,
     accept_via: str,
 ) -> Rules:
-    """The rules that these settings and this policy give. Raises SettingsError naming the setting that is wrong."""
+    """Return the rules of these settings and this policy. Raises SettingsError naming the setting that is wrong."""
     said = policy.context
     own = [attribute, *(".".join(projection.path) for projection in said.projections)]
     try:

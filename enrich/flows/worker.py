@@ -1,261 +1,279 @@
-"""What is owed, done: the worker's rounds, and the table of who does what.
+"""The worker loop: claims due follow-ups and dispatches each to its handler.
 
 A follow-up works from a fresh read of the task, never from a callback's snapshot. Doing it twice does no harm: each
-looks first whether what is to hold holds already.
+handler looks first whether its result is there already.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from enrich import errors
 from enrich.domain.deadline import Deadline, OutOfTime
-from enrich.domain.deliveries import Delivery, FollowupAttempt, NewFollowup
+from enrich.domain.deliveries import FollowupAttempt, NewFollowup, delivery_about
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
-from enrich.flows import completion, handover, lifecycle
-from enrich.flows.enrichment import TaskRef, enrich
-from enrich.flows.work import Adapters, EnrichmentRun, conclusion_of, too_slow
-from enrich.journal.followups import Followup, FollowupQueue
+from enrich.flows.adapters import Adapters
+from enrich.flows.completion import Completion
+from enrich.flows.enrichment import Enricher, TaskRef
+from enrich.flows.handover import Handover
+from enrich.flows.lifecycle import Lifecycle, finished_key
+from enrich.flows.run import EnrichmentRun
 
-# Nobody waits for a follow-up; what takes longer is tried again later.
-WORK_S = 5.0
-# Then the worker looks for what was abandoned, for what is to be pruned, and whether it shall end.
-MOST_A_ROUND = 10
-EVERY_S = 0.5
-# How often somebody who waits looks whether another has done it.
-LOOK_S = 0.1
+if TYPE_CHECKING:
+    from enrich.journal.followups import Followup
+
+# Nobody waits for a follow-up; one that takes longer is tried again later.
+ATTEMPT_S = 5.0
+# After a batch of this size the worker adopts abandoned receipts, prunes, and looks whether it shall stop.
+BATCH_SIZE = 10
+POLL_INTERVAL_S = 0.5
+# The interval at which `run_now` polls for the result of another worker.
+RESULT_POLL_S = 0.1
 FIRST_RETRY_S = 1.0
-LONGEST_RETRY_S = 120.0
-# With the pauses above these last for about half an hour; a task that waits longer has other problems.
-MOST_ATTEMPTS = 20
-PRUNE_EVERY = timedelta(minutes=10)
-TIDY_EVERY = timedelta(minutes=1)
-# What one web process alone could not record is found at the next of these; each looks back a little further.
-CATCH_UP_EVERY = timedelta(minutes=5)
+MAX_RETRY_S = 120.0
+# With the delays above these last for about half an hour; a task that waits longer has other problems.
+MAX_ATTEMPTS = 20
+PRUNE_INTERVAL = timedelta(minutes=10)
+STUCK_INTERVAL = timedelta(minutes=1)
+# Catch-up finds what a web process alone could not record; each run reads a little further back than the last one.
+CATCH_UP_INTERVAL = timedelta(minutes=5)
 CATCH_UP_OVERLAP = timedelta(minutes=2)
 CATCH_UP_AT_START = timedelta(minutes=15)
 
 log = logging.getLogger(__name__)
 
 
-def work_until(
-    is_over: Callable[[], bool],
-    adapters: Adapters,
-    owed: FollowupQueue,
-    keep: timedelta,
-    catch_up: Callable[[datetime, datetime], int],
-    beat: Callable[[datetime], None],
-    find_stuck: Callable[[datetime], int],
-) -> None:
-    """Does what is owed, every half second, until `is_over`. Outlives a database that does not answer.
+class FollowupDispatcher:
+    """Runs follow-ups: claimed from the queue, dispatched by kind, then done, put off or given up.
 
-    keep: how long journal rows, and the trail of what staff did, are kept; older ones are deleted. catch_up: brings in
-    what was never recorded between two moments; asked every few minutes, and at once when the database is back. beat:
-    leaves word that somebody works, and does what little a worker does besides; asked each time. find_stuck: owes the
-    completion of what is wrapping for too long; asked every minute.
+    jitter: returns a factor around 1 for the delay before a retry, so that what failed together does not retry
+    together. Every public method raises DatabaseError.
     """
-    prune_at = adapters.now()
-    caught_up_at = prune_at - CATCH_UP_AT_START
-    tidy_at = prune_at
-    was_away = False
-    while not is_over():
-        done = 0
+
+    def __init__(
+        self,
+        adapters: Adapters,
+        enricher: Enricher,
+        lifecycle: Lifecycle,
+        handover: Handover,
+        completion: Completion,
+        *,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._adapters = adapters
+        self._enricher = enricher
+        self._jitter = jitter
+        self._handlers: dict[FollowupKind, Callable[[Followup, Deadline], None]] = {
+            FollowupKind.MISSED: lifecycle.handle_missed,
+            FollowupKind.HAND_OVER: handover.hand_over,
+            FollowupKind.WRAP_UP: completion.wrap_up,
+            FollowupKind.COMPLETE: completion.complete,
+            FollowupKind.FINISHED: lambda followup, _deadline: lifecycle.handle_finished(followup),
+        }
+
+    def run_batch(self) -> int:
+        """Adopt what dead processes left behind, run what is due, and return how many follow-ups were tried."""
+        adopted = self._adapters.followups.adopt_abandoned(self._adapters.now())
+        if adopted:
+            log.warning("receipts without conclusion were adopted", extra={"count": adopted})
+        for count in range(BATCH_SIZE):
+            claimed = self._adapters.followups.claim(self._adapters.now())
+            if not claimed:
+                return count
+            self._run(claimed[0])
+        return BATCH_SIZE
+
+    def run_now(self, key: str) -> tuple[bool, str]:
+        """Return whether the follow-up with this key has ended, and the reason of its last failure, "" for none.
+
+        For a caller who waits: the follow-up is tried now or, where a worker was faster, waited for. If it fails, it
+        stays in the queue, and a worker goes on trying.
+        """
+        queue = self._adapters.followups
+        claimed = queue.claim(self._adapters.now(), key=key)
+        for followup in claimed:
+            self._run(followup)
+        is_over, reason = queue.ending(key)
+        polls = 0 if claimed else int(ATTEMPT_S / RESULT_POLL_S)
+        while polls and not (is_over or reason):
+            self._adapters.pause(RESULT_POLL_S)
+            is_over, reason = queue.ending(key)
+            polls -= 1
+        return is_over, reason
+
+    def _run(self, followup: Followup) -> None:
+        """Try the follow-up once; afterwards it is done, put off, or given up."""
+        deadline = Deadline.after(ATTEMPT_S)
+        if followup.task_sid is None:
+            self._adapters.followups.give_up(followup, self._adapters.now(), errors.MalformedPayload.reason)
+            return
+        enriches = followup.kind in (FollowupKind.ENRICH, FollowupKind.WARM)
+        result = self._enrich(followup, deadline) if enriches else self._handle(followup, deadline)
+        log.info(
+            "follow-up",
+            extra={
+                "followup": followup.kind,
+                "task_sid": followup.task_sid,
+                "reservation_sid": followup.reservation_sid or "",
+                "entry": followup.entry_id,
+                "attempts": followup.attempts,
+                "elapsed_ms": deadline.elapsed_ms(),
+                **result,
+            },
+        )
+        self._adapters.observe(
+            FollowupAttempt(
+                followup.kind,
+                followup.entry_id,
+                followup.task_sid,
+                followup.reservation_sid,
+                followup.attempts,
+                result.get("outcome") or ("not_done" if result["reason"] else "done"),
+                result.get("reason", ""),
+                deadline.began_at,
+                deadline.elapsed_ms() / 1000,
+            )
+        )
+
+    def _handle(self, followup: Followup, deadline: Deadline) -> dict[str, str]:
+        """Run a follow-up that is no enrichment, and return how it ended, for the log."""
+        reason, retryable = "", False
         try:
-            beat(adapters.now())
-            done = round_of_work(adapters, owed)
-            now = adapters.now()
-            if now >= prune_at:
-                while owed.prune(now - keep) and not is_over():
-                    pass
-                adapters.states.prune(now - keep)
-                adapters.store.prune(now - keep)
-                prune_at = now + PRUNE_EVERY
-            if now >= tidy_at:
-                tidy_at = now + TIDY_EVERY
-                _over_rest("what is wrapping for too long was found", partial(find_stuck, now))
-            if was_away or now - caught_up_at >= CATCH_UP_EVERY:
-                since = caught_up_at - CATCH_UP_OVERLAP
-                _over_rest("what was never recorded was brought in", partial(catch_up, since, now))
-                caught_up_at, was_away = now, False
-        except errors.DatabaseError as exc:
-            if not was_away:
-                log.error("the worker cannot work", extra={"reason": exc.reason, "detail": str(exc)})
-            was_away = True
-        except Exception:  # a mistake of ours must not leave everything else undone
-            log.exception("the worker failed; it goes on")
-        if not done:
-            adapters.pause(EVERY_S)
+            with self._adapters.time_limit(ATTEMPT_S):
+                self._handlers[followup.kind](followup, deadline)
+        except OutOfTime:
+            reason, retryable = Reason.OUT_OF_TIME, True
+        except errors.EnrichError as exc:
+            reason, retryable = exc.reason, exc.retryable
+        except Exception:  # an internal error is recorded and retried
+            log.exception("follow-up failed", extra={"followup": followup.kind, "task_sid": followup.task_sid})
+            reason, retryable = Reason.FAILED, True
+        if not self._put_off(followup, reason, retryable=retryable):
+            self._finish(followup, reason)
+        return {"reason": reason}
+
+    def _enrich(self, followup: Followup, deadline: Deadline) -> dict[str, str]:
+        """Enrich the task as the callback would, and return how it ended, for the log."""
+        task_sid = followup.task_sid or ""
+        if followup.kind is FollowupKind.WARM and self._adapters.task_states.was_offered(task_sid):
+            self._finish(followup)  # the callback came first: it has a follow-up of its own for what it could not do
+            return {"outcome": "dropped"}
+        run = EnrichmentRun()
+        log_fields = {"followup": followup.kind, "task_sid": task_sid}
+        with self._enricher.recording(run, ATTEMPT_S, "follow-up failed", **log_fields):
+            self._enricher.enrich(
+                run, TaskRef(followup.workspace_sid, task_sid, has_marks=True), deadline, patient=False
+            )
+        if not self._put_off(followup, run.reason, retryable=run.retryable):
+            self._record(followup, run, deadline)
+            # The customer of a finished task may only be known now.
+            now = self._adapters.now()
+            self._adapters.followups.wake(NewFollowup(FollowupKind.FINISHED, now, finished_key(task_sid)))
+            self._finish(followup, "" if run.outcome is Outcome.ENRICHED else run.reason or Reason.FAILED)
+        match = run.match.kind if run.match else ""
+        return {"outcome": run.outcome or "", "reason": run.reason, "match": match}
+
+    def _put_off(self, followup: Followup, reason: str, *, retryable: bool) -> bool:
+        """Return whether the follow-up was put off: another attempt may succeed, and is left."""
+        if not retryable or followup.attempts >= MAX_ATTEMPTS:
+            return False
+        seconds = min(FIRST_RETRY_S * 2 ** (followup.attempts - 1), MAX_RETRY_S) * self._jitter()
+        self._adapters.followups.put_off(followup, self._adapters.now() + timedelta(seconds=seconds), reason)
+        return True
+
+    def _finish(self, followup: Followup, reason: str = "") -> None:
+        """Mark the follow-up as done or, with a reason, as given up."""
+        if reason:
+            self._adapters.followups.give_up(followup, self._adapters.now(), reason)
+        else:
+            self._adapters.followups.done(followup, self._adapters.now())
+
+    def _record(self, followup: Followup, run: EnrichmentRun, deadline: Deadline) -> None:
+        """Add a row of its own to the journal; the callback's row stays as it was."""
+        now = self._adapters.now()
+        kind = EntryKind.WARM if followup.kind is FollowupKind.WARM else EntryKind.LATE
+        delivery = delivery_about(followup, kind, now)
+        self._adapters.journal.record(delivery, run.conclusion(deadline.elapsed_ms()), at=now)
 
 
-def _over_rest(found: str, search: Callable[[], int]) -> None:
-    """Raises DatabaseError. That TaskRouter does not answer is no reason to stop working; it is asked again.
+@dataclass(frozen=True, slots=True)
+class WorkerTasks:
+    """The periodic work of a worker beside follow-ups.
 
-    found: what it means when the search finds something.
+    beat: records a heartbeat, and does the little that every worker does; in each round. catch_up: records what was
+    missed between two moments, and returns how much; every few minutes, and at once when the database is back.
+    find_stuck: adds the completion of tasks that wrap up for too long; every minute.
+    """
+
+    beat: Callable[[datetime], None]
+    catch_up: Callable[[datetime, datetime], int]
+    find_stuck: Callable[[datetime], int]
+
+
+class Worker:
+    """The loop of one worker process.
+
+    keep: journal rows and the audit trail are kept this long; older ones are pruned.
+    """
+
+    def __init__(self, adapters: Adapters, dispatcher: FollowupDispatcher, tasks: WorkerTasks, keep: timedelta) -> None:
+        self._adapters = adapters
+        self._dispatcher = dispatcher
+        self._tasks = tasks
+        self._keep = keep
+
+    def run_until(self, is_over: Callable[[], bool]) -> None:
+        """Run follow-ups every half second until `is_over`. Survives a database that does not respond."""
+        prune_at = self._adapters.now()
+        caught_up_at = prune_at - CATCH_UP_AT_START
+        find_stuck_at = prune_at
+        was_away = False
+        while not is_over():
+            count = 0
+            try:
+                self._tasks.beat(self._adapters.now())
+                count = self._dispatcher.run_batch()
+                now = self._adapters.now()
+                if now >= prune_at:
+                    self._prune(now - self._keep, is_over)
+                    prune_at = now + PRUNE_INTERVAL
+                if now >= find_stuck_at:
+                    find_stuck_at = now + STUCK_INTERVAL
+                    _search("what is wrapping for too long was found", partial(self._tasks.find_stuck, now))
+                if was_away or now - caught_up_at >= CATCH_UP_INTERVAL:
+                    since = caught_up_at - CATCH_UP_OVERLAP
+                    _search("what was never recorded was brought in", partial(self._tasks.catch_up, since, now))
+                    caught_up_at, was_away = now, False
+            except errors.DatabaseError as exc:
+                if not was_away:
+                    log.error("the worker cannot work", extra={"reason": exc.reason, "detail": str(exc)})
+                was_away = True
+            except Exception:  # an internal error must not keep everything else from being done
+                log.exception("the worker failed; it goes on")
+            if not count:
+                self._adapters.pause(POLL_INTERVAL_S)
+
+    def _prune(self, before: datetime, is_over: Callable[[], bool]) -> None:
+        while self._adapters.followups.prune(before) and not is_over():
+            pass
+        self._adapters.task_states.prune(before)
+        self._adapters.store.prune(before)
+
+
+def _search(event: str, search: Callable[[], int]) -> None:
+    """Run a search over REST, and log what it found. Raises DatabaseError; TaskRouter's errors are only logged.
+
+    event: the log line if the search finds something.
     """
     try:
         count = search()
     except errors.TaskRouterError as exc:
-        log.warning("a search over REST failed", extra={"reason": exc.reason, "detail": f"for: {found}"})
+        log.warning("a search over REST failed", extra={"reason": exc.reason, "detail": f"for: {event}"})
         return
     if count:
-        log.warning(found, extra={"count": count})
-
-
-def round_of_work(adapters: Adapters, owed: FollowupQueue) -> int:
-    """How many follow-ups were tried, after adopting what dead processes left behind. Raises DatabaseError."""
-    adopted = owed.adopt_abandoned(adapters.now())
-    if adopted:
-        log.warning("receipts without conclusion were adopted", extra={"count": adopted})
-    for tried in range(MOST_A_ROUND):
-        claimed = owed.claim(adapters.now())
-        if not claimed:
-            return tried
-        _do(claimed[0], adapters, owed)
-    return MOST_A_ROUND
-
-
-def do_now(key: str, adapters: Adapters, owed: FollowupQueue) -> tuple[bool, str]:
-    """Whether the follow-up that is known by this key is over, and the reason it failed with, "" for none.
-
-    For somebody who waits: it is tried now, or, where a worker was faster, waited for. It is owed all the same; what
-    comes to nothing a worker goes on trying. Raises DatabaseError.
-    """
-    claimed = owed.claim(adapters.now(), key=key)
-    for followup in claimed:
-        _do(followup, adapters, owed)
-    is_over, reason = owed.ending(key)
-    looks = 0 if claimed else int(WORK_S / LOOK_S)
-    while looks and not (is_over or reason):
-        adapters.pause(LOOK_S)
-        is_over, reason = owed.ending(key)
-        looks -= 1
-    return is_over, reason
-
-
-def _do(followup: Followup, adapters: Adapters, owed: FollowupQueue) -> None:
-    """Tries it once: afterwards it is done, put off, or given up."""
-    deadline = Deadline.after(WORK_S)
-    if followup.task_sid is None:
-        owed.give_up(followup, adapters.now(), errors.MalformedPayload.reason)
-        return
-    enriches = followup.kind in (FollowupKind.ENRICH, FollowupKind.WARM)
-    ended = _enrich(followup, deadline, adapters, owed) if enriches else _act(followup, deadline, adapters, owed)
-    log.info(
-        "follow-up",
-        extra={
-            "followup": followup.kind,
-            "task_sid": followup.task_sid,
-            "reservation_sid": followup.reservation_sid or "",
-            "entry": followup.entry_id,
-            "attempts": followup.attempts,
-            "elapsed_ms": deadline.elapsed_ms(),
-            **ended,
-        },
-    )
-    adapters.observe(
-        FollowupAttempt(
-            followup.kind,
-            followup.entry_id,
-            followup.task_sid,
-            followup.reservation_sid,
-            followup.attempts,
-            ended.get("outcome") or ("not_done" if ended["reason"] else "done"),
-            ended.get("reason", ""),
-            deadline.began_at,
-            deadline.elapsed_ms() / 1000,
-        )
-    )
-
-
-def _act(followup: Followup, deadline: Deadline, adapters: Adapters, owed: FollowupQueue) -> dict[str, str]:
-    """Does what is no enrichment; how it ended, for the log."""
-    reason, retryable = "", False
-    try:
-        with adapters.time_limit(WORK_S):
-            match followup.kind:
-                case FollowupKind.MISSED:
-                    lifecycle.missed(followup, adapters, owed, deadline)
-                case FollowupKind.HAND_OVER:
-                    handover.hand_over(followup, adapters, owed, deadline)
-                case FollowupKind.WRAP_UP:
-                    completion.wrap_up(followup, adapters, deadline)
-                case FollowupKind.COMPLETE:
-                    completion.complete(followup, adapters, owed, deadline)
-                case FollowupKind.FINISHED:
-                    lifecycle.finished(followup, adapters)
-    except OutOfTime:
-        reason, retryable = Reason.OUT_OF_TIME, True
-    except errors.EnrichError as exc:
-        reason, retryable = exc.reason, exc.retryable
-    except Exception:  # a mistake of ours: recorded, and tried again
-        log.exception("follow-up failed", extra={"followup": followup.kind, "task_sid": followup.task_sid})
-        reason, retryable = Reason.FAILED, True
-    now = adapters.now()
-    if not reason:
-        owed.done(followup, now)
-    elif retryable and followup.attempts < MOST_ATTEMPTS:
-        owed.put_off(followup, now + _pause_after(followup.attempts), reason)
-    else:
-        owed.give_up(followup, now, reason)
-    return {"reason": reason}
-
-
-def _enrich(followup: Followup, deadline: Deadline, adapters: Adapters, owed: FollowupQueue) -> dict[str, str]:
-    """Enriches the task, along the same line as the callback; how it ended, for the log."""
-    if followup.kind is FollowupKind.WARM and adapters.states.was_offered(followup.task_sid or ""):
-        owed.done(followup, adapters.now())  # the callback came first: what it could not do is owed by itself
-        return {"outcome": "dropped"}
-    work = EnrichmentRun()
-    subject = TaskRef(followup.workspace_sid, followup.task_sid or "", has_marks=True)
-    try:
-        with adapters.time_limit(WORK_S):
-            enrich(work, subject, adapters, deadline, patient=False)
-    except OutOfTime:
-        if work.outcome is None:
-            work.ended(Outcome.OUT_OF_TIME, too_slow(work), retryable=True)
-    except Exception:  # as in the callback: recorded, and tried again
-        log.exception("follow-up failed", extra={"followup": followup.kind, "task_sid": followup.task_sid})
-        work.ended(Outcome.FAILED, Reason.FAILED, retryable=True)
-    _end(followup, work, deadline, adapters, owed)
-    match = work.match.kind if work.match else ""
-    return {"outcome": work.outcome or "", "reason": work.reason, "match": match}
-
-
-def _end(followup: Followup, work: EnrichmentRun, deadline: Deadline, adapters: Adapters, owed: FollowupQueue) -> None:
-    """Done, put off, or given up; what is over is told in the journal."""
-    now = adapters.now()
-    if work.retryable and followup.attempts < MOST_ATTEMPTS:
-        owed.put_off(followup, now + _pause_after(followup.attempts), work.reason)
-        return
-    _record(followup, work, deadline, adapters)
-    # Whose task it is may have been found out after it was finished.
-    owed.wake(NewFollowup(FollowupKind.FINISHED, now, lifecycle.finished_key(followup.task_sid or "")))
-    if work.outcome is Outcome.ENRICHED:
-        owed.done(followup, now)
-    else:
-        owed.give_up(followup, now, work.reason)
-
-
-def _record(followup: Followup, work: EnrichmentRun, deadline: Deadline, adapters: Adapters) -> None:
-    """A row of its own in the journal: what the callback's row says stays as it was."""
-    now = adapters.now()
-    delivery = Delivery(
-        kind=EntryKind.WARM if followup.kind is FollowupKind.WARM else EntryKind.LATE,
-        received_at=now,
-        workspace_sid=followup.workspace_sid,
-        task_sid=followup.task_sid,
-        reservation_sid=followup.reservation_sid,
-        worker_sid=followup.worker_sid,
-        worker_name=followup.worker_name,
-    )
-    adapters.journal.record(delivery, conclusion_of(work, deadline.elapsed_ms()), at=now)
-
-
-def _pause_after(attempts: int) -> timedelta:
-    """Twice as long each time, and never quite the same: what failed together should not come back together."""
-    seconds = min(FIRST_RETRY_S * 2 ** (attempts - 1), LONGEST_RETRY_S)
-    return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, guards nothing
+        log.warning(event, extra={"count": count})

@@ -93,6 +93,7 @@ def newest_entry(session: Session, task_sid: str) -> Any:
         select(
             EntryRow.id,
             EntryRow.workspace_sid,
+            EntryRow.task_sid,
             EntryRow.reservation_sid,
             EntryRow.worker_sid,
             EntryRow.worker_name,

@@ -27,7 +27,7 @@ bp = Blueprint("card", __name__, url_prefix="/card")
 @bp.before_request
 def guard() -> ResponseReturnValue | None:
     """Lets in who has the token of the very task that is asked for; 403 is all that anybody else learns."""
-    key = current_services().adapters.rules.card_key
+    key = current_services().rules.card_key
     task_sid = str((request.view_args or {}).get("task_sid", ""))
     if key and formatting.is_plain_sid(task_sid) and card_token.opens(key, task_sid, request.args.get("token", "")):
         return None

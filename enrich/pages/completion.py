@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from enrich.accounts.tables import Role
 from enrich.domain.outcomes import FollowupKind
-from enrich.flows import completion, worker
+from enrich.flows.completion import CompletionRequest
 from enrich.flows.lifecycle import ENDS
 from enrich.journal.task_states import TaskState
 from enrich.journal.timeline import TaskStory
@@ -43,7 +43,7 @@ def complete(task_sid: str) -> ResponseReturnValue:
 @bp.app_template_global()
 def state_of(task_sid: str | None) -> TaskState | None:
     """What is so of this task beside its customer; None where nothing out of the ordinary has happened."""
-    return current_services().adapters.states.of(task_sid) if task_sid else None
+    return current_services().adapters.task_states.of(task_sid) if task_sid else None
 
 
 @bp.app_template_global()
@@ -54,13 +54,12 @@ def can_be_ended(story: TaskStory) -> bool:
 
 
 def _carry_out(kind: FollowupKind, task_sid: str, outcome: str = "", reason: str = "") -> ResponseReturnValue:
-    adapters = current_services().adapters
-    workspace_sid = adapters.states.workspace_of(task_sid) if formatting.is_plain_sid(task_sid) else None
+    services = current_services()
+    workspace_sid = services.adapters.task_states.workspace_of(task_sid) if formatting.is_plain_sid(task_sid) else None
     reader = signed_in()
     if workspace_sid is None or reader is None:
         abort(404)
-    wish = completion.CompletionRequest(kind, workspace_sid, task_sid, reader.email, outcome, reason)
-    key = completion.ask(wish, adapters)
-    is_over, why = worker.do_now(key, adapters, current_services().owed)
+    wanted = CompletionRequest(kind, workspace_sid, task_sid, reader.email, outcome, reason)
+    is_over, why = services.dispatcher.run_now(services.completion.request(wanted))
     flash(labels.ended(kind, why, is_over=is_over), "said")
     return redirect(url_for("pages.task", task_sid=task_sid), code=303)

@@ -12,13 +12,12 @@ from flask.typing import ResponseReturnValue
 from enrich.accounts.tables import Role
 from enrich.customers import audit, editing, search
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
-from enrich.flows import resolution
 from enrich.flows.resolution import StaleEdit
 from enrich.journal import contacts
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Form, Values
 from enrich.pages.feed_query import by_id
-from enrich.pages.resolution import desk, find, new_customer_id, new_record, tell
+from enrich.pages.resolution import find, new_customer_id, new_record, resolver, tell
 from enrich.pages.sessions import needs, require_sign_in, sees_masked
 from enrich.services import current_services
 
@@ -85,7 +84,7 @@ def create() -> ResponseReturnValue:
     if isinstance(read, BadRow):
         form = Form(values, customer_form.problems(read.problems, values))
         return _form_page("", form, given_id=customer_id), 422
-    settled = resolution.create(desk(), None, customer_id, new_record(read), None)
+    settled = resolver().create(None, customer_id, new_record(read), None)
     if settled.change is None:
         form = Form(values, {"id": ("There is a customer of this id already.",)})
         return _form_page("", form, given_id=customer_id), 422
@@ -123,7 +122,7 @@ def save(customer_id: str) -> ResponseReturnValue:
         )
 
     seen = int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else None
-    settled = resolution.edit(desk(), customer_id, seen, become)
+    settled = resolver().edit(customer_id, seen, become)
     if isinstance(settled, StaleEdit):
         if settled.record is None:
             return abort(404)
@@ -151,7 +150,7 @@ def do_merge(customer_id: str) -> ResponseReturnValue:
         return abort(400)
     gone = other if kept == customer_id else customer_id
     versions = {one: int(found) for one in (customer_id, other) if (found := _version_given(one)) is not None}
-    settled = resolution.merge(desk(), kept, gone, versions)
+    settled = resolver().merge(kept, gone, versions)
     if isinstance(settled, StaleEdit):
         return _merge_page(customer_id, other, is_stale=True), 409
     tell(settled, "Merged.")

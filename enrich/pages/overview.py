@@ -105,11 +105,11 @@ def index() -> ResponseReturnValue:
     now = datetime.now(UTC)
     here = current_services()
     seen = overview(
-        asked, here.tallies.between(first_moment(asked, now), now, asked.span_s), now, here.settings.budget_s
+        asked, here.rollups.between(first_moment(asked, now), now, asked.span_s), now, here.settings.budget_s
     )
     labels = [_utc(moment, asked) for moment in seen.moments]
     deadline_ms = here.settings.budget_s * 1000
-    figures: Figures = here.owed.figures(now)
+    figures: Figures = here.adapters.followups.figures(now)
     return render_template(
         "overview/index.html",
         seen=seen,
@@ -127,7 +127,7 @@ def index() -> ResponseReturnValue:
         bar=lambda value, highest: _markup(charts.bar(value, highest, "s-bad")),
         deadline_ms=deadline_ms,
         figures=figures,
-        alarms=here.adapters.states.alarms(now),
+        alarms=here.adapters.task_states.alarms(now),
         now=now,
     )
 

@@ -24,8 +24,7 @@ from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
 from enrich.customers.search import Found
 from enrich.domain.outcomes import Outcome
-from enrich.flows import resolution
-from enrich.flows.resolution import Resolution, ResolutionContext
+from enrich.flows.resolution import Resolution, Resolver
 from enrich.journal import timeline
 from enrich.journal.records import KeyFound, LookupFinding
 from enrich.journal.timeline import TaskStory
@@ -67,9 +66,9 @@ def settle(task_sid: str) -> ResponseReturnValue:
     story = _story(task_sid)
     act, customer_id = request.form.get("act", ""), request.form.get("customer", "")
     if act == "nobody":
-        return _done(resolution.nobody(desk(), task_sid), task_sid, "It is none of the customers who were found.")
+        return _done(resolver().nobody(task_sid), task_sid, "It is none of the customers who were found.")
     if act == "release":
-        return _done(resolution.release(desk(), task_sid), task_sid, "The task's own details decide again.")
+        return _done(resolver().release(task_sid), task_sid, "The task's own details decide again.")
     if act == "create":
         return _create(story)
     chosen = search.customers(current_services().database, [customer_id] if customer_id else [])
@@ -79,11 +78,11 @@ def settle(task_sid: str) -> ResponseReturnValue:
     if act == "unlink":
         taken = _key(story) or abort(400)
         word = f"{taken.value} is no longer {customer.name}'s."
-        return _done(resolution.unlink(desk(), task_sid, customer.id, taken), task_sid, word)
+        return _done(resolver().unlink(task_sid, customer.id, taken), task_sid, word)
     if act == "choose":
         key = _key(story)
         word = f"{key.value} is {customer.name}'s from now on." if key else f"This task is {customer.name}'s."
-        return _done(resolution.choose(desk(), task_sid, customer.id, key), task_sid, word)
+        return _done(resolver().choose(task_sid, customer.id, key), task_sid, word)
     return abort(400)
 
 
@@ -92,7 +91,7 @@ def settle(task_sid: str) -> ResponseReturnValue:
 def enrich_again(task_sid: str) -> ResponseReturnValue:
     """Enriches the task from a fresh read, and goes back to it."""
     _story(task_sid)
-    return _done(resolution.enrich_again(desk(), task_sid), task_sid, "Enriched again.")
+    return _done(resolver().enrich_again(task_sid), task_sid, "Enriched again.")
 
 
 @bp.post("/tasks/<task_sid>/replay")
@@ -103,7 +102,7 @@ def replay(task_sid: str) -> ResponseReturnValue:
     story = _story(task_sid, entry_id=int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 19 else None)
     if not story.shown.is_callback or not story.shown.raw_form:
         return abort(400)
-    settled = resolution.replay(desk(), task_sid, story.shown.raw_form)
+    settled = resolver().replay(task_sid, story.shown.raw_form)
     return _done(settled, task_sid, "The callback was replayed.")
 
 
@@ -115,7 +114,7 @@ def undo(audit_id: int) -> ResponseReturnValue:
     task_sid = request.form.get("task_sid") or None
     if audit_id > 2**63 - 1 or (task_sid and not formatting.is_plain_sid(task_sid)):
         return abort(404)
-    undone = resolution.undo(desk(), audit_id, task_sid)
+    undone = resolver().undo(audit_id, task_sid)
     if isinstance(undone, ChangedSince):
         return render_template("conflict.html", what=undone.what, back=back), 409
     tell(undone, "Undone." if undone.change else "There was nothing to undo.")
@@ -143,12 +142,11 @@ def told_of(change: Trail) -> str:
     return labels.change(change)
 
 
-def desk() -> ResolutionContext:
-    """What the reader's decisions are carried out with."""
-    user = signed_in() or abort(403)
-    return ResolutionContext(
-        current_services().database, current_services().adapters, Actor(user.id, user.name or user.email)
-    )
+def resolver() -> Resolver:
+    """Return what carries out the reader's decisions."""
+    user, services = signed_in() or abort(403), current_services()
+    actor = Actor(user.id, user.name or user.email)
+    return Resolver(services.database, services.adapters, services.enricher, actor)
 
 
 def tell(settled: Resolution, what: str) -> None:
@@ -195,7 +193,7 @@ def _create(story: TaskStory) -> ResponseReturnValue:
     if isinstance(read, BadRow):
         return _form(story, new=values, problems=customer_form.problems(read.problems, values)), 422
     task_sid = story.task_sid or ""
-    settled = resolution.create(desk(), task_sid, customer_id, new_record(read), _key(story))
+    settled = resolver().create(task_sid, customer_id, new_record(read), _key(story))
     return _done(settled, task_sid, f"{read.name} is a customer now, and this task is theirs.")
 
 
@@ -230,7 +228,7 @@ def _form(
 
 def find(query: str) -> tuple[Found, ...]:
     """The customers that the reader means by this."""
-    rules = current_services().adapters.rules.keys
+    rules = current_services().rules.keys
     kinds = dict.fromkeys(source.kind for source in rules.sources)
     return search.find_customers(current_services().database, query, kinds=kinds, region=rules.region)
 

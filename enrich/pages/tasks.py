@@ -133,7 +133,7 @@ def _detail(story: TaskStory) -> str:
 
 def _feed(*, before: int | None) -> Feed:
     """The page of the feed that the address asks for. Its version is read first: what comes between is seen later."""
-    database, rules = current_services().database, current_services().adapters.rules.keys
+    database, rules = current_services().database, current_services().rules.keys
     version = journal_feed.feed_version(database)
     asked = asked_for(request.args)
     wanted = filters_of(asked, database, rules, _now(), by_id_only=sees_masked())

@@ -11,10 +11,13 @@ from binascii import a2b_qp
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from enrich.domain.deliveries import TaskEvent
+from enrich.domain.deliveries import Delivery, TaskEvent
+from enrich.domain.outcomes import EntryKind
 from enrich.errors import MalformedPayload
+from enrich.taskrouter.attributes import parse_or_none
 
 # Read from the text, not parsed: it is only filtered by, and every callback and event waits for it.
 _CHANNEL_TYPE = re.compile(r'"channelType"\s*:\s*"([^"\\]{1,64})"')
@@ -29,15 +32,16 @@ Form = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class AssignmentCallback:
-    """One assignment callback. The SIDs are well formed; both attribute texts are as sent, and may be anything.
+    """One assignment callback as it arrived, read once.
 
-    The texts are snapshots: never written back.
+    delivery: the request as the journal keeps it. raw_attributes: the task's attributes as sent, a snapshot that is
+    never written back; attributes: the same, parsed; None if they are no JSON object.
     """
 
-    workspace_sid: str
-    task_sid: str
-    reservation_sid: str
-    raw_task_attributes: str
+    delivery: Delivery
+    form: Form
+    raw_attributes: str
+    attributes: Mapping[str, Any] | None
 
 
 def split_form(body: bytes) -> list[tuple[bytes, bytes]]:
@@ -66,13 +70,39 @@ def read_form(pairs: list[tuple[bytes, bytes]]) -> Form:
     return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in pairs}
 
 
-def parse_assignment(form: Form) -> AssignmentCallback:
-    """The callback that this form is. Raises MalformedPayload naming the parameter that is missing or no SID."""
+def assignment_callback(kind: EntryKind, form: Form, body: bytes, received_at: datetime) -> AssignmentCallback:
+    """Return the callback in this form. Raises nothing: `require_sids` tells whether it can be worked on."""
+    raw_attributes = form.get("TaskAttributes", "")
     return AssignmentCallback(
-        workspace_sid=_sid(form, "WorkspaceSid", "WS"),
-        task_sid=_sid(form, "TaskSid", "WT"),
-        reservation_sid=_sid(form, "ReservationSid", "WR"),
-        raw_task_attributes=form.get("TaskAttributes", ""),
+        delivery_of(kind, form, body, received_at), form, raw_attributes, parse_or_none(raw_attributes)
+    )
+
+
+def require_sids(form: Form) -> None:
+    """Raise MalformedPayload naming the parameter of an assignment callback that is missing or no SID."""
+    for name, prefix in (("WorkspaceSid", "WS"), ("TaskSid", "WT"), ("ReservationSid", "WR")):
+        if sid_or_none(form, name, prefix) is None:
+            raise MalformedPayload(f"{name}: {'not a SID' if form.get(name) else 'missing'}")
+
+
+def delivery_of(kind: EntryKind, form: Form, body: bytes, received_at: datetime) -> Delivery:
+    """Return the delivery as the journal keeps it; SIDs that are missing or malformed stay empty."""
+    reservation_sid = sid_or_none(form, "ReservationSid", "WR")
+    return Delivery(
+        kind=kind,
+        received_at=received_at,
+        delivery_key=sid_or_none(form, "Sid", "EV") if kind is EntryKind.EVENT else reservation_sid,
+        workspace_sid=sid_or_none(form, "WorkspaceSid", "WS") or "",
+        task_sid=sid_or_none(form, "TaskSid", "WT"),
+        reservation_sid=reservation_sid,
+        worker_sid=sid_or_none(form, "WorkerSid", "WK") or "",
+        worker_name=worker_name(form),
+        event_type=form.get("EventType", "")[:64],
+        task_channel=task_channel(form),
+        channel_unique_name=form.get("TaskChannelUniqueName", "")[:64] or None,
+        task_queue_sid=sid_or_none(form, "TaskQueueSid", "WQ") or "",
+        task_queue_name=form.get("TaskQueueName", ""),
+        body=body,
     )
 
 
@@ -100,13 +130,6 @@ def sid_or_none(form: Form, name: str, prefix: str) -> str | None:
     """The SID under this name, or None where there is none or something else stands there."""
     value = form.get(name, "")
     return value if _SID.fullmatch(value) and value.startswith(prefix) else None
-
-
-def _sid(form: Form, name: str, prefix: str) -> str:
-    sid = sid_or_none(form, name, prefix)
-    if sid is None:
-        raise MalformedPayload(f"{name}: {'not a SID' if form.get(name) else 'missing'}")
-    return sid
 
 
 def task_channel(form: Form) -> str:

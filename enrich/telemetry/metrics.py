@@ -21,7 +21,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from enrich import errors
-from enrich.domain.deadline import Step
+from enrich.domain.deadline import Step, StepName
 from enrich.domain.matches import NoMatchReason
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 
@@ -115,7 +115,7 @@ TABLE: tuple[Metric, ...] = (
 )
 
 # The names that the code gives to its steps, causes and results; tests hold the code against them.
-STEPS = frozenset({"receive", "look_up", "channel", "fetch", "write", "accept", "conclude"})
+STEPS = frozenset(StepName)
 CAUSES = ("in_flight", "queue", "database")
 REFUSALS = ("invalid_signature", "other_workspace", "body_too_slow")
 SIGN_INS = ("signed_in", "failed", "limited")

@@ -1,39 +1,93 @@
-"""What every way in has in common: who sent it, what was delivered, what the log tells. No Flask: see `shedding.py`."""
+"""The way in of every webhook: its sender is verified before anything else, and its result is logged and counted.
+
+No Flask: load shedding uses it before Flask is asked.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from enrich import errors
-from enrich.domain.deadline import Deadline, Step
+from enrich.domain.deadline import Deadline, OutOfTime, Step
 from enrich.domain.deliveries import CallbackResult, Delivery, sids
-from enrich.domain.outcomes import EntryKind
+from enrich.resilience.timeouts import time_limit
 from enrich.services import Services
 from enrich.settings import Settings
 from enrich.taskrouter import callbacks, signature
 from enrich.taskrouter.callbacks import Form
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# The WSGI environment carries under these names how many callbacks are in flight, this one included, and how many
+# seconds this one waited before the process looked at it.
+IN_FLIGHT = "enrich.in_flight"
+WAITED_S = "enrich.waited_s"
+
 log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
-    """Not let in. The status and one line for the answer, and the reason; the log has been told already."""
+    """The request is not accepted. status, text: the response; reason: for metrics; the log has it already."""
 
-    def __init__(self, status: HTTPStatus, reason: str, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, status: HTTPStatus, reason: str, text: str) -> None:
+        super().__init__(text)
         self.status = status
         self.reason = reason
-        self.told = told
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedRequest:
+    """One request signed by our account, for our workspace.
+
+    waited_s: seconds in the queue before the process looked at it. in_flight: callbacks, this one included.
+    idempotency_token: the header that tells TaskRouter's attempts apart, "" if there is none.
+    """
+
+    form: Form
+    body: bytes
+    deadline: Deadline
+    waited_s: float = 0.0
+    in_flight: int = 1
+    idempotency_token: str = ""
+
+
+def accept(environ: WSGIEnvironment, read_body: Callable[[], bytes], services: Services) -> VerifiedRequest:
+    """Start the clock, read the body, and return the request once its sender is verified.
+
+    Raises Refused, which is counted already, for a body that does not arrive in time and for any other sender.
+    """
+    settings, waited_s = services.settings, environ.get(WAITED_S, 0.0)
+    deadline = Deadline.after(settings.budget_s, waited_s=waited_s)
+    query, signed = environ.get("QUERY_STRING", ""), environ.get("HTTP_X_TWILIO_SIGNATURE")
+    try:
+        body = _read(read_body, settings.budget_s)
+        form = verified_form(body, environ["PATH_INFO"], query, signed, settings)
+    except Refused as exc:
+        services.metrics.refused(exc.reason)
+        raise
+    token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
+    return VerifiedRequest(form, body, deadline, waited_s, environ.get(IN_FLIGHT, 1), token)
+
+
+def _read(read_body: Callable[[], bytes], limit_s: float) -> bytes:
+    try:
+        with time_limit(limit_s):
+            return read_body()
+    except OutOfTime:
+        raise Refused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow", "the body did not arrive in time") from None
 
 
 def verified_form(body: bytes, path: str, query: str, signed: str | None, settings: Settings) -> Form:
-    """The form in this body, sent by our account, for our workspace.
+    """Return the form in this body, sent by our account, for our workspace.
 
-    path, query: of the request, as they came; what Twilio signed is rebuilt from PUBLIC_URL. signed: the header
-    X-Twilio-Signature, None where there is none. Raises Refused: 403, and nothing but a log line is left.
+    path, query: of the request, as they came; the URL that Twilio signed is rebuilt from PUBLIC_URL. signed: the header
+    X-Twilio-Signature, None if there is none. Raises Refused (403), which leaves only a log line.
     """
     pairs = callbacks.split_form(body)
     url = settings.public_url + path + (f"?{query}" if query else "")
@@ -50,69 +104,38 @@ def verified_form(body: bytes, path: str, query: str, signed: str | None, settin
     return form
 
 
-def delivery_of(kind: EntryKind, form: Form, body: bytes, received_at: datetime) -> Delivery:
-    """The delivery as the journal keeps it; what is missing or no SID stays empty."""
-    reservation_sid = callbacks.sid_or_none(form, "ReservationSid", "WR")
-    return Delivery(
-        kind=kind,
-        received_at=received_at,
-        delivery_key=callbacks.sid_or_none(form, "Sid", "EV") if kind is EntryKind.EVENT else reservation_sid,
-        workspace_sid=callbacks.sid_or_none(form, "WorkspaceSid", "WS") or "",
-        task_sid=callbacks.sid_or_none(form, "TaskSid", "WT"),
-        reservation_sid=reservation_sid,
-        worker_sid=callbacks.sid_or_none(form, "WorkerSid", "WK") or "",
-        worker_name=callbacks.worker_name(form),
-        event_type=form.get("EventType", "")[:64],
-        task_channel=callbacks.task_channel(form),
-        channel_unique_name=form.get("TaskChannelUniqueName", "")[:64] or None,
-        task_queue_sid=callbacks.sid_or_none(form, "TaskQueueSid", "WQ") or "",
-        task_queue_name=form.get("TaskQueueName", ""),
-        body=body,
-    )
-
-
-def tell(
-    delivery: Delivery,
-    answered: CallbackResult,
-    deadline: Deadline,
-    services: Services,
-    *,
-    waited_s: float,
-    idempotency_token: str,
-) -> None:
-    """What became of a callback is counted, told in one line of the log, and traced where that was asked for.
-
-    waited_s: how long it lay there before we came to look at it. idempotency_token: the header that tells TaskRouter's
-    attempts apart, "" where there is none.
-    """
+def report(delivery: Delivery, result: CallbackResult, request: VerifiedRequest, services: Services) -> None:
+    """Count the result of a callback, write its log line, and trace it where tracing is configured."""
+    deadline = request.deadline
     elapsed_ms, left_s = deadline.elapsed_ms(), deadline.remaining_s()
-    told = (answered.outcome, answered.reason, answered.steps)
-    services.metrics.callback(delivery.kind, *told, elapsed_s=elapsed_ms / 1000, left_s=left_s)
+    services.metrics.callback(
+        delivery.kind, result.outcome, result.reason, result.steps, elapsed_s=elapsed_ms / 1000, left_s=left_s
+    )
     log.info(
         "assignment",
         extra={
             **sids(delivery),
-            "entry": answered.entry_id,
-            "idempotency_token": idempotency_token[:64],
+            "entry": result.entry_id,
+            "idempotency_token": request.idempotency_token[:64],
             "endpoint": delivery.kind,
-            "outcome": answered.outcome or "repeat",
-            "reason": answered.reason,
-            "match": answered.match,
-            "rule": answered.rule,
-            "is_repeat": answered.is_repeat,
+            "outcome": result.outcome or "repeat",
+            "reason": result.reason,
+            "match": result.match,
+            "rule": result.rule,
+            "is_repeat": result.is_repeat,
             "elapsed_ms": elapsed_ms,
-            "waited_ms": round(waited_s * 1000),
+            "waited_ms": round(request.waited_s * 1000),
             "left_ms": round(left_s * 1000),
-            "steps": times(answered.steps),
+            "steps": elapsed_by_step(result.steps),
         },
     )
     if services.tracing:
-        services.tracing.callback(delivery, answered, deadline.began_at)
+        services.tracing.callback(delivery, result, deadline.began_at)
 
 
-def times(steps: Iterable[Step]) -> dict[str, float]:
-    """Milliseconds by name; what was done again counts together."""
-    by_name: dict[str, float] = {}
+def elapsed_by_step(steps: Iterable[Step]) -> dict[str, float]:
+    """Return the milliseconds of each step by name; repeated steps are added up."""
+    elapsed_ms: dict[str, float] = {}
     for step in steps:
-        by_name[step.name] = round(by_name.get(step.name, 0.0) + step.elapsed_ms, 2)
-    return by_name
+        elapsed_ms[step.name] = round(elapsed_ms.get(step.name, 0.0) + step.elapsed_ms, 2)
+    return elapsed_ms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,13 +24,15 @@ from enrich.domain.matches import (
     NoMatchReason,
     Trust,
 )
+from enrich.domain.outcomes import EntryKind
 from enrich.errors import DatabaseUnavailable
-from enrich.flows import assignment
-from enrich.flows.decision import CallbackContext, DecidedBy, InstructionDecision, channel_of, decide
-from enrich.flows.rules import read_file, rules_of
-from enrich.flows.work import EnrichmentRun, Rules
+from enrich.flows.assignment import CHANNEL_S, AssignmentHandler
+from enrich.flows.decision import DecidedBy, InstructionDecision, channel_of, decide
+from enrich.flows.enrichment import Enricher
+from enrich.flows.rules import Rules, read_file, rules_of
+from enrich.flows.run import EnrichmentRun
 from enrich.policy.rules import Passed
-from enrich.taskrouter.callbacks import AssignmentCallback
+from enrich.taskrouter.callbacks import AssignmentCallback, assignment_callback
 
 PHONE = LookupKey("phone", "+14155550100", Trust.VERIFIED, "from")
 TYPED = LookupKey("email", "ada@example.com", Trust.CLAIMED, "email")
@@ -53,8 +56,12 @@ def make_rules(policy: str, default_instruction: str = "auto") -> Rules:
     )
 
 
-def make_question(attributes: Any = None, worker: Any = None, **form: str) -> CallbackContext:
-    return CallbackContext(
+def make_callback_of(form: dict[str, str]) -> AssignmentCallback:
+    return assignment_callback(EntryKind.ASSIGNMENT, form, b"", datetime(2026, 11, 28, tzinfo=UTC))
+
+
+def make_callback(attributes: Any = None, worker: Any = None, **form: str) -> AssignmentCallback:
+    return make_callback_of(
         {
             "TaskSid": "WT" + "1" * 32,
             "TaskQueueSid": "WQ" + "2" * 32,
@@ -82,7 +89,7 @@ def rule(when: str, instruction: str = "accept", name: str = "r") -> str:
 
 
 def fires(when: str, work: EnrichmentRun = MATCHED, **question: Any) -> bool:
-    decision = decide(make_question(**question), work, make_rules(rule(when), "defer"))
+    decision = decide(make_callback(**question), work, make_rules(rule(when), "defer"))
     return decision.by is DecidedBy.RULE
 
 
@@ -130,7 +137,7 @@ def test_only_a_match_that_is_certain_discloses_the_customer(work: EnrichmentRun
     """Even if details were at hand: neither a condition nor a parameter sees them."""
     assert fires("customer.id == null AND customer.name == null AND customer.notes == null", work)
     policy = "[[rules]]\nname='r'\ninstruction='dequeue'\nto='client:{customer.owner|desk}{customer.name|}'\n"
-    decision = decide(make_question({"call_sid": CALL}), work, make_rules(policy))
+    decision = decide(make_callback({"call_sid": CALL}), work, make_rules(policy))
     assert decision.instruction == {"instruction": "dequeue", "to": "client:desk"}
 
 
@@ -149,7 +156,7 @@ def test_a_match_without_details_has_an_id_and_a_name() -> None:
 def test_the_first_rule_that_applies_wins() -> None:
     policy = rule("1==2", 'reject"\nactivity_sid="WA' + "a" * 32, "never").replace("'reject", "'reject")
     policy = rule("1==2", "accept", "never") + rule("1==1", "defer", "first") + rule("1==1", "accept", "second")
-    assert decide(make_question(), MATCHED, make_rules(policy), never) == InstructionDecision(
+    assert decide(make_callback(), MATCHED, make_rules(policy), never) == InstructionDecision(
         {}, DecidedBy.RULE, "first", "1==1"
     )
 
@@ -173,10 +180,10 @@ def test_the_first_rule_that_applies_wins() -> None:
 )
 def test_a_rule_that_cannot_be_carried_out_is_passed_over_with_its_reason(body: str, reason: str) -> None:
     policy = f"[[rules]]\nname = 'first'\n{body}\n" + rule("1==1", "defer", "second")
-    question = make_question({"call": "none", "seconds": "soon"})
-    decision = decide(question, MATCHED, make_rules(policy))
+    callback = make_callback({"call": "none", "seconds": "soon"})
+    decision = decide(callback, MATCHED, make_rules(policy))
     assert (decision.name, decision.passed) == ("second", (Passed("first", reason),))
-    assert decision.told()["passed"] == [{"rule": "first", "reason": reason}]
+    assert decision.to_journal()["passed"] == [{"rule": "first", "reason": reason}]
 
 
 def test_parameters_take_values_from_task_worker_and_customer() -> None:
@@ -190,7 +197,7 @@ def test_parameters_take_values_from_task_worker_and_customer() -> None:
         timeout = "{task.ring|25}"
         accept = true
     """
-    decision = decide(make_question({"to": "+14155550000", "ring": 40}), MATCHED, make_rules(policy))
+    decision = decide(make_callback({"to": "+14155550000", "ring": 40}), MATCHED, make_rules(policy))
     assert decision.instruction == {
         "instruction": "call",
         "to": "client:dana",
@@ -227,7 +234,7 @@ DEFAULTS = """
 def test_each_channel_has_its_default(
     attributes: dict[str, Any], stored: str | None, channel: str, instruction: dict[str, Any]
 ) -> None:
-    decision = decide(make_question(attributes), MATCHED, make_rules(DEFAULTS), lambda: stored)
+    decision = decide(make_callback(attributes), MATCHED, make_rules(DEFAULTS), lambda: stored)
     assert (decision.by, decision.name, decision.instruction) == (DecidedBy.CHANNEL, channel, instruction)
 
 
@@ -246,7 +253,7 @@ def test_each_channel_has_its_default(
 def test_the_channel_is_what_an_event_told_else_inferred(
     attributes: dict[str, Any], stored: str | None, form: dict[str, str], channel: str
 ) -> None:
-    assert channel_of(make_question(attributes, **form), stored) == channel
+    assert channel_of(make_callback(attributes, **form), stored) == channel
 
 
 def test_the_channel_is_asked_for_only_where_it_makes_a_difference() -> None:
@@ -257,26 +264,26 @@ def test_the_channel_is_asked_for_only_where_it_makes_a_difference() -> None:
         return "chat"
 
     by_rule = rule("task.priority == 10") + DEFAULTS
-    decide(make_question(), MATCHED, make_rules(by_rule), never)
-    decide(make_question(), MATCHED, make_rules('[defaults]\ndefault = "defer"'), never)
-    decide(make_question(), MATCHED, make_rules(""), never)
+    decide(make_callback(), MATCHED, make_rules(by_rule), never)
+    decide(make_callback(), MATCHED, make_rules('[defaults]\ndefault = "defer"'), never)
+    decide(make_callback(), MATCHED, make_rules(""), never)
     assert not asked
-    decision = decide(make_question(), MATCHED, make_rules(rule('task.channel == "voice"') + DEFAULTS), stored)
+    decision = decide(make_callback(), MATCHED, make_rules(rule('task.channel == "voice"') + DEFAULTS), stored)
     assert (decision.name, len(asked)) == ("chat", 1)
 
 
 @pytest.mark.parametrize("policy", ["", rule("1==2"), '[defaults]\nvoice = "accept"'])
 def test_what_the_policy_does_not_decide_the_setting_does(policy: str) -> None:
-    decision = decide(make_question({"flexInteractionSid": "KD1"}), MATCHED, make_rules(policy))
+    decision = decide(make_callback({"flexInteractionSid": "KD1"}), MATCHED, make_rules(policy))
     assert (decision.instruction, decision.by, decision.name) == ({}, DecidedBy.SETTING, "")
-    assert decide(make_question(), MATCHED, make_rules(policy, "accept")).instruction == {"instruction": "accept"}
+    assert decide(make_callback(), MATCHED, make_rules(policy, "accept")).instruction == {"instruction": "accept"}
 
 
 @pytest.mark.parametrize("raw", ["", "[]", "{", "[" * 5000, '{"priority": 1e400}', "\x00", '{"from": "\\ud800"}'])
 def test_whatever_came_there_is_a_decision(raw: str) -> None:
     policy = rule('task.from CONTAINS "x" OR worker.a == 1', "accept") + DEFAULTS
     form = {"TaskAttributes": raw, "WorkerAttributes": raw, "TaskPriority": "very", "TaskAge": "٣"}
-    assert decide(CallbackContext(form), NOBODY_LOOKED, make_rules(policy)).instruction == {}
+    assert decide(make_callback_of(form), NOBODY_LOOKED, make_rules(policy)).instruction == {}
 
 
 @pytest.mark.parametrize("failure", [DatabaseUnavailable("gone"), OutOfTime()], ids=["down", "frozen"])
@@ -292,8 +299,9 @@ def test_a_journal_that_does_not_tell_the_channel_soon_is_not_waited_for(failure
         return nullcontext()
 
     adapters: Any = SimpleNamespace(journal=Journal(), time_limit=time_limit)
-    callback = AssignmentCallback("WS1", "WT1", "WR1", "{}")
-    work = EnrichmentRun()
-    assert assignment._stored_channel(work, callback, adapters, Deadline.after(3)) is None
-    assert limits == [assignment.CHANNEL_S]
-    assert [step.name for step in work.stopwatch.steps] == ["channel"]
+    rules = make_rules("")
+    handler = AssignmentHandler(adapters, rules, Enricher(adapters, rules))
+    run = EnrichmentRun()
+    assert handler._stored_channel(run, make_callback(), Deadline.after(3)) is None
+    assert limits == [CHANNEL_S]
+    assert [step.name for step in run.stopwatch.steps] == ["channel"]

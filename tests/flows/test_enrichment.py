@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from enrich.domain.deadline import Deadline
 from enrich.errors import StaleTask
-from enrich.flows.enrichment import MOST_WRITES, TaskRef, write
-from enrich.flows.work import EnrichmentRun
+from enrich.flows.enrichment import MAX_WRITES, Enricher, TaskRef
+from enrich.flows.run import EnrichmentRun
 from enrich.taskrouter.client import Task
 
 BLOCK = {"match": "matched", "customer_id": "C-1001"}
@@ -71,16 +71,17 @@ class Client:
 def ours(client: Client, marks: Iterable[dict[str, int]] = ()) -> None:
     """marks: what our database says of the task, each time it is asked."""
     asked = iter(marks)
+    rules: Any = SimpleNamespace(attribute="crm")
     adapters: Any = SimpleNamespace(
-        rules=SimpleNamespace(attribute="crm"),
         taskrouter=client,
-        states=SimpleNamespace(marks=lambda _: next(asked)),
+        task_states=SimpleNamespace(marks=lambda _: next(asked)),
         time_limit=lambda _: nullcontext(),
         now=lambda: datetime.now(UTC),
         pause=lambda _: None,
     )
     try:
-        write(EnrichmentRun(), TaskRef("WS1", "WT1"), (BLOCK,), adapters, Deadline.after(3600))
+        enricher = Enricher(adapters, rules)
+        enricher.write(EnrichmentRun(), TaskRef("WS1", "WT1"), (BLOCK,), Deadline.after(3600))
     except StaleTask:
         return  # after ten in a row; the worker tries again later
 
@@ -127,7 +128,7 @@ def test_somebody_who_writes_without_end_is_left_the_field() -> None:
 
     before = task.text
     ours(Intruded(task, lambda: None))
-    assert (task.text, task.version) == (before, MOST_WRITES)
+    assert (task.text, task.version) == (before, MAX_WRITES)
 
 
 def test_a_mark_that_is_made_meanwhile_is_not_taken_out_for_good() -> None:

@@ -23,13 +23,15 @@ from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.domain.deliveries import Delivery
 from enrich.domain.outcomes import EntryKind, FollowupKind
-from enrich.flows import lifecycle, worker
-from enrich.flows.work import Adapters
-from enrich.journal.followups import FollowupQueue
+from enrich.flows.adapters import Adapters
+from enrich.flows.lifecycle import Lifecycle, caused_by
+from enrich.flows.rules import Rules
+from enrich.flows.worker import FollowupDispatcher
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.policy.file import Policy
 from enrich.policy.timeouts import EscalationStep, TimeoutPolicy
 from enrich.policy.wrapup import WrapupPolicy
+from enrich.services import flows_of
 from enrich.settings import read_settings
 from enrich.taskrouter.client import Task
 from tests.conftest import ACCOUNT_SID, AUTH_TOKEN
@@ -74,20 +76,22 @@ class Bench:
     """One database, one TaskRouter, and a clock that is turned by hand."""
 
     adapters: Adapters
-    owed: FollowupQueue
+    rules: Rules
+    lifecycle: Lifecycle
+    dispatcher: FollowupDispatcher
     taskrouter: TaskRouter
     now: list[datetime]
 
     def deliver(self, event: Delivery) -> None:
-        lifecycle.receive(replace(event, received_at=self.now[0]), self.adapters, timeout_s=5)
+        self.lifecycle.receive(replace(event, received_at=self.now[0]), timeout_s=5)
 
     def work(self) -> None:
-        while worker.round_of_work(self.adapters, self.owed):
+        while self.dispatcher.run_batch():
             pass
 
     def end_state(self, task_sid: str) -> tuple[Any, ...]:
         """Everything that is to be the same: counts and level, priority and block, and the customer's history."""
-        state = self.adapters.states.of(task_sid)
+        state = self.adapters.task_states.of(task_sid)
         task = self.taskrouter.tasks.get(task_sid)
         kept = self.adapters.store.interactions_of("C-1001", at_most=10_000)
         return (
@@ -107,20 +111,21 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
         "ENRICH_INSTANCE_PATH": str(tmp_path_factory.mktemp("lifecycle")),
     }
-    parts = create_app(read_settings(environment)).extensions["enrich"]
-    migrations.upgrade(parts.database)
-    seed(parts.database, read_fixtures(builtin_path(), region="US"), now=NOON)
+    services = create_app(read_settings(environment)).extensions["enrich"]
+    migrations.upgrade(services.database)
+    seed(services.database, read_fixtures(builtin_path(), region="US"), now=NOON)
     now, taskrouter = [NOON], TaskRouter()
     adapters = replace(
-        parts.adapters,
-        rules=replace(parts.adapters.rules, policy=POLICY),
+        services.adapters,
         taskrouter=taskrouter,
         time_limit=lambda _: nullcontext(),
         now=lambda: now[0],
         pause=lambda _: None,
     )
-    yield Bench(adapters, parts.owed, taskrouter, now)
-    parts.database.close()
+    rules = replace(services.rules, policy=POLICY)
+    flows = flows_of(adapters, rules)
+    yield Bench(adapters, rules, flows["lifecycle"], flows["dispatcher"], taskrouter, now)
+    services.database.close()
 
 
 def life(task_sid: str, endings: list[str], *, is_completed: bool) -> list[Delivery]:
@@ -207,7 +212,7 @@ def test_any_order_and_any_repeats_lead_to_the_same_end(
 
 def causes(event_type: str, bench: Bench, **rules: Any) -> list[str]:
     event = replace(make_event("WT" + "4" * 32, event_type, 0, "WR" + "5" * 32), **rules)
-    return [owing.kind for owing in lifecycle.caused_by(event, bench.adapters.rules)]
+    return [followup.kind for followup in caused_by(event, bench.rules)]
 
 
 @pytest.mark.parametrize(
@@ -236,9 +241,9 @@ def test_an_event_without_a_task_causes_nothing(bench: Bench) -> None:
 
 
 def test_wrapping_has_its_time(bench: Bench) -> None:
-    rules = replace(bench.adapters.rules, policy=Policy(wrapup=WrapupPolicy(complete_after_s=90)))
-    (owing,) = lifecycle.caused_by(make_event("WT" + "4" * 32, "task.wrapup", 0), rules)
-    assert (owing.kind, owing.due_at) == (FollowupKind.COMPLETE, NOON + timedelta(seconds=90))
+    rules = replace(bench.rules, policy=Policy(wrapup=WrapupPolicy(complete_after_s=90)))
+    (followup,) = caused_by(make_event("WT" + "4" * 32, "task.wrapup", 0), rules)
+    assert (followup.kind, followup.due_at) == (FollowupKind.COMPLETE, NOON + timedelta(seconds=90))
 
 
 def test_an_event_that_causes_nothing_is_one_row_and_one_that_does_is_two(bench: Bench) -> None:
@@ -246,7 +251,7 @@ def test_an_event_that_causes_nothing_is_one_row_and_one_that_does_is_two(bench:
     task_sid = f"WT{next(numbers):032x}"
     for event_type in ("task.updated", "task.created", "task.created"):
         bench.deliver(make_event(task_sid, event_type, 0))
-    database = bench.adapters.states._database
+    database = bench.adapters.task_states._database
     entries = database.read(select(EntryRow.id, EntryRow.event_type).where(EntryRow.task_sid == task_sid))
     assert [entry.event_type for entry in entries] == ["task.updated", "task.created"]
     owed = database.read(select(FollowupRow.kind).where(FollowupRow.entry_id.in_([entry.id for entry in entries])))

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from app import create_app
-from enrich.flows.catch_up import SETTLED_AFTER, catch_up
+from enrich.flows.catch_up import SETTLED_AFTER, CatchUp
 from enrich.journal.receipts import Journal
 from enrich.settings import read_settings
 from enrich.taskrouter.history import History
 from taskrouter_emulator import EmulatorServer
 from tests.scenarios.conftest import Centre, Service
-from tests.scenarios.test_trouble import tools_of, worker_of
+from tests.scenarios.test_trouble import services_of, worker_of
 
 
 def history_of(service: Service) -> History:
@@ -42,13 +42,13 @@ def test_a_task_that_came_while_the_database_was_locked_is_enriched_in_the_end(
     other.close()
     assert service.entries(task_sid=task_sid) == []
 
-    history = history_of(service)
     a_moment_ago = centre.emulator.clock.now()
-    with tools_of(service) as adapters:
-        assert catch_up(history, adapters, [centre.workspace_sid], began, a_moment_ago) == 0  # may still be on its way
+    with services_of(service) as services:
+        catch_up = CatchUp(services.adapters, services.lifecycle, history_of(service))
+        assert catch_up.run([centre.workspace_sid], began, a_moment_ago) == 0  # may still be on its way
         later = centre.emulator.clock.now() + SETTLED_AFTER
-        assert catch_up(history, adapters, [centre.workspace_sid], began, later) > 0
-        assert catch_up(history, adapters, [centre.workspace_sid], began, later) == 0
+        assert catch_up.run([centre.workspace_sid], began, later) > 0
+        assert catch_up.run([centre.workspace_sid], began, later) == 0
 
     kinds = sorted((entry.kind, entry.event_type) for entry in service.entries(task_sid=task_sid))
     assert ("assignment", "") in kinds
@@ -67,9 +67,10 @@ def test_what_is_there_already_is_left_as_it_is(open_centre: Callable[..., Centr
     centre.answer(task_sid)
     centre.emulator.log.wait_for("event_answered", 10, task_sid=task_sid, event_type="task.created")
     later = centre.emulator.clock.now() + SETTLED_AFTER
-    with tools_of(service) as adapters:
+    with services_of(service) as services:
         workspaces = ["WS" + "0" * 32, centre.workspace_sid]
-        catch_up(history_of(service), adapters, workspaces, later - timedelta(hours=1), later)
+        catch_up = CatchUp(services.adapters, services.lifecycle, history_of(service))
+        catch_up.run(workspaces, later - timedelta(hours=1), later)
     (assignment,) = service.entries(task_sid=task_sid, kind="assignment")
     assert (assignment.outcome, assignment.repeats) == ("enriched", 0)
     (created,) = service.entries(task_sid=task_sid, event_type="task.created")

@@ -20,7 +20,6 @@ from enrich.accounts.tables import Role
 from enrich.customers.store import CustomerStore
 from enrich.domain.matches import Interaction
 from enrich.domain.outcomes import ActivityType
-from enrich.flows import completion
 from enrich.services import Services
 from enrich.settings import read_settings
 from tests.scenarios.conftest import Centre, Service, sid
@@ -277,7 +276,7 @@ def test_the_janitor_finds_what_no_event_told_of(
 
     def look(after_s: int) -> int:
         now = centre.emulator.clock.now() + timedelta(seconds=after_s)
-        return completion.stuck(centre.workspace_sid, services.adapters, services.owed, now)
+        return services.completion.find_stuck(centre.workspace_sid, now)
 
     assert look(30) == 0
     assert look(90) == look(90) == 1

@@ -12,9 +12,7 @@ from enrich.customers import audit
 from enrich.customers.audit import Actor, ChangedSince
 from enrich.customers.identifiers import Identifier
 from enrich.customers.tables import AuditRow
-from enrich.flows import resolution
-from enrich.flows.resolution import Resolution, ResolutionContext
-from enrich.flows.worker import round_of_work
+from enrich.flows.resolution import Resolution, Resolver
 from enrich.services import Services
 from enrich.settings import read_settings
 from tests.scenarios.conftest import Centre, Service
@@ -32,21 +30,22 @@ def services(service: Service) -> Iterator[Services]:
 
 
 @pytest.fixture
-def desk(services: Services) -> Iterator[ResolutionContext]:
+def resolver(services: Services) -> Iterator[Resolver]:
     """Dana's; what she changed is undone afterwards, the last first, since the service is shared by all tests."""
-    desk = ResolutionContext(services.database, services.adapters, Actor(1, "dana@example.com"))
+    dana = Actor(1, "dana@example.com")
+    resolver = Resolver(services.database, services.adapters, services.enricher, dana)
     newest = select(func.coalesce(func.max(AuditRow.id), 0))
     before = services.database.read(newest)[0][0]
-    yield desk
+    yield resolver
     made = services.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
     for (audit_id,) in made:
         with services.database.transaction() as session:
-            audit.undo(session, audit_id, desk.by, services.adapters.now())
+            audit.undo(session, audit_id, dana, services.adapters.now())
     work(services)
 
 
 def work(services: Services) -> None:
-    while round_of_work(services.adapters, services.owed):
+    while services.dispatcher.run_batch():
         pass
 
 
@@ -61,11 +60,11 @@ def arrives(centre: Centre, caller: str, **attributes: str) -> str:
 
 
 def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_change(
-    centre: Centre, service: Service, desk: ResolutionContext, services: Services
+    centre: Centre, service: Service, resolver: Resolver, services: Services
 ) -> None:
     first, second, other = arrives(centre, UNKNOWN), arrives(centre, UNKNOWN), arrives(centre, "+12125550178")
     assert centre.block(first) == {"match": "none", "reason": "no_such_key"}
-    settled = resolution.choose(desk, first, "C-1001", phone(UNKNOWN))
+    settled = resolver.choose(first, "C-1001", phone(UNKNOWN))
     assert settled.live is not None
     assert (settled.live.outcome, settled.live.is_owed) == ("enriched", False)
     assert settled.others >= 1
@@ -79,7 +78,7 @@ def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_ch
     assert [row.kind for row in service.entries(task_sid=first)] == ["assignment", "staff"]
 
     assert settled.change is not None
-    undone = resolution.undo(desk, settled.change.audit_id, first)
+    undone = resolver.undo(settled.change.audit_id, first)
     assert isinstance(undone, Resolution)
     assert undone.others >= 1
     assert centre.block(first) == {"match": "none", "reason": "no_such_key"}
@@ -88,28 +87,28 @@ def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_ch
 
 
 def test_an_ambiguous_number_is_settled_for_this_task_only(
-    centre: Centre, service: Service, desk: ResolutionContext, services: Services
+    centre: Centre, service: Service, resolver: Resolver, services: Services
 ) -> None:
     task_sid = arrives(centre, SHARED)
     assert centre.block(task_sid)["match"] == "ambiguous"
-    settled = resolution.choose(desk, task_sid, "C-1004", None)
+    settled = resolver.choose(task_sid, "C-1004", None)
     assert settled.others == 0
     block = centre.block(task_sid)
     assert (block["match"], block["by"], block["trust"], block["name"]) == ("matched", "staff", "verified", "Tom Bell")
     # The next callback of the same task follows it; another task with the same number is ambiguous as before.
     again = arrives(centre, SHARED)
     assert centre.block(again)["match"] == "ambiguous"
-    resolution.enrich_again(desk, task_sid)
+    resolver.enrich_again(task_sid)
     assert centre.block(task_sid)["name"] == "Tom Bell"
-    resolution.release(desk, task_sid)
+    resolver.release(task_sid)
     assert centre.block(task_sid)["match"] == "ambiguous"
 
 
 def test_the_callback_follows_what_staff_said_of_the_task(
-    centre: Centre, service: Service, desk: ResolutionContext, make_callback: Callable[..., dict[str, str]]
+    centre: Centre, service: Service, resolver: Resolver, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     task_sid = arrives(centre, SHARED)
-    resolution.choose(desk, task_sid, "C-1003", None)
+    resolver.choose(task_sid, "C-1003", None)
     form = make_callback(
         WorkspaceSid=centre.workspace_sid, TaskSid=task_sid, TaskAttributes=centre.attributes(task_sid)
     )
@@ -119,10 +118,10 @@ def test_the_callback_follows_what_staff_said_of_the_task(
 
 
 def test_an_ambiguous_number_is_given_to_one_from_now_on(
-    centre: Centre, desk: ResolutionContext, services: Services
+    centre: Centre, resolver: Resolver, services: Services
 ) -> None:
     first, second = arrives(centre, SHARED), arrives(centre, SHARED)
-    settled = resolution.choose(desk, first, "C-1003", phone(SHARED))
+    settled = resolver.choose(first, "C-1003", phone(SHARED))
     assert centre.block(first)["by"] == "phone"
     assert settled.others >= 1
     work(services)
@@ -131,57 +130,57 @@ def test_an_ambiguous_number_is_given_to_one_from_now_on(
     assert centre.block(third)["match"] == "matched"
 
 
-def test_confirming_a_claim_is_about_this_task_alone(centre: Centre, desk: ResolutionContext) -> None:
+def test_confirming_a_claim_is_about_this_task_alone(centre: Centre, resolver: Resolver) -> None:
     task_sid = centre.task_arrives({"channelType": "web", "email": "ada@example.com"}, channel="chat")
     centre.answer(task_sid)
     assert centre.block(task_sid)["match"] == "claimed"
-    resolution.choose(desk, task_sid, "C-1001", None)
+    resolver.choose(task_sid, "C-1001", None)
     assert centre.block(task_sid)["match"] == "matched"
     again = centre.task_arrives({"channelType": "web", "email": "ada@example.com"}, channel="chat")
     centre.answer(again)
     assert centre.block(again)["match"] == "claimed"
 
 
-def test_a_typed_address_that_is_linked_settles_the_task_too(centre: Centre, desk: ResolutionContext) -> None:
+def test_a_typed_address_that_is_linked_settles_the_task_too(centre: Centre, resolver: Resolver) -> None:
     """By itself a claimed key would leave the task claimed, although staff have said who it is."""
     task_sid = centre.task_arrives({"channelType": "web", "email": "new.address@example.com"}, channel="chat")
     centre.answer(task_sid)
-    resolution.choose(desk, task_sid, "C-1001", Identifier("email", "new.address@example.com"))
+    resolver.choose(task_sid, "C-1001", Identifier("email", "new.address@example.com"))
     assert centre.block(task_sid)["by"] == "staff"
 
 
-def test_a_wrong_match_is_unlinked(centre: Centre, desk: ResolutionContext) -> None:
+def test_a_wrong_match_is_unlinked(centre: Centre, resolver: Resolver) -> None:
     task_sid = arrives(centre, "+14155550100")
     assert centre.block(task_sid)["customer_id"] == "C-1001"
-    resolution.unlink(desk, task_sid, "C-1001", phone("+14155550100"))
+    resolver.unlink(task_sid, "C-1001", phone("+14155550100"))
     assert centre.block(task_sid) == {"match": "none", "reason": "no_such_key"}
 
 
-def test_a_wrong_match_can_be_wrong_for_this_task_only(centre: Centre, desk: ResolutionContext) -> None:
+def test_a_wrong_match_can_be_wrong_for_this_task_only(centre: Centre, resolver: Resolver) -> None:
     task_sid = arrives(centre, "+14155550100")
-    resolution.nobody(desk, task_sid)
+    resolver.nobody(task_sid)
     assert centre.block(task_sid) == {"match": "none", "reason": "set_by_staff"}
     assert centre.block(arrives(centre, "+14155550100"))["customer_id"] == "C-1001"
 
 
-def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(centre: Centre, desk: ResolutionContext) -> None:
+def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(centre: Centre, resolver: Resolver) -> None:
     task_sid = arrives(centre, UNKNOWN)
     record = audit.empty_record("Hedy Lamarr")
-    settled = resolution.create(desk, task_sid, "S-TEST", record, phone(UNKNOWN))
+    settled = resolver.create(task_sid, "S-TEST", record, phone(UNKNOWN))
     assert centre.block(task_sid)["name"] == "Hedy Lamarr"
     assert settled.change is not None
-    resolution.undo(desk, settled.change.audit_id, task_sid)
+    resolver.undo(settled.change.audit_id, task_sid)
     assert centre.block(task_sid)["match"] == "none"
-    with desk.database.reading() as session:
+    with services.database.reading() as session:
         assert audit.records(session, ["S-TEST"]) == {"S-TEST": None}
 
 
 def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
-    centre: Centre, service: Service, desk: ResolutionContext, services: Services
+    centre: Centre, service: Service, resolver: Resolver, services: Services
 ) -> None:
     task_sid = arrives(centre, UNKNOWN)
     centre.emulator.faults.status(401, path="/Tasks/WT")
-    settled = resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
+    settled = resolver.choose(task_sid, "C-1001", phone(UNKNOWN))
     assert settled.live is not None
     assert (settled.live.outcome, settled.live.reason, settled.live.is_owed) == (
         "could_not_write",
@@ -194,37 +193,35 @@ def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
     assert [row.done_at is not None for row in service.owed(task_sid)] == [True]
 
 
-def test_a_task_that_is_over_is_said_to_be_over(centre: Centre, service: Service, desk: ResolutionContext) -> None:
+def test_a_task_that_is_over_is_said_to_be_over(centre: Centre, service: Service, resolver: Resolver) -> None:
     task_sid = arrives(centre, UNKNOWN)
     centre.workspace.tasks(task_sid).update(assignment_status="completed", reason="done")
-    settled = resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
+    settled = resolver.choose(task_sid, "C-1001", phone(UNKNOWN))
     assert settled.live is not None
     assert (settled.live.outcome, settled.live.is_owed) == ("gone", False)
 
 
-def test_another_decision_in_between_is_told_and_nothing_is_undone(centre: Centre, desk: ResolutionContext) -> None:
+def test_another_decision_in_between_is_told_and_nothing_is_undone(centre: Centre, resolver: Resolver) -> None:
     task_sid = arrives(centre, UNKNOWN)
-    first = resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
-    resolution.choose(desk, task_sid, "C-1002", phone(UNKNOWN))
+    first = resolver.choose(task_sid, "C-1001", phone(UNKNOWN))
+    resolver.choose(task_sid, "C-1002", phone(UNKNOWN))
     assert first.change is not None
-    refused = resolution.undo(desk, first.change.audit_id, task_sid)
+    refused = resolver.undo(first.change.audit_id, task_sid)
     assert refused == ChangedSince((UNKNOWN,))
     assert centre.block(task_sid)["customer_id"] == "C-1002"
 
 
-def test_what_is_so_already_changes_nothing(centre: Centre, desk: ResolutionContext) -> None:
+def test_what_is_so_already_changes_nothing(centre: Centre, resolver: Resolver) -> None:
     task_sid = arrives(centre, UNKNOWN)
-    resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN))
-    assert resolution.choose(desk, task_sid, "C-1001", phone(UNKNOWN)) == Resolution(None)
+    resolver.choose(task_sid, "C-1001", phone(UNKNOWN))
+    assert resolver.choose(task_sid, "C-1001", phone(UNKNOWN)) == Resolution(None)
 
 
-def test_two_customers_are_merged_and_open_tasks_follow(
-    centre: Centre, desk: ResolutionContext, services: Services
-) -> None:
+def test_two_customers_are_merged_and_open_tasks_follow(centre: Centre, resolver: Resolver, services: Services) -> None:
     shared, toms = arrives(centre, SHARED), centre.task_arrives({"customerAddress": "tom.bell@example.com"})
     centre.answer(toms)
     assert centre.block(shared)["match"] == "ambiguous"
-    settled = resolution.merge(desk, "C-1003", "C-1004", versions(services, "C-1003", "C-1004"))
+    settled = resolver.merge("C-1003", "C-1004", versions(services, "C-1003", "C-1004"))
     assert isinstance(settled, Resolution)
     work(services)
     assert centre.block(shared)["customer_id"] == "C-1003"
@@ -233,7 +230,7 @@ def test_two_customers_are_merged_and_open_tasks_follow(
     centre.answer(by_old_id)
     assert centre.block(by_old_id)["customer_id"] == "C-1003"
     assert settled.change is not None
-    resolution.undo(desk, settled.change.audit_id, None)
+    resolver.undo(settled.change.audit_id, None)
     work(services)
     assert centre.block(shared)["match"] == "ambiguous"
     assert centre.block(toms)["customer_id"] == "C-1004"
@@ -244,15 +241,13 @@ def versions(services: Services, *customer_ids: str) -> dict[str, int]:
         return {one: audit.version(session, one) or 0 for one in customer_ids}
 
 
-def test_a_stored_callback_is_replayed_from_a_fresh_read(
-    centre: Centre, service: Service, desk: ResolutionContext
-) -> None:
+def test_a_stored_callback_is_replayed_from_a_fresh_read(centre: Centre, service: Service, resolver: Resolver) -> None:
     task_sid = arrives(centre, UNKNOWN)
     (entry,) = service.entries(task_sid=task_sid)
     centre.workspace.tasks(task_sid).update(attributes='{"from":"+14155550100"}')
-    settled = resolution.replay(desk, task_sid, entry.raw_form)
+    settled = resolver.replay(task_sid, entry.raw_form)
     assert settled.live is not None
     assert (settled.live.outcome, centre.block(task_sid)["customer_id"]) == ("enriched", "C-1001")
-    broken = resolution.replay(desk, task_sid, "TaskSid=nonsense")
+    broken = resolver.replay(task_sid, "TaskSid=nonsense")
     assert broken.live is not None
     assert (broken.live.outcome, broken.live.is_owed) == ("malformed", False)

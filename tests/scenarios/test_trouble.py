@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,9 +14,7 @@ import requests
 
 from app import create_app
 from enrich.database import migrations
-from enrich.flows.work import Adapters
-from enrich.flows.worker import round_of_work
-from enrich.services import Services
+from enrich.services import Services, flows_of
 from enrich.settings import read_settings
 from tests.scenarios.conftest import Centre, Service
 
@@ -32,15 +31,13 @@ def worker_of(
     is due first, because a service is shared by tests, and takes its time.
     """
     services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
-    adapters = services.adapters.__class__(
-        **{name: getattr(services.adapters, name) for name in services.adapters.__slots__ if name != "now"},
-        now=lambda: (after or datetime.now(UTC)) + later,
-    )
+    adapters = replace(services.adapters, now=lambda: (after or datetime.now(UTC)) + later)
+    dispatcher = flows_of(adapters, services.rules)["dispatcher"]
 
     def work() -> int:
         tried = 0
-        while in_this_round := round_of_work(adapters, services.owed):
-            tried += in_this_round
+        while in_this_batch := dispatcher.run_batch():
+            tried += in_this_batch
         return tried
 
     try:
@@ -51,11 +48,11 @@ def worker_of(
 
 
 @contextmanager
-def tools_of(service: Service) -> Iterator[Adapters]:
-    """The service's tools, in this process."""
+def services_of(service: Service) -> Iterator[Services]:
+    """The service's services, in this process."""
     services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
     try:
-        yield services.adapters
+        yield services
     finally:
         services.adapters.taskrouter.close()
         services.database.close()

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enrich.domain.outcomes import EntryKind
 from enrich.errors import MalformedPayload
-from enrich.taskrouter.callbacks import parse_assignment, sid_or_none, split_form, task_channel, worker_name
+from enrich.taskrouter.callbacks import (
+    assignment_callback,
+    require_sids,
+    sid_or_none,
+    split_form,
+    task_channel,
+    worker_name,
+)
 
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 GOOD = {"WorkspaceSid": "WS" + "1" * 32, "TaskSid": "WT" + "4" * 32, "ReservationSid": "WR" + "5" * 32}
 
 
 def test_the_three_sids_make_a_callback() -> None:
-    callback = parse_assignment(GOOD | {"TaskAttributes": "anything", "Unknown": "ignored"})
-    assert (callback.task_sid, callback.raw_task_attributes) == (GOOD["TaskSid"], "anything")
+    form = GOOD | {"TaskAttributes": "anything", "Unknown": "ignored"}
+    require_sids(form)
+    callback = assignment_callback(EntryKind.ASSIGNMENT, form, b"", NOON)
+    assert (callback.delivery.task_sid, callback.raw_attributes) == (GOOD["TaskSid"], "anything")
+    assert (callback.delivery.delivery_key, callback.attributes) == (GOOD["ReservationSid"], None)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -26,7 +39,7 @@ def test_the_three_sids_make_a_callback() -> None:
 )
 def test_a_sid_that_is_none_is_named(name: str, value: str, told: str) -> None:
     with pytest.raises(MalformedPayload, match=f"^{name}: {told}$"):
-        parse_assignment(GOOD | {name: value})
+        require_sids(GOOD | {name: value})
 
 
 def test_a_trailing_newline_is_not_a_sid() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sqlite3
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
@@ -13,12 +14,13 @@ from twilio.request_validator import RequestValidator
 
 from app import create_app
 from enrich.database import migrations
-from enrich.flows import assignment
+from enrich.flows.assignment import AssignmentHandler
 from enrich.journal.tables import EntryRow
 from enrich.resilience.admission import Admission
 from enrich.services import Services
 from enrich.settings import Settings
-from enrich.webhooks.load_shedding import ASSIGNMENT, IN_FLIGHT, LARGEST_FORM, LoadShedding
+from enrich.webhooks.intake import IN_FLIGHT
+from enrich.webhooks.load_shedding import ASSIGNMENT, MAX_FORM_BYTES, LoadShedding
 from tests.conftest import AUTH_TOKEN
 
 FORM = {
@@ -122,7 +124,7 @@ def test_nobody_gets_in_without_a_signature(services: Services, full: LoadSheddi
         {"REQUEST_METHOD": "GET"},
         {"CONTENT_LENGTH": ""},
         {"CONTENT_LENGTH": "-1"},
-        {"CONTENT_LENGTH": str(LARGEST_FORM + 1)},
+        {"CONTENT_LENGTH": str(MAX_FORM_BYTES + 1)},
     ],
     ids=["fallback", "event", "GET", "no-length", "negative", "large"],
 )
@@ -139,10 +141,11 @@ def test_without_a_database_the_default_goes_out_all_the_same(
 
 
 def test_what_waits_too_long_for_the_database_is_answered_and_recorded_later(
-    services: Services, full: LoadShedding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    services: Services, full: LoadShedding, behind: Behind, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another process writes for longer than the answer can wait."""
-    monkeypatch.setattr(assignment, "ANSWERED_UNDER_LOAD_BY_S", 0.02)
+    hurried = AssignmentHandler(services.adapters, services.rules, services.enricher, overload_answer_due_s=0.02)
+    full = LoadShedding(behind, replace(services, assignments=hurried))
     other = sqlite3.connect(services.database.url.database or "", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert ask(full, FORM) == ("200 OK", '{"instruction":"accept"}')

@@ -15,15 +15,16 @@ from app import create_app
 from enrich.database import migrations
 from enrich.journal.tables import EntryRow
 from enrich.settings import Settings
-from enrich.webhooks import handlers, views
-from enrich.webhooks.load_shedding import LARGEST_FORM
-from enrich.webhooks.views import LARGEST_BODY
+from enrich.taskrouter import callbacks
+from enrich.webhooks import intake, views
+from enrich.webhooks.load_shedding import MAX_FORM_BYTES
+from enrich.webhooks.views import MAX_BODY_BYTES
 from tests.conftest import AUTH_TOKEN
 
 SIDS = {"WorkspaceSid": "WS" + "1" * 32, "TaskSid": "WT" + "1" * 32, "ReservationSid": "WR" + "1" * 32}
 EVENT = {**SIDS, "Sid": "EV" + "1" * 32, "EventType": "reservation.created"}
 PATHS = ("/taskrouter/assignment", "/taskrouter/assignment/fallback", "/taskrouter/events")
-LARGE = {"Padding": "x" * LARGEST_FORM}
+LARGE = {"Padding": "x" * MAX_FORM_BYTES}
 
 Ask = Callable[..., TestResponse]
 
@@ -82,17 +83,17 @@ def test_nobody_gets_in_without_a_signature(app: Flask, ask: Ask, path: str) -> 
 
 
 def test_a_mistake_of_ours_keeps_no_caller_waiting(app: Flask, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers.intake, "delivery_of", None)
+    monkeypatch.setattr(callbacks, "delivery_of", None)
     assert ask("/taskrouter/assignment", SIDS).text == '{"instruction":"accept"}'
 
 
 def test_an_event_that_a_mistake_of_ours_loses_is_asked_for_again(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers.intake, "delivery_of", None)
+    monkeypatch.setattr(callbacks, "delivery_of", None)
     assert ask("/taskrouter/events", EVENT).status_code == 503
 
 
 def test_a_mistake_in_the_guard_is_a_refusal(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers.intake, "verified_form", None)
+    monkeypatch.setattr(intake, "verified_form", None)
     assert ask("/taskrouter/assignment", SIDS).status_code == 403
 
 
@@ -118,7 +119,7 @@ def test_other_addresses_below_theirs_are_nowhere(app: Flask, path: str) -> None
 
 
 def test_a_body_that_is_too_large_is_not_read(app: Flask) -> None:
-    answer = app.test_client().post("/taskrouter/events", data="x" * (LARGEST_BODY + 1))
+    answer = app.test_client().post("/taskrouter/events", data="x" * (MAX_BODY_BYTES + 1))
     assert (answer.status_code, answer.text) == (413, "Request Entity Too Large\n")
 
 
