@@ -37,7 +37,9 @@ def worker(once: bool, metrics: str | None) -> None:
         return
     if not monkey.is_module_patched("socket"):
         # Start anew under gevent, as the server does: only there can the clock interrupt a response that drips.
-        command = ["-m", "gevent.monkey", "--module", "enrich", "worker", *(("--metrics", metrics) if metrics else ())]
+        # By the same command: `flask` finds another app than ours where FLASK_APP says so.
+        module = "flask" if click.get_current_context().find_root().command.name == "flask" else "enrich"
+        command = ["-m", "gevent.monkey", "--module", module, "worker", *(("--metrics", metrics) if metrics else ())]
         os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - this very program
     if metrics:
         _serve_health(metrics)
