@@ -11,14 +11,12 @@ from collections.abc import Sequence
 
 from enrich.domain.deliveries import TaskEvent
 from enrich.domain.matches import Interaction
+from enrich.domain.outcomes import TASK_COMPLETED, TASK_DELETED_EVENTS
 
 ACCEPTED = "reservation.accepted"
 PART_COMPLETED = "reservation.completed"
-COMPLETED = "task.completed"
-# Assigned for a day, or deleted by somebody: it was worked on, and it is over (facts sections 0 and 3).
-DELETED = ("task.deleted", "task.system-deleted")
-# What a finished interaction is made of.
-EVENT_TYPES = (ACCEPTED, PART_COMPLETED, COMPLETED, *DELETED)
+# The events that an interaction is derived from.
+EVENT_TYPES = (ACCEPTED, PART_COMPLETED, TASK_COMPLETED, *TASK_DELETED_EVENTS)
 
 LONGEST = 200
 
@@ -32,7 +30,7 @@ def finished(task_sid: str, events: Sequence[TaskEvent]) -> Interaction | None:
     ordered = sorted(events, key=_place)
     accepted = [event for event in ordered if event.event_type == ACCEPTED]
     parts = [event for event in ordered if event.event_type == PART_COMPLETED]
-    ends = [event for event in ordered if event.event_type == COMPLETED] or _deleted(ordered, accepted)
+    ends = [event for event in ordered if event.event_type == TASK_COMPLETED] or _deleted(ordered, accepted)
     if not ends and accepted and _sids(accepted) <= _sids(parts):
         ends = parts[-1:]
     if not ends:
@@ -57,7 +55,7 @@ def _place(event: TaskEvent) -> tuple[object, ...]:
 
 
 def _deleted(events: Sequence[TaskEvent], accepted: Sequence[TaskEvent]) -> list[TaskEvent]:
-    return [event for event in events if event.event_type in DELETED] if accepted else []
+    return [event for event in events if event.event_type in TASK_DELETED_EVENTS] if accepted else []
 
 
 def _sids(events: Sequence[TaskEvent]) -> set[str]:

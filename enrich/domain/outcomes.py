@@ -88,3 +88,10 @@ class ActivityType(StrEnum):
     STUCK = "stuck in wrapping"
     COMPLETED = "completed"
     HISTORY = "kept in history"
+
+
+# Event types that end a task (https://www.twilio.com/docs/taskrouter/api/event/reference). TaskRouter deletes a task
+# that is assigned for 24 hours: `task.system-deleted`.
+TASK_COMPLETED = "task.completed"
+TASK_DELETED_EVENTS = ("task.deleted", "task.system-deleted")
+TASK_END_EVENTS = (TASK_COMPLETED, "task.canceled", *TASK_DELETED_EVENTS)

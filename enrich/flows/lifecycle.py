@@ -25,7 +25,7 @@ from enrich.customers import interactions
 from enrich.domain.deadline import Deadline
 from enrich.domain.deliveries import Delivery, NewFollowup, Receipt
 from enrich.domain.matches import LookupKeys
-from enrich.domain.outcomes import ActivityType, FollowupKind
+from enrich.domain.outcomes import TASK_END_EVENTS, ActivityType, FollowupKind
 from enrich.flows import handover
 from enrich.flows.activity import ActivityLog
 from enrich.flows.adapters import Adapters
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 MISSES = tuple(f"reservation.{ending}" for ending in ENDINGS)
 WRAPPING = ("task.wrapup", "reservation.wrapup")
-ENDS = (interactions.COMPLETED, *interactions.DELETED, "task.canceled")
 
 # Longer than the slowest receipt (webhooks.handlers.EVENT_S): by then all events of the same end are committed.
 SETTLED_AFTER = timedelta(seconds=3)
@@ -68,7 +67,7 @@ def caused_by(event: Delivery, rules: Rules) -> tuple[NewFollowup, ...]:
             return (NewFollowup(FollowupKind.COMPLETE, due_at, key, by_policy(rules)),)
         case interactions.ACCEPTED:  # matters only if it arrives after the end
             return (NewFollowup(FollowupKind.FINISHED, now, finished_key(task_sid), only_wakes=True),)
-        case kind if kind in (*ENDS, interactions.PART_COMPLETED):
+        case kind if kind in (*TASK_END_EVENTS, interactions.PART_COMPLETED):
             return (NewFollowup(FollowupKind.FINISHED, now + SETTLED_AFTER, finished_key(task_sid), rearms=True),)
         case _:
             return ()
@@ -118,7 +117,7 @@ class Lifecycle:
         Raises DatabaseError, TaskRouterError.
         """
         decision, before, state = self._judge(followup)
-        if self._adapters.task_states.events(state.task_sid, ENDS):  # an end that arrived before there was a state
+        if self._adapters.task_states.events(state.task_sid, TASK_END_EVENTS):  # an end that arrived before there was a state
             self._adapters.task_states.ended(state.task_sid, self._adapters.now())
         if state.alarm != before.alarm:
             self._record(
@@ -141,7 +140,7 @@ class Lifecycle:
         """Keep a finished task in the customer's history, once, and end its alarms. Raises DatabaseError."""
         task_sid = followup.task_sid or ""
         stored = self._adapters.task_states.events(task_sid, (*interactions.EVENT_TYPES, "task.canceled"))
-        if any(event.event_type in ENDS for event in stored):
+        if any(event.event_type in TASK_END_EVENTS for event in stored):
             self._adapters.task_states.ended(task_sid, self._adapters.now())
         events = [callbacks.task_event(event.event_type, _form(event.raw_form), event.received_at) for event in stored]
         interaction = interactions.finished(task_sid, events)

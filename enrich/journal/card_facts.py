@@ -8,10 +8,9 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from enrich.database.engine import Database
+from enrich.domain.outcomes import TASK_END_EVENTS
 from enrich.journal.contacts import OPEN_FOR
 from enrich.journal.tables import NO_EVENT, EntryRow
-
-_OVER = ("task.completed", "task.canceled", "task.deleted", "task.system-deleted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,9 @@ def card_facts(database: Database, task_sid: str, now: datetime) -> CardFacts | 
     of_task = row.task_sid == task_sid
     seen_at = database.read(select(func.max(row.received_at).label("at")).where(of_task, NO_EVENT))[0].at
     over_at = database.read(
-        select(func.min(row.received_at).label("at")).where(of_task, row.event_type.in_(_OVER), row.kind == "event")
+        select(func.min(row.received_at).label("at")).where(
+            of_task, row.event_type.in_(TASK_END_EVENTS), row.kind == "event"
+        )
     )[0].at
     if seen_at is None and over_at is None:
         return None

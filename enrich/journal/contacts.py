@@ -15,7 +15,7 @@ from sqlalchemy import Text, cast, func, insert, or_, select, union_all, update
 from sqlalchemy.orm import Session
 
 from enrich.database.engine import Database
-from enrich.domain.outcomes import FollowupKind
+from enrich.domain.outcomes import TASK_END_EVENTS, FollowupKind
 from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
 
 # A task lives for a day unless somebody says otherwise (facts 4.1); who called longer ago is told by the next callback.
@@ -23,7 +23,6 @@ OPEN_FOR = timedelta(hours=24)
 # As many entries are looked through for other tasks of one caller: at a callback a second, those of an hour and a half.
 MOST_LOOKED_THROUGH = 5000
 MOST_TASKS = 50
-_OVER = ("task.completed", "task.canceled", "task.deleted", "task.system-deleted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ def _still_open(session: Session, task_sids: Sequence[str], now: datetime) -> tu
     ).all()
     over = set(
         session.scalars(
-            select(EntryRow.task_sid).where(EntryRow.task_sid.in_(task_sids), EntryRow.event_type.in_(_OVER))
+            select(EntryRow.task_sid).where(EntryRow.task_sid.in_(task_sids), EntryRow.event_type.in_(TASK_END_EVENTS))
         )
     )
     return tuple(OpenTask(row.task_sid, row.newest) for row in rows if row.task_sid not in over)

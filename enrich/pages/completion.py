@@ -10,9 +10,8 @@ from flask import Blueprint, abort, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts.tables import Role
-from enrich.domain.outcomes import FollowupKind
+from enrich.domain.outcomes import TASK_END_EVENTS, FollowupKind
 from enrich.flows.completion import CompletionRequest
-from enrich.flows.lifecycle import ENDS
 from enrich.journal.task_states import TaskState
 from enrich.journal.timeline import TaskStory
 from enrich.pages import formatting, labels
@@ -49,7 +48,7 @@ def state_of(task_sid: str | None) -> TaskState | None:
 @bp.app_template_global()
 def can_be_ended(story: TaskStory) -> bool:
     """Whether the task was offered to somebody, and is not known to be over."""
-    over = any(entry.event_type in ENDS for entry in story.entries)
+    over = any(entry.event_type in TASK_END_EVENTS for entry in story.entries)
     return formatting.is_plain_sid(story.task_sid) and any(entry.is_callback for entry in story.entries) and not over
 
 

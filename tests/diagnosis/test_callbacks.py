@@ -10,6 +10,7 @@ import pytest
 from enrich.customers import interactions
 from enrich.diagnosis import callbacks
 from enrich.diagnosis.findings import Level
+from enrich.domain.outcomes import TASK_END_EVENTS
 from enrich.flows import lifecycle
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
 from tests.diagnosis.conftest import OK, PROBLEM, PUBLIC_URL, WARNING, WORKFLOW, WORKSPACE, expect
@@ -78,5 +79,5 @@ def test_events(change: dict[str, Any], check: str, level: Level, told: str) -> 
 
 
 def test_the_filter_lets_through_every_event_that_causes_work() -> None:
-    causing = {*lifecycle.MISSES, *lifecycle.WRAPPING, *lifecycle.ENDS, *interactions.EVENT_TYPES, "task.created"}
+    causing = {*lifecycle.MISSES, *lifecycle.WRAPPING, *TASK_END_EVENTS, *interactions.EVENT_TYPES, "task.created"}
     assert causing <= NEEDED_EVENTS
