@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
 from enrich.domain.deadline import Step
@@ -89,22 +90,26 @@ def delivery_about(origin: TaskOrigin, kind: EntryKind, at: datetime) -> Deliver
     )
 
 
+class OnExisting(StrEnum):
+    """The treatment of an existing follow-up with the key of a new one."""
+
+    KEEP = "keep"  # leave it as it is
+    RESTART = "restart"  # make it due again, with the new data and no attempts
+    RESTART_ONLY = "restart_only"  # make it due again, with its own data; create none if there is none
+
+
 @dataclass(frozen=True, slots=True)
 class NewFollowup:
     """One follow-up that a delivery causes, committed together with its receipt.
 
-    key: unique key, so that a second one is not created; None: always create one. An existing follow-up with this key
-    stays as it is, unless
-    rearms: it becomes due again, with its attempts reset; or
-    only_wakes: likewise, and no new one is created if there is none.
+    key: unique among follow-ups; None: create one in any case. on_existing: applies if the key exists already.
     """
 
     kind: FollowupKind
     due_at: datetime
     key: str | None = None
     data: Mapping[str, Any] | None = None
-    rearms: bool = False
-    only_wakes: bool = False
+    on_existing: OnExisting = OnExisting.KEEP
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich import errors
 from enrich.domain.deadline import Deadline
-from enrich.domain.deliveries import NewFollowup
+from enrich.domain.deliveries import NewFollowup, OnExisting
 from enrich.domain.outcomes import ActivityType, FollowupKind
 from enrich.flows.activity import ActivityLog
 from enrich.flows.adapters import Adapters
@@ -152,7 +152,7 @@ class Completion:
                 "Reason": request.reason,
                 "ReservationSid": request.reservation_sid,
             },
-            followups=[NewFollowup(request.kind, self._adapters.now(), key, data, rearms=True)],
+            followups=[NewFollowup(request.kind, self._adapters.now(), key, data, on_existing=OnExisting.RESTART)],
         )
         return key
 
@@ -176,7 +176,7 @@ class Completion:
             )
             data = by_policy(self._rules)
             completing = NewFollowup(
-                FollowupKind.COMPLETE, self._adapters.now(), wrapped_key(task.sid), data, rearms=True
+                FollowupKind.COMPLETE, self._adapters.now(), wrapped_key(task.sid), data, on_existing=OnExisting.RESTART
             )
             self._adapters.followups.owe(entry_id, [completing], at=self._adapters.now())
             found += 1

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from enrich import errors
 from enrich.customers import interactions
 from enrich.domain.deadline import Deadline
-from enrich.domain.deliveries import Delivery, NewFollowup, Receipt
+from enrich.domain.deliveries import Delivery, NewFollowup, OnExisting, Receipt
 from enrich.domain.matches import LookupKeys
 from enrich.domain.outcomes import TASK_END_EVENTS, ActivityType, FollowupKind
 from enrich.flows import handover
@@ -66,9 +66,15 @@ def caused_by(event: Delivery, rules: Rules) -> tuple[NewFollowup, ...]:
             key = wrapped_key(event.reservation_sid or task_sid)
             return (NewFollowup(FollowupKind.COMPLETE, due_at, key, by_policy(rules)),)
         case interactions.ACCEPTED:  # matters only if it arrives after the end
-            return (NewFollowup(FollowupKind.FINISHED, now, finished_key(task_sid), only_wakes=True),)
+            return (
+                NewFollowup(FollowupKind.FINISHED, now, finished_key(task_sid), on_existing=OnExisting.RESTART_ONLY),
+            )
         case kind if kind in (*TASK_END_EVENTS, interactions.PART_COMPLETED):
-            return (NewFollowup(FollowupKind.FINISHED, now + SETTLED_AFTER, finished_key(task_sid), rearms=True),)
+            return (
+                NewFollowup(
+                    FollowupKind.FINISHED, now + SETTLED_AFTER, finished_key(task_sid), on_existing=OnExisting.RESTART
+                ),
+            )
         case _:
             return ()
 
@@ -117,7 +123,9 @@ class Lifecycle:
         Raises DatabaseError, TaskRouterError.
         """
         decision, before, state = self._judge(followup)
-        if self._adapters.task_states.events(state.task_sid, TASK_END_EVENTS):  # an end that arrived before there was a state
+        if self._adapters.task_states.events(
+            state.task_sid, TASK_END_EVENTS
+        ):  # an end that arrived before there was a state
             self._adapters.task_states.ended(state.task_sid, self._adapters.now())
         if state.alarm != before.alarm:
             self._record(

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, delet
 from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.database.engine import Database
-from enrich.domain.deliveries import NewFollowup
+from enrich.domain.deliveries import NewFollowup, OnExisting
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.errors import TaskGone
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
@@ -280,14 +280,14 @@ class Owes:
         adding = dialect.insert(FollowupRow)
         self._add = adding.on_conflict_do_nothing(index_elements=[FollowupRow.key])
         # The lease stays: who is at it now has not seen what made it due again, and two must not work on it at once.
-        self._rearm = adding.on_conflict_do_update(
+        self._restart = adding.on_conflict_do_update(
             index_elements=[FollowupRow.key],
             set_=_ANEW | {"due_at": adding.excluded.due_at, "data": adding.excluded.data},
         )
 
     def add(self, connection: Connection, entry_id: int, owing: Sequence[NewFollowup], *, at: datetime) -> None:
         for each in owing:
-            if each.only_wakes:
+            if each.on_existing is OnExisting.RESTART_ONLY:
                 self.wake(connection, each)
                 continue
             values = {
@@ -300,7 +300,7 @@ class Owes:
                 "key": each.key,
                 "data": None if each.data is None else dict(each.data),
             }
-            connection.execute(self._rearm if each.rearms else self._add, values)
+            connection.execute(self._restart if each.on_existing is OnExisting.RESTART else self._add, values)
 
     @staticmethod
     def wake(connection: Connection, owing: NewFollowup) -> None:

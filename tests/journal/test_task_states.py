@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow
 from enrich.database.engine import Database
-from enrich.domain.deliveries import Delivery, NewFollowup
+from enrich.domain.deliveries import Delivery, NewFollowup, OnExisting
 from enrich.domain.matches import Interaction
 from enrich.domain.outcomes import EntryKind, FollowupKind
 from enrich.journal.followups import FollowupQueue
@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 TASK = "WT" + "4" * 32
 MISSES = ("reservation.timeout", "reservation.canceled")
-FINISHED = NewFollowup(FollowupKind.FINISHED, NOW, "finished:1", rearms=True)
+FINISHED = NewFollowup(FollowupKind.FINISHED, NOW, "finished:1", on_existing=OnExisting.RESTART)
 
 
 @pytest.fixture
@@ -140,14 +140,22 @@ def test_what_is_due_again_while_somebody_is_at_it_is_done_once_more(journal: Jo
 
 def test_waking_makes_nothing(journal: Journal, owed: FollowupQueue, database: Database) -> None:
     event(
-        journal, 1, "reservation.accepted", "", NewFollowup(FollowupKind.FINISHED, NOW, "finished:1", only_wakes=True)
+        journal,
+        1,
+        "reservation.accepted",
+        "",
+        NewFollowup(FollowupKind.FINISHED, NOW, "finished:1", on_existing=OnExisting.RESTART_ONLY),
     )
     assert database.read(select(FollowupRow.id)) == []
     event(journal, 2, "task.completed", "", FINISHED)
     (done,) = owed.claim(NOW)
     owed.done(done, NOW)
     event(
-        journal, 3, "reservation.accepted", "", NewFollowup(FollowupKind.FINISHED, NOW, "finished:1", only_wakes=True)
+        journal,
+        3,
+        "reservation.accepted",
+        "",
+        NewFollowup(FollowupKind.FINISHED, NOW, "finished:1", on_existing=OnExisting.RESTART_ONLY),
     )
     assert len(owed.claim(NOW)) == 1
 
