@@ -15,12 +15,10 @@ from sqlalchemy import ColumnElement, select
 from enrich.accounts import passwords
 from enrich.accounts.tables import Role, UserRow
 from enrich.database.engine import Database
+from enrich.domain.lengths import MAX_EMAIL_LENGTH, MAX_STAFF_NAME_LENGTH
 
 # NUL and halves of characters: PostgreSQL refuses to be asked for them, SQLite for the latter.
 _IN_NO_EMAIL = re.compile("[\0\ud800-\udfff]")
-
-
-LONGEST_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def normal_email(email: str) -> str:
 
 def email_problem(email: str) -> str:
     """Why nobody can have an account as this; "" where it is an e-mail address."""
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", email.strip()) or len(email) > 254 or not email.isprintable():
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", email.strip()) or len(email) > MAX_EMAIL_LENGTH or not email.isprintable():
         return "This is no e-mail address."
     return ""
 
@@ -57,7 +55,7 @@ def name_problem(name: str) -> str:
     """Why nobody can be called this; "" where they can. Nothing is a name, too: then the e-mail stands for it."""
     if not name.isprintable():
         return "This holds characters that cannot be shown."
-    return "" if len(name) <= LONGEST_NAME else f"At most {LONGEST_NAME} characters."
+    return "" if len(name) <= MAX_STAFF_NAME_LENGTH else f"At most {MAX_STAFF_NAME_LENGTH} characters."
 
 
 def find(database: Database, email: str) -> User | None:

@@ -25,10 +25,8 @@ from typing import Any
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from enrich.customers.identifiers import Identifier, words_of
+from enrich.customers.identifiers import FROM_CRM, FROM_STAFF, Identifier, words_of
 from enrich.customers.tables import (
-    FROM_CRM,
-    FROM_STAFF,
     AuditCustomerRow,
     AuditRow,
     CaseRow,
@@ -41,6 +39,7 @@ from enrich.customers.tables import (
     WordRow,
 )
 from enrich.database.types import Base
+from enrich.domain.lengths import CUSTOMER_TEXTS
 
 _CUSTOMERS, _IDENTIFIERS, _NOTES, _CASES, _WORDS, _UNLINKED, _PINS, _TRAIL, _ABOUT = (
     Base.metadata.tables[row.__tablename__]
@@ -56,7 +55,6 @@ _CUSTOMERS, _IDENTIFIERS, _NOTES, _CASES, _WORDS, _UNLINKED, _PINS, _TRAIL, _ABO
         AuditCustomerRow,
     )
 )
-TEXTS = ("name", "company", "tier", "language", "owner")
 
 State = dict[str, Any]
 Record = dict[str, Any]
@@ -303,7 +301,7 @@ def take(session: Session, key: Identifier, customer_id: str, at: datetime) -> N
 
 def put(session: Session, customer_id: str, record: Record, at: datetime) -> None:
     """This customer is as this record says, made if there was nobody of that id."""
-    values = {name: record[name] for name in (*TEXTS, "settled", "merged_into")} | {"updated_at": at}
+    values = {name: record[name] for name in (*CUSTOMER_TEXTS, "settled", "merged_into")} | {"updated_at": at}
     changed = session.execute(
         update(_CUSTOMERS)
         .where(_CUSTOMERS.c.id == customer_id)
@@ -341,7 +339,7 @@ def put(session: Session, customer_id: str, record: Record, at: datetime) -> Non
 
 def empty_record(name: str) -> Record:
     """A customer of whom nothing is known but the name."""
-    texts = dict.fromkeys(TEXTS, "") | {"name": name}
+    texts = dict.fromkeys(CUSTOMER_TEXTS, "") | {"name": name}
     return {
         **texts,
         "settled": None,
@@ -371,7 +369,7 @@ def records(session: Session, customer_ids: Sequence[str]) -> dict[str, Record |
     if not customer_ids:
         return found
     for row in session.execute(select(_CUSTOMERS).where(_CUSTOMERS.c.id.in_(customer_ids))):
-        texts = {name: getattr(row, name) for name in (*TEXTS, "settled", "merged_into")}
+        texts = {name: getattr(row, name) for name in (*CUSTOMER_TEXTS, "settled", "merged_into")}
         found[row.id] = empty_record(row.name) | texts
     for table, name, columns, order in (
         (_IDENTIFIERS, "identifiers", ("kind", "value", "as_written", "source"), ("kind", "value")),

@@ -25,7 +25,7 @@ DROP_ORDER = ("notes", "cases", "owner", "language", "company", "tier", "open_ca
 # An agent reads this while the phone rings; the page has the rest. With these the whole block takes about 1,200 of
 # the 4,096 characters that all writers of a task share (facts, section 0).
 MOST_NOTES = 3
-LONGEST_NOTE = 200
+MAX_SHOWN_NOTE_LENGTH = 200
 MOST_CASES = 3
 MOST_CANDIDATES = 10
 
@@ -141,7 +141,7 @@ def _case(case: Case) -> Block:
 
 
 def _shortened(note: str) -> str:
-    return note if len(note) <= LONGEST_NOTE else note[: LONGEST_NOTE - 1].rstrip() + "…"
+    return note if len(note) <= MAX_SHOWN_NOTE_LENGTH else note[: MAX_SHOWN_NOTE_LENGTH - 1].rstrip() + "…"
 
 
 def _candidate_versions(match: Ambiguous | Claimed, shape: BlockShape) -> Iterator[Block]:

@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from enrich.customers.identifiers import LONGEST, Identifier
+from enrich.customers.identifiers import FROM_CRM, FROM_STAFF, Identifier
+from enrich.domain.lengths import CUSTOMER_TEXTS, MAX_CASE_ID_LENGTH, MAX_IDENTIFIER_LENGTH
 
 Record = dict[str, Any]
-
-TEXTS = ("name", "company", "tier", "language", "owner")
-FROM_CRM = "crm"
-FROM_STAFF = "staff"
-LONGEST_CASE_ID = 64
 
 
 def edited(
@@ -39,7 +35,7 @@ def edited(
     for key, as_written in identifiers.items():
         before = had.get(key)
         source = before[1] if before and before[0] == as_written else FROM_STAFF
-        kept.append([key.kind, key.value, as_written[:LONGEST], source])
+        kept.append([key.kind, key.value, as_written[:MAX_IDENTIFIER_LENGTH], source])
     gone = [[key.kind, key.value] for key, (_, source) in had.items() if source == FROM_CRM and key not in identifiers]
     unlinked = [one for one in record["unlinked"] if Identifier(*one) not in identifiers]
     new["identifiers"] = sorted(kept)
@@ -53,7 +49,7 @@ def merged(kept: Record, gone: Record, *, kept_id: str, gone_id: str) -> tuple[R
     Where the first knows nothing, it takes what the second knows; where both know something, the first is right. A
     case whose id the first has, too, gets the second's id behind it.
     """
-    texts = {name: kept[name] or gone[name] for name in TEXTS}
+    texts = {name: kept[name] or gone[name] for name in CUSTOMER_TEXTS}
     have = {(kind, value) for kind, value, *_ in kept["identifiers"]}
     # Theirs from now on because staff say so: the CRM would take them away again with the next seed.
     more = [
@@ -81,7 +77,7 @@ def _other_cases(have: list[list[str]], more: list[list[str]], gone_id: str) -> 
         name, number = id_, 1
         while name in taken:
             tail = f" ({gone_id})" if number == 1 else f" ({gone_id}, {number})"
-            name, number = id_[: max(1, LONGEST_CASE_ID - len(tail))] + tail[:LONGEST_CASE_ID], number + 1
+            name, number = id_[: max(1, MAX_CASE_ID_LENGTH - len(tail))] + tail[:MAX_CASE_ID_LENGTH], number + 1
         taken.add(name)
         moved.append([name, *rest])
     return moved
@@ -91,7 +87,7 @@ def _settled(record: Record, new: Record) -> dict[str, Any] | None:
     """What the CRM last said wherever the new record says something else; None where it says the same everywhere."""
     before = record["settled"] or {}
     settled = {}
-    for name in (*TEXTS, "notes", "cases"):
+    for name in (*CUSTOMER_TEXTS, "notes", "cases"):
         said = before[name] if name in before else record[name]
         if new[name] != said:
             settled[name] = said

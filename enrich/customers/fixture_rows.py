@@ -20,8 +20,6 @@ from typing import Any
 from enrich.customers.identifiers import (
     ADDRESS,
     EMAIL,
-    LONGEST,
-    LONGEST_KIND,
     PHONE,
     STAFF,
     Identifier,
@@ -29,16 +27,24 @@ from enrich.customers.identifiers import (
     is_storable,
     normalise,
 )
+from enrich.domain.lengths import (
+    CUSTOMER_TEXT_LENGTHS,
+    CUSTOMER_TEXTS,
+    MAX_CASE_ID_LENGTH,
+    MAX_CASE_STATUS_LENGTH,
+    MAX_CASE_SUBJECT_LENGTH,
+    MAX_CUSTOMER_ID_LENGTH,
+    MAX_CUSTOMER_NAME_LENGTH,
+    MAX_IDENTIFIER_KIND_LENGTH,
+    MAX_IDENTIFIER_LENGTH,
+    MAX_NOTE_LENGTH,
+)
 from enrich.domain.matches import Case
 
-LONGEST_NOTE = 10_000
-
-# The widths of tables.py: SQLite would take longer text, PostgreSQL would not.
-LONGEST_TEXT = {"company": 200, "tier": 40, "language": 35, "owner": LONGEST}
 KIND_OF_FIELD = {"phones": PHONE, "emails": EMAIL}
 FIELD_OF_KIND = {kind: name for name, kind in KIND_OF_FIELD.items()}  # identifiers of every other kind stand in `ids`
 CASE_FIELDS = ("id", "subject", "status", "opened_on")
-_FIELDS = ("id", "name", *LONGEST_TEXT, *KIND_OF_FIELD, "ids", "notes", "cases")
+_FIELDS = ("id", *CUSTOMER_TEXTS, *KIND_OF_FIELD, "ids", "notes", "cases")
 _KIND = re.compile(r"[A-Za-z][\w.-]*\Z", re.ASCII)
 
 
@@ -105,20 +111,20 @@ class _Checks:
 
     def customer(self) -> CustomerFixture:
         self._no_unknown_fields(self._raw, _FIELDS, "")
-        customer_id = self._required("id", self._raw.get("id"), 64)
-        name = self._required("name", self._raw.get("name"), 200)
+        customer_id = self._required("id", self._raw.get("id"), MAX_CUSTOMER_ID_LENGTH)
+        name = self._required("name", self._raw.get("name"), MAX_CUSTOMER_NAME_LENGTH)
         self._own_id(customer_id)
         for plural, kind in KIND_OF_FIELD.items():
-            for place, text in self._texts(plural, self._raw.get(plural), LONGEST):
+            for place, text in self._texts(plural, self._raw.get(plural), MAX_IDENTIFIER_LENGTH):
                 self._identify(place, kind, text)
         self._ids(self._raw.get("ids"))
         return CustomerFixture(
             id=customer_id,
             name=name,
             texts={
-                name: self._text(name, self._raw[name], longest)
-                for name, longest in LONGEST_TEXT.items()
-                if name in self._raw
+                field: self._text(field, self._raw[field], max_length)
+                for field, max_length in CUSTOMER_TEXT_LENGTHS.items()
+                if field in self._raw and field != "name"
             },
             identifiers=self._identifiers,
             speaks_for=frozenset(name for name in (*KIND_OF_FIELD, "ids") if name in self._raw),
@@ -176,15 +182,15 @@ class _Checks:
             return
         for kind, values in (ids or {}).items():
             place = f"ids.{kind}"
-            if not _KIND.match(kind) or len(kind) > LONGEST_KIND:
-                self._problem(place, f"a kind is up to {LONGEST_KIND} letters, digits, `_`, `-` and `.`")
+            if not _KIND.match(kind) or len(kind) > MAX_IDENTIFIER_KIND_LENGTH:
+                self._problem(place, f"a kind is up to {MAX_IDENTIFIER_KIND_LENGTH} letters, digits, `_`, `-` and `.`")
             elif kind == STAFF:
                 self._problem(place, "taken by what staff settle; give the kind another name")
             elif kind in (ADDRESS, *FIELD_OF_KIND):
                 self._problem(place, f"not an id; use {FIELD_OF_KIND.get(kind, 'phones or emails')}")
             else:
                 several = values if isinstance(values, list) else [values]
-                for where, text in self._texts(place, several, LONGEST):
+                for where, text in self._texts(place, several, MAX_IDENTIFIER_LENGTH):
                     self._identify(where, kind, text)
 
     def _identify(self, place: str, kind: str, text: str) -> None:
@@ -207,7 +213,7 @@ class _Checks:
             self._problem("id", "nothing that could be compared; use letters and digits")
 
     def _notes(self) -> tuple[str, ...]:
-        return tuple(text for _, text in self._texts("notes", self._raw["notes"], LONGEST_NOTE))
+        return tuple(text for _, text in self._texts("notes", self._raw["notes"], MAX_NOTE_LENGTH))
 
     def _cases(self) -> tuple[Case, ...]:
         cases: dict[str, Case] = {}
@@ -228,9 +234,9 @@ class _Checks:
         if opened_on and not _is_date(opened_on):
             self._problem(f"{place}opened_on", f"{opened_on!r} is no date; write it as 2026-11-02")
         return Case(
-            id=self._required(f"{place}id", raw.get("id"), 64),
-            subject=self._text(f"{place}subject", raw.get("subject"), 300),
-            status=self._required(f"{place}status", raw.get("status"), 40),
+            id=self._required(f"{place}id", raw.get("id"), MAX_CASE_ID_LENGTH),
+            subject=self._text(f"{place}subject", raw.get("subject"), MAX_CASE_SUBJECT_LENGTH),
+            status=self._required(f"{place}status", raw.get("status"), MAX_CASE_STATUS_LENGTH),
             opened_on=opened_on or None,
         )
 

@@ -25,17 +25,17 @@ from typing import Any
 
 from enrich.customers.fixture_rows import (
     KIND_OF_FIELD,
-    LONGEST_TEXT,
     BadRow,
     CustomerFixture,
     read_customer,
     unknown_name,
 )
+from enrich.domain.lengths import CUSTOMER_TEXTS
 from enrich.errors import FixtureFileError
 
 VALUE_SEPARATOR = "|"  # in a cell of a CSV file
 
-_CSV_COLUMNS = ("id", "name", *LONGEST_TEXT, *KIND_OF_FIELD, "notes")
+_CSV_COLUMNS = ("id", *CUSTOMER_TEXTS, *KIND_OF_FIELD, "notes")
 _CSV_LISTS = frozenset({*KIND_OF_FIELD, "notes"})
 
 

@@ -22,6 +22,8 @@ from urllib.parse import unquote
 import phonenumbers
 from phonenumbers import CountryCodeSource, PhoneNumber, ValidationResult
 
+from enrich.domain.lengths import MAX_IDENTIFIER_KIND_LENGTH, MAX_IDENTIFIER_LENGTH, MAX_WORD_LENGTH
+
 PHONE = "phone"
 EMAIL = "email"
 CLIENT = "client"  # a Twilio Client (Voice SDK) identity
@@ -30,12 +32,11 @@ CUSTOMER_ID = "customer_id"  # the CRM's own id; every customer is found by it
 STAFF = "staff"  # no identifier: a task's SID, where staff have said whose the task is
 ADDRESS = "address"  # no kind of identifier: "find out from the text" (the attributes `from`, `caller`, ...)
 
-# The width of the columns `identifiers.value` and `as_written`, and the longest e-mail address (RFC 5321, 4.5.3.1.3).
-LONGEST = 254
-LONGEST_KIND = 40
-# Of a name, what it is searched by.
-LONGEST_WORD = 40
-MOST_WORDS = 12
+# The source of an identifier: the CRM's file, or a change made by staff.
+FROM_CRM = "crm"
+FROM_STAFF = "staff"
+
+MAX_WORDS = 12  # of a name and company, for searching
 
 # `name:` in front of an address. A URI scheme (RFC 3986, 3.1); two letters at least, so that `C:17` stays an account.
 _PREFIX = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]{1,31}):(?!//)\s*(.*)\Z", re.DOTALL)
@@ -159,7 +160,9 @@ def phone_identifiers(text: str, region: str) -> tuple[Identifier, ...]:
     Short codes, letters other than those of an extension, and too many digits give nothing.
     """
     text = _visible(text)
-    if len(text) > LONGEST or not all(word in _EXTENSION_WORDS for word in _LETTERS.findall(text.casefold())):
+    if len(text) > MAX_IDENTIFIER_LENGTH or not all(
+        word in _EXTENSION_WORDS for word in _LETTERS.findall(text.casefold())
+    ):
         return ()
     number = _possible_number(text, region)
     if number is None:
@@ -214,7 +217,7 @@ def words_of(*texts: str) -> tuple[str, ...]:
     What a person is searched by: "Dr. Ada Lovelace-King" gives dr, ada, lovelace, king.
     """
     found = re.findall(r"\w+", _folded(" ".join(texts)))
-    return tuple(dict.fromkeys(word[:LONGEST_WORD] for word in found if is_storable(word)))[:MOST_WORDS]
+    return tuple(dict.fromkeys(word[:MAX_WORD_LENGTH] for word in found if is_storable(word)))[:MAX_WORDS]
 
 
 def _one(identifier: Identifier | None) -> tuple[Identifier, ...]:
@@ -223,7 +226,12 @@ def _one(identifier: Identifier | None) -> tuple[Identifier, ...]:
 
 def _identifier(kind: str, value: str) -> Identifier | None:
     """None where the value is empty, too long, or nothing that a database can hold (NUL, lone surrogates)."""
-    if not value or len(value) > LONGEST or not 0 < len(kind) <= LONGEST_KIND or not is_storable(value):
+    if (
+        not value
+        or len(value) > MAX_IDENTIFIER_LENGTH
+        or not 0 < len(kind) <= MAX_IDENTIFIER_KIND_LENGTH
+        or not is_storable(value)
+    ):
         return None
     return Identifier(kind, value)
 

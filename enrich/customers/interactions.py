@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 
 from enrich.domain.deliveries import TaskEvent
+from enrich.domain.lengths import MAX_COMPLETION_REASON_LENGTH, MAX_TASK_OUTCOME_LENGTH
 from enrich.domain.matches import Interaction
 from enrich.domain.outcomes import TASK_COMPLETED, TASK_DELETED_EVENTS
 
@@ -17,8 +18,6 @@ ACCEPTED = "reservation.accepted"
 PART_COMPLETED = "reservation.completed"
 # The events that an interaction is derived from.
 EVENT_TYPES = (ACCEPTED, PART_COMPLETED, TASK_COMPLETED, *TASK_DELETED_EVENTS)
-
-LONGEST = 200
 
 
 def finished(task_sid: str, events: Sequence[TaskEvent]) -> Interaction | None:
@@ -39,14 +38,19 @@ def finished(task_sid: str, events: Sequence[TaskEvent]) -> Interaction | None:
     last = (accepted or parts or ends)[-1]
     return Interaction(
         task_sid=task_sid,
-        channel=next((name for event in ordered if (name := event.form.get("TaskChannelUniqueName"))), ""),
+        channel=_first(ordered, "TaskChannelUniqueName"),
         worker_sid=last.worker_sid,
         worker_name=last.worker_name,
         began_at=accepted[0].happened_at if accepted else None,
         ended_at=end.happened_at,
         outcome=_outcome(end.form.get("TaskAttributes", "")),
-        reason=next((text for event in ordered if (text := event.form.get("TaskCompletedReason"))), "")[:LONGEST],
+        reason=_first(ordered, "TaskCompletedReason")[:MAX_COMPLETION_REASON_LENGTH],
     )
+
+
+def _first(events: Sequence[TaskEvent], parameter: str) -> str:
+    """Return the first value of this parameter that is not empty; "" if there is none."""
+    return next((value for event in events if (value := event.form.get(parameter))), "")
 
 
 def _place(event: TaskEvent) -> tuple[object, ...]:
@@ -70,4 +74,4 @@ def _outcome(raw_attributes: str) -> str:
         return ""
     conversations = attributes.get("conversations") if isinstance(attributes, dict) else None
     outcome = conversations.get("outcome") if isinstance(conversations, dict) else None
-    return outcome[:LONGEST] if isinstance(outcome, str) else ""
+    return outcome[:MAX_TASK_OUTCOME_LENGTH] if isinstance(outcome, str) else ""

@@ -13,7 +13,8 @@ from typing import Any
 import phonenumbers
 
 from enrich.customers import identifiers
-from enrich.customers.identifiers import ADDRESS, EMAIL, LONGEST, LONGEST_KIND, PHONE, STAFF, Identifier
+from enrich.customers.identifiers import ADDRESS, EMAIL, PHONE, STAFF, Identifier
+from enrich.domain.lengths import MAX_IDENTIFIER_KIND_LENGTH, MAX_IDENTIFIER_LENGTH
 from enrich.domain.matches import (
     Ambiguous,
     Candidate,
@@ -44,7 +45,7 @@ _CALLING = frozenset({"from", "caller"})
 _CALLED = frozenset({"to", "called", "outbound_to"})
 _ADDRESSES = _CALLING | _CALLED | {"customerAddress"}
 
-_BITS_OF_LONGEST = 840  # of an integer with 253 digits; turning a much longer one into text is refused by Python
+_MAX_INTEGER_BITS = 840  # of an integer with 253 digits; turning a much longer one into text is refused by Python
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +207,8 @@ def _key_source(word: str, own_attributes: Collection[str]) -> KeySource:
     kind = rest[0] if rest else _usual_kind(path[-1])
     if kind == STAFF:
         raise ValueError(f"{word!r}: {STAFF!r} is what tasks are settled by; give the kind another name")
-    if len(kind) > LONGEST_KIND:
-        raise ValueError(f"{word!r}: a kind has at most {LONGEST_KIND} characters")
+    if len(kind) > MAX_IDENTIFIER_KIND_LENGTH:
+        raise ValueError(f"{word!r}: a kind has at most {MAX_IDENTIFIER_KIND_LENGTH} characters")
     return KeySource(path, kind, _trust(word, rest[1]) if len(rest) == 2 else None)
 
 
@@ -263,9 +264,9 @@ def _value_at(attributes: Mapping[str, Any], path: tuple[str, ...]) -> str | Non
         value = value.get(name)
     if value is None:
         return None
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _BITS_OF_LONGEST:
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_INTEGER_BITS:
         return str(value)
-    return value if isinstance(value, str) and len(value) <= LONGEST else None
+    return value if isinstance(value, str) and len(value) <= MAX_IDENTIFIER_LENGTH else None
 
 
 def _hides_a_caller(source: KeySource, text: str) -> bool:

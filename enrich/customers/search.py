@@ -24,11 +24,11 @@ from enrich.customers.identifiers import (
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow, IdentifierRow, WordRow
 from enrich.database.engine import Database
+from enrich.domain.lengths import MAX_IDENTIFIER_LENGTH
 from enrich.domain.matches import LookupKey, LookupKeys, Trust
 
 MOST_FOUND = 20
 # What a person types; what is longer is no name and no number.
-LONGEST_QUERY = 254
 # "Higher than any letter", to end the stretch of the index that begins with a word.
 _LAST = "\U0010ffff"
 
@@ -56,7 +56,7 @@ def find_customers(
     e-mail addresses and customer ids. Raises DatabaseError.
     """
     query = query.strip()
-    if not query or len(query) > LONGEST_QUERY or not is_storable(query):
+    if not query or len(query) > MAX_IDENTIFIER_LENGTH or not is_storable(query):
         return ()
     by: dict[str, str] = {}
     keys = _keys(query, kinds, region)

@@ -18,11 +18,12 @@ from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from enrich.customers.audit import wait_for_others
-from enrich.customers.fixture_rows import CASE_FIELDS, FIELD_OF_KIND, LONGEST_TEXT, BadRow, CustomerFixture
-from enrich.customers.identifiers import EMAIL, PHONE, Identifier, customer_id_identifier, words_of
-from enrich.customers.tables import FROM_CRM, CaseRow, CustomerRow, IdentifierRow, NoteRow, UnlinkedRow, WordRow
+from enrich.customers.fixture_rows import CASE_FIELDS, FIELD_OF_KIND, BadRow, CustomerFixture
+from enrich.customers.identifiers import EMAIL, FROM_CRM, PHONE, Identifier, customer_id_identifier, words_of
+from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow, UnlinkedRow, WordRow
 from enrich.database.engine import Database
 from enrich.database.types import Base
+from enrich.domain.lengths import CUSTOMER_TEXTS
 from enrich.domain.matches import Case
 
 # Customers per transaction. On SQLite 500 keep each turn of the one writer short, so that the journal of a server that
@@ -160,7 +161,7 @@ def _compare(customer: CustomerFixture, stored: _Stored | None, changes: _Change
         changes.emptied_cases.append({"of": customer.id})
         changes.cases += _case_rows(customer.id, customer.cases)
     if stored is None:
-        empty = dict.fromkeys(LONGEST_TEXT, "")
+        empty = dict.fromkeys(CUSTOMER_TEXTS, "")
         changes.new_customers.append({"id": customer.id, **empty, **texts, "updated_at": now})
         changes.words += _word_rows(customer.id, texts)
         return "created", False
@@ -272,7 +273,7 @@ def _stored(session: Session, customer_ids: Sequence[str]) -> dict[str, _Stored]
     customers = connection.execute(select(_CUSTOMERS).where(_CUSTOMERS.c.id.in_(customer_ids)))
     stored = {
         row.id: _Stored(
-            {"name": row.name, **{name: getattr(row, name) for name in LONGEST_TEXT}},
+            {name: getattr(row, name) for name in CUSTOMER_TEXTS},
             version=row.version,
             settled=row.settled or {},
             merged_into=row.merged_into,

@@ -5,19 +5,32 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import VARCHAR
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from enrich.database.types import AnyText, Base, UtcDateTime
+from enrich.customers.identifiers import FROM_CRM
+from enrich.database.types import AnyText, Base, RowId, Sid, UtcDateTime
+from enrich.domain.lengths import (
+    CUSTOMER_TEXT_LENGTHS,
+    MAX_CASE_ID_LENGTH,
+    MAX_CASE_STATUS_LENGTH,
+    MAX_CASE_SUBJECT_LENGTH,
+    MAX_CHANNEL_LENGTH,
+    MAX_COMPLETION_REASON_LENGTH,
+    MAX_CUSTOMER_ID_LENGTH,
+    MAX_EMAIL_LENGTH,
+    MAX_IDENTIFIER_KIND_LENGTH,
+    MAX_IDENTIFIER_LENGTH,
+    MAX_TASK_OUTCOME_LENGTH,
+    MAX_WORD_LENGTH,
+    MAX_WORKER_NAME_LENGTH,
+)
 
-RowId = BigInteger().with_variant(Integer, "sqlite")
+CustomerId = String(MAX_CUSTOMER_ID_LENGTH)
+Kind, Value = String(MAX_IDENTIFIER_KIND_LENGTH), String(MAX_IDENTIFIER_LENGTH)  # of an identifier
 # Compared letter by letter, so that "begins with" is a stretch of the index; SQLite does so anyway.
-Word = String(40).with_variant(VARCHAR(40, collation="C"), "postgresql")
-
-# Who says that an identifier belongs to a customer.
-FROM_CRM = "crm"
-FROM_STAFF = "staff"
+Word = String(MAX_WORD_LENGTH).with_variant(VARCHAR(MAX_WORD_LENGTH, collation="C"), "postgresql")
 
 
 class CustomerRow(Base):
@@ -25,19 +38,19 @@ class CustomerRow(Base):
 
     __tablename__ = "customers"
 
-    id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    name: Mapped[str] = mapped_column(String(200))
-    company: Mapped[str] = mapped_column(String(200), default="")
-    tier: Mapped[str] = mapped_column(String(40), default="")
-    language: Mapped[str] = mapped_column(String(35), default="")  # a BCP 47 tag
-    owner: Mapped[str] = mapped_column(String(254), default="")
+    id: Mapped[str] = mapped_column(CustomerId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(CUSTOMER_TEXT_LENGTHS["name"]))
+    company: Mapped[str] = mapped_column(String(CUSTOMER_TEXT_LENGTHS["company"]), default="")
+    tier: Mapped[str] = mapped_column(String(CUSTOMER_TEXT_LENGTHS["tier"]), default="")
+    language: Mapped[str] = mapped_column(String(CUSTOMER_TEXT_LENGTHS["language"]), default="")
+    owner: Mapped[str] = mapped_column(String(CUSTOMER_TEXT_LENGTHS["owner"]), default="")
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     # Counted up by every change: who saves a form that was made from an older one is told.
     version: Mapped[int] = mapped_column(default=1, server_default="1")
     # Of what staff have changed, what the CRM last said there; the next seed leaves it alone while the CRM says that.
     settled: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     # Whom staff have merged this one into; it has no identifiers of its own any more.
-    merged_into: Mapped[str | None] = mapped_column(String(64), index=True)
+    merged_into: Mapped[str | None] = mapped_column(CustomerId, index=True)
 
     identifiers: Mapped[list[IdentifierRow]] = relationship(
         back_populates="customer", cascade="all, delete-orphan", passive_deletes=True, order_by="IdentifierRow.id"
@@ -65,9 +78,9 @@ class IdentifierRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
-    kind: Mapped[str] = mapped_column(String(40))
-    value: Mapped[str] = mapped_column(String(254))
-    as_written: Mapped[str] = mapped_column(String(254))
+    kind: Mapped[str] = mapped_column(Kind)
+    value: Mapped[str] = mapped_column(Value)
+    as_written: Mapped[str] = mapped_column(Value)
     source: Mapped[str] = mapped_column(String(8), default=FROM_CRM)
 
     customer: Mapped[CustomerRow] = relationship(back_populates="identifiers")
@@ -91,10 +104,10 @@ class CaseRow(Base):
     __tablename__ = "cases"
 
     customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True)
-    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    id: Mapped[str] = mapped_column(String(MAX_CASE_ID_LENGTH), primary_key=True)
     position: Mapped[int]
-    subject: Mapped[str] = mapped_column(String(300))
-    status: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str] = mapped_column(String(MAX_CASE_SUBJECT_LENGTH))
+    status: Mapped[str] = mapped_column(String(MAX_CASE_STATUS_LENGTH))
     opened_on: Mapped[str] = mapped_column(String(10), default="")
 
 
@@ -114,8 +127,8 @@ class UnlinkedRow(Base):
     __tablename__ = "unlinked"
     __table_args__ = (Index("ix_unlinked_customer_id", "customer_id"),)
 
-    kind: Mapped[str] = mapped_column(String(40), primary_key=True)
-    value: Mapped[str] = mapped_column(String(254), primary_key=True)
+    kind: Mapped[str] = mapped_column(Kind, primary_key=True)
+    value: Mapped[str] = mapped_column(Value, primary_key=True)
     customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True)
 
 
@@ -125,9 +138,9 @@ class PinRow(Base):
     __tablename__ = "pins"
     __table_args__ = (Index("ix_pins_customer_id", "customer_id"),)
 
-    task_sid: Mapped[str] = mapped_column(String(34), primary_key=True)
+    task_sid: Mapped[str] = mapped_column(Sid, primary_key=True)
     customer_id: Mapped[str | None] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
-    by: Mapped[str] = mapped_column(AnyText(254))
+    by: Mapped[str] = mapped_column(AnyText(MAX_EMAIL_LENGTH))
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -143,10 +156,10 @@ class AuditRow(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     user_id: Mapped[int | None]
-    by: Mapped[str] = mapped_column(AnyText(254))
+    by: Mapped[str] = mapped_column(AnyText(MAX_EMAIL_LENGTH))
     action: Mapped[str] = mapped_column(String(24))
-    task_sid: Mapped[str | None] = mapped_column(String(34))
-    customer_id: Mapped[str | None] = mapped_column(String(64))
+    task_sid: Mapped[str | None] = mapped_column(Sid)
+    customer_id: Mapped[str | None] = mapped_column(CustomerId)
     before: Mapped[dict[str, Any]] = mapped_column(JSON)
     after: Mapped[dict[str, Any]] = mapped_column(JSON)
     undoes: Mapped[int | None] = mapped_column(RowId)
@@ -160,7 +173,7 @@ class AuditCustomerRow(Base):
     __table_args__ = (Index("ix_audit_customers_customer_id", "customer_id", "audit_id"),)
 
     audit_id: Mapped[int] = mapped_column(RowId, ForeignKey("audit_entries.id", ondelete="CASCADE"), primary_key=True)
-    customer_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    customer_id: Mapped[str] = mapped_column(CustomerId, primary_key=True)
 
 
 class InteractionRow(Base):
@@ -176,12 +189,12 @@ class InteractionRow(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    task_sid: Mapped[str] = mapped_column(String(34))
+    task_sid: Mapped[str] = mapped_column(Sid)
     customer_id: Mapped[str] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"))
-    channel: Mapped[str] = mapped_column(AnyText(64), default="")
-    worker_sid: Mapped[str] = mapped_column(String(34), default="")
-    worker_name: Mapped[str] = mapped_column(AnyText(120), default="")
+    channel: Mapped[str] = mapped_column(AnyText(MAX_CHANNEL_LENGTH), default="")
+    worker_sid: Mapped[str] = mapped_column(Sid, default="")
+    worker_name: Mapped[str] = mapped_column(AnyText(MAX_WORKER_NAME_LENGTH), default="")
     began_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    outcome: Mapped[str] = mapped_column(AnyText(200), default="")
-    reason: Mapped[str] = mapped_column(AnyText(200), default="")
+    outcome: Mapped[str] = mapped_column(AnyText(MAX_TASK_OUTCOME_LENGTH), default="")
+    reason: Mapped[str] = mapped_column(AnyText(MAX_COMPLETION_REASON_LENGTH), default="")

@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Dialect, MetaData, String, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
+
+from enrich.domain.lengths import MAX_SID_LENGTH
 
 _CONSTRAINT_NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -17,6 +19,10 @@ _CONSTRAINT_NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+# SQLite makes only INTEGER a rowid; in PostgreSQL an INTEGER would run out at two thousand million rows.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+Sid = String(MAX_SID_LENGTH)
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 

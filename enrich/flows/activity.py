@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from enrich.domain.deliveries import Delivery, NewFollowup
+from enrich.domain.lengths import MAX_SID_LENGTH
 from enrich.domain.outcomes import ActivityType, EntryKind
 from enrich.flows.adapters import Adapters
 from enrich.flows.run import EnrichmentRun
@@ -36,7 +37,7 @@ class ActivityLog:
         once: a name under which the activity is recorded only once; None: every time. details: empty ones are left
         out. followups: what the activity causes, committed together with it.
         """
-        key = None if once is None else hashlib.sha256(f"{activity} {once}".encode()).hexdigest()[:34]
+        key = None if once is None else hashlib.sha256(f"{activity} {once}".encode()).hexdigest()[:MAX_SID_LENGTH]
         delivery = self._delivery(activity, workspace_sid, task_sid, details, key)
         return self._adapters.journal.receive(delivery, timeout_s=RECEIPT_S, owing=followups).entry_id
 

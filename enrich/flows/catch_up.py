@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from enrich import errors
 from enrich.domain.deliveries import Delivery
+from enrich.domain.lengths import MAX_CHANNEL_LENGTH
 from enrich.domain.outcomes import EntryKind, Reason
 from enrich.flows.adapters import Adapters
 from enrich.flows.lifecycle import Lifecycle
@@ -44,7 +45,7 @@ def _deliveries(workspace_sid: str, event: PastEvent) -> Iterable[Delivery]:
             worker_sid=event.worker_sid,
             worker_name=event.worker_name,
             event_type=event.event_type if kind is EntryKind.EVENT else "",
-            channel_unique_name=event.form.get("TaskChannelUniqueName", "")[:64] or None,
+            channel_unique_name=event.form.get("TaskChannelUniqueName", "")[:MAX_CHANNEL_LENGTH] or None,
             reason=Reason.CAUGHT_UP,
             body=urlencode(event.form).encode(),
         )

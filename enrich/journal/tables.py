@@ -7,12 +7,10 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
-    BigInteger,
     ColumnElement,
     Float,
     ForeignKey,
     Index,
-    Integer,
     String,
     Text,
     literal_column,
@@ -20,10 +18,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from enrich.database.types import AnyText, Base, UtcDateTime
+from enrich.database.types import AnyText, Base, RowId, Sid, UtcDateTime
+from enrich.domain.lengths import (
+    MAX_CHANNEL_LENGTH,
+    MAX_CUSTOMER_ID_LENGTH,
+    MAX_CUSTOMER_NAME_LENGTH,
+    MAX_EVENT_TYPE_LENGTH,
+    MAX_IDENTIFIER_KIND_LENGTH,
+    MAX_IDENTIFIER_LENGTH,
+    MAX_QUEUE_NAME_LENGTH,
+    MAX_TASK_OUTCOME_LENGTH,
+    MAX_WORKER_NAME_LENGTH,
+)
 
-# SQLite gives a rowid only to INTEGER; PostgreSQL should not run out at two thousand million rows.
-RowId = BigInteger().with_variant(Integer, "sqlite")
+# An entry and its rollup have the same columns.
+_KIND, _OUTCOME, _MATCH, _REASON = String(16), String(20), String(12), String(40)
 
 UNUSUAL = """kind <> 'event' AND NOT (outcome = 'enriched' AND "match" = 'matched')"""
 
@@ -96,38 +105,40 @@ class EntryRow(Base):
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    kind: Mapped[str] = mapped_column(String(16))  # vocabulary.EntryKind
+    kind: Mapped[str] = mapped_column(_KIND)  # vocabulary.EntryKind
     # What repeats are known by: the ReservationSid of a callback, the Sid of an event; null if it had none.
-    delivery_key: Mapped[str | None] = mapped_column(String(34), unique=True)
+    delivery_key: Mapped[str | None] = mapped_column(Sid, unique=True)
     claim: Mapped[str] = mapped_column(String(16))  # of the one who made the row, and works on it; chosen by chance
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     repeats: Mapped[int] = mapped_column(default=0)
-    workspace_sid: Mapped[str] = mapped_column(String(34), default="")
-    task_sid: Mapped[str | None] = mapped_column(String(34))
-    reservation_sid: Mapped[str | None] = mapped_column(String(34))
-    worker_sid: Mapped[str] = mapped_column(String(34), default="")
-    worker_name: Mapped[str] = mapped_column(AnyText(120), default="")
-    event_type: Mapped[str] = mapped_column(AnyText(64), default="")
-    task_channel: Mapped[str] = mapped_column(AnyText(64), default="", server_default="")
+    workspace_sid: Mapped[str] = mapped_column(Sid, default="")
+    task_sid: Mapped[str | None] = mapped_column(Sid)
+    reservation_sid: Mapped[str | None] = mapped_column(Sid)
+    worker_sid: Mapped[str] = mapped_column(Sid, default="")
+    worker_name: Mapped[str] = mapped_column(AnyText(MAX_WORKER_NAME_LENGTH), default="")
+    event_type: Mapped[str] = mapped_column(AnyText(MAX_EVENT_TYPE_LENGTH), default="")
+    task_channel: Mapped[str] = mapped_column(AnyText(MAX_CHANNEL_LENGTH), default="", server_default="")
     # The task channel's, as events tell it; null: the delivery does not. What a policy's defaults go by.
-    channel_unique_name: Mapped[str | None] = mapped_column(AnyText(64))
-    task_queue_sid: Mapped[str] = mapped_column(String(34), default="", server_default="")
-    task_queue_name: Mapped[str] = mapped_column(AnyText(200), default="", server_default="")  # of events
+    channel_unique_name: Mapped[str | None] = mapped_column(AnyText(MAX_CHANNEL_LENGTH))
+    task_queue_sid: Mapped[str] = mapped_column(Sid, default="", server_default="")
+    task_queue_name: Mapped[str] = mapped_column(
+        AnyText(MAX_QUEUE_NAME_LENGTH), default="", server_default=""
+    )  # of events
     raw_form: Mapped[str] = mapped_column(AnyText, default="")  # the body as it came; personal data
 
     concluded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    outcome: Mapped[str | None] = mapped_column(String(20))  # vocabulary.Outcome
-    reason: Mapped[str] = mapped_column(String(40), default="")  # of errors.py, or vocabulary.NoMatchReason; "" if none
-    match: Mapped[str | None] = mapped_column(String(12))  # vocabulary.MatchKind; null: could not look
-    by: Mapped[str] = mapped_column(String(40), default="")  # the kind of key that decided
+    outcome: Mapped[str | None] = mapped_column(_OUTCOME)  # vocabulary.Outcome
+    reason: Mapped[str] = mapped_column(_REASON, default="")  # of errors.py, or vocabulary.NoMatchReason; "" if none
+    match: Mapped[str | None] = mapped_column(_MATCH)  # vocabulary.MatchKind; null: could not look
+    by: Mapped[str] = mapped_column(String(MAX_IDENTIFIER_KIND_LENGTH), default="")  # the kind of key that decided
     trust: Mapped[str] = mapped_column(String(10), default="")
-    customer_id: Mapped[str | None] = mapped_column(String(64))
-    customer_name: Mapped[str] = mapped_column(AnyText(200), default="")
+    customer_id: Mapped[str | None] = mapped_column(String(MAX_CUSTOMER_ID_LENGTH))
+    customer_name: Mapped[str] = mapped_column(AnyText(MAX_CUSTOMER_NAME_LENGTH), default="")
     # How it was found: {"keys": [{kind, value, trust, attribute, found}], "withheld": [attribute],
     # "candidates": [{customer_id, name}]}
     finding: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     # The value of the first of these keys: what an unknown caller is searched by.
-    first_key: Mapped[str | None] = mapped_column(AnyText(254))
+    first_key: Mapped[str | None] = mapped_column(AnyText(MAX_IDENTIFIER_LENGTH))
     attributes_before: Mapped[str | None] = mapped_column(AnyText)  # as fetched; null: never fetched
     attributes_after: Mapped[str | None] = mapped_column(AnyText)  # as written; null: nothing was written
     answer: Mapped[str | None] = mapped_column(Text)  # the JSON that TaskRouter got
@@ -171,7 +182,7 @@ class FollowupRow(Base):
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     leased_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     attempts: Mapped[int] = mapped_column(default=0)
-    last_reason: Mapped[str] = mapped_column(String(40), default="")
+    last_reason: Mapped[str] = mapped_column(_REASON, default="")
     done_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     given_up_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     # What it is known by, where there shall be only one: "finished:WT..."; null: every one stands for itself.
@@ -207,18 +218,18 @@ class TaskStateRow(Base):
         ),
     )
 
-    task_sid: Mapped[str] = mapped_column(String(34), primary_key=True)
-    workspace_sid: Mapped[str] = mapped_column(String(34), default="")
+    task_sid: Mapped[str] = mapped_column(Sid, primary_key=True)
+    workspace_sid: Mapped[str] = mapped_column(Sid, default="")
     misses: Mapped[int] = mapped_column(default=0)  # different reservations that came to nothing, as the policy counts
     canceled: Mapped[int] = mapped_column(default=0)  # of all reservations, those that were canceled
     assignments: Mapped[int] = mapped_column(default=0)  # different ones that came to nothing, however
     escalation: Mapped[int] = mapped_column(default=0)
-    outcome: Mapped[str] = mapped_column(AnyText(200), default="")
+    outcome: Mapped[str] = mapped_column(AnyText(MAX_TASK_OUTCOME_LENGTH), default="")
     alarm: Mapped[str] = mapped_column(String(24), default="")  # policy.timeouts.Alarm
     alarm_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     hand_overs: Mapped[int] = mapped_column(default=0)  # how often the work behind it was handed over until now
-    handed_over_from: Mapped[str | None] = mapped_column(String(34))
-    handed_over_to: Mapped[str | None] = mapped_column(String(34))
+    handed_over_from: Mapped[str | None] = mapped_column(Sid)
+    handed_over_to: Mapped[str | None] = mapped_column(Sid)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -235,10 +246,10 @@ class TallyRow(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     span_s: Mapped[int]
     began_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    kind: Mapped[str] = mapped_column(String(16))
-    outcome: Mapped[str] = mapped_column(String(20))
-    match: Mapped[str] = mapped_column(String(12))
-    reason: Mapped[str] = mapped_column(String(40))
+    kind: Mapped[str] = mapped_column(_KIND)
+    outcome: Mapped[str] = mapped_column(_OUTCOME)
+    match: Mapped[str] = mapped_column(_MATCH)
+    reason: Mapped[str] = mapped_column(_REASON)
     number: Mapped[int]
     times: Mapped[dict[str, int]] = mapped_column(JSON)
 

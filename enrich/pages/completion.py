@@ -10,6 +10,7 @@ from flask import Blueprint, abort, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts.tables import Role
+from enrich.domain.lengths import MAX_TASK_OUTCOME_LENGTH
 from enrich.domain.outcomes import TASK_END_EVENTS, FollowupKind
 from enrich.flows.completion import CompletionRequest
 from enrich.journal.task_states import TaskState
@@ -20,8 +21,6 @@ from enrich.services import current_services
 
 bp = Blueprint("completing", __name__)
 bp.before_request(require_sign_in)
-
-LONGEST = 200
 
 
 @bp.post("/tasks/<task_sid>/wrap-up")
@@ -35,7 +34,7 @@ def wrap_up(task_sid: str) -> ResponseReturnValue:
 @needs(Role.EDITOR)
 def complete(task_sid: str) -> ResponseReturnValue:
     """All of it is over. Form: `outcome`, what came of it; `reason`, what TaskRouter keeps; both may be empty."""
-    outcome, reason = (request.form.get(name, "").strip()[:LONGEST] for name in ("outcome", "reason"))
+    outcome, reason = (request.form.get(name, "").strip()[:MAX_TASK_OUTCOME_LENGTH] for name in ("outcome", "reason"))
     return _carry_out(FollowupKind.COMPLETE, task_sid, outcome, reason)
 
 

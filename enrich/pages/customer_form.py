@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from enrich.domain.lengths import CUSTOMER_TEXTS
+
 Values = dict[str, Any]
 
-TEXTS = ("name", "company", "tier", "language", "owner")
-FIELDS = (*TEXTS, "phones", "emails", "ids", "notes", "cases")
+FIELDS = (*CUSTOMER_TEXTS, "phones", "emails", "ids", "notes", "cases")
 LABELS = {
     "id": "Customer id",
     "name": "Name",
@@ -48,7 +49,7 @@ class Form:
 
 def empty() -> Values:
     """The values of a form that nobody has filled in."""
-    return {**dict.fromkeys(TEXTS, ""), "phones": [], "emails": [], "ids": [], "notes": [], "cases": []}
+    return {**dict.fromkeys(CUSTOMER_TEXTS, ""), "phones": [], "emails": [], "ids": [], "notes": [], "cases": []}
 
 
 def of_record(customer_id: str, record: Mapping[str, Any]) -> Values:
@@ -60,7 +61,7 @@ def of_record(customer_id: str, record: Mapping[str, Any]) -> Values:
         if as_written not in texts and not is_own_id and value:
             texts.append(as_written)
     return {
-        **{name: record[name] for name in TEXTS},
+        **{name: record[name] for name in CUSTOMER_TEXTS},
         "phones": written.pop("phone", []),
         "emails": written.pop("email", []),
         "ids": [[kind, text] for kind, texts in sorted(written.items()) for text in texts],
@@ -74,7 +75,7 @@ def of_form(text_of: Callable[[str], str], texts_of: Callable[[str], list[str]])
     ids = zip(texts_of("ids_kind"), texts_of("ids_value"), strict=False)
     cases = zip(*(texts_of(name) for name in _CASE_COLUMNS), strict=False)
     return {
-        **{name: text_of(name).strip() for name in TEXTS},
+        **{name: text_of(name).strip() for name in CUSTOMER_TEXTS},
         "phones": _filled(texts_of("phones")),
         "emails": _filled(texts_of("emails")),
         "ids": [[kind.strip(), value.strip()] for kind, value in ids if value.strip()],
@@ -89,7 +90,7 @@ def to_raw(customer_id: str, values: Values) -> dict[str, Any]:
     for kind, value in values["ids"]:
         ids.setdefault(kind, []).append(value)
     cases = [dict(zip(("id", "subject", "status", "opened_on"), case, strict=True)) for case in values["cases"]]
-    texts = {name: values[name] for name in TEXTS}
+    texts = {name: values[name] for name in CUSTOMER_TEXTS}
     lists = {name: values[name] for name in ("phones", "emails", "notes")}
     return {"id": customer_id, **texts, **lists, "ids": ids, "cases": cases}
 
@@ -138,8 +139,8 @@ def is_values(read: Any) -> bool:
     """Whether this, which came back from a browser, is what a form's values are made of."""
     if not isinstance(read, dict) or set(read) != set(FIELDS):
         return False
-    return all(isinstance(read[name], str) for name in TEXTS) and all(
-        isinstance(read[name], list) for name in FIELDS if name not in TEXTS
+    return all(isinstance(read[name], str) for name in CUSTOMER_TEXTS) and all(
+        isinstance(read[name], list) for name in FIELDS if name not in CUSTOMER_TEXTS
     )
 
 

@@ -14,12 +14,12 @@ from enrich.customers import search
 from enrich.customers.identifiers import ADDRESS, is_storable, normalise
 from enrich.customers.matching import KeyRules
 from enrich.database.engine import Database
+from enrich.domain.lengths import MAX_IDENTIFIER_LENGTH
 from enrich.journal.feed import TaskLine
 from enrich.journal.filters import ENDINGS, Filters
 
 # The parameters of an address, in the order in which the page shows them.
 FIELDS = ("q", "outcome", "worker", "queue", "channel", "time", "from", "to")
-LONGEST = 254
 TIMES = {
     "15m": timedelta(minutes=15),
     "1h": timedelta(hours=1),
@@ -63,7 +63,7 @@ def asked_for(parameters: Mapping[str, str]) -> dict[str, str]:
     asked = {}
     for field in FIELDS:
         value = parameters.get(field, "").strip()
-        if value and len(value) <= LONGEST and is_storable(value) and _MEANS_SOMETHING[field](value):
+        if value and len(value) <= MAX_IDENTIFIER_LENGTH and is_storable(value) and _MEANS_SOMETHING[field](value):
             asked[field] = value
     return asked
 

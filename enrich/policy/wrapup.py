@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from enrich.domain.lengths import MAX_COMPLETION_REASON_LENGTH
 from enrich.policy.problems import Problems
 
 TABLE = "wrapup"
 # An agent needs a moment; and what wraps for longer than a day, TaskRouter deletes (facts section 0).
 SHORTEST_S, LONGEST_S = 5, 86_400
-LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def parse_wrapup(table: Mapping[str, object], problems: Problems) -> WrapupPolic
         problems.add(TABLE, "complete_after_s", f"must be a whole number from {SHORTEST_S} to {LONGEST_S:,}")
         seconds = None
     reason = table.get("reason", default.reason)
-    if not isinstance(reason, str) or not reason.strip() or len(reason) > LONGEST_REASON:
-        problems.add(TABLE, "reason", f"must be a text of 1 to {LONGEST_REASON} characters")
+    if not isinstance(reason, str) or not reason.strip() or len(reason) > MAX_COMPLETION_REASON_LENGTH:
+        problems.add(TABLE, "reason", f"must be a text of 1 to {MAX_COMPLETION_REASON_LENGTH} characters")
         reason = default.reason
     return WrapupPolicy(seconds, reason)

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from enrich.domain.deliveries import Delivery, TaskEvent
+from enrich.domain.lengths import MAX_CHANNEL_LENGTH, MAX_EVENT_TYPE_LENGTH, MAX_WORKER_NAME_LENGTH
 from enrich.domain.outcomes import EntryKind
 from enrich.errors import MalformedPayload
 from enrich.taskrouter.attributes import parse_or_none
@@ -97,9 +98,9 @@ def delivery_of(kind: EntryKind, form: Form, body: bytes, received_at: datetime)
         reservation_sid=reservation_sid,
         worker_sid=sid_or_none(form, "WorkerSid", "WK") or "",
         worker_name=worker_name(form),
-        event_type=form.get("EventType", "")[:64],
+        event_type=form.get("EventType", "")[:MAX_EVENT_TYPE_LENGTH],
         task_channel=task_channel(form),
-        channel_unique_name=form.get("TaskChannelUniqueName", "")[:64] or None,
+        channel_unique_name=form.get("TaskChannelUniqueName", "")[:MAX_CHANNEL_LENGTH] or None,
         task_queue_sid=sid_or_none(form, "TaskQueueSid", "WQ") or "",
         task_queue_name=form.get("TaskQueueName", ""),
         body=body,
@@ -140,7 +141,7 @@ def task_channel(form: Form) -> str:
     attributes = form.get("TaskAttributes", "")
     found = _CHANNEL_TYPE.search(attributes)
     told = found[1] if found else form.get("TaskChannelUniqueName") or ("voice" if _CALL_SID.search(attributes) else "")
-    return told.strip().lower()[:64]
+    return told.strip().lower()[:MAX_CHANNEL_LENGTH]
 
 
 def worker_name(form: Form) -> str:
@@ -149,7 +150,7 @@ def worker_name(form: Form) -> str:
     Events carry WorkerName; the assignment callback does not, and there the worker's attributes may hold one.
     """
     if form.get("WorkerName"):
-        return form["WorkerName"][:120]
+        return form["WorkerName"][:MAX_WORKER_NAME_LENGTH]
     try:
         attributes = json.loads(form.get("WorkerAttributes", ""))
     except (ValueError, RecursionError):
@@ -158,4 +159,4 @@ def worker_name(form: Form) -> str:
         return ""
     names = (attributes.get(name) for name in ("full_name", "name", "contact_uri"))
     name = next((name for name in names if name and isinstance(name, str)), "")
-    return name.removeprefix("client:")[:120]
+    return name.removeprefix("client:")[:MAX_WORKER_NAME_LENGTH]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from enrich.customers.block import (
     DROP_ORDER,
     FIELDS,
-    LONGEST_NOTE,
+    MAX_SHOWN_NOTE_LENGTH,
     MOST_CANDIDATES,
     MOST_CASES,
     MOST_NOTES,
@@ -109,7 +109,7 @@ def test_an_agent_is_not_shown_everything() -> None:
     assert block["open_cases"] == 9
     assert len(block["cases"]) == MOST_CASES
     assert len(block["notes"]) == MOST_NOTES
-    assert all(len(note) <= LONGEST_NOTE and note.endswith("…") for note in block["notes"])
+    assert all(len(note) <= MAX_SHOWN_NOTE_LENGTH and note.endswith("…") for note in block["notes"])
 
 
 def test_fields_that_are_not_wanted_are_not_there() -> None:

@@ -7,19 +7,20 @@ from typing import Any
 from enrich.customers import editing
 from enrich.customers.editing import Record
 from enrich.customers.identifiers import Identifier
+from enrich.domain.lengths import CUSTOMER_TEXTS
 
 PHONE = ["phone", "+14155550100", "+1 415 555 0100", "crm"]
 
 
 def make_record(**differences: Any) -> Record:
-    texts = dict.fromkeys(editing.TEXTS, "") | {"name": "Ada Lovelace"}
+    texts = dict.fromkeys(CUSTOMER_TEXTS, "") | {"name": "Ada Lovelace"}
     lists: Record = {"identifiers": [PHONE], "unlinked": [], "notes": [], "cases": []}
     return {**texts, **lists, "settled": None, "merged_into": None, **differences}
 
 
 def edit(record: Record, **differences: Any) -> Record:
     values: Record = {
-        "texts": {name: record[name] for name in editing.TEXTS},
+        "texts": {name: record[name] for name in CUSTOMER_TEXTS},
         "identifiers": {Identifier(kind, value): written for kind, value, written, _ in record["identifiers"]},
         "notes": record["notes"],
         "cases": record["cases"],

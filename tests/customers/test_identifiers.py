@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 
 from enrich.customers.identifiers import (
     ADDRESS,
-    LONGEST,
     Identifier,
     address_identifiers,
     email_identifier,
@@ -13,6 +12,7 @@ from enrich.customers.identifiers import (
     normalise,
     phone_identifiers,
 )
+from enrich.domain.lengths import MAX_IDENTIFIER_LENGTH
 
 
 def phones(text: str, region: str = "US") -> list[str]:
@@ -207,7 +207,7 @@ def test_an_id_that_could_not_be_stored_gives_nothing(text: str) -> None:
 def test_a_normal_form_is_its_own_normal_form(kind: str, text: str, region: str) -> None:
     """And whatever the text is, nothing raises, and a database can hold what comes out."""
     for identifier in normalise(kind, text, region):
-        assert 0 < len(identifier.value) <= LONGEST
+        assert 0 < len(identifier.value) <= MAX_IDENTIFIER_LENGTH
         assert is_storable(identifier.value)
         assert normalise(identifier.kind, identifier.value, region)[0] == identifier
 

@@ -9,10 +9,11 @@ from sqlalchemy import insert, select
 
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.fixtures import builtin_path, read_fixtures
+from enrich.customers.identifiers import FROM_STAFF
 from enrich.customers.matching import KeyRules, choose, lookup_keys
 from enrich.customers.seeding import BATCH, SeedReport, export, seed
 from enrich.customers.store import CustomerStore
-from enrich.customers.tables import FROM_STAFF, CustomerRow, IdentifierRow
+from enrich.customers.tables import CustomerRow, IdentifierRow
 from enrich.database.engine import Database
 from enrich.database.types import Base
 from enrich.domain.matches import Ambiguous, Matched

@@ -7,6 +7,7 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
+from enrich.domain.lengths import CUSTOMER_TEXTS
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Values
 
@@ -50,7 +51,7 @@ def test_a_record_becomes_a_form_and_the_form_the_same_customer() -> None:
 
 def test_what_a_browser_sends_are_the_same_values_without_the_empty_rows() -> None:
     values = make_values()
-    sent = MultiDict([(name, values[name]) for name in customer_form.TEXTS])
+    sent = MultiDict([(name, values[name]) for name in CUSTOMER_TEXTS])
     for name in ("phones", "emails", "notes"):
         sent.setlist(name, [*values[name], "  "])
     sent.setlist("ids_kind", ["account_number", ""])

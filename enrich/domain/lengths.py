@@ -1,0 +1,39 @@
+"""Maximum lengths of stored text, in characters: the widths of the columns, and the limits checked before storing.
+
+SQLite ignores a column's width and PostgreSQL refuses longer text, so both sides take the number from here. A migration
+does not: it states the width of its day.
+"""
+
+from __future__ import annotations
+
+MAX_SID_LENGTH = 34
+MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3
+MAX_STAFF_NAME_LENGTH = 120
+
+# Customers.
+MAX_CUSTOMER_ID_LENGTH = 64
+MAX_CUSTOMER_NAME_LENGTH = 200
+MAX_IDENTIFIER_KIND_LENGTH = 40
+MAX_IDENTIFIER_LENGTH = MAX_EMAIL_LENGTH
+MAX_WORD_LENGTH = 40
+MAX_NOTE_LENGTH = 10_000  # of a note in the store; the block shows less of it
+MAX_CASE_ID_LENGTH = 64
+MAX_CASE_SUBJECT_LENGTH = 300
+MAX_CASE_STATUS_LENGTH = 40
+# The text fields of a customer, in the order in which forms and files have them.
+CUSTOMER_TEXT_LENGTHS = {
+    "name": MAX_CUSTOMER_NAME_LENGTH,
+    "company": 200,
+    "tier": 40,
+    "language": 35,  # a BCP 47 tag
+    "owner": MAX_EMAIL_LENGTH,
+}
+CUSTOMER_TEXTS = tuple(CUSTOMER_TEXT_LENGTHS)
+
+# Deliveries and tasks.
+MAX_EVENT_TYPE_LENGTH = 64
+MAX_CHANNEL_LENGTH = 64
+MAX_WORKER_NAME_LENGTH = 120
+MAX_QUEUE_NAME_LENGTH = 200
+MAX_TASK_OUTCOME_LENGTH = 200
+MAX_COMPLETION_REASON_LENGTH = 200
