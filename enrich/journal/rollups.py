@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import delete, insert, select, update
 
 from enrich.database.engine import Database
-from enrich.journal.tables import NO_EVENT, EntryRow, TallyMarkRow, TallyRow
+from enrich.journal.tables import NO_EVENT, EntryRow, RollupMarkRow, RollupRow
 
 MINUTE_S, QUARTER_S, HOURS_S = 60, 900, 7200
 # Each is counted from the one before it. How long the rows of each are kept: twice what a page shows of them.
@@ -116,7 +116,7 @@ class Rollups:
         self._look_at = now + EVERY
         span = {"span_s": MINUTE_S, "began_at": begin(now, MINUTE_S), "kind": OWED}
         look = {"outcome": "", "match": "", "reason": "", "number": how_many(), "times": {"0": 1}}
-        self._database.write(insert(TallyRow), span | look)
+        self._database.write(insert(RollupRow), span | look)
 
     def count(self, now: datetime) -> None:
         """Counts what is over and not counted yet, if that was not done within the last 20 s; for less than a second.
@@ -134,9 +134,9 @@ class Rollups:
                 is_done &= self._count_span(span_s, over, self._of_spans(finer), now, until)
         if is_done:
             for span_s, kept in KEPT.items():
-                old = (TallyRow.span_s == span_s, TallyRow.began_at < now - kept)
-                if self._database.read(select(TallyRow.id).where(*old).limit(1)):
-                    self._database.write(delete(TallyRow).where(*old))
+                old = (RollupRow.span_s == span_s, RollupRow.began_at < now - kept)
+                if self._database.read(select(RollupRow.id).where(*old).limit(1)):
+                    self._database.write(delete(RollupRow).where(*old))
             self._due_at = now + EVERY
 
     def between(self, since: datetime, now: datetime, span_s: int) -> Numbers:
@@ -156,7 +156,7 @@ class Rollups:
         return Numbers(tuple(Counted(*key, tally) for key, tally in sorted(found.items())), is_whole)
 
     def _marks(self) -> dict[int, datetime]:
-        rows = self._database.read(select(TallyMarkRow.span_s, TallyMarkRow.until))
+        rows = self._database.read(select(RollupMarkRow.span_s, RollupMarkRow.until))
         return {row.span_s: row.until for row in rows}
 
     def _count_span(
@@ -188,23 +188,23 @@ class Rollups:
         )
         first = begin(oldest[0].received_at if oldest else now, HOURS_S)
         with self._database.transaction() as session:
-            if session.get(TallyMarkRow, span_s) is None:
-                session.add(TallyMarkRow(span_s=span_s, until=first))
+            if session.get(RollupMarkRow, span_s) is None:
+                session.add(RollupMarkRow(span_s=span_s, until=first))
         return self._marks()[span_s]
 
     def _store(self, span_s: int, mark: datetime, end: datetime, found: dict[Key, Tally]) -> bool:
         """Whether these were stored: not if another has counted the same meanwhile."""
         with self._database.transaction() as session:
             moved = session.execute(
-                update(TallyMarkRow)
-                .where(TallyMarkRow.span_s == span_s, TallyMarkRow.until == mark)
+                update(RollupMarkRow)
+                .where(RollupMarkRow.span_s == span_s, RollupMarkRow.until == mark)
                 .values(until=end)
-                .returning(TallyMarkRow.span_s)
+                .returning(RollupMarkRow.span_s)
             ).all()
             if moved and found:
                 names = ("began_at", "kind", "outcome", "match", "reason")
                 session.execute(
-                    insert(TallyRow),
+                    insert(RollupRow),
                     [
                         dict(zip(names, key, strict=True))
                         | {
@@ -255,8 +255,8 @@ class Rollups:
 
     def _stored(self, span_s: int, since: datetime, until: datetime) -> Iterable[tuple[Key, Tally]]:
         rows = self._database.read(
-            select(TallyRow.__table__).where(
-                TallyRow.span_s == span_s, TallyRow.began_at >= since, TallyRow.began_at < until
+            select(RollupRow.__table__).where(
+                RollupRow.span_s == span_s, RollupRow.began_at >= since, RollupRow.began_at < until
             )
         )
         for row in rows:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from enrich.database.engine import Database
 from enrich.domain.matches import MatchKind
 from enrich.domain.outcomes import EntryKind
-from enrich.journal.tables import EntryRow, TaskStateRow
+from enrich.journal.tables import HAS_ALARM, EntryRow, TaskStateRow
 
 # Where no event tells that a task is over, its alarm ends when nothing more was heard for so long: facts section 0, the
 # time that a task may wait by default.
@@ -240,7 +240,7 @@ def _count(session: Session, before: TaskState, misses: Sequence[str]) -> StateC
 def _alarmed(now: datetime) -> tuple[ColumnElement[bool] | TextClause, ...]:
     # The first condition is the index's own, to the letter: only then is it used.
     return (
-        text("alarm <> ''"),
+        text(HAS_ALARM),
         TaskStateRow.ended_at.is_(None),
         TaskStateRow.updated_at > now - ALARM_LASTS,
     )

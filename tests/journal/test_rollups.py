@@ -14,7 +14,7 @@ from sqlalchemy import event, func, insert, select
 from enrich.database.engine import Database
 from enrich.journal import rollups
 from enrich.journal.rollups import HOURS_S, MINUTE_S, QUARTER_S, Numbers, Rollups
-from enrich.journal.tables import EntryRow, TallyMarkRow, TallyRow
+from enrich.journal.tables import EntryRow, RollupMarkRow, RollupRow
 
 NOW = datetime(2026, 11, 24, 16, 7, 30, tzinfo=UTC)
 
@@ -71,7 +71,7 @@ def test_the_numbers_are_the_same_before_and_after_counting(
     )
     assert sum(summed(before).values()) == held[0]
     count_all(database)
-    assert database.read(select(func.count()).select_from(TallyRow))[0][0] > 0
+    assert database.read(select(func.count()).select_from(RollupRow))[0][0] > 0
     after = Rollups(database).between(since, NOW, span_s)
     assert [(row.began_at, row.outcome, row.tally) for row in after.rows] == [
         (row.began_at, row.outcome, row.tally) for row in before.rows
@@ -90,7 +90,7 @@ def test_what_is_counted_is_not_read_again(database: Database, entries: Callable
     event.listen(database.engine, "before_cursor_execute", listen)
     Rollups(database).between(rollups.begin(NOW, HOURS_S) - timedelta(days=6), NOW, HOURS_S)
     assert len(read) == 1
-    (marks,) = database.read(select(TallyMarkRow.until).where(TallyMarkRow.span_s == MINUTE_S))
+    (marks,) = database.read(select(RollupMarkRow.until).where(RollupMarkRow.span_s == MINUTE_S))
     assert marks.until == datetime(2026, 11, 24, 16, 6, tzinfo=UTC)
 
 
@@ -131,7 +131,7 @@ def test_too_much_that_nobody_counted_is_told(
 def test_old_numbers_are_forgotten(database: Database, entries: Callable[..., None]) -> None:
     entries(*range(0, 7 * 3600, 600))
     count_all(database)
-    oldest = database.read(select(func.min(TallyRow.began_at)).where(TallyRow.span_s == MINUTE_S))[0][0]
+    oldest = database.read(select(func.min(RollupRow.began_at)).where(RollupRow.span_s == MINUTE_S))[0][0]
     assert oldest >= NOW - rollups.KEPT[MINUTE_S]
 
 
