@@ -1,5 +1,5 @@
 # One image for everything that runs: webhooks, page, worker, migrations. `compose.yaml` says which command is which.
-# Set-up is `make setup`, as on a laptop: versions are locked with their hashes, and htmx comes out of its wheel.
+# Set-up is `make install`, the service alone: versions are locked with their hashes, and htmx comes out of its wheel.
 ARG PYTHON=3.12-slim-bookworm
 
 FROM python:${PYTHON} AS setup
@@ -8,7 +8,7 @@ WORKDIR /srv/enrich
 # Only what set-up reads, so that this layer is made anew when the versions change, and at no other time.
 COPY Makefile requirements.txt requirements-htmx.txt ./
 # pip is left behind: nobody installs anything into what runs.
-RUN mkdir -p enrich/static && make setup && rm -rf .venv/htmx .venv/lib/python*/site-packages/pip*
+RUN mkdir -p enrich/static && make install && rm -rf .venv/htmx .venv/lib/python*/site-packages/pip*
 
 FROM python:${PYTHON}
 RUN useradd --system --uid 10001 --home-dir /var/lib/enrich --create-home --shell /usr/sbin/nologin enrich

@@ -9,30 +9,35 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+EMULATOR := emulators/taskrouter
 HTMX := 2.0.10
 HTMX_FILE := enrich/static/htmx-$(HTMX).min.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint format lock audit clean
+.PHONY: help install setup demo test bench lint format lock audit clean
 
 help:
 	@echo "make demo     set up, then run everything on this machine and print where to look"
 	@echo "make test     set up, then run the tests"
 	@echo "make bench    set up, then measure how fast it is, against bare functions that do the same input and output"
-	@echo "make setup    only set up: $(BIN)/flask and $(BIN)/gunicorn are there afterwards"
+	@echo "make setup    only set up: the service and the emulator"
+	@echo "make install  the service alone, as production runs it: $(BIN)/flask and $(BIN)/gunicorn"
 	@echo "make lint     ruff, and mypy in strict mode"
 	@echo "make format   let ruff format the code"
 	@echo "make audit    ask the package index whether a locked version has a known vulnerability"
 	@echo "make lock     choose versions anew (needs uv) and write requirements*.txt"
 	@echo "make clean    remove what set-up and the demo have made"
 
-setup: $(VENV)/.ready $(HTMX_FILE)
+install: $(VENV)/.ready $(HTMX_FILE)
+	@echo "Installed. Next: $(BIN)/flask --help"
+
+setup: install $(VENV)/.ready-emulator
 	@echo "Set up. Next: make demo, make test, or $(BIN)/flask --help"
 
-demo: $(VENV)/.ready $(HTMX_FILE)
+demo: $(VENV)/.ready-emulator $(HTMX_FILE)
 	@$(BIN)/flask demo
 
-test: $(VENV)/.ready-to-test $(HTMX_FILE)
+test: $(VENV)/.ready-to-test $(VENV)/.ready-emulator $(HTMX_FILE)
 	@echo "Running the tests. One of them alone: $(BIN)/pytest tests/taskrouter -k splice"
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -59,6 +64,8 @@ lock:
 		--upgrade --group test -c requirements.txt -o requirements-test.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--upgrade --group htmx --no-deps -o requirements-htmx.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--upgrade --group build -o requirements-build.txt
 
 clean:
 	rm -rf $(VENV) enrich/static/htmx-*.min.js .pytest_cache .mypy_cache .ruff_cache .hypothesis instance/demo
@@ -81,6 +88,14 @@ $(VENV)/.ready: requirements.txt | $(VENV)/bin/pip
 $(VENV)/.ready-to-test: requirements-test.txt $(VENV)/.ready
 	@echo "Installing what the tests need (requirements-test.txt, hash-checked); this takes a minute ..."
 	@$(PIP) install --require-hashes -r requirements-test.txt
+	@touch $@
+
+# The emulator is installed in place: its own code is not hash-checked, what builds it is. It needs Flask alone, which the
+# service has brought. pip takes no -e together with --require-hashes, hence two steps.
+$(VENV)/.ready-emulator: requirements-build.txt $(EMULATOR)/pyproject.toml $(VENV)/.ready
+	@echo "Installing the TaskRouter emulator ($(EMULATOR)) ..."
+	@$(PIP) install --require-hashes -r requirements-build.txt
+	@$(PIP) install --no-deps --no-build-isolation -e $(EMULATOR)
 	@touch $@
 
 # htmx comes out of a Python wheel, into a folder of its own: nothing of it is ever imported.

@@ -41,6 +41,12 @@ def image(tmp_path: Path) -> Path:
         path.chmod(0o755)
 
 
+def test_it_carries_no_emulator(image: Path) -> None:
+    assert "emulators" in (HERE / ".dockerignore").read_text().splitlines()
+    assert "make install" in (HERE / "Dockerfile").read_text()  # `make setup` would add it
+    assert [path for path in image.rglob("*") if "emulator" in path.name and path.parent.name != "cli"] == []
+
+
 def test_it_migrates_and_serves_from_there(image: Path, tmp_path: Path) -> None:
     port = free_port(0)
     url = f"http://127.0.0.1:{port}"

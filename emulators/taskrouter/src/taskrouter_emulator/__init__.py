@@ -52,6 +52,18 @@ wire: `routes` with its resources, `form`, `wire`, `paging`, `gate`. Then `deliv
 `server`.
 """
 
-from taskrouter_emulator.server import EMULATOR_ONLY, EmulatorServer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskrouter_emulator.server import EMULATOR_ONLY, EmulatorServer
 
 __all__ = ["EMULATOR_ONLY", "EmulatorServer"]
+
+
+def __getattr__(name: str) -> object:
+    """Load the server on first use: importing the package alone, as pytest does for the plugin, loads no Flask."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from taskrouter_emulator import server
+
+    return getattr(server, name)

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m taskrouter_emulator", description="A Twilio TaskRouter on this machine, for tests and demos."
+        prog="taskrouter-emulator", description="A Twilio TaskRouter on this machine, for tests and demos."
     )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="%(default)s by default; 0 takes a free one")
     parser.add_argument("--host", default=LOOPBACK, help="the address to listen on (%(default)s)")
