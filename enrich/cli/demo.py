@@ -19,6 +19,8 @@ import click
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.cli.base import Command
+from enrich.cli.emulator import MODULE as EMULATOR
+from enrich.cli.emulator import require_emulator
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.database import migrations
@@ -61,6 +63,7 @@ ONE_TASK = "/Tasks/WT[0-9a-f]{32}$"
 )
 def demo(port: int, emulator_port: int, seconds: float | None, folder: Path, policy: Path | None) -> None:
     """Run the emulator, the service and the worker on this machine, and let work arrive. Ctrl-C ends it all."""
+    require_emulator()
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: over.set())
@@ -154,7 +157,7 @@ def _start(processes: Processes, environment: Mapping[str, str], over: threading
 
     emulator, service = environment["TASKROUTER_BASE_URL"], environment["PUBLIC_URL"]
     click.echo("Starting the TaskRouter emulator, the service and the worker ...")
-    processes.start("emulator", "taskrouter_emulator", "--port", emulator.rpartition(":")[2])
+    processes.start("emulator", EMULATOR, "--port", emulator.rpartition(":")[2])
     processes.start("web", "gunicorn", "app:create_app()")
     processes.start("worker", "flask", "worker")
     processes.wait_for("emulator", f"{emulator}/_emulator/healthz", over.is_set)
