@@ -1,4 +1,4 @@
-"""docs/emulator.md names every switch with its default, every fault with its fields, and every address there is."""
+"""The README names every switch with its default, every fault with its fields, and every address there is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taskrouter_emulator.control import driving
 from taskrouter_emulator.model.switches import Switches
 from taskrouter_emulator.transport.faults import FaultKind
 
-DOCUMENT = (Path(__file__).parents[3] / "docs" / "emulator.md").read_text()
+DOCUMENT = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def rows(heading: str) -> dict[str, list[str]]:

@@ -77,7 +77,7 @@ class EmulatedWorkspace:
         self.server.state.advance(seconds)
 
     def set_callback_url(self, url: str, fallback_url: str | None = None) -> None:
-        """Set the workflow's assignment callback URL, and its fallback URL; "" removes one, None leaves the fallback."""
+        """Set the workflow's assignment callback URL and its fallback; "" removes a URL, None leaves the fallback."""
         workspace = self._workspace
         self.server.state.provisioning.update_workflow(
             workspace,
