@@ -34,6 +34,10 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "scenario: starts programs, and needs seconds")
+
+
 @dataclass(frozen=True)
 class Received:
     """One webhook: the path with its query, the headers in lower case, the form."""
