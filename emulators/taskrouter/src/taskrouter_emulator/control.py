@@ -18,9 +18,9 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound
 
 from taskrouter_emulator.callbacks.delivery import Deliveries
-from taskrouter_emulator.console.views import refuse_other_sites
 from taskrouter_emulator.engine.state import State
 from taskrouter_emulator.transport.faults import Faults
+from taskrouter_emulator.transport.request_origin import refuse_other_sites
 
 
 def driving(state: State, faults: Faults, deliveries: Deliveries, host: str) -> Blueprint:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, RuleFactory
 
 from taskrouter_emulator.callbacks.delivery import Deliveries
-from taskrouter_emulator.console.views import face
+from taskrouter_emulator.console.views import console
 from taskrouter_emulator.control import driving
 from taskrouter_emulator.engine.state import State
 from taskrouter_emulator.model.clock import VirtualClock, utc_now
@@ -137,6 +137,6 @@ class EmulatorServer:
         app.json = _InOrder(app)
         app.register_blueprint(rest_api(self.state, self.faults, credentials))
         app.register_blueprint(driving(self.state, self.faults, self.deliveries, host))
-        app.register_blueprint(face(self.state, self.faults, self.deliveries, host))
+        app.register_blueprint(console(self.state, self.faults, self.deliveries, host))
         app.register_error_handler(HTTPException, gate.http_refusal)
         return app

@@ -1,4 +1,4 @@
-"""What the page's buttons make: sample tasks of invented people, and a small workspace to try them in."""
+"""Samples for the page's buttons: tasks of invented people, and a small workspace for them."""
 
 import json
 
@@ -30,26 +30,27 @@ SAMPLES: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
-def small_workspace(state: State, callback_url: str) -> Workspace:
-    """A workspace with a queue for everybody, a workflow that asks this URL ("": nobody), and two available workers.
+def create_sample_workspace(state: State, callback_url: str) -> Workspace:
+    """Create a workspace with a queue for every worker, a workflow, and two available workers.
 
-    callback_url: the fallback is asked at the same with `/fallback` behind it. Raises ValueError where it is no URL.
+    callback_url: the assignment callback URL, or "" for none; its fallback is the same with `/fallback` added.
+    Raises ValueError if it is not an http or https URL.
     """
     if callback_url and not callback_url.startswith(("http://", "https://")):
         raise ValueError("the callback URL must begin with http:// or https://")
-    setup = state.provisioning
+    provisioning = state.provisioning
     with state.transaction():
-        made = setup.create_workspace("Try it")
-        queue = setup.create_task_queue(made, "Everybody", target_workers="1==1")
-        setup.create_workflow(
-            made,
+        workspace = provisioning.create_workspace("Sample")
+        queue = provisioning.create_task_queue(workspace, "Everybody", target_workers="1==1")
+        provisioning.create_workflow(
+            workspace,
             "Everything",
             json.dumps({"task_routing": {"filters": [], "default_filter": {"queue": queue.sid}}}),
             assignment_callback_url=callback_url or None,
             fallback_assignment_callback_url=f"{callback_url}/fallback" if callback_url else None,
         )
-        available = next(each for each in made.activities.values() if each.available)
+        available = next(activity for activity in workspace.activities.values() if activity.available)
         for name in ("dana", "samir"):
             attributes = json.dumps({"contact_uri": f"client:{name}"})
-            setup.create_worker(made, name, attributes=attributes, activity=available)
-    return made
+            provisioning.create_worker(workspace, name, attributes=attributes, activity=available)
+    return workspace

@@ -1,4 +1,4 @@
-"""What the emulator's page shows, taken out of the state in one moment: plain values, ready to be written down."""
+"""Snapshot of the account for the page: plain values, read in one transaction."""
 
 import json
 from collections.abc import Iterable
@@ -15,28 +15,28 @@ from taskrouter_emulator.model.steps import Step
 TASKS_SHOWN = 40
 DELIVERIES_SHOWN = 40
 ALERTS_SHOWN = 20
-LINES_SHOWN = 40
-LINES_LOOKED_AT = 2_000
+LOG_ENTRIES_SHOWN = 40
+LOG_ENTRIES_READ = 2_000
 
 _OPEN = (TaskStatus.PENDING, TaskStatus.RESERVED, TaskStatus.ASSIGNED, TaskStatus.WRAPPING)
-_ACTS_ON_TASK = {
+_TASK_ACTIONS = {
     TaskStatus.PENDING: ("cancel",),
     TaskStatus.RESERVED: ("cancel",),
     TaskStatus.ASSIGNED: ("wrap", "complete"),
     TaskStatus.WRAPPING: ("complete",),
 }
-_ACTS_ON_RESERVATION = {
+_RESERVATION_ACTIONS = {
     ReservationStatus.PENDING: ("accept", "reject", "time_out"),
     ReservationStatus.ACCEPTED: ("wrap", "complete"),
     ReservationStatus.WRAPPING: ("complete",),
 }
-# The log's lines that the page shows elsewhere, or that would drown the others.
-_NOT_TOLD = ("rest_answered", "event_sent", "event_answered", "parameters_ignored")
+# Log entries that the page shows elsewhere, or that would crowd out the others.
+_HIDDEN_KINDS = ("rest_answered", "event_sent", "event_answered", "parameters_ignored")
 
 
 @dataclass(frozen=True)
 class ReservationView:
-    """left_s: until it times out; None where it no longer waits, or is on hold. acts: what can be done with it."""
+    """A reservation. left_s: seconds until it times out, None unless it is pending and not on hold."""
 
     sid: str
     task_sid: str
@@ -44,12 +44,12 @@ class ReservationView:
     status: str
     left_s: int | None
     is_on_hold: bool
-    acts: tuple[str, ...]
+    actions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class TaskView:
-    """attributes: as written; pretty: the same to be read, where it is JSON. step: where it stands in its workflow."""
+    """A task. attributes: as written; pretty: indented, if they are JSON. step: the filter and target it waits in."""
 
     sid: str
     status: str
@@ -65,24 +65,24 @@ class TaskView:
     pretty: str
     is_call: bool
     reservations: tuple[ReservationView, ...]
-    acts: tuple[str, ...]
+    actions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class WorkerView:
-    """taken: for each channel that can be used or is, its name, how many reservations it has, and how many it takes."""
+    """A worker. channels: (unique name, open reservations, capacity) of each."""
 
     sid: str
     name: str
     activity_sid: str
     activity: str
     is_available: bool
-    taken: tuple[tuple[str, int, int], ...]
+    channels: tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
 class QueueView:
-    """waiting: pending and reserved tasks. workers: how many of all are eligible."""
+    """A task queue. waiting: pending and reserved tasks. workers: the number of eligible workers."""
 
     name: str
     target_workers: str
@@ -91,8 +91,8 @@ class QueueView:
 
 
 @dataclass(frozen=True)
-class View:
-    """One moment. version: the same as long as nothing has changed that would be seen."""
+class Snapshot:
+    """The account at one moment. version: changes with everything that the page shows."""
 
     version: str
     now: datetime
@@ -103,45 +103,47 @@ class View:
     workers: tuple[WorkerView, ...]
     activities: tuple[tuple[str, str], ...]
     tasks: tuple[TaskView, ...]
-    left_out: int
+    tasks_left_out: int
     deliveries: tuple[Delivery, ...]
     alerts: tuple[Entry, ...]
-    lines: tuple[Entry, ...]
+    log_entries: tuple[Entry, ...]
 
 
-def view(state: State, log: Log, deliveries: Iterable[Delivery], workspace_sid: str) -> View:
-    """The workspace of this SID, or the newest. deliveries: oldest first."""
-    # Of a log of a hundred thousand lines only the end, since others wait for it meanwhile.
-    recent = log.entries(after=log.last - LINES_LOOKED_AT)
+def take_snapshot(state: State, log: Log, deliveries: Iterable[Delivery], workspace_sid: str) -> Snapshot:
+    """Return a snapshot of the workspace with this SID, else of the newest. deliveries: oldest first."""
+    # Only the end of a log that can have 100,000 entries: reading it locks out its writers.
+    recent = log.entries(after=log.last - LOG_ENTRIES_READ)
     with state.transaction():
         now = state.clock.now()
         newest = next(reversed(state.workspaces), None)
         workspace = state.workspaces.get(workspace_sid) or (state.workspaces[newest] if newest else None)
         tasks = list(workspace.tasks.values()) if workspace else []
-        # What is open comes first, then what has ended; in both the newest on top.
+        # Open tasks first, then ended ones; the newest on top in both.
         tasks.sort(key=lambda task: (task.status in _OPEN, task.ordinal), reverse=True)
         shown = tuple(_task(task, now) for task in tasks[:TASKS_SHOWN])
-        return View(
+        return Snapshot(
             version=_version(state, log, shown, now),
             now=now,
             workspace=workspace,
-            workspaces=tuple((each.sid, each.friendly_name) for each in state.workspaces.values()),
+            workspaces=tuple((one.sid, one.friendly_name) for one in state.workspaces.values()),
             counts=tuple((status.value, sum(task.status is status for task in tasks)) for status in _OPEN),
             queues=tuple(_queues(workspace)) if workspace else (),
-            workers=tuple(_worker(each) for each in workspace.workers.values()) if workspace else (),
-            activities=tuple((each.sid, each.friendly_name) for each in workspace.activities.values())
+            workers=tuple(_worker(worker) for worker in workspace.workers.values()) if workspace else (),
+            activities=tuple((activity.sid, activity.friendly_name) for activity in workspace.activities.values())
             if workspace
             else (),
             tasks=shown,
-            left_out=len(tasks) - len(shown),
+            tasks_left_out=len(tasks) - len(shown),
             deliveries=tuple(reversed(list(deliveries)))[:DELIVERIES_SHOWN],
-            alerts=tuple(islice((line for line in reversed(recent) if line["kind"] == "alert"), ALERTS_SHOWN)),
-            lines=tuple(islice((line for line in reversed(recent) if line["kind"] not in _NOT_TOLD), LINES_SHOWN)),
+            alerts=tuple(islice((entry for entry in reversed(recent) if entry["kind"] == "alert"), ALERTS_SHOWN)),
+            log_entries=tuple(
+                islice((entry for entry in reversed(recent) if entry["kind"] not in _HIDDEN_KINDS), LOG_ENTRIES_SHOWN)
+            ),
         )
 
 
 def _version(state: State, log: Log, tasks: tuple[TaskView, ...], now: datetime) -> str:
-    """While a reservation's seconds are counted down, each second is another moment."""
+    """Return the snapshot's version; while a countdown is shown, it changes every second."""
     ticks = any(one.left_s is not None for task in tasks for one in task.reservations)
     return f"{log.last}.{len(state.workspaces)}" + (f".{now:%H%M%S}" if ticks else "")
 
@@ -166,35 +168,35 @@ def _task(task: Task, now: datetime) -> TaskView:
         attributes=task.attributes,
         pretty=pretty,
         is_call="call_sid" in task.parsed_attributes,
-        reservations=tuple(_reservation(each, now) for each in reversed(task.reservations.values())),
-        acts=_ACTS_ON_TASK.get(task.status, ()),
+        reservations=tuple(_reservation(reservation, now) for reservation in reversed(task.reservations.values())),
+        actions=_TASK_ACTIONS.get(task.status, ()),
     )
 
 
 def _step_name(step: Step) -> str:
-    """The filter and which of its targets, as one would say it."""
+    """Return a label for the filter, and for its target if it has several."""
     name = step.filter.name or ("default" if step.filter_at is None else f"filter {step.filter_at + 1}")
     return f"{name}, target {step.target_at + 1}" if len(step.filter.targets) > 1 else name
 
 
 def _reservation(reservation: Reservation, now: datetime) -> ReservationView:
-    waits = reservation.status is ReservationStatus.PENDING and not reservation.on_hold
+    is_waiting = reservation.status is ReservationStatus.PENDING and not reservation.on_hold
     left = reservation.task.workflow.task_reservation_timeout - (now - reservation.date_created).total_seconds()
     return ReservationView(
         sid=reservation.sid,
         task_sid=reservation.task.sid,
         worker=reservation.worker.friendly_name,
         status=reservation.status.value,
-        left_s=max(0, int(left)) if waits else None,
+        left_s=max(0, int(left)) if is_waiting else None,
         is_on_hold=reservation.on_hold,
-        acts=() if reservation.on_hold else _ACTS_ON_RESERVATION.get(reservation.status, ()),
+        actions=() if reservation.on_hold else _RESERVATION_ACTIONS.get(reservation.status, ()),
     )
 
 
 def _worker(worker: Worker) -> WorkerView:
     channels = (
-        (each.task_channel.unique_name, len(each.open_reservations), each.configured_capacity)
-        for each in worker.channels.values()
+        (channel.task_channel.unique_name, len(channel.open_reservations), channel.configured_capacity)
+        for channel in worker.channels.values()
     )
     return WorkerView(
         sid=worker.sid,
@@ -202,7 +204,7 @@ def _worker(worker: Worker) -> WorkerView:
         activity_sid=worker.activity.sid,
         activity=worker.activity.friendly_name,
         is_available=worker.activity.available,
-        taken=tuple(channels),
+        channels=tuple(channels),
     )
 
 

@@ -1,96 +1,67 @@
-"""The emulator's face: one page that tells what TaskRouter is doing, and buttons to have it do something.
+"""The console: a page that shows the account, with buttons that change it.
 
-    GET  /                        the page
-    GET  /_emulator/face/now      what changes of it, asked for every second by htmx; 204 while nothing has
-    POST /_emulator/face/...      the buttons; with htmx they answer what `now` would, else they lead back to the page
+    GET  /                         the page
+    GET  /_emulator/console/now    the part that changes; the page's script requests it every second; 204 if unchanged
+    POST /_emulator/console/...    the buttons; the script gets the changed part back, other clients a redirect
 
-Whoever reaches the port may use it, as everything under `/_emulator/`; so it listens on loopback, answers only to names
-of this machine (a page elsewhere could point its own name here), and takes no form that another site has sent. It
-works without script, and without htmx, which is served if the file lies where the service keeps its own.
+The page asks for no credentials, like everything under `/_emulator/`; `transport.request_origin` guards it. It works
+without script.
 """
 
-import ipaddress
 import json
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from taskrouter_emulator.callbacks.delivery import Deliveries
-from taskrouter_emulator.console import snapshot as face_view
-from taskrouter_emulator.console.samples import SAMPLES, small_workspace
+from taskrouter_emulator.console.samples import SAMPLES, create_sample_workspace
+from taskrouter_emulator.console.snapshot import take_snapshot
 from taskrouter_emulator.engine.state import State
 from taskrouter_emulator.engine.tasks import channel_named
 from taskrouter_emulator.model.errors import ApiError, invalid
 from taskrouter_emulator.model.records import Reservation, Task, Worker, Workspace
 from taskrouter_emulator.transport.faults import FaultKind, Faults
+from taskrouter_emulator.transport.request_origin import refuse_other_hosts, refuse_other_sites
 
-HERE = Path(__file__).parent
 MAX_ADVANCE_S = 31 * 86_400
 DEFAULT_LATENCY_S = 5.0
-HTMX_LIES_IN = HERE.parents[4] / "enrich" / "static"
-_POLICY = (
+FRAGMENT_HEADER = "X-Console-Fragment"
+"""The page's script sends this header with its forms, and gets the changed part back instead of a redirect."""
+
+_STATIC = Path(__file__).parent / "static"
+_CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 
-def refuse_other_sites(host: str) -> Callable[[], ResponseReturnValue | None]:
-    """A guard: no change that a page of another site asks for. Programs send no `Origin`, and pass.
-
-    host: where the server listens; that name is good, beside those of this machine.
-    """
-
-    def guard() -> ResponseReturnValue | None:
-        if request.method in ("GET", "HEAD"):
-            return None
-        origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
-        is_ours = origin == f"http://{request.host}" and _is_of_this_machine(request.host, host)
-        if site not in (None, "same-origin", "none") or (origin is not None and not is_ours):
-            return _refusal("another site has sent this")
-        return None
-
-    return guard
+def console(state: State, faults: Faults, deliveries: Deliveries, host: str) -> Blueprint:
+    """Return the blueprint of the page."""
+    blueprint = Blueprint("console", __name__, template_folder="templates")
+    blueprint.before_request(refuse_other_hosts(host))
+    blueprint.before_request(refuse_other_sites(host))
+    blueprint.after_request(_add_headers)
+    _Console(state, faults, deliveries).register(blueprint)
+    return blueprint
 
 
-def refuse_other_names(host: str) -> Callable[[], ResponseReturnValue | None]:
-    """A guard: the page is read only under a name of this machine. A site elsewhere may point its own name here."""
-
-    def guard() -> ResponseReturnValue | None:
-        if _is_of_this_machine(request.host, host):
-            return None
-        return _refusal(f"{request.host} is no name of this machine; start the emulator with --host if it is")
-
-    return guard
-
-
-def face(state: State, faults: Faults, deliveries: Deliveries, host: str) -> Blueprint:
-    """The blueprint of the page."""
-    pages = Blueprint("face", __name__, template_folder="templates")
-    pages.before_request(refuse_other_names(host))
-    pages.before_request(refuse_other_sites(host))
-    pages.after_request(_with_headers)
-    _Face(state, faults, deliveries).register(pages)
-    return pages
-
-
-class _Face:
+class _Console:
     def __init__(self, state: State, faults: Faults, deliveries: Deliveries) -> None:
         self._state = state
         self._faults = faults
         self._deliveries = deliveries
 
-    def register(self, pages: Blueprint) -> None:
-        at = "/_emulator/face"
-        pages.get("/")(self.page)
-        pages.get(f"{at}/now")(self.now)
-        pages.get(f"{at}/clock")(self.clock)
-        pages.get(f"{at}/face.css")(style)
-        pages.get(f"{at}/htmx.js")(script)
-        for path, act in (
-            ("workspace", self._open_workspace),
+    def register(self, blueprint: Blueprint) -> None:
+        prefix = "/_emulator/console"
+        blueprint.get("/")(self.page)
+        blueprint.get(f"{prefix}/now")(self.now)
+        blueprint.get(f"{prefix}/clock")(self.clock)
+        blueprint.get(f"{prefix}/console.css")(style)
+        blueprint.get(f"{prefix}/console.js")(script)
+        for path, action in (
+            ("workspace", self._create_workspace),
             ("tasks", self._create_task),
             ("tasks/<task_sid>", self._act_on_task),
             ("tasks/<task_sid>/reservations/<sid>", self._act_on_reservation),
@@ -99,17 +70,16 @@ class _Face:
             ("faults", self._set_fault),
             ("faults/<fault_id>/clear", self._clear_fault),
         ):
-            pages.add_url_rule(f"{at}/{path}", act.__name__, self._done(act), methods=["POST"])
+            blueprint.add_url_rule(f"{prefix}/{path}", action.__name__, self._perform(action), methods=["POST"])
 
     def page(self, notice: str | None = None) -> str:
-        """All of it; what changes is the same fragment that is asked for every second."""
+        """Render the whole page; the part that changes is the fragment that `now` renders."""
         return render_template(
             "console/page.html",
-            **self._seen(notice),
+            **self._context(notice),
             base_url=request.host_url.rstrip("/"),
             samples=SAMPLES,
             fault_kinds=[kind.value for kind in FaultKind],
-            has_htmx=_htmx() is not None,
             account_sid=self._state.account_sid,
         )
 
@@ -117,43 +87,43 @@ class _Face:
         return f"{self._state.clock.now():%H:%M:%S}"
 
     def now(self) -> ResponseReturnValue:
-        seen = self._seen()
-        if request.args.get("seen") == seen["seen"]:
+        context = self._context()
+        if request.args.get("seen") == context["seen"]:
             return Response(status=204)
-        return render_template("console/_now.html", **seen)
+        return render_template("console/_now.html", **context)
 
-    def _seen(self, notice: str | None = None) -> dict[str, object]:
-        view = face_view.view(
+    def _context(self, notice: str | None = None) -> dict[str, object]:
+        snapshot = take_snapshot(
             self._state, self._state.log, self._deliveries.records(), request.values.get("workspace", "")
         )
         active = [fault.as_dict() for fault in self._faults.all()]
         hits = ".".join(f"{fault['id']}-{fault['hits']}" for fault in active)
-        return {"view": view, "faults": active, "notice": notice, "seen": f"{view.version}.{hits}"}
+        return {"view": snapshot, "faults": active, "notice": notice, "seen": f"{snapshot.version}.{hits}"}
 
-    def _done(self, act: Callable[..., str]) -> Callable[..., ResponseReturnValue]:
-        """Does it, says what came of it, and shows how things stand. A refusal is said, too."""
+    def _perform(self, action: Callable[..., str]) -> Callable[..., ResponseReturnValue]:
+        """Return a view that performs the action and shows its notice, or the reason why it was refused."""
 
-        def do(**arguments: str) -> ResponseReturnValue:
+        def view(**arguments: str) -> ResponseReturnValue:
             is_refused = True
             try:
-                notice, is_refused = act(**arguments), False
-            except ApiError as refused:
-                notice = f"Refused: {refused.message} ({refused.code})"
-            except ValueError as refused:
-                notice = f"Refused: {refused}"
-            if "HX-Request" in request.headers:
-                return render_template("console/_now.html", **self._seen(notice))
+                notice, is_refused = action(**arguments), False
+            except ApiError as refusal:
+                notice = f"Refused: {refusal.message} ({refusal.code})"
+            except ValueError as refusal:
+                notice = f"Refused: {refusal}"
+            if FRAGMENT_HEADER in request.headers:
+                return render_template("console/_now.html", **self._context(notice))
             if is_refused:
                 return self.page(notice), 400
-            return redirect(url_for("face.page", workspace=request.form.get("workspace") or None), 303)
+            return redirect(url_for("console.page", workspace=request.form.get("workspace") or None), 303)
 
-        return do
+        return view
 
-    # --- The buttons: each gives the sentence that says what was done ---------------------------------------------
+    # --- Actions: each returns the notice to show -----------------------------------------------------------------
 
-    def _open_workspace(self) -> str:
-        made = small_workspace(self._state, request.form.get("callback_url", "").strip())
-        return f"Made {made.friendly_name}, with two workers."
+    def _create_workspace(self) -> str:
+        workspace = create_sample_workspace(self._state, request.form.get("callback_url", "").strip())
+        return f"Workspace {workspace.friendly_name} was created, with two workers."
 
     def _create_task(self) -> str:
         sample = request.form.get("sample", "")
@@ -184,7 +154,7 @@ class _Face:
                 case "hang_up":
                     self._state.reservations.hang_up(task)
                 case _:
-                    raise ValueError(f"there is no act {act!r}")
+                    raise ValueError(f"unknown action {act!r}")
         return f"Task {_short(task_sid)} is {task.status}."
 
     def _act_on_reservation(self, task_sid: str, sid: str) -> str:
@@ -199,7 +169,7 @@ class _Face:
             elif act in statuses:
                 self._state.reservations.update(reservation, statuses[act])
             else:
-                raise ValueError(f"there is no act {act!r}")
+                raise ValueError(f"unknown action {act!r}")
         return f"Reservation {_short(sid)} is {reservation.status}."
 
     def _move_worker(self, sid: str) -> str:
@@ -208,7 +178,7 @@ class _Face:
             worker: Worker | None = workspace.workers.get(sid)
             activity = workspace.activities.get(request.form.get("activity", ""))
             if worker is None or activity is None:
-                raise invalid("There is no such worker, or no such activity")
+                raise invalid("There is no such worker or activity")
             self._state.reservations.move_worker(worker, workspace, activity)
         return f"{worker.friendly_name} is {activity.friendly_name}."
 
@@ -217,31 +187,31 @@ class _Face:
         if not 0 <= seconds <= MAX_ADVANCE_S:
             raise ValueError(f"seconds must be a number from 0 to {MAX_ADVANCE_S}")
         self._state.advance(seconds)
-        return f"The clock went forward by {seconds:g} s."
+        return f"The clock was put forward by {seconds:g} s."
 
     def _set_fault(self) -> str:
         fields: dict[str, object] = {"kind": request.form.get("kind", "")}
         if fields["kind"] == FaultKind.LATENCY:
-            fields["seconds"] = DEFAULT_LATENCY_S  # else it would be none at all
+            fields["seconds"] = DEFAULT_LATENCY_S  # the fault's own default is no delay
         for name, number in (("seconds", float), ("status", int), ("times", int)):
             if text := request.form.get(name, "").strip():
                 fields[name] = number(text)
         if path := request.form.get("path", "").strip():
             fields["path"] = path
         fault = self._faults.set(fields)
-        return f"Fault {fault.kind} is in force."
+        return f"Fault {fault.kind} was set."
 
     def _clear_fault(self, fault_id: str) -> str:
-        return "The fault is over." if self._faults.clear(fault_id) else "That fault was over already."
+        return "The fault was cleared." if self._faults.clear(fault_id) else "The fault had ended already."
 
     def _workspace(self) -> Workspace:
-        """The one of the form, or the newest. Raises ApiError where there is none."""
+        """Return the workspace that the form names, else the newest. Raises ApiError if there is none."""
         with self._state.transaction():
-            chosen = self._state.workspaces.get(request.form.get("workspace", ""))
-            newest = chosen or next(reversed(self._state.workspaces.values()), None)
-        if newest is None:
+            workspace = self._state.workspaces.get(request.form.get("workspace", ""))
+            workspace = workspace or next(reversed(self._state.workspaces.values()), None)
+        if workspace is None:
             raise invalid("There is no workspace yet")
-        return newest
+        return workspace
 
     def _task(self, task_sid: str) -> Task:
         for workspace in self._state.workspaces.values():
@@ -251,45 +221,21 @@ class _Face:
 
 
 def style() -> Response:
-    """The page's stylesheet."""
-    return Response((HERE / "static" / "console.css").read_bytes(), content_type="text/css; charset=utf-8")
+    """Return the page's stylesheet."""
+    return Response((_STATIC / "console.css").read_bytes(), content_type="text/css; charset=utf-8")
 
 
 def script() -> Response:
-    """htmx, where it is installed."""
-    file = _htmx()
-    if file is None:
-        abort(404)
-    return Response(file.read_bytes(), content_type="text/javascript; charset=utf-8")
+    """Return the page's script."""
+    return Response((_STATIC / "console.js").read_bytes(), content_type="text/javascript; charset=utf-8")
 
 
-@cache
-def _htmx() -> Path | None:
-    return next(iter(sorted(HTMX_LIES_IN.glob("htmx-*.min.js"))), None)
-
-
-def _with_headers(response: Response) -> Response:
-    response.headers["Content-Security-Policy"] = _POLICY
+def _add_headers(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _is_of_this_machine(asked: str, host: str) -> bool:
-    name = asked.rpartition(":")[0] if asked.rpartition(":")[2].isdigit() else asked
-    name = name.strip("[]")
-    if name in ("localhost", host):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _refusal(message: str) -> Response:
-    return Response(message + "\n", 403, content_type="text/plain; charset=utf-8")
 
 
 def _short(sid: str) -> str:
