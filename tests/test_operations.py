@@ -23,10 +23,8 @@ import yaml
 from flask import Flask
 from gunicorn.workers import ggevent
 
-from app import create_app
 from enrich.database.engine import POOL_SIZE
 from enrich.settings import TABLE as SETTINGS
-from enrich.settings import Settings
 from enrich.telemetry.metrics import TABLE
 
 HERE = Path(__file__).parent.parent
@@ -50,13 +48,6 @@ def rules() -> list[Any]:
 @pytest.fixture(scope="module")
 def panels() -> list[Any]:
     return list(json.loads((OPERATIONS / "dashboard.json").read_text())["panels"])
-
-
-@pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
-    app = create_app(settings)
-    yield app
-    app.extensions["enrich"].database.close()
 
 
 def queries(rules: list[Any], panels: list[Any]) -> list[str]:

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, text
+from sqlalchemy import select
 
-from app import create_app
 from enrich.accounts import attempts, users
 from enrich.accounts.attempts import Attempts, account_key, address_key, device_key
 from enrich.accounts.tables import AttemptsRow, Role
-from enrich.database import migrations
 from enrich.database.engine import Database
-from enrich.settings import read_settings
+from tests.support.app import EMAIL, PASSWORD, services_of
+from tests.support.fixtures import MakeApp
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 HERE, ELSEWHERE = address_key("192.0.2.1"), address_key("192.0.2.2")
 DANA = account_key("dana@example.com")
-EMAIL = "dana@example.com"
-PASSWORD = "correct horse battery"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path / 'enrich.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql")
-    database = Database(url)
-    if request.param == "postgresql":
-        database.write(text("DROP SCHEMA public CASCADE"))
-        database.write(text("CREATE SCHEMA public"))
-    migrations.upgrade(database)
-    yield database
-    database.close()
 
 
 def waits(database: Database, *keys: attempts.Key, times: int) -> list[float]:
@@ -133,22 +114,11 @@ def test_a_home_with_ipv6_is_one_address(one: str, other: str, is_same: bool) ->
 
 
 @pytest.fixture
-def app(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Flask]:
-    app = create_app(
-        read_settings(
-            {
-                "SECRET_KEY": "only for tests",
-                "PUBLIC_URL": "https://hooks.example.test",
-                "ENRICH_INSTANCE_PATH": str(tmp_path),
-                "ENRICH_TRUSTED_PROXIES": getattr(request, "param", "0"),
-            }
-        )
-    )
+def app(make_app: MakeApp, request: pytest.FixtureRequest) -> Flask:
+    app = make_app(ENRICH_TRUSTED_PROXIES=getattr(request, "param", "0"))
     app.config["WTF_CSRF_ENABLED"] = False
-    migrations.upgrade(app.extensions["enrich"].database)
-    users.add(app.extensions["enrich"].database, email=EMAIL, role=Role.VIEWER, password=PASSWORD)
-    yield app
-    app.extensions["enrich"].database.close()
+    users.add(services_of(app).database, email=EMAIL, role=Role.VIEWER, password=PASSWORD)
+    return app
 
 
 def try_to_sign_in(client: FlaskClient, typed: str = "wrong", email: str = EMAIL, **more: Any) -> int:

@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text
 
-from app import create_app
 from enrich.accounts import users
 from enrich.accounts.tables import Role
-from enrich.database import migrations
 from enrich.database.engine import Database
-from enrich.settings import read_settings
-
-EMAIL = "dana@example.com"
-PASSWORD = "correct horse battery"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
-    url = f"sqlite:///{tmp_path / 'enrich.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql")
-    app = create_app(
-        read_settings(
-            {
-                "SECRET_KEY": "only for tests",
-                "PUBLIC_URL": "http://127.0.0.1",
-                "DATABASE_URL": url,
-                "ENRICH_INSTANCE_PATH": str(tmp_path),
-            }
-        )
-    )
-    app.config["WTF_CSRF_ENABLED"] = False
-    database: Database = app.extensions["enrich"].database
-    if request.param == "postgresql":
-        database.write(text("DROP SCHEMA public CASCADE"))
-        database.write(text("CREATE SCHEMA public"))
-    migrations.upgrade(database)
-    users.add(database, email=EMAIL, role=Role.VIEWER, password=PASSWORD)
-    yield app
-    database.close()
+from tests.support.app import EMAIL, PASSWORD, services_of
+from tests.support.fixtures import MakeApp
 
 
 @pytest.fixture
-def stranger(app: Flask) -> FlaskClient:
-    return app.test_client()
+def app(make_app: MakeApp, database_url: str) -> Flask:
+    """An application on either kind of database."""
+    app = make_app(DATABASE_URL=database_url)
+    users.add(services_of(app).database, email=EMAIL, role=Role.VIEWER, password=PASSWORD)
+    return app
+
+
+@pytest.fixture
+def database(app: Flask) -> Database:
+    return services_of(app).database
 
 
 @pytest.mark.parametrize("email", ["a\0@b.c", "\0", "a\ud800@b.c", "\udcff"], ids=repr)

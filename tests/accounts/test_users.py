@@ -9,8 +9,7 @@ from enrich.accounts import users
 from enrich.accounts.tables import Role, UserRow
 from enrich.accounts.users import User
 from enrich.database.engine import Database
-
-PASSWORD = "correct horse battery"
+from tests.support.app import PASSWORD
 
 
 def test_an_email_is_one_account_in_any_case_of_letters(database: Database, dana: User) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +12,13 @@ import pytest
 from flask import Flask
 
 from app import create_app
-from enrich.customers.fixtures import builtin_path, read_fixtures
-from enrich.customers.seeding import seed
-from enrich.database import migrations
 from enrich.domain.deliveries import Delivery
 from enrich.domain.outcomes import EntryKind
 from enrich.errors import PolicyError
 from enrich.settings import Settings
+from tests.support.app import run_command, services_of
+from tests.support.databases import seed_customers
+from tests.support.fixtures import MakeApp
 
 EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "policy.example.toml"
 CALLBACK = {
@@ -38,18 +37,14 @@ def without_twilio(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def app(without_twilio: Settings) -> Iterator[Flask]:
-    app = create_app(replace(without_twilio, policy=EXAMPLE))
-    database = app.extensions["enrich"].database
-    migrations.upgrade(database)
-    seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
-    yield app
-    database.close()
+def app(make_app: MakeApp, without_twilio: Settings) -> Flask:
+    app = make_app(replace(without_twilio, policy=EXAMPLE))
+    seed_customers(services_of(app).database, datetime.now(UTC))
+    return app
 
 
 def run(app: Flask, *arguments: str, given: str | None = None) -> tuple[int, str]:
-    result = app.test_cli_runner().invoke(args=["taskrouter", "policy", *arguments], input=given)
-    return result.exit_code, result.output
+    return run_command(app, "taskrouter", "policy", *arguments, stdin=given)
 
 
 def write(folder: Path, text: str, name: str = "file") -> str:
@@ -71,16 +66,15 @@ def test_everything_that_is_wrong_is_told_and_the_status_is_1(app: Flask, tmp_pa
     assert "rule 1 'x', instruction: 'acept' is no instruction; did you mean 'accept'?" in told
 
 
-def test_what_may_surprise_is_noted(without_twilio: Settings, tmp_path: Path) -> None:
+def test_what_may_surprise_is_noted(make_app: MakeApp, without_twilio: Settings, tmp_path: Path) -> None:
     text = """
         [[rules]]
         name = "Others"
         when = 'customer.tier != "gold"'
         instruction = "dequeue"
     """
-    app = create_app(replace(without_twilio, accept_via="rest"))
+    app = make_app(replace(without_twilio, accept_via="rest"))
     status, told = run(app, "check", write(tmp_path, text))
-    app.extensions["enrich"].database.close()
     assert status == 0
     assert "note: rule 'Others' applies where nobody could look, too" in told
     assert "note: rule 'Others' is answered, not carried out over REST: there it needs from" in told
@@ -104,10 +98,9 @@ def test_the_server_does_not_start_with_a_policy_that_is_wrong(settings: Setting
     assert "instruction" in str(caught.value)
 
 
-def test_without_a_file_there_is_nothing_to_check(without_twilio: Settings) -> None:
-    app = create_app(without_twilio)
+def test_without_a_file_there_is_nothing_to_check(make_app: MakeApp, without_twilio: Settings) -> None:
+    app = make_app(without_twilio, migrated=False)
     status, told = run(app, "check")
-    app.extensions["enrich"].database.close()
     assert status == 2
     assert "ENRICH_POLICY" in told
 
@@ -188,14 +181,15 @@ def test_what_is_no_callback_is_told(app: Flask, tmp_path: Path, text: str) -> N
     assert run(app, "test", write(tmp_path, text))[0] == 1
 
 
-def test_another_file_can_be_tried_while_the_one_in_use_is_wrong(without_twilio: Settings, tmp_path: Path) -> None:
-    app = create_app(without_twilio)
+def test_another_file_can_be_tried_while_the_one_in_use_is_wrong(
+    make_app: MakeApp, without_twilio: Settings, tmp_path: Path
+) -> None:
+    app = make_app(without_twilio, migrated=False)
     parts = app.extensions["enrich"]
     app.extensions["enrich"] = replace(parts, policy_error=PolicyError("the one in use is wrong"))
     callback = write(tmp_path, json.dumps(CALLBACK), "callback.json")
     assert run(app, "test", callback)[0] == 1
     status, told = run(app, "test", callback, "--policy", str(EXAMPLE))
-    parts.database.close()
     assert status == 0  # without a database, too
     assert "could not look" in told
     assert "customer   nobody looked\n" in told

@@ -15,8 +15,8 @@ from enrich.customers.seeding import BATCH, SeedReport, export, seed
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow, IdentifierRow
 from enrich.database.engine import Database
-from enrich.database.types import Base
 from enrich.domain.matches import Ambiguous, Matched
+from tests.support.databases import copy_template
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
@@ -176,12 +176,11 @@ def test_a_shared_number_is_ambiguous(database: Database, caller: str, customer_
     assert [one.customer_id for one in match.candidates] == customer_ids
 
 
-def test_what_was_exported_can_be_seeded_again(database: Database, tmp_path: Path) -> None:
+def test_what_was_exported_can_be_seeded_again(database: Database, sqlite_template: Path, tmp_path: Path) -> None:
     seed_builtin(database)
     exported = list(export(database))
     assert seed_rows(database, *exported) == (0, 0, 14)
-    other = Database(f"sqlite:///{tmp_path / 'other.db'}")
-    Base.metadata.create_all(other.engine)
+    other = Database(copy_template(sqlite_template, tmp_path / "other.db"))
     assert seed_rows(other, *exported) == (14, 0, 0)
     assert list(export(other)) == exported
     other.close()
@@ -210,11 +209,10 @@ ROWS = st.fixed_dictionaries(
 @settings(max_examples=40, deadline=None)
 @given(st.lists(ROWS, max_size=4))
 def test_seeding_and_exporting_come_to_rest(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
 ) -> None:
     """After a seed, the same row again and the export of all rows both change nothing."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('seed') / 'crm.db'}")
-    Base.metadata.create_all(database.engine)
+    database = Database(copy_template(sqlite_template, tmp_path_factory.mktemp("seed") / "crm.db"))
     good = [one for one in (read_customer(row, "US") for row in rows) if isinstance(one, CustomerFixture)]
     seed(database, good, now=NOON)
     if good:

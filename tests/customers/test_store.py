@@ -211,9 +211,9 @@ def plan_of(database: Database, statement: Any, parameters: dict[str, str]) -> l
 
 
 @pytest.mark.parametrize("number_of_keys", [1, 2, MOST_KEYS])
-def test_a_look_up_reads_an_index_and_never_the_table(database: Database, number_of_keys: int) -> None:
+def test_a_look_up_reads_an_index_and_never_the_table(sqlite_database: Database, number_of_keys: int) -> None:
     parameters = {f"{name}_{number}": "x" for name in ("kind", "value") for number in range(number_of_keys)}
-    plan = plan_of(database, candidates_statement(number_of_keys), parameters)
+    plan = plan_of(sqlite_database, candidates_statement(number_of_keys), parameters)
     searches = [step for step in plan if step.startswith("SEARCH identifiers")]
     assert len(searches) == number_of_keys
     assert all("INDEX" in step and "(kind=? AND value=?)" in step for step in searches)
@@ -221,17 +221,17 @@ def test_a_look_up_reads_an_index_and_never_the_table(database: Database, number
 
 
 @pytest.mark.parametrize("number_of_keys", [1, MOST_KEYS])
-def test_a_look_up_with_details_reads_indexes_only(database: Database, number_of_keys: int) -> None:
+def test_a_look_up_with_details_reads_indexes_only(sqlite_database: Database, number_of_keys: int) -> None:
     parameters = {f"{name}_{number}": "x" for name in ("kind", "value") for number in range(number_of_keys)}
-    plan = plan_of(database, look_up_statement(number_of_keys, of_task=True), parameters | {"task_sid": "WT1"})
+    plan = plan_of(sqlite_database, look_up_statement(number_of_keys, of_task=True), parameters | {"task_sid": "WT1"})
     assert len([step for step in plan if step.startswith("SEARCH identifiers")]) == number_of_keys  # found only once
     for table in ("identifiers", "customers", "notes", "cases", "pins"):
         assert any(step.startswith(f"SEARCH {table} USING") for step in plan), table
         assert not any(step.startswith(f"SCAN {table}") for step in plan), table
 
 
-def test_fetching_a_customer_reads_indexes_only(database: Database) -> None:
-    plan = plan_of(database, customer_statement(), {"customer_id": "C-1"})
+def test_fetching_a_customer_reads_indexes_only(sqlite_database: Database) -> None:
+    plan = plan_of(sqlite_database, customer_statement(), {"customer_id": "C-1"})
     for table in ("customers", "notes", "cases"):
         assert any(step.startswith(f"SEARCH {table} USING") for step in plan), table
         assert not any(step.startswith(f"SCAN {table}") for step in plan), table
@@ -265,9 +265,9 @@ def test_what_staff_said_of_the_task_comes_with_the_candidates_in_one_statement(
     assert store.look_up(keys).customer is None
 
 
-def test_asking_about_a_task_reads_indexes_only(database: Database) -> None:
+def test_asking_about_a_task_reads_indexes_only(sqlite_database: Database) -> None:
     parameters = {"kind_0": "x", "value_0": "x", "task_sid": "WT1"}
-    plan = plan_of(database, candidates_statement(1, of_task=True), parameters)
+    plan = plan_of(sqlite_database, candidates_statement(1, of_task=True), parameters)
     assert not [step for step in plan if step.startswith(("SCAN identifiers", "SCAN customers", "SCAN pins"))]
 
 

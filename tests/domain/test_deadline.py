@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from enrich.domain.deadline import Deadline, OutOfTime, Stopwatch
 from enrich.errors import StaleTask
-
-
-@dataclass
-class Hand:
-    """A clock that stands still until it is moved."""
-
-    at: float = 100.0
-
-    def __call__(self) -> float:
-        return self.at
+from tests.support.clock import ManualClock
 
 
 def test_what_is_left_shrinks_and_is_never_negative() -> None:
-    hand = Hand()
-    deadline = Deadline.after(3.5, hand)
-    hand.at += 3.0
+    clock = ManualClock()
+    deadline = Deadline.after(3.5, clock)
+    clock.now_s += 3.0
     assert (deadline.remaining_s(), deadline.share_s(0.2), deadline.share_s(2.0)) == (0.5, 0.2, 0.5)
     assert deadline.elapsed_ms() == 3000.0
-    hand.at += 1.0
+    clock.now_s += 1.0
     assert (deadline.remaining_s(), deadline.share_s(0.2)) == (0.0, 0.0)
 
 
 def test_steps_are_timed_in_order_and_say_why_they_failed() -> None:
-    hand = Hand()
-    stopwatch = Stopwatch(hand)
+    clock = ManualClock()
+    stopwatch = Stopwatch(clock)
     with stopwatch.step("look_up"):
-        hand.at += 0.0125
+        clock.now_s += 0.0125
     with pytest.raises(StaleTask), stopwatch.step("write"):
         raise StaleTask
     with pytest.raises(OutOfTime), stopwatch.step("fetch"):

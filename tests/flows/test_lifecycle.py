@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,9 +19,6 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from app import create_app
-from enrich.customers.fixtures import builtin_path, read_fixtures
-from enrich.customers.seeding import seed
-from enrich.database import migrations
 from enrich.domain.deliveries import Delivery
 from enrich.domain.outcomes import EntryKind, FollowupKind
 from enrich.flows.adapters import Adapters
@@ -32,9 +30,9 @@ from enrich.policy.file import Policy
 from enrich.policy.timeouts import EscalationStep, TimeoutPolicy
 from enrich.policy.wrapup import WrapupPolicy
 from enrich.services import flows_of
-from enrich.settings import read_settings
 from enrich.taskrouter.client import Task
-from tests.conftest import ACCOUNT_SID, AUTH_TOKEN
+from tests.support.app import make_settings, services_of
+from tests.support.databases import copy_template, seed_customers
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 POLICY = Policy(
@@ -103,17 +101,11 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    environment = {
-        "SECRET_KEY": "not-a-real-key",
-        "PUBLIC_URL": "https://hooks.example.test",
-        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
-        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
-        "ENRICH_INSTANCE_PATH": str(tmp_path_factory.mktemp("lifecycle")),
-    }
-    services = create_app(read_settings(environment)).extensions["enrich"]
-    migrations.upgrade(services.database)
-    seed(services.database, read_fixtures(builtin_path(), region="US"), now=NOON)
+def bench(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("lifecycle")
+    copy_template(sqlite_template, folder / "enrich.db")
+    services = services_of(create_app(make_settings(folder)))
+    seed_customers(services.database, NOON)
     now, taskrouter = [NOON], TaskRouter()
     adapters = replace(
         services.adapters,

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,12 +26,12 @@ from enrich.customers import card_token
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.database.engine import Database
-from tests.conftest import needs_chromium
-from tests.pages.conftest import EMAIL, PASSWORD
+from tests.support.app import EMAIL, PASSWORD
+from tests.support.browser import needs_chromium
+from tests.support.journal import Make
 
 pytestmark = needs_chromium
 
-Make = Callable[..., int]
 VERSION = "4.14.1"
 INTEGRITY = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
 SID = "WT" + "0" * 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -19,13 +19,11 @@ from werkzeug.serving import make_server
 
 from enrich.customers import card_token
 from enrich.database.engine import Database
-from tests.conftest import needs_chromium
+from tests.support.app import EMAIL, PASSWORD
+from tests.support.browser import needs_chromium
+from tests.support.journal import Make
 
 pytestmark = needs_chromium
-
-Make = Callable[..., int]
-EMAIL = "dana@example.com"
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture

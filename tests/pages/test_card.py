@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app import create_app
 from enrich.customers import card_token
-from enrich.customers.fixtures import builtin_path, read_fixtures
-from enrich.customers.seeding import seed
-from enrich.database import migrations
 from enrich.database.engine import Database
-from enrich.settings import read_settings
+from tests.support.app import SECRET_KEY, services_of
+from tests.support.databases import seed_customers
+from tests.support.fixtures import MakeApp
+from tests.support.journal import Make
 
-Make = Callable[..., int]
 SID, OTHER = "WT" + "0" * 32, "WT" + "1" * 32
-KEY = card_token.key_of("only for tests")
+KEY = card_token.key_of(SECRET_KEY)
 TOKEN = card_token.token_of(KEY, SID)
 ADA = {"customer_id": "C-1001", "customer_name": "Ada Lovelace"}
 TWO = {"candidates": [{"customer_id": "C-1003", "name": "Maria Bell"}, {"customer_id": "C-1004", "name": "Peter Bell"}]}
@@ -30,24 +26,10 @@ NOBODY = {"customer_id": None, "customer_name": ""}
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
-    app = create_app(
-        read_settings(
-            {
-                "SECRET_KEY": "only for tests",
-                "PUBLIC_URL": "https://hooks.example.test",
-                "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
-                "TWILIO_AUTH_TOKEN": "only for tests",
-                "ENRICH_INSTANCE_PATH": str(tmp_path),
-                "ENRICH_FRAME_ANCESTORS": "https://flex.twilio.com, https://*.example.test",
-            }
-        )
-    )
-    database = app.extensions["enrich"].database
-    migrations.upgrade(database)
-    seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
-    yield app
-    database.close()
+def app(make_app: MakeApp) -> Flask:
+    app = make_app(ENRICH_FRAME_ANCESTORS="https://flex.twilio.com, https://*.example.test")
+    seed_customers(services_of(app).database, datetime.now(UTC))
+    return app
 
 
 @pytest.fixture

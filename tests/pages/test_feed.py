@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -22,8 +21,8 @@ from enrich.database.engine import Database
 from enrich.journal import feed, filters
 from enrich.journal.filters import ENDINGS, Choice, Filters
 from enrich.pages.feed_query import asked_for
+from tests.support.journal import Make
 
-Make = Callable[..., int]
 NOW = datetime.now(UTC)
 VOICE_QUEUE, CHAT_QUEUE = "WQ" + "1" * 32, "WQ" + "2" * 32
 DANA, SAMIR = "WK" + "1" * 32, "WK" + "2" * 32

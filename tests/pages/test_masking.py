@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from html import unescape
 from urllib.parse import quote, unquote, urlencode
@@ -20,11 +19,11 @@ from enrich.accounts.tables import Role
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.database.engine import Database
+from tests.support.app import PASSWORD
+from tests.support.journal import Make
 
-Make = Callable[..., int]
 SID = "WT" + "0" * 32
 PAGES = ("pages", "customers", "overview", "accounts", "settling", "staff")
-PASSWORD = "correct horse battery"
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask.testing import FlaskClient
 
-Make = Callable[..., int]
+from tests.support.journal import Make
 
 
 def text_of(page: str) -> str:

@@ -10,7 +10,7 @@ from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.accounts.users import User
 from enrich.database.engine import Database
-from tests.pages.conftest import EMAIL, PASSWORD
+from tests.support.app import EMAIL, PASSWORD
 
 SAM = "sam@example.com"
 OTHER = "another long password"

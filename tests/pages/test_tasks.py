@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html import unescape
 
@@ -13,8 +12,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, text
 
 from enrich.database.engine import Database
+from tests.support.journal import Make
 
-Make = Callable[..., int]
 SID = "WT" + "0" * 32
 
 

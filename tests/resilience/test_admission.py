@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from enrich.resilience.admission import CAUGHT_UP_S, LATELY, LONGEST_WAIT_S, SILENCE_S, USUAL_WAIT_S, Admission
-from tests.conftest import Hand
+from tests.support.clock import ManualClock
 
 
 @pytest.fixture
-def admission(hand: Hand) -> Admission:
-    return Admission(3, now=hand)
+def admission(clock: ManualClock) -> Admission:
+    return Admission(3, now=clock)
 
 
 def test_no_more_than_may_be_are_let_in_at_a_time(admission: Admission) -> None:
@@ -56,9 +56,9 @@ def test_a_machine_that_stands_still_for_a_moment_turns_nobody_away(admission: A
     assert "queue" not in [admission.refused(0.3) for _ in range(LATELY // 2)]
 
 
-def test_after_a_silence_nothing_is_held_against_the_next(admission: Admission, hand: Hand) -> None:
+def test_after_a_silence_nothing_is_held_against_the_next(admission: Admission, clock: ManualClock) -> None:
     for _ in range(3 * LATELY):
         admission.refused(LONGEST_WAIT_S + 0.01)
     assert admission.refused(0.0) == "queue"
-    hand.at += SILENCE_S + 0.01
+    clock.now_s += SILENCE_S + 0.01
     assert admission.refused(0.0) == ""

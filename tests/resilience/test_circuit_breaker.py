@@ -6,7 +6,7 @@ import pytest
 
 from enrich.domain.deadline import LATE_S, OutOfTime
 from enrich.resilience.circuit_breaker import CircuitBreaker, CircuitOpen
-from tests.conftest import Hand
+from tests.support.clock import ManualClock
 
 
 def ask(breaker: CircuitBreaker, error: BaseException | None = None) -> None:
@@ -22,8 +22,8 @@ def fail(breaker: CircuitBreaker, times: int, error: BaseException | None = None
 
 
 @pytest.fixture
-def breaker(hand: Hand) -> CircuitBreaker:
-    return CircuitBreaker(failures=3, rest_s=2.0, now=hand)
+def breaker(clock: ManualClock) -> CircuitBreaker:
+    return CircuitBreaker(failures=3, rest_s=2.0, now=clock)
 
 
 def test_a_few_failures_do_not_open_it(breaker: CircuitBreaker) -> None:
@@ -33,48 +33,50 @@ def test_a_few_failures_do_not_open_it(breaker: CircuitBreaker) -> None:
     ask(breaker)
 
 
-def test_after_several_in_a_row_it_rests(breaker: CircuitBreaker, hand: Hand) -> None:
+def test_after_several_in_a_row_it_rests(breaker: CircuitBreaker, clock: ManualClock) -> None:
     fail(breaker, 3)
     for _ in range(5):
         with pytest.raises(CircuitOpen):
             ask(breaker)
-    hand.at += 1.9
+    clock.now_s += 1.9
     with pytest.raises(CircuitOpen):
         ask(breaker)
 
 
-def test_then_one_probe_goes_through_and_its_success_closes_it(breaker: CircuitBreaker, hand: Hand) -> None:
+def test_then_one_probe_goes_through_and_its_success_closes_it(breaker: CircuitBreaker, clock: ManualClock) -> None:
     fail(breaker, 3)
-    hand.at += 2.0
+    clock.now_s += 2.0
     ask(breaker)
     ask(breaker)
     assert not breaker.is_open
 
 
-def test_nobody_follows_the_probe_before_it_is_back(breaker: CircuitBreaker, hand: Hand) -> None:
+def test_nobody_follows_the_probe_before_it_is_back(breaker: CircuitBreaker, clock: ManualClock) -> None:
     fail(breaker, 3)
-    hand.at += 2.0
+    clock.now_s += 2.0
     with breaker.guard((OSError,)), pytest.raises(CircuitOpen):
         ask(breaker)
 
 
-def test_a_probe_that_fails_begins_the_next_rest(breaker: CircuitBreaker, hand: Hand) -> None:
+def test_a_probe_that_fails_begins_the_next_rest(breaker: CircuitBreaker, clock: ManualClock) -> None:
     fail(breaker, 3)
-    hand.at += 2.0
+    clock.now_s += 2.0
     fail(breaker, 1)
-    hand.at += 1.9
+    clock.now_s += 1.9
     with pytest.raises(CircuitOpen):
         ask(breaker)
-    hand.at += 0.1
+    clock.now_s += 0.1
     ask(breaker)
 
 
-def test_a_probe_that_never_comes_back_does_not_close_the_door_for_good(breaker: CircuitBreaker, hand: Hand) -> None:
+def test_a_probe_that_never_comes_back_does_not_close_the_door_for_good(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
     fail(breaker, 3)
-    hand.at += 2.0
+    clock.now_s += 2.0
     probe = breaker.guard((OSError,))
     probe.__enter__()
-    hand.at += 2.0
+    clock.now_s += 2.0
     ask(breaker)
 
 
@@ -90,24 +92,26 @@ def test_an_error_that_is_not_its_fault_is_a_sign_of_life(breaker: CircuitBreake
     assert not breaker.is_open
 
 
-def test_who_fails_while_others_are_answered_does_not_count(breaker: CircuitBreaker, hand: Hand) -> None:
+def test_who_fails_while_others_are_answered_does_not_count(breaker: CircuitBreaker, clock: ManualClock) -> None:
     """A hundred run out of time at once, while the database goes on answering: it is us."""
     waiting = [breaker.guard((OutOfTime,)) for _ in range(10)]
     for each in waiting:
         each.__enter__()
-    hand.at += 0.5
+    clock.now_s += 0.5
     ask(breaker)
     for each in waiting:
         assert not each.__exit__(OutOfTime, OutOfTime(), None)  # it goes on to whoever asked
     assert not breaker.is_open
-    hand.at += 0.1
+    clock.now_s += 0.1
     fail(breaker, 3)
     assert breaker.is_open
 
 
-def test_a_clock_that_came_late_itself_says_nothing_of_who_was_asked(breaker: CircuitBreaker, hand: Hand) -> None:
+def test_a_clock_that_came_late_itself_says_nothing_of_who_was_asked(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
     """The loop had too much to do; the answer may have lain there all the time."""
-    fail(breaker, 20, OutOfTime(hand() - LATE_S - 0.01))
+    fail(breaker, 20, OutOfTime(clock() - LATE_S - 0.01))
     assert not breaker.is_open
-    fail(breaker, 3, OutOfTime(hand()))
+    fail(breaker, 3, OutOfTime(clock()))
     assert breaker.is_open

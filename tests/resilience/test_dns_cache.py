@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from enrich.resilience.dns_cache import FRESH_S, DnsCache
-from tests.conftest import Hand
+from tests.support.clock import ManualClock
 
 
 class Resolver:
@@ -38,14 +38,14 @@ def resolver() -> Resolver:
 
 
 @pytest.fixture
-def addresses(resolver: Resolver, hand: Hand) -> DnsCache:
-    return DnsCache(resolver, hand)
+def addresses(resolver: Resolver, clock: ManualClock) -> DnsCache:
+    return DnsCache(resolver, clock)
 
 
-def test_what_was_answered_is_kept(addresses: DnsCache, resolver: Resolver, hand: Hand) -> None:
+def test_what_was_answered_is_kept(addresses: DnsCache, resolver: Resolver, clock: ManualClock) -> None:
     for _ in range(3):
         assert addresses.of("api.example.test") == ("192.0.2.1",)
-        hand.at += FRESH_S / 4
+        clock.now_s += FRESH_S / 4
     assert resolver.asked == 1
 
 
@@ -59,10 +59,10 @@ def test_many_who_need_it_at_once_ask_once(addresses: DnsCache, resolver: Resolv
 
 
 def test_a_resolver_that_takes_its_time_does_not_hold_what_is_known(
-    addresses: DnsCache, resolver: Resolver, hand: Hand
+    addresses: DnsCache, resolver: Resolver, clock: ManualClock
 ) -> None:
     addresses.of("api.example.test")
-    hand.at += FRESH_S + 1
+    clock.now_s += FRESH_S + 1
     resolver.may_answer.clear()
     for _ in range(20):
         assert addresses.of("api.example.test") == ("192.0.2.1",)
@@ -70,10 +70,10 @@ def test_a_resolver_that_takes_its_time_does_not_hold_what_is_known(
     assert resolver.asked <= 2
 
 
-def test_an_answer_replaces_what_was_known(addresses: DnsCache, resolver: Resolver, hand: Hand) -> None:
+def test_an_answer_replaces_what_was_known(addresses: DnsCache, resolver: Resolver, clock: ManualClock) -> None:
     addresses.of("api.example.test")
     resolver.has_answered.acquire()
-    hand.at += FRESH_S + 1
+    clock.now_s += FRESH_S + 1
     resolver.answer = ("192.0.2.2",)
     addresses.of("api.example.test")
     resolver.has_answered.acquire()
@@ -83,10 +83,10 @@ def test_an_answer_replaces_what_was_known(addresses: DnsCache, resolver: Resolv
     assert addresses.of("api.example.test") == ("192.0.2.2",)
 
 
-def test_a_failure_does_not_forget_what_was_known(addresses: DnsCache, resolver: Resolver, hand: Hand) -> None:
+def test_a_failure_does_not_forget_what_was_known(addresses: DnsCache, resolver: Resolver, clock: ManualClock) -> None:
     addresses.of("api.example.test")
     resolver.answer = OSError("no answer")
-    hand.at += 10 * FRESH_S
+    clock.now_s += 10 * FRESH_S
     assert addresses.of("api.example.test") == ("192.0.2.1",)
 
 

@@ -16,9 +16,9 @@ from enrich.customers import audit
 from enrich.customers.audit import Actor
 from enrich.customers.tables import AuditRow
 from enrich.services import Services
-from tests.conftest import needs_chromium
 from tests.scenarios.conftest import Centre, Service
 from tests.scenarios.test_resolution import services  # noqa: F401 - a fixture
+from tests.support.browser import needs_chromium
 
 pytestmark = needs_chromium
 

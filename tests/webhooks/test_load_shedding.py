@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import io
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
-from twilio.request_validator import RequestValidator
 
-from app import create_app
-from enrich.database import migrations
 from enrich.flows.assignment import AssignmentHandler
 from enrich.journal.tables import EntryRow
 from enrich.resilience.admission import Admission
 from enrich.services import Services
-from enrich.settings import Settings
 from enrich.webhooks.intake import IN_FLIGHT
 from enrich.webhooks.load_shedding import ASSIGNMENT, MAX_FORM_BYTES, LoadShedding
-from tests.conftest import AUTH_TOKEN
+from tests.support.app import services_of, sign
 
 FORM = {
     "WorkspaceSid": "WS" + "1" * 32,
@@ -43,11 +40,8 @@ class Behind:
 
 
 @pytest.fixture
-def services(settings: Settings) -> Iterator[Services]:
-    services: Services = create_app(settings).extensions["enrich"]
-    migrations.upgrade(services.database)
-    yield services
-    services.database.close()
+def services(app: Flask) -> Services:
+    return services_of(app)
 
 
 @pytest.fixture
@@ -66,7 +60,7 @@ def full(services: Services, behind: Behind) -> LoadShedding:
 def ask(shedding: LoadShedding, form: dict[str, str], *, signed: bool = True, **environ: str) -> tuple[str, str]:
     """The status and the body of the answer; the application's own has the status ""."""
     body = urlencode(form).encode()
-    signature = RequestValidator(AUTH_TOKEN).compute_signature("https://hooks.example.test" + ASSIGNMENT, form)
+    signature = sign(ASSIGNMENT, form)
     told = [""]
     answer = shedding(
         {
@@ -178,9 +172,7 @@ def test_what_is_shed_tells_how_long_it_took(full: LoadShedding) -> None:
         "PATH_INFO": ASSIGNMENT,
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),
-        "HTTP_X_TWILIO_SIGNATURE": RequestValidator(AUTH_TOKEN).compute_signature(
-            "https://hooks.example.test" + ASSIGNMENT, FORM
-        ),
+        "HTTP_X_TWILIO_SIGNATURE": sign(ASSIGNMENT, FORM),
     }
     full(environ, lambda _status, headers: told.extend(headers))  # type: ignore[arg-type, return-value]
     assert dict(told)["Server-Timing"].startswith("total;dur=")

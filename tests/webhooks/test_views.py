@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from urllib.parse import urlencode
+from collections.abc import Callable
 
 import pytest
 from flask import Flask, session
 from sqlalchemy import select
-from twilio.request_validator import RequestValidator
 from werkzeug.test import TestResponse
 
-from app import create_app
-from enrich.database import migrations
 from enrich.journal.tables import EntryRow
-from enrich.settings import Settings
 from enrich.taskrouter import callbacks
 from enrich.webhooks import intake, views
 from enrich.webhooks.load_shedding import MAX_FORM_BYTES
 from enrich.webhooks.views import MAX_BODY_BYTES
-from tests.conftest import AUTH_TOKEN
+from tests.support.app import post_signed
 
 SIDS = {"WorkspaceSid": "WS" + "1" * 32, "TaskSid": "WT" + "1" * 32, "ReservationSid": "WR" + "1" * 32}
 EVENT = {**SIDS, "Sid": "EV" + "1" * 32, "EventType": "reservation.created"}
@@ -29,29 +24,13 @@ LARGE = {"Padding": "x" * MAX_FORM_BYTES}
 Ask = Callable[..., TestResponse]
 
 
-@pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
-    app = create_app(settings)
-    database = app.extensions["enrich"].database
-    migrations.upgrade(database)
-    yield app
-    database.close()
-
-
 @pytest.fixture(params=[{}, LARGE], ids=["small", "large"])
 def ask(app: Flask, request: pytest.FixtureRequest) -> Ask:
     """Posts a form, of the usual size or larger than TaskRouter's ever are."""
 
     def ask(path: str, form: dict[str, str], *, signed: bool = True, sent_to: str = "") -> TestResponse:
         fields = form | request.param
-        signature = RequestValidator(AUTH_TOKEN).compute_signature("https://hooks.example.test" + path, fields)
-        return app.test_client().post(
-            "/",
-            environ_overrides={"PATH_INFO": sent_to or path},
-            data=urlencode(fields),
-            content_type="application/x-www-form-urlencoded",
-            headers={"X-Twilio-Signature": signature if signed else "wrong"},
-        )
+        return post_signed(app, path, fields, signature="" if signed else "wrong", sent_to=sent_to)
 
     return ask
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,9 +12,13 @@ from enrich import errors
 from enrich.database.engine import Database
 from enrich.journal import feed
 from enrich.journal.tables import EntryRow, FollowupRow
+from tests.support.journal import Make, PlansOf
 
-Make = Callable[..., int]
-PlansOf = Callable[..., list[list[str]]]
+
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """Questions are compared by SQLite's plans."""
+    return sqlite_database
 
 
 def test_a_task_is_one_line_its_newest_entry_that_is_no_event(database: Database, make_entry: Make) -> None:

@@ -8,13 +8,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
-from app import create_app
 from enrich.accounts import users
 from enrich.accounts.users import User
 from enrich.database.engine import Database
 from enrich.settings import read_settings
-
-PASSWORD = "correct horse battery"
+from tests.support.app import PASSWORD
+from tests.support.fixtures import MakeApp
 
 
 @pytest.fixture
@@ -79,10 +78,9 @@ def test_without_accounts_the_list_says_how_to_add_one(terminal: FlaskCliRunner)
     assert "flask users add" in terminal.invoke(args=["users", "list"]).output
 
 
-def test_without_tables_it_is_said_what_to_do_and_no_other_setting_is_needed(tmp_path: Path) -> None:
-    app = create_app(read_settings({"ENRICH_INSTANCE_PATH": str(tmp_path)}))
+def test_without_tables_it_is_said_what_to_do_and_no_other_setting_is_needed(make_app: MakeApp, tmp_path: Path) -> None:
+    app = make_app(read_settings({"ENRICH_INSTANCE_PATH": str(tmp_path)}), migrated=False)
     done = app.test_cli_runner().invoke(args=["users", "list"])
-    app.extensions["enrich"].database.close()
     assert done.exit_code != 0
     assert "flask db upgrade" in done.output
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,9 +12,15 @@ from enrich import errors
 from enrich.database.engine import Database
 from enrich.journal import timeline
 from enrich.journal.tables import FollowupRow
+from tests.support.journal import Make, PlansOf
 
-Make = Callable[..., int]
-PlansOf = Callable[..., list[list[str]]]
+
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """Questions are compared by SQLite's plans."""
+    return sqlite_database
+
+
 NOW = datetime.now(UTC)
 
 

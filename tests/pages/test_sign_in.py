@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,16 +12,19 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from app import create_app
 from enrich.accounts import users
 from enrich.accounts.tables import UserRow
 from enrich.accounts.users import User
 from enrich.database.engine import Database
 from enrich.pages import sessions
-from enrich.settings import read_settings
+from tests.support.app import EMAIL, PASSWORD
+from tests.support.fixtures import MakeApp
 
-EMAIL = "dana@example.com"
-PASSWORD = "correct horse battery"
+
+@pytest.fixture
+def browser(app: Flask) -> FlaskClient:
+    """A browser that is not signed in and has to send the CSRF tokens."""
+    return app.test_client()
 
 
 def token(browser: FlaskClient, path: str = "/login") -> str:
@@ -153,12 +155,9 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(browser: FlaskClient) -
     assert "Secure" not in cookie, "the demo is served over http on 127.0.0.1"
 
 
-def test_the_cookie_is_secure_where_the_public_address_is(tmp_path: Path) -> None:
-    app: Flask = create_app(
-        read_settings({"PUBLIC_URL": "https://hooks.example.com", "ENRICH_INSTANCE_PATH": str(tmp_path)})
-    )
+def test_the_cookie_is_secure_where_the_public_address_is(make_app: MakeApp) -> None:
+    app = make_app(PUBLIC_URL="https://hooks.example.com")
     assert app.config["SESSION_COOKIE_SECURE"] is True
-    app.extensions["enrich"].database.close()
 
 
 def test_a_fragment_is_told_to_load_the_sign_in_page_as_a_whole(browser: FlaskClient) -> None:

@@ -1,0 +1,24 @@
+"""The `flask db` commands."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from enrich.database import migrations
+from tests.support.app import run_command as run
+from tests.support.app import services_of
+
+
+def test_a_database_comes_up_and_goes_down(new_app: Flask) -> None:
+    assert run(new_app, "db", "current")[1].startswith("at nothing; this version needs")
+    head = migrations.revisions(services_of(new_app).database)[1]
+    assert run(new_app, "db", "upgrade") == (0, f"at {head}\n")
+    status, output = run(new_app, "db", "downgrade", "base")  # nobody is there to say yes
+    assert (status, "will be deleted" in output) == (1, True)
+    assert run(new_app, "db", "current") == (0, f"at {head}\n")
+    assert run(new_app, "db", "downgrade", "base", "--yes")[0] == 0
+
+
+def test_a_revision_that_does_not_exist_is_told_in_words(new_app: Flask) -> None:
+    status, output = run(new_app, "db", "upgrade", "9999")
+    assert (status, "9999" in output, "Traceback" in output) == (1, True, False)

@@ -1,0 +1,1 @@
+"""Builders, stand-ins and fixtures that tests share; no test imports from another test, or from a conftest."""
