@@ -6,20 +6,7 @@ from hypothesis import strategies as st
 
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
-
-ADA = {
-    "id": "C-1001",
-    "name": "Ada Lovelace",
-    "company": "Analytical Engines",
-    "tier": "gold",
-    "language": "en",
-    "owner": "dana@example.com",
-    "phones": ["+1 415 555 0100"],
-    "emails": ["ada@example.com"],
-    "ids": {"account_number": "A-17"},
-    "notes": ["Prefers mornings"],
-    "cases": [{"id": "K-9", "subject": "Broken gear", "status": "open", "opened_on": "2026-11-02"}],
-}
+from tests.support.customers import ADA
 
 
 def reason_of(row: Any) -> str:

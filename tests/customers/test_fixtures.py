@@ -8,7 +8,7 @@ from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.identifiers import Identifier
 from enrich.domain.matches import Case
 from enrich.errors import FixtureFileError
-from tests.customers.test_fixture_rows import ADA
+from tests.support.customers import ADA
 
 ADA_READ = CustomerFixture(
     id="C-1001",

@@ -8,7 +8,7 @@ import pytest
 
 from enrich.diagnosis import account
 from enrich.diagnosis.findings import Level
-from tests.diagnosis.conftest import OK, PROBLEM, WARNING, WORKSPACE, expect
+from tests.support.diagnosis import OK, PROBLEM, WARNING, WORKSPACE, expect
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from enrich.diagnosis.findings import Level
 from enrich.domain.outcomes import TASK_END_EVENTS
 from enrich.flows import lifecycle
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
-from tests.diagnosis.conftest import OK, PROBLEM, PUBLIC_URL, WARNING, WORKFLOW, WORKSPACE, expect
+from tests.support.diagnosis import OK, PROBLEM, PUBLIC_URL, WARNING, WORKFLOW, WORKSPACE, expect
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enrich.diagnosis import findings
-from tests.diagnosis.conftest import OK, WARNING
+from tests.support.diagnosis import OK, WARNING
 
 
 def test_the_worst_finding_is_the_status() -> None:

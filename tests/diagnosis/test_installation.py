@@ -8,7 +8,7 @@ import pytest
 
 from enrich.diagnosis import installation
 from enrich.diagnosis.findings import Level
-from tests.diagnosis.conftest import OK, PROBLEM, WARNING, expect
+from tests.support.diagnosis import OK, PROBLEM, WARNING, expect
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 LONG = "0123456789abcdef" * 4

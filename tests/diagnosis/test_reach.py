@@ -10,7 +10,7 @@ import pytest
 from enrich.diagnosis import reach
 from enrich.diagnosis.findings import Level
 from enrich.diagnosis.reach import RoundTrip
-from tests.diagnosis.conftest import OK, PROBLEM, PUBLIC_URL, WARNING, expect
+from tests.support.diagnosis import OK, PROBLEM, PUBLIC_URL, WARNING, expect
 
 TWILIO = "https://taskrouter.twilio.com"
 TRIP = RoundTrip(f"{PUBLIC_URL}/taskrouter/events", 204, 40.0, recorded=True)

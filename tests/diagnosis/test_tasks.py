@@ -7,7 +7,7 @@ import pytest
 from enrich.diagnosis import tasks
 from enrich.diagnosis.findings import Level
 from enrich.diagnosis.tasks import Kinds, Lengths
-from tests.diagnosis.conftest import OK, PROBLEM, WARNING, expect
+from tests.support.diagnosis import OK, PROBLEM, WARNING, expect
 
 
 @pytest.mark.parametrize(

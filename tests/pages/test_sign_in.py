@@ -14,7 +14,6 @@ from werkzeug.test import TestResponse
 
 from enrich.accounts import users
 from enrich.accounts.tables import UserRow
-from enrich.accounts.users import User
 from enrich.database.engine import Database
 from enrich.pages import sessions
 from tests.support.app import EMAIL, PASSWORD
@@ -65,9 +64,7 @@ def test_the_answer_is_the_same_whichever_of_both_is_wrong(browser: FlaskClient,
     assert browser.get("/").status_code == 302
 
 
-def test_a_nonexistent_account_costs_a_hash_too(
-    database: Database, dana: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_nonexistent_account_costs_a_hash_too(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     checked = []
     monkeypatch.setattr(users.passwords, "is_right", lambda *given: checked.append(given) or False)
     users.sign_in(database, "nobody@example.com", PASSWORD)

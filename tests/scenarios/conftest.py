@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
 
 import pytest
-import requests
-from sqlalchemy import select
-from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from enrich.customers.fixtures import builtin_path, read_fixtures
@@ -22,82 +15,10 @@ from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
-from enrich.journal.tables import EntryRow, FollowupRow
+from enrich.services import Services
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
-
-LONGEST_ANSWER_S = 5.0  # TaskRouter's own
-
-
-@dataclass
-class Service:
-    """One running service: its address, its database to look into, and how to ask it as TaskRouter does."""
-
-    url: str
-    database: Database
-    environment: Mapping[str, str]
-
-    def post(self, path: str, form: Mapping[str, str] | bytes, signature: str | None = None) -> requests.Response:
-        """A signed request. form: its fields, or the body as it goes over the wire."""
-        body = form if isinstance(form, bytes) else urlencode(form).encode()
-        if signature is None:
-            signature = sign(self.url + path, form) if not isinstance(form, bytes) else ""
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": signature}
-        return requests.post(self.url + path, data=body, headers=headers, timeout=LONGEST_ANSWER_S)
-
-    def entries(self, **where: str) -> list[Any]:
-        """Rows of the journal, oldest first."""
-        table = EntryRow.__table__
-        conditions = [table.c[name] == value for name, value in where.items()]
-        return list(self.database.read(select(table).where(*conditions).order_by(table.c.id)))
-
-    def owed(self, task_sid: str) -> list[Any]:
-        """Follow-ups of one task, oldest first."""
-        return list(
-            self.database.read(
-                select(FollowupRow.__table__)
-                .join(EntryRow, EntryRow.id == FollowupRow.entry_id)
-                .where(EntryRow.task_sid == task_sid)
-                .order_by(FollowupRow.id)
-            )
-        )
-
-
-def sign(url: str, form: Mapping[str, str]) -> str:
-    return str(RequestValidator(EMULATOR_ONLY.auth_token).compute_signature(url, dict(form)))
-
-
-def sid(prefix: str) -> str:
-    return prefix + secrets.token_hex(16)
-
-
-@dataclass
-class Centre:
-    """One workspace at the emulator with a worker and a workflow that asks the service."""
-
-    emulator: EmulatorServer
-    workspace: Any
-    workspace_sid: str
-    worker_sid: str
-
-    def task_arrives(self, attributes: Mapping[str, Any] | str, channel: str = "default") -> str:
-        """The SID of a new task, offered to the worker at once. attributes: where text, kept to the letter."""
-        text = attributes if isinstance(attributes, str) else json.dumps(attributes)
-        return str(self.workspace.tasks.create(attributes=text, task_channel=channel).sid)
-
-    def answer(self, task_sid: str, *, after: int = 0) -> Any:
-        """What the service answered about this task, as soon as it has."""
-        logged = self.emulator.log.wait_for("assignment_callback_answered", 10, after=after, task_sid=task_sid)
-        return json.loads(str(logged["answer"]))
-
-    def attributes(self, task_sid: str) -> str:
-        return str(self.workspace.tasks(task_sid).fetch().attributes)
-
-    def block(self, task_sid: str) -> Any:
-        return json.loads(self.attributes(task_sid)).get("crm")
-
-    def log_of(self, task_sid: str) -> list[str]:
-        """The kinds of everything that happened to this task, in order."""
-        return [str(entry["kind"]) for entry in self.emulator.log.entries(task_sid=task_sid)]
+from tests.support.contact_centre import ContactCentre, Service, sid
+from tests.support.worker import services_of
 
 
 @pytest.fixture(scope="session")
@@ -164,13 +85,13 @@ def service(start_service: Callable[..., Service]) -> Service:
 
 
 @pytest.fixture
-def open_centre(emulator: EmulatorServer) -> Callable[..., Centre]:
+def open_centre(emulator: EmulatorServer) -> Callable[..., ContactCentre]:
     """Makes a workspace whose workflow asks the given service; each test has its own."""
     client = Client(EMULATOR_ONLY.account_sid, EMULATOR_ONLY.auth_token)
     client.taskrouter.base_url = emulator.base_url
-    opened: list[Centre] = []
+    opened: list[ContactCentre] = []
 
-    def open_centre(service: Service, *, reservation_timeout_s: int = 120, events: str = "") -> Centre:
+    def open_centre(service: Service, *, reservation_timeout_s: int = 120, events: str = "") -> ContactCentre:
         workspaces = client.taskrouter.v1.workspaces
         created = workspaces.create(
             friendly_name="Scenario",
@@ -191,14 +112,14 @@ def open_centre(emulator: EmulatorServer) -> Callable[..., Centre]:
             fallback_assignment_callback_url=f"{service.url}/taskrouter/assignment/fallback",
             task_reservation_timeout=reservation_timeout_s,
         )
-        opened.append(Centre(emulator, workspace, created.sid, worker.sid))
+        opened.append(ContactCentre(emulator, workspace, created.sid, worker.sid))
         return opened[-1]
 
     return open_centre
 
 
 @pytest.fixture
-def centre(open_centre: Callable[..., Centre], service: Service) -> Centre:
+def centre(open_centre: Callable[..., ContactCentre], service: Service) -> ContactCentre:
     """A contact centre that asks the service with its default settings."""
     return open_centre(service)
 
@@ -224,3 +145,10 @@ def make_callback() -> Callable[..., dict[str, str]]:
         }
 
     return make_callback
+
+
+@pytest.fixture
+def services(service: Service) -> Iterator[Services]:
+    """What the service works with, in this process."""
+    with services_of(service) as services:
+        yield services

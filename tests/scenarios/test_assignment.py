@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.conftest import Centre, Service
+from tests.support.contact_centre import ContactCentre, Service
 
 
-def test_a_known_caller_is_on_the_task_before_it_is_accepted(centre: Centre, service: Service) -> None:
+def test_a_known_caller_is_on_the_task_before_it_is_accepted(centre: ContactCentre, service: Service) -> None:
     task_sid = centre.task_arrives({"from": "+14155550100", "channelType": "sms"})
     centre.emulator.log.wait_for("reservation_accepted", 10, task_sid=task_sid)
 
@@ -77,7 +77,9 @@ def test_a_known_caller_is_on_the_task_before_it_is_accepted(centre: Centre, ser
         ),
     ],
 )
-def test_whoever_it_is_the_task_says_so(centre: Centre, attributes: dict[str, Any], block: dict[str, Any]) -> None:
+def test_whoever_it_is_the_task_says_so(
+    centre: ContactCentre, attributes: dict[str, Any], block: dict[str, Any]
+) -> None:
     task_sid = centre.task_arrives(attributes)
     assert centre.answer(task_sid) == {"instruction": "accept"}
     assert centre.block(task_sid) == block
@@ -97,14 +99,16 @@ def test_whoever_it_is_the_task_says_so(centre: Centre, attributes: dict[str, An
         pytest.param({"customer_id": "C-1003", "from": "+16175550142"}, "C-1003", id="the-id-tells-two-apart"),
     ],
 )
-def test_every_kind_of_key_finds_its_customer(centre: Centre, attributes: dict[str, Any], customer_id: str) -> None:
+def test_every_kind_of_key_finds_its_customer(
+    centre: ContactCentre, attributes: dict[str, Any], customer_id: str
+) -> None:
     task_sid = centre.task_arrives(attributes)
     centre.answer(task_sid)
     assert centre.block(task_sid)["customer_id"] == customer_id
 
 
 @pytest.mark.parametrize("text", ["call_sid", "flexInteractionSid"])
-def test_work_that_somebody_must_set_up_is_deferred(centre: Centre, text: str) -> None:
+def test_work_that_somebody_must_set_up_is_deferred(centre: ContactCentre, text: str) -> None:
     task_sid = centre.task_arrives({"from": "+14155550100", text: "CA" + "1" * 32})
     assert centre.answer(task_sid) == {}
     assert centre.block(task_sid)["customer_id"] == "C-1001"
@@ -117,20 +121,20 @@ OTHERS = (
 )
 
 
-def test_attributes_of_others_survive_to_the_letter(centre: Centre) -> None:
+def test_attributes_of_others_survive_to_the_letter(centre: ContactCentre) -> None:
     task_sid = centre.task_arrives(OTHERS)
     centre.answer(task_sid)
     after = centre.attributes(task_sid)
     assert after.startswith(OTHERS.removesuffix(" }") + ',"crm":{"match":"matched"')
 
 
-def test_a_block_that_we_did_not_write_does_not_survive(centre: Centre) -> None:
+def test_a_block_that_we_did_not_write_does_not_survive(centre: ContactCentre) -> None:
     task_sid = centre.task_arrives('{"crm":{"match":"matched","customer_id":"C-1","vip":true},"from":"+12125550199"}')
     centre.answer(task_sid)
     assert centre.attributes(task_sid) == '{"crm":{"match":"none","reason":"no_such_key"},"from":"+12125550199"}'
 
 
-def test_somebody_who_writes_in_between_loses_nothing(centre: Centre, service: Service) -> None:
+def test_somebody_who_writes_in_between_loses_nothing(centre: ContactCentre, service: Service) -> None:
     """Another writer changes the task after each of our first five reads; each time the answer is 412."""
     centre.emulator.faults.intruding_writer("intruder", times=5)
     task_sid = centre.task_arrives({"from": "+14155550100"})
@@ -143,7 +147,7 @@ def test_somebody_who_writes_in_between_loses_nothing(centre: Centre, service: S
 
 
 def test_a_task_that_is_enriched_already_is_not_written_again(
-    centre: Centre, service: Service, make_callback: Callable[..., dict[str, str]]
+    centre: ContactCentre, service: Service, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     """The second worker's callback carries the block; nothing goes over REST."""
     task_sid = centre.task_arrives({"from": "+14155550100", "call_sid": "CA" + "2" * 32})
@@ -164,7 +168,7 @@ class TestAcceptViaRest:
         return start_service(ENRICH_ACCEPT_VIA="rest")
 
     def test_the_reservation_is_accepted_after_the_write_and_before_the_answer(
-        self, open_centre: Callable[..., Centre], rest: Service
+        self, open_centre: Callable[..., ContactCentre], rest: Service
     ) -> None:
         centre = open_centre(rest)
         task_sid = centre.task_arrives({"from": "+14155550100"})
@@ -177,7 +181,7 @@ class TestAcceptViaRest:
         assert happened == ["attributes_written", "reservation_accepted", "assignment_callback_answered"]
 
     def test_when_that_fails_the_instruction_is_the_answer(
-        self, open_centre: Callable[..., Centre], rest: Service
+        self, open_centre: Callable[..., ContactCentre], rest: Service
     ) -> None:
         centre = open_centre(rest)
         centre.emulator.faults.status(400, path="/Reservations/", method="POST", times=1)
@@ -188,7 +192,9 @@ class TestAcceptViaRest:
         assert entry.outcome == "enriched"
         assert entry.steps[-1] == entry.steps[-1] | {"name": "accept", "failed": "request_refused"}
 
-    def test_work_that_is_deferred_is_not_accepted(self, open_centre: Callable[..., Centre], rest: Service) -> None:
+    def test_work_that_is_deferred_is_not_accepted(
+        self, open_centre: Callable[..., ContactCentre], rest: Service
+    ) -> None:
         centre = open_centre(rest)
         task_sid = centre.task_arrives({"from": "+14155550100", "call_sid": "CA" + "3" * 32})
         assert centre.answer(task_sid) == {}

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import requests
 
-from tests.scenarios.conftest import Centre, Service
+from tests.support.contact_centre import ContactCentre, Service
 
 
 def test_the_token_on_the_task_opens_its_card(
-    start_service: Callable[..., Service], open_centre: Callable[..., Centre]
+    start_service: Callable[..., Service], open_centre: Callable[..., ContactCentre]
 ) -> None:
     service = start_service(ENRICH_FRAME_ANCESTORS="https://flex.example.test")
     centre = open_centre(service)
@@ -28,7 +28,7 @@ def test_the_token_on_the_task_opens_its_card(
 
 
 def test_a_visitor_cannot_put_a_card_of_their_own_there(
-    start_service: Callable[..., Service], open_centre: Callable[..., Centre]
+    start_service: Callable[..., Service], open_centre: Callable[..., ContactCentre]
 ) -> None:
     service = start_service(ENRICH_FRAME_ANCESTORS="https://flex.example.test")
     centre = open_centre(service)
@@ -42,7 +42,7 @@ def test_a_visitor_cannot_put_a_card_of_their_own_there(
     assert "Ada" not in card.text
 
 
-def test_without_the_setting_the_block_leads_to_no_card(service: Service, centre: Centre) -> None:
+def test_without_the_setting_the_block_leads_to_no_card(service: Service, centre: ContactCentre) -> None:
     task_sid = centre.task_arrives({"from": "+14155550100"})
     centre.answer(task_sid)
     assert "card" not in centre.block(task_sid)

@@ -13,20 +13,13 @@ from app import create_app
 from enrich.flows.catch_up import SETTLED_AFTER, CatchUp
 from enrich.journal.receipts import Journal
 from enrich.settings import read_settings
-from enrich.taskrouter.history import History
 from taskrouter_emulator import EmulatorServer
-from tests.scenarios.conftest import Centre, Service
-from tests.scenarios.test_trouble import services_of, worker_of
-
-
-def history_of(service: Service) -> History:
-    environment = service.environment
-    account_sid, token = environment["TWILIO_ACCOUNT_SID"], environment["TWILIO_AUTH_TOKEN"]
-    return History(environment["TASKROUTER_BASE_URL"], account_sid, account_sid, token)
+from tests.support.contact_centre import ContactCentre, Service
+from tests.support.worker import history_of, services_of, worker_of
 
 
 def test_a_task_that_came_while_the_database_was_locked_is_enriched_in_the_end(
-    open_centre: Callable[..., Centre], start_service: Callable[..., Service]
+    open_centre: Callable[..., ContactCentre], start_service: Callable[..., Service]
 ) -> None:
     service = start_service(ENRICH_KEEP_DAYS="32")  # a database of its own
     centre = open_centre(service, events="task.created,reservation.created")
@@ -61,7 +54,7 @@ def test_a_task_that_came_while_the_database_was_locked_is_enriched_in_the_end(
     assert (assignment.outcome, assignment.reason) == ("not_tried", "caught_up")
 
 
-def test_what_is_there_already_is_left_as_it_is(open_centre: Callable[..., Centre], service: Service) -> None:
+def test_what_is_there_already_is_left_as_it_is(open_centre: Callable[..., ContactCentre], service: Service) -> None:
     centre = open_centre(service, events="task.created")
     task_sid = centre.task_arrives({"from": "+14155550100"})
     centre.answer(task_sid)
@@ -77,7 +70,7 @@ def test_what_is_there_already_is_left_as_it_is(open_centre: Callable[..., Centr
     assert created.repeats == 0
 
 
-def test_the_recent_workspaces_are_those_of_the_journal(centre: Centre, service: Service) -> None:
+def test_the_recent_workspaces_are_those_of_the_journal(centre: ContactCentre, service: Service) -> None:
     task_sid = centre.task_arrives({"from": "+14155550100"})
     centre.answer(task_sid)
     assert centre.workspace_sid in Journal(service.database).recent_workspaces()
@@ -94,7 +87,7 @@ def test_the_recent_workspaces_are_those_of_the_journal(centre: Centre, service:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_why_nothing_was_brought_in_is_told(
-    centre: Centre, service: Service, emulator: EmulatorServer, fault: dict[str, Any], reason: str
+    centre: ContactCentre, service: Service, emulator: EmulatorServer, fault: dict[str, Any], reason: str
 ) -> None:
     emulator.faults.set({**fault, "path": "/Events"})
     app = create_app(read_settings({**service.environment, "TWILIO_WORKSPACE_SID": centre.workspace_sid}))

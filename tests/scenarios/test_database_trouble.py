@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.scenarios.conftest import Centre, Service
+from tests.support.contact_centre import ContactCentre, Service
 
 ASSIGNMENT = "/taskrouter/assignment"
 DETAILS = {"Authorization": "Bearer not-a-real-token"}
@@ -134,7 +134,10 @@ def metrics_of(service: Service) -> str:
 
 
 def test_a_server_that_is_stopped_and_started_is_found_again(
-    service: Service, server: Server, open_centre: Callable[..., Centre], make_callback: Callable[..., dict[str, str]]
+    service: Service,
+    server: Server,
+    open_centre: Callable[..., ContactCentre],
+    make_callback: Callable[..., dict[str, str]],
 ) -> None:
     wait_until_it_works(service, make_callback)
     server.stop()

@@ -26,8 +26,8 @@ from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.journal.followups import FollowupQueue
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
-from tests.scenarios.conftest import Centre, Service
-from tests.scenarios.test_trouble import worker_of
+from tests.support.contact_centre import ContactCentre, Service, forms_of, waiting_tasks
+from tests.support.worker import worker_of
 
 ASSIGNMENT = "/taskrouter/assignment"
 ATTRIBUTES = {"from": "+14155550100"}
@@ -77,24 +77,10 @@ def start(service: Service, processes: Processes, name: str) -> None:
     processes.wait_for(name, f"{service.url}/readyz", lambda: False)
 
 
-def waiting_tasks(centre: Centre, count: int) -> list[str]:
-    """Tasks that nobody is offered: the test itself asks about them."""
-    unavailable = next(each.sid for each in centre.workspace.activities.list() if not each.available)
-    centre.workspace.workers(centre.worker_sid).update(activity_sid=unavailable)
-    return [centre.task_arrives(ATTRIBUTES) for _ in range(count)]
-
-
-def forms_of(centre: Centre, tasks: list[str], make_callback: Callable[..., dict[str, str]]) -> list[dict[str, str]]:
-    return [
-        make_callback(WorkspaceSid=centre.workspace_sid, TaskSid=task, TaskAttributes=json.dumps(ATTRIBUTES))
-        for task in tasks
-    ]
-
-
 def test_what_was_answered_survives_kill_9_and_what_is_owed_is_done(
     service: Service,
     processes: Processes,
-    open_centre: Callable[..., Centre],
+    open_centre: Callable[..., ContactCentre],
     emulator: EmulatorServer,
     make_callback: Callable[..., dict[str, str]],
 ) -> None:
@@ -141,7 +127,7 @@ def test_what_was_answered_survives_kill_9_and_what_is_owed_is_done(
 def test_sigterm_loses_nothing_that_is_in_flight(
     service: Service,
     processes: Processes,
-    open_centre: Callable[..., Centre],
+    open_centre: Callable[..., ContactCentre],
     emulator: EmulatorServer,
     make_callback: Callable[..., dict[str, str]],
 ) -> None:
@@ -163,7 +149,7 @@ def test_sigterm_loses_nothing_that_is_in_flight(
 def test_two_workers_do_everything_once(
     service: Service,
     processes: Processes,
-    open_centre: Callable[..., Centre],
+    open_centre: Callable[..., ContactCentre],
     emulator: EmulatorServer,
     make_callback: Callable[..., dict[str, str]],
 ) -> None:
@@ -219,7 +205,7 @@ def test_two_hundred_at_once_on_a_dead_upstream_are_all_answered_and_none_is_for
 def test_more_than_a_process_carries_is_answered_at_once_and_enriched_late(
     service: Service,
     processes: Processes,
-    open_centre: Callable[..., Centre],
+    open_centre: Callable[..., ContactCentre],
     emulator: EmulatorServer,
     make_callback: Callable[..., dict[str, str]],
 ) -> None:
@@ -295,7 +281,7 @@ def test_what_was_answered_before_it_could_be_recorded_is_recorded_before_the_pr
 def test_an_answer_that_drips_does_not_hold_the_worker(
     service: Service,
     processes: Processes,
-    open_centre: Callable[..., Centre],
+    open_centre: Callable[..., ContactCentre],
     emulator: EmulatorServer,
     make_callback: Callable[..., dict[str, str]],
 ) -> None:

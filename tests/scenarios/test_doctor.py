@@ -28,7 +28,7 @@ from enrich.diagnosis.findings import Finding, Level
 from enrich.journal.tables import EntryRow
 from enrich.settings import read_settings
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
-from tests.scenarios.conftest import Centre, Service
+from tests.support.contact_centre import ContactCentre, Service
 
 Findings = dict[str, Finding]
 
@@ -297,16 +297,16 @@ class TestTheWayThroughProxies:
 
 class TestTaskRouterIsSetUpOtherwise:
     @pytest.fixture
-    def there(self, open_centre: Callable[..., Centre], service: Service) -> tuple[Service, Centre]:
+    def there(self, open_centre: Callable[..., ContactCentre], service: Service) -> tuple[Service, ContactCentre]:
         return service, open_centre(service, events="task.created")
 
-    def look(self, there: tuple[Service, Centre]) -> Findings:
+    def look(self, there: tuple[Service, ContactCentre]) -> Findings:
         return examine(there[0], TWILIO_WORKSPACE_SID=there[1].workspace_sid)
 
-    def workflow(self, centre: Centre) -> Any:
+    def workflow(self, centre: ContactCentre) -> Any:
         return centre.workspace.workflows(centre.workspace.workflows.list()[0].sid)
 
-    def test_urls_that_are_not_public_urls(self, there: tuple[Service, Centre]) -> None:
+    def test_urls_that_are_not_public_urls(self, there: tuple[Service, ContactCentre]) -> None:
         service, centre = there
         https = service.url.replace("http:", "https:")
         self.workflow(centre).update(
@@ -319,7 +319,7 @@ class TestTaskRouterIsSetUpOtherwise:
         assert findings["fallback_url"].level is Level.WARNING
         assert findings["reservation_timeout"].level is Level.PROBLEM
 
-    def test_events_that_are_held_back(self, there: tuple[Service, Centre]) -> None:
+    def test_events_that_are_held_back(self, there: tuple[Service, ContactCentre]) -> None:
         findings = self.look(there)
         assert "task.completed" in findings["events_filter"].found
         assert findings["event_retries"].level is Level.WARNING

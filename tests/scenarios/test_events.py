@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.scenarios.conftest import Centre, Service, sid
+from tests.support.contact_centre import ContactCentre, Service, sid
 
 
-def test_what_taskrouter_tells_is_in_the_journal(open_centre: Callable[..., Centre], service: Service) -> None:
+def test_what_taskrouter_tells_is_in_the_journal(open_centre: Callable[..., ContactCentre], service: Service) -> None:
     centre = open_centre(service, events="task.created,reservation.created")
     task_sid = centre.task_arrives({"from": "+14155550100"})
     for event_type in ("task.created", "reservation.created"):

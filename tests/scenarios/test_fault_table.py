@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from taskrouter_emulator import EmulatorServer
-from tests.scenarios.conftest import Centre, Service
-from tests.scenarios.test_trouble import worker_of
+from tests.support.contact_centre import ContactCentre, Service
+from tests.support.worker import worker_of
 
 ONE_TASK = "/Tasks/WT[0-9a-f]{32}$"
 Fault = Callable[[Any], object]
@@ -87,7 +87,7 @@ def service(request: pytest.FixtureRequest, start_service: Callable[..., Service
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS])
 def test_whatever_fails_the_caller_is_routed_and_the_task_is_enriched_in_the_end(
-    open_centre: Callable[..., Centre], service: Service, emulator: EmulatorServer, row: Row
+    open_centre: Callable[..., ContactCentre], service: Service, emulator: EmulatorServer, row: Row
 ) -> None:
     centre = open_centre(service)
     row.fault(emulator.faults)
@@ -114,7 +114,7 @@ def test_whatever_fails_the_caller_is_routed_and_the_task_is_enriched_in_the_end
 
 
 def test_a_refused_write_is_tried_once_with_the_smallest_block(
-    open_centre: Callable[..., Centre], service: Service, emulator: EmulatorServer
+    open_centre: Callable[..., ContactCentre], service: Service, emulator: EmulatorServer
 ) -> None:
     centre = open_centre(service)
     emulator.faults.status(400, method="POST", path=ONE_TASK, times=1)
@@ -124,7 +124,7 @@ def test_a_refused_write_is_tried_once_with_the_smallest_block(
 
 
 def test_a_name_that_does_not_resolve_keeps_nobody(
-    open_centre: Callable[..., Centre], start_service: Callable[..., Service]
+    open_centre: Callable[..., ContactCentre], start_service: Callable[..., Service]
 ) -> None:
     service = start_service(TASKROUTER_BASE_URL="http://taskrouter.invalid", ENRICH_BUDGET_S="0.6")
     centre = open_centre(service)
@@ -136,7 +136,7 @@ def test_a_name_that_does_not_resolve_keeps_nobody(
 
 
 def test_a_dead_api_is_left_alone_after_a_few_failures(
-    open_centre: Callable[..., Centre], start_service: Callable[..., Service], emulator: EmulatorServer
+    open_centre: Callable[..., ContactCentre], start_service: Callable[..., Service], emulator: EmulatorServer
 ) -> None:
     """One web process, so that there is one breaker. What it does not ask for is owed all the same."""
     service = start_service(ENRICH_BREAKER_FAILURES="3", ENRICH_BUDGET_S="0.6", WEB_CONCURRENCY="1")

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from enrich.journal.tables import EntryRow
 from taskrouter_emulator import EMULATOR_ONLY
-from tests.scenarios.conftest import Service, sid, sign
+from tests.support.contact_centre import Service, sid, sign
 
 ASSIGNMENT = "/taskrouter/assignment"
 

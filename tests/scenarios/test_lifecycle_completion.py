@@ -14,16 +14,14 @@ from typing import Any
 import pytest
 import requests
 
-from app import create_app
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers.store import CustomerStore
 from enrich.domain.matches import Interaction
 from enrich.domain.outcomes import ActivityType
 from enrich.services import Services
-from enrich.settings import read_settings
-from tests.scenarios.conftest import Centre, Service, sid
-from tests.scenarios.test_trouble import worker_of
+from tests.support.contact_centre import ContactCentre, Service, sid
+from tests.support.worker import services_of, worker_of
 
 EVENTS = ",".join(
     (
@@ -42,11 +40,11 @@ SOON = timedelta(seconds=5)
 
 
 @pytest.fixture
-def centre(open_centre: Callable[..., Centre], service: Service) -> Centre:
+def centre(open_centre: Callable[..., ContactCentre], service: Service) -> ContactCentre:
     return open_centre(service, events=EVENTS)
 
 
-def taken_up(centre: Centre, caller: str = "+14155550100") -> str:
+def taken_up(centre: ContactCentre, caller: str = "+14155550100") -> str:
     """A task that a worker has accepted; the service knows."""
     task_sid = centre.task_arrives({"from": caller})
     centre.answer(task_sid)
@@ -54,12 +52,12 @@ def taken_up(centre: Centre, caller: str = "+14155550100") -> str:
     return task_sid
 
 
-def told(centre: Centre, task_sid: str, *event_types: str) -> None:
+def told(centre: ContactCentre, task_sid: str, *event_types: str) -> None:
     for event_type in event_types:
         centre.emulator.log.wait_for("event_answered", 10, task_sid=task_sid, event_type=event_type)
 
 
-def status(centre: Centre, task_sid: str) -> str:
+def status(centre: ContactCentre, task_sid: str) -> str:
     return str(centre.workspace.tasks(task_sid).fetch().assignment_status)
 
 
@@ -90,7 +88,7 @@ def story(service: Service, task_sid: str) -> list[str]:
     return [entry.event_type for entry in service.entries(task_sid=task_sid) if entry.event_type in set(ActivityType)]
 
 
-def test_a_command_completes_with_an_outcome_that_is_kept(centre: Centre, service: Service) -> None:
+def test_a_command_completes_with_an_outcome_that_is_kept(centre: ContactCentre, service: Service) -> None:
     task_sid = taken_up(centre)
     done = flask(service, "taskrouter", "complete", task_sid, "--outcome", "refunded", "--reason", "all said")
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["done"]), done.stderr
@@ -116,7 +114,7 @@ def test_a_command_completes_with_an_outcome_that_is_kept(centre: Centre, servic
 
 
 def test_what_is_done_already_is_well_and_what_nobody_accepted_is_not(
-    open_centre: Callable[..., Centre], start_service: Callable[..., Service]
+    open_centre: Callable[..., ContactCentre], start_service: Callable[..., Service]
 ) -> None:
     service = start_service(ENRICH_DEFAULT_INSTRUCTION="defer")
     centre = open_centre(service, events=EVENTS)
@@ -140,7 +138,7 @@ def test_what_is_done_already_is_well_and_what_nobody_accepted_is_not(
     assert flask(service, "taskrouter", "complete", "WT1").returncode == 2
 
 
-def test_one_workers_part_is_completed_alone(centre: Centre, service: Service) -> None:
+def test_one_workers_part_is_completed_alone(centre: ContactCentre, service: Service) -> None:
     task_sid = taken_up(centre)
     reservation = centre.workspace.tasks(task_sid).reservations.list()[0]
     for command, expected in (("wrap-up", "wrapping"), ("complete", "completed"), ("complete", "completed")):
@@ -169,7 +167,7 @@ class TestPage:
         return sign_in
 
     def test_an_editor_completes_from_the_task(
-        self, centre: Centre, service: Service, sign_in: Callable[[Role], requests.Session]
+        self, centre: ContactCentre, service: Service, sign_in: Callable[[Role], requests.Session]
     ) -> None:
         task_sid = taken_up(centre)
         session = sign_in(Role.EDITOR)
@@ -192,7 +190,7 @@ class TestPage:
         assert "<td><bdi>sold</bdi></td>" in customer
 
     def test_a_viewer_and_a_forged_form_do_not(
-        self, centre: Centre, service: Service, sign_in: Callable[[Role], requests.Session]
+        self, centre: ContactCentre, service: Service, sign_in: Callable[[Role], requests.Session]
     ) -> None:
         task_sid = taken_up(centre)
         viewer, editor = sign_in(Role.VIEWER), sign_in(Role.EDITOR)
@@ -205,7 +203,7 @@ class TestPage:
         assert status(centre, task_sid) == "assigned"
 
     def test_what_taskrouter_does_not_take_now_is_done_later(
-        self, centre: Centre, service: Service, sign_in: Callable[[Role], requests.Session]
+        self, centre: ContactCentre, service: Service, sign_in: Callable[[Role], requests.Session]
     ) -> None:
         task_sid = taken_up(centre)
         session = sign_in(Role.EDITOR)
@@ -233,7 +231,7 @@ def tidy(start_service: Callable[..., Service], tmp_path_factory: pytest.TempPat
     return start_service(ENRICH_POLICY=str(policy))
 
 
-def test_the_policy_completes_what_wraps_for_too_long(open_centre: Callable[..., Centre], tidy: Service) -> None:
+def test_the_policy_completes_what_wraps_for_too_long(open_centre: Callable[..., ContactCentre], tidy: Service) -> None:
     centre = open_centre(tidy, events=EVENTS)
     task_sid = taken_up(centre)
     centre.workspace.tasks(task_sid).update(assignment_status="wrapping")
@@ -246,7 +244,9 @@ def test_the_policy_completes_what_wraps_for_too_long(open_centre: Callable[...,
     assert story(tidy, task_sid).count(ActivityType.COMPLETED) == 1
 
 
-def test_what_is_taken_up_again_meanwhile_is_left_alone(open_centre: Callable[..., Centre], tidy: Service) -> None:
+def test_what_is_taken_up_again_meanwhile_is_left_alone(
+    open_centre: Callable[..., ContactCentre], tidy: Service
+) -> None:
     """Only what is still wrapping is completed: here the event tells of another moment than the one that is now."""
     centre = open_centre(tidy, events=EVENTS)
     task_sid = taken_up(centre)
@@ -259,14 +259,12 @@ def test_what_is_taken_up_again_meanwhile_is_left_alone(open_centre: Callable[..
 
 @pytest.fixture
 def services(tidy: Service) -> Iterator[Services]:
-    services: Services = create_app(read_settings(tidy.environment)).extensions["enrich"]
-    yield services
-    services.adapters.taskrouter.close()
-    services.database.close()
+    with services_of(tidy) as services:
+        yield services
 
 
 def test_the_janitor_finds_what_no_event_told_of(
-    open_centre: Callable[..., Centre], tidy: Service, services: Services
+    open_centre: Callable[..., ContactCentre], tidy: Service, services: Services
 ) -> None:
     centre = open_centre(tidy)  # no events at all
     task_sid = centre.task_arrives({"from": "+14155550100"})
@@ -286,7 +284,7 @@ def test_the_janitor_finds_what_no_event_told_of(
     assert story(tidy, task_sid) == [ActivityType.STUCK, ActivityType.COMPLETED]
 
 
-def test_an_unknown_caller_has_no_history(centre: Centre, service: Service) -> None:
+def test_an_unknown_caller_has_no_history(centre: ContactCentre, service: Service) -> None:
     task_sid = taken_up(centre, caller="+14155550199")
     centre.workspace.tasks(task_sid).update(assignment_status="completed", reason="done")
     told(centre, task_sid, "task.completed", "reservation.completed")

@@ -12,9 +12,8 @@ import pytest
 from enrich.customers.store import CustomerStore
 from enrich.journal.task_states import TaskStates
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
-from tests.scenarios.conftest import Centre, Service, sid
-from tests.scenarios.test_catch_up import history_of
-from tests.scenarios.test_trouble import worker_of
+from tests.support.contact_centre import ContactCentre, Service, sid
+from tests.support.worker import history_of, worker_of
 
 RINGS_S = 30
 EVENTS = ",".join(sorted(NEEDED_EVENTS))
@@ -36,7 +35,7 @@ def end_state(service: Service, task_sid: str) -> Any:
 
 @pytest.mark.parametrize("chance", [1, 2])
 def test_shuffled_and_doubled(
-    open_centre: Callable[..., Centre],
+    open_centre: Callable[..., ContactCentre],
     start_service: Callable[..., Service],
     make_callback: Callable[..., dict[str, str]],
     chance: int,

@@ -15,8 +15,8 @@ from enrich.domain.outcomes import ActivityType
 from enrich.journal.task_states import TaskState, TaskStates
 from enrich.taskrouter.client import TaskRouterClient
 from taskrouter_emulator import EmulatorServer
-from tests.scenarios.conftest import Centre, Service, sid
-from tests.scenarios.test_trouble import worker_of
+from tests.support.contact_centre import ContactCentre, Service, sid
+from tests.support.worker import worker_of
 
 EVENTS = ",".join(
     (
@@ -59,7 +59,7 @@ def strict(start_service: Callable[..., Service], tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-def ringing(open_centre: Callable[..., Centre], strict: Service) -> Centre:
+def ringing(open_centre: Callable[..., ContactCentre], strict: Service) -> ContactCentre:
     """A centre where it rings for half a minute, and whose worker stays available all the same."""
     centre = open_centre(strict, reservation_timeout_s=RINGS_S, events=EVENTS)
     available = next(each.sid for each in centre.workspace.activities.list() if each.available)
@@ -67,7 +67,7 @@ def ringing(open_centre: Callable[..., Centre], strict: Service) -> Centre:
     return centre
 
 
-def rings_in_vain(centre: Centre, task_sid: str) -> None:
+def rings_in_vain(centre: ContactCentre, task_sid: str) -> None:
     """The reservation times out; returns when the service has been told."""
     before = centre.emulator.log.last
     centre.emulator.state.advance(RINGS_S + 1)
@@ -87,7 +87,7 @@ def told(service: Service, task_sid: str) -> list[str]:
     return [entry.event_type for entry in service.entries(task_sid=task_sid) if entry.event_type in set(ActivityType)]
 
 
-def priority(centre: Centre, task_sid: str) -> int:
+def priority(centre: ContactCentre, task_sid: str) -> int:
     return int(centre.workspace.tasks(task_sid).fetch().priority)
 
 
@@ -98,7 +98,7 @@ def work(strict: Service) -> Iterator[Callable[[], int]]:
 
 
 def test_without_a_policy_a_miss_is_counted_and_nothing_is_asked(
-    open_centre: Callable[..., Centre], start_service: Callable[..., Service]
+    open_centre: Callable[..., ContactCentre], start_service: Callable[..., Service]
 ) -> None:
     service = start_service(ENRICH_DEFAULT_INSTRUCTION="defer")
     centre = open_centre(service, reservation_timeout_s=RINGS_S, events=EVENTS)
@@ -113,7 +113,7 @@ def test_without_a_policy_a_miss_is_counted_and_nothing_is_asked(
 
 
 def test_from_the_first_miss_to_another_task(
-    ringing: Centre, strict: Service, emulator: EmulatorServer, work: Callable[[], int]
+    ringing: ContactCentre, strict: Service, emulator: EmulatorServer, work: Callable[[], int]
 ) -> None:
     centre = ringing
     attributes = {"from": "+14155550100", "note": "keep me, 1e400 and all", "number": 1.50}
@@ -171,7 +171,9 @@ def test_from_the_first_miss_to_another_task(
     assert TaskStates(strict.database).alarms(state(strict, new_sid).updated_at)[0].task_sid == new_sid
 
 
-def test_an_escalated_task_stays_escalated_and_warm(ringing: Centre, strict: Service, work: Callable[[], int]) -> None:
+def test_an_escalated_task_stays_escalated_and_warm(
+    ringing: ContactCentre, strict: Service, work: Callable[[], int]
+) -> None:
     """Its next callback finds the whole block current, the level included, and asks TaskRouter nothing."""
     centre = ringing
     task_sid = centre.task_arrives({"from": "+14155550100"})
@@ -200,7 +202,7 @@ def test_an_escalated_task_stays_escalated_and_warm(ringing: Centre, strict: Ser
 
 @pytest.mark.parametrize("bound_by", ["call_sid", "flexInteractionSid"])
 def test_a_call_and_a_flex_interaction_stay_where_they_are(
-    ringing: Centre, strict: Service, work: Callable[[], int], bound_by: str
+    ringing: ContactCentre, strict: Service, work: Callable[[], int], bound_by: str
 ) -> None:
     centre = ringing
     task_sid = centre.task_arrives({"from": "+14155550100", bound_by: "CA" + "1" * 32})
@@ -213,7 +215,7 @@ def test_a_call_and_a_flex_interaction_stay_where_they_are(
     assert centre.block(task_sid)["escalation"] == 2
 
 
-def test_two_workers_hand_over_once(ringing: Centre, strict: Service) -> None:
+def test_two_workers_hand_over_once(ringing: ContactCentre, strict: Service) -> None:
     """Three misses are due at once, and two workers are at them."""
     centre = ringing
     task_sid = centre.task_arrives({"from": "+14155550100"})
@@ -232,7 +234,7 @@ def test_two_workers_hand_over_once(ringing: Centre, strict: Service) -> None:
 
 @pytest.mark.parametrize("dies", ["before it cancels", "after it canceled", "after it created"])
 def test_whoever_dies_in_between_the_work_is_neither_lost_nor_doubled(
-    ringing: Centre, strict: Service, monkeypatch: pytest.MonkeyPatch, dies: str
+    ringing: ContactCentre, strict: Service, monkeypatch: pytest.MonkeyPatch, dies: str
 ) -> None:
     centre = ringing
     task_sid = centre.task_arrives({"from": "+14155550100"})
@@ -265,7 +267,9 @@ def test_whoever_dies_in_between_the_work_is_neither_lost_nor_doubled(
     assert state(strict, task_sid).handed_over_to == found[0].sid
 
 
-def test_what_was_taken_up_in_between_is_left_alone(ringing: Centre, strict: Service, work: Callable[[], int]) -> None:
+def test_what_was_taken_up_in_between_is_left_alone(
+    ringing: ContactCentre, strict: Service, work: Callable[[], int]
+) -> None:
     centre = ringing
     task_sid = centre.task_arrives({"from": "+14155550100"})
     centre.answer(task_sid)
@@ -280,7 +284,7 @@ def test_what_was_taken_up_in_between_is_left_alone(ringing: Centre, strict: Ser
 
 
 def test_a_worker_who_lets_it_ring_is_sent_away(
-    open_centre: Callable[..., Centre], start_service: Callable[..., Service], tmp_path: Path
+    open_centre: Callable[..., ContactCentre], start_service: Callable[..., Service], tmp_path: Path
 ) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text("")

@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import update
 
 from enrich.customers.tables import CustomerRow
-from tests.scenarios.conftest import Centre, Service
-from tests.scenarios.test_trouble import worker_of
+from tests.support.contact_centre import ContactCentre, Service
+from tests.support.worker import worker_of
 
 EVENTS = "task.created,task.updated"
 
 
-def task_waits(centre: Centre, attributes: dict[str, Any]) -> str:
+def task_waits(centre: ContactCentre, attributes: dict[str, Any]) -> str:
     """A task that is offered to nobody yet: all workers are away."""
     away = next(each.sid for each in centre.workspace.activities.list() if not each.available)
     centre.workspace.workers(centre.worker_sid).update(activity_sid=away)
@@ -24,18 +24,20 @@ def task_waits(centre: Centre, attributes: dict[str, Any]) -> str:
     return task_sid
 
 
-def worker_comes(centre: Centre) -> None:
+def worker_comes(centre: ContactCentre) -> None:
     there = next(each.sid for each in centre.workspace.activities.list() if each.available)
     centre.workspace.workers(centre.worker_sid).update(activity_sid=there)
 
 
-def requests_about(centre: Centre, task_sid: str, after: int) -> list[tuple[str, str]]:
+def requests_about(centre: ContactCentre, task_sid: str, after: int) -> list[tuple[str, str]]:
     """What was asked over REST about this task since then."""
     asked = centre.emulator.log.entries("rest_answered", after=after)
     return [(str(each["method"]), str(each["path"])) for each in asked if task_sid in str(each["path"])]
 
 
-def test_the_callback_of_a_warm_task_makes_no_request(open_centre: Callable[..., Centre], service: Service) -> None:
+def test_the_callback_of_a_warm_task_makes_no_request(
+    open_centre: Callable[..., ContactCentre], service: Service
+) -> None:
     centre = open_centre(service, events=EVENTS)
     task_sid = task_waits(centre, {"from": "+14155550100"})
     with worker_of(service) as work:
@@ -54,7 +56,7 @@ def test_the_callback_of_a_warm_task_makes_no_request(open_centre: Callable[...,
 
 
 def test_a_warm_callback_that_is_repeated_gets_the_stored_answer(
-    open_centre: Callable[..., Centre], service: Service, make_callback: Callable[..., dict[str, str]]
+    open_centre: Callable[..., ContactCentre], service: Service, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     centre = open_centre(service, events=EVENTS)
     task_sid = task_waits(centre, {"from": "+14155550100"})
@@ -70,7 +72,7 @@ def test_a_warm_callback_that_is_repeated_gets_the_stored_answer(
 
 
 def test_a_customer_who_changed_in_between_is_written_anew(
-    open_centre: Callable[..., Centre], service: Service
+    open_centre: Callable[..., ContactCentre], service: Service
 ) -> None:
     centre = open_centre(service, events=EVENTS)
     task_sid = task_waits(centre, {"from": "+14155550100"})
@@ -89,7 +91,7 @@ def test_a_customer_who_changed_in_between_is_written_anew(
 
 
 def test_when_the_callback_came_first_nothing_is_done_twice(
-    open_centre: Callable[..., Centre], service: Service
+    open_centre: Callable[..., ContactCentre], service: Service
 ) -> None:
     centre = open_centre(service, events=EVENTS)
     task_sid = centre.task_arrives({"from": "+14155550100"})
@@ -104,7 +106,9 @@ def test_when_the_callback_came_first_nothing_is_done_twice(
     assert [entry.kind for entry in service.entries(task_sid=task_sid)].count("warm") == 0
 
 
-def test_our_own_write_comes_back_and_causes_nothing(open_centre: Callable[..., Centre], service: Service) -> None:
+def test_our_own_write_comes_back_and_causes_nothing(
+    open_centre: Callable[..., ContactCentre], service: Service
+) -> None:
     centre = open_centre(service, events=EVENTS)
     task_sid = task_waits(centre, {"from": "+14155550100"})
     with worker_of(service) as work:
@@ -116,7 +120,7 @@ def test_our_own_write_comes_back_and_causes_nothing(open_centre: Callable[..., 
 
 
 def test_a_mark_that_a_visitor_brings_along_does_not_survive(
-    open_centre: Callable[..., Centre], service: Service
+    open_centre: Callable[..., ContactCentre], service: Service
 ) -> None:
     centre = open_centre(service, events=EVENTS)
     forged = {"from": "+14155550100", "crm": {"match": "matched", "customer_id": "C-1001", "escalation": 9}}

@@ -20,7 +20,7 @@ from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
-from tests.scenarios.conftest import Centre, Service, sid
+from tests.support.contact_centre import ContactCentre, Service, sid
 
 ASSIGNMENT = "/taskrouter/assignment"
 NUMBER, EMAIL, NAME = "+14155550100", "ada.private@example.com", "Zebedee Quill"
@@ -86,7 +86,7 @@ def attributes() -> dict[str, Any]:
 
 def test_nothing_personal_and_no_secret_is_logged_whatever_goes_wrong(
     run: Run,
-    open_centre: Callable[..., Centre],
+    open_centre: Callable[..., ContactCentre],
     make_callback: Callable[..., dict[str, str]],
 ) -> None:
     service, written = run("tests.scenarios.broken:create_app()")
@@ -130,7 +130,7 @@ def test_nothing_personal_and_no_secret_is_logged_whatever_goes_wrong(
     assert events >= {"assignment", "refused", "receipt not recorded", "event not recorded", "follow-up failed"}
 
 
-def test_a_follow_up_is_found_by_the_entry_of_its_callback(run: Run, open_centre: Callable[..., Centre]) -> None:
+def test_a_follow_up_is_found_by_the_entry_of_its_callback(run: Run, open_centre: Callable[..., ContactCentre]) -> None:
     service, written = run("app:create_app()")
     centre = open_centre(service)
     centre.emulator.faults.status(500, path="/Tasks/WT")

@@ -19,7 +19,7 @@ from sqlalchemy import insert
 from enrich.demo.processes import Processes, free_port
 from enrich.journal.tables import TaskStateRow
 from enrich.telemetry.metrics import TABLE
-from tests.scenarios.conftest import Centre, Service, sid
+from tests.support.contact_centre import ContactCentre, Service, sid
 
 ASSIGNMENT = "/taskrouter/assignment"
 TOKEN = {"Authorization": "Bearer not-a-real-token"}
@@ -76,7 +76,7 @@ def test_every_process_tells_what_all_of_them_counted(
     assert sums == {before + 30}
 
 
-def test_what_happened_is_counted(open_centre: Callable[..., Centre], counting: Service) -> None:
+def test_what_happened_is_counted(open_centre: Callable[..., ContactCentre], counting: Service) -> None:
     service = counting
     centre = open_centre(service)
     before = told(service)
@@ -141,7 +141,9 @@ def test_a_dead_database_is_told_and_does_not_keep_the_scrape(
     assert 'enrich_shed_total{cause="in_flight"}' in after
 
 
-def test_what_is_owed_is_looked_up(open_centre: Callable[..., Centre], start_service: Callable[..., Service]) -> None:
+def test_what_is_owed_is_looked_up(
+    open_centre: Callable[..., ContactCentre], start_service: Callable[..., Service]
+) -> None:
     service = start_service(ENRICH_BUDGET_S="0.4")
     centre = open_centre(service)
     centre.emulator.faults.status(500, path="/Tasks/WT")
@@ -170,7 +172,7 @@ def test_an_answer_tells_where_its_time_went(counting: Service, make_callback: C
 
 
 def test_a_worker_serves_its_own_numbers(
-    open_centre: Callable[..., Centre], start_service: Callable[..., Service], tmp_path: Path
+    open_centre: Callable[..., ContactCentre], start_service: Callable[..., Service], tmp_path: Path
 ) -> None:
     """And that it works is told by every web process, from the word that it leaves in the database."""
     service = start_service(ENRICH_BUDGET_S="0.3")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.conftest import Centre, Service, sid
+from tests.support.contact_centre import ContactCentre, Service, sid
 
 CALL = "CA" + "c" * 32
 ADA, NOBODY = "+14155550100", "+12125550199"
@@ -92,7 +92,7 @@ customers.customer_label_1 = "{customer.tier|none}"
 """
 
 Start = Callable[..., Service]
-Open = Callable[..., Centre]
+Open = Callable[..., ContactCentre]
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +113,7 @@ def asked(start: Callable[[str], Service]) -> Service:
     return start("callback")
 
 
-def attributes_for(instruction: str, centre: Centre) -> dict[str, str]:
+def attributes_for(instruction: str, centre: ContactCentre) -> dict[str, str]:
     away = next(each.sid for each in centre.workspace.activities.list() if not each.available)
     return {"from": ADA, "to": "+14155550000", "call_sid": CALL, "do": instruction, "activity": away}
 
@@ -161,7 +161,7 @@ ACCEPTS = ("accept", "redirect", *DIALS)
 ALL = (*ACCEPTS, "reject", "defer")
 
 
-def seen(centre: Centre, task_sid: str, kind: str) -> dict[str, Any]:
+def seen(centre: ContactCentre, task_sid: str, kind: str) -> dict[str, Any]:
     return dict(centre.emulator.log.wait_for(kind, 10, task_sid=task_sid))
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from tests.scenarios.conftest import Centre, Service
+from tests.support.contact_centre import ContactCentre, Service
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def service(start_service: Callable[..., Service], postgresql: str) -> Service:
     return start_service(DATABASE_URL=url)
 
 
-def test_a_known_caller_is_on_the_task_before_it_is_accepted(centre: Centre, service: Service) -> None:
+def test_a_known_caller_is_on_the_task_before_it_is_accepted(centre: ContactCentre, service: Service) -> None:
     task_sid = centre.task_arrives({"from": "+14155550100"})
     centre.emulator.log.wait_for("reservation_accepted", 10, task_sid=task_sid)
     kinds = centre.log_of(task_sid)
@@ -32,7 +32,7 @@ def test_a_known_caller_is_on_the_task_before_it_is_accepted(centre: Centre, ser
 
 
 def test_twenty_at_once_make_one_write(
-    centre: Centre, service: Service, make_callback: Callable[..., dict[str, str]]
+    centre: ContactCentre, service: Service, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     centre.emulator.faults.latency(0.2)
     task_sid = centre.task_arrives({"from": "+14155550100", "call_sid": "CA" + "1" * 32})

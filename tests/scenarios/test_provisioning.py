@@ -16,8 +16,8 @@ from twilio.rest import Client
 from app import create_app
 from enrich.settings import read_settings
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
-from tests.scenarios.conftest import Service
-from tests.scenarios.test_trouble import worker_of
+from tests.support.contact_centre import Service
+from tests.support.worker import worker_of
 
 EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "taskrouter.example.toml"
 PUBLIC_URL = "https://hooks.example.test"

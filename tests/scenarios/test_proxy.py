@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from enrich.demo.processes import free_port
-from tests.scenarios.conftest import Centre, Service
+from tests.support.contact_centre import ContactCentre, Service
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 SHIPPED = Path(__file__).parents[2] / "docs" / "operations" / "nginx.conf"
@@ -71,7 +71,9 @@ def in_flight(service: Service) -> float:
     return float(line.split()[1])
 
 
-def test_a_task_is_enriched_through_it(behind: tuple[Service, Service], open_centre: Callable[..., Centre]) -> None:
+def test_a_task_is_enriched_through_it(
+    behind: tuple[Service, Service], open_centre: Callable[..., ContactCentre]
+) -> None:
     """Signatures are of the public address, and hold."""
     service, _ = behind
     centre = open_centre(service, events="task.created")

@@ -11,13 +11,13 @@ from enrich.domain.deliveries import Delivery
 from enrich.domain.outcomes import EntryKind
 from enrich.journal.followups import ABANDONED_AFTER, FollowupQueue
 from enrich.journal.receipts import Journal
-from tests.scenarios.conftest import Centre, Service, sid
+from tests.support.contact_centre import ContactCentre, Service, sid
 
 ASSIGNMENT = "/taskrouter/assignment"
 FALLBACK = "/taskrouter/assignment/fallback"
 
 
-def _callback(centre: Centre, make_callback: Callable[..., dict[str, str]], **attributes: str) -> dict[str, str]:
+def _callback(centre: ContactCentre, make_callback: Callable[..., dict[str, str]], **attributes: str) -> dict[str, str]:
     """A callback for a task that is really there, and that nobody has been asked about."""
     centre.workspace.workers(centre.worker_sid).update(
         activity_sid=next(each.sid for each in centre.workspace.activities.list() if not each.available)
@@ -27,7 +27,7 @@ def _callback(centre: Centre, make_callback: Callable[..., dict[str, str]], **at
 
 
 def test_twenty_at_once_make_one_write_and_get_one_answer(
-    centre: Centre, service: Service, make_callback: Callable[..., dict[str, str]]
+    centre: ContactCentre, service: Service, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     """The service runs in two processes: the claim is in the database."""
     centre.emulator.faults.latency(0.2)
@@ -41,7 +41,7 @@ def test_twenty_at_once_make_one_write_and_get_one_answer(
 
 
 def test_the_stored_answer_is_the_one_that_is_sent_later(
-    centre: Centre, service: Service, make_callback: Callable[..., dict[str, str]]
+    centre: ContactCentre, service: Service, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     """Even when the second callback would have been answered otherwise."""
     form = _callback(centre, make_callback, **{"from": "+14155550100"})
@@ -53,7 +53,7 @@ def test_the_stored_answer_is_the_one_that_is_sent_later(
 
 
 def test_the_fallback_alone_answers_the_default_and_owes_the_enrichment(
-    centre: Centre, service: Service, make_callback: Callable[..., dict[str, str]]
+    centre: ContactCentre, service: Service, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     form = _callback(centre, make_callback, **{"from": "+14155550100", "call_sid": "CA" + "1" * 32})
     assert service.post(FALLBACK, form).json() == {}
@@ -63,7 +63,7 @@ def test_the_fallback_alone_answers_the_default_and_owes_the_enrichment(
 
 
 def test_the_fallback_does_not_wait_for_the_first_try(
-    centre: Centre, service: Service, make_callback: Callable[..., dict[str, str]]
+    centre: ContactCentre, service: Service, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     """What the fallback has answered is what the first try answers too, when it comes to its end."""
     form = _callback(centre, make_callback, **{"from": "+14155550100"})
@@ -80,7 +80,7 @@ def test_the_fallback_does_not_wait_for_the_first_try(
 
 
 def test_a_repeat_of_a_try_that_died_does_not_wait_for_it(
-    centre: Centre, service: Service, make_callback: Callable[..., dict[str, str]]
+    centre: ContactCentre, service: Service, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     """The worker has found the receipt without conclusion; nobody is going to answer it any more."""
     form = _callback(centre, make_callback, **{"from": "+14155550100"})
@@ -96,7 +96,7 @@ def test_a_repeat_of_a_try_that_died_does_not_wait_for_it(
 
 
 def test_two_reservations_of_one_task_at_once_need_one_write(
-    centre: Centre, service: Service, make_callback: Callable[..., dict[str, str]]
+    centre: ContactCentre, service: Service, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     """Both read, both want to write the same; whoever comes second finds it written."""
     first = _callback(centre, make_callback, **{"from": "+14155550100"})

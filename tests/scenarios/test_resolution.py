@@ -7,26 +7,16 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import func, select
 
-from app import create_app
 from enrich.customers import audit
 from enrich.customers.audit import Actor, ChangedSince
 from enrich.customers.identifiers import Identifier
 from enrich.customers.tables import AuditRow
 from enrich.flows.resolution import Resolution, Resolver
 from enrich.services import Services
-from enrich.settings import read_settings
-from tests.scenarios.conftest import Centre, Service
+from tests.support.contact_centre import ContactCentre, Service
 
 UNKNOWN = "+12125550177"
 SHARED = "+16175550142"  # Maria and Tom Bell's
-
-
-@pytest.fixture
-def services(service: Service) -> Iterator[Services]:
-    services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
-    yield services
-    services.adapters.taskrouter.close()
-    services.database.close()
 
 
 @pytest.fixture
@@ -53,14 +43,14 @@ def phone(number: str) -> Identifier:
     return Identifier("phone", number)
 
 
-def arrives(centre: Centre, caller: str, **attributes: str) -> str:
+def arrives(centre: ContactCentre, caller: str, **attributes: str) -> str:
     task_sid = centre.task_arrives({"from": caller, **attributes})
     centre.answer(task_sid)
     return task_sid
 
 
 def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_change(
-    centre: Centre, service: Service, resolver: Resolver, services: Services
+    centre: ContactCentre, service: Service, resolver: Resolver, services: Services
 ) -> None:
     first, second, other = arrives(centre, UNKNOWN), arrives(centre, UNKNOWN), arrives(centre, "+12125550178")
     assert centre.block(first) == {"match": "none", "reason": "no_such_key"}
@@ -87,7 +77,7 @@ def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_ch
 
 
 def test_an_ambiguous_number_is_settled_for_this_task_only(
-    centre: Centre, service: Service, resolver: Resolver, services: Services
+    centre: ContactCentre, service: Service, resolver: Resolver, services: Services
 ) -> None:
     task_sid = arrives(centre, SHARED)
     assert centre.block(task_sid)["match"] == "ambiguous"
@@ -105,7 +95,7 @@ def test_an_ambiguous_number_is_settled_for_this_task_only(
 
 
 def test_the_callback_follows_what_staff_said_of_the_task(
-    centre: Centre, service: Service, resolver: Resolver, make_callback: Callable[..., dict[str, str]]
+    centre: ContactCentre, service: Service, resolver: Resolver, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     task_sid = arrives(centre, SHARED)
     resolver.choose(task_sid, "C-1003", None)
@@ -118,7 +108,7 @@ def test_the_callback_follows_what_staff_said_of_the_task(
 
 
 def test_an_ambiguous_number_is_given_to_one_from_now_on(
-    centre: Centre, resolver: Resolver, services: Services
+    centre: ContactCentre, resolver: Resolver, services: Services
 ) -> None:
     first, second = arrives(centre, SHARED), arrives(centre, SHARED)
     settled = resolver.choose(first, "C-1003", phone(SHARED))
@@ -130,7 +120,7 @@ def test_an_ambiguous_number_is_given_to_one_from_now_on(
     assert centre.block(third)["match"] == "matched"
 
 
-def test_confirming_a_claim_is_about_this_task_alone(centre: Centre, resolver: Resolver) -> None:
+def test_confirming_a_claim_is_about_this_task_alone(centre: ContactCentre, resolver: Resolver) -> None:
     task_sid = centre.task_arrives({"channelType": "web", "email": "ada@example.com"}, channel="chat")
     centre.answer(task_sid)
     assert centre.block(task_sid)["match"] == "claimed"
@@ -141,7 +131,7 @@ def test_confirming_a_claim_is_about_this_task_alone(centre: Centre, resolver: R
     assert centre.block(again)["match"] == "claimed"
 
 
-def test_a_typed_address_that_is_linked_settles_the_task_too(centre: Centre, resolver: Resolver) -> None:
+def test_a_typed_address_that_is_linked_settles_the_task_too(centre: ContactCentre, resolver: Resolver) -> None:
     """By itself a claimed key would leave the task claimed, although staff have said who it is."""
     task_sid = centre.task_arrives({"channelType": "web", "email": "new.address@example.com"}, channel="chat")
     centre.answer(task_sid)
@@ -149,21 +139,23 @@ def test_a_typed_address_that_is_linked_settles_the_task_too(centre: Centre, res
     assert centre.block(task_sid)["by"] == "staff"
 
 
-def test_a_wrong_match_is_unlinked(centre: Centre, resolver: Resolver) -> None:
+def test_a_wrong_match_is_unlinked(centre: ContactCentre, resolver: Resolver) -> None:
     task_sid = arrives(centre, "+14155550100")
     assert centre.block(task_sid)["customer_id"] == "C-1001"
     resolver.unlink(task_sid, "C-1001", phone("+14155550100"))
     assert centre.block(task_sid) == {"match": "none", "reason": "no_such_key"}
 
 
-def test_a_wrong_match_can_be_wrong_for_this_task_only(centre: Centre, resolver: Resolver) -> None:
+def test_a_wrong_match_can_be_wrong_for_this_task_only(centre: ContactCentre, resolver: Resolver) -> None:
     task_sid = arrives(centre, "+14155550100")
     resolver.nobody(task_sid)
     assert centre.block(task_sid) == {"match": "none", "reason": "set_by_staff"}
     assert centre.block(arrives(centre, "+14155550100"))["customer_id"] == "C-1001"
 
 
-def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(centre: Centre, resolver: Resolver) -> None:
+def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(
+    centre: ContactCentre, resolver: Resolver
+) -> None:
     task_sid = arrives(centre, UNKNOWN)
     record = audit.empty_record("Hedy Lamarr")
     settled = resolver.create(task_sid, "S-TEST", record, phone(UNKNOWN))
@@ -176,7 +168,7 @@ def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(centre: Ce
 
 
 def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
-    centre: Centre, service: Service, resolver: Resolver, services: Services
+    centre: ContactCentre, service: Service, resolver: Resolver, services: Services
 ) -> None:
     task_sid = arrives(centre, UNKNOWN)
     centre.emulator.faults.status(401, path="/Tasks/WT")
@@ -193,7 +185,7 @@ def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
     assert [row.done_at is not None for row in service.owed(task_sid)] == [True]
 
 
-def test_a_task_that_is_over_is_said_to_be_over(centre: Centre, service: Service, resolver: Resolver) -> None:
+def test_a_task_that_is_over_is_said_to_be_over(centre: ContactCentre, service: Service, resolver: Resolver) -> None:
     task_sid = arrives(centre, UNKNOWN)
     centre.workspace.tasks(task_sid).update(assignment_status="completed", reason="done")
     settled = resolver.choose(task_sid, "C-1001", phone(UNKNOWN))
@@ -201,7 +193,7 @@ def test_a_task_that_is_over_is_said_to_be_over(centre: Centre, service: Service
     assert (settled.live.outcome, settled.live.is_owed) == ("gone", False)
 
 
-def test_another_decision_in_between_is_told_and_nothing_is_undone(centre: Centre, resolver: Resolver) -> None:
+def test_another_decision_in_between_is_told_and_nothing_is_undone(centre: ContactCentre, resolver: Resolver) -> None:
     task_sid = arrives(centre, UNKNOWN)
     first = resolver.choose(task_sid, "C-1001", phone(UNKNOWN))
     resolver.choose(task_sid, "C-1002", phone(UNKNOWN))
@@ -211,13 +203,15 @@ def test_another_decision_in_between_is_told_and_nothing_is_undone(centre: Centr
     assert centre.block(task_sid)["customer_id"] == "C-1002"
 
 
-def test_what_is_so_already_changes_nothing(centre: Centre, resolver: Resolver) -> None:
+def test_what_is_so_already_changes_nothing(centre: ContactCentre, resolver: Resolver) -> None:
     task_sid = arrives(centre, UNKNOWN)
     resolver.choose(task_sid, "C-1001", phone(UNKNOWN))
     assert resolver.choose(task_sid, "C-1001", phone(UNKNOWN)) == Resolution(None)
 
 
-def test_two_customers_are_merged_and_open_tasks_follow(centre: Centre, resolver: Resolver, services: Services) -> None:
+def test_two_customers_are_merged_and_open_tasks_follow(
+    centre: ContactCentre, resolver: Resolver, services: Services
+) -> None:
     shared, toms = arrives(centre, SHARED), centre.task_arrives({"customerAddress": "tom.bell@example.com"})
     centre.answer(toms)
     assert centre.block(shared)["match"] == "ambiguous"
@@ -241,7 +235,9 @@ def versions(services: Services, *customer_ids: str) -> dict[str, int]:
         return {one: audit.version(session, one) or 0 for one in customer_ids}
 
 
-def test_a_stored_callback_is_replayed_from_a_fresh_read(centre: Centre, service: Service, resolver: Resolver) -> None:
+def test_a_stored_callback_is_replayed_from_a_fresh_read(
+    centre: ContactCentre, service: Service, resolver: Resolver
+) -> None:
     task_sid = arrives(centre, UNKNOWN)
     (entry,) = service.entries(task_sid=task_sid)
     centre.workspace.tasks(task_sid).update(attributes='{"from":"+14155550100"}')

@@ -16,9 +16,8 @@ from enrich.customers import audit
 from enrich.customers.audit import Actor
 from enrich.customers.tables import AuditRow
 from enrich.services import Services
-from tests.scenarios.conftest import Centre, Service
-from tests.scenarios.test_resolution import services  # noqa: F401 - a fixture
 from tests.support.browser import needs_chromium
+from tests.support.contact_centre import ContactCentre, Service
 
 pytestmark = needs_chromium
 
@@ -27,7 +26,7 @@ SHARED = "+16175550142"
 
 
 @pytest.fixture(params=["with script", "without script"])
-def page(request: pytest.FixtureRequest, chromium: Browser, service: Service, services: Services) -> Iterator[Page]:  # noqa: F811
+def page(request: pytest.FixtureRequest, chromium: Browser, service: Service, services: Services) -> Iterator[Page]:
     """Signed in as an editor of this test's own. What was changed is taken back afterwards."""
     email = f"{secrets.token_hex(4)}@example.com"
     users.add(service.database, email=email, role=Role.EDITOR, password=PASSWORD, name="Dana Whitfield")
@@ -57,7 +56,7 @@ def page(request: pytest.FixtureRequest, chromium: Browser, service: Service, se
     assert [each for each in complaints if "status of 4" not in each] == []
 
 
-def arrives(centre: Centre, caller: str) -> str:
+def arrives(centre: ContactCentre, caller: str) -> str:
     task_sid = centre.task_arrives({"from": caller})
     centre.answer(task_sid)
     return task_sid
@@ -68,7 +67,7 @@ def unknown_number() -> str:
 
 
 def test_an_unknown_caller_is_linked_and_the_live_task_changes_and_undo_changes_it_back(
-    page: Page, centre: Centre
+    page: Page, centre: ContactCentre
 ) -> None:
     number = unknown_number()
     task_sid = arrives(centre, number)
@@ -93,7 +92,7 @@ def test_an_unknown_caller_is_linked_and_the_live_task_changes_and_undo_changes_
     expect(trail.nth(1)).to_contain_text("undone")
 
 
-def test_one_of_two_is_chosen_for_this_task_only(page: Page, centre: Centre) -> None:
+def test_one_of_two_is_chosen_for_this_task_only(page: Page, centre: ContactCentre) -> None:
     task_sid = arrives(centre, SHARED)
     page.goto(f"/tasks/{task_sid}")
     page.get_by_role("link", name="Choose who it is").click()
@@ -105,7 +104,7 @@ def test_one_of_two_is_chosen_for_this_task_only(page: Page, centre: Centre) -> 
     assert centre.block(arrives(centre, SHARED))["match"] == "ambiguous"
 
 
-def test_a_new_customer_is_made_for_the_caller(page: Page, centre: Centre) -> None:
+def test_a_new_customer_is_made_for_the_caller(page: Page, centre: ContactCentre) -> None:
     number = unknown_number()
     task_sid = arrives(centre, number)
     page.goto(f"/tasks/{task_sid}/settle")
@@ -116,7 +115,7 @@ def test_a_new_customer_is_made_for_the_caller(page: Page, centre: Centre) -> No
     assert centre.block(arrives(centre, number))["name"] == "Hedy Lamarr"
 
 
-def test_a_wrong_match_is_unlinked(page: Page, centre: Centre) -> None:
+def test_a_wrong_match_is_unlinked(page: Page, centre: ContactCentre) -> None:
     task_sid = arrives(centre, "+14155550100")
     page.goto(f"/tasks/{task_sid}")
     page.get_by_role("link", name="Not them?").click()
@@ -125,7 +124,7 @@ def test_a_wrong_match_is_unlinked(page: Page, centre: Centre) -> None:
     assert centre.block(task_sid)["match"] == "none"
 
 
-def test_two_customers_are_merged_and_unmerged(page: Page, centre: Centre, service: Service) -> None:
+def test_two_customers_are_merged_and_unmerged(page: Page, centre: ContactCentre, service: Service) -> None:
     page.goto("/customers/C-1003")
     page.get_by_role("link", name="Merge").click()
     page.get_by_label("Find the other").fill("tom bell")
@@ -176,7 +175,7 @@ def test_what_is_wrong_is_said_beside_the_field(page: Page) -> None:
     expect(page.get_by_label("Phone numbers, 2")).to_have_value("12")
 
 
-def test_a_later_decision_is_not_undone_over(page: Page, centre: Centre) -> None:
+def test_a_later_decision_is_not_undone_over(page: Page, centre: ContactCentre) -> None:
     task_sid = arrives(centre, unknown_number())
     for name in ("Ada Lovelace", "Grace Hopper"):
         page.goto(f"/tasks/{task_sid}/settle?q={name.split()[1]}")
@@ -190,7 +189,7 @@ def test_a_later_decision_is_not_undone_over(page: Page, centre: Centre) -> None
 
 
 def test_a_viewer_is_offered_nothing_and_refused_all(
-    page: Page, centre: Centre, service: Service, chromium: Browser
+    page: Page, centre: ContactCentre, service: Service, chromium: Browser
 ) -> None:
     task_sid = arrives(centre, "+14155550100")
     email = f"{secrets.token_hex(4)}@example.com"

@@ -20,9 +20,8 @@ from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
-from tests.scenarios.conftest import Centre, Service
-from tests.scenarios.test_death_and_load import forms_of, waiting_tasks
-from tests.scenarios.test_trouble import ASSIGNMENT, worker_of
+from tests.support.contact_centre import ASSIGNMENT, ContactCentre, Service, forms_of, waiting_tasks
+from tests.support.worker import worker_of
 
 SHIPPED = Path(__file__).parents[2] / "gunicorn.conf.py"
 # Opening a named pipe to read from it lasts until somebody opens it to write: a wait in C, as getaddrinfo's is.
@@ -45,7 +44,7 @@ _socket.getaddrinfo = getaddrinfo
 def test_a_silent_resolver_keeps_nobody_and_everything_is_done_late(
     tmp_path: Path,
     emulator: EmulatorServer,
-    open_centre: Callable[..., Centre],
+    open_centre: Callable[..., ContactCentre],
     make_callback: Callable[..., dict[str, str]],
     accept_via: str,
 ) -> None:
@@ -103,7 +102,7 @@ def test_a_silent_resolver_keeps_nobody_and_everything_is_done_late(
     database.close()
 
 
-def _until_enriched(service: Service, centre: Centre, form: dict[str, str]) -> None:
+def _until_enriched(service: Service, centre: ContactCentre, form: dict[str, str]) -> None:
     """The running process enriches again, without a restart."""
     for attempt in range(5):  # the first may still wait for the answer
         service.post(ASSIGNMENT, form | {"ReservationSid": f"WR{attempt:032x}"})

@@ -20,7 +20,7 @@ from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
-from tests.scenarios.conftest import Centre, Service
+from tests.support.contact_centre import ContactCentre, Service
 
 
 class Receiver(ThreadingHTTPServer):
@@ -104,7 +104,7 @@ def traced(emulator: EmulatorServer, receiver: Receiver, tmp_path: Path) -> Iter
 
 
 def test_a_callback_and_its_follow_up_are_one_trace(
-    traced: tuple[Service, Processes], receiver: Receiver, open_centre: Callable[..., Centre]
+    traced: tuple[Service, Processes], receiver: Receiver, open_centre: Callable[..., ContactCentre]
 ) -> None:
     service, _ = traced
     centre = open_centre(service)

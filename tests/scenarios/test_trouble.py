@@ -4,58 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import requests
 
-from app import create_app
 from enrich.database import migrations
-from enrich.services import Services, flows_of
-from enrich.settings import read_settings
-from tests.scenarios.conftest import Centre, Service
+from tests.support.contact_centre import ContactCentre, Service
+from tests.support.worker import worker_of
 
 ASSIGNMENT = "/taskrouter/assignment"
-
-
-@contextmanager
-def worker_of(
-    service: Service, later: timedelta = timedelta(), *, after: datetime | None = None
-) -> Iterator[Callable[[], int]]:
-    """The worker on the service's database, as if it were that much later: works until nothing is due, tells how much.
-
-    after: where given, it is that much later than this moment for as long as the worker works; what others left behind
-    is due first, because a service is shared by tests, and takes its time.
-    """
-    services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
-    adapters = replace(services.adapters, now=lambda: (after or datetime.now(UTC)) + later)
-    dispatcher = flows_of(adapters, services.rules)["dispatcher"]
-
-    def work() -> int:
-        tried = 0
-        while in_this_batch := dispatcher.run_batch():
-            tried += in_this_batch
-        return tried
-
-    try:
-        yield work
-    finally:  # what one test leaves open is told as the next one's failure
-        services.adapters.taskrouter.close()
-        services.database.close()
-
-
-@contextmanager
-def services_of(service: Service) -> Iterator[Services]:
-    """The service's services, in this process."""
-    services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
-    try:
-        yield services
-    finally:
-        services.adapters.taskrouter.close()
-        services.database.close()
 
 
 @pytest.fixture
@@ -75,7 +34,7 @@ def hasty(start_service: Callable[..., Service]) -> Service:
     ],
 )
 def test_a_failing_api_does_not_keep_the_caller_and_the_task_is_enriched_late(
-    open_centre: Callable[..., Centre], hasty: Service, status: int, reason: str
+    open_centre: Callable[..., ContactCentre], hasty: Service, status: int, reason: str
 ) -> None:
     service, centre = hasty, open_centre(hasty)
     centre.emulator.faults.status(status, path="/Tasks/WT")
@@ -99,7 +58,7 @@ def test_a_failing_api_does_not_keep_the_caller_and_the_task_is_enriched_late(
     assert (late.kind, late.outcome, late.match) == ("late", "enriched", "matched")
 
 
-def test_a_dead_slow_api_is_given_up_in_time(open_centre: Callable[..., Centre], hasty: Service) -> None:
+def test_a_dead_slow_api_is_given_up_in_time(open_centre: Callable[..., ContactCentre], hasty: Service) -> None:
     """The emulator's own 5 s rule is the witness: it gets an answer, and does not turn to the fallback."""
     service, centre = hasty, open_centre(hasty)
     centre.emulator.faults.latency(30, path="/Tasks/WT")
@@ -111,7 +70,7 @@ def test_a_dead_slow_api_is_given_up_in_time(open_centre: Callable[..., Centre],
     assert len(service.owed(task_sid)) == 1
 
 
-def test_412_without_end_is_given_up_after_ten(centre: Centre, service: Service) -> None:
+def test_412_without_end_is_given_up_after_ten(centre: ContactCentre, service: Service) -> None:
     centre.emulator.faults.precondition_failed()
     task_sid = centre.task_arrives({"from": "+14155550100"})
     assert centre.answer(task_sid) == {"instruction": "accept"}
@@ -120,7 +79,7 @@ def test_412_without_end_is_given_up_after_ten(centre: Centre, service: Service)
     assert [step["name"] for step in entry.steps].count("write") == 10
 
 
-def test_attributes_without_room_are_left_alone(centre: Centre, service: Service) -> None:
+def test_attributes_without_room_are_left_alone(centre: ContactCentre, service: Service) -> None:
     full = json.dumps({"from": "+14155550100", "filler": "x" * 4048})
     task_sid = centre.task_arrives(full)
     assert centre.answer(task_sid) == {"instruction": "accept"}
@@ -130,7 +89,7 @@ def test_attributes_without_room_are_left_alone(centre: Centre, service: Service
     assert service.owed(task_sid) == []
 
 
-def test_little_room_gets_a_smaller_block_that_says_so(centre: Centre) -> None:
+def test_little_room_gets_a_smaller_block_that_says_so(centre: ContactCentre) -> None:
     task_sid = centre.task_arrives({"from": "+14155550100", "filler": "x" * 3900})
     centre.answer(task_sid)
     block = centre.block(task_sid)
@@ -167,7 +126,7 @@ def test_a_locked_database_does_not_keep_the_caller(
 
 
 def test_a_receipt_whose_process_died_is_adopted(
-    centre: Centre, service: Service, make_callback: Callable[..., dict[str, str]]
+    centre: ContactCentre, service: Service, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     """The fallback's receipt has no conclusion either: the same path."""
     task_sid = centre.task_arrives({"from": "+16175550142", "call_sid": "CA" + "1" * 32})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from enrich.errors import NoRoom
 from enrich.taskrouter.attributes import LIMIT, Projected, Spliced, Unchanged, length, splice
-from tests.taskrouter.test_attributes import BLOCK, BLOCK_TEXT, SMALL, json_values, objects, spaces
+from tests.support.attribute_texts import BLOCK, BLOCK_TEXT, SMALL, json_values, objects, spaces
 
 ID = Projected(("customers", "external_id"), "C-1001")
 NO_ID = Projected(("customers", "external_id"), None)

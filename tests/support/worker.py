@@ -1,0 +1,54 @@
+"""What a running service works with, in the test's own process: its adapters, its worker, TaskRouter's history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from app import create_app
+from enrich.services import Services, flows_of
+from enrich.settings import read_settings
+from enrich.taskrouter.history import History
+from tests.support.contact_centre import Service
+
+
+@contextmanager
+def services_of(service: Service) -> Iterator[Services]:
+    """What the service works with."""
+    services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
+    try:
+        yield services
+    finally:  # what one test leaves open is told as the next one's failure
+        services.adapters.taskrouter.close()
+        services.database.close()
+
+
+@contextmanager
+def worker_of(
+    service: Service, later: timedelta = timedelta(), *, after: datetime | None = None
+) -> Iterator[Callable[[], int]]:
+    """A worker on the service's database, as if it were that much later: works until nothing is due, returns how much.
+
+    after: where given, it is that much later than this moment for as long as the worker works; what others left behind
+    is due first, because a service is shared by tests, and takes its time.
+    """
+    with services_of(service) as services:
+        adapters = replace(services.adapters, now=lambda: (after or datetime.now(UTC)) + later)
+        dispatcher = flows_of(adapters, services.rules)["dispatcher"]
+
+        def work() -> int:
+            tried = 0
+            while in_this_batch := dispatcher.run_batch():
+                tried += in_this_batch
+            return tried
+
+        yield work
+
+
+def history_of(service: Service) -> History:
+    """Return TaskRouter's history, as the service asks for it."""
+    environment = service.environment
+    account_sid, token = environment["TWILIO_ACCOUNT_SID"], environment["TWILIO_AUTH_TOKEN"]
+    return History(environment["TASKROUTER_BASE_URL"], account_sid, account_sid, token)
