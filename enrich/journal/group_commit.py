@@ -40,8 +40,19 @@ Commit = Callable[[Sequence[Values], float], Sequence[Receipt]]
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is committed together and waits at most, and how long is waited and tried, in seconds."""
+
+    rows_per_batch: int = LARGEST
+    waiting_batches: int = MOST
+    gather_s: float = GATHER_S
+    pause_s: float = PAUSE_S
+    patience_s: float = PATIENCE_S
+
+
 @dataclass(slots=True, eq=False)
-class _Batch:
+class Batch:
     """Rows that are committed together, by their delivery key: one statement cannot meet the same row twice.
 
     until: how long it is tried, in monotonic time. receipts: by delivery key, once they are committed. error: why none
@@ -53,6 +64,14 @@ class _Batch:
     is_over: threading.Event = field(default_factory=threading.Event)
     receipts: Mapping[str, Receipt] = field(default_factory=dict)
     error: errors.DatabaseError | None = None
+
+    def receipt_of(self, values: Values, *, timeout_s: float) -> Receipt:
+        """Return the receipt of a row of this batch, once it is committed. Raises as `GroupCommit.receive` does."""
+        if not self.is_over.wait(timeout_s):
+            raise errors.NotYetRecorded("others were before us all the time")
+        if self.error:
+            raise type(self.error)(str(self.error))
+        return self.receipts[values["delivery_key"]]
 
 
 class GroupCommit:
@@ -68,11 +87,13 @@ class GroupCommit:
         *,
         given_up: Callable[[Sequence[Values], errors.DatabaseError], None] = lambda _rows, _error: None,
         time_limit: Callable[[float], AbstractContextManager[Any]] = lambda _seconds: nullcontext(),
+        limits: Limits = Limits(),
     ) -> None:
         self._commit = commit
         self._given_up = given_up
         self._time_limit = time_limit
-        self._batches: deque[_Batch] = deque()
+        self._limits = limits
+        self._batches: deque[Batch] = deque()
         self._is_working = False
         self._worker: threading.Thread | None = None  # the latest
         self._door = threading.Lock()  # for a few instructions each time
@@ -83,27 +104,25 @@ class GroupCommit:
         Raises NotYetRecorded when that takes longer: the row stays, also when the clock ends the wait, and is committed
         as soon as the database takes it. Raises any other DatabaseError when it will not be.
         """
-        batch = self._join(values)
-        if not batch.is_over.wait(timeout_s):
-            raise errors.NotYetRecorded("others were before us all the time")
-        if batch.error:
-            raise type(batch.error)(str(batch.error))
-        return batch.receipts[values["delivery_key"]]
+        return self.join(values).receipt_of(values, timeout_s=timeout_s)
 
     def finish(self, timeout_s: float) -> None:
         """Returns when nobody waits any more, or after so long."""
         if self._worker:
             self._worker.join(timeout_s)
 
-    def _join(self, values: Values) -> _Batch:
-        """The batch that the row is in. Sees to it that somebody works."""
+    def join(self, values: Values) -> Batch:
+        """Put the row into the open batch and return that; start the thread that commits where none works.
+
+        Raises DatabaseUnavailable when too many are waiting, NotYetRecorded when no thread can be started.
+        """
         key = values["delivery_key"]
         with self._door:
             batch = self._batches[-1] if self._batches else None
-            if batch is None or len(batch.rows) >= LARGEST or key in batch.rows:
-                if len(self._batches) >= MOST:
+            if batch is None or len(batch.rows) >= self._limits.rows_per_batch or key in batch.rows:
+                if len(self._batches) >= self._limits.waiting_batches:
                     raise errors.DatabaseUnavailable("too many are waiting to be recorded")
-                batch = _Batch(time.monotonic() + PATIENCE_S)
+                batch = Batch(time.monotonic() + self._limits.patience_s)
                 self._batches.append(batch)
             batch.rows[key] = values
             starts, self._is_working = not self._is_working, True
@@ -123,7 +142,7 @@ class GroupCommit:
 
     def _work(self) -> None:
         """Commits batch after batch, until there is none."""
-        time.sleep(GATHER_S)
+        time.sleep(self._limits.gather_s)
         while batch := self._next():
             try:
                 self._commit_patiently(batch)
@@ -136,12 +155,12 @@ class GroupCommit:
             if batch.error:
                 self._given_up(list(batch.rows.values()), batch.error)
 
-    def _next(self) -> _Batch | None:
+    def _next(self) -> Batch | None:
         with self._door:
             self._is_working = bool(self._batches)
             return self._batches.popleft() if self._batches else None
 
-    def _commit_patiently(self, batch: _Batch) -> None:
+    def _commit_patiently(self, batch: Batch) -> None:
         """A database that is locked, slow, or left alone for a moment is asked again. Raises DatabaseError."""
         rows = list(batch.rows.values())
         while True:
@@ -155,4 +174,4 @@ class GroupCommit:
             except OutOfTime:
                 if time.monotonic() >= batch.until:
                     raise errors.DatabaseUnavailable("it does not answer") from None
-            time.sleep(PAUSE_S)
+            time.sleep(self._limits.pause_s)

@@ -102,10 +102,14 @@ def begin(moment: datetime, span_s: int) -> datetime:
 
 
 class Rollups:
-    """The numbers of one database. Every method raises DatabaseError."""
+    """The numbers of one database. Every method raises DatabaseError.
 
-    def __init__(self, database: Database) -> None:
+    max_uncounted: entries that are counted on the spot at most, where nobody has counted them yet.
+    """
+
+    def __init__(self, database: Database, *, max_uncounted: int = MOST_UNCOUNTED) -> None:
         self._database = database
+        self._max_uncounted = max_uncounted
         self._due_at: datetime | None = None
         self._look_at: datetime | None = None
 
@@ -148,9 +152,9 @@ class Rollups:
             if each <= span_s and marks.get(each, since) > covered:
                 _merge(found, self._stored(each, covered, marks[each]), span_s)
                 covered = marks[each]
-        rows = self._of_entries(covered, now + timedelta(seconds=1), at_most=MOST_UNCOUNTED)
+        rows = self._of_entries(covered, now + timedelta(seconds=1), at_most=self._max_uncounted)
         _merge(found, rows.items(), span_s)
-        is_whole = sum(tally.number for tally in rows.values()) < MOST_UNCOUNTED
+        is_whole = sum(tally.number for tally in rows.values()) < self._max_uncounted
         looks = self._stored(MINUTE_S, covered, now + timedelta(seconds=1))
         _merge(found, (look for look in looks if look[0][1] == OWED), span_s)
         return Numbers(tuple(Counted(*key, tally) for key, tally in sorted(found.items())), is_whole)

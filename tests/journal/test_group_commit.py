@@ -11,8 +11,7 @@ import pytest
 from enrich import errors
 from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Receipt
-from enrich.journal import group_commit
-from enrich.journal.group_commit import GroupCommit, Values
+from enrich.journal.group_commit import GroupCommit, Limits, Values
 
 SOON_S = 20.0
 
@@ -50,34 +49,23 @@ def given_up() -> list[str]:
 
 
 @pytest.fixture
-def many(ledger: Ledger, given_up: list[str], monkeypatch: pytest.MonkeyPatch) -> GroupCommit:
-    monkeypatch.setattr(group_commit, "GATHER_S", 0.0)
-    monkeypatch.setattr(group_commit, "PAUSE_S", 0.0)
+def many(request: pytest.FixtureRequest, ledger: Ledger, given_up: list[str]) -> GroupCommit:
+    """One that pauses nowhere. Parametrized indirectly with further limits."""
     return GroupCommit(
-        ledger.commit, given_up=lambda rows, _error: given_up.extend(str(row["delivery_key"]) for row in rows)
+        ledger.commit,
+        given_up=lambda rows, _error: given_up.extend(str(row["delivery_key"]) for row in rows),
+        limits=Limits(gather_s=0.0, pause_s=0.0, **getattr(request, "param", {})),
     )
 
 
 @pytest.fixture
 def ask(many: GroupCommit, ledger: Ledger) -> Iterator[Ask]:
-    """Asks for a receipt in a thread, and returns when that one is in a batch, or has its answer."""
+    """Puts a row into a batch, and waits for its receipt in a thread."""
     with ThreadPoolExecutor(300) as pool:
 
         def ask(key: str, timeout_s: float = SOON_S) -> Future[Receipt]:
-            has_joined = threading.Event()
-            join = many._join
-
-            def joined(values: Values) -> object:
-                try:
-                    return join(values)
-                finally:
-                    has_joined.set()
-
-            with pytest.MonkeyPatch.context() as patched:
-                patched.setattr(many, "_join", joined)
-                future = pool.submit(many.receive, {"delivery_key": key}, timeout_s=timeout_s)
-                assert has_joined.wait(SOON_S)
-            return future
+            values = {"delivery_key": key}
+            return pool.submit(many.join(values).receipt_of, values, timeout_s=timeout_s)
 
         yield ask
         ledger.may_go_on.set()
@@ -97,8 +85,8 @@ def test_who_comes_while_one_is_committing_is_committed_next_and_together(ledger
     assert ledger.calls == [["first"], [f"{number}" for number in range(20)]]
 
 
-def test_no_more_than_may_be_are_committed_at_once(ledger: Ledger, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "LARGEST", 3)
+@pytest.mark.parametrize("many", [{"rows_per_batch": 3}], indirect=True)
+def test_no_more_than_may_be_are_committed_at_once(ledger: Ledger, ask: Ask) -> None:
     held_by_one(ledger, ask)
     others = [ask(f"{number}") for number in range(7)]
     ledger.may_go_on.set()
@@ -137,15 +125,14 @@ def test_what_would_fail_again_is_told_to_all(ledger: Ledger, ask: Ask) -> None:
     [[errors.DatabaseLocked("")], [errors.DatabaseCircuitOpen("")], [OutOfTime()]],
     ids=lambda each: repr(each),
 )
+@pytest.mark.parametrize("many", [{"patience_s": 0.0}], indirect=True, ids=["no-patience"])
 def test_what_is_asked_again_in_vain_is_given_up(
-    many: GroupCommit, ledger: Ledger, ask: Ask, given_up: list[str], failures: list[BaseException]
+    ledger: Ledger, ask: Ask, given_up: list[str], failures: list[BaseException]
 ) -> None:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(group_commit, "PATIENCE_S", 0.0)
-        ledger.failures = {"one": failures}
-        ledger.may_go_on.set()
-        with pytest.raises(errors.DatabaseError):
-            ask("one").result(SOON_S)
+    ledger.failures = {"one": failures}
+    ledger.may_go_on.set()
+    with pytest.raises(errors.DatabaseError):
+        ask("one").result(SOON_S)
     assert ask("another").result(SOON_S)  # and for this one, others are not given up
     assert given_up == ["one"]
 
@@ -175,9 +162,8 @@ def test_whose_turn_does_not_come_in_time_is_recorded_later(ledger: Ledger, ask:
     assert given_up == []
 
 
-def test_there_is_an_end_to_those_who_wait(ledger: Ledger, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "LARGEST", 1)
-    monkeypatch.setattr(group_commit, "MOST", 2)
+@pytest.mark.parametrize("many", [{"rows_per_batch": 1, "waiting_batches": 2}], indirect=True)
+def test_there_is_an_end_to_those_who_wait(ledger: Ledger, ask: Ask) -> None:
     held_by_one(ledger, ask)
     waiting = [ask("second"), ask("third")]
     with pytest.raises(errors.DatabaseUnavailable, match="too many"):

@@ -118,12 +118,9 @@ def test_what_just_came_in_is_there_at_once(database: Database, entries: Callabl
     assert summed(Rollups(database).between(NOW - timedelta(hours=1), NOW, MINUTE_S)) == {("enriched", "matched"): 1}
 
 
-def test_too_much_that_nobody_counted_is_told(
-    database: Database, entries: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rollups, "MOST_UNCOUNTED", 10)
+def test_too_much_that_nobody_counted_is_told(database: Database, entries: Callable[..., None]) -> None:
     entries(*range(1, 12))
-    numbers = Rollups(database).between(NOW - timedelta(hours=1), NOW, MINUTE_S)
+    numbers = Rollups(database, max_uncounted=10).between(NOW - timedelta(hours=1), NOW, MINUTE_S)
     assert not numbers.is_whole
     assert sum(summed(numbers).values()) == 10
 
