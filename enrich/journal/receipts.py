@@ -35,6 +35,7 @@ class Journal:
     """The journal of one database.
 
     time_limit: as in `enrich.resilience.timeouts`; for what is recorded by nobody's clock but its own.
+    make_group: makes what commits many receipts together, of the function that commits them.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Journal:
         database: Database,
         *,
         time_limit: Callable[[float], AbstractContextManager[Any]] = lambda _seconds: nullcontext(),
+        make_group: Callable[..., GroupCommit] = GroupCommit,
     ) -> None:
         self._database = database
         self._time_limit = time_limit
@@ -66,7 +68,7 @@ class Journal:
             .returning(*told)
         )
         self._receive_alone = database.prepare(self._receive, _RECEIVED)
-        self._crowd = GroupCommit(self._commit_crowd, given_up=_not_recorded, time_limit=time_limit)
+        self._crowd = make_group(self._commit_crowd, given_up=_not_recorded, time_limit=time_limit)
         self._answer = (
             update(EntryRow)
             .where(row.id == bindparam("entry_id"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -11,9 +13,10 @@ from sqlalchemy import select, text
 from enrich import errors
 from enrich.database.engine import Database
 from enrich.domain.deadline import OutOfTime
-from enrich.domain.deliveries import Conclusion, Delivery
+from enrich.domain.deliveries import Conclusion, Delivery, Receipt
 from enrich.domain.matches import LookupKey, Matched, NoMatch, NoMatchReason, Trust
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
+from enrich.journal.group_commit import Commit, GroupCommit, Values
 from enrich.journal.receipts import LONGEST_FORM, Journal
 from enrich.journal.tables import EntryRow, FollowupRow
 
@@ -209,30 +212,32 @@ def test_many_without_a_key_stand_for_themselves(journal: Journal) -> None:
     assert len(ids) == 3
 
 
-def test_a_crowd_survives_a_commit_that_is_interrupted(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crowd_survives_a_commit_that_is_interrupted(database: Database) -> None:
     """It is committed with the next try; whoever asks again finds what stands there."""
-    commit = journal._crowd._commit
-    attempts = []
+    attempts: list[Sequence[Values]] = []
 
-    def interrupted_once(crowd: object, timeout_s: float) -> object:
-        attempts.append(crowd)
-        if len(attempts) == 1:
-            raise OutOfTime
-        return commit(crowd, timeout_s)  # type: ignore[arg-type]
+    def make_group(commit: Commit, **options: Any) -> GroupCommit:
+        def interrupted_once(rows: Sequence[Values], timeout_s: float) -> Sequence[Receipt]:
+            attempts.append(rows)
+            if len(attempts) == 1:
+                raise OutOfTime
+            return commit(rows, timeout_s)
 
-    monkeypatch.setattr(journal._crowd, "_commit", interrupted_once)
+        return GroupCommit(interrupted_once, **options)
+
+    journal = Journal(database, make_group=make_group)
     assert not journal.receive_among_many(make_delivery(1), timeout_s=5, answer=ACCEPT).is_repeat
     assert journal.receive_among_many(make_delivery(1), timeout_s=5, answer=DEFER).answer == ACCEPT
     assert len(attempts) == 3
 
 
 def test_what_the_database_never_takes_is_named_in_the_log(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fails(_rows: object, _timeout_s: float) -> object:
+    def fails(_rows: Sequence[Values], _timeout_s: float) -> Sequence[Receipt]:
         raise errors.SchemaMissing("no table")
 
-    monkeypatch.setattr(journal._crowd, "_commit", fails)
+    journal = Journal(database, make_group=lambda _commit, **options: GroupCommit(fails, **options))
     with pytest.raises(errors.SchemaMissing):
         journal.receive_among_many(make_delivery(1), timeout_s=5, answer=ACCEPT)
     journal.finish(5)
