@@ -59,17 +59,27 @@ def recent_tasks(database: Database, *, limit: int = 50, before: int | None = No
 
 
 def find_tasks(
-    database: Database, filters: Filters, *, limit: int = 50, before: int | None = None, patience_s: float = 0.25
+    database: Database,
+    filters: Filters,
+    *,
+    limit: int = 50,
+    before: int | None = None,
+    patience_s: float = 0.25,
+    stretch: int | None = None,
+    quick_s: float = QUICK_S,
 ) -> FoundTasks:
     """The newest tasks that fit, as `recent_tasks`; and how far was looked, where that took too long.
 
     Looks through one stretch of ids after the other and lets others work in between: SQLite is asked in C, where
     nothing can interrupt it, and callbacks are waiting. Raises DatabaseError.
+
+    stretch: how many ids the first one has; None: as the filters advise. quick_s: after a stretch that took less, the
+    next is four times as long.
     """
     low, high = bounds(database, filters)
     top = database.read(select(func.max(EntryRow.id)).where(NO_EVENT))[0][0] or 0
     high = min(high, before or high, top + 1)
-    span = LONG_STRETCH if filters.is_indexed else STRETCH
+    span = stretch or (LONG_STRETCH if filters.is_indexed else STRETCH)
     began = time.monotonic()
     which = alternatives(filters)
     found: list[int] = []
@@ -80,7 +90,7 @@ def find_tasks(
         high = floor
         if time.monotonic() - began >= patience_s:
             break
-        if time.monotonic() - stretch_began < QUICK_S:
+        if time.monotonic() - stretch_began < quick_s:
             span *= 4
         time.sleep(0)
     is_over = not which or high <= low or len(found) >= limit

@@ -143,12 +143,19 @@ class TaskStory:
         return _version_of(self.entries, self.followups, now)
 
 
-def task_story(database: Database, task_sid: str, *, entry_id: int | None = None) -> TaskStory | None:
+def task_story(
+    database: Database,
+    task_sid: str,
+    *,
+    entry_id: int | None = None,
+    max_entries: int = STORY_AT_MOST,
+    max_followups: int = FOLLOWUPS_AT_MOST,
+) -> TaskStory | None:
     """The story of this task, with this entry in full, or without one the newest.
 
     None when the journal knows no such task, or no such entry of it. Raises DatabaseError.
     """
-    return _story(database, EntryRow.task_sid == task_sid, task_sid, entry_id)
+    return _story(database, EntryRow.task_sid == task_sid, task_sid, entry_id, max_entries, max_followups)
 
 
 def entry_story(database: Database, entry_id: int) -> TaskStory | None:
@@ -162,9 +169,9 @@ def last_finding(database: Database, task_sid: str) -> LookupFinding:
         return read_finding(contacts.last_finding(session, task_sid))
 
 
-def task_version(database: Database, task_sid: str, now: datetime) -> str:
+def task_version(database: Database, task_sid: str, now: datetime, *, max_entries: int = STORY_AT_MOST) -> str:
     """What `version` of this task's story would be, without loading the story. Raises DatabaseError."""
-    return _story_version(database, EntryRow.task_sid == task_sid, now)
+    return _story_version(database, EntryRow.task_sid == task_sid, now, max_entries)
 
 
 def entry_version(database: Database, entry_id: int, now: datetime) -> str:
@@ -190,10 +197,15 @@ _FULL = select(
 
 
 def _story(
-    database: Database, which: ColumnElement[bool], task_sid: str | None, entry_id: int | None
+    database: Database,
+    which: ColumnElement[bool],
+    task_sid: str | None,
+    entry_id: int | None,
+    max_entries: int = STORY_AT_MOST,
+    max_followups: int = FOLLOWUPS_AT_MOST,
 ) -> TaskStory | None:
     with database.reading() as session:
-        rows, is_whole = _last(session, SUMMARY_COLUMNS, which)
+        rows, is_whole = _last(session, SUMMARY_COLUMNS, which, max_entries)
         if not rows:
             return None
         entries = tuple(Summary(**row._asdict()) for row in rows)
@@ -201,7 +213,7 @@ def _story(
         shown = session.execute(_FULL.where(which, EntryRow.id == asked)).one_or_none()
         if shown is None:
             return None
-        followups = _followups(session, which)
+        followups = _followups(session, which, max_followups)
     return TaskStory(
         task_sid=task_sid,
         shown=_full(shown),
@@ -211,28 +223,32 @@ def _story(
     )
 
 
-def _story_version(database: Database, which: ColumnElement[bool], now: datetime) -> str:
+def _story_version(
+    database: Database, which: ColumnElement[bool], now: datetime, max_entries: int = STORY_AT_MOST
+) -> str:
     with database.reading() as session:
-        rows, _ = _last(session, _SIGNS, which)
-        return _version_of(rows, _followups(session, which), now)
+        rows, _ = _last(session, _SIGNS, which, max_entries)
+        return _version_of(rows, _followups(session, which, FOLLOWUPS_AT_MOST), now)
 
 
-def _last(session: Session, columns: Sequence[Any], which: ColumnElement[bool]) -> tuple[list[Row[Any]], bool]:
+def _last(
+    session: Session, columns: Sequence[Any], which: ColumnElement[bool], limit: int
+) -> tuple[list[Row[Any]], bool]:
     """The last entries, the newest that is no event as the last of all; and whether there are no others."""
     last = select(*columns).where(which).order_by(EntryRow.id.desc())
-    found = session.execute(last.limit(STORY_AT_MOST + 1)).all()
-    rows = list(found[:STORY_AT_MOST])
-    is_whole = len(found) <= STORY_AT_MOST
+    found = session.execute(last.limit(limit + 1)).all()
+    rows = list(found[:limit])
+    is_whole = len(found) <= limit
     if not is_whole and all(row.kind == EntryKind.EVENT for row in rows):
         rows += session.execute(last.where(NO_EVENT).limit(1)).all()
     return sorted(rows, key=lambda row: (row.kind != EntryKind.EVENT, row.id)), is_whole
 
 
-def _followups(session: Session, which: ColumnElement[bool]) -> tuple[TimelineFollowup, ...]:
+def _followups(session: Session, which: ColumnElement[bool], limit: int) -> tuple[TimelineFollowup, ...]:
     """Those of these entries, oldest first. Where there are too many, what is over and oldest is left out."""
     is_over = case((FollowupRow.due_at.is_(None), 1), else_=0)
     of_them = select(*_FOLLOWUP).join(EntryRow, EntryRow.id == FollowupRow.entry_id).where(which)
-    rows = session.execute(of_them.order_by(is_over, FollowupRow.id.desc()).limit(FOLLOWUPS_AT_MOST))
+    rows = session.execute(of_them.order_by(is_over, FollowupRow.id.desc()).limit(limit))
     return tuple(sorted((TimelineFollowup(**row._asdict()) for row in rows), key=lambda followup: followup.id))
 
 

@@ -96,35 +96,30 @@ def test_there_is_no_story_of_what_never_came(database: Database) -> None:
     assert timeline.entry_story(database, 1) is None
 
 
-def test_an_endless_story_shows_its_end(database: Database, make_entry: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timeline, "STORY_AT_MOST", 2)
+def test_an_endless_story_shows_its_end(database: Database, make_entry: Make) -> None:
     ids = [make_entry() for _ in range(3)]
-    story = timeline.task_story(database, "WT" + "0" * 32)
+    story = timeline.task_story(database, "WT" + "0" * 32, max_entries=2)
     assert story
     assert ([entry.id for entry in story.entries], story.is_whole) == (ids[1:], False)
-    assert story.version(NOW) == timeline.task_version(database, "WT" + "0" * 32, NOW)
+    assert story.version(NOW) == timeline.task_version(database, "WT" + "0" * 32, NOW, max_entries=2)
 
 
-def test_events_do_not_push_the_callback_out_of_an_endless_story(
-    database: Database, make_entry: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(timeline, "STORY_AT_MOST", 2)
+def test_events_do_not_push_the_callback_out_of_an_endless_story(database: Database, make_entry: Make) -> None:
     callback = make_entry()
     events = [make_entry(kind="event", outcome=None) for _ in range(3)]
-    story = timeline.task_story(database, "WT" + "0" * 32)
+    story = timeline.task_story(database, "WT" + "0" * 32, max_entries=2)
     assert story
     assert [entry.id for entry in story.entries] == [callback, *events[1:]]
     assert story.shown.id == story.newest.id == callback
-    assert story.version(NOW) == timeline.task_version(database, "WT" + "0" * 32, NOW)
+    assert story.version(NOW) == timeline.task_version(database, "WT" + "0" * 32, NOW, max_entries=2)
 
 
 def test_what_is_owed_is_not_pushed_out_by_what_is_done(
-    database: Database, make_entry: Make, make_followup: Make, monkeypatch: pytest.MonkeyPatch
+    database: Database, make_entry: Make, make_followup: Make
 ) -> None:
-    monkeypatch.setattr(timeline, "FOLLOWUPS_AT_MOST", 2)
     owed = make_followup(make_entry())
     done = [make_followup(make_entry(), due_at=None, done_at=NOW) for _ in range(3)]
-    story = timeline.task_story(database, "WT" + "0" * 32)
+    story = timeline.task_story(database, "WT" + "0" * 32, max_followups=2)
     assert story
     assert [each.id for each in story.followups] == [owed, done[-1]]
 

@@ -6,6 +6,7 @@ import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from html import unescape
 from urllib.parse import quote
 
@@ -207,10 +208,7 @@ def test_looking_ends_in_time_and_says_how_far_it_came(
     """A page must not keep the callbacks of its process waiting, however long the journal."""
     ids = [make_entry(task_sid=f"WT{number}") for number in range(10)]
     make_entry(task_sid="WT3", match="none", customer_id=None)
-    monkeypatch.setattr(feed, "LONG_STRETCH", 2)
-    monkeypatch.setattr(feed, "QUICK_S", 0.0)
-    looked = feed.find_tasks
-    monkeypatch.setattr(feed, "find_tasks", lambda *given, **named: looked(*given, **named, patience_s=0.0))
+    monkeypatch.setattr(feed, "find_tasks", partial(feed.find_tasks, stretch=2, quick_s=0.0, patience_s=0.0))
     page = browser.get("/?outcome=ambiguous").text
     assert headline(page) == "None found yet"
     assert f'href="/?before={ids[-1]}&amp;outcome=ambiguous">Look further back' in page
@@ -218,18 +216,13 @@ def test_looking_ends_in_time_and_says_how_far_it_came(
     assert headline(further) == "No older task fits"
 
 
-def test_what_was_found_in_stretches_is_what_is_found_at_once(
-    database: Database, make_entry: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_found_in_stretches_is_what_is_found_at_once(database: Database, make_entry: Make) -> None:
     for number in range(40):
         make_entry(task_sid=f"WT{number % 17}", match="none" if number % 3 else "matched")
     for ending in ("none", "matched"):
         at_once = feed.find_tasks(database, Filters(ending=ending), limit=5)
-        monkeypatch.setattr(feed, "LONG_STRETCH", 3)
-        monkeypatch.setattr(feed, "STRETCH", 3)
-        monkeypatch.setattr(feed, "QUICK_S", 0.0)
-        assert feed.find_tasks(database, Filters(ending=ending), limit=5, patience_s=60) == at_once
-        monkeypatch.undo()
+        in_stretches = feed.find_tasks(database, Filters(ending=ending), limit=5, patience_s=60, stretch=3, quick_s=0.0)
+        assert in_stretches == at_once
 
 
 def test_of_newer_tasks_an_older_page_is_told(browser: FlaskClient, make_entry: Make) -> None:
