@@ -154,7 +154,7 @@ def test_a_wrong_match_can_be_wrong_for_this_task_only(centre: ContactCentre, re
 
 
 def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(
-    centre: ContactCentre, resolver: Resolver
+    centre: ContactCentre, resolver: Resolver, services: Services
 ) -> None:
     task_sid = arrives(centre, UNKNOWN)
     record = audit.empty_record("Hedy Lamarr")
