@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
@@ -35,9 +35,6 @@ _BY_STATUS: dict[int, type[errors.TaskRouterError]] = {
 }
 # A list of more pages than this is not read to its end; what is left is there the next time.
 _MOST_PAGES = 20
-
-# What is quoted of visible ASCII, and how; the sign that quotes comes first.
-_QUOTED = tuple((each, quote_plus(each)) for each in "%!\"#$&'()*+,/:;<=>?@[\\]^`{|}")
 
 # What tells that the API itself is in trouble; a refusal is an answer.
 _TROUBLE = (errors.TaskRouterFailed, errors.TaskRouterUnreachable, errors.TaskRouterTooSlow, OutOfTime)
@@ -223,7 +220,7 @@ class TaskRouterClient:
             raise errors.TaskRouterTooSlow("no time was left to ask")
         began_at, status = time.monotonic(), "out_of_time"  # unless it ends by itself, the clock has ended it
         try:
-            body = form_body(form) if form is not None else None
+            body = urlencode(form).encode() if form is not None else None
             response = self._wire.exchange(method, self._prefix + path, sent, body, timeout_s=timeout_s)
             status = str(response.status)
         except (urllib3.exceptions.TimeoutError, TimeoutError) as exc:
@@ -253,21 +250,6 @@ class TaskRouterClient:
 
 def _resting() -> errors.TaskRouterCircuitOpen:
     return errors.TaskRouterCircuitOpen("it failed several times in a row a moment ago")
-
-
-def form_body(fields: Fields) -> bytes:
-    """What `urlencode` makes of them, as bytes. Raises UnicodeEncodeError for a lone surrogate."""
-    pairs = fields.items() if isinstance(fields, Mapping) else fields
-    return "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in pairs).encode("ascii")
-
-
-def _quoted(text: str) -> str:
-    """As `quote_plus`, which looks at one character after the other: attributes are long, and mostly visible ASCII."""
-    if not (text.isascii() and text.isprintable()):
-        return quote_plus(text)
-    for each, quoted in _QUOTED:
-        text = text.replace(each, quoted)
-    return text.replace(" ", "+")
 
 
 def _task_path(workspace_sid: str, task_sid: str) -> str:
