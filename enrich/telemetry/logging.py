@@ -14,15 +14,11 @@ import sys
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import filterfalse
-from typing import Any
 
 import structlog
+from structlog.types import EventDict, ExcInfo, WrappedLogger
 
 from enrich.errors import EnrichError
-
-# What stands in every record; anything else was passed as `extra`.
-_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 # Deeper than any chain of causes that we know; what is longer goes round in circles.
 _LONGEST_CHAIN = 10
@@ -37,7 +33,7 @@ def configure(style: str = "auto", level: int = logging.INFO) -> None:
     logging.getLogger("enrich").setLevel(level)
     root = logging.getLogger()
     for handler in root.handlers:
-        if isinstance(handler.formatter, _Line):
+        if isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter):
             handler.setFormatter(formatter(style))
             return
     handler = logging.StreamHandler(sys.stderr)
@@ -51,37 +47,54 @@ def formatter(style: str = "json") -> logging.Formatter:
     style: `json`; `text`, which takes more lines for a traceback; `auto`: text on a terminal, else json.
     """
     is_text = style == "text" or (style == "auto" and sys.stderr.isatty())
-    written: structlog.types.Processor = (
+    renderer: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=12
         )
         if is_text
         else structlog.processors.JSONRenderer()
     )
-    return _Line(written)
+    return structlog.stdlib.ProcessorFormatter(
+        processors=[
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(),
+            _redact_event,
+            _add_origin,
+            structlog.processors.ExceptionRenderer(_exception_text),
+            _rename_stack,
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            renderer,
+        ]
+    )
 
 
-class _Line(logging.Formatter):
-    """A record as structlog's renderers take it. structlog's own way from one to the other serves its loggers, too: it
-    copies the record, goes through it several times, and makes a line a third slower."""
+def _redact_event(_logger: WrappedLogger, _level: str, line: EventDict) -> EventDict:
+    """Remove request data from the messages of libraries."""
+    if not line["_record"].name.startswith("enrich"):
+        line["event"] = _harmless(str(line["event"]))
+    return line
 
-    def __init__(self, written: structlog.types.Processor) -> None:
-        super().__init__()
-        self._written = written
 
-    def format(self, record: logging.LogRecord) -> str:
-        level, fields = record.levelname.lower(), vars(record)
-        line: dict[str, Any] = {"event": record.getMessage(), "level": level, "logger": record.name}
-        line |= {name: fields[name] for name in filterfalse(_OF_EVERY_RECORD.__contains__, fields)}
-        if not record.name.startswith("enrich"):
-            line["event"] = _harmless(str(line["event"]))
-        line["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line["process"] = record.process
-        if record.exc_info and record.exc_info[1] is not None:
-            line["exception"] = told(record.exc_info[1])
-        if record.stack_info:
-            line["stack"] = record.stack_info
-        return str(self._written(None, level, line))
+def _add_origin(_logger: WrappedLogger, _level: str, line: EventDict) -> EventDict:
+    """Add the time of the record, not of its formatting, and the process."""
+    record = line["_record"]
+    line["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    line["process"] = record.process
+    for name in ("message", "asctime"):  # left in the record by another handler's formatter; not an `extra`
+        line.pop(name, None)
+    return line
+
+
+def _exception_text(exc_info: ExcInfo) -> str:
+    return told(exc_info[1])
+
+
+def _rename_stack(_logger: WrappedLogger, _level: str, line: EventDict) -> EventDict:
+    """Put the stack under `stack`, the name that structlog's own renderers use."""
+    if "stack_info" in line:
+        line["stack"] = line.pop("stack_info")
+    return line
 
 
 def told(exc: BaseException) -> str:

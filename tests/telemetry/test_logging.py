@@ -125,6 +125,14 @@ def test_where_a_line_was_told_is_told_when_somebody_asked_for_it() -> None:
     assert line(stack_info="Stack (most recent call last): ...")["stack"].startswith("Stack")
 
 
+def test_what_another_handler_left_in_the_record_is_no_field() -> None:
+    assert not {"message", "asctime"} & line(message="told", asctime="2026-11-02 09:00:00").keys()
+
+
+def test_the_time_is_that_of_the_record() -> None:
+    assert line(created=1793610000.5)["timestamp"] == "2026-11-02T09:00:00.500+00:00"
+
+
 def test_on_a_terminal_it_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     record = logging.LogRecord("enrich.x", logging.INFO, __file__, 1, "told", (), None)
