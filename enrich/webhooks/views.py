@@ -9,8 +9,7 @@ import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
-from flask import Blueprint, Flask, Response, current_app
-from flask import request as flask_request
+from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from enrich.services import Services
@@ -66,8 +65,6 @@ def _guarded(answer: Callable[[VerifiedRequest, Services], WebhookResponse]) -> 
     No endpoint gets at a request but through here.
     """
     services: Services = current_app.extensions["enrich"]
-    # Each use of the proxy looks the request up anew. Flask documents this; to mypy the proxy is a request without it.
-    request = flask_request._get_current_object()  # type: ignore[attr-defined]
     try:
         verified = intake.accept(request.environ, lambda: request.get_data(cache=False), services)
     except intake.Refused as exc:
@@ -81,7 +78,7 @@ def _refuse(exc: Exception) -> Response:
         response = _response(WebhookResponse(HTTPStatus(exc.code or HTTPStatus.BAD_REQUEST), exc.name + "\n"))
         response.headers.extend((name, value) for name, value in exc.get_headers() if name not in response.headers)
         return response
-    log.exception("webhook failed", extra={"endpoint": flask_request.endpoint})
+    log.exception("webhook failed", extra={"endpoint": request.endpoint})
     return _response(handlers.UNVERIFIABLE)
 
 
