@@ -258,8 +258,7 @@ class Database:
     def _turn_to_write(self, timeout_s: float) -> Iterator[float]:
         """Our turn among the writers of this process; yields the monotonic time until which to go on trying."""
         until = time.monotonic() + timeout_s
-        # A wait with a limit takes a timer, even where there is nothing to wait for.
-        if not (self._one_writer.acquire(blocking=False) or self._one_writer.acquire(timeout=max(0.0, timeout_s))):
+        if not self._one_writer.acquire(timeout=max(0.0, timeout_s)):
             raise self._kept_from_writing(timeout_s)
         try:
             yield until
