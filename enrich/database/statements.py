@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Collection, Mapping, Sequence
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Dialect, Executable
@@ -31,9 +30,8 @@ class Prepared:
         compiled = statement.compile(dialect=dialect, column_keys=list(given) or None)  # type: ignore[attr-defined]
         self.text: str = str(compiled)
         names: list[str] = list(compiled.params if compiled.positiontup is None else compiled.positiontup)
-        self._names = names if compiled.positiontup is None else None
+        self._names, self._is_positional = names, compiled.positiontup is not None
         self._fixed, by_name = _places(compiled, dialect, names)
-        self._in_order = _taker(names)
         self._processes = [(place, by_name[name]) for place, name in enumerate(names) if name in by_name]
         columns = list(getattr(statement, "exported_columns", ()))
         self.returns_rows = bool(columns)
@@ -43,9 +41,9 @@ class Prepared:
 
     def arguments(self, values: Mapping[str, Any]) -> Any:
         """The values as the driver takes them: in their order, or by name. Raises KeyError, ValueError."""
-        ordered = self._in_order({**values, **self._fixed} if self._fixed else values)
-        ready = _processed(list(ordered), self._processes)
-        return ready if self._names is None else dict(zip(self._names, ready, strict=True))
+        complete = {**values, **self._fixed}
+        ready = _processed([complete[name] for name in self._names], self._processes)
+        return ready if self._is_positional else dict(zip(self._names, ready, strict=True))
 
     def rows(self, fetched: Sequence[Any]) -> Sequence[Any]:
         """Rows whose columns have names, of those that the driver gave."""
@@ -63,13 +61,6 @@ def _processed(values: list[Any], processes: Sequence[tuple[int, Process]]) -> l
 
 def _row_of(names: Sequence[str]) -> Any:
     return namedtuple("Row", names, rename=True)
-
-
-def _taker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    """Takes these values out of a mapping, in this order."""
-    if len(names) > 1:  # of one alone, it would not make a tuple
-        return itemgetter(*names)
-    return lambda values: tuple(values[name] for name in names)
 
 
 def _places(compiled: SQLCompiler, dialect: Dialect, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Process]]:
