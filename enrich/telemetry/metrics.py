@@ -174,7 +174,6 @@ class Metrics:
         self._shared = shared
         self._registry = CollectorRegistry()
         self._metrics = {row.name: _made(row, self._registry) for row in TABLE if row.kind != "figure"}
-        self._known: dict[tuple[str, ...], Any] = {}
         # What has not happened yet is 0, not absent: an alert on an increase would miss the first one.
         for name, series in _FROM_THE_START.items():
             for labels in series:
@@ -235,12 +234,8 @@ class Metrics:
         return generate_latest(_Together(counted, figures))  # it only asks for `collect`
 
     def _of(self, name: str, *labels: str) -> Any:
-        key = (name, *labels)
-        known = self._known.get(key)
-        if known is None:
-            metric = self._metrics[name]
-            known = self._known[key] = metric.labels(*labels) if labels else metric
-        return known
+        metric = self._metrics[name]
+        return metric.labels(*labels) if labels else metric
 
 
 class _Together:
