@@ -31,11 +31,6 @@ Block = Mapping[str, Any]
 
 _SPACES = " \t\n\r"
 _SPACE = re.compile(f"[{_SPACES}]*")
-# RFC 8259: strings, numbers and the three words; a member's name with its colon; what comes behind its value.
-_STRING = r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"'
-_ATOM = re.compile(_STRING + r"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
-_NAMED = re.compile(f"({_STRING})[{_SPACES}]*:[{_SPACES}]*")
-_FOLLOWED = re.compile(f"[{_SPACES}]*(?:(}})|,[{_SPACES}]*)")
 _STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+')
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -225,26 +220,20 @@ def _each_member(text: str) -> Iterator[_Member]:
     """Raises ValueError where the text is no JSON object, or more than one."""
     at = _expect(text, _skip_space(text, 0), "{")
     is_closed = text[at : at + 1] == "}"
-    if is_closed:
-        at += 1
     while not is_closed:
-        named = _name_at(text, at)
-        start, value_at = at, named.end()
+        name, value_at = _name_at(text, at)
         end = _end_of_value(text, value_at)
-        yield _Member(json.loads(named[1]) if "\\" in named[1] else named[1][1:-1], start, value_at, end)
-        followed = _FOLLOWED.match(text, end)
-        if not followed:
-            raise ValueError(f"',' was expected at character {end}")
-        at, is_closed = followed.end(), followed[1] is not None
-    if _skip_space(text, at) != len(text):
-        raise ValueError(f"more follows the object at character {at}")
+        yield _Member(name, at, value_at, end)
+        at = _skip_space(text, end)
+        is_closed = text[at : at + 1] == "}"
+        if not is_closed:
+            at = _expect(text, at, ",")
+    if _skip_space(text, at + 1) != len(text):
+        raise ValueError(f"more follows the object at character {at + 1}")
 
 
 def _end_of_value(text: str, at: int) -> int:
     """Where the JSON value at `at` ends. Raises ValueError when there is none."""
-    atom = _ATOM.match(text, at)
-    if atom:
-        return atom.end()
     try:
         return _scanner.raw_decode(text, at)[1]
     except RecursionError:
@@ -263,10 +252,7 @@ def _end_of_deep_value(text: str, at: int) -> int:
                 at = _after_name(text, at) if opened == "{" else at
                 continue
         else:
-            atom = _ATOM.match(text, at)
-            if not atom:
-                raise ValueError(f"a value was expected at character {at}")
-            at = atom.end()
+            at = _scanner.raw_decode(text, at)[1]
         # A value ends here, or is about to; so do all that end with it.
         while closing:
             at = _skip_space(text, at)
@@ -283,15 +269,15 @@ def _end_of_deep_value(text: str, at: int) -> int:
 
 def _after_name(text: str, at: int) -> int:
     """Where the value behind the member name at `at` starts."""
-    return _name_at(text, at).end()
+    return _name_at(text, at)[1]
 
 
-def _name_at(text: str, at: int) -> re.Match[str]:
-    """A member's name with its colon. Raises ValueError where there is none."""
-    named = _NAMED.match(text, at)
-    if not named:
-        raise ValueError(f"a name and a colon were expected at character {at}")
-    return named
+def _name_at(text: str, at: int) -> tuple[str, int]:
+    """A member's name, and where its value starts. Raises ValueError where there is none."""
+    if text[at : at + 1] != '"':
+        raise ValueError(f"a name was expected at character {at}")
+    name, end = _scanner.raw_decode(text, at)
+    return name, _expect(text, _skip_space(text, end), ":")
 
 
 def _why(exc: ValueError) -> str:
@@ -302,8 +288,6 @@ def _why(exc: ValueError) -> str:
 
 
 def _skip_space(text: str, at: int) -> int:
-    if text[at : at + 1] not in _SPACES:  # mostly there is none
-        return at
     match = _SPACE.match(text, at)
     return match.end() if match else at
 
