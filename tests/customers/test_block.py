@@ -14,6 +14,7 @@ from enrich.customers.block import (
     MOST_CASES,
     MOST_NOTES,
     BlockShape,
+    Versions,
     compose,
 )
 from enrich.domain.matches import (
@@ -132,6 +133,24 @@ def test_a_smaller_match_gives_up_fields_in_the_declared_order() -> None:
     assert dropped[:2] == [{"company"}, {"name"}]
     assert all(version["trimmed"] is True for version in versions[1:])
     assert versions[-1] == {"match": "matched", "customer_id": "C-1001", "trimmed": True}
+
+
+@pytest.mark.parametrize("which", [0, 2, 3, -1, slice(1, 3), slice(-2, None), slice(0, 0)], ids=repr)
+def test_versions_that_are_made_when_asked_for_are_those_of_a_list(which: Any) -> None:
+    listed = [{"match": "matched", "size": size} for size in range(4, 0, -1)]
+    versions = Versions(iter(listed))
+    assert versions[which] == listed[which]
+    assert (list(versions), len(versions)) == (listed, 4)
+    with pytest.raises(IndexError):
+        versions[4]
+
+
+def test_nothing_is_made_that_nobody_asked_for() -> None:
+    def made() -> Any:
+        yield {"match": "matched"}
+        pytest.fail("a smaller version was made")
+
+    assert Versions(made())[0] == {"match": "matched"}
 
 
 def test_several_candidates_are_listed_with_their_names() -> None:
