@@ -49,7 +49,7 @@ def worker(once: bool, metrics: str | None) -> None:
 
     def beat(now: datetime) -> None:
         services.heartbeats.beat(now)
-        services.rollups.note_owed(now, services.adapters.followups.how_many)
+        services.rollups.sample_open_followups(now, services.adapters.followups.open_count)
         services.rollups.count(now)
 
     tasks = WorkerTasks(beat, partial(catch_up_since, services), partial(find_stuck, services))

@@ -222,7 +222,7 @@ class FollowupQueue:
             select(FollowupRow.due_at).where(FollowupRow.due_at <= now).order_by(FollowupRow.due_at).limit(1)
         )
         return Figures(
-            owed=self.how_many(),
+            owed=self.open_count(),
             overdue_s=max(0.0, (now - overdue_since[0].due_at).total_seconds()) if overdue_since else 0.0,
             given_up=self._count(
                 select(FollowupRow.id).where(
@@ -232,7 +232,7 @@ class FollowupQueue:
             unconcluded=self._count(select(EntryRow.id).where(*_abandoned(now))),
         )
 
-    def how_many(self) -> int:
+    def open_count(self) -> int:
         """How many follow-ups are owed now; at most 10,000."""
         return self._count(select(FollowupRow.id).where(FollowupRow.due_at.is_not(None)))
 

@@ -1,13 +1,13 @@
-"""The journal in numbers: counted once by the worker, span by span, so that a page adds up a few hundred rows.
+"""Rollups of the journal: counts per time span, computed by the worker, so that a page sums a few hundred rows.
 
-Entries are counted by the minute, minutes into quarters of an hour, those into spans of two hours. A span is counted
-when it is over and nothing of it can still be under way; what lies between the last count and now is read from the
-journal itself. So the numbers are exact, and a week of a million entries costs what a week of a thousand does. Only
-times are rounded, to steps of seven per cent.
+Entries are counted by the minute, minutes are summed into quarters of an hour, and those into spans of two hours. A
+span is counted once all its entries have ended; the time since the last count is read from the journal itself. So the
+counts are exact, and a week of a million entries costs as much to read as a week of a thousand. Only durations are
+rounded, to buckets seven per cent wide.
 
-What is owed is the one thing that cannot be counted afterwards: a worker looks, and the look is kept.
+The number of open follow-ups cannot be counted afterwards: a worker samples it every 20 s.
 
-Any number of workers may count: each moves the mark that it read, or finds that another did.
+Any number of workers may count at once: each moves the mark that it read, unless another worker moved it first.
 """
 
 from __future__ import annotations
@@ -25,111 +25,111 @@ from enrich.database.engine import Database
 from enrich.journal.tables import NO_EVENT, EntryRow, RollupMarkRow, RollupRow
 
 MINUTE_S, QUARTER_S, HOURS_S = 60, 900, 7200
-# Each is counted from the one before it. How long the rows of each are kept: twice what a page shows of them.
-KEPT = {MINUTE_S: timedelta(hours=4), QUARTER_S: timedelta(days=3), HOURS_S: timedelta(days=60)}
-# A callback is over after 4 s, and what a dead process left is concluded after some ten more.
+# Retention of each span's rows: twice the range that a page shows.
+RETENTION = {MINUTE_S: timedelta(hours=4), QUARTER_S: timedelta(days=3), HOURS_S: timedelta(days=60)}
+# A callback ends after 4 s, and an entry that a dead process left behind some ten seconds later.
 OVER_AFTER = timedelta(seconds=60)
-FURTHEST = timedelta(days=8)
-EVERY = timedelta(seconds=20)
-# Of one go of the worker, which has other work: so long, so many spans at once.
-AT_MOST_S = 0.4
-CHUNK = {MINUTE_S: 20, QUARTER_S: 24, HOURS_S: 24}
-# Of what is not counted yet, a page reads no more than this; with a worker running it is two minutes' worth.
-MOST_UNCOUNTED = 20_000
+MAX_BACKLOG = timedelta(days=8)
+INTERVAL = timedelta(seconds=20)
+# Limits of one call, because the worker has other work: seconds, and spans per statement.
+MAX_COUNT_S = 0.4
+SPANS_PER_CHUNK = {MINUTE_S: 20, QUARTER_S: 24, HOURS_S: 24}
+# Uncounted entries that a page reads at most. With a worker running, two minutes' worth are uncounted.
+MAX_UNCOUNTED = 20_000
 
-STEP = 1.07
-# The kind of the rows that tell how much was owed: of each look at it the number, and one "time" for the look itself,
-# so that looks add up as everything else does, and what was owed on average can be told of any span.
-OWED = "owed"
+BUCKET_RATIO = 1.07
+# Kind of the rows that sample the open follow-ups. Each has the number, and one "time" that counts the sample, so that
+# samples add up like other rows and give the average of any span.
+OPEN_FOLLOWUPS = "owed"
 
-Key = tuple[datetime, str, str, str, str]  # span's beginning, kind, outcome, match, reason
+Key = tuple[datetime, str, str, str, str]  # beginning of the span, kind, outcome, match, reason
 
 
 @dataclass(slots=True)
-class Tally:
-    """How many, and how long they took: {step: how many}."""
+class RollupCount:
+    """A number of entries, and the histogram of their durations: {bucket: number}."""
 
     number: int = 0
     times: Counter[int] = field(default_factory=Counter)
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: RollupCount) -> None:
         self.number += other.number
         self.times.update(other.times)
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """One row of the numbers: of entries received within the span that began then."""
+class Rollup:
+    """The count of entries with one kind and ending, received within the span that began at `began_at`."""
 
     began_at: datetime
     kind: str
     outcome: str
     match: str
     reason: str
-    tally: Tally
+    count: RollupCount
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
-    """The numbers between two moments. is_whole: False when too much was not counted yet, and the oldest is missing."""
+class RollupReport:
+    """The rollups of a period. is_whole: False if too many entries were uncounted, so that the oldest are missing."""
 
-    rows: tuple[Counted, ...]
+    rows: tuple[Rollup, ...]
     is_whole: bool
 
 
-def step_of(elapsed_ms: float) -> int:
-    """The step that so many milliseconds lie in; 0 for a millisecond or less."""
-    return max(0, math.ceil(math.log(elapsed_ms) / math.log(STEP))) if elapsed_ms > 1 else 0
+def bucket_of(elapsed_ms: float) -> int:
+    """Return the histogram bucket of a duration; 0 for a millisecond or less."""
+    return max(0, math.ceil(math.log(elapsed_ms) / math.log(BUCKET_RATIO))) if elapsed_ms > 1 else 0
 
 
-def percentile(times: Counter[int], part: float) -> float | None:
-    """The milliseconds within which this part of them was done, to within 3.5 per cent; None for none."""
+def percentile(times: Counter[int], fraction: float) -> float | None:
+    """Return the duration in ms below which this fraction (0 to 1) lies, to 3.5 per cent; None without durations."""
     total = sum(times.values())
     if not total:
         return None
-    wanted, seen = math.ceil(part * total), 0
-    for step in sorted(times):
-        seen += times[step]
-        if seen >= wanted:
-            return float(STEP ** (step - 0.5))
-    raise AssertionError("the parts are more than the whole")
+    rank, seen = math.ceil(fraction * total), 0
+    for bucket in sorted(times):
+        seen += times[bucket]
+        if seen >= rank:
+            return float(BUCKET_RATIO ** (bucket - 0.5))
+    raise AssertionError("fraction is greater than 1")
 
 
 def begin(moment: datetime, span_s: int) -> datetime:
-    """The beginning of the span that this moment lies in."""
+    """Return the beginning of the span that contains this moment."""
     seconds = int(moment.timestamp())
     return datetime.fromtimestamp(seconds - seconds % span_s, UTC)
 
 
 class Rollups:
-    """The numbers of one database. Every method raises DatabaseError.
+    """The rollups of one database. Every method raises DatabaseError.
 
     max_uncounted: entries that are counted on the spot at most, where nobody has counted them yet.
     """
 
-    def __init__(self, database: Database, *, max_uncounted: int = MOST_UNCOUNTED) -> None:
+    def __init__(self, database: Database, *, max_uncounted: int = MAX_UNCOUNTED) -> None:
         self._database = database
         self._max_uncounted = max_uncounted
-        self._due_at: datetime | None = None
-        self._look_at: datetime | None = None
+        self._count_due_at: datetime | None = None
+        self._sample_due_at: datetime | None = None
 
-    def note_owed(self, now: datetime, how_many: Callable[[], int]) -> None:
-        """Keeps how many follow-ups are owed at this moment, if that was not done within the last 20 s."""
-        if self._look_at is not None and now < self._look_at:
+    def sample_open_followups(self, now: datetime, count: Callable[[], int]) -> None:
+        """Store the number of open follow-ups, at most every 20 s."""
+        if self._sample_due_at is not None and now < self._sample_due_at:
             return
-        self._look_at = now + EVERY
-        span = {"span_s": MINUTE_S, "began_at": begin(now, MINUTE_S), "kind": OWED}
-        look = {"outcome": "", "match": "", "reason": "", "number": how_many(), "times": {"0": 1}}
-        self._database.write(insert(RollupRow), span | look)
+        self._sample_due_at = now + INTERVAL
+        span = {"span_s": MINUTE_S, "began_at": begin(now, MINUTE_S), "kind": OPEN_FOLLOWUPS}
+        sample = {"outcome": "", "match": "", "reason": "", "number": count(), "times": {"0": 1}}
+        self._database.write(insert(RollupRow), span | sample)
 
     def count(self, now: datetime) -> None:
-        """Counts what is over and not counted yet, if that was not done within the last 20 s; for less than a second.
+        """Count the spans that have ended, at most every 20 s and for less than a second.
 
-        What is left then is counted the next time.
+        The rest is left to the next call.
         """
-        if self._due_at is not None and now < self._due_at:
+        if self._count_due_at is not None and now < self._count_due_at:
             return
-        until = time.monotonic() + AT_MOST_S
+        until = time.monotonic() + MAX_COUNT_S
         is_done = self._count_span(MINUTE_S, begin(now - OVER_AFTER, MINUTE_S), self._of_entries, now, until)
         for span_s, finer in ((QUARTER_S, MINUTE_S), (HOURS_S, QUARTER_S)):
             marks = self._marks()
@@ -137,27 +137,27 @@ class Rollups:
                 over = begin(marks[finer], span_s)
                 is_done &= self._count_span(span_s, over, self._of_spans(finer), now, until)
         if is_done:
-            for span_s, kept in KEPT.items():
-                old = (RollupRow.span_s == span_s, RollupRow.began_at < now - kept)
+            for span_s, retention in RETENTION.items():
+                old = (RollupRow.span_s == span_s, RollupRow.began_at < now - retention)
                 if self._database.read(select(RollupRow.id).where(*old).limit(1)):
                     self._database.write(delete(RollupRow).where(*old))
-            self._due_at = now + EVERY
+            self._count_due_at = now + INTERVAL
 
-    def between(self, since: datetime, now: datetime, span_s: int) -> Numbers:
-        """The numbers of everything received since then, in spans of that length (of `MINUTE_S`, ...)."""
+    def between(self, since: datetime, now: datetime, span_s: int) -> RollupReport:
+        """Return the rollups of everything received since then, in spans of this length (`MINUTE_S`, ...)."""
         marks = self._marks()
-        found: dict[Key, Tally] = {}
-        covered = since
-        for each in (HOURS_S, QUARTER_S, MINUTE_S):
-            if each <= span_s and marks.get(each, since) > covered:
-                _merge(found, self._stored(each, covered, marks[each]), span_s)
-                covered = marks[each]
-        rows = self._of_entries(covered, now + timedelta(seconds=1), at_most=self._max_uncounted)
-        _merge(found, rows.items(), span_s)
-        is_whole = sum(tally.number for tally in rows.values()) < self._max_uncounted
-        looks = self._stored(MINUTE_S, covered, now + timedelta(seconds=1))
-        _merge(found, (look for look in looks if look[0][1] == OWED), span_s)
-        return Numbers(tuple(Counted(*key, tally) for key, tally in sorted(found.items())), is_whole)
+        counts: dict[Key, RollupCount] = {}
+        covered_until = since
+        for stored_span_s in (HOURS_S, QUARTER_S, MINUTE_S):
+            if stored_span_s <= span_s and marks.get(stored_span_s, since) > covered_until:
+                _merge(counts, self._stored(stored_span_s, covered_until, marks[stored_span_s]), span_s)
+                covered_until = marks[stored_span_s]
+        uncounted = self._of_entries(covered_until, now + timedelta(seconds=1), limit=self._max_uncounted)
+        _merge(counts, uncounted.items(), span_s)
+        is_whole = sum(count.number for count in uncounted.values()) < self._max_uncounted
+        samples = self._stored(MINUTE_S, covered_until, now + timedelta(seconds=1))
+        _merge(counts, (sample for sample in samples if sample[0][1] == OPEN_FOLLOWUPS), span_s)
+        return RollupReport(tuple(Rollup(*key, count) for key, count in sorted(counts.items())), is_whole)
 
     def _marks(self) -> dict[int, datetime]:
         rows = self._database.read(select(RollupMarkRow.span_s, RollupMarkRow.until))
@@ -167,26 +167,26 @@ class Rollups:
         self,
         span_s: int,
         over: datetime,
-        read: Callable[[datetime, datetime], dict[Key, Tally]],
+        read: Callable[[datetime, datetime], dict[Key, RollupCount]],
         now: datetime,
         until: float,
     ) -> bool:
-        """Whether all spans of this length until `over` are counted."""
+        """Count the spans of this length up to `over`; return False if some are left."""
         mark = self._marks().get(span_s) or self._first_mark(span_s, now)
         while mark < over and time.monotonic() < until:
-            end = min(over, mark + timedelta(seconds=span_s * CHUNK[span_s]))
-            found: dict[Key, Tally] = {}
-            _merge(found, read(mark, end).items(), span_s)
-            if not self._store(span_s, mark, end, found):
-                return False  # another worker did; it goes on from there
+            end = min(over, mark + timedelta(seconds=span_s * SPANS_PER_CHUNK[span_s]))
+            counts: dict[Key, RollupCount] = {}
+            _merge(counts, read(mark, end).items(), span_s)
+            if not self._store(span_s, mark, end, counts):
+                return False  # another worker counted it, and continues from there
             mark = end
         return mark >= over
 
     def _first_mark(self, span_s: int, now: datetime) -> datetime:
-        """Where counting begins: with the oldest entry of the last days, or now."""
+        """Store and return the first mark: the oldest entry of the last eight days, or now."""
         oldest = self._database.read(
             select(EntryRow.received_at)
-            .where(EntryRow.received_at >= now - FURTHEST, NO_EVENT)
+            .where(EntryRow.received_at >= now - MAX_BACKLOG, NO_EVENT)
             .order_by(EntryRow.received_at)
             .limit(1)
         )
@@ -196,8 +196,8 @@ class Rollups:
                 session.add(RollupMarkRow(span_s=span_s, until=first))
         return self._marks()[span_s]
 
-    def _store(self, span_s: int, mark: datetime, end: datetime, found: dict[Key, Tally]) -> bool:
-        """Whether these were stored: not if another has counted the same meanwhile."""
+    def _store(self, span_s: int, mark: datetime, end: datetime, counts: dict[Key, RollupCount]) -> bool:
+        """Store the counts and move the mark; return False if another worker has moved it."""
         with self._database.transaction() as session:
             moved = session.execute(
                 update(RollupMarkRow)
@@ -205,7 +205,7 @@ class Rollups:
                 .values(until=end)
                 .returning(RollupMarkRow.span_s)
             ).all()
-            if moved and found:
+            if moved and counts:
                 names = ("began_at", "kind", "outcome", "match", "reason")
                 session.execute(
                     insert(RollupRow),
@@ -213,16 +213,16 @@ class Rollups:
                         dict(zip(names, key, strict=True))
                         | {
                             "span_s": span_s,
-                            "number": tally.number,
-                            "times": {str(step): number for step, number in tally.times.items()},
+                            "number": count.number,
+                            "times": {str(bucket): number for bucket, number in count.times.items()},
                         }
-                        for key, tally in found.items()
+                        for key, count in counts.items()
                     ],
                 )
         return bool(moved)
 
-    def _of_entries(self, since: datetime, until: datetime, at_most: int | None = None) -> dict[Key, Tally]:
-        """Entries received in between, by the minute; at most so many, the newest."""
+    def _of_entries(self, since: datetime, until: datetime, limit: int | None = None) -> dict[Key, RollupCount]:
+        """Count the entries received in this period, or the newest of them up to a limit, by the minute."""
         rows = self._database.read(
             select(
                 EntryRow.received_at,
@@ -238,38 +238,38 @@ class Rollups:
                 NO_EVENT,
             )
             .order_by(EntryRow.received_at.desc())
-            .limit(at_most)
+            .limit(limit)
         )
-        found: dict[Key, Tally] = {}
+        counts: dict[Key, RollupCount] = {}
         for row in rows:
             key = (begin(row.received_at, MINUTE_S), row.kind, row.outcome or "", row.match or "", row.reason)
-            tally = found.setdefault(key, Tally())
-            tally.number += 1
+            count = counts.setdefault(key, RollupCount())
+            count.number += 1
             if row.elapsed_ms is not None:
-                tally.times[step_of(row.elapsed_ms)] += 1
-        return found
+                count.times[bucket_of(row.elapsed_ms)] += 1
+        return counts
 
-    def _of_spans(self, span_s: int) -> Callable[[datetime, datetime], dict[Key, Tally]]:
-        def read(since: datetime, until: datetime) -> dict[Key, Tally]:
-            found: dict[Key, Tally] = {}
-            _merge(found, self._stored(span_s, since, until), span_s)  # each look at what is owed is a row of its own
-            return found
+    def _of_spans(self, span_s: int) -> Callable[[datetime, datetime], dict[Key, RollupCount]]:
+        def read(since: datetime, until: datetime) -> dict[Key, RollupCount]:
+            counts: dict[Key, RollupCount] = {}
+            _merge(counts, self._stored(span_s, since, until), span_s)  # each sample of open follow-ups is its own row
+            return counts
 
         return read
 
-    def _stored(self, span_s: int, since: datetime, until: datetime) -> Iterable[tuple[Key, Tally]]:
+    def _stored(self, span_s: int, since: datetime, until: datetime) -> Iterable[tuple[Key, RollupCount]]:
         rows = self._database.read(
             select(RollupRow.__table__).where(
                 RollupRow.span_s == span_s, RollupRow.began_at >= since, RollupRow.began_at < until
             )
         )
         for row in rows:
-            times = Counter({int(step): number for step, number in row.times.items()})
-            yield (row.began_at, row.kind, row.outcome, row.match, row.reason), Tally(row.number, times)
+            times = Counter({int(bucket): number for bucket, number in row.times.items()})
+            yield (row.began_at, row.kind, row.outcome, row.match, row.reason), RollupCount(row.number, times)
 
 
-def _merge(found: dict[Key, Tally], more: Iterable[tuple[Key, Tally]], span_s: int) -> None:
-    """Adds these, each to the span of that length that it lies in."""
-    for (began_at, *ending), tally in more:
+def _merge(counts: dict[Key, RollupCount], more: Iterable[tuple[Key, RollupCount]], span_s: int) -> None:
+    """Add each count to the one of its span of this length."""
+    for (began_at, *ending), count in more:
         kind, outcome, match, reason = ending
-        found.setdefault((begin(began_at, span_s), kind, outcome, match, reason), Tally()).add(tally)
+        counts.setdefault((begin(began_at, span_s), kind, outcome, match, reason), RollupCount()).add(count)

@@ -15,7 +15,7 @@ from enrich.domain.matches import MatchKind
 from enrich.domain.outcomes import TROUBLE_OUTCOMES, EntryKind, Outcome
 from enrich.journal import rollups
 from enrich.journal.followups import Figures
-from enrich.journal.rollups import Counted, Numbers
+from enrich.journal.rollups import Rollup, RollupReport
 from enrich.pages import charts
 from enrich.pages import labels as pages_labels
 from enrich.pages.charts import Series
@@ -46,7 +46,7 @@ RANGES = (
 _CALLBACKS = (EntryKind.ASSIGNMENT, EntryKind.FALLBACK)
 
 # How callbacks can end, from the ground up: a name, the class that colours it, and which rows count.
-Which = Callable[[Counted], bool]
+Which = Callable[[Rollup], bool]
 ENDINGS: tuple[tuple[str, str, Which], ...] = (
     ("matched", "s-good", lambda row: _enriched(row, MatchKind.MATCHED)),
     ("ambiguous", "s-ask", lambda row: _enriched(row, MatchKind.AMBIGUOUS)),
@@ -137,7 +137,7 @@ def first_moment(asked: Range, now: datetime) -> datetime:
     return rollups.begin(now, asked.span_s) - timedelta(seconds=asked.span_s * (asked.spans - 1))
 
 
-def overview(asked: Range, numbers: Numbers, now: datetime, budget_s: float) -> Overview:
+def overview(asked: Range, numbers: RollupReport, now: datetime, budget_s: float) -> Overview:
     """The numbers as the page shows them."""
     since = first_moment(asked, now)
     moments = tuple(since + timedelta(seconds=asked.span_s * number) for number in range(asked.spans))
@@ -152,7 +152,7 @@ def overview(asked: Range, numbers: Numbers, now: datetime, budget_s: float) -> 
     )
     whole: Counter[int] = sum(times, Counter())
     highest_ms = max((value for each in curves for value in each.values if value is not None), default=0.0)
-    budget_step = rollups.step_of(budget_s * 1000)
+    budget_bucket = rollups.bucket_of(budget_s * 1000)
     timed = sum(whole.values())
     troubles = _troubles(rows, place)
     owed = _owed(rows, place)
@@ -161,7 +161,7 @@ def overview(asked: Range, numbers: Numbers, now: datetime, budget_s: float) -> 
         moments=moments,
         callbacks=_number(callbacks),
         matched_part=_part(_number(row for row in looked if row.match == MatchKind.MATCHED), _number(looked)),
-        in_time_part=_part(sum(number for step, number in whole.items() if step <= budget_step), timed),
+        in_time_part=_part(sum(number for step, number in whole.items() if step <= budget_bucket), timed),
         late=_number(row for row in rows if row.kind == EntryKind.LATE and row.outcome == Outcome.ENRICHED),
         endings=endings,
         highest=charts.top_of(max((sum(value or 0 for value in column) for column in _columns(endings)), default=0)),
@@ -177,12 +177,12 @@ def overview(asked: Range, numbers: Numbers, now: datetime, budget_s: float) -> 
     )
 
 
-def _reasons(rows: Iterable[Counted]) -> tuple[ReasonCount, ...]:
+def _reasons(rows: Iterable[Rollup]) -> tuple[ReasonCount, ...]:
     """Why things went wrong, most often first; of callbacks and of what was done late."""
     counts: Counter[tuple[str, str]] = Counter()
     for row in rows:
         if row.outcome in TROUBLE_OUTCOMES:
-            counts[row.outcome, row.reason] += row.tally.number
+            counts[row.outcome, row.reason] += row.count.number
     return tuple(
         ReasonCount(
             pages_labels.OUTCOMES[Outcome(outcome)].word, pages_labels.short_reason(reason) or "no reason given", count
@@ -191,12 +191,12 @@ def _reasons(rows: Iterable[Counted]) -> tuple[ReasonCount, ...]:
     )
 
 
-def _troubles(rows: Iterable[Counted], place: dict[datetime, int]) -> tuple[Series, ...]:
+def _troubles(rows: Iterable[Rollup], place: dict[datetime, int]) -> tuple[Series, ...]:
     """What went wrong over time, the most frequent reason first."""
     wrong = [row for row in rows if row.outcome in TROUBLE_OUTCOMES]
     counts: Counter[str] = Counter()
     for row in wrong:
-        counts[row.reason] += row.tally.number
+        counts[row.reason] += row.count.number
     told_apart = [reason for reason, _ in sorted(counts.items(), key=lambda each: (-each[1], each[0]))]
     told_apart = told_apart[: len(REASON_COLOURS)]
 
@@ -212,12 +212,12 @@ def _troubles(rows: Iterable[Counted], place: dict[datetime, int]) -> tuple[Seri
     return tuple(series)
 
 
-def _owed(rows: Iterable[Counted], place: dict[datetime, int]) -> Series:
+def _owed(rows: Iterable[Rollup], place: dict[datetime, int]) -> Series:
     """How many follow-ups were owed, on average of each span; None where no worker has looked."""
     found: list[float | None] = [None] * len(place)
     for row in rows:
-        if row.kind == rollups.OWED:
-            found[place[row.began_at]] = row.tally.number / max(1, sum(row.tally.times.values()))
+        if row.kind == rollups.OPEN_FOLLOWUPS:
+            found[place[row.began_at]] = row.count.number / max(1, sum(row.count.times.values()))
     return Series("owed", "s-most", tuple(found))
 
 
@@ -226,27 +226,27 @@ def _columns(series: tuple[Series, ...]) -> list[tuple[float | None, ...]]:
     return list(zip(*(each.values for each in series), strict=True))
 
 
-def _enriched(row: Counted, match: MatchKind) -> bool:
+def _enriched(row: Rollup, match: MatchKind) -> bool:
     return row.outcome == Outcome.ENRICHED and row.match == match
 
 
-def _per_span(rows: Iterable[Counted], which: Which, place: dict[datetime, int]) -> tuple[float, ...]:
+def _per_span(rows: Iterable[Rollup], which: Which, place: dict[datetime, int]) -> tuple[float, ...]:
     numbers = [0.0] * len(place)
     for row in rows:
         if which(row):
-            numbers[place[row.began_at]] += row.tally.number
+            numbers[place[row.began_at]] += row.count.number
     return tuple(numbers)
 
 
-def _times_per_span(rows: Iterable[Counted], place: dict[datetime, int]) -> list[Counter[int]]:
+def _times_per_span(rows: Iterable[Rollup], place: dict[datetime, int]) -> list[Counter[int]]:
     times: list[Counter[int]] = [Counter() for _ in place]
     for row in rows:
-        times[place[row.began_at]].update(row.tally.times)
+        times[place[row.began_at]].update(row.count.times)
     return times
 
 
-def _number(rows: Iterable[Counted]) -> int:
-    return sum(row.tally.number for row in rows)
+def _number(rows: Iterable[Rollup]) -> int:
+    return sum(row.count.number for row in rows)
 
 
 def _part(part: int, whole: int) -> float | None:

@@ -13,7 +13,7 @@ from sqlalchemy import event, func, insert, select
 
 from enrich.database.engine import Database
 from enrich.journal import rollups
-from enrich.journal.rollups import HOURS_S, MINUTE_S, QUARTER_S, Numbers, Rollups
+from enrich.journal.rollups import HOURS_S, MINUTE_S, QUARTER_S, RollupReport, Rollups
 from enrich.journal.tables import EntryRow, RollupMarkRow, RollupRow
 
 NOW = datetime(2026, 11, 24, 16, 7, 30, tzinfo=UTC)
@@ -49,10 +49,10 @@ def count_all(database: Database, now: datetime = NOW) -> None:
         Rollups(database).count(now)
 
 
-def summed(numbers: Numbers) -> Counter[tuple[str, str]]:
+def summed(numbers: RollupReport) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     for row in numbers.rows:
-        found[row.outcome, row.match] += row.tally.number
+        found[row.outcome, row.match] += row.count.number
     return found
 
 
@@ -73,8 +73,8 @@ def test_the_numbers_are_the_same_before_and_after_counting(
     count_all(database)
     assert database.read(select(func.count()).select_from(RollupRow))[0][0] > 0
     after = Rollups(database).between(since, NOW, span_s)
-    assert [(row.began_at, row.outcome, row.tally) for row in after.rows] == [
-        (row.began_at, row.outcome, row.tally) for row in before.rows
+    assert [(row.began_at, row.outcome, row.count) for row in after.rows] == [
+        (row.began_at, row.outcome, row.count) for row in before.rows
     ]
 
 
@@ -129,18 +129,18 @@ def test_old_numbers_are_forgotten(database: Database, entries: Callable[..., No
     entries(*range(0, 7 * 3600, 600))
     count_all(database)
     oldest = database.read(select(func.min(RollupRow.began_at)).where(RollupRow.span_s == MINUTE_S))[0][0]
-    assert oldest >= NOW - rollups.KEPT[MINUTE_S]
+    assert oldest >= NOW - rollups.RETENTION[MINUTE_S]
 
 
 @pytest.mark.parametrize("elapsed_ms", [0.2, 1, 5, 41, 900, 3499, 5000])
 def test_a_time_is_told_to_within_three_and_a_half_per_cent(elapsed_ms: float) -> None:
-    told = rollups.percentile(Counter({rollups.step_of(elapsed_ms): 1}), 0.5)
+    told = rollups.percentile(Counter({rollups.bucket_of(elapsed_ms): 1}), 0.5)
     assert told is not None
     assert abs(told - max(elapsed_ms, 1)) <= 0.035 * max(elapsed_ms, 1)
 
 
 def test_a_percentile_is_the_time_within_which_so_many_were_done() -> None:
-    times = Counter({rollups.step_of(ms): 1 for ms in (10, 20, 30)}) + Counter({rollups.step_of(1000): 97})
+    times = Counter({rollups.bucket_of(ms): 1 for ms in (10, 20, 30)}) + Counter({rollups.bucket_of(1000): 97})
     assert rollups.percentile(times, 0.03) == pytest.approx(30, rel=0.035)
     assert rollups.percentile(times, 0.04) == pytest.approx(1000, rel=0.035)
     assert rollups.percentile(Counter(), 0.5) is None
@@ -155,14 +155,14 @@ def test_what_was_owed_is_told_on_average_of_all_looks(
     entries(4 * HOURS_S)  # counting begins with the oldest entry
     then = rollups.begin(NOW, HOURS_S) - timedelta(hours=2)
     first, second = Rollups(database), Rollups(database)
-    first.note_owed(then, lambda: 10)
-    second.note_owed(then, lambda: 20)
-    first.note_owed(then + timedelta(seconds=10), lambda: 1000)  # too soon to look again
-    first.note_owed(then + timedelta(minutes=1), lambda: 30)
-    second.note_owed(NOW, lambda: 7)
+    first.sample_open_followups(then, lambda: 10)
+    second.sample_open_followups(then, lambda: 20)
+    first.sample_open_followups(then + timedelta(seconds=10), lambda: 1000)  # too soon to look again
+    first.sample_open_followups(then + timedelta(minutes=1), lambda: 30)
+    second.sample_open_followups(NOW, lambda: 7)
     if is_counted:
         count_all(database)
-    rows = [row for row in Rollups(database).between(then, NOW, span_s).rows if row.kind == rollups.OWED]
-    means = {row.began_at: row.tally.number / sum(row.tally.times.values()) for row in rows}
+    rows = [row for row in Rollups(database).between(then, NOW, span_s).rows if row.kind == rollups.OPEN_FOLLOWUPS]
+    means = {row.began_at: row.count.number / sum(row.count.times.values()) for row in rows}
     earlier = {then: 15.0, then + timedelta(minutes=1): 30.0} if span_s == MINUTE_S else {then: 20.0}
     assert means == earlier | {rollups.begin(NOW, span_s): 7.0}

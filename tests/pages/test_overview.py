@@ -37,8 +37,8 @@ def test_numbers_stand_in_words_charts_and_tables(
     make_entry(task_sid="WT9", kind="event", outcome=None, match=None)
     make_followup(slow, due_at=now - timedelta(minutes=5))
     tallies = browser.application.extensions["enrich"].tallies
-    tallies.note_owed(now, lambda: 3)
-    tallies.note_owed(now + timedelta(seconds=10), lambda: 100)  # too soon to look again
+    tallies.sample_open_followups(now, lambda: 3)
+    tallies.sample_open_followups(now + timedelta(seconds=10), lambda: 100)  # too soon to look again
     page = browser.get(f"/overview?of={of}").text
     told = text_of(page)
     assert "Follow-ups owed on average of each span" in told
