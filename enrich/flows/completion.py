@@ -178,7 +178,7 @@ class Completion:
             completing = NewFollowup(
                 FollowupKind.COMPLETE, self._adapters.now(), wrapped_key(task.sid), data, on_existing=OnExisting.RESTART
             )
-            self._adapters.followups.owe(entry_id, [completing], at=self._adapters.now())
+            self._adapters.followups.add(entry_id, [completing], at=self._adapters.now())
             found += 1
         return found
 

@@ -110,7 +110,7 @@ class Handover:
             return
         data = {"token": secrets.token_hex(8), "workflow": to.workflow_sid, "priority": to.priority}
         handing_over = NewFollowup(FollowupKind.HAND_OVER, self._adapters.now(), f"hand_over:{task_sid}", data)
-        self._adapters.followups.owe(followup.entry_id, [handing_over], at=self._adapters.now())
+        self._adapters.followups.add(followup.entry_id, [handing_over], at=self._adapters.now())
 
     def hand_over(self, followup: Followup, deadline: Deadline) -> None:
         """Create the new task and cancel the old one, unless that one was accepted, or ended, in between."""
@@ -138,7 +138,7 @@ class Handover:
         if task is None or task.assignment_status not in WAITING or not can_be_moved(task.raw_attributes):
             return None
         form = _form(task, mark, followup.data)
-        self._adapters.followups.reached(
+        self._adapters.followups.save_progress(
             followup, {**followup.data, "form": form, "workflow_before": task.workflow_sid}
         )
         return _Ready(form, task.workflow_sid, is_new=True)

@@ -37,7 +37,7 @@ from enrich.flows.adapters import Adapters
 from enrich.flows.enrichment import Enricher, TaskRef
 from enrich.flows.run import EnrichmentRun
 from enrich.journal import contacts
-from enrich.journal.followups import Owes
+from enrich.journal.followups import FollowupInserts
 from enrich.taskrouter import callbacks
 
 # The reader waits for it; what takes longer is left to the worker.
@@ -300,7 +300,7 @@ class Resolver:
                 None
             }:  # a finished task may belong to another customer's history now
                 woken = NewFollowup(FollowupKind.FINISHED, now, lifecycle.finished_key(str(finished)))
-                Owes.wake(session.connection(), woken)
+                FollowupInserts.wake(session.connection(), woken)
             others = contacts.open_tasks(
                 session,
                 keys=[(key.kind, key.value) for key in made.keys],

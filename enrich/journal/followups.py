@@ -1,7 +1,7 @@
-"""What is owed: rows that workers claim, do, and mark done, put off, or give up.
+"""The follow-up queue: rows that workers claim, and then mark as done, put off or given up.
 
-A row is claimed by a lease: a worker that dies leaves it to be claimed again when the lease is over. So everything is
-done at least once, and whoever does it first asks whether it is still needed. Any number of workers may ask at once.
+A claim is a lease: if its worker dies, the row can be claimed again once the lease ends. So each follow-up is executed
+at least once, and its handler first checks whether it is still needed. Any number of workers may claim at once.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.errors import TaskGone
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
 
-# Much longer than one piece of work takes (5 s); a dead worker's rows wait that long.
+# Much longer than one follow-up takes (5 s). A dead worker's rows wait this long.
 LEASE = timedelta(seconds=60)
-# A callback is answered within 4 s; one without a conclusion after 10 has lost its process.
+# A callback is answered within 4 s. If it has no conclusion after 10 s, its process died.
 ABANDONED_AFTER = timedelta(seconds=10)
-GIVEN_UP_LATELY = timedelta(days=1)
-# Ten thousand or a million: it is too much, and counting on would only take time.
-COUNTED = 10_000
+GIVEN_UP_WINDOW = timedelta(days=1)
+# Counting stops here: beyond it the exact number changes nothing and takes time.
+MAX_COUNT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Followup:
-    """One claimed piece of work. attempts counts the present one: 1 at the first. data: as its kind needs it."""
+    """One claimed follow-up. attempts: including the present one. data: parameters and progress, by kind."""
 
     id: int
     kind: FollowupKind
@@ -49,7 +49,7 @@ class Followup:
 
 @dataclass(frozen=True, slots=True)
 class FollowupSummary:
-    """One follow-up that is not done. due_at: when it is tried next; None once it was given up."""
+    """One follow-up that is not done. due_at: time of the next attempt; None once given up."""
 
     id: int
     kind: str
@@ -62,11 +62,11 @@ class FollowupSummary:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How much is owed at one moment. Counts end at 10,000.
+    """The queue's size at one moment. Counts stop at 10,000.
 
-    overdue_s: for how long the one that waits longest has been due; 0.0 when nothing is.
-    given_up: within the last day, apart from those whose task was over: nobody has to mend that.
-    unconcluded: receipts that no worker has adopted although it could have.
+    owed: open follow-ups. overdue_s: seconds since the longest-waiting one became due; 0.0 if none is due.
+    given_up: within the last day, except where the task had ended, which needs no repair.
+    unconcluded: abandoned receipts that no worker has adopted yet.
     """
 
     owed: int
@@ -76,29 +76,29 @@ class Figures:
 
 
 class FollowupQueue:
-    """What is owed, in one database. Every method raises DatabaseError."""
+    """The follow-ups of one database. Every method raises DatabaseError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def claim(self, now: datetime, *, at_most: int = 1, key: str | None = None) -> tuple[Followup, ...]:
-        """What is due, oldest first, leased to the caller; nobody else gets it before the lease is over.
+        """Return due follow-ups, oldest first, leased to the caller until the lease ends.
 
-        at_most: as many as can be done within one lease. key: only the one that is known by it, if it is due.
+        at_most: as many as can be executed within one lease. key: claim only the follow-up with this key, if due.
         """
-        only = [] if key is None else [FollowupRow.key == key]
+        with_key = [] if key is None else [FollowupRow.key == key]
         due = (
             select(FollowupRow.id)
             .where(
                 FollowupRow.due_at <= now,
                 or_(FollowupRow.leased_until.is_(None), FollowupRow.leased_until <= now),
-                *only,
+                *with_key,
             )
             .order_by(FollowupRow.due_at)
             .limit(at_most)
-            .with_for_update(skip_locked=True)  # PostgreSQL's; SQLite has one writer at a time anyway
+            .with_for_update(skip_locked=True)  # PostgreSQL only; SQLite has one writer at a time
         )
-        # Asking costs SQLite no write lock while there is nothing to do, which is nearly always.
+        # Usually nothing is due; reading first saves SQLite the write lock.
         if self._database.is_sqlite and not self._database.read(due):
             return ()
         with self._database.transaction() as session:
@@ -134,38 +134,41 @@ class FollowupQueue:
         )
 
     def done(self, followup: Followup, now: datetime) -> None:
+        """Mark it as done."""
         self._end(followup, done_at=now, last_reason="")
 
     def give_up(self, followup: Followup, now: datetime, reason: str) -> None:
+        """Mark it as given up, for this reason."""
         self._end(followup, given_up_at=now, last_reason=reason)
 
     def put_off(self, followup: Followup, due_at: datetime, reason: str) -> None:
-        """It failed, with this reason; it is due again at that moment."""
+        """Record a failed attempt, and make it due again at this time."""
         self._end(followup, due_at=due_at, last_reason=reason)
 
-    def reached(self, followup: Followup, data: Mapping[str, Any]) -> None:
-        """It has got so far: whoever tries again begins with this data. Nothing happens once others have claimed it."""
+    def save_progress(self, followup: Followup, data: Mapping[str, Any]) -> None:
+        """Store progress for the next attempt. No effect if another worker has claimed it since."""
         self._database.write(update(FollowupRow).where(*_still_ours(followup)).values(data=dict(data)))
 
-    def owe(self, entry_id: int, owing: Sequence[NewFollowup], *, at: datetime) -> None:
-        """These are owed from now on, because of that entry."""
-        self._database.commit(lambda connection: Owes(self._database).add(connection, entry_id, owing, at=at))
+    def add(self, entry_id: int, followups: Sequence[NewFollowup], *, at: datetime) -> None:
+        """Create follow-ups of this entry."""
+        inserts = FollowupInserts(self._database)
+        self._database.commit(lambda connection: inserts.add(connection, entry_id, followups, at=at))
 
     def ending(self, key: str) -> tuple[bool, str]:
-        """Whether the one that is known by this key is over, and with which reason it last failed, "" for none."""
+        """Return whether the follow-up with this key has ended, and the reason of its last failure, or ""."""
         rows = self._database.read(select(FollowupRow.due_at, FollowupRow.last_reason).where(FollowupRow.key == key))
         return (rows[0].due_at is None, rows[0].last_reason) if rows else (True, "")
 
-    def wake(self, owing: NewFollowup) -> None:
-        """The one that is known by the same key is due again; nothing happens where there is none."""
-        self._database.commit(lambda connection: Owes.wake(connection, owing))
+    def wake(self, followup: NewFollowup) -> None:
+        """Make the follow-up with the same key due again. No effect if there is none."""
+        self._database.commit(lambda connection: FollowupInserts.wake(connection, followup))
 
     def adopt_abandoned(self, now: datetime) -> int:
-        """How many receipts were found whose process has died; each is concluded as such, and its enrichment owed."""
+        """Conclude receipts whose process died, and create follow-ups to enrich their tasks; return their number."""
         abandoned = _abandoned(now)
         if not self._database.read(select(EntryRow.id).where(*abandoned).limit(1)):
             return 0
-        only_answered = EntryRow.reason != ""  # on purpose, and it was said why when it was received
+        only_answered = EntryRow.reason != ""  # answered on purpose without work; the receipt has the reason
         with self._database.transaction() as session:
             adopted = session.execute(
                 update(EntryRow)
@@ -177,17 +180,17 @@ class FollowupQueue:
                 )
                 .returning(EntryRow.id, EntryRow.task_sid)
             ).all()
-            owed = [
+            followups = [
                 {"kind": FollowupKind.ENRICH, "entry_id": row.id, "created_at": now, "due_at": now}
                 for row in adopted
                 if row.task_sid
             ]
-            if owed:
-                session.execute(insert(FollowupRow), owed)
+            if followups:
+                session.execute(insert(FollowupRow), followups)
         return len(adopted)
 
     def retry(self, followup_ids: Iterable[int], now: datetime) -> int:
-        """How many of these are due again from now on; those that are done stay done."""
+        """Make these due now, except those that are done; return their number."""
         with self._database.transaction() as session:
             rows = session.execute(
                 update(FollowupRow)
@@ -198,7 +201,7 @@ class FollowupQueue:
         return len(rows)
 
     def overview(self, *, at_most: int = 100) -> tuple[FollowupSummary, ...]:
-        """What is not done, the newest first: what is still owed, and what was given up."""
+        """Return open and given-up follow-ups, newest first."""
         rows = self._database.read(
             select(
                 FollowupRow.id,
@@ -217,7 +220,7 @@ class FollowupQueue:
         return tuple(FollowupSummary(**row._asdict()) for row in rows)
 
     def figures(self, now: datetime) -> Figures:
-        """How much is owed. Each number comes from an index that holds little else, and stops at a bound."""
+        """Return the queue's figures. Each comes from a small index, and counting is bounded."""
         overdue_since = self._database.read(
             select(FollowupRow.due_at).where(FollowupRow.due_at <= now).order_by(FollowupRow.due_at).limit(1)
         )
@@ -226,90 +229,94 @@ class FollowupQueue:
             overdue_s=max(0.0, (now - overdue_since[0].due_at).total_seconds()) if overdue_since else 0.0,
             given_up=self._count(
                 select(FollowupRow.id).where(
-                    FollowupRow.given_up_at > now - GIVEN_UP_LATELY, FollowupRow.last_reason != TaskGone.reason
+                    FollowupRow.given_up_at > now - GIVEN_UP_WINDOW, FollowupRow.last_reason != TaskGone.reason
                 )
             ),
             unconcluded=self._count(select(EntryRow.id).where(*_abandoned(now))),
         )
 
     def open_count(self) -> int:
-        """How many follow-ups are owed now; at most 10,000."""
+        """Return the number of open follow-ups, at most 10,000."""
         return self._count(select(FollowupRow.id).where(FollowupRow.due_at.is_not(None)))
 
     def _count(self, rows: Select[int]) -> int:
-        bounded = rows.limit(COUNTED).subquery()
+        bounded = rows.limit(MAX_COUNT).subquery()
         return int(self._database.read(select(func.count()).select_from(bounded))[0][0])
 
     def prune(self, older_than: datetime, *, at_most: int = 1000) -> int:
-        """How many entries received before that moment were deleted, oldest first, with their follow-ups.
+        """Delete entries received before this time, oldest first, with their follow-ups; return their number.
 
-        at_most: of events, and of all others. An event that was caught up goes with those that it came in among, which
-        may be an hour later.
+        at_most: applies to events and to all others separately. An event that was caught up is deleted with the
+        entries stored around it, up to an hour later.
         """
         row = EntryRow
-        lines = select(row.id).where(NO_EVENT, row.received_at < older_than).order_by(row.received_at).limit(at_most)
-        # No index has the time of events, which are most of the rows; but they came in in the order of their ids.
-        first = select(row.id, row.received_at).where(row.kind == EVENT).order_by(row.id).limit(at_most).subquery()
-        events = select(first.c.id).where(first.c.received_at < older_than)
-        return self._delete(lines) + self._delete(events)
+        others = select(row.id).where(NO_EVENT, row.received_at < older_than).order_by(row.received_at).limit(at_most)
+        # No index has the time of events, which are most of the rows; but their ids are in the order of receipt.
+        oldest = select(row.id, row.received_at).where(row.kind == EVENT).order_by(row.id).limit(at_most).subquery()
+        events = select(oldest.c.id).where(oldest.c.received_at < older_than)
+        return self._delete(others) + self._delete(events)
 
     def _delete(self, entries: Select[int]) -> int:
-        """How many there were. Nobody has to wait for a writer who finds nothing to do."""
+        """Delete these entries; return their number. Reads first, so that no write lock is taken for nothing."""
         if not self._database.read(entries.limit(1)):
             return 0
         rows = self._database.write(delete(EntryRow).where(EntryRow.id.in_(entries)).returning(EntryRow.id))
         return len(rows)
 
     def _end(self, followup: Followup, **values: object) -> None:
-        """Nothing happens where somebody else has claimed it since, or has done it: theirs is the last word.
+        """End this attempt. No effect if another worker has claimed or ended it since.
 
-        What was made due anew meanwhile stays due, and need not wait until our lease is over.
+        If it was made due again meanwhile it stays due, without waiting for our lease to end.
         """
-        ended = {"due_at": None, "leased_until": None} | values
-        ending = update(FollowupRow).where(*_still_ours(followup)).values(**ended).returning(FollowupRow.id)
+        values = {"due_at": None, "leased_until": None} | values
+        ending = update(FollowupRow).where(*_still_ours(followup)).values(**values).returning(FollowupRow.id)
         if not self._database.write(ending):
-            rearmed = (FollowupRow.id == followup.id, FollowupRow.attempts == 0)
-            self._database.write(update(FollowupRow).where(*rearmed).values(leased_until=None))
+            restarted = (FollowupRow.id == followup.id, FollowupRow.attempts == 0)
+            self._database.write(update(FollowupRow).where(*restarted).values(leased_until=None))
 
 
-class Owes:
-    """The statements that make follow-ups, inside the transaction of their cause."""
+class FollowupInserts:
+    """Statements that create follow-ups, run in the transaction of the entry that causes them."""
 
     def __init__(self, database: Database) -> None:
         dialect = sqlite if database.is_sqlite else postgresql
-        adding = dialect.insert(FollowupRow)
-        self._add = adding.on_conflict_do_nothing(index_elements=[FollowupRow.key])
-        # The lease stays: who is at it now has not seen what made it due again, and two must not work on it at once.
-        self._restart = adding.on_conflict_do_update(
+        inserting = dialect.insert(FollowupRow)
+        self._keep = inserting.on_conflict_do_nothing(index_elements=[FollowupRow.key])
+        # The lease stays: two workers must not execute it at once, and the present one does not know of the restart.
+        self._restart = inserting.on_conflict_do_update(
             index_elements=[FollowupRow.key],
-            set_=_ANEW | {"due_at": adding.excluded.due_at, "data": adding.excluded.data},
+            set_=_RESTARTED | {"due_at": inserting.excluded.due_at, "data": inserting.excluded.data},
         )
 
-    def add(self, connection: Connection, entry_id: int, owing: Sequence[NewFollowup], *, at: datetime) -> None:
-        for each in owing:
-            if each.on_existing is OnExisting.RESTART_ONLY:
-                self.wake(connection, each)
+    def add(self, connection: Connection, entry_id: int, followups: Sequence[NewFollowup], *, at: datetime) -> None:
+        """Create follow-ups of this entry, or restart existing ones, as `on_existing` says."""
+        for followup in followups:
+            if followup.on_existing is OnExisting.RESTART_ONLY:
+                self.wake(connection, followup)
                 continue
             values = {
-                "kind": each.kind,
+                "kind": followup.kind,
                 "entry_id": entry_id,
                 "created_at": at,
-                "due_at": each.due_at,
+                "due_at": followup.due_at,
                 "attempts": 0,
                 "last_reason": "",
-                "key": each.key,
-                "data": None if each.data is None else dict(each.data),
+                "key": followup.key,
+                "data": None if followup.data is None else dict(followup.data),
             }
-            connection.execute(self._restart if each.on_existing is OnExisting.RESTART else self._add, values)
+            connection.execute(self._restart if followup.on_existing is OnExisting.RESTART else self._keep, values)
 
     @staticmethod
-    def wake(connection: Connection, owing: NewFollowup) -> None:
-        connection.execute(_WAKE, {"woken": owing.key, "due_again_at": owing.due_at})
+    def wake(connection: Connection, followup: NewFollowup) -> None:
+        """Make the follow-up with the same key due again. No effect if there is none."""
+        connection.execute(_WAKE, {"existing_key": followup.key, "due_again_at": followup.due_at})
 
 
-_ANEW: dict[str, Any] = {"attempts": 0, "done_at": None, "given_up_at": None}
+_RESTARTED: dict[str, Any] = {"attempts": 0, "done_at": None, "given_up_at": None}
 _WAKE = (
-    update(FollowupRow).where(FollowupRow.key == bindparam("woken")).values(**_ANEW, due_at=bindparam("due_again_at"))
+    update(FollowupRow)
+    .where(FollowupRow.key == bindparam("existing_key"))
+    .values(**_RESTARTED, due_at=bindparam("due_again_at"))
 )
 
 

@@ -21,7 +21,7 @@ from enrich.database.engine import Database
 from enrich.domain.deliveries import Conclusion, Delivery, NewFollowup, Receipt
 from enrich.domain.matches import Matched, NoMatch
 from enrich.domain.outcomes import EntryKind, FollowupKind
-from enrich.journal.followups import Owes
+from enrich.journal.followups import FollowupInserts
 from enrich.journal.group_commit import GroupCommit
 from enrich.journal.tables import EntryRow, FollowupRow
 
@@ -86,7 +86,7 @@ class Journal:
         )
         self._conclude_alone = database.prepare(self._conclude)
         self._owe = insert(FollowupRow)
-        self._owes = Owes(database)
+        self._owes = FollowupInserts(database)
         self._channel_of = (
             select(row.channel_unique_name)
             .where(row.task_sid == bindparam("task_sid"), row.channel_unique_name.is_not(None))

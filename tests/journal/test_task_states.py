@@ -165,11 +165,11 @@ def test_how_far_it_got_is_there_for_the_next(journal: Journal, owed: FollowupQu
         journal, 1, "reservation.timeout", "", NewFollowup(FollowupKind.HAND_OVER, NOW, "hand_over:1", {"token": "x"})
     )
     (first,) = owed.claim(NOW)
-    owed.reached(first, {"token": "x", "form": {"Priority": "9"}})
+    owed.save_progress(first, {"token": "x", "form": {"Priority": "9"}})
     owed.put_off(first, NOW, "taskrouter_failed")
     (second,) = owed.claim(NOW)
     assert second.data == {"token": "x", "form": {"Priority": "9"}}
-    owed.reached(first, {})
+    owed.save_progress(first, {})
     owed.put_off(second, NOW, "")
     assert owed.claim(NOW)[0].data == second.data
 
