@@ -118,15 +118,15 @@ class Database:
         parameters: Parameters = None,
         *,
         timeout_s: float = PATIENCE_S,
-        for_many: bool = False,
+        grouped: bool = False,
     ) -> Sequence[Row[Any]]:
         """Executes one statement, committed when this returns; the rows of its RETURNING, if it has one.
 
-        timeout_s: how long to wait for SQLite's one writer. for_many: it is the work of many who wait for it; on
+        timeout_s: how long to wait for SQLite's one writer. grouped: for group commits; on
         PostgreSQL it has a connection of its own. Raises DatabaseError; when the time is over, DatabaseLocked, or
         DatabaseBusy where it went to other writers of this process.
         """
-        engine = self._one_for_many if for_many else self._each_by_itself
+        engine = self._one_for_many if grouped else self._each_by_itself
         if not self.is_sqlite:
             with self._asked():
                 return self._execute(statement, parameters, engine)

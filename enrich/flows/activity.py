@@ -39,7 +39,7 @@ class ActivityLog:
         """
         key = None if once is None else hashlib.sha256(f"{activity} {once}".encode()).hexdigest()[:MAX_SID_LENGTH]
         delivery = self._delivery(activity, workspace_sid, task_sid, details, key)
-        return self._adapters.journal.receive(delivery, timeout_s=RECEIPT_S, owing=followups).entry_id
+        return self._adapters.journal.receive(delivery, timeout_s=RECEIPT_S, followups=followups).entry_id
 
     def record_write(
         self,

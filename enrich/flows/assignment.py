@@ -118,7 +118,7 @@ class AssignmentHandler:
         try:
             if reason is Reason.OVERLOAD:
                 timeout_s = _until_s(self._overload_answer_due_s, deadline)
-                receipt = journal.receive_among_many(delivery, timeout_s=timeout_s, answer=default)
+                receipt = journal.receive_grouped(delivery, timeout_s=timeout_s, answer=default)
             else:
                 with self._adapters.time_limit(FALLBACK_RECEIPT_S):
                     receipt = journal.receive(delivery, timeout_s=FALLBACK_RECEIPT_S, answer=default)
@@ -276,7 +276,7 @@ class AssignmentHandler:
                     at=self._adapters.now(),
                     timeout_s=timeout_s,
                     answer=answer,
-                    owe=owe,
+                    followup=owe,
                 )
         except (errors.DatabaseError, OutOfTime) as exc:
             _log_not_recorded("conclusion", delivery, exc)  # the worker adopts the receipt without one

@@ -115,7 +115,7 @@ class Lifecycle:
 
         For events that TaskRouter sends and for those that catch-up finds. Raises DatabaseError.
         """
-        return self._adapters.journal.receive(event, timeout_s=timeout_s, owing=caused_by(event, self._rules))
+        return self._adapters.journal.receive(event, timeout_s=timeout_s, followups=caused_by(event, self._rules))
 
     def handle_missed(self, followup: Followup, deadline: Deadline) -> None:
         """Apply the policy to a missed reservation. Doing it twice changes nothing.

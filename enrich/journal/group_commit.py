@@ -1,10 +1,10 @@
-"""Many receipts in one statement, for when there are more than can be committed one by one.
+"""Group commit: many receipts in one statement, for when there are more than can be committed one by one.
 
-Whoever comes puts its row into the batch that is open, and waits for it. One thread, a greenlet in the server, commits
-batch after batch for as long as there are any, and tells all of a batch at once.
+Each caller adds its row to the open batch and waits. One thread, a greenlet in the server, commits batch after batch
+while there are any, and wakes all callers of a batch at once.
 
-A row stays when the one that brought it cannot wait any longer: its answer has to leave in time, and the journal has it
-a moment later. Only what the database does not take for a long time is given up.
+A row stays in its batch when its caller cannot wait any longer: the answer has to leave in time, and the row is
+committed a moment later. Rows are given up only after the database has failed for a long time.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from enrich import errors
 from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Receipt
 
-# Two hundred rows are written in some ten milliseconds; nobody behind them waits much longer for that.
-LARGEST = 200
-# As many batches wait at most, of some 3 kB a row: what three times the load that we carry brings in a few seconds.
-MOST = 100
-# How long the first of a batch waits for others: under load they are there already, and have only not had their turn
-# of the loop, because a database that is a file does not let go of the loop while it commits.
+# Two hundred rows take some ten milliseconds to write, which delays the next batch little.
+MAX_ROWS = 200
+# Of some 3 kB a row: a few seconds of three times the load that a process accepts.
+MAX_BATCHES = 100
+# The first of a batch waits this long for others. Under load they are there already, but have not had their turn of
+# the event loop, because SQLite blocks the loop while it commits.
 GATHER_S = 0.01
-# One try to commit, and the pause after one that failed; and how long a batch is tried at all.
-TRY_S = 5.0
+# One attempt to commit, the pause after a failed one, and the time after which a batch is given up.
+ATTEMPT_S = 5.0
 PAUSE_S = 0.1
-PATIENCE_S = 30.0
+MAX_ATTEMPTS_S = 30.0
 
 Values = Mapping[str, Any]
 Commit = Callable[[Sequence[Values], float], Sequence[Receipt]]
@@ -42,136 +42,135 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is committed together and waits at most, and how long is waited and tried, in seconds."""
+    """Limits of a group commit: rows per statement, waiting batches, and times in seconds."""
 
-    rows_per_batch: int = LARGEST
-    waiting_batches: int = MOST
+    rows_per_batch: int = MAX_ROWS
+    waiting_batches: int = MAX_BATCHES
     gather_s: float = GATHER_S
     pause_s: float = PAUSE_S
-    patience_s: float = PATIENCE_S
+    patience_s: float = MAX_ATTEMPTS_S
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Rows that are committed together, by their delivery key: one statement cannot meet the same row twice.
+    """Rows that are committed together, by delivery key: one statement cannot upsert the same row twice.
 
-    until: how long it is tried, in monotonic time. receipts: by delivery key, once they are committed. error: why none
-    of them ever will be.
+    until: when to give up, in monotonic time. receipts: by delivery key, once committed. error: set once given up.
     """
 
     until: float
     rows: dict[str, Values] = field(default_factory=dict)
-    is_over: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
     receipts: Mapping[str, Receipt] = field(default_factory=dict)
     error: errors.DatabaseError | None = None
 
     def receipt_of(self, values: Values, *, timeout_s: float) -> Receipt:
         """Return the receipt of a row of this batch, once it is committed. Raises as `GroupCommit.receive` does."""
-        if not self.is_over.wait(timeout_s):
-            raise errors.NotYetRecorded("others were before us all the time")
+        if not self.ended.wait(timeout_s):
+            raise errors.NotYetRecorded("its batch was not committed in time")
         if self.error:
             raise type(self.error)(str(self.error))
         return self.receipts[values["delivery_key"]]
 
 
 class GroupCommit:
-    """Those that wait to be committed together. Safe to share between greenlets and threads.
+    """A queue of rows that are committed in groups. Safe to share between greenlets and threads.
 
-    commit: makes the receipts of these rows, in their order, in so many seconds; making one twice must do no harm.
-    given_up: told of rows that were not committed, and why. time_limit: as in `enrich.resilience.timeouts`.
+    commit: commits these rows within a time-out and returns their receipts in order; must be idempotent.
+    on_failure: called with rows that were given up, and the error. time_limit: as in `enrich.resilience.timeouts`.
     """
 
     def __init__(
         self,
         commit: Commit,
         *,
-        given_up: Callable[[Sequence[Values], errors.DatabaseError], None] = lambda _rows, _error: None,
+        on_failure: Callable[[Sequence[Values], errors.DatabaseError], None] = lambda _rows, _error: None,
         time_limit: Callable[[float], AbstractContextManager[Any]] = lambda _seconds: nullcontext(),
         limits: Limits = Limits(),
     ) -> None:
         self._commit = commit
-        self._given_up = given_up
+        self._on_failure = on_failure
         self._time_limit = time_limit
         self._limits = limits
         self._batches: deque[Batch] = deque()
         self._is_working = False
         self._worker: threading.Thread | None = None  # the latest
-        self._door = threading.Lock()  # for a few instructions each time
+        self._lock = threading.Lock()  # held for a few instructions each time
 
     def receive(self, values: Values, *, timeout_s: float) -> Receipt:
-        """The receipt of this row, committed.
+        """Commit the row with others, and return its receipt.
 
-        Raises NotYetRecorded when that takes longer: the row stays, also when the clock ends the wait, and is committed
-        as soon as the database takes it. Raises any other DatabaseError when it will not be.
+        Raises NotYetRecorded after the time-out: the row stays, as it does when OutOfTime ends the wait, and is
+        committed later. Raises another DatabaseError if it was given up.
         """
         return self.join(values).receipt_of(values, timeout_s=timeout_s)
 
     def finish(self, timeout_s: float) -> None:
-        """Returns when nobody waits any more, or after so long."""
+        """Wait until all batches are committed, or until the time-out."""
         if self._worker:
             self._worker.join(timeout_s)
 
     def join(self, values: Values) -> Batch:
-        """Put the row into the open batch and return that; start the thread that commits where none works.
+        """Add the row to a batch, start the worker if there is none, and return the batch.
 
-        Raises DatabaseUnavailable when too many are waiting, NotYetRecorded when no thread can be started.
+        Raises DatabaseUnavailable when too many rows wait, NotYetRecorded when no thread can be started.
         """
         key = values["delivery_key"]
-        with self._door:
+        with self._lock:
             batch = self._batches[-1] if self._batches else None
             if batch is None or len(batch.rows) >= self._limits.rows_per_batch or key in batch.rows:
                 if len(self._batches) >= self._limits.waiting_batches:
-                    raise errors.DatabaseUnavailable("too many are waiting to be recorded")
+                    raise errors.DatabaseUnavailable("too many receipts wait to be recorded")
                 batch = Batch(time.monotonic() + self._limits.patience_s)
                 self._batches.append(batch)
             batch.rows[key] = values
-            starts, self._is_working = not self._is_working, True
-        if starts:
+            must_start, self._is_working = not self._is_working, True
+        if must_start:
             self._start()
         return batch
 
     def _start(self) -> None:
-        """Raises NotYetRecorded where the machine gives no thread: the next one who comes tries again."""
-        self._worker = threading.Thread(target=self._work, name="crowd", daemon=True)
+        """Start the worker. Raises NotYetRecorded if no thread can be started; the next caller tries again."""
+        self._worker = threading.Thread(target=self._work, name="group-commit", daemon=True)
         try:
             self._worker.start()
         except RuntimeError:
-            with self._door:
+            with self._lock:
                 self._is_working, self._worker = False, None
             raise errors.NotYetRecorded("no thread could be started") from None
 
     def _work(self) -> None:
-        """Commits batch after batch, until there is none."""
+        """Commit batch after batch until there is none."""
         time.sleep(self._limits.gather_s)
         while batch := self._next():
             try:
                 self._commit_patiently(batch)
             except errors.DatabaseError as exc:
                 batch.error = exc
-            except Exception as exc:  # a mistake of ours, which must not keep the others from being recorded
+            except Exception as exc:  # internal error, which must not keep the other batches from being recorded
                 log.exception("receipts failed")
                 batch.error = errors.DatabaseError(type(exc).__name__)
-            batch.is_over.set()
+            batch.ended.set()
             if batch.error:
-                self._given_up(list(batch.rows.values()), batch.error)
+                self._on_failure(list(batch.rows.values()), batch.error)
 
     def _next(self) -> Batch | None:
-        with self._door:
+        with self._lock:
             self._is_working = bool(self._batches)
             return self._batches.popleft() if self._batches else None
 
     def _commit_patiently(self, batch: Batch) -> None:
-        """A database that is locked, slow, or left alone for a moment is asked again. Raises DatabaseError."""
+        """Commit a batch, retrying while the database is locked, slow or unavailable. Raises DatabaseError."""
         rows = list(batch.rows.values())
         while True:
             try:
-                with self._time_limit(TRY_S):
-                    batch.receipts = dict(zip(batch.rows, self._commit(rows, TRY_S), strict=True))
+                with self._time_limit(ATTEMPT_S):
+                    batch.receipts = dict(zip(batch.rows, self._commit(rows, ATTEMPT_S), strict=True))
                 return
             except (errors.DatabaseLocked, errors.DatabaseUnavailable):
                 if time.monotonic() >= batch.until:
                     raise
             except OutOfTime:
                 if time.monotonic() >= batch.until:
-                    raise errors.DatabaseUnavailable("it does not answer") from None
+                    raise errors.DatabaseUnavailable("the database does not respond") from None
             time.sleep(self._limits.pause_s)

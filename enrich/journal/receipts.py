@@ -1,7 +1,7 @@
-"""Receipts and conclusions: a signed delivery is a row before anything is done about it; the row says how it ended.
+"""Receipts and conclusions: a signed delivery becomes an entry before any work, and the entry records the result.
 
-Adapter over the `entries` table. The first stored answer wins: whoever has one to give, the first try, a repeat or the
-fallback endpoint, stores it only where there is none yet, and sends what is stored then.
+Adapter over the `entries` table. The first stored answer wins: the first attempt, a repeat and the fallback endpoint
+all store an answer only if there is none yet, and send the stored one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from enrich.journal.followups import FollowupInserts
 from enrich.journal.group_commit import GroupCommit
 from enrich.journal.tables import EntryRow, FollowupRow
 
-# The journal keeps what came in, but not whatever size somebody managed to send.
-LONGEST_FORM = 65_536
+# Longer request bodies are cut.
+MAX_FORM_LENGTH = 65_536
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 class Journal:
     """The journal of one database.
 
-    time_limit: as in `enrich.resilience.timeouts`; for what is recorded by nobody's clock but its own.
-    make_group: makes what commits many receipts together, of the function that commits them.
+    time_limit: as in `enrich.resilience.timeouts`; limits commits that are not part of a callback's deadline.
+    make_group: makes the group commit, of the function that commits many receipts.
     """
 
     def __init__(
@@ -50,43 +50,43 @@ class Journal:
         dialect = sqlite if database.is_sqlite else postgresql
         row = EntryRow.__table__.c
         receiving = dialect.insert(EntryRow)
-        # One statement for the first delivery and for every repeat. Asked twice by the same one, because the first time
-        # the connection broke before the answer, it is still the first.
-        is_another = row.claim != receiving.excluded.claim
+        # One statement for the first delivery and for every repeat. If one request executes it twice, because the
+        # connection broke before the result, it is still the first.
+        is_repeat = row.claim != receiving.excluded.claim
         on_repeat = {
-            "repeats": row.repeats + case((is_another, 1), else_=0),
+            "repeats": row.repeats + case((is_repeat, 1), else_=0),
             "answer": func.coalesce(row.answer, receiving.excluded.answer),
         }
-        told = (row.id, row.delivery_key, row.claim, row.answer, row.concluded_at)
+        columns = (row.id, row.delivery_key, row.claim, row.answer, row.concluded_at)
         self._receive = receiving.on_conflict_do_update(index_elements=[row.delivery_key], set_=on_repeat).returning(
-            *told
+            *columns
         )
         self._receive_concluded = database.prepare(self._receive, dict.fromkeys((*_RECEIVED, *_CONCLUDED)))
-        self._receive_many = (
-            receiving.from_select(_RECEIVED, database.rows_of_json("many", [row[name] for name in _RECEIVED]))
+        self._receive_group = (
+            receiving.from_select(_RECEIVED, database.rows_of_json("rows", [row[name] for name in _RECEIVED]))
             .on_conflict_do_update(index_elements=[row.delivery_key], set_=on_repeat)
-            .returning(*told)
+            .returning(*columns)
         )
         self._receive_alone = database.prepare(self._receive, _RECEIVED)
-        self._crowd = make_group(self._commit_crowd, given_up=_not_recorded, time_limit=time_limit)
+        self._group_commit = make_group(self._commit_group, on_failure=_log_unrecorded, time_limit=time_limit)
         self._answer = (
             update(EntryRow)
             .where(row.id == bindparam("entry_id"))
-            .values(answer=func.coalesce(row.answer, bindparam("given")))
+            .values(answer=func.coalesce(row.answer, bindparam("new_answer")))
             .returning(row.answer)
         )
         self._conclude = (
             update(EntryRow)
             .where(row.id == bindparam("entry_id"), row.concluded_at.is_(None))
             .values(
-                answer=func.coalesce(row.answer, bindparam("given")),
+                answer=func.coalesce(row.answer, bindparam("new_answer")),
                 **{name: bindparam(name) for name in _CONCLUDED},
             )
             .returning(row.answer)
         )
         self._conclude_alone = database.prepare(self._conclude)
-        self._owe = insert(FollowupRow)
-        self._owes = FollowupInserts(database)
+        self._insert_followup = insert(FollowupRow)
+        self._followups = FollowupInserts(database)
         self._channel_of = (
             select(row.channel_unique_name)
             .where(row.task_sid == bindparam("task_sid"), row.channel_unique_name.is_not(None))
@@ -96,21 +96,21 @@ class Journal:
         self._stored_answer = database.prepare(select(row.answer).where(row.id == bindparam("entry_id")))
 
     def receive(
-        self, delivery: Delivery, *, timeout_s: float, answer: str | None = None, owing: Sequence[NewFollowup] = ()
+        self, delivery: Delivery, *, timeout_s: float, answer: str | None = None, followups: Sequence[NewFollowup] = ()
     ) -> Receipt:
-        """The delivery's receipt, committed. A repeat is counted, and gets the row of the first.
+        """Commit and return the delivery's receipt. A repeat is counted, and gets the entry of the first delivery.
 
-        answer: stored at once where none is yet. owing: what the first delivery causes, committed together with it; a
-        repeat causes nothing. Raises DatabaseError.
+        answer: stored if the entry has none yet. followups: committed together with a first delivery; a repeat creates
+        none. Raises DatabaseError.
         """
         values = _received(delivery) | {"answer": answer}
-        if not owing:
+        if not followups:
             return _receipt(self._database.write(self._receive_alone, values, timeout_s=timeout_s)[0], values)
 
         def work(connection: Connection) -> Receipt:
             receipt = _receipt(connection.execute(self._receive, values).one(), values)
             if not receipt.is_repeat:
-                self._owes.add(connection, receipt.entry_id, owing, at=delivery.received_at)
+                self._followups.add(connection, receipt.entry_id, followups, at=delivery.received_at)
             return receipt
 
         return self._database.commit(work, timeout_s=timeout_s)
@@ -118,47 +118,47 @@ class Journal:
     def receive_concluded(
         self, delivery: Delivery, conclusion: Conclusion, *, at: datetime, timeout_s: float, answer: str
     ) -> Receipt:
-        """The delivery's receipt with its conclusion, one row, committed; for when there was nothing to do in between.
+        """Commit the delivery's receipt and conclusion at once, for a delivery that needs no work in between.
 
-        A repeat is counted, and gets the row of the first, which keeps its own conclusion. Raises DatabaseError.
+        A repeat is counted, and gets the entry of the first delivery, which keeps its conclusion. Raises DatabaseError.
         """
         values = _received(delivery) | _concluded(conclusion, at) | {"answer": answer}
         return _receipt(self._database.write(self._receive_concluded, values, timeout_s=timeout_s)[0], values)
 
     def was_answered_since(self, moment: float) -> bool:
-        """Whether the database answered anybody of this process at that moment of `time.monotonic`, or later."""
+        """Return whether the database has answered this process since this monotonic time."""
         return self._database.answered_since(moment)
 
-    def receive_among_many(self, delivery: Delivery, *, timeout_s: float, answer: str) -> Receipt:
-        """As `receive`, but committed together with all others that are waiting for it.
+    def receive_grouped(self, delivery: Delivery, *, timeout_s: float, answer: str) -> Receipt:
+        """Commit and return the delivery's receipt, in one statement with all others that wait.
 
-        Needs no clock of its caller's. Raises DatabaseError, OutOfTime; NotYetRecorded when its turn does not come in
-        time: it is recorded all the same, later.
+        Sets its own time limit. Raises DatabaseError, OutOfTime; NotYetRecorded when the time is over, in which case
+        the receipt is committed later.
         """
         if delivery.delivery_key is None:
             with self._time_limit(timeout_s):
                 return self.receive(delivery, timeout_s=timeout_s, answer=answer)
-        return self._crowd.receive(_received(delivery) | {"answer": answer}, timeout_s=timeout_s)
+        return self._group_commit.receive(_received(delivery) | {"answer": answer}, timeout_s=timeout_s)
 
     def finish(self, timeout_s: float) -> None:
-        """For a process that ends: returns when all that was answered is recorded, or after so long."""
-        self._crowd.finish(timeout_s)
+        """Wait until every answered delivery is recorded, or until the time-out; called when the process ends."""
+        self._group_commit.finish(timeout_s)
 
-    def _commit_crowd(self, crowd: Sequence[Mapping[str, Any]], timeout_s: float) -> Sequence[Receipt]:
-        """The receipts of these rows, in their order; each has a delivery key, and no two have the same."""
-        many = self._database.json_of_rows(crowd, EntryRow.__table__.c)
-        rows = self._database.write(self._receive_many, {"many": many}, timeout_s=timeout_s, for_many=True)
-        made = {found.delivery_key: found for found in rows}
-        return [_receipt(made[values["delivery_key"]], values) for values in crowd]
+    def _commit_group(self, group: Sequence[Mapping[str, Any]], timeout_s: float) -> Sequence[Receipt]:
+        """Commit these rows; return their receipts in order. Their delivery keys are set and distinct."""
+        rows_json = self._database.json_of_rows(group, EntryRow.__table__.c)
+        rows = self._database.write(self._receive_group, {"rows": rows_json}, timeout_s=timeout_s, grouped=True)
+        by_key = {row.delivery_key: row for row in rows}
+        return [_receipt(by_key[values["delivery_key"]], values) for values in group]
 
     def stored_answer(self, entry_id: int) -> str | None:
-        """The answer that is stored, None if none is yet. Raises DatabaseError."""
+        """Return the stored answer, None if there is none yet. Raises DatabaseError."""
         answer: str | None = self._database.read(self._stored_answer, {"entry_id": entry_id})[0].answer
         return answer
 
     def answer(self, entry_id: int, answer: str, *, timeout_s: float) -> str:
-        """The stored answer: this one if there was none. The work itself is not concluded. Raises DatabaseError."""
-        rows = self._database.write(self._answer, {"entry_id": entry_id, "given": answer}, timeout_s=timeout_s)
+        """Store the answer if there is none, without a conclusion; return the stored one. Raises DatabaseError."""
+        rows = self._database.write(self._answer, {"entry_id": entry_id, "new_answer": answer}, timeout_s=timeout_s)
         return str(rows[0].answer)
 
     def conclude(
@@ -169,55 +169,59 @@ class Journal:
         at: datetime,
         timeout_s: float,
         answer: str | None = None,
-        owe: FollowupKind | None = None,
+        followup: FollowupKind | None = None,
     ) -> str | None:
-        """The stored answer, after the conclusion was committed; an earlier conclusion of the same row stays as it is.
+        """Commit the conclusion, unless the entry has one; return the stored answer.
 
-        answer: what we would send, None for work that nobody waits for.
-        owe: the kind of follow-up that is owed from now on, in the same transaction. Raises DatabaseError.
+        answer: stored if the entry has none yet; None for work that no caller waits for.
+        followup: kind of a follow-up to create in the same transaction. Raises DatabaseError.
         """
-        values = _concluded(conclusion, at) | {"entry_id": entry_id, "given": answer}
-        if owe is None:
+        values = _concluded(conclusion, at) | {"entry_id": entry_id, "new_answer": answer}
+        if followup is None:
             rows = self._database.write(self._conclude_alone, values, timeout_s=timeout_s)
         else:
             concluding = (self._conclude, values)
-            owing = (self._owe, {"kind": owe, "entry_id": entry_id, "created_at": at, "due_at": at})
-            rows = self._database.write_together(concluding, owing, timeout_s=timeout_s)
+            values_of_followup = {"kind": followup, "entry_id": entry_id, "created_at": at, "due_at": at}
+            inserting = (self._insert_followup, values_of_followup)
+            rows = self._database.write_together(concluding, inserting, timeout_s=timeout_s)
         if rows:
             stored: str | None = rows[0].answer
             return stored
         return self.answer(entry_id, answer, timeout_s=timeout_s) if answer is not None else None
 
-    def stored_form(self, which: str) -> str:
-        """The body of a callback as it came, by its ReservationSid, or by the number of its entry; "" for none.
+    def stored_form(self, reference: str) -> str:
+        """Return the body of a callback as received, by its ReservationSid or its entry's id; "" if there is none.
 
         Raises DatabaseError.
         """
         row = EntryRow.__table__.c
-        condition = row.id == int(which) if which.isdigit() else row.delivery_key == which
+        condition = row.id == int(reference) if reference.isdigit() else row.delivery_key == reference
         rows = self._database.read(select(row.raw_form).where(condition))
         return str(rows[0].raw_form) if rows else ""
 
     def channel_of(self, task_sid: str) -> str | None:
-        """The unique name of the task's channel, as the newest event told that did. Raises DatabaseError."""
+        """Return the unique name of the task's channel from its newest event, None if none has it.
+
+        Raises DatabaseError.
+        """
         rows = self._database.read(self._channel_of, {"task_sid": task_sid})
         return str(rows[0].channel_unique_name) if rows else None
 
     def known(self, delivery_keys: Sequence[str]) -> frozenset[str]:
-        """Those of these keys that have a receipt. Raises DatabaseError."""
+        """Return those of these delivery keys that have a receipt. Raises DatabaseError."""
         rows = self._database.read(select(EntryRow.delivery_key).where(EntryRow.delivery_key.in_(delivery_keys)))
         return frozenset(row.delivery_key for row in rows)
 
     def recent_workspaces(self) -> tuple[str, ...]:
-        """The workspaces that the newest thousand entries are of. Raises DatabaseError."""
+        """Return the workspaces of the newest thousand entries. Raises DatabaseError."""
         newest = select(EntryRow.workspace_sid).order_by(EntryRow.id.desc()).limit(1000).subquery()
         rows = self._database.read(select(newest.c.workspace_sid).distinct().where(newest.c.workspace_sid != ""))
         return tuple(sorted(row.workspace_sid for row in rows))
 
     def record(self, delivery: Delivery, conclusion: Conclusion, *, at: datetime) -> int:
-        """The id of a new row that is received and concluded at once. Raises DatabaseError.
+        """Insert an entry with its conclusion; return its id. Raises DatabaseError.
 
-        Channel and queue, where the delivery does not say them, are those that the task was last said to have.
+        If the delivery has neither channel nor queue, those of the task's last entry that has them are used.
         """
         values = _received(delivery) | _concluded(conclusion, at)
         if delivery.task_sid and not delivery.task_channel and not delivery.task_queue_sid:
@@ -235,7 +239,7 @@ class Journal:
         return next((dict(found._mapping) for found in self._database.read(last)), {})
 
 
-def _not_recorded(rows: Sequence[Mapping[str, Any]], error: errors.DatabaseError) -> None:
+def _log_unrecorded(rows: Sequence[Mapping[str, Any]], error: errors.DatabaseError) -> None:
     for row in rows:
         sids = {name: row[name] or "" for name in ("workspace_sid", "task_sid", "reservation_sid")}
         log.error("receipt not recorded", extra=sids | {"reason": error.reason, "detail": str(error)})
@@ -251,7 +255,7 @@ def _received(delivery: Delivery) -> dict[str, Any]:
         "delivery_key": delivery.delivery_key,
         "claim": secrets.token_hex(8),
         "received_at": delivery.received_at,
-        # Nothing about an event itself is open: what is to be done because of it is a follow-up.
+        # An event needs no work of its own: the work it causes is a follow-up.
         "concluded_at": delivery.received_at if delivery.kind is EntryKind.EVENT else None,
         "repeats": 0,
         "workspace_sid": delivery.workspace_sid,
@@ -265,11 +269,11 @@ def _received(delivery: Delivery) -> dict[str, Any]:
         "task_queue_sid": delivery.task_queue_sid,
         "task_queue_name": delivery.task_queue_name,
         "reason": delivery.reason or "",
-        "raw_form": delivery.body[:LONGEST_FORM].decode("ascii", "backslashreplace"),
+        "raw_form": delivery.body[:MAX_FORM_LENGTH].decode("ascii", "backslashreplace"),
     }
 
 
-# The columns that a receipt fills.
+# The columns of a receipt.
 _RECEIVED = (*_received(Delivery(EntryKind.ASSIGNMENT, datetime.min.replace(tzinfo=UTC))), "answer")
 
 _CONCLUDED = (

@@ -34,7 +34,7 @@ def owe(journal: Journal, number: int = 1) -> int:
     delivery = Delivery(EntryKind.ASSIGNMENT, NOW, f"WR{number:032x}", workspace_sid="WS1", task_sid=f"WT{number:032x}")
     entry_id = journal.receive(delivery, timeout_s=1).entry_id
     conclusion = Conclusion(Outcome.OUT_OF_TIME)
-    journal.conclude(entry_id, conclusion, at=NOW, timeout_s=1, answer="{}", owe=FollowupKind.ENRICH)
+    journal.conclude(entry_id, conclusion, at=NOW, timeout_s=1, answer="{}", followup=FollowupKind.ENRICH)
     return entry_id
 
 

@@ -53,7 +53,7 @@ def many(request: pytest.FixtureRequest, ledger: Ledger, given_up: list[str]) ->
     """One that pauses nowhere. Parametrized indirectly with further limits."""
     return GroupCommit(
         ledger.commit,
-        given_up=lambda rows, _error: given_up.extend(str(row["delivery_key"]) for row in rows),
+        on_failure=lambda rows, _error: given_up.extend(str(row["delivery_key"]) for row in rows),
         limits=Limits(gather_s=0.0, pause_s=0.0, **getattr(request, "param", {})),
     )
 

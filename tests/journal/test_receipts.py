@@ -17,7 +17,7 @@ from enrich.domain.deliveries import Conclusion, Delivery, Receipt
 from enrich.domain.matches import LookupKey, Matched, NoMatch, NoMatchReason, Trust
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.journal.group_commit import Commit, GroupCommit, Values
-from enrich.journal.receipts import LONGEST_FORM, Journal
+from enrich.journal.receipts import MAX_FORM_LENGTH, Journal
 from enrich.journal.tables import EntryRow, FollowupRow
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -147,7 +147,7 @@ def test_what_is_owed_is_stored_with_its_cause(journal: Journal, database: Datab
     receipt = journal.receive(make_delivery(), timeout_s=1)
     conclusion = Conclusion(Outcome.OUT_OF_TIME, reason="out_of_time")
     for _ in range(2):
-        journal.conclude(receipt.entry_id, conclusion, at=NOW, timeout_s=1, answer=ACCEPT, owe=FollowupKind.ENRICH)
+        journal.conclude(receipt.entry_id, conclusion, at=NOW, timeout_s=1, answer=ACCEPT, followup=FollowupKind.ENRICH)
     (row,) = database.read(select(FollowupRow.__table__))
     assert (row.entry_id, row.kind, row.due_at, row.attempts) == (receipt.entry_id, "enrich", NOW, 0)
 
@@ -161,9 +161,9 @@ def test_any_bytes_can_be_kept(journal: Journal, database: Database) -> None:
 
 
 def test_an_endless_body_is_cut(journal: Journal, database: Database) -> None:
-    journal.receive(make_delivery(body=b"x" * (LONGEST_FORM + 5)), timeout_s=1)
+    journal.receive(make_delivery(body=b"x" * (MAX_FORM_LENGTH + 5)), timeout_s=1)
     (row,) = database.read(select(EntryRow.raw_form))
-    assert len(row.raw_form) == LONGEST_FORM
+    assert len(row.raw_form) == MAX_FORM_LENGTH
 
 
 def test_an_event_is_kept_and_nothing_about_it_is_open(journal: Journal, database: Database) -> None:
@@ -177,7 +177,7 @@ def test_many_at_once_are_committed_together_and_each_gets_its_own(journal: Jour
     first = journal.receive(make_delivery(7), timeout_s=5, answer=DEFER)
     deliveries = [make_delivery(number) for number in range(50) for _ in range(3)]
     with ThreadPoolExecutor(30) as pool:
-        receipts = list(pool.map(lambda one: journal.receive_among_many(one, timeout_s=30, answer=ACCEPT), deliveries))
+        receipts = list(pool.map(lambda one: journal.receive_grouped(one, timeout_s=30, answer=ACCEPT), deliveries))
     of_seven = [receipt for delivery, receipt in zip(deliveries, receipts, strict=True) if delivery == make_delivery(7)]
     assert {(receipt.entry_id, receipt.answer, receipt.is_repeat) for receipt in of_seven} == {
         (first.entry_id, DEFER, True)
@@ -197,7 +197,7 @@ def test_one_of_many_is_kept_as_if_it_were_alone(journal: Journal, database: Dat
         "reason": Reason.OVERLOAD,
     }
     journal.receive(make_delivery(1, **hostile), timeout_s=5, answer=ACCEPT)
-    journal.receive_among_many(make_delivery(2, **hostile), timeout_s=5, answer=ACCEPT)
+    journal.receive_grouped(make_delivery(2, **hostile), timeout_s=5, answer=ACCEPT)
     # As it lies in the database: what the types make of it when it is read would hide a difference.
     alone, one_of_many = database.read(text("SELECT * FROM entries ORDER BY id"))
     differ = {"id", "delivery_key", "reservation_sid", "task_sid", "claim"}
@@ -208,7 +208,7 @@ def test_one_of_many_is_kept_as_if_it_were_alone(journal: Journal, database: Dat
 
 def test_many_without_a_key_stand_for_themselves(journal: Journal) -> None:
     keyless = make_delivery(delivery_key=None)
-    ids = {journal.receive_among_many(keyless, timeout_s=5, answer=ACCEPT).entry_id for _ in range(3)}
+    ids = {journal.receive_grouped(keyless, timeout_s=5, answer=ACCEPT).entry_id for _ in range(3)}
     assert len(ids) == 3
 
 
@@ -226,8 +226,8 @@ def test_a_crowd_survives_a_commit_that_is_interrupted(database: Database) -> No
         return GroupCommit(interrupted_once, **options)
 
     journal = Journal(database, make_group=make_group)
-    assert not journal.receive_among_many(make_delivery(1), timeout_s=5, answer=ACCEPT).is_repeat
-    assert journal.receive_among_many(make_delivery(1), timeout_s=5, answer=DEFER).answer == ACCEPT
+    assert not journal.receive_grouped(make_delivery(1), timeout_s=5, answer=ACCEPT).is_repeat
+    assert journal.receive_grouped(make_delivery(1), timeout_s=5, answer=DEFER).answer == ACCEPT
     assert len(attempts) == 3
 
 
@@ -239,7 +239,7 @@ def test_what_the_database_never_takes_is_named_in_the_log(
 
     journal = Journal(database, make_group=lambda _commit, **options: GroupCommit(fails, **options))
     with pytest.raises(errors.SchemaMissing):
-        journal.receive_among_many(make_delivery(1), timeout_s=5, answer=ACCEPT)
+        journal.receive_grouped(make_delivery(1), timeout_s=5, answer=ACCEPT)
     journal.finish(5)
     record = next(each for each in caplog.records if each.message == "receipt not recorded")
     assert vars(record)["reservation_sid"] == make_delivery(1).reservation_sid

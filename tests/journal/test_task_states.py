@@ -54,7 +54,7 @@ def event(journal: Journal, number: int, event_type: str, reservation: str = "",
         reservation_sid=reservation or None,
         event_type=event_type,
     )
-    return not journal.receive(delivery, timeout_s=5, owing=owing).is_repeat
+    return not journal.receive(delivery, timeout_s=5, followups=owing).is_repeat
 
 
 def judge(counts: StateCounts) -> Mapping[str, Any]:

@@ -130,7 +130,7 @@ def test_without_a_database_the_default_goes_out_all_the_same(
     services: Services, full: LoadShedding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mistake of ours, too."""
-    monkeypatch.setattr(services.adapters.journal, "receive_among_many", None)
+    monkeypatch.setattr(services.adapters.journal, "receive_grouped", None)
     assert ask(full, FORM) == ("200 OK", '{"instruction":"accept"}')
 
 
