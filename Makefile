@@ -1,5 +1,6 @@
 # make            lists the targets
 # make demo       everything on this machine: a TaskRouter emulator, the service, the worker, and work that arrives
+# make check      in about a minute: lint, types, imports, and the tests that need nothing but their own process
 # make test       the tests
 # make bench      how fast it is, against the least that the same work can cost
 #
@@ -14,15 +15,16 @@ HTMX := 2.0.10
 HTMX_FILE := enrich/static/htmx-$(HTMX).min.js
 
 .DEFAULT_GOAL := help
-.PHONY: help install setup demo test bench lint format lock audit clean
+.PHONY: help install setup demo check test bench lint format lock audit clean
 
 help:
 	@echo "make demo     set up, then run everything on this machine and print where to look"
-	@echo "make test     set up, then run the tests"
+	@echo "make check    lint, types, imports and the unit tests, in about a minute"
+	@echo "make test     set up, then run all tests"
 	@echo "make bench    set up, then measure how fast it is, against bare functions that do the same input and output"
 	@echo "make setup    only set up: the service and the emulator"
 	@echo "make install  the service alone, as production runs it: $(BIN)/flask and $(BIN)/gunicorn"
-	@echo "make lint     ruff, and mypy in strict mode"
+	@echo "make lint     ruff, mypy in strict mode, and the rule of imports"
 	@echo "make format   let ruff format the code"
 	@echo "make audit    ask the package index whether a locked version has a known vulnerability"
 	@echo "make lock     choose versions anew (needs uv) and write requirements*.txt"
@@ -37,6 +39,9 @@ setup: install $(VENV)/.ready-emulator
 demo: $(VENV)/.ready-emulator $(HTMX_FILE)
 	@$(BIN)/flask demo
 
+check: lint
+	$(BIN)/python -m pytest -q -m unit $(PYTEST_ARGS)
+
 test: $(VENV)/.ready-to-test $(VENV)/.ready-emulator $(HTMX_FILE)
 	@echo "Running the tests. One of them alone: $(BIN)/pytest tests/taskrouter -k splice"
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -45,10 +50,11 @@ bench: $(VENV)/.ready-to-test $(HTMX_FILE)
 	@echo "Measuring; this takes some six minutes. Others: make bench BENCH_ARGS='--only full --seconds 1', '--large', '--help'"
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-lint: $(VENV)/.ready-to-test
+lint: $(VENV)/.ready-to-test $(HTMX_FILE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/.ready-to-test
 	$(BIN)/ruff check --fix .

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bench import load
 from bench.deliveries import ASSIGNMENT, Deliveries, assignment_form
 from bench.figures import Figure, Line, Load, Measured, added_p99, table, throughput
@@ -15,6 +17,7 @@ from bench.serving import site
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.scenario
 def test_the_parts_run(tmp_path: Path) -> None:
     """Tiny rounds. A part fails by itself when the journal does not show the work that was measured.
 
@@ -81,6 +84,7 @@ def test_the_table_tells_ratios_and_what_was_wanted() -> None:
     assert "±10%" in line
 
 
+@pytest.mark.scenario
 def test_wrk_and_our_client_tell_the_same(tmp_path: Path) -> None:
     """Against the yardsticks' upstream, which answers every request of any kind."""
     with site(tmp_path / "site", "sqlite", None) as here:
