@@ -134,10 +134,13 @@ class _Service:
 
         work: kind and outcome of the entries, and whether they wrote.
         """
-        row = EntryRow
-        columns = (row.kind, row.outcome, row.attributes_after.is_not(None), func.count())
-        concluded = select(*columns).where(row.repeats == 0, row.concluded_at.is_not(None)).group_by(*columns[:-1])
-        done = {(row[0], row[1], bool(row[2])): int(row[3]) for row in self.database.read(concluded)}
+        entry = EntryRow
+        ways = (entry.kind, entry.outcome, entry.attributes_after.is_not(None).label("wrote"))
+        concluded = select(*ways, func.count().label("number")).where(
+            entry.repeats == 0, entry.concluded_at.is_not(None)
+        )
+        rows = self.database.read(concluded.group_by(*ways))
+        done = {(row.kind, row.outcome, bool(row.wrote)): int(row.number) for row in rows}
         if done.get(work, 0) < measured.answered * (1 - OTHERWISE):
             raise NotTheWork(f"{measured.answered} were answered as {work}; the journal holds {done}")
 

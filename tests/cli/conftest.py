@@ -9,18 +9,16 @@ from enrich.database.engine import Database
 from tests.support.app import services_of
 from tests.support.fixtures import MakeApp
 
-NOT_SET = {"TWILIO_ACCOUNT_SID": "", "TWILIO_AUTH_TOKEN": "", "SECRET_KEY": "", "PUBLIC_URL": ""}
-
 
 @pytest.fixture
 def app(make_app: MakeApp) -> Flask:
-    return make_app(**NOT_SET)
+    return make_app(TWILIO_ACCOUNT_SID="", TWILIO_AUTH_TOKEN="", SECRET_KEY="", PUBLIC_URL="")
 
 
 @pytest.fixture
 def new_app(make_app: MakeApp) -> Flask:
     """An application whose database is still to be made."""
-    return make_app(migrated=False, **NOT_SET)
+    return make_app(migrated=False, TWILIO_ACCOUNT_SID="", TWILIO_AUTH_TOKEN="", SECRET_KEY="", PUBLIC_URL="")
 
 
 @pytest.fixture

@@ -187,7 +187,8 @@ def test_what_was_exported_can_be_seeded_again(database: Database, sqlite_templa
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
-ROWS = st.fixed_dictionaries(
+CASES: st.SearchStrategy[dict[str, str]] = st.fixed_dictionaries({"id": TEXTS, "status": TEXTS, "subject": TEXTS})
+ROWS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"id": st.sampled_from(["C-1", "C-2", "c-1"]), "name": TEXTS},
     optional={
         "company": TEXTS,
@@ -198,7 +199,7 @@ ROWS = st.fixed_dictionaries(
         ),
         "notes": st.lists(TEXTS, max_size=3),
         "cases": st.lists(
-            st.fixed_dictionaries({"id": TEXTS, "status": TEXTS, "subject": TEXTS}),
+            CASES,
             max_size=3,
             unique_by=lambda case: case["id"].strip(),
         ),

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import bindparam, insert, literal, select, text
 
 from enrich.customers.tables import CustomerRow
 from enrich.database.engine import Database, normal_url
+from enrich.database.types import Base
 from enrich.errors import DatabaseBusy, DatabaseError, DatabaseLocked, DatabaseUnavailable, SchemaMissing, SettingsError
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -23,7 +25,7 @@ ADA = {"id": "C-1", "name": "Ada", "company": "", "tier": "", "language": "", "o
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Iterator[Database]:
     database = Database(f"sqlite:///{tmp_path / 'enrich.db'}")
-    CustomerRow.__table__.create(database.engine)
+    Base.metadata.create_all(database.engine, [Base.metadata.tables[CustomerRow.__tablename__]])
     yield database
     database.close()
 
@@ -261,11 +263,11 @@ def test_an_interrupted_prepared_statement_leaves_no_connection_behind(postgresq
     class Interrupted(BaseException):
         pass
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object) -> NoReturn:
         raise Interrupted
 
     one, two = database.prepare(select(literal(1))), database.prepare(select(literal(2)))
-    one.rows = interrupt  # type: ignore[method-assign]  # after the server has answered, before it was read
+    one.rows = interrupt  # type: ignore[method-assign, assignment]  # after the server has answered, before it was read
     with pytest.raises(Interrupted):
         database.read(one)
     assert database.read(two)[0][0] == 2

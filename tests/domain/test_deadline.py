@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enrich.domain.deadline import Deadline, OutOfTime, Stopwatch
+from enrich.domain.deadline import Deadline, OutOfTime, StepName, Stopwatch
 from enrich.errors import StaleTask
 from tests.support.clock import ManualClock
 
@@ -22,11 +22,11 @@ def test_what_is_left_shrinks_and_is_never_negative() -> None:
 def test_steps_are_timed_in_order_and_say_why_they_failed() -> None:
     clock = ManualClock()
     stopwatch = Stopwatch(clock)
-    with stopwatch.step("look_up"):
+    with stopwatch.step(StepName.LOOK_UP):
         clock.now_s += 0.0125
-    with pytest.raises(StaleTask), stopwatch.step("write"):
+    with pytest.raises(StaleTask), stopwatch.step(StepName.WRITE):
         raise StaleTask
-    with pytest.raises(OutOfTime), stopwatch.step("fetch"):
+    with pytest.raises(OutOfTime), stopwatch.step(StepName.FETCH):
         raise OutOfTime
     assert [(step.name, step.elapsed_ms, step.failed) for step in stopwatch.steps] == [
         ("look_up", 12.5, ""),

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import pytest
@@ -30,7 +30,7 @@ from enrich.policy.file import Policy
 from enrich.policy.timeouts import EscalationStep, TimeoutPolicy
 from enrich.policy.wrapup import WrapupPolicy
 from enrich.services import flows_of
-from enrich.taskrouter.client import Task
+from enrich.taskrouter.client import Task, TaskRouterClient
 from tests.support.app import make_settings, services_of
 from tests.support.databases import copy_template, seed_customers
 
@@ -109,7 +109,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     now, taskrouter = [NOON], TaskRouter()
     adapters = replace(
         services.adapters,
-        taskrouter=taskrouter,
+        taskrouter=cast(TaskRouterClient, taskrouter),
         time_limit=lambda _: nullcontext(),
         now=lambda: now[0],
         pause=lambda _: None,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from enrich.accounts import users
 from enrich.accounts.tables import Role
@@ -107,7 +107,7 @@ OTHERS = ("customers", "settling", "overview", "staff")
 @pytest.fixture(params=["light, wide", "dark, wide", "light, narrow"])
 def page(request: pytest.FixtureRequest, chromium: Browser, origin: str) -> Iterator[Page]:
     scheme, width = request.param.split(", ")
-    viewport = {"width": 1280 if width == "wide" else 390, "height": 900}
+    viewport: ViewportSize = {"width": 1280 if width == "wide" else 390, "height": 900}
     context = chromium.new_context(base_url=origin, viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
     yield context.new_page()
     context.close()

@@ -43,7 +43,7 @@ def shown(page: str) -> str:
 
 
 def open_card(agent: FlaskClient, token: str = TOKEN, sid: str = SID, **more: object) -> tuple[int, str]:
-    answer = agent.get(f"/card/{sid}?token={token}", **more)  # type: ignore[arg-type]
+    answer = agent.get(f"/card/{sid}?token={token}", **more)
     return answer.status_code, shown(answer.text) if "<body" in answer.text else answer.text
 
 

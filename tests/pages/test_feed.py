@@ -252,7 +252,14 @@ def test_every_filter_is_answered_from_an_index(database: Database, some_tasks: 
     for index, each in wanted.items():
         asked: list[tuple[str, tuple[object, ...]]] = []
 
-        def note(_c: object, _cursor: object, sql: str, given: tuple[object, ...], *_: object, asked=asked) -> None:
+        def note(
+            _c: object,
+            _cursor: object,
+            sql: str,
+            given: tuple[object, ...],
+            *_: object,
+            asked: list[tuple[str, tuple[object, ...]]] = asked,
+        ) -> None:
             asked.append((sql, given))
 
         event.listen(database.engine, "before_cursor_execute", note)

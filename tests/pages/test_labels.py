@@ -104,7 +104,7 @@ def test_every_shape_is_drawn(verdict: labels.Verdict) -> None:
         ({"match": "invented later"}, "Unknown outcome"),
     ],
 )
-def test_each_ending_has_its_word(differences: dict[str, object], word: str) -> None:
+def test_each_ending_has_its_word(differences: dict[str, Any], word: str) -> None:
     assert labels.verdict(replace(ENTRY, **differences), NOW).word == word
 
 

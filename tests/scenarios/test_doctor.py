@@ -212,8 +212,7 @@ class TestAllIsWell:
 
     def test_credentials(self, here: Service) -> None:
         assert examine(here, TWILIO_AUTH_TOKEN="wrong")["credentials"].level is Level.PROBLEM
-        wrong_key = {"TWILIO_API_KEY": "SK" + "0" * 32, "TWILIO_API_SECRET": "x"}
-        findings = examine(here, **wrong_key)
+        findings = examine(here, TWILIO_API_KEY="SK" + "0" * 32, TWILIO_API_SECRET="x")
         assert findings["credentials"].level is Level.PROBLEM
         assert findings["auth_token"].level is Level.OK
         assert "does not answer" in examine(here, TASKROUTER_BASE_URL="http://127.0.0.1:1")["credentials"].found
@@ -409,5 +408,5 @@ def test_settings_that_are_missing(emulator: EmulatorServer, tmp_path: Path) -> 
     findings = examine(nothing)
     assert "SECRET_KEY, PUBLIC_URL, TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN" in findings["settings"].found
     assert "round_trip" not in findings
-    weak = {"SECRET_KEY": "secret", "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid}
-    assert examine(nothing, **weak)["secret_key"].level is Level.PROBLEM
+    weak = examine(nothing, SECRET_KEY="secret", TWILIO_ACCOUNT_SID=EMULATOR_ONLY.account_sid)
+    assert weak["secret_key"].level is Level.PROBLEM

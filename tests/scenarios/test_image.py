@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +21,7 @@ HERE = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Iterator[Path]:
     """The tree that the COPY lines make, without what .dockerignore leaves out."""
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "htmx-*.min.js")
     tree = tmp_path / "srv"
@@ -61,9 +62,10 @@ def test_it_migrates_and_serves_from_there(image: Path, tmp_path: Path) -> None:
         "ENRICH_INSTANCE_PATH": str(tmp_path / "state"),
         "BIND": f"127.0.0.1:{port}",
     }
-    run = {"cwd": image, "env": environment}
-    subprocess.run([sys.executable, "-m", "flask", "db", "upgrade"], check=True, capture_output=True, **run)
-    process = subprocess.Popen([sys.executable, "-m", "gunicorn", "app:create_app()"], stderr=subprocess.PIPE, **run)
+    upgrade = [sys.executable, "-m", "flask", "db", "upgrade"]
+    serve = [sys.executable, "-m", "gunicorn", "app:create_app()"]
+    subprocess.run(upgrade, check=True, capture_output=True, cwd=image, env=environment)
+    process = subprocess.Popen(serve, stderr=subprocess.PIPE, cwd=image, env=environment)
     try:
         until, answer = time.monotonic() + 30, None
         while answer is None and time.monotonic() < until:

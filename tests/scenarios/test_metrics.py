@@ -117,7 +117,7 @@ def test_a_worker_that_was_killed_is_not_in_flight_for_ever(
     service.post(ASSIGNMENT, make_callback())
     counted = told(service)[series]
     os.kill(only_worker(service), signal.SIGKILL)
-    after = {}
+    after: dict[str, float] = {}
     until = time.monotonic() + 20
     while not after and time.monotonic() < until:
         with suppress(requests.ConnectionError):  # until its successor is there

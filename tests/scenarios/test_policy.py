@@ -120,7 +120,7 @@ def attributes_for(instruction: str, centre: ContactCentre) -> dict[str, str]:
 
 def answer_for(instruction: str, attributes: dict[str, str]) -> dict[str, Any]:
     """What is answered when nothing goes over REST."""
-    return {
+    answers: dict[str, dict[str, Any]] = {
         "accept": {"instruction": "accept"},
         "reject": {"instruction": "reject", "activity_sid": attributes["activity"]},
         "dequeue": {
@@ -153,7 +153,8 @@ def answer_for(instruction: str, attributes: dict[str, str]) -> dict[str, Any]:
             "end_conference_on_exit": True,
         },
         "defer": {},
-    }[instruction]
+    }
+    return answers[instruction]
 
 
 DIALS = ("dequeue", "call", "conference")

@@ -20,9 +20,8 @@ PERSON = "+14155550142"
 
 def line(name: str = "enrich.x", message: str = "told", exc: BaseException | None = None, **extra: Any) -> Any:
     """What the formatter makes of such a record, read back."""
-    record = logging.LogRecord(
-        name, logging.WARNING, __file__, 1, message, (), exc and (type(exc), exc, exc.__traceback__)
-    )
+    exc_info = (type(exc), exc, exc.__traceback__) if exc else None
+    record = logging.LogRecord(name, logging.WARNING, __file__, 1, message, (), exc_info)
     record.__dict__.update(extra)
     written = telemetry_logging.formatter("json").format(record)
     assert "\n" not in written
@@ -118,7 +117,7 @@ def test_what_a_request_brought_along_is_cut_from_the_servers_lines(message: str
 
 
 def test_what_a_request_brought_along_is_cut_from_their_fields_too() -> None:
-    assert line("gunicorn.error", "x", **{"event": "GET /customers?q=ada@example.com"})["event"] == "GET /customers?..."
+    assert line("gunicorn.error", "x", event="GET /customers?q=ada@example.com")["event"] == "GET /customers?..."
 
 
 def test_where_a_line_was_told_is_told_when_somebody_asked_for_it() -> None:
