@@ -102,7 +102,7 @@ def _database(these: Services, now: Callable[[], datetime]) -> Iterator[Finding]
         yield from installation.owed(figures.overdue_s, figures.owed, figures.given_up)
         kinds = _kinds(samples.newest_forms(database))
         yield tasks.instruction(chosen.default_instruction, chosen.accept_via, kinds)
-        yield tasks.headroom(_lengths(samples.newest_lengths(database)))
+        yield tasks.headroom(_lengths(samples.newest_attributes(database)))
     except errors.DatabaseError as exc:
         yield installation.schema(None, None, failed=f"{exc.reason} ({exc})")
 
@@ -189,7 +189,7 @@ def _round_trip(these: Services, workspaces: Sequence[SeenWorkspace]) -> reach.R
 
 def _is_recorded(these: Services, answer: probe.ProbeResponse) -> bool | None:
     try:
-        return samples.kept_event(these.database, answer.event_sid)
+        return samples.has_event(these.database, answer.event_sid)
     except errors.DatabaseError:
         return None
 
@@ -207,7 +207,7 @@ def _kinds(forms: Sequence[str]) -> tasks.Kinds:
     return tasks.Kinds(len(forms), calls, flex)
 
 
-def _lengths(written: Sequence[samples.Written]) -> tasks.Lengths:
+def _lengths(written: Sequence[samples.AttributesSample]) -> tasks.Lengths:
     if not written:
         return tasks.Lengths(0)
     characters = sorted(each.characters for each in written)

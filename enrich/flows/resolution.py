@@ -307,9 +307,9 @@ class Resolver:
                 customer_ids=made.records,
                 task_sids=made.tasks,
                 now=now,
-                but=task_sid,
+                except_task_sid=task_sid,
             )
-            contacts.owe_enrichment(session, [one.entry_id for one in others], now=now, due_at=now)
+            contacts.add_enrich_followups(session, [one.entry_id for one in others], now=now, due_at=now)
         return Resolution(made, live=self._enrich_now(*owed) if owed else None, others=len(others))
 
     def _queue_live(self, session: Session, task_sid: str) -> tuple[int, Delivery] | None:
@@ -318,7 +318,7 @@ class Resolver:
         newest = contacts.newest_entry(session, task_sid)
         if newest is None:
             return None
-        (followup_id,) = contacts.owe_enrichment(session, [newest.id], now=now, due_at=now + RESERVED_FOR)
+        (followup_id,) = contacts.add_enrich_followups(session, [newest.id], now=now, due_at=now + RESERVED_FOR)
         return followup_id, delivery_about(newest, EntryKind.STAFF, now)
 
     def _enrich_now(
@@ -333,8 +333,8 @@ class Resolver:
         at = self._adapters.now()
         entry_id = self._adapters.journal.record(delivery, run.conclusion(deadline.elapsed_ms()), at=at)
         is_over = run.outcome in (Outcome.ENRICHED, Outcome.GONE)
-        contacts.settle_followup(
-            self._database, followup_id, now=at, done=is_over, reason=run.reason, again=run.retryable
+        contacts.end_first_attempt(
+            self._database, followup_id, now=at, done=is_over, reason=run.reason, retry=run.retryable
         )
         return LiveEnrichment(
             run.outcome or Outcome.FAILED, run.reason, is_owed=not is_over and run.retryable, entry_id=entry_id

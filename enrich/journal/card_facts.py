@@ -1,4 +1,4 @@
-"""What the journal tells the card of one task: who was found last, and whether the task is still under way."""
+"""Facts for the card of one task: the last look-up, and whether the task has ended."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from sqlalchemy import func, select
 
 from enrich.database.engine import Database
 from enrich.domain.outcomes import TASK_END_EVENTS
-from enrich.journal.contacts import OPEN_FOR
+from enrich.journal.contacts import TASK_LIFETIME
 from enrich.journal.tables import NO_EVENT, EntryRow
 
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """match: as `vocabulary.MatchKind`; None when nobody has looked yet. candidates: their names, of an ambiguous one.
+    """The last look-up of a task, and its end.
 
-    over_at: when TaskRouter told us that the task is over, or when it must be for lack of any news; None: it is not.
+    match: as `matches.MatchKind`; None without a look-up. candidates: their names.
+    over_at: when an event ended the task, or a day after its last entry; None while it is open.
     """
 
     match: str | None
@@ -28,7 +29,7 @@ class CardFacts:
 
 
 def card_facts(database: Database, task_sid: str, now: datetime) -> CardFacts | None:
-    """What is known of this task; None where the journal does not know it. Raises DatabaseError."""
+    """Return the facts about this task, None if the journal has no entry of it. Raises DatabaseError."""
     row = EntryRow
     of_task = row.task_sid == task_sid
     seen_at = database.read(select(func.max(row.received_at).label("at")).where(of_task, NO_EVENT))[0].at
@@ -39,15 +40,15 @@ def card_facts(database: Database, task_sid: str, now: datetime) -> CardFacts | 
     )[0].at
     if seen_at is None and over_at is None:
         return None
-    if over_at is None and seen_at + OPEN_FOR < now:
-        over_at = seen_at + OPEN_FOR
-    looked = (
+    if over_at is None and seen_at + TASK_LIFETIME < now:
+        over_at = seen_at + TASK_LIFETIME
+    last_look_up = (
         select(row.match, row.reason, row.customer_id, row.finding)
         .where(of_task, NO_EVENT, row.match.is_not(None))
         .order_by(row.id.desc())
         .limit(1)
     )
-    for found in database.read(looked):
-        names = tuple(str(each.get("name", "")) for each in (found.finding or {}).get("candidates") or ())
+    for found in database.read(last_look_up):
+        names = tuple(str(one.get("name", "")) for one in (found.finding or {}).get("candidates") or ())
         return CardFacts(found.match, found.reason, found.customer_id, names, over_at)
     return CardFacts(None, "", None, (), over_at)

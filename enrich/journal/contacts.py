@@ -1,6 +1,6 @@
-"""What the journal knows of one caller, or one customer: their history, and the tasks that are still about them.
+"""Entries of one caller or customer: their history, and their open tasks.
 
-Reads walk an index from its end and stop after a number of rows, so that a long journal costs no more than a short one.
+Queries walk an index from its end and stop after a number of rows, so their cost does not grow with the journal.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from enrich.database.engine import Database
 from enrich.domain.outcomes import TASK_END_EVENTS, FollowupKind
 from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
 
-# A task lives for a day unless somebody says otherwise (facts 4.1); who called longer ago is told by the next callback.
-OPEN_FOR = timedelta(hours=24)
-# As many entries are looked through for other tasks of one caller: at a callback a second, those of an hour and a half.
-MOST_LOOKED_THROUGH = 5000
-MOST_TASKS = 50
+# A task lives for a day by default (facts 4.1). Older ones get the block with their next callback.
+TASK_LIFETIME = timedelta(hours=24)
+# Entries searched for open tasks: an hour and a half at one callback a second.
+MAX_ENTRIES_SEARCHED = 5000
+MAX_TASKS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,16 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class OpenTask:
-    """A task that may still be under way, and its newest entry that was no event."""
+    """A task that may still be open, and the id of its newest entry that is not an event."""
 
     task_sid: str
     entry_id: int
 
 
 def history(database: Database, customer_ids: Sequence[str], *, at_most: int = 30) -> tuple[Contact, ...]:
-    """The newest entry of each task that was found to be theirs, newest first. Raises DatabaseError.
+    """Return the newest entry of each task of these customers, newest first. Raises DatabaseError.
 
-    customer_ids: the customer, and all who were merged into them.
+    customer_ids: a customer and all who were merged into them.
     """
     columns = [getattr(EntryRow, name) for name in Contact.__dataclass_fields__]
     arms = [
@@ -75,8 +75,8 @@ def history(database: Database, customer_ids: Sequence[str], *, at_most: int = 3
     return tuple(newest.values())[:at_most]
 
 
-def lately_seen(database: Database, *, at_most: int = 12) -> tuple[str, ...]:
-    """The customers of the newest entries, each once. Raises DatabaseError."""
+def recent_customer_ids(database: Database, *, at_most: int = 12) -> tuple[str, ...]:
+    """Return the distinct customers of the newest entries. Raises DatabaseError."""
     newest = (
         select(EntryRow.id, EntryRow.customer_id).where(NO_EVENT).order_by(EntryRow.id.desc()).limit(500).subquery()
     )
@@ -87,7 +87,7 @@ def lately_seen(database: Database, *, at_most: int = 12) -> tuple[str, ...]:
 
 
 def newest_entry(session: Session, task_sid: str) -> Any:
-    """Id, workspace and whom the task was offered to, of its newest entry that was no event; None if there is none."""
+    """Return id, workspace, reservation and worker of the task's newest entry that is not an event, or None."""
     return session.execute(
         select(
             EntryRow.id,
@@ -104,7 +104,7 @@ def newest_entry(session: Session, task_sid: str) -> Any:
 
 
 def last_finding(session: Session, task_sid: str) -> Mapping[str, Any] | None:
-    """What the last look-up of this task found, in the form of `EntryRow.finding`; None if nobody ever looked."""
+    """Return the finding of the task's last look-up, as in `EntryRow.finding`; None without a look-up."""
     rows = select(EntryRow.finding).where(EntryRow.task_sid == task_sid, EntryRow.finding.is_not(None))
     found: Mapping[str, Any] | None = session.scalar(rows.order_by(EntryRow.id.desc()).limit(1))
     return found
@@ -117,55 +117,57 @@ def open_tasks(
     customer_ids: Collection[str],
     task_sids: Collection[str],
     now: datetime,
-    but: str | None = None,
+    except_task_sid: str | None = None,
 ) -> tuple[OpenTask, ...]:
-    """Tasks of the last day that were looked up by one of these keys, found to be one of these customers', or named.
+    """Return open tasks that have one of these keys (kind, value) or customers, or are named by SID.
 
-    keys: (kind, value). but: left out. Those of which an event said that they are over are left out; of the others
-    TaskRouter itself knows best, and is asked when the work is done. At most `MOST_TASKS`, the newest.
+    Only tasks of the last day, the newest, at most `MAX_TASKS`; without those that an event has ended. A task can have
+    ended all the same: TaskRouter tells when its follow-up is executed.
     """
     newest = (
         select(EntryRow.id, EntryRow.task_sid, EntryRow.customer_id, EntryRow.finding)
         .where(NO_EVENT)
         .order_by(EntryRow.id.desc())
-        .limit(MOST_LOOKED_THROUGH)
+        .limit(MAX_ENTRIES_SEARCHED)
         .subquery()
     )
-    # A first sieve in the database, over the text of the JSON; what it lets through is read properly.
+    # The database filters coarsely, by the text of the JSON; the rows that pass are checked below.
     text = cast(newest.c.finding, Text)
-    sieve: list[Any] = [text.contains(_in_json(value), autoescape=True) for _, value in keys]
+    conditions: list[Any] = [text.contains(_in_json(value), autoescape=True) for _, value in keys]
     if customer_ids:
-        sieve += [newest.c.customer_id.in_(customer_ids)]
+        conditions += [newest.c.customer_id.in_(customer_ids)]
     found: dict[str, int] = {}
-    rows = session.execute(select(newest).where(or_(*sieve)).order_by(newest.c.id.desc())) if sieve else ()
+    rows = session.execute(select(newest).where(or_(*conditions)).order_by(newest.c.id.desc())) if conditions else ()
     for row in rows:
-        if row.task_sid and (row.customer_id in customer_ids or _asked_for(row.finding) & set(keys)):
+        if row.task_sid and (row.customer_id in customer_ids or _keys_of(row.finding) & set(keys)):
             found.setdefault(row.task_sid, row.id)
     found |= {task_sid: 0 for task_sid in task_sids if task_sid not in found}
-    candidates = [task_sid for task_sid in found if task_sid != but][:MOST_TASKS]
+    candidates = [task_sid for task_sid in found if task_sid != except_task_sid][:MAX_TASKS]
     return _still_open(session, candidates, now)
 
 
 def _still_open(session: Session, task_sids: Sequence[str], now: datetime) -> tuple[OpenTask, ...]:
-    """Those of them that came within a day, and of which no event said that they are over."""
+    """Return those of these tasks with an entry of the last day and no event that ended them."""
     if not task_sids:
         return ()
     rows = session.execute(
         select(EntryRow.task_sid, func.max(EntryRow.id).label("newest"), func.max(EntryRow.received_at).label("at"))
         .where(EntryRow.task_sid.in_(task_sids), NO_EVENT)
         .group_by(EntryRow.task_sid)
-        .having(func.max(EntryRow.received_at) > now - OPEN_FOR)
+        .having(func.max(EntryRow.received_at) > now - TASK_LIFETIME)
     ).all()
-    over = set(
+    ended = set(
         session.scalars(
             select(EntryRow.task_sid).where(EntryRow.task_sid.in_(task_sids), EntryRow.event_type.in_(TASK_END_EVENTS))
         )
     )
-    return tuple(OpenTask(row.task_sid, row.newest) for row in rows if row.task_sid not in over)
+    return tuple(OpenTask(row.task_sid, row.newest) for row in rows if row.task_sid not in ended)
 
 
-def owe_enrichment(session: Session, entry_ids: Iterable[int], *, now: datetime, due_at: datetime) -> tuple[int, ...]:
-    """The ids of new follow-ups: each of these entries' tasks is to be enriched."""
+def add_enrich_followups(
+    session: Session, entry_ids: Iterable[int], *, now: datetime, due_at: datetime
+) -> tuple[int, ...]:
+    """Create a follow-up to enrich the task of each of these entries; return the follow-ups' ids."""
     rows = [
         {
             "kind": FollowupKind.ENRICH,
@@ -182,29 +184,29 @@ def owe_enrichment(session: Session, entry_ids: Iterable[int], *, now: datetime,
     )
 
 
-def settle_followup(
-    database: Database, followup_id: int, *, now: datetime, done: bool, reason: str, again: bool
+def end_first_attempt(
+    database: Database, followup_id: int, *, now: datetime, done: bool, reason: str, retry: bool
 ) -> None:
-    """How the first try of a follow-up went that a reader was waiting for. Whoever did it meanwhile has the last word.
+    """Record the first attempt at a follow-up, made while a page waited. No effect if a worker has claimed it.
 
-    done: it is; else again: it is due now, for the worker; else it is given up. Raises DatabaseError.
+    If it is not done, retry makes it due now, for the worker; without, it is given up. Raises DatabaseError.
     """
     values: dict[str, Any] = {"attempts": 1, "last_reason": reason, "leased_until": None}
     if done:
         values |= {"due_at": None, "done_at": now, "last_reason": ""}
-    elif again:
+    elif retry:
         values |= {"due_at": now}
     else:
         values |= {"due_at": None, "given_up_at": now}
-    ours = (FollowupRow.id == followup_id, FollowupRow.attempts == 0, FollowupRow.due_at.is_not(None))
-    database.write(update(FollowupRow).where(*ours).values(**values))
+    unclaimed = (FollowupRow.id == followup_id, FollowupRow.attempts == 0, FollowupRow.due_at.is_not(None))
+    database.write(update(FollowupRow).where(*unclaimed).values(**values))
 
 
-def _asked_for(finding: Any) -> set[tuple[str, str]]:
+def _keys_of(finding: Any) -> set[tuple[str, str]]:
     keys = finding.get("keys") if isinstance(finding, dict) else None
     return {(str(key.get("kind")), str(key.get("value"))) for key in keys or () if isinstance(key, dict)}
 
 
 def _in_json(value: str) -> str:
-    """The value as it stands between its quotation marks in the stored JSON, which is ASCII."""
+    """Return the value as it is escaped in the stored JSON, which is ASCII, without quotation marks."""
     return json.dumps(value)[1:-1]

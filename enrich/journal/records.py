@@ -1,7 +1,6 @@
-"""What the feed and a task's story both tell of a journal row: the records, their columns, and how rows become records.
+"""Records of journal entries that the feed and the timeline share, their columns, and how rows become records.
 
-Rows in, frozen records out, and no question of its own: what the database is asked is for feed_lines.py and stories.py
-to say. The texts of an entry are none of it.
+Runs no queries: feed.py and timeline.py do. An entry's long texts are not part of these records.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from enrich.journal.tables import EntryRow
 
 @dataclass(frozen=True, slots=True)
 class KeyFound:
-    """One look-up key of a task, as `vocabulary.LookupKey`; found: how many customers have it, None: not asked."""
+    """One look-up key of a task, as `matches.LookupKey`. found: number of customers with this key, None if unknown."""
 
     kind: str
     value: str
@@ -31,7 +30,7 @@ class KeyFound:
 
 @dataclass(frozen=True, slots=True)
 class CandidateFound:
-    """One customer that came into question."""
+    """One candidate of a look-up."""
 
     customer_id: str
     name: str
@@ -39,7 +38,7 @@ class CandidateFound:
 
 @dataclass(frozen=True, slots=True)
 class LookupFinding:
-    """How an entry's customer was looked for. `withheld` names the attributes that hide a caller."""
+    """The look-up of an entry's customer. withheld: attributes in which the caller withheld the number."""
 
     keys: tuple[KeyFound, ...] = ()
     withheld: tuple[str, ...] = ()
@@ -48,10 +47,10 @@ class LookupFinding:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What one line of a story tells of one journal row: no text of any length. Moments are aware, in UTC.
+    """One entry as a line of the timeline, without its long texts. Times are aware, in UTC.
 
-    concluded_at, outcome, elapsed_ms: None while it is in progress, or for good if it was broken off.
-    reason, by, trust, worker_sid, worker_name, event_type: "" where there is none. match: None when nobody looked.
+    concluded_at, outcome, elapsed_ms: None while in progress, and for good if the entry was interrupted.
+    reason, by, trust, worker_sid, worker_name, event_type: "" if there is none. match: None without a look-up.
     """
 
     id: int
@@ -75,17 +74,17 @@ class Summary:
 
     @property
     def is_callback(self) -> bool:
-        """Whether TaskRouter waited for its answer."""
+        """True if TaskRouter waited for the answer."""
         return self.kind in (EntryKind.ASSIGNMENT, EntryKind.FALLBACK)
 
     def is_broken_off(self, now: datetime) -> bool:
-        """Whether it has no conclusion and will get none by itself."""
+        """Return True if its process died before the conclusion."""
         return is_broken_off(self.concluded_at, self.received_at, now)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry(Summary):
-    """A summary, and how its customer was looked for: enough to say who it was."""
+    """A summary with its look-up: enough to name the customer or caller."""
 
     finding: LookupFinding
 
@@ -115,19 +114,19 @@ ENTRY_COLUMNS = (*SUMMARY_COLUMNS, EntryRow.finding)
 
 
 def is_broken_off(concluded_at: datetime | None, received_at: datetime, now: datetime) -> bool:
-    """Whether what was received then has no conclusion and will get none by itself."""
+    """Return True for an entry without a conclusion whose process must have died."""
     return concluded_at is None and now - received_at > ABANDONED_AFTER
 
 
 def entry_fields(row: Row[Any]) -> dict[str, Any]:
-    """What an `Entry` is made of, by the names of its fields. row: with `ENTRY_COLUMNS`, and possibly others."""
-    told = {column.key: getattr(row, column.key) for column in ENTRY_COLUMNS}
-    told["finding"] = read_finding(row.finding)
-    return told
+    """Return the fields of an `Entry` by name. row: has `ENTRY_COLUMNS`, and possibly more."""
+    fields = {column.key: getattr(row, column.key) for column in ENTRY_COLUMNS}
+    fields["finding"] = read_finding(row.finding)
+    return fields
 
 
 def read_finding(stored: Mapping[str, Any] | None) -> LookupFinding:
-    """How a customer was looked for. stored: in the form of `EntryRow.finding`; None when nobody looked."""
+    """Return the look-up stored in `EntryRow.finding`; None, without a look-up, gives an empty one."""
     if not stored:
         return LookupFinding()
     return LookupFinding(
@@ -143,8 +142,8 @@ def read_finding(stored: Mapping[str, Any] | None) -> LookupFinding:
         ),
         withheld=tuple(str(attribute) for attribute in stored.get("withheld") or ()),
         candidates=tuple(
-            CandidateFound(customer_id=str(each.get("customer_id", "")), name=str(each.get("name", "")))
-            for each in _members(stored, "candidates")
+            CandidateFound(customer_id=str(candidate.get("customer_id", "")), name=str(candidate.get("name", "")))
+            for candidate in _members(stored, "candidates")
         ),
     )
 

@@ -1,4 +1,4 @@
-"""What the newest tasks were like: their forms, and how long their attributes are. Reads only."""
+"""Samples of the newest tasks for the doctor: their forms, and the length of their attributes. Reads only."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from enrich.domain.outcomes import EntryKind
 from enrich.errors import NoRoom
 from enrich.journal.tables import NO_EVENT, EntryRow
 
-NEWEST = 500
+SAMPLE_SIZE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """Of one task: how many characters its attributes have, whether our block had to shrink, or had no room at all."""
+class AttributesSample:
+    """The length of one task's attributes, and whether the block was trimmed or had no room at all."""
 
     characters: int
     is_trimmed: bool
@@ -24,13 +24,13 @@ class Written:
 
 
 def newest_forms(database: Database) -> list[str]:
-    """The bodies of the newest assignment callbacks, newest first. Raises DatabaseError."""
+    """Return the bodies of the newest assignment callbacks, newest first. Raises DatabaseError."""
     newest = select(EntryRow.raw_form).where(NO_EVENT, EntryRow.kind == EntryKind.ASSIGNMENT)
-    return [row.raw_form for row in database.read(newest.order_by(EntryRow.id.desc()).limit(NEWEST))]
+    return [row.raw_form for row in database.read(newest.order_by(EntryRow.id.desc()).limit(SAMPLE_SIZE))]
 
 
-def newest_lengths(database: Database) -> list[Written]:
-    """Of the newest tasks whose attributes were fetched. Raises DatabaseError."""
+def newest_attributes(database: Database) -> list[AttributesSample]:
+    """Return samples of the newest entries whose attributes were fetched. Raises DatabaseError."""
     text = func.coalesce(EntryRow.attributes_after, EntryRow.attributes_before)
     newest = (
         select(
@@ -40,11 +40,14 @@ def newest_lengths(database: Database) -> list[Written]:
         )
         .where(NO_EVENT, EntryRow.attributes_before.is_not(None))
         .order_by(EntryRow.id.desc())
-        .limit(NEWEST)
+        .limit(SAMPLE_SIZE)
     )
-    return [Written(row.characters, bool(row.is_trimmed), row.reason == NoRoom.reason) for row in database.read(newest)]
+    return [
+        AttributesSample(row.characters, bool(row.is_trimmed), row.reason == NoRoom.reason)
+        for row in database.read(newest)
+    ]
 
 
-def kept_event(database: Database, event_sid: str) -> bool:
-    """Whether this event is in the journal. Raises DatabaseError."""
+def has_event(database: Database, event_sid: str) -> bool:
+    """Return whether this event is in the journal. Raises DatabaseError."""
     return bool(database.read(select(EntryRow.id).where(EntryRow.delivery_key == event_sid)))

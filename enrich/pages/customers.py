@@ -39,7 +39,7 @@ def index() -> ResponseReturnValue:
     lately = (
         ()
         if query
-        else search.customers(current_services().database, contacts.lately_seen(current_services().database))
+        else search.customers(current_services().database, contacts.recent_customer_ids(current_services().database))
     )
     by_id_only = sees_masked()
     found = search.customers(current_services().database, by_id(query)) if by_id_only else find(query)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 
 from enrich.database.engine import Database
-from enrich.journal.heartbeats import EVERY, FORGOTTEN, Heartbeats
+from enrich.journal.heartbeats import INTERVAL, RETENTION, Heartbeats
 from enrich.journal.tables import HeartbeatRow
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -33,13 +33,13 @@ def test_the_last_of_all_workers_is_what_counts(database: Database) -> None:
 def test_a_worker_has_one_row_and_writes_it_at_most_every_ten_seconds(database: Database) -> None:
     worker = Heartbeats(database)
     worker.beat(NOW)
-    worker.beat(NOW + EVERY - SECOND)
+    worker.beat(NOW + INTERVAL - SECOND)
     assert worker.last() == NOW
-    worker.beat(NOW + EVERY)
-    assert (worker.last(), rows(database)) == (NOW + EVERY, 1)
+    worker.beat(NOW + INTERVAL)
+    assert (worker.last(), rows(database)) == (NOW + INTERVAL, 1)
 
 
 def test_workers_of_long_ago_are_forgotten(database: Database) -> None:
     Heartbeats(database).beat(NOW)
-    Heartbeats(database).beat(NOW + FORGOTTEN + SECOND)
+    Heartbeats(database).beat(NOW + RETENTION + SECOND)
     assert rows(database) == 1
