@@ -1,7 +1,7 @@
-"""The feed: the newest tasks, one line each; those that fit; and a cheap sign of whether any line has changed.
+"""The feed: the newest tasks, one line each, filtered on request; and a cheap version for polling.
 
-Reads only, loads no text of any length, and gives frozen records. Every question is answered from the end of the
-primary key or from an index, so that a million rows cost what a thousand do; a search for what is rare stops in time.
+Reads only, loads no long texts, and returns frozen records. Every query walks the primary key or an index from its end,
+so that a million rows cost as much as a thousand; a search for rare rows has a time limit.
 """
 
 from __future__ import annotations
@@ -22,39 +22,40 @@ from enrich.journal.followups import ABANDONED_AFTER
 from enrich.journal.records import ENTRY_COLUMNS, Entry, entry_fields
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
 
-_NO_ID_IS_AS_HIGH = 2**63 - 1
-# How many ids are looked through at once: where an index leads past what does not fit, and where none does.
-LONG_STRETCH = 100_000
-STRETCH = 5_000
-# After a stretch that took less, the next may be four times as long.
-QUICK_S = 0.005
+_MAX_ID = 2**63 - 1
+# Range of ids per query, for filters with and without an index.
+INDEXED_RANGE = 100_000
+UNINDEXED_RANGE = 5_000
+# After a query faster than this, the next range is four times as long.
+FAST_QUERY_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class TaskLine(Entry):
-    """One task in the feed: its newest entry. owes: work is still owed for any entry of the task.
+    """One task in the feed: its newest entry that is not an event.
 
-    Where that entry is late and names no worker, the worker is the one of the task's newest assignment.
+    has_open_followup: an enrichment or hand-over is still to be done for any entry of the task.
+    worker_sid, worker_name: if the entry has none, those of the task's newest assignment.
     """
 
-    owes: bool
+    has_open_followup: bool
 
 
 @dataclass(frozen=True, slots=True)
 class FoundTasks:
-    """Lines that fit. looked_back_to: the id from which on to look for more; None: there are no others to look at."""
+    """Lines that match. continue_before: continue the search with this `before`; None if it is complete."""
 
     lines: tuple[TaskLine, ...]
-    looked_back_to: int | None
+    continue_before: int | None
 
 
 def recent_tasks(database: Database, *, limit: int = 50, before: int | None = None) -> tuple[TaskLine, ...]:
-    """The newest tasks, one line each, newest first. An entry that belongs to no task stands for itself.
+    """Return the newest tasks, one line each, newest first. An entry without a task has its own line.
 
-    before: only lines whose entry id is lower; the last line's id gives the next page. Raises DatabaseError.
+    before: only lines with a lower entry id; the last line's id gives the next page. Raises DatabaseError.
     """
     with database.reading() as session:
-        rows = session.execute(_LINES, {"before": before or _NO_ID_IS_AS_HIGH, "most": limit}).all()
+        rows = session.execute(_LINES, {"before": before or _MAX_ID, "limit": limit}).all()
         return _task_lines(session, rows)
 
 
@@ -64,91 +65,91 @@ def find_tasks(
     *,
     limit: int = 50,
     before: int | None = None,
-    patience_s: float = 0.25,
-    stretch: int | None = None,
-    quick_s: float = QUICK_S,
+    timeout_s: float = 0.25,
+    range_size: int | None = None,
+    fast_query_s: float = FAST_QUERY_S,
 ) -> FoundTasks:
-    """The newest tasks that fit, as `recent_tasks`; and how far was looked, where that took too long.
+    """Return the newest tasks that match, as `recent_tasks`, and where to continue after the time-out.
 
-    Looks through one stretch of ids after the other and lets others work in between: SQLite is asked in C, where
-    nothing can interrupt it, and callbacks are waiting. Raises DatabaseError.
+    Queries one range of ids after the other and yields in between: SQLite runs in C, where nothing can interrupt it
+    while callbacks wait. Raises DatabaseError.
 
-    stretch: how many ids the first one has; None: as the filters advise. quick_s: after a stretch that took less, the
-    next is four times as long.
+    range_size: ids in the first range; None: as the filters advise. fast_query_s: after a faster query, the next range
+    is four times as large.
     """
     low, high = bounds(database, filters)
     top = database.read(select(func.max(EntryRow.id)).where(NO_EVENT))[0][0] or 0
     high = min(high, before or high, top + 1)
-    span = stretch or (LONG_STRETCH if filters.is_indexed else STRETCH)
+    range_size = range_size or (INDEXED_RANGE if filters.is_indexed else UNINDEXED_RANGE)
     began = time.monotonic()
-    which = alternatives(filters)
+    conditions = alternatives(filters)
     found: list[int] = []
-    while which and low < high and len(found) < limit:
-        stretch_began = time.monotonic()
-        floor = max(low, high - span)
-        found += _fitting(database, which, floor, high, limit - len(found))
+    while conditions and low < high and len(found) < limit:
+        query_began = time.monotonic()
+        floor = max(low, high - range_size)
+        found += _matching_ids(database, conditions, floor, high, limit - len(found))
         high = floor
-        if time.monotonic() - began >= patience_s:
+        if time.monotonic() - began >= timeout_s:
             break
-        if time.monotonic() - stretch_began < quick_s:
-            span *= 4
+        if time.monotonic() - query_began < fast_query_s:
+            range_size *= 4
         time.sleep(0)
-    is_over = not which or high <= low or len(found) >= limit
+    is_complete = not conditions or high <= low or len(found) >= limit
     with database.reading() as session:
         rows = session.execute(select(*ENTRY_COLUMNS).where(EntryRow.id.in_(found)).order_by(EntryRow.id.desc())).all()
         lines = _task_lines(session, rows)
-    return FoundTasks(lines, looked_back_to=None if is_over else high)
+    return FoundTasks(lines, continue_before=None if is_complete else high)
 
 
 def received_at(database: Database, entry_id: int) -> datetime | None:
-    """When the first entry from this id on was received; None where there is none. Raises DatabaseError."""
+    """Return when the first entry from this id on was received; None if there is none. Raises DatabaseError."""
     first = select(EntryRow.received_at).where(EntryRow.id >= entry_id).order_by(EntryRow.id).limit(1)
     return next((row.received_at for row in database.read(first)), None)
 
 
-def _fitting(
-    database: Database, which: Sequence[ColumnElement[bool]], floor: int, before: int, limit: int
+def _matching_ids(
+    database: Database, conditions: Sequence[ColumnElement[bool]], floor: int, before: int, limit: int
 ) -> Sequence[int]:
-    """The ids of the newest tasks between these ids that fulfil one of the conditions."""
-    here = (EntryRow.id >= floor, EntryRow.id < before, ~_stands_back())
+    """Return the highest ids of feed lines in this range that fulfil one of the conditions."""
+    in_range = (EntryRow.id >= floor, EntryRow.id < before, ~_has_newer_entry())
     found: set[int] = set()
-    for condition in which:
-        statement = select(EntryRow.id).where(condition, *here).order_by(EntryRow.id.desc()).limit(limit)
+    for condition in conditions:
+        statement = select(EntryRow.id).where(condition, *in_range).order_by(EntryRow.id.desc()).limit(limit)
         found |= {row.id for row in database.read(statement)}
     return sorted(found, reverse=True)[:limit]
 
 
 def feed_version(database: Database, *, now: datetime | None = None) -> str:
-    """A short word that changes whenever the newest lines would look different.
+    """Return a short text that changes whenever the newest lines do.
 
-    Asks the end of the primary key and two indexes that hold little besides what is under way, so that every open
-    page may ask every two seconds. Raises DatabaseError.
+    Reads the end of the primary key and two small indexes, so that every open page may poll every two seconds.
+    Raises DatabaseError.
     """
     since = (now or datetime.now(UTC)) - ABANDONED_AFTER
     (row,) = database.read(_VERSION, {"since": since})
     return "-".join(str(number or 0) for number in row)
 
 
-def _stands_back() -> ColumnElement[bool]:
-    """Whether a newer entry of the same task is the one that the feed shows."""
+def _has_newer_entry() -> ColumnElement[bool]:
+    """Return the condition that the feed shows a newer entry of the same task instead."""
     newer = aliased(EntryRow)
     return exists().where(newer.task_sid == EntryRow.task_sid, newer.id > EntryRow.id, newer.kind != EVENT)
 
 
 def _lines() -> Select[Any]:
-    """Walks the index of what is no event downwards, and skips what a newer entry of the same task stands for."""
+    """Return the query that walks the index of non-events downwards, without entries that have a newer one."""
     return (
         select(*ENTRY_COLUMNS)
-        .where(NO_EVENT, EntryRow.id < bindparam("before"), ~_stands_back())
+        .where(NO_EVENT, EntryRow.id < bindparam("before"), ~_has_newer_entry())
         .order_by(EntryRow.id.desc())
-        .limit(bindparam("most"))
+        .limit(bindparam("limit"))
     )
 
 
 def _version() -> Select[Any]:
-    """The highest id of the lines; how many are not concluded, and of these how many broken off; how much is owed.
+    """Return the query for the highest id, the numbers of open and interrupted entries, and the open follow-ups.
 
-    One that was concluded while another came in moves the id, so no change hides behind equal counts.
+    If one entry ends while another arrives, the counts are equal but the highest id differs.
     """
     highest = select(func.max(EntryRow.id)).where(NO_EVENT).scalar_subquery()
     open_ = (
@@ -156,49 +157,49 @@ def _version() -> Select[Any]:
         .where(EntryRow.concluded_at.is_(None))
         .subquery()
     )
-    owed = (
+    followups = (
         select(func.count(), func.max(FollowupRow.id).label("last")).where(FollowupRow.due_at.is_not(None)).subquery()
     )
-    return select(highest, *open_.c, *owed.c).select_from(open_.join(owed, true()))
+    return select(highest, *open_.c, *followups.c).select_from(open_.join(followups, true()))
 
 
-# Built once: compiled, they stay in SQLAlchemy's cache under the same key.
+# Built once, so that SQLAlchemy's cache has one key for each.
 _LINES = _lines()
 _VERSION = _version()
 
 
 def _task_lines(session: Session, rows: Sequence[Row[Any]]) -> tuple[TaskLine, ...]:
-    owing = _tasks_that_owe(session, rows)
+    pending = _with_open_followup(session, rows)
     workers = _workers(session, [row.task_sid for row in rows if row.task_sid and not row.worker_sid])
     lines = []
     for row in rows:
-        told = entry_fields(row)
-        if not told["worker_sid"] and row.task_sid in workers:
-            told["worker_sid"], told["worker_name"] = workers[row.task_sid]
-        lines.append(TaskLine(**told, owes=(row.task_sid or row.id) in owing))
+        fields = entry_fields(row)
+        if not fields["worker_sid"] and row.task_sid in workers:
+            fields["worker_sid"], fields["worker_name"] = workers[row.task_sid]
+        lines.append(TaskLine(**fields, has_open_followup=(row.task_sid or row.id) in pending))
     return tuple(lines)
 
 
-def _tasks_that_owe(session: Session, rows: Sequence[Row[Any]]) -> frozenset[str | int]:
-    """SIDs of those tasks, and ids of those entries without a task, for which something is owed."""
+def _with_open_followup(session: Session, rows: Sequence[Row[Any]]) -> frozenset[str | int]:
+    """Return the SIDs of tasks, and the ids of entries without a task, that have an open follow-up."""
     task_sids = [row.task_sid for row in rows if row.task_sid]
     entry_ids = [row.id for row in rows if not row.task_sid]
-    # What has its own time, like a completion after some minutes of wrapping, is nothing that is still missing.
-    missing = FollowupRow.kind.in_((FollowupKind.ENRICH, FollowupKind.HAND_OVER))
-    owed = (FollowupRow.done_at.is_(None), FollowupRow.given_up_at.is_(None), missing)
+    # Scheduled work, such as a completion after some minutes of wrapping, is not shown as pending.
+    is_shown = FollowupRow.kind.in_((FollowupKind.ENRICH, FollowupKind.HAND_OVER))
+    is_open = (FollowupRow.done_at.is_(None), FollowupRow.given_up_at.is_(None), is_shown)
     of_tasks = (
         select(EntryRow.task_sid)
         .join(FollowupRow, FollowupRow.entry_id == EntryRow.id)
-        .where(EntryRow.task_sid.in_(task_sids), *owed)
+        .where(EntryRow.task_sid.in_(task_sids), *is_open)
     )
-    of_entries = select(FollowupRow.entry_id).where(FollowupRow.entry_id.in_(entry_ids), *owed)
+    of_entries = select(FollowupRow.entry_id).where(FollowupRow.entry_id.in_(entry_ids), *is_open)
     return frozenset(task_sid for task_sid in session.scalars(of_tasks) if task_sid) | frozenset(
         session.scalars(of_entries)
     )
 
 
 def _workers(session: Session, task_sids: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """SID and name of the worker whom each of these tasks was last offered to."""
+    """Return SID and name of the worker that each of these tasks was last offered to."""
     if not task_sids:
         return {}
     offered = (

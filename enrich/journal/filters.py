@@ -1,7 +1,7 @@
-"""What the feed can be narrowed down to, as conditions of the database, and what there is to choose from.
+"""The feed's filters as SQL conditions, and the values to choose from.
 
-Each condition is answered from an index whose last column is the row's id, so that the newest come first by themselves.
-A task is told by its newest entry, and it is that entry which has to fit.
+Each condition uses an index whose last column is the entry's id, so that the newest come first without sorting. A task
+is represented by its newest entry, which has to match.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from enrich.domain.matches import MatchKind
 from enrich.domain.outcomes import TROUBLE_OUTCOMES, Outcome
 from enrich.journal.tables import NO_EVENT, UNUSUAL, EntryRow, FollowupRow
 
-# Spelt out, not a parameter: only then is the partial index used.
+# A literal, not a parameter, so that the partial index is used.
 _UNUSUAL: ColumnElement[bool] = literal_column(f"({UNUSUAL})")
-# What was caught up came earlier than its id says: an outage of an hour is found all the same.
-CAUGHT_UP_WITHIN = timedelta(hours=1)
-MOST_CHOICES = 200
+# Entries that were caught up have later ids than their time of receipt; this covers an outage of an hour.
+MAX_CATCH_UP_DELAY = timedelta(hours=1)
+MAX_CHOICES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a line must be. "" or None or (): anything.
+    """Conditions of a feed line. "", None or () means no condition.
 
-    ending: of `ENDINGS`. since, until: when the entry was received. customer_ids, first_keys: those of a search, of
-    which either suffices. searched: whether there was a search, so that none found means no lines.
+    ending: of `ENDINGS`. since, until: limits of the time of receipt. customer_ids, first_keys: results of a search;
+    either suffices. searched: there was a search, so that without results no line matches.
     """
 
     ending: str = ""
@@ -47,18 +47,19 @@ class Filters:
 
     @property
     def is_indexed(self) -> bool:
-        """Whether an index leads to the rows that fit, past the others."""
-        few = self.ending not in ("", MatchKind.MATCHED)
-        return few or self.searched or any((self.worker_sid, self.task_queue_sid, self.task_channel))
+        """True if an index leads to the matching rows."""
+        is_rare_ending = self.ending not in ("", MatchKind.MATCHED)
+        return is_rare_ending or self.searched or any((self.worker_sid, self.task_queue_sid, self.task_channel))
 
     @property
     def is_empty(self) -> bool:
+        """True if every line matches."""
         return self == Filters()
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One value to filter by, and what it is called; "" where nobody has told."""
+    """One value to filter by, and its name; "" if unknown."""
 
     value: str
     name: str
@@ -66,7 +67,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What there is to choose from, by name; at most `MOST_CHOICES` each."""
+    """The values to choose from, sorted by name; at most `MAX_CHOICES` each."""
 
     workers: tuple[Choice, ...]
     queues: tuple[Choice, ...]
@@ -76,40 +77,43 @@ class Choices:
 def _endings() -> dict[str, tuple[ColumnElement[bool], ...]]:
     row = EntryRow
     enriched = row.outcome == Outcome.ENRICHED
-    known: dict[str, tuple[ColumnElement[bool], ...]] = {
+    endings: dict[str, tuple[ColumnElement[bool], ...]] = {
         str(MatchKind.MATCHED): (and_(enriched, row.match == MatchKind.MATCHED),)
     }
     for match in (MatchKind.AMBIGUOUS, MatchKind.CLAIMED, MatchKind.NONE):
-        known[str(match)] = (and_(_UNUSUAL, enriched, row.match == match),)
-    known["trouble"] = (and_(_UNUSUAL, row.outcome.in_(TROUBLE_OUTCOMES)),)
-    known["owed"] = _owed()
+        endings[str(match)] = (and_(_UNUSUAL, enriched, row.match == match),)
+    endings["trouble"] = (and_(_UNUSUAL, row.outcome.in_(TROUBLE_OUTCOMES)),)
+    endings["owed"] = _with_open_followup()
     for outcome in Outcome:
         if outcome is not Outcome.ENRICHED:
-            known[str(outcome)] = (and_(_UNUSUAL, row.outcome == outcome),)
-    # By its own index, which holds little else; the range of ids would lead elsewhere.
+            endings[str(outcome)] = (and_(_UNUSUAL, row.outcome == outcome),)
+    # A subquery, so that its small index is used instead of the range of ids.
     open_ = aliased(EntryRow)
-    known["in_progress"] = (row.id.in_(select(open_.id).where(open_.concluded_at.is_(None))),)
-    return known
+    endings["in_progress"] = (row.id.in_(select(open_.id).where(open_.concluded_at.is_(None))),)
+    return endings
 
 
-def _owed() -> tuple[ColumnElement[bool], ...]:
-    """Of the task, or of the entry where it has none; few follow-ups have a due date. Two: an OR hides the indexes."""
+def _with_open_followup() -> tuple[ColumnElement[bool], ...]:
+    """Return two conditions: an open follow-up of the task, or of an entry without one.
+
+    Two queries, because an OR would keep the indexes from being used. Few follow-ups have a due date.
+    """
     of_entry = aliased(EntryRow)
-    owing = (
+    of_task = (
         select(of_entry.task_sid)
         .join(FollowupRow, FollowupRow.entry_id == of_entry.id)
         .where(FollowupRow.due_at.is_not(None), of_entry.task_sid.is_not(None))
     )
-    alone = select(FollowupRow.entry_id).where(FollowupRow.due_at.is_not(None))
-    return (EntryRow.task_sid.in_(owing), and_(EntryRow.task_sid.is_(None), EntryRow.id.in_(alone)))
+    of_lone_entry = select(FollowupRow.entry_id).where(FollowupRow.due_at.is_not(None))
+    return (EntryRow.task_sid.in_(of_task), and_(EntryRow.task_sid.is_(None), EntryRow.id.in_(of_lone_entry)))
 
 
-# What the page can ask for; the conditions of each, of which a row must fulfil one.
+# The endings to filter by. A row must fulfil one of the conditions.
 ENDINGS = _endings()
 
 
 def alternatives(filters: Filters) -> Sequence[ColumnElement[bool]]:
-    """The conditions of which a row must fulfil one; each can be looked up by itself."""
+    """Return conditions of which a row must fulfil one. Each is to be queried by itself."""
     row = EntryRow
     always = [NO_EVENT]
     for column, value in (
@@ -125,49 +129,51 @@ def alternatives(filters: Filters) -> Sequence[ColumnElement[bool]]:
         always.append(row.received_at >= filters.since)
     if filters.until:
         always.append(row.received_at < filters.until)
-    ended: Sequence[ColumnElement[bool]] = ENDINGS[filters.ending] if filters.ending else (true(),)
+    endings: Sequence[ColumnElement[bool]] = ENDINGS[filters.ending] if filters.ending else (true(),)
     if not filters.searched:
-        return tuple(and_(*always, ending) for ending in ended)
-    searched: list[ColumnElement[bool]] = []
+        return tuple(and_(*always, ending) for ending in endings)
+    searches: list[ColumnElement[bool]] = []
     if filters.customer_ids:
-        searched.append(row.customer_id.in_(filters.customer_ids))
+        searches.append(row.customer_id.in_(filters.customer_ids))
     if filters.first_keys:
-        searched.append(row.first_key.in_(filters.first_keys))
+        searches.append(row.first_key.in_(filters.first_keys))
     if filters.task_sid or filters.reservation_sid:
-        searched.append(true())
-    return tuple(and_(*always, ending, condition) for condition in searched for ending in ended)
+        searches.append(true())
+    return tuple(and_(*always, ending, condition) for condition in searches for ending in endings)
 
 
 def bounds(database: Database, filters: Filters) -> tuple[int, int]:
-    """Between which ids the rows of this time lie: from the first on, and before the second. Raises DatabaseError."""
+    """Return the range of ids for this period: the first id, and the one after the last. Raises DatabaseError."""
     row = EntryRow
     low, high = 0, 2**63 - 1
     if filters.since:
-        first = select(row.id).where(NO_EVENT, row.received_at >= filters.since - CAUGHT_UP_WITHIN)
+        first = select(row.id).where(NO_EVENT, row.received_at >= filters.since - MAX_CATCH_UP_DELAY)
         rows = database.read(first.order_by(row.received_at).limit(1))
         low = rows[0].id if rows else high
     if filters.until:
-        last = select(row.id).where(NO_EVENT, row.received_at < filters.until + CAUGHT_UP_WITHIN)
+        last = select(row.id).where(NO_EVENT, row.received_at < filters.until + MAX_CATCH_UP_DELAY)
         rows = database.read(last.order_by(row.received_at.desc()).limit(1))
         high = rows[0].id + 1 if rows else 0
     return low, high
 
 
 def choices(database: Database) -> Choices:
-    """The workers, queues and channels that the journal knows. Raises DatabaseError."""
-    known = [
+    """Return the workers, queues and channels in the journal. Raises DatabaseError."""
+    choices_by_kind = [
         tuple(Choice(row.value, row.name or "") for row in database.read(statement))
         for statement in (_WORKERS, _QUEUES, _CHANNELS)
     ]
-    by_name = (tuple(sorted(each, key=lambda one: (one.name == "", one.name.lower(), one.value))) for each in known)
-    return Choices(*by_name)
+    workers, queues, channels = (
+        tuple(sorted(found, key=lambda one: (one.name == "", one.name.lower(), one.value))) for found in choices_by_kind
+    )
+    return Choices(workers, queues, channels)
 
 
 def _values(column: str, name: str) -> TextClause:
-    """Every value of this column with its name.
+    """Return the query for the distinct values of this column, with their names.
 
-    Goes from one value of the index to the next higher, so that it takes as many steps as there are values, however
-    many rows they stand in; neither database does so by itself for a DISTINCT.
+    Steps from each value in the index to the next higher one, so that the cost depends on the number of values, not of
+    rows. Neither database does so for a DISTINCT.
     """
     return text(
         f"""
@@ -176,21 +182,21 @@ def _values(column: str, name: str) -> TextClause:
             UNION ALL
             SELECT (SELECT min(higher.{column}) FROM entries AS higher
                     WHERE higher.kind <> 'event' AND higher.{column} > known.value), known.place + 1
-            FROM known WHERE known.value IS NOT NULL AND known.place < {MOST_CHOICES}
+            FROM known WHERE known.value IS NOT NULL AND known.place < {MAX_CHOICES}
         )
         SELECT known.value AS value, {name} AS name FROM known WHERE known.value <> ''
-        """  # noqa: S608 - put together from the constants below
+        """  # noqa: S608 - built from the constants below
     )
 
 
-_NEWEST = """(SELECT newest.{told} FROM entries AS newest
+_NEWEST = """(SELECT newest.{field} FROM entries AS newest
               WHERE newest.kind <> 'event' AND newest.{column} = known.value ORDER BY newest.id DESC LIMIT 1)"""
-_WORKERS = _values("worker_sid", _NEWEST.format(told="worker_name", column="worker_sid"))
-# Callbacks do not tell a queue's name; an event of the same task does.
+_WORKERS = _values("worker_sid", _NEWEST.format(field="worker_name", column="worker_sid"))
+# Callbacks do not carry a queue's name; an event of the same task does.
 _QUEUES = _values(
     "task_queue_sid",
-    f"""(SELECT told.task_queue_name FROM entries AS told
-         WHERE told.task_sid = {_NEWEST.format(told="task_sid", column="task_queue_sid")}
-         AND told.task_queue_name <> '' ORDER BY told.id DESC LIMIT 1)""",  # noqa: S608 - likewise
+    f"""(SELECT named.task_queue_name FROM entries AS named
+         WHERE named.task_sid = {_NEWEST.format(field="task_sid", column="task_queue_sid")}
+         AND named.task_queue_name <> '' ORDER BY named.id DESC LIMIT 1)""",  # noqa: S608 - likewise
 )
 _CHANNELS = _values("task_channel", "known.value")

@@ -1,7 +1,7 @@
-"""What is so of one task, counted from the journal: missed reservations, escalation, outcome, alarms.
+"""Task states, derived from the journal: missed reservations, escalation, outcome and alarms.
 
-Adapter over the `task_states` table and the events in `entries`. Counts are of different reservations, never of
-deliveries; so the order in which events came, and how often, makes no difference.
+Adapter over the `task_states` table and the events in `entries`. Counts are of distinct reservations, not deliveries,
+so the order and repetition of events make no difference.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from enrich.domain.matches import MatchKind
 from enrich.domain.outcomes import EntryKind
 from enrich.journal.tables import HAS_ALARM, EntryRow, TaskStateRow
 
-# Where no event tells that a task is over, its alarm ends when nothing more was heard for so long: facts section 0, the
-# time that a task may wait by default.
-ALARM_LASTS = timedelta(days=1)
+# If no event says that a task has ended, its alarm ends this long after the last change: facts section 0, the time that
+# a task may wait by default.
+ALARM_LIFETIME = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class StateCounts:
-    """Of one task: different reservations by how they ended ("timeout"), and how many came to nothing in all.
+    """Counts of one task's distinct reservations: by ending ("timeout"), and not accepted in all (assignments).
 
-    before: the state as it was until now.
+    before: the state before this count.
     """
 
     endings: Mapping[str, int]
@@ -39,7 +39,7 @@ class StateCounts:
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """What is so of one task; see `journal.tables.TaskStateRow` for each part."""
+    """The state of one task; `journal.tables.TaskStateRow` describes each field."""
 
     task_sid: str
     workspace_sid: str
@@ -59,7 +59,7 @@ class TaskState:
 
 @dataclass(frozen=True, slots=True)
 class KeptEvent:
-    """One event of a task as it is kept. received_at: when we got it; what it says itself is in `raw_form`."""
+    """One stored event of a task. received_at: our time of receipt; TaskRouter's own is in `raw_form`."""
 
     event_type: str
     reservation_sid: str | None
@@ -70,22 +70,22 @@ class KeptEvent:
 
 
 class TaskStates:
-    """The states of one database's tasks. Every method raises DatabaseError."""
+    """The task states of one database. Every method raises DatabaseError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         dialect = sqlite if database.is_sqlite else postgresql
-        self._make = dialect.insert(TaskStateRow).on_conflict_do_nothing(index_elements=[TaskStateRow.task_sid])
+        self._insert = dialect.insert(TaskStateRow).on_conflict_do_nothing(index_elements=[TaskStateRow.task_sid])
 
     def of(self, task_sid: str) -> TaskState | None:
-        """None where nothing out of the ordinary has happened to the task."""
+        """Return the state of a task; None if it needed nothing but the usual assignment."""
         rows = self._database.read(select(*_COLUMNS).where(TaskStateRow.task_sid == task_sid))
         return TaskState(**rows[0]._asdict()) if rows else None
 
     def marks(self, task_sid: str) -> dict[str, Any]:
-        """What our block says of the task itself, beside the customer: `escalation` and `outcome`, where there are any.
+        """Return the block's members about the task itself, `escalation` and `outcome`, without empty ones.
 
-        One indexed statement: the assignment callback asks it for tasks whose block has such a mark.
+        One indexed statement: the assignment callback runs it for tasks whose block has such a member.
         """
         rows = self._database.read(_MARKS, {"task_sid": task_sid})
         return {name: value for name, value in rows[0]._asdict().items() if value} if rows else {}
@@ -98,18 +98,18 @@ class TaskStates:
         misses: Sequence[str],
         decide: Callable[[StateCounts], Mapping[str, Any]],
     ) -> tuple[TaskState, TaskState]:
-        """The state before and after, once the values that `decide` gives for the counts are kept.
+        """Count the task's reservations, store the values that `decide` returns, and return the state before and after.
 
-        misses: the types of events that tell of a reservation which came to nothing. They alone are counted, since
-        each of them gives occasion to count; what others tell would depend on when they came.
-        Whoever counts holds the task's row: the last one has seen everything that the others have.
+        misses: types of the events of reservations that were not accepted. Only these are counted, because each of them
+        causes a count; with others the result would depend on the time of counting.
+        The task's row is locked meanwhile, so that the last count has seen what the others have.
         """
         with self._database.transaction() as session:
             row = self._locked(session, task_sid, workspace_sid, at)
             before = _state(row)
             counts = _count(session, before, misses)
-            kept = decide(counts)
-            self._keep(row, {"canceled": counts.endings.get("canceled", 0), "assignments": counts.assignments, **kept})
+            counted = {"canceled": counts.endings.get("canceled", 0), "assignments": counts.assignments}
+            self._assign(row, {**counted, **decide(counts)})
             if row.alarm != before.alarm:
                 row.alarm_since = at
             row.updated_at = at
@@ -117,33 +117,33 @@ class TaskStates:
             return before, _state(row)
 
     def keep(self, task_sid: str, workspace_sid: str, at: datetime, **values: Any) -> None:
-        """These values, from now on."""
+        """Store these values in the task's state."""
         with self._database.transaction() as session:
             row = self._locked(session, task_sid, workspace_sid, at)
-            self._keep(row, values)
+            self._assign(row, values)
             row.updated_at = at
 
     def ended(self, task_sid: str, at: datetime) -> None:
-        """The task is over: nobody has to look at it any more. Nothing happens where there is no state of it."""
+        """Record that the task has ended, which ends its alarm. No effect if it has no state."""
         still_open = (TaskStateRow.task_sid == task_sid, TaskStateRow.ended_at.is_(None))
         self._database.write(update(TaskStateRow).where(*still_open).values(ended_at=at))
 
     def alarms(self, now: datetime, *, at_most: int = 100) -> tuple[TaskState, ...]:
-        """The tasks that a person has to look at, the newest alarm first."""
+        """Return the tasks with an alarm, newest alarm first."""
         rows = self._database.read(
             select(*_COLUMNS).where(*_alarmed(now)).order_by(TaskStateRow.alarm_since.desc()).limit(at_most)
         )
         return tuple(TaskState(**row._asdict()) for row in rows)
 
     def alarm_counts(self, now: datetime) -> dict[str, int]:
-        """How many tasks have which alarm; what none has is not there."""
+        """Return the number of tasks by alarm, without alarms that no task has."""
         rows = self._database.read(
             select(TaskStateRow.alarm, func.count().label("tasks")).where(*_alarmed(now)).group_by(TaskStateRow.alarm)
         )
         return {row.alarm: row.tasks for row in rows}
 
     def was_offered(self, task_sid: str) -> bool:
-        """Whether a callback of the task has come."""
+        """Return whether the task has had an assignment or fallback callback."""
         kinds = (EntryKind.ASSIGNMENT, EntryKind.FALLBACK)
         rows = self._database.read(
             select(exists().where(EntryRow.task_sid == task_sid, EntryRow.kind.in_(kinds)).label("was"))
@@ -151,7 +151,7 @@ class TaskStates:
         return bool(rows[0].was)
 
     def events(self, task_sid: str, event_types: Iterable[str]) -> tuple[KeptEvent, ...]:
-        """The task's events of these types, in the order in which they were kept."""
+        """Return the task's events of these types, in the order in which they were stored."""
         rows = self._database.read(
             select(
                 EntryRow.event_type,
@@ -171,7 +171,7 @@ class TaskStates:
         return tuple(KeptEvent(**row._asdict()) for row in rows)
 
     def customer_of(self, task_sid: str) -> str | None:
-        """Whose task it is, by the last that was found out; None where nobody knows."""
+        """Return the customer of the task's last look-up; None if there is none."""
         rows = self._database.read(
             select(EntryRow.match, EntryRow.customer_id)
             .where(EntryRow.task_sid == task_sid, EntryRow.kind != EntryKind.EVENT, EntryRow.match.is_not(None))
@@ -181,7 +181,7 @@ class TaskStates:
         return rows[0].customer_id if rows and rows[0].match == MatchKind.MATCHED else None
 
     def workspace_of(self, task_sid: str) -> str | None:
-        """The workspace that the task's entries name; None where none does."""
+        """Return the workspace from the task's entries; None if none has it."""
         rows = self._database.read(
             select(EntryRow.workspace_sid)
             .where(EntryRow.task_sid == task_sid, EntryRow.workspace_sid != "")
@@ -191,22 +191,22 @@ class TaskStates:
         return str(rows[0].workspace_sid) if rows else None
 
     def prune(self, older_than: datetime) -> None:
-        """Deletes what was last changed before that moment."""
+        """Delete states last changed before this time."""
         self._database.write(delete(TaskStateRow).where(TaskStateRow.updated_at < older_than))
 
     def _locked(self, session: Session, task_sid: str, workspace_sid: str, at: datetime) -> TaskStateRow:
-        new = {"task_sid": task_sid, "workspace_sid": workspace_sid, "updated_at": at, **_NOTHING}
-        session.execute(self._make, new)
+        new = {"task_sid": task_sid, "workspace_sid": workspace_sid, "updated_at": at, **_EMPTY_STATE}
+        session.execute(self._insert, new)
         return session.scalars(select(TaskStateRow).where(TaskStateRow.task_sid == task_sid).with_for_update()).one()
 
     @staticmethod
-    def _keep(row: TaskStateRow, values: Mapping[str, Any]) -> None:
+    def _assign(row: TaskStateRow, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
             setattr(row, name, value)
 
 
 _COLUMNS = [getattr(TaskStateRow, name) for name in TaskState.__slots__]
-_NOTHING = {
+_EMPTY_STATE = {
     "misses": 0,
     "canceled": 0,
     "assignments": 0,
@@ -224,23 +224,23 @@ def _state(row: TaskStateRow) -> TaskState:
 
 def _count(session: Session, before: TaskState, misses: Sequence[str]) -> StateCounts:
     of_task = (EntryRow.task_sid == before.task_sid, EntryRow.reservation_sid.is_not(None))
-    different = func.count(EntryRow.reservation_sid.distinct())
+    distinct = func.count(EntryRow.reservation_sid.distinct())
     by_type = session.execute(
-        select(EntryRow.event_type, different.label("number"))
+        select(EntryRow.event_type, distinct.label("number"))
         .where(*of_task, EntryRow.event_type.like("reservation.%"))
         .group_by(EntryRow.event_type)
     )
     return StateCounts(
         endings={row.event_type.removeprefix("reservation."): row.number for row in by_type},
-        assignments=session.scalars(select(different).where(*of_task, EntryRow.event_type.in_(misses))).one(),
+        assignments=session.scalars(select(distinct).where(*of_task, EntryRow.event_type.in_(misses))).one(),
         before=before,
     )
 
 
 def _alarmed(now: datetime) -> tuple[ColumnElement[bool] | TextClause, ...]:
-    # The first condition is the index's own, to the letter: only then is it used.
+    # The first condition is the index's own, literally, so that the index is used.
     return (
         text(HAS_ALARM),
         TaskStateRow.ended_at.is_(None),
-        TaskStateRow.updated_at > now - ALARM_LASTS,
+        TaskStateRow.updated_at > now - ALARM_LIFETIME,
     )

@@ -1,7 +1,7 @@
-"""The story of one task: what happened to it in lines, one of its entries in full, and a cheap sign of change.
+"""The timeline of one task: its entries as lines, one of them in full, and a cheap version for polling.
 
-Reads only, loads the texts of one entry at most, and gives frozen records. Every question is answered from an index of
-the task or of the entry, and of a story without end only the end is told.
+Reads only, loads the texts of at most one entry, and returns frozen records. Every query uses an index of the task or
+entry; a very long timeline is cut to its end.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from enrich.journal.records import (
 )
 from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
 
-# A story that is longer shows its end. A line is some 600 bytes of page, and somebody may be looking every two seconds.
-STORY_AT_MOST = 50
-FOLLOWUPS_AT_MOST = 50
+# A longer timeline shows its end. An entry takes some 600 bytes of page, and an open page polls every two seconds.
+MAX_ENTRIES = 50
+MAX_FOLLOWUPS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class FullEntry(Entry):
-    """One journal row with all its texts. They are as stored: personal data, and possibly hostile or broken JSON.
+    """One entry with all its texts, as stored: they hold personal data, and may be hostile or broken JSON.
 
     attributes_before: None if never fetched; attributes_after: None if nothing was written; answer: None if none.
-    decision: what of the policy gave the answer, as the journal keeps it; None without a policy.
+    decision: as in `EntryRow.decision`; None without a policy.
     """
 
     workspace_sid: str
@@ -54,7 +54,7 @@ class FullEntry(Entry):
 
     @property
     def attributes_now(self) -> str | None:
-        """What stood on the task afterwards: as written, or as found where nothing had to be written."""
+        """The task's attributes afterwards: as written, or as fetched if no write was needed."""
         if self.attributes_after is None and self.outcome == Outcome.ENRICHED:
             return self.attributes_before
         return self.attributes_after
@@ -62,7 +62,7 @@ class FullEntry(Entry):
 
 @dataclass(frozen=True, slots=True)
 class TimelineFollowup:
-    """One piece of work that was owed for an entry. due_at: None once it is done or given up."""
+    """One follow-up of an entry. due_at: None once it is done or given up."""
 
     id: int
     kind: str
@@ -75,18 +75,18 @@ class TimelineFollowup:
     given_up_at: datetime | None
 
     @property
-    def is_owed(self) -> bool:
+    def is_open(self) -> bool:
+        """True until it is done or given up."""
         return self.done_at is None and self.given_up_at is None
 
 
 @dataclass(frozen=True, slots=True)
-class TaskStory:
-    """What happened to one task in lines, and one of its entries in full.
+class Timeline:
+    """The entries of one task, one of them in full.
 
-    task_sid: None for an entry that belongs to no task. shown: the entry that was asked for, or the newest.
-    entries: in the order in which they were received; never none. is_whole: False when older ones were left out; the
-    one that is shown, and the newest that is no event, may be older than the others. followups: those that are owed
-    first among them, where there are too many.
+    task_sid: None for an entry without a task. shown: the requested entry, or the newest.
+    entries: in the order of receipt, at least one. followups: if there are too many, open ones are kept.
+    is_whole: False if older entries were left out. The shown entry, and the newest that is not an event, are kept.
     """
 
     task_sid: str | None
@@ -97,7 +97,7 @@ class TaskStory:
 
     @property
     def newest(self) -> Summary:
-        """The entry that the feed shows for this task; where there are only events, the last of them."""
+        """The entry that the feed shows for this task; if there are only events, the last one."""
         return max(self.entries, key=lambda entry: (entry.kind != EntryKind.EVENT, entry.id))
 
     @property
@@ -106,28 +106,30 @@ class TaskStory:
 
     @property
     def callback(self) -> Summary | None:
-        """The callback that late work was owed for: of the same reservation, else the last before it.
+        """The callback that caused the shown late enrichment: of the same reservation, else the last before it.
 
-        None where what is shown is no late work, or the callback is not among the entries.
+        None if the shown entry is of another kind, or the callback is not among the entries.
         """
         if self.shown.kind != EntryKind.LATE:
             return None
         before = [entry for entry in self.entries if entry.is_callback and entry.id < self.shown.id]
-        same = self.shown.reservation_sid or "none"
-        return max(before, key=lambda entry: (entry.reservation_sid == same, entry.id), default=None)
+        reservation_sid = self.shown.reservation_sid or "none"
+        return max(before, key=lambda entry: (entry.reservation_sid == reservation_sid, entry.id), default=None)
 
     @property
-    def owed(self) -> tuple[TimelineFollowup, ...]:
-        return tuple(followup for followup in self.followups if followup.is_owed)
+    def open_followups(self) -> tuple[TimelineFollowup, ...]:
+        """The follow-ups that are neither done nor given up."""
+        return tuple(followup for followup in self.followups if followup.is_open)
 
     @property
-    def is_settled(self) -> bool:
-        """Whether it will stay as it is unless TaskRouter calls again."""
-        return self.newest.concluded_at is not None and self.shown.concluded_at is not None and not self.owed
+    def is_final(self) -> bool:
+        """True if it stays as it is unless TaskRouter calls again."""
+        is_concluded = self.newest.concluded_at is not None and self.shown.concluded_at is not None
+        return is_concluded and not self.open_followups
 
     @property
     def worker(self) -> tuple[str, str]:
-        """SID and name of the worker that the task was last offered to; "" where unknown."""
+        """SID and name of the worker that the task was last offered to; "" if unknown."""
         offered = [entry for entry in self.entries if entry.kind != EntryKind.EVENT]
         return next(
             (
@@ -139,48 +141,48 @@ class TaskStory:
         )
 
     def version(self, now: datetime) -> str:
-        """A short word that changes whenever this story would be told differently."""
+        """Return a short text that changes whenever the timeline does."""
         return _version_of(self.entries, self.followups, now)
 
 
-def task_story(
+def task_timeline(
     database: Database,
     task_sid: str,
     *,
     entry_id: int | None = None,
-    max_entries: int = STORY_AT_MOST,
-    max_followups: int = FOLLOWUPS_AT_MOST,
-) -> TaskStory | None:
-    """The story of this task, with this entry in full, or without one the newest.
+    max_entries: int = MAX_ENTRIES,
+    max_followups: int = MAX_FOLLOWUPS,
+) -> Timeline | None:
+    """Return the timeline of a task, with this entry in full, or the newest one.
 
-    None when the journal knows no such task, or no such entry of it. Raises DatabaseError.
+    None if the journal has no entry of this task, or not this one. Raises DatabaseError.
     """
-    return _story(database, EntryRow.task_sid == task_sid, task_sid, entry_id, max_entries, max_followups)
+    return _timeline(database, EntryRow.task_sid == task_sid, task_sid, entry_id, max_entries, max_followups)
 
 
-def entry_story(database: Database, entry_id: int) -> TaskStory | None:
-    """This entry alone, for those that belong to no task; None when there is none. Raises DatabaseError."""
-    return _story(database, EntryRow.id == entry_id, None, entry_id)
+def entry_timeline(database: Database, entry_id: int) -> Timeline | None:
+    """Return the timeline of one entry without a task; None if there is no such entry. Raises DatabaseError."""
+    return _timeline(database, EntryRow.id == entry_id, None, entry_id)
 
 
 def last_finding(database: Database, task_sid: str) -> LookupFinding:
-    """What the last look-up of this task found; empty if nobody ever looked. Raises DatabaseError."""
+    """Return the finding of the task's last look-up, an empty one without a look-up. Raises DatabaseError."""
     with database.reading() as session:
         return read_finding(contacts.last_finding(session, task_sid))
 
 
-def task_version(database: Database, task_sid: str, now: datetime, *, max_entries: int = STORY_AT_MOST) -> str:
-    """What `version` of this task's story would be, without loading the story. Raises DatabaseError."""
-    return _story_version(database, EntryRow.task_sid == task_sid, now, max_entries)
+def task_version(database: Database, task_sid: str, now: datetime, *, max_entries: int = MAX_ENTRIES) -> str:
+    """Return `Timeline.version` of this task without loading the timeline. Raises DatabaseError."""
+    return _timeline_version(database, EntryRow.task_sid == task_sid, now, max_entries)
 
 
 def entry_version(database: Database, entry_id: int, now: datetime) -> str:
-    """The same, of this entry alone. Raises DatabaseError."""
-    return _story_version(database, EntryRow.id == entry_id, now)
+    """Return `Timeline.version` of an entry without a task. Raises DatabaseError."""
+    return _timeline_version(database, EntryRow.id == entry_id, now)
 
 
-# What a story's version is made of.
-_SIGNS = (EntryRow.id, EntryRow.kind, EntryRow.received_at, EntryRow.concluded_at, EntryRow.repeats)
+# The columns that a version is made of.
+_VERSION_COLUMNS = (EntryRow.id, EntryRow.kind, EntryRow.received_at, EntryRow.concluded_at, EntryRow.repeats)
 
 _FOLLOWUP = tuple(getattr(FollowupRow, name) for name in TimelineFollowup.__slots__)
 
@@ -196,25 +198,25 @@ _FULL = select(
 )
 
 
-def _story(
+def _timeline(
     database: Database,
-    which: ColumnElement[bool],
+    condition: ColumnElement[bool],
     task_sid: str | None,
     entry_id: int | None,
-    max_entries: int = STORY_AT_MOST,
-    max_followups: int = FOLLOWUPS_AT_MOST,
-) -> TaskStory | None:
+    max_entries: int = MAX_ENTRIES,
+    max_followups: int = MAX_FOLLOWUPS,
+) -> Timeline | None:
     with database.reading() as session:
-        rows, is_whole = _last(session, SUMMARY_COLUMNS, which, max_entries)
+        rows, is_whole = _last(session, SUMMARY_COLUMNS, condition, max_entries)
         if not rows:
             return None
         entries = tuple(Summary(**row._asdict()) for row in rows)
-        asked = entry_id if entry_id is not None else rows[-1].id
-        shown = session.execute(_FULL.where(which, EntryRow.id == asked)).one_or_none()
+        shown_id = entry_id if entry_id is not None else rows[-1].id
+        shown = session.execute(_FULL.where(condition, EntryRow.id == shown_id)).one_or_none()
         if shown is None:
             return None
-        followups = _followups(session, which, max_followups)
-    return TaskStory(
+        followups = _followups(session, condition, max_followups)
+    return Timeline(
         task_sid=task_sid,
         shown=_full(shown),
         entries=tuple(sorted(entries, key=lambda entry: (entry.received_at, entry.id))),
@@ -223,42 +225,43 @@ def _story(
     )
 
 
-def _story_version(
-    database: Database, which: ColumnElement[bool], now: datetime, max_entries: int = STORY_AT_MOST
+def _timeline_version(
+    database: Database, condition: ColumnElement[bool], now: datetime, max_entries: int = MAX_ENTRIES
 ) -> str:
     with database.reading() as session:
-        rows, _ = _last(session, _SIGNS, which, max_entries)
-        return _version_of(rows, _followups(session, which, FOLLOWUPS_AT_MOST), now)
+        rows, _ = _last(session, _VERSION_COLUMNS, condition, max_entries)
+        return _version_of(rows, _followups(session, condition, MAX_FOLLOWUPS), now)
 
 
 def _last(
-    session: Session, columns: Sequence[Any], which: ColumnElement[bool], limit: int
+    session: Session, columns: Sequence[Any], condition: ColumnElement[bool], limit: int
 ) -> tuple[list[Row[Any]], bool]:
-    """The last entries, the newest that is no event as the last of all; and whether there are no others."""
-    last = select(*columns).where(which).order_by(EntryRow.id.desc())
-    found = session.execute(last.limit(limit + 1)).all()
+    """Return the last entries, events first, and whether these are all."""
+    newest_first = select(*columns).where(condition).order_by(EntryRow.id.desc())
+    found = session.execute(newest_first.limit(limit + 1)).all()
     rows = list(found[:limit])
     is_whole = len(found) <= limit
     if not is_whole and all(row.kind == EntryKind.EVENT for row in rows):
-        rows += session.execute(last.where(NO_EVENT).limit(1)).all()
+        rows += session.execute(newest_first.where(NO_EVENT).limit(1)).all()
     return sorted(rows, key=lambda row: (row.kind != EntryKind.EVENT, row.id)), is_whole
 
 
-def _followups(session: Session, which: ColumnElement[bool], limit: int) -> tuple[TimelineFollowup, ...]:
-    """Those of these entries, oldest first. Where there are too many, what is over and oldest is left out."""
-    is_over = case((FollowupRow.due_at.is_(None), 1), else_=0)
-    of_them = select(*_FOLLOWUP).join(EntryRow, EntryRow.id == FollowupRow.entry_id).where(which)
-    rows = session.execute(of_them.order_by(is_over, FollowupRow.id.desc()).limit(limit))
+def _followups(session: Session, condition: ColumnElement[bool], limit: int) -> tuple[TimelineFollowup, ...]:
+    """Return the entries' follow-ups, oldest first. If there are too many, the oldest ended ones are left out."""
+    has_ended = case((FollowupRow.due_at.is_(None), 1), else_=0)
+    of_entries = select(*_FOLLOWUP).join(EntryRow, EntryRow.id == FollowupRow.entry_id).where(condition)
+    rows = session.execute(of_entries.order_by(has_ended, FollowupRow.id.desc()).limit(limit))
     return tuple(sorted((TimelineFollowup(**row._asdict()) for row in rows), key=lambda followup: followup.id))
 
 
 def _version_of(entries: Iterable[Summary | Row[Any]], followups: Iterable[TimelineFollowup], now: datetime) -> str:
-    signs = [
+    entry_states = [
         (entry.id, entry.concluded_at, entry.repeats, is_broken_off(entry.concluded_at, entry.received_at, now))
         for entry in entries
     ]
-    tried = [(each.id, each.attempts, each.due_at, each.done_at, each.given_up_at) for each in followups]
-    return hashlib.sha256(repr((sorted(signs, key=lambda sign: sign[0]), tried)).encode()).hexdigest()[:16]
+    followup_states = [(one.id, one.attempts, one.due_at, one.done_at, one.given_up_at) for one in followups]
+    state = (sorted(entry_states, key=lambda entry_state: entry_state[0]), followup_states)
+    return hashlib.sha256(repr(state).encode()).hexdigest()[:16]
 
 
 def _full(row: Row[Any]) -> FullEntry:

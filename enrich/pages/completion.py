@@ -14,7 +14,7 @@ from enrich.domain.lengths import MAX_TASK_OUTCOME_LENGTH
 from enrich.domain.outcomes import TASK_END_EVENTS, FollowupKind
 from enrich.flows.completion import CompletionRequest
 from enrich.journal.task_states import TaskState
-from enrich.journal.timeline import TaskStory
+from enrich.journal.timeline import Timeline
 from enrich.pages import formatting, labels
 from enrich.pages.sessions import needs, require_sign_in, signed_in
 from enrich.services import current_services
@@ -45,7 +45,7 @@ def state_of(task_sid: str | None) -> TaskState | None:
 
 
 @bp.app_template_global()
-def can_be_ended(story: TaskStory) -> bool:
+def can_be_ended(story: Timeline) -> bool:
     """Whether the task was offered to somebody, and is not known to be over."""
     over = any(entry.event_type in TASK_END_EVENTS for entry in story.entries)
     return formatting.is_plain_sid(story.task_sid) and any(entry.is_callback for entry in story.entries) and not over

@@ -10,7 +10,7 @@ from enrich.accounts.masking import HIDDEN, key, name, raw_form, raw_json
 
 if TYPE_CHECKING:
     from enrich.journal.records import Entry, KeyFound, LookupFinding
-    from enrich.journal.timeline import FullEntry, TaskStory
+    from enrich.journal.timeline import FullEntry, Timeline
 
     AnEntry = TypeVar("AnEntry", bound=Entry)
 
@@ -20,7 +20,7 @@ def line(entry: AnEntry) -> AnEntry:
     return replace(entry, customer_name=name(entry.customer_name), finding=_finding(entry.finding))
 
 
-def story(told: TaskStory) -> TaskStory:
+def story(told: Timeline) -> Timeline:
     """A task's story as a viewer may see it."""
     entries = tuple(replace(entry, customer_name=name(entry.customer_name)) for entry in told.entries)
     return replace(told, shown=_full(told.shown), entries=entries)

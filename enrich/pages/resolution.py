@@ -27,7 +27,7 @@ from enrich.domain.outcomes import Outcome
 from enrich.flows.resolution import Resolution, Resolver
 from enrich.journal import timeline
 from enrich.journal.records import KeyFound, LookupFinding
-from enrich.journal.timeline import TaskStory
+from enrich.journal.timeline import Timeline
 from enrich.pages import customer_form, formatting, labels
 from enrich.pages.sessions import local_path, needs, require_sign_in, sees_masked, signed_in
 from enrich.services import current_services
@@ -186,7 +186,7 @@ def new_record(read: CustomerFixture) -> audit.Record:
     return record | {"settled": None}
 
 
-def _create(story: TaskStory) -> ResponseReturnValue:
+def _create(story: Timeline) -> ResponseReturnValue:
     values = customer_form.empty() | {name: request.form.get(name, "").strip() for name in ("name", "company", "tier")}
     customer_id = new_customer_id()
     read = read_customer(customer_form.to_raw(customer_id, values), current_services().settings.default_region)
@@ -198,7 +198,7 @@ def _create(story: TaskStory) -> ResponseReturnValue:
 
 
 def _form(
-    story: TaskStory,
+    story: Timeline,
     *,
     problem: str = "",
     new: customer_form.Values | None = None,
@@ -244,7 +244,7 @@ def _keys_now(asked: LookupFinding) -> tuple[KeyNow, ...]:
     return tuple(KeyNow(key, _token(key), tuple(by_id[one] for one in owners[key] if one in by_id)) for key in keys)
 
 
-def _key(story: TaskStory) -> Identifier | None:
+def _key(story: Timeline) -> Identifier | None:
     """The key that the form names, if it is one of the task's; None for this task only. Others are refused."""
     token = request.form.get("key", "")
     if not token:
@@ -262,10 +262,10 @@ def _once(found: Iterable[Found]) -> list[Found]:
     return list({one.id: one for one in found}.values())
 
 
-def _story(task_sid: str, entry_id: int | None = None) -> TaskStory:
+def _story(task_sid: str, entry_id: int | None = None) -> Timeline:
     if not formatting.is_plain_sid(task_sid):
         abort(404)
-    return timeline.task_story(current_services().database, task_sid, entry_id=entry_id) or abort(404)
+    return timeline.task_timeline(current_services().database, task_sid, entry_id=entry_id) or abort(404)
 
 
 def _done(settled: Resolution, task_sid: str, word: str) -> ResponseReturnValue:

@@ -18,7 +18,7 @@ from enrich.journal import feed as journal_feed
 from enrich.journal import filters, timeline
 from enrich.journal.filters import Choice, Choices
 from enrich.journal.records import Summary
-from enrich.journal.timeline import TaskStory
+from enrich.journal.timeline import Timeline
 from enrich.pages import formatting, labels, masked_records
 from enrich.pages.feed_query import Feed, asked_for, filters_of
 from enrich.pages.sessions import require_sign_in, sees_masked
@@ -116,7 +116,7 @@ def element_id(told: Summary) -> str:
     return f"line-{told.task_sid if formatting.is_plain_sid(told.task_sid) else told.id}"
 
 
-def _page(story: TaskStory | None) -> str:
+def _page(story: Timeline | None) -> str:
     return render_template(
         "tasks/index.html",
         feed=_feed(before=_before()),
@@ -127,7 +127,7 @@ def _page(story: TaskStory | None) -> str:
     )
 
 
-def _detail(story: TaskStory) -> str:
+def _detail(story: Timeline) -> str:
     return render_template("tasks/_detail.html", story=story, now=_now())
 
 
@@ -141,7 +141,7 @@ def _feed(*, before: int | None) -> Feed:
         lines, looked_back_to = journal_feed.recent_tasks(database, limit=LINES_PER_PAGE + 1, before=before), None
     else:
         found = journal_feed.find_tasks(database, wanted, limit=LINES_PER_PAGE + 1, before=before)
-        lines, looked_back_to = found.lines, found.looked_back_to
+        lines, looked_back_to = found.lines, found.continue_before
     shown = lines[:LINES_PER_PAGE]
     older = shown[-1].id if len(lines) > LINES_PER_PAGE else looked_back_to
     return Feed(
@@ -189,19 +189,21 @@ def _before() -> int | None:
     return _id_in(request.args.get("before", ""))
 
 
-def _task_story(task_sid: str) -> TaskStory:
+def _task_story(task_sid: str) -> Timeline:
     if not formatting.is_plain_sid(task_sid):
         abort(404)
     asked = request.args.get("entry")
-    story = timeline.task_story(current_services().database, task_sid, entry_id=None if asked is None else _id(asked))
+    story = timeline.task_timeline(
+        current_services().database, task_sid, entry_id=None if asked is None else _id(asked)
+    )
     return _for_reader(story or abort(404))
 
 
-def _entry_story(entry_id: int) -> TaskStory:
-    return _for_reader(timeline.entry_story(current_services().database, entry_id) or abort(404))
+def _entry_story(entry_id: int) -> Timeline:
+    return _for_reader(timeline.entry_timeline(current_services().database, entry_id) or abort(404))
 
 
-def _for_reader(story: TaskStory) -> TaskStory:
+def _for_reader(story: Timeline) -> Timeline:
     return masked_records.story(story) if sees_masked() else story
 
 

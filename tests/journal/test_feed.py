@@ -59,7 +59,7 @@ def test_a_line_says_that_work_is_owed_for_any_entry_of_its_task(
     make_entry(task_sid="WT1")
     make_followup(make_entry(task_sid="WT2"), due_at=None, done_at=datetime.now(UTC))
     make_followup(make_entry(task_sid=None))
-    owes = {line.task_sid: line.owes for line in feed.recent_tasks(database)}
+    owes = {line.task_sid: line.has_open_followup for line in feed.recent_tasks(database)}
     assert owes == {"WT1": True, "WT2": False, None: True}
 
 

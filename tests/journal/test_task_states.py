@@ -19,7 +19,7 @@ from enrich.domain.outcomes import EntryKind, FollowupKind
 from enrich.journal.followups import FollowupQueue
 from enrich.journal.receipts import Journal
 from enrich.journal.tables import FollowupRow
-from enrich.journal.task_states import ALARM_LASTS, StateCounts, TaskStates
+from enrich.journal.task_states import ALARM_LIFETIME, StateCounts, TaskStates
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -91,7 +91,7 @@ def test_an_alarm_ends_with_its_task_or_with_time(journal: Journal, states: Task
     states.count(TASK, "WS1", NOW, MISSES, judge)
     assert [each.task_sid for each in states.alarms(NOW)] == [TASK]
     assert states.alarm_counts(NOW) == {"limit": 1}
-    assert states.alarms(NOW + ALARM_LASTS + SECOND) == ()
+    assert states.alarms(NOW + ALARM_LIFETIME + SECOND) == ()
     states.ended(TASK, NOW)
     assert (states.alarms(NOW), states.alarm_counts(NOW)) == ((), {})
     states.prune(NOW + SECOND)

@@ -30,14 +30,14 @@ def test_a_story_tells_everything_oldest_first(database: Database, make_entry: M
     followup = make_followup(failed, attempts=2, last_reason="database_locked")
     late = make_entry(kind="late")
     make_entry(task_sid="WT9")
-    story = timeline.task_story(database, "WT" + "0" * 32)
+    story = timeline.task_timeline(database, "WT" + "0" * 32)
     assert story
     assert [entry.id for entry in story.entries] == [created, failed, late]
     assert (story.newest.id, story.shown.id, story.is_newest_shown) == (late, late, True)
-    assert [(each.id, each.is_owed, each.attempts, each.last_reason) for each in story.followups] == [
+    assert [(each.id, each.is_open, each.attempts, each.last_reason) for each in story.followups] == [
         (followup, True, 2, "database_locked")
     ]
-    assert not story.is_settled
+    assert not story.is_final
     assert [(step.name, step.elapsed_ms, step.failed) for step in story.shown.steps] == [
         ("look_up", 4.2, ""),
         ("write", 31.0, ""),
@@ -47,7 +47,7 @@ def test_a_story_tells_everything_oldest_first(database: Database, make_entry: M
 def test_a_story_of_events_only_is_told_by_the_last(database: Database, make_entry: Make) -> None:
     make_entry(kind="event", outcome=None)
     last = make_entry(kind="event", outcome=None)
-    story = timeline.task_story(database, "WT" + "0" * 32)
+    story = timeline.task_timeline(database, "WT" + "0" * 32)
     assert story
     assert (story.newest.id, story.shown.id) == (last, last)
 
@@ -57,7 +57,7 @@ def test_a_story_is_told_by_time_and_its_newest_is_known_by_id(database: Databas
     now = datetime.now(UTC)
     first, second = make_entry(received_at=now), make_entry(received_at=now)
     caught_up = make_entry(received_at=now - timedelta(minutes=3))
-    story = timeline.task_story(database, "WT" + "0" * 32)
+    story = timeline.task_timeline(database, "WT" + "0" * 32)
     assert story
     assert [entry.id for entry in story.entries] == [caught_up, first, second]
     assert (story.newest.id, story.shown.id) == (caught_up, caught_up)
@@ -66,48 +66,48 @@ def test_a_story_is_told_by_time_and_its_newest_is_known_by_id(database: Databas
 def test_the_entry_that_is_asked_for_is_shown(database: Database, make_entry: Make) -> None:
     earlier, newest = make_entry(answer="1"), make_entry(answer="2")
     elsewhere = make_entry(task_sid="WT9")
-    story = timeline.task_story(database, "WT" + "0" * 32, entry_id=earlier)
+    story = timeline.task_timeline(database, "WT" + "0" * 32, entry_id=earlier)
     assert story
     assert (story.shown.id, story.shown.answer, story.newest.id) == (earlier, "1", newest)
     assert not story.is_newest_shown
-    assert timeline.task_story(database, "WT" + "0" * 32, entry_id=elsewhere) is None
+    assert timeline.task_timeline(database, "WT" + "0" * 32, entry_id=elsewhere) is None
 
 
 def test_late_work_knows_its_callback(database: Database, make_entry: Make) -> None:
     mine = make_entry(reservation_sid="WR1")
     make_entry(reservation_sid="WR2")
     make_entry(reservation_sid="WR1", kind="late")
-    story = timeline.task_story(database, "WT" + "0" * 32)
+    story = timeline.task_timeline(database, "WT" + "0" * 32)
     assert story
     assert story.callback
     assert story.callback.id == mine
     unknown = make_entry(reservation_sid=None, kind="late")
-    story = timeline.task_story(database, "WT" + "0" * 32, entry_id=unknown)
+    story = timeline.task_timeline(database, "WT" + "0" * 32, entry_id=unknown)
     assert story
     assert story.callback
     assert story.callback.reservation_sid == "WR2"
-    story = timeline.task_story(database, "WT" + "0" * 32, entry_id=mine)
+    story = timeline.task_timeline(database, "WT" + "0" * 32, entry_id=mine)
     assert story
     assert story.callback is None
 
 
 def test_there_is_no_story_of_what_never_came(database: Database) -> None:
-    assert timeline.task_story(database, "WT1") is None
-    assert timeline.entry_story(database, 1) is None
+    assert timeline.task_timeline(database, "WT1") is None
+    assert timeline.entry_timeline(database, 1) is None
 
 
 def test_an_endless_story_shows_its_end(database: Database, make_entry: Make) -> None:
     ids = [make_entry() for _ in range(3)]
-    story = timeline.task_story(database, "WT" + "0" * 32, max_entries=2)
+    story = timeline.task_timeline(database, "WT" + "0" * 32, max_entries=2)
     assert story
     assert ([entry.id for entry in story.entries], story.is_whole) == (ids[1:], False)
     assert story.version(NOW) == timeline.task_version(database, "WT" + "0" * 32, NOW, max_entries=2)
 
 
-def test_events_do_not_push_the_callback_out_of_an_endless_story(database: Database, make_entry: Make) -> None:
+def test_events_do_not_push_the_callback_out_of_an_endless_timeline(database: Database, make_entry: Make) -> None:
     callback = make_entry()
     events = [make_entry(kind="event", outcome=None) for _ in range(3)]
-    story = timeline.task_story(database, "WT" + "0" * 32, max_entries=2)
+    story = timeline.task_timeline(database, "WT" + "0" * 32, max_entries=2)
     assert story
     assert [entry.id for entry in story.entries] == [callback, *events[1:]]
     assert story.shown.id == story.newest.id == callback
@@ -119,7 +119,7 @@ def test_what_is_owed_is_not_pushed_out_by_what_is_done(
 ) -> None:
     owed = make_followup(make_entry())
     done = [make_followup(make_entry(), due_at=None, done_at=NOW) for _ in range(3)]
-    story = timeline.task_story(database, "WT" + "0" * 32, max_followups=2)
+    story = timeline.task_timeline(database, "WT" + "0" * 32, max_followups=2)
     assert story
     assert [each.id for each in story.followups] == [owed, done[-1]]
 
@@ -131,7 +131,7 @@ def test_a_story_has_a_new_version_when_its_follow_up_was_tried(
     now = datetime.now(UTC)
 
     def version() -> str:
-        story = timeline.task_story(database, "WT" + "0" * 32)
+        story = timeline.task_timeline(database, "WT" + "0" * 32)
         assert story
         assert story.version(now) == timeline.task_version(database, "WT" + "0" * 32, now)
         return story.version(now)
@@ -147,7 +147,7 @@ def test_every_story_is_answered_from_an_index(database: Database, make_entry: M
     make_entry()
     make_entry(task_sid=None, kind="late", worker_sid="")
     plans = plans_of(
-        lambda: timeline.task_story(database, "WT" + "0" * 32),
+        lambda: timeline.task_timeline(database, "WT" + "0" * 32),
         lambda: timeline.task_version(database, "WT" + "0" * 32, NOW),
         lambda: timeline.entry_version(database, 1, NOW),
     )
@@ -160,4 +160,4 @@ def test_a_database_without_tables_is_an_error_of_ours(database: Database) -> No
     database.write(text("DROP TABLE followups"))
     database.write(text("DROP TABLE entries"))
     with pytest.raises(errors.DatabaseError):
-        timeline.task_story(database, "WT1")
+        timeline.task_timeline(database, "WT1")

@@ -208,7 +208,7 @@ def test_looking_ends_in_time_and_says_how_far_it_came(
     """A page must not keep the callbacks of its process waiting, however long the journal."""
     ids = [make_entry(task_sid=f"WT{number}") for number in range(10)]
     make_entry(task_sid="WT3", match="none", customer_id=None)
-    monkeypatch.setattr(feed, "find_tasks", partial(feed.find_tasks, stretch=2, quick_s=0.0, patience_s=0.0))
+    monkeypatch.setattr(feed, "find_tasks", partial(feed.find_tasks, range_size=2, fast_query_s=0.0, timeout_s=0.0))
     page = browser.get("/?outcome=ambiguous").text
     assert headline(page) == "None found yet"
     assert f'href="/?before={ids[-1]}&amp;outcome=ambiguous">Look further back' in page
@@ -221,7 +221,9 @@ def test_what_was_found_in_stretches_is_what_is_found_at_once(database: Database
         make_entry(task_sid=f"WT{number % 17}", match="none" if number % 3 else "matched")
     for ending in ("none", "matched"):
         at_once = feed.find_tasks(database, Filters(ending=ending), limit=5)
-        in_stretches = feed.find_tasks(database, Filters(ending=ending), limit=5, patience_s=60, stretch=3, quick_s=0.0)
+        in_stretches = feed.find_tasks(
+            database, Filters(ending=ending), limit=5, timeout_s=60, range_size=3, fast_query_s=0.0
+        )
         assert in_stretches == at_once
 
 
