@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import unquote
 
 import phonenumbers
@@ -98,7 +98,8 @@ _SAME_SUBSCRIBER: dict[int, tuple[re.Pattern[str], str]] = {
 }
 
 
-class Identifier(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Identifier:
     """One normal form. kind: at most 40 characters; value: at most 254, never empty."""
 
     kind: str

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
@@ -40,7 +40,8 @@ _MOST_PAGES = 20
 _TROUBLE = (errors.TaskRouterFailed, errors.TaskRouterUnreachable, errors.TaskRouterTooSlow, OutOfTime)
 
 
-class Task(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Task:
     """A task as fetched. `raw_attributes` is the text to the letter; `etag` goes back as it came, quotes included.
 
     reason: why it ended, "" where nobody said. virtual_start_time: as TaskRouter writes it; "" where it has none.

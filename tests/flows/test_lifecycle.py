@@ -66,7 +66,7 @@ class TaskRouter:
     def _write(self, task_sid: str, if_match: str, **values: Any) -> None:
         task = self.tasks[task_sid]
         assert if_match == task.etag
-        self.tasks[task_sid] = task._replace(etag=f'"{int(task.etag[1:-1]) + 1}"', **values)
+        self.tasks[task_sid] = replace(task, etag=f'"{int(task.etag[1:-1]) + 1}"', **values)
 
 
 @dataclass
