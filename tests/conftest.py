@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.support.browser import needs_chromium as needs_chromium  # of the emulator's tests
+from tests.support.browser import needs_chromium  # noqa: F401 - the emulator's tests take it from here
 
 pytest_plugins = ["tests.support.fixtures", "tests.support.journal"]
 

@@ -34,8 +34,10 @@ def test_every_route_has_a_guard_or_is_open_on_purpose(app: Flask) -> None:
 
 
 def test_what_nobody_signed_in_for_is_refused(app: Flask) -> None:
-    """Whatever the guards look like: without a session no page gives anything away. For what TaskRouter calls see
-    `webhooks/test_views.py`."""
+    """Whatever the guards look like: without a session no page gives anything away.
+
+    For what TaskRouter calls see `webhooks/test_views.py`.
+    """
     client = app.test_client()
     for rule in app.url_map.iter_rules():
         if rule.rule in OPEN:

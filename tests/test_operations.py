@@ -73,8 +73,10 @@ class TestGunicorn:
         assert len(gc.get_objects()) < gc.get_freeze_count() / 100
 
     def test_a_worker_accepts_as_many_at_a_time_as_it_has_requests_and_one(self, shipped: dict[str, Any]) -> None:
-        """One by one while there is nothing to do, so that two workers share what a proxy opens at once. What is over
-        within a turn made the turn long, too."""
+        """One by one while there is nothing to do, so that two workers share what a proxy opens at once.
+
+        What is over within a turn made the turn long, too.
+        """
         worker = SimpleNamespace()
         shipped["post_worker_init"](worker)
         listener = socket.create_server(("127.0.0.1", 0))

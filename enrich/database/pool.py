@@ -164,7 +164,7 @@ class Connections:
                     return
             try:
                 self._give(self._connect())
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - those who wait are told, whatever it is
                 self._tell_all(
                     exc if isinstance(exc, errors.DatabaseError) else errors.DatabaseError(type(exc).__name__)
                 )

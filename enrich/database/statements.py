@@ -60,7 +60,7 @@ def _processed(values: list[Any], processes: Sequence[tuple[int, Process]]) -> l
 
 
 def _row_of(names: Sequence[str]) -> Any:
-    return namedtuple("Row", names, rename=True)
+    return namedtuple("Row", names, rename=True)  # noqa: PYI024 - the names are known at run time only
 
 
 def _places(compiled: SQLCompiler, dialect: Dialect, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Process]]:

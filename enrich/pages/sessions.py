@@ -138,9 +138,9 @@ def sees_masked() -> bool:
 
 
 def local_path(target: str | None) -> str | None:
-    """The target if it is a path on this very site, else None: nobody is sent elsewhere after signing in.
+    r"""The target if it is a path on this very site, else None: nobody is sent elsewhere after signing in.
 
-    Browsers read `//host` as another host, take `\\` for `/`, and skip tabs and line ends wherever they stand.
+    Browsers read `//host` as another host, take `\` for `/`, and skip tabs and line ends wherever they stand.
     """
     if not target or not target.startswith("/") or target.startswith("//"):
         return None

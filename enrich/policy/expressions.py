@@ -320,10 +320,8 @@ _LITERALS: dict[str, Callable[[str], Any]] = {
 
 
 def _reference(text: str) -> Reference:
-    path: list[str | int] = []
-    for name in text.replace("[", ".[").split("."):
-        path.append(int(name[1:-1]) if name.startswith("[") else name)
-    return Reference(text, tuple(path))
+    names = text.replace("[", ".[").split(".")
+    return Reference(text, tuple(int(name[1:-1]) if name.startswith("[") else name for name in names))
 
 
 def _look_up(reference: Reference) -> _Value:

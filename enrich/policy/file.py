@@ -91,7 +91,7 @@ def read_policy(text: str, known: Known) -> tuple[Policy, Problems]:
     return policy, problems
 
 
-# --- [[rules]] and [defaults]
+# --- the tables of rules and defaults
 
 
 def _read_rules(tables: Any, known: Known, problems: Problems) -> tuple[Rule, ...]:
@@ -243,7 +243,7 @@ def _check_own_attributes(policy: Policy, known: Known, problems: Problems) -> N
 def _by(parse: Callable[[Mapping[str, object], Problems], Any], default: Callable[[], Any]) -> Reader:
     """A reader that needs to know nothing of the rest."""
 
-    def read(table: Any, known: Known, problems: Problems) -> Any:
+    def read(table: Any, _known: Known, problems: Problems) -> Any:
         if isinstance(table, dict):
             own = Problems()
             value = parse(table, own)

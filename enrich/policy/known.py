@@ -58,7 +58,7 @@ class Known:
 
 
 def did_you_mean(word: str, words: Collection[str]) -> str:
-    """ "; did you mean 'accept'?", or which there are; to be put behind what is wrong."""
+    """Return the end of a message: "; did you mean 'accept'?", or all the words there are."""
     close = get_close_matches(word, words, 1, 0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(words)}"
 

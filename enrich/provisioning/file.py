@@ -227,7 +227,7 @@ class _Table:
     known: set[str] = field(default_factory=set)
 
     def text(self, key: str, *, required: bool = False, longest: int | None = None) -> str | None:
-        value: str | None = self._value(key, str, "text in quotes", required)
+        value: str | None = self._value(key, str, "text in quotes", required=required)
         if value is not None and required and not value.strip():
             self.wrong.add((*self.path, key), "must not be empty")
         elif value is not None and longest is not None and len(value) > longest:
@@ -235,11 +235,11 @@ class _Table:
         return value
 
     def flag(self, key: str, *, required: bool = False) -> bool | None:
-        value: bool | None = self._value(key, bool, "true or false", required)
+        value: bool | None = self._value(key, bool, "true or false", required=required)
         return value
 
     def number(self, key: str, low: int, high: int) -> int | None:
-        value: int | None = self._value(key, int, f"a whole number from {low} to {high}", False)
+        value: int | None = self._value(key, int, f"a whole number from {low} to {high}")
         if value is not None and not low <= value <= high:
             self.wrong.add((*self.path, key), f"must be a whole number from {low} to {high}, not {value}")
             return None
@@ -260,21 +260,21 @@ class _Table:
         return value
 
     def texts(self, key: str) -> list[str]:
-        values = self._value(key, list, "a list of texts", False) or []
+        values = self._value(key, list, "a list of texts") or []
         if not all(isinstance(value, str) and value for value in values):
             self.wrong.add((*self.path, key), "must be a list of texts")
             return []
         return list(values)
 
     def mapping(self, key: str) -> dict[str, Any]:
-        found = self._value(key, dict, "a table", False) or {}
+        found = self._value(key, dict, "a table") or {}
         for name, value in found.items():
             if not _is_json(value):
                 self.wrong.add((*self.path, key, name), "dates and times have no place in JSON; write them as text")
         return found
 
     def table(self, key: str) -> _Table | None:
-        value = self._value(key, dict, "a table", False)
+        value = self._value(key, dict, "a table")
         return None if value is None else _Table(value, (*self.path, key), self.wrong)
 
     def table_or_queue(self, key: str) -> _Table | None:
@@ -288,7 +288,7 @@ class _Table:
         return found
 
     def tables(self, key: str) -> list[_Table]:
-        values = self._value(key, list, f"written as [[{key}]]", False) or []
+        values = self._value(key, list, f"written as [[{key}]]") or []
         if not all(isinstance(value, dict) for value in values):
             self.wrong.add((*self.path, key), f"must be written as [[{key}]]")
             return []
@@ -308,7 +308,7 @@ class _Table:
             hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(self.known))}"
             self.wrong.add((*self.path, key), f"there is no such key; {hint}")
 
-    def _value(self, key: str, kind: type, meaning: str, required: bool) -> Any:
+    def _value(self, key: str, kind: type, meaning: str, *, required: bool = False) -> Any:
         self.known.add(key)
         value = self.values.get(key)
         if value is None:

@@ -125,8 +125,8 @@ def life(task_sid: str, endings: list[str], *, is_completed: bool) -> list[Deliv
     events = [make_event(task_sid, "task.created", 0), make_event(task_sid, "workflow.entered", 0)]
     for number, ending in enumerate(endings):
         reservation = f"WR{random.Random(f'{task_sid}{number}').getrandbits(128):032x}"
-        for event_type in ("reservation.created", ending):
-            events.append(make_event(task_sid, event_type, 10 * number + 5, reservation))
+        at_s = 10 * number + 5
+        events += [make_event(task_sid, type_, at_s, reservation) for type_ in ("reservation.created", ending)]
     if is_completed:
         last = f"WR{random.Random(task_sid).getrandbits(128):032x}"
         events.append(make_event(task_sid, "reservation.created", 500, last))

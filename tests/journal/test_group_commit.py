@@ -123,7 +123,7 @@ def test_what_would_fail_again_is_told_to_all(ledger: Ledger, ask: Ask) -> None:
 @pytest.mark.parametrize(
     "failures",
     [[errors.DatabaseLocked("")], [errors.DatabaseCircuitOpen("")], [OutOfTime()]],
-    ids=lambda each: repr(each),
+    ids=repr,
 )
 @pytest.mark.parametrize("many", [{"patience_s": 0.0}], indirect=True, ids=["no-patience"])
 def test_what_is_asked_again_in_vain_is_given_up(

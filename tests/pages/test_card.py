@@ -116,9 +116,7 @@ def test_a_token_of_another_secret_key_is_wrong(agent: FlaskClient, make_entry: 
     assert open_card(agent, card_token.token_of(card_token.key_of("another"), SID))[0] == 403
 
 
-@pytest.mark.parametrize(
-    ("minutes_ago", "status"), [(0, 200), (29, 200), (31, 410), (60 * 24 * 50, 410)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("minutes_ago", "status"), [(0, 200), (29, 200), (31, 410), (60 * 24 * 50, 410)], ids=str)
 @pytest.mark.parametrize("event_type", ["task.completed", "task.canceled"])
 def test_it_closes_a_while_after_the_task_is_over(
     agent: FlaskClient, make_entry: Make, event_type: str, minutes_ago: int, status: int

@@ -34,8 +34,10 @@ def told(service: Service) -> dict[str, float]:
 
 
 def only_worker(service: Service) -> int:
-    """The process that answers for this service, as the kernel knows it: it has the service's address in its
-    environment, and a parent that has it too."""
+    """The process that answers for this service, as the kernel knows it.
+
+    It has the service's address in its environment, and a parent that has it too.
+    """
     bind = f"BIND={service.environment['BIND']}".encode()
     ours = {}
     for path in Path("/proc").glob("[0-9]*"):
