@@ -100,8 +100,10 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 
 def on_starting(server: Any) -> None:
-    """Says once what is wrong with the settings, before any worker says it in a traceback; and lets a process have as
-    many open files as the connections above need: the usual limit of 1,024 is one that it may raise by itself."""
+    """Report wrong settings once, before any worker reports them in a traceback; raise the limit of open files.
+
+    The connections above need more than the usual 1,024, and a process may raise that limit by itself.
+    """
     from enrich import errors, settings
     from enrich.telemetry import multiprocess
 

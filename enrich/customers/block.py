@@ -52,10 +52,10 @@ class BlockShape:
 
 
 class Versions(Sequence[Block]):
-    """The versions of one block, the largest first, each made when it is first asked for.
+    """The versions of one block, the largest first.
 
-    Mostly the whole block fits, and the others are never made: all of them take 45 us and, with a card, 95 us; the
-    first takes 4 and 6 us. A whole callback takes some 900 us.
+    Smaller versions are made only when they are read: nearly always the whole block fits. All of them take 45 us and,
+    with a card, 95 us; the first takes 4 and 6 us. A whole callback takes some 900 us.
     """
 
     def __init__(self, made: Iterator[Block]) -> None:

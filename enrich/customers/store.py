@@ -176,8 +176,11 @@ def _customer(customer_id: str, rows: Sequence[Row[Any]]) -> Customer | None:
 
 @cache
 def look_up_statement(number_of_keys: int, *, of_task: bool = False) -> Part:
-    """The candidates as rows of (part, 0, customer_id, name, kind, value, ""); then, where all of them are the same
-    customer, the rows of `customer_statement`. Parameters: those of `candidates_statement`."""
+    """Return the statement for the candidates and, if all are the same customer, for that customer's details.
+
+    Rows: the candidates as (part, 0, customer_id, name, kind, value, ""), then the rows of `customer_statement`.
+    Parameters: those of `candidates_statement`.
+    """
     found = candidates_statement(number_of_keys, of_task=of_task).cte("found").c
     lowest, highest = func.min(found.customer_id), func.max(found.customer_id)
     only = select(case((lowest == highest, lowest)).label("customer_id")).cte("only")

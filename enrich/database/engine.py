@@ -268,8 +268,10 @@ class Database:
             self._one_writer.release()
 
     def _kept_from_writing(self, seconds: float) -> errors.DatabaseLocked:
-        """Whoever had most of the time. Under load each of two processes finds the lock with the other one, too, but
-        never for long."""
+        """Return DatabaseLocked if another process held the lock for at least half of the wait, else DatabaseBusy.
+
+        Under load each of two processes finds the lock held by the other, but never for long.
+        """
         since = self._locked_out_since
         if since is not None and time.monotonic() - since >= seconds / 2:
             return errors.DatabaseLocked("another process holds the write lock")

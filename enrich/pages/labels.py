@@ -483,8 +483,10 @@ def channel(name: str) -> str:
 
 
 def ended(kind: FollowupKind, reason: str, *, is_over: bool) -> str:
-    """How it went when somebody asked for the task to be wrapped up or completed. reason: "" if nothing stood in the
-    way."""
+    """Return the outcome of a request to wrap up or complete a task, as text.
+
+    reason: why it failed; "" if it did not.
+    """
     done = "wrapped up" if kind is FollowupKind.WRAP_UP else "completed"
     if not is_over:
         why = f" {reason_sentence(reason)}" if reason else ""

@@ -85,8 +85,10 @@ class CircuitBreaker:
                 self._observe(False)
 
     def _ask_again(self) -> None:
-        """Raises Resting unless this one may ask. The one that may when the rest is over is the probe: it begins the
-        next rest, so that nobody follows before it has come back."""
+        """Raise CircuitOpen unless this request is the probe.
+
+        The probe starts the next pause, so that no other request follows before the probe has returned.
+        """
         with self._lock:
             if self._now() < self._ask_again_at:
                 raise CircuitOpen

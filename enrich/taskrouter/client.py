@@ -129,8 +129,10 @@ class TaskRouterClient:
     def update_reservation(
         self, workspace_sid: str, task_sid: str, reservation_sid: str, status: str, *, timeout_s: float
     ) -> None:
-        """Moves the reservation: `accepted`, `wrapping` or `completed`. Raises TaskRouterError; for a move that does
-        not fit its state RequestRefused with the code errors.WRONG_STATE."""
+        """Set the reservation's status: `accepted`, `wrapping` or `completed`.
+
+        Raises TaskRouterError; RequestRefused with the code errors.WRONG_STATE if its state does not allow the change.
+        """
         path = _reservation_path(workspace_sid, task_sid, reservation_sid)
         self._ask("POST", path, {"ReservationStatus": status}, timeout_s=timeout_s)
 
