@@ -13,12 +13,13 @@ from enrich.cli.database import db
 from enrich.cli.demo import demo
 from enrich.cli.emulator import emulator
 from enrich.cli.followups import followups_group
+from enrich.cli.serve import serve
 from enrich.cli.settings import settings_command
 from enrich.cli.taskrouter import taskrouter
 from enrich.cli.users import users_group
 from enrich.cli.worker import worker
 
-COMMANDS = (crm, db, settings_command, worker, followups_group, taskrouter, emulator, demo, users_group)
+COMMANDS = (crm, db, settings_command, serve, worker, followups_group, taskrouter, emulator, demo, users_group)
 
 
 def register(app: Flask) -> None:

@@ -158,8 +158,8 @@ def _start(processes: Processes, environment: Mapping[str, str], over: threading
     emulator, service = environment["TASKROUTER_BASE_URL"], environment["PUBLIC_URL"]
     click.echo("Starting the TaskRouter emulator, the service and the worker ...")
     processes.start("emulator", EMULATOR, "--port", emulator.rpartition(":")[2])
-    processes.start("web", "gunicorn", "app:create_app()")
-    processes.start("worker", "flask", "worker")
+    processes.start("web", "enrich", "serve")
+    processes.start("worker", "enrich", "worker")
     processes.wait_for("emulator", f"{emulator}/_emulator/healthz", over.is_set)
     processes.wait_for("web", f"{service}/readyz", over.is_set)
     workplace = Workplace(emulator, environment["TWILIO_ACCOUNT_SID"], environment["TWILIO_AUTH_TOKEN"])
