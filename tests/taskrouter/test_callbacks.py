@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -81,10 +81,18 @@ def test_the_channel_is_what_the_attributes_say(form: dict[str, str], channel: s
 
 
 # Everything that means something in a form, and bytes that mean nothing.
-PIECES = st.sampled_from([b"&", b"=", b"+", b";", b"%", b"%3D", b"%3d", b"%26", b"%2B", b"%00", b"%ff", b"%GG", b"a"])
+PIECES = st.sampled_from(
+    [b"&", b"=", b"+", b";", b"%", b"%3D", b"%3d", b"%26", b"%2B", b"%00", b"%ff", b"%GG", b"a", b"\r", b"\n"]
+)
 
 
 @given(st.lists(PIECES | st.binary(max_size=4)).map(b"".join))
 def test_a_form_is_split_as_the_standard_library_splits_text(body: bytes) -> None:
     pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
     assert split_form(body) == [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+
+
+@given(st.lists(PIECES | st.binary(max_size=4)).map(b"".join))
+def test_whatever_was_quoted_is_unquoted_as_the_standard_library_does(text: bytes) -> None:
+    text = text.replace(b"&", b"").replace(b"+", b"")
+    assert split_form(b"name=" + text) == [(b"name", unquote_to_bytes(text))]
