@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import text
 
 from enrich import errors
@@ -130,6 +131,23 @@ def test_what_another_handler_left_in_the_record_is_no_field() -> None:
 
 def test_the_time_is_that_of_the_record() -> None:
     assert line(created=1793610000.5)["timestamp"] == "2026-11-02T09:00:00.500+00:00"
+
+
+def test_a_line_is_the_one_that_structlog_makes() -> None:
+    """The plain form of the formatter, for what both know: level, logger, fields and their order."""
+    plain = structlog.stdlib.ProcessorFormatter(
+        processors=[
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(),
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+    record = logging.LogRecord("enrich.x", logging.WARNING, __file__, 1, "%s told", ("all",), None)
+    record.__dict__.update({"task_sid": "WT1", "steps": {"fetch": 1.5}, "level": "mine", "text": "\u2028\ud800"})
+    written = logs.formatter("json").format(record)
+    assert written.startswith(plain.format(record).removesuffix("}") + ', "timestamp": ')
 
 
 def test_on_a_terminal_it_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
