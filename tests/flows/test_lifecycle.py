@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from app import create_app
+from enrich.database.engine import Database
 from enrich.domain.deliveries import Delivery
 from enrich.domain.outcomes import EntryKind, FollowupKind
 from enrich.flows.adapters import Adapters
@@ -73,6 +74,7 @@ class TaskRouter:
 class Bench:
     """One database, one TaskRouter, and a clock that is turned by hand."""
 
+    database: Database
     adapters: Adapters
     rules: Rules
     lifecycle: Lifecycle
@@ -116,7 +118,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     )
     rules = replace(services.rules, policy=POLICY)
     flows = flows_of(adapters, rules)
-    yield Bench(adapters, rules, flows["lifecycle"], flows["dispatcher"], taskrouter, now)
+    yield Bench(services.database, adapters, rules, flows["lifecycle"], flows["dispatcher"], taskrouter, now)
     services.database.close()
 
 
@@ -243,9 +245,10 @@ def test_an_event_that_causes_nothing_is_one_row_and_one_that_does_is_two(bench:
     task_sid = f"WT{next(numbers):032x}"
     for event_type in ("task.updated", "task.created", "task.created"):
         bench.deliver(make_event(task_sid, event_type, 0))
-    database = bench.adapters.task_states._database
-    entries = database.read(select(EntryRow.id, EntryRow.event_type).where(EntryRow.task_sid == task_sid))
+    entries = bench.database.read(select(EntryRow.id, EntryRow.event_type).where(EntryRow.task_sid == task_sid))
     assert [entry.event_type for entry in entries] == ["task.updated", "task.created"]
-    owed = database.read(select(FollowupRow.kind).where(FollowupRow.entry_id.in_([entry.id for entry in entries])))
+    owed = bench.database.read(
+        select(FollowupRow.kind).where(FollowupRow.entry_id.in_([entry.id for entry in entries]))
+    )
     assert [row.kind for row in owed] == ["warm"]
     bench.work()

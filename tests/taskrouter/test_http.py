@@ -26,6 +26,7 @@ class Server:
     says: list[bytes] = field(default_factory=list)
     got: list[bytes] = field(default_factory=list)
     connections: int = 0
+    closed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     scheme: str = "http"
 
     @property
@@ -43,6 +44,7 @@ class Server:
             self.connections += 1
             with connection:
                 self._serve(connection)
+            self.closed.release()
 
     def _serve(self, connection: socket.socket) -> None:
         while self.says:
@@ -160,9 +162,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used(
     server = serve(OK)
     wire = wire_to(server)
     assert ask(wire).data == b"hi"
-    (kept,) = wire._idle
-    assert kept.sock is not None
-    assert kept.sock.recv(1, socket.MSG_PEEK) == b""  # it is closed by now
+    assert server.closed.acquire(timeout=20)
     server.says.append(OK)
     assert ask(wire).data == b"hi"
     assert server.connections == 2
@@ -176,6 +176,18 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used(
         pytest.param(b"HTTP/1.1 200 OK\r\nETag:", id="in a header"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi", id="in its body"),
         pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n", id="before the last chunk"),
+    ],
+)
+def test_an_answer_that_breaks_off_is_none(
+    serve: Callable[..., Server], wire_to: Callable[[Server], Wire], said: bytes
+) -> None:
+    with pytest.raises(NotHttp):
+        ask(wire_to(serve(said)))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
         pytest.param(b"<html>hi</html>", id="no HTTP"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi!", id="two lengths"),
         pytest.param(b"HTTP/1.1 101 Well\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", id="another protocol"),
@@ -183,13 +195,15 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used(
         pytest.param(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * LARGEST, id="a body without end"),
     ],
 )
-def test_what_is_no_whole_answer_is_none(
+def test_what_is_no_answer_is_none_and_its_connection_is_not_used_again(
     serve: Callable[..., Server], wire_to: Callable[[Server], Wire], said: bytes
 ) -> None:
-    wire = wire_to(serve(said))
+    server = serve(said, OK)
+    wire = wire_to(server)
     with pytest.raises(NotHttp):
         ask(wire)
-    assert wire._idle == []
+    assert ask(wire).data == b"hi"
+    assert server.connections == 2  # the first one was not kept
 
 
 def test_a_server_that_says_nothing_is_waited_for_no_longer_than_told(

@@ -146,7 +146,7 @@ def test_a_line_is_the_one_that_structlog_makes() -> None:
     )
     record = logging.LogRecord("enrich.x", logging.WARNING, __file__, 1, "%s told", ("all",), None)
     record.__dict__.update({"task_sid": "WT1", "steps": {"fetch": 1.5}, "level": "mine", "text": "\u2028\ud800"})
-    written = logs.formatter("json").format(record)
+    written = telemetry_logging.formatter("json").format(record)
     assert written.startswith(plain.format(record).removesuffix("}") + ', "timestamp": ')
 
 
