@@ -24,10 +24,10 @@ DROP_ORDER = ("notes", "cases", "owner", "language", "company", "tier", "open_ca
 
 # An agent reads this while the phone rings; the page has the rest. With these the whole block takes about 1,200 of
 # the 4,096 characters that all writers of a task share (facts, section 0).
-MOST_NOTES = 3
+MAX_SHOWN_NOTES = 3
 MAX_SHOWN_NOTE_LENGTH = 200
-MOST_CASES = 3
-MOST_CANDIDATES = 10
+MAX_SHOWN_CASES = 3
+MAX_SHOWN_CANDIDATES = 10
 
 _DROPPABLE = frozenset(DROP_ORDER)
 
@@ -136,8 +136,8 @@ def _details(customer: Customer) -> Block:
         "tier": customer.tier,
         "language": customer.language,
         "owner": customer.owner,
-        "cases": [_case(case) for case in customer.open_cases[:MOST_CASES]],
-        "notes": [_shortened(note) for note in customer.notes[:MOST_NOTES]],
+        "cases": [_case(case) for case in customer.open_cases[:MAX_SHOWN_CASES]],
+        "notes": [_shortened(note) for note in customer.notes[:MAX_SHOWN_NOTES]],
     }
     known = {name: value for name, value in details.items() if value}
     return known | {"open_cases": len(customer.open_cases)}
@@ -156,7 +156,7 @@ def _candidate_versions(match: Ambiguous | Claimed, shape: BlockShape) -> Iterat
     block: Block = {"match": str(match.kind), "by": match.key.kind}
     if isinstance(match, Claimed):
         block["trust"] = str(match.key.trust)
-    shown = min(len(match.candidates), MOST_CANDIDATES)
+    shown = min(len(match.candidates), MAX_SHOWN_CANDIDATES)
     if "name" in shape.fields:
         yield block | _listed(match.candidates, shown, with_names=True)
     else:

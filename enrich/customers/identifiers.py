@@ -1,12 +1,11 @@
-"""As written -> normal form: what makes two spellings of a number, an address or an account the same identifier.
+"""Normalisation of identifiers: different spellings of a number, address or account get one normal form.
 
-Pure rules over text. A normal form is for comparing, not for dialling or for showing: what somebody wrote is kept
-beside it (`as_written` in tables.py). Stored identifiers and look-up keys pass through the same functions, so a rule
-that is changed here takes effect with the next `flask crm seed`, which writes the normal forms anew.
+Pure rules over text. A normal form is for comparing, not for dialling or display: the original is kept beside it
+(`as_written` in tables.py). Stored identifiers and look-up keys pass through the same functions, so a changed rule
+takes effect with the next `flask crm seed`, which rewrites the normal forms.
 
-One thing written can mean several identifiers, the most exact first: a number with an extension is that extension, and
-the switchboard in front of it. `matching.choose` asks the exact one first and lets the others count only if it found
-nobody.
+One text can give several identifiers, the most exact first: a number with an extension is that extension, and its
+switchboard. `matching.choose` uses the others only if the most exact one finds no customer.
 
 Numbering facts are libphonenumber's (https://github.com/google/libphonenumber), through `phonenumbers`.
 """
@@ -29,27 +28,27 @@ EMAIL = "email"
 CLIENT = "client"  # a Twilio Client (Voice SDK) identity
 SIP = "sip"  # user@host, where the user is not a phone number
 CUSTOMER_ID = "customer_id"  # the CRM's own id; every customer is found by it
-STAFF = "staff"  # no identifier: a task's SID, where staff have said whose the task is
-ADDRESS = "address"  # no kind of identifier: "find out from the text" (the attributes `from`, `caller`, ...)
+STAFF = "staff"  # not an identifier: the SID of a task that staff assigned to a customer
+ADDRESS = "address"  # not a kind of identifier: determined from the text (attributes `from`, `caller`, ...)
 
 # The source of an identifier: the CRM's file, or a change made by staff.
 FROM_CRM = "crm"
 FROM_STAFF = "staff"
 
-MAX_WORDS = 12  # of a name and company, for searching
+MAX_WORDS = 12  # indexed per customer
 
-# `name:` in front of an address. A URI scheme (RFC 3986, 3.1); two letters at least, so that `C:17` stays an account.
+# `name:` before an address: a URI scheme (RFC 3986, 3.1) of at least two letters, so that `C:17` is an account.
 _PREFIX = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]{1,31}):(?!//)\s*(.*)\Z", re.DOTALL)
 _PHONE_PREFIXES = frozenset({"whatsapp", "sms", "mms", "rcs", "tel"})
 _SIP_PREFIXES = frozenset({"sip", "sips"})
-# Channels with ids of their own. A closed list: whoever chooses an address must not be able to choose its kind, too, or
-# `customer_id:C-1001` as a chat name would be an identification.
+# Channels with ids of their own. A closed list: otherwise a visitor could choose the kind, and the chat name
+# `customer_id:C-1001` would identify a customer.
 _CHANNEL_PREFIXES = frozenset(
     {"messenger", "instagram", "viber", "line", "telegram", "wechat", "kakao", "twitter", "slack", "discord"}
 )
-_DISPLAY_NAME = re.compile(r"[^<>]*<([^<>]+)>\s*\Z")  # `Ada <ada@example.com>`: the part that is an address
+_DISPLAY_NAME = re.compile(r"[^<>]*<([^<>]+)>\s*\Z")  # the address in `Ada <ada@example.com>`
 
-# Facts, section 16: what carriers send instead of a number; the last three are our addition.
+# Sent by carriers instead of a number (facts, section 16); the last three are our addition.
 _WITHHELD_WORDS = frozenset(
     {
         "anonymous",
@@ -64,32 +63,32 @@ _WITHHELD_WORDS = frozenset(
     }
 )
 _KEYPAD = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
-# ... and the words of section 16 spelt on a keypad: +266696687 is ANONYMOUS, and would be a number of Lesotho.
-# What handsets and carriers put behind such a word: "Unknown Caller", "Restricted Number".
+# Suffixes that handsets and carriers add: "Unknown Caller", "Restricted Number".
 _CALLER_WORDS = ("callerid", "caller", "number", "call")
+# The same words on a keypad: +266696687 is ANONYMOUS, and would be a number of Lesotho.
 _WITHHELD_NUMBERS = frozenset(
     word.translate(_KEYPAD) for word in ("anonymous", "restricted", "unavailable", "unknown", "private", "blocked")
 )
 
-_INTERNATIONAL = "00"  # the prefix that the ITU recommends (E.164); people write it whatever their own country dials
-# The only letters in a phone number: the words before an extension that libphonenumber reads. Others would be read as
-# keypad letters (1-800-FLOWERS) or skipped ("my number is ..."), and a sender's name must not turn into a number.
+_INTERNATIONAL = "00"  # recommended by the ITU (E.164); written in all countries, whatever they dial
+# The only letters allowed in a phone number: libphonenumber's words before an extension. It would read others as keypad
+# letters (1-800-FLOWERS) or skip them ("my number is ..."), and a sender's name must not become a number.
 _EXTENSION_WORDS = frozenset({"ext", "extn", "extension", "extensión", "x", "int", "anexo", "доб"})
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 _EMAIL = re.compile(r"""[^\s@<>()\[\]\\,;:"|]{1,64}@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W_][\w-]*[^\W_]\Z""")
 
-# Spellings of one subscriber that libphonenumber keeps apart. Each takes a national number to the form we compare.
+# Spellings of one subscriber that libphonenumber treats as different, each with the replacement to the form compared.
 #
 # Mexico: since August 2019 numbers are ten digits everywhere; the 1 after +52 and the domestic 01, 044 and 045 are
-#   gone, but WhatsApp and old address books still have them (google/libphonenumber pull request 2693 on its FAQ).
-# Argentina: the 9 after +54 says only how to dial a mobile from abroad (15 at home, which libphonenumber reads). The
-#   ten digits behind it are given out once: nobody else has them without the 9 (same, review of pull request 1719).
-# Brazil: by November 2016 every eight-digit mobile number had got a 9 in front; WhatsApp still reports many without.
-#   Those began with 6 to 9, landlines with 2 to 5 (ANATEL's plan). A leading 7 is left alone: trunked radio kept
-#   eight digits there.
+#   obsolete, but WhatsApp and old address books still use them (google/libphonenumber pull request 2693 on its FAQ).
+# Argentina: the 9 after +54 is only for dialling a mobile from abroad (15 at home, which libphonenumber reads). The ten
+#   digits after it are assigned once: no other subscriber has them without the 9 (same, review of pull request 1719).
+# Brazil: by November 2016 every eight-digit mobile number was prefixed with a 9; WhatsApp still reports many without.
+#   Mobiles began with 6 to 9, landlines with 2 to 5 (ANATEL's plan). A leading 7 is unchanged: trunked radio kept
+#   eight digits.
 #
-# Left out, because the two spellings can be two subscribers or the rule cannot be told from the digits: seven-digit
+# Excluded, because the spellings can be two subscribers or the digits do not show the rule: seven-digit
 # numbers without area code (North America), a missing leading zero (Italy), old lengths (Ivory Coast, Benin).
 _SAME_SUBSCRIBER: dict[int, tuple[re.Pattern[str], str]] = {
     52: (re.compile(r"\A(?:1|01|044|045)([2-9]\d{9})\Z"), r"\1"),
@@ -106,15 +105,15 @@ class Identifier:
     value: str
 
 
-# A voice task holds the caller twice (`from`, `caller`) and asks again when a worker is reserved. Reading a number
-# takes over 100 microseconds, finding it here about one.
+# A voice task has the caller twice (`from`, `caller`), and is looked up again when a worker is reserved. Parsing a
+# number takes over 100 microseconds, a cache hit about one.
 @lru_cache(maxsize=1024)
 def normalise(kind: str, text: str, region: str) -> tuple[Identifier, ...]:
-    """The identifiers that `text` means as one of `kind`, the most exact first; empty if it cannot be one.
+    """Return the identifiers of this kind in `text`, the most exact first; empty if there is none.
 
-    kind: `address` (find out which), `phone`, `email`, `client`, `sip`, or any kind of the customers' `ids`, such as
-    account_number. Those compare without regard to case, width and spacing ("a-17 " is "A-17"), as a clerk would;
-    client identities keep their case, since Twilio's do. region: of national phone numbers, such as "US".
+    kind: `address` (determined from the text), `phone`, `email`, `client`, `sip`, or any kind of the customers' `ids`,
+    such as account_number. Case, width and spacing do not matter ("a-17 " is "A-17"), except the case of client
+    identities, which Twilio distinguishes. region: of national phone numbers, such as "US".
     """
     if kind == ADDRESS:
         return address_identifiers(text, region)
@@ -128,12 +127,12 @@ def normalise(kind: str, text: str, region: str) -> tuple[Identifier, ...]:
 
 
 def address_identifiers(text: str, region: str) -> tuple[Identifier, ...]:
-    """What the address of a caller, sender or recipient means, the most exact first; empty for a mere name.
+    """Return the identifiers in the address of a caller, sender or recipient, the most exact first; empty for a name.
 
-    `whatsapp:`, `sms:`, `mms:`, `rcs:` and `tel:` stand before phone numbers; `sip:` before user@host, which is a phone
-    number if the user is one; `client:` before a Twilio identity; `mailto:` before an e-mail address. Channels with
-    ids of their own (`messenger:`, `instagram:`, ...) become the kind; a prefix that we do not know gives nothing. All
-    in any case. Without prefix: an e-mail address if it has that shape, else a phone number.
+    Prefixes, in any case: `whatsapp:`, `sms:`, `mms:`, `rcs:` and `tel:` for phone numbers; `sip:` for user@host, which
+    is a phone number if the user is one; `client:` for a Twilio identity; `mailto:` for an e-mail address. A channel
+    with ids of its own (`messenger:`, `instagram:`, ...) becomes the kind; an unknown prefix gives nothing. Without
+    prefix: an e-mail address if it has that form, else a phone number.
     Source: https://www.twilio.com/docs/messaging/channels, facts section 10.
     """
     text = _bare_address(text)
@@ -154,11 +153,11 @@ def address_identifiers(text: str, region: str) -> tuple[Identifier, ...]:
 
 
 def phone_identifiers(text: str, region: str) -> tuple[Identifier, ...]:
-    """The number as E.164, preceded by `+14155550100;ext=12` (RFC 3966) if it has an extension; empty if it is none.
+    """Return the number as E.164, after `+14155550100;ext=12` (RFC 3966) if it has an extension; empty if not a number.
 
-    The number need only be possible (libphonenumber's word: the length is right), with its area code; the fictional
-    555-01xx are. National forms are read in `region`; `00` is read everywhere, and what the region dials (`011`) there.
-    Short codes, letters other than those of an extension, and too many digits give nothing.
+    The number must be possible (libphonenumber's term: of a valid length), with area code; the fictional 555-01xx are.
+    National forms are read in `region`, with its international prefix (`011`) or `00`. Short codes, letters other than
+    those of an extension, and too many digits give nothing.
     """
     text = _visible(text)
     if len(text) > MAX_IDENTIFIER_LENGTH or not all(
@@ -174,9 +173,9 @@ def phone_identifiers(text: str, region: str) -> tuple[Identifier, ...]:
 
 
 def email_identifier(text: str) -> Identifier | None:
-    """The address in lower case, or None if it does not look like one or is longer than 254 characters.
+    """Return the address in lower case; None if it does not have the form of one or is longer than 254 characters.
 
-    Both parts are folded: RFC 5321 would let a host tell `Ada@` from `ada@`, and no host of any size does.
+    Both parts are case-folded: RFC 5321 allows a host to distinguish `Ada@` from `ada@`, but no host of any size does.
     Sub-addresses (`ada+shop@`) and dots stay, since only some hosts ignore them.
     """
     value = _folded(text)
@@ -184,16 +183,15 @@ def email_identifier(text: str) -> Identifier | None:
 
 
 def customer_id_identifier(customer_id: str) -> Identifier | None:
-    """What a customer is found by when a task carries the CRM's own id. Whoever creates a customer stores this, too."""
+    """Return the identifier for the CRM's own id, which is stored with every customer."""
     return _identifier(CUSTOMER_ID, _folded(customer_id))
 
 
 def is_withheld(text: str) -> bool:
-    """Whether a caller hides behind this: empty, a word such as "Anonymous", or that word on a keypad (+266696687).
+    """Return True for a withheld number: empty, a word such as "Anonymous", or that word on a keypad (+266696687).
 
-    To be asked before parsing: some of the keypad numbers are possible numbers of a real country. With or without
-    channel prefix and `+`, in any case; `sip:anonymous@anonymous.invalid` (RFC 3323) is one, too.
-    Source: facts, section 16.
+    Check this before parsing: some keypad numbers are possible numbers of a real country. With or without channel
+    prefix and `+`, in any case; includes `sip:anonymous@anonymous.invalid` (RFC 3323). Source: facts, section 16.
     """
     prefix, rest = _split_prefix(_bare_address(text))
     is_sip = prefix in _SIP_PREFIXES or rest.casefold().endswith("@anonymous.invalid")
@@ -202,20 +200,20 @@ def is_withheld(text: str) -> bool:
     return name in _WITHHELD_WORDS or word in _WITHHELD_WORDS or name.lstrip("0") in _WITHHELD_NUMBERS or not rest
 
 
-def is_told_by_the_caller(text: str) -> bool:
-    """Whether this address is what the other side says of itself: a SIP user, whom no carrier vouches for."""
+def is_self_declared(text: str) -> bool:
+    """Return True for a SIP address: the caller sets it, and no carrier verifies it."""
     return _split_prefix(_bare_address(text))[0] in _SIP_PREFIXES
 
 
 def plain_word(text: str) -> str:
-    """Its letters and digits alone, folded: "Web-Chat", "web_chat" and "ｗｅｂ chat" are one word."""
+    """Return the text's letters and digits, case-folded: "Web-Chat", "web_chat" and "ｗｅｂ chat" are equal."""
     return "".join(filter(str.isalnum, _folded(text)))
 
 
 def words_of(*texts: str) -> tuple[str, ...]:
-    """The words of these texts, folded, each once, in their order; at most twelve, none longer than 40 characters.
+    """Return the distinct words of these texts for searching, case-folded, in order.
 
-    What a person is searched by: "Dr. Ada Lovelace-King" gives dr, ada, lovelace, king.
+    At most twelve of at most 40 characters: "Dr. Ada Lovelace-King" gives dr, ada, lovelace, king.
     """
     found = re.findall(r"\w+", _folded(" ".join(texts)))
     return tuple(dict.fromkeys(word[:MAX_WORD_LENGTH] for word in found if is_storable(word)))[:MAX_WORDS]
@@ -226,7 +224,7 @@ def _one(identifier: Identifier | None) -> tuple[Identifier, ...]:
 
 
 def _identifier(kind: str, value: str) -> Identifier | None:
-    """None where the value is empty, too long, or nothing that a database can hold (NUL, lone surrogates)."""
+    """Return the identifier; None if the value is empty, too long, or not storable."""
     if (
         not value
         or len(value) > MAX_IDENTIFIER_LENGTH
@@ -238,7 +236,7 @@ def _identifier(kind: str, value: str) -> Identifier | None:
 
 
 def is_storable(text: str) -> bool:
-    """Whether SQLite and PostgreSQL can both hold it: neither lone surrogates (JSON allows them) nor NUL."""
+    """Return False for text that PostgreSQL cannot store: with lone surrogates, which JSON allows, or NUL."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -247,18 +245,18 @@ def is_storable(text: str) -> bool:
 
 
 def _visible(text: str) -> str:
-    """The same text in NFKC, without what cannot be seen (direction marks, zero-width spaces, BOM) and outer spaces.
+    """Return the text in NFKC, without invisible characters (direction marks, zero-width spaces, BOM) and outer spaces.
 
-    Copied phone numbers often sit between U+202A and U+202C, or have a no-break space inside.
+    Copied phone numbers are often enclosed in U+202A and U+202C, or contain a no-break space.
     """
-    if text.isascii():  # nothing of it is invisible, and all of it is its own NFKC
+    if text.isascii():  # has no invisible characters, and NFKC does not change it
         return " ".join(text.split())
     shown = "".join(character for character in text if unicodedata.category(character) != "Cf")
     return " ".join(unicodedata.normalize("NFKC", shown).split())
 
 
 def _folded(text: str) -> str:
-    """For comparing without regard to case: Unicode's NFKC case folding (chapter 3.13, D146), spaces collapsed."""
+    """Return Unicode's NFKC case folding of the text (chapter 3.13, D146), spaces collapsed."""
     text = _visible(text)
     if text.isascii():
         return text.casefold()
@@ -273,13 +271,13 @@ def _bare_address(text: str) -> str:
 
 
 def _split_prefix(text: str) -> tuple[str, str]:
-    """("whatsapp", "+1 ...") of "WhatsApp: +1 ..."; ("", text) where there is no prefix."""
+    """Return ("whatsapp", "+1 ...") for "WhatsApp: +1 ..."; ("", text) without a prefix."""
     match = _PREFIX.match(text)
     return (match[1].lower(), match[2].strip()) if match else ("", text)
 
 
 def _without_parameters(uri: str) -> str:
-    """A sip or tel URI without what follows the address; an extension is part of it (RFC 3966, 5.3)."""
+    """Return a sip or tel URI without parameters, except an extension (RFC 3966, 5.3)."""
     address, *parameters = uri.partition("?")[0].split(";")
     extension = next((part for part in parameters if part.strip().lower().startswith("ext=")), "")
     return f"{address};{extension}" if extension else address
@@ -295,7 +293,7 @@ def _sip_identifiers(rest: str, region: str) -> tuple[Identifier, ...]:
 
 
 def _client_identifiers(text: str) -> tuple[Identifier, ...]:
-    """The identity, and how it reads with `_40` taken for `@`: Flex writes it that way, others mean the digits."""
+    """Return the identity, and its form with `_40` decoded to `@`: Flex encodes so, others mean the digits."""
     identity = _visible(unquote(text))
     decoded = re.sub(r"_(2[0-9A-F]|3[A-F]|40|5[B-F]|60|7[B-E])", lambda found: chr(int(found[1], 16)), identity)
     found = (_identifier(CLIENT, value) for value in dict.fromkeys((identity, _visible(decoded))))
@@ -303,13 +301,13 @@ def _client_identifiers(text: str) -> tuple[Identifier, ...]:
 
 
 def _possible_number(text: str, region: str) -> PhoneNumber | None:
-    """The number in the first reading that makes sense, or None. `00` is `+` unless the region dials it itself."""
-    dialled = _parsed(text, region)
+    """Return the first possible interpretation, or None. `00` means `+` unless the region itself dials it."""
+    as_dialled = _parsed(text, region)
     if not text.startswith(_INTERNATIONAL):
-        return dialled
-    if dialled and dialled.country_code_source == CountryCodeSource.FROM_NUMBER_WITH_IDD:
-        return dialled
-    return _parsed("+" + text.removeprefix(_INTERNATIONAL), region) or dialled
+        return as_dialled
+    if as_dialled and as_dialled.country_code_source == CountryCodeSource.FROM_NUMBER_WITH_IDD:
+        return as_dialled
+    return _parsed("+" + text.removeprefix(_INTERNATIONAL), region) or as_dialled
 
 
 def _parsed(text: str, region: str) -> PhoneNumber | None:
@@ -319,7 +317,7 @@ def _parsed(text: str, region: str) -> PhoneNumber | None:
         return None
     _set_national_digits(number, _one_spelling(number))
     possible = phonenumbers.is_possible_number_with_reason(number)
-    # IS_POSSIBLE_LOCAL_ONLY, without area code, is somebody else's number in every other town.
+    # IS_POSSIBLE_LOCAL_ONLY has no area code, so it is another subscriber's number elsewhere.
     return number if possible == ValidationResult.IS_POSSIBLE else None
 
 

@@ -1,7 +1,7 @@
-"""Who is it? From a task's attributes to look-up keys, and from what the store found to one choice.
+"""Matching rules: from a task's attributes to look-up keys, and from the candidates to one match.
 
-Pure rules: no database, no clock. The attributes are data that others wrote, a visitor's among them; whatever they
-hold, nothing here raises. What a key's text means is decided in identifiers.py, what the block says in context.py.
+Pure: no database, no clock. Attributes are untrusted data, a visitor's among them; nothing here raises whatever they
+hold. identifiers.py normalises the keys, block.py composes the block.
 """
 
 from __future__ import annotations
@@ -28,32 +28,33 @@ from enrich.domain.matches import (
     Trust,
 )
 
-# The order of the questions: our own ids first, then whoever is at the other end, then what somebody typed.
+# In order of evidence: the CRM's own ids, the other party's address, then typed values.
 DEFAULT_SPEC = "customer_id, account_number, outbound_to, to, from, caller, customerAddress, phone, email"
 DEFAULT_REGION = "US"
-# On web chat the attributes come from the visitor's own form (design, "Not trusted because it is there").
+# On web chat a visitor fills in the attributes, so nothing there is verified.
 DEFAULT_CLAIMED_CHANNELS = frozenset({"web", "webchat", "chat"})
 
-# Eight questions are more than any real task asks; without a limit one task could ask thousands.
-MOST_KEYS = 8
-# What the store returns for one key. A number that this many customers share (a head office, a test number) tells
-# nothing about which of them is calling; see `choose`.
-MOST_PER_KEY = 100
+# More than any real task has; without a limit one task could cause thousands of look-ups.
+MAX_KEYS = 8
+# Limit of the store for one key. A number that this many customers share (a head office, a test number) does not
+# identify any of them; see `choose`.
+MAX_CANDIDATES_PER_KEY = 100
 
-# Whose address an attribute holds depends on who called whom. `customerAddress` is the customer's in both directions.
+# These hold the customer's address in one direction of the call, and our own in the other. `customerAddress` is the
+# customer's in both.
 _CALLING = frozenset({"from", "caller"})
 _CALLED = frozenset({"to", "called", "outbound_to"})
 _ADDRESSES = _CALLING | _CALLED | {"customerAddress"}
 
-_MAX_INTEGER_BITS = 840  # of an integer with 253 digits; turning a much longer one into text is refused by Python
+_MAX_INTEGER_BITS = 840  # 253 digits; Python refuses to convert much longer integers to text
 
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
-    """One attribute to take a key from.
+    """One attribute to read a key from.
 
-    path: its name, or the names on the way to a nested one. kind: as in `identifiers.normalise`.
-    trust: None means that the channel decides.
+    path: its name, or the names that lead to a nested one. kind: as in `identifiers.normalise`.
+    trust: None means that it depends on the channel.
     """
 
     path: tuple[str, ...]
@@ -62,14 +63,15 @@ class KeySource:
 
     @property
     def attribute(self) -> str:
+        """The dotted path."""
         return ".".join(self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRules:
-    """What is looked up, in which order, and how far it is believed. Plain values; made by `parse`.
+    """The keys to look up, in order, and their trust; made by `parse`.
 
-    region: of national phone numbers. own_numbers: normal forms of the company's own, which identify nobody.
+    region: of national phone numbers. own_numbers: normal forms of the company's own numbers, which identify nobody.
     claimed_channels: values of `channelType`, as plain words, on which every key is only claimed.
     """
 
@@ -88,20 +90,20 @@ class KeyRules:
         claimed_channels: Iterable[str] = DEFAULT_CLAIMED_CHANNELS,
         own_attributes: Collection[str] = (),
     ) -> KeyRules:
-        """The rules that these settings mean.
+        """Parse the rules from settings.
 
         spec: `attribute[:kind[:trust]]`, separated by commas, such as "customer_id, from, pre.email:email:claimed".
-        Dots lead into nested attributes. The kind is by default that of a well-known name (`from`: address,
-        `phone...`, `email...`), else the last name itself; the trust, `verified` or `claimed`, is the channel's.
-        own_numbers: as written. own_attributes: dotted paths that we write (our block, our projections): what we found
-        out once must not prove itself. Raises ValueError; the message names the word that is wrong.
+        Dots lead into nested attributes. By default, the kind is that of a well-known name (`from`: address,
+        `phone...`, `email...`), else the last name itself, and the trust, `verified` or `claimed`, is the channel's.
+        own_numbers: as written. own_attributes: dotted paths that the service itself writes (block, projections), which
+        cannot be evidence. Raises ValueError with the wrong word in its message.
         """
         region = region.strip().upper()
         if region not in phonenumbers.SUPPORTED_REGIONS:
             raise ValueError(f"{region!r} is not a region such as US or DE (two letters, ISO 3166)")
         words = [word.strip() for word in spec.split(",") if word.strip()]
         if not words:
-            raise ValueError("no look-up key is named; at least one attribute is needed, such as 'from'")
+            raise ValueError("no look-up key is given; at least one attribute is needed, such as 'from'")
         return cls(
             sources=tuple(_key_source(word, own_attributes) for word in words),
             region=region,
@@ -111,50 +113,50 @@ class KeyRules:
 
 
 def lookup_keys(attributes: Mapping[str, Any], rules: KeyRules, task_sid: str | None = None) -> LookupKeys:
-    """What this task can be looked up by, in the order of the rules, at most eight; and which attributes hide a caller.
+    """Return the look-up keys of a task, in the order of the rules, at most eight.
 
-    task_sid: of the task, which staff may have settled; None where no task is asked about.
-    attributes: any JSON object. Values that are neither text nor integers, longer than 254 characters, or nothing that
-    their kind could be are passed over. When we call out (`direction` begins with "outbound"), `from` and `caller` are
-    ourselves; otherwise `to`, `called` and `outbound_to` are. The same key twice counts once, verified if either is.
-    One attribute can give several keys, the most exact first: an extension, then its switchboard, which is merely
-    claimed. So is a number that a SIP user gives as their own, unless the rules trust that attribute. Raises nothing.
+    attributes: any JSON object. Values that are neither text nor integers, longer than 254 characters, or not of their
+    kind are skipped. On an outbound call (`direction` begins with "outbound") `from` and `caller` are our own number;
+    otherwise `to`, `called` and `outbound_to` are. A key that occurs twice counts once, verified if either is.
+    One attribute can give several keys, the most exact first: an extension, then its switchboard, which is only
+    claimed. So is a number in a SIP address, unless the rules trust the attribute.
+    task_sid: the task, which staff may have assigned to a customer; None without a task. Raises nothing.
     """
-    outbound = _text_of(attributes.get("direction")).casefold().startswith("outbound")
-    ourselves = _CALLING if outbound else _CALLED
+    is_outbound = _text_of(attributes.get("direction")).casefold().startswith("outbound")
+    our_own = _CALLING if is_outbound else _CALLED
     channel_trust = _channel_trust(attributes, rules)
     keys: dict[Identifier, LookupKey] = {}
     withheld: list[str] = []
     for source in rules.sources:
         text = _value_at(attributes, source.path)
-        if text is None or source.attribute in ourselves:
+        if text is None or source.attribute in our_own:
             continue
-        if _hides_a_caller(source, text):
+        if _is_withheld_caller(source, text):
             withheld.append(source.attribute)
             continue
-        trust = source.trust or (Trust.CLAIMED if _is_told_by_the_caller(source, text) else channel_trust)
+        trust = source.trust or (Trust.CLAIMED if _is_self_declared(source, text) else channel_trust)
         for identifier in identifiers.normalise(source.kind, text, rules.region):
             if not _is_own_number(identifier, rules):
                 _keep(keys, LookupKey(identifier.kind, identifier.value, trust, source.attribute))
             if _has_extension(identifier):
-                trust = Trust.CLAIMED  # the switchboard's number does not vouch for who is at another extension
-    return LookupKeys(tuple(keys.values())[:MOST_KEYS], tuple(dict.fromkeys(withheld)), task_sid)
+                trust = Trust.CLAIMED  # the switchboard's number is no evidence for the person at another extension
+    return LookupKeys(tuple(keys.values())[:MAX_KEYS], tuple(dict.fromkeys(withheld)), task_sid)
 
 
 def choose(keys: LookupKeys, candidates: Sequence[Candidate]) -> Match:
-    """The customer these keys point to, or why there is none.
+    """Return the customer that the keys identify, or the reason why there is none.
 
-    candidates: rows as the store returned them, any order, duplicates allowed.
-    Verified keys decide alone. Each that found somebody narrows the circle; if they name different customers, all of
-    those are candidates. Several left on equal evidence give Ambiguous: we never guess. Only if no verified key found
-    anybody do claimed keys count, and then even a single customer is merely Claimed.
-    What staff have said of this very task stands above all evidence.
-    Of one attribute the most exact key that found somebody counts, and a key that `MOST_PER_KEY` customers share counts
-    only where nothing better did. Raises nothing. Source: design, section 4, "Not trusted because it is there".
+    candidates: rows as the store returned them, in any order, duplicates allowed.
+    Verified keys decide alone: the customers that all of them found remain, or, if there is none, the customers that
+    any of them found. Several on equal evidence give Ambiguous; the function never guesses. Claimed keys count only if
+    no verified key found a customer, and then even a single customer is only Claimed.
+    A decision of staff about this task overrides all evidence.
+    Of one attribute, only the most exact key that found a customer counts. A key that `MAX_CANDIDATES_PER_KEY`
+    customers share counts only if no other does. Raises nothing.
     """
-    said = _said_by_staff(keys, candidates)
-    if said is not None:
-        return said
+    decided = _decided_by_staff(keys, candidates)
+    if decided is not None:
+        return decided
     found = _found(keys, candidates)
     for trust in (Trust.VERIFIED, Trust.CLAIMED):
         evidence = _evidence([key for key in keys.keys if key.trust is trust], found)
@@ -166,18 +168,18 @@ def choose(keys: LookupKeys, candidates: Sequence[Candidate]) -> Match:
 
 
 def explain(keys: LookupKeys, candidates: Sequence[Candidate], match: Match) -> dict[str, Any]:
-    """How the choice came about, for the journal's `finding`: what each key found, and who remained.
+    """Return the journal's `finding`: the number of customers that each key found, and the customers of the match.
 
-    `candidates` are the customers of the match, the one matched included, by id; at most `MOST_PER_KEY` of them.
+    `candidates` of the result: ordered by id, the one matched included, at most `MAX_CANDIDATES_PER_KEY`.
     """
     found = _found(keys, candidates)
-    said = _said_by_staff(keys, candidates)
-    asked = keys.keys if said is None else (_staff_key(keys), *keys.keys)
+    decided = _decided_by_staff(keys, candidates)
+    all_keys = keys.keys if decided is None else (_staff_key(keys), *keys.keys)
     remaining: Sequence[Matched | Candidate] = ()
     if isinstance(match, Matched):
         remaining = (match,)
     elif not isinstance(match, NoMatch):
-        remaining = match.candidates[:MOST_PER_KEY]
+        remaining = match.candidates[:MAX_CANDIDATES_PER_KEY]
     return {
         "keys": [
             {
@@ -185,9 +187,9 @@ def explain(keys: LookupKeys, candidates: Sequence[Candidate], match: Match) -> 
                 "value": key.value,
                 "trust": str(key.trust),
                 "attribute": key.attribute,
-                "found": len(found[key]) if key in found else int(isinstance(said, Matched)),
+                "found": len(found[key]) if key in found else int(isinstance(decided, Matched)),
             }
-            for key in asked
+            for key in all_keys
         ],
         "withheld": list(keys.withheld),
         "candidates": [{"customer_id": one.customer_id, "name": one.name} for one in remaining],
@@ -203,10 +205,10 @@ def _key_source(word: str, own_attributes: Collection[str]) -> KeySource:
     if len(rest) > 2 or not all(path) or not all(rest):
         raise ValueError(f"{word!r} is not of the form attribute, attribute:kind or attribute:kind:trust")
     if any(attribute == own or attribute.startswith(f"{own}.") for own in own_attributes):
-        raise ValueError(f"{word!r} is an attribute that we write ourselves; it cannot identify anybody")
+        raise ValueError(f"{word!r} is written by this service itself, so it cannot identify a customer")
     kind = rest[0] if rest else _usual_kind(path[-1])
     if kind == STAFF:
-        raise ValueError(f"{word!r}: {STAFF!r} is what tasks are settled by; give the kind another name")
+        raise ValueError(f"{word!r}: the kind {STAFF!r} is reserved; use another name")
     if len(kind) > MAX_IDENTIFIER_KIND_LENGTH:
         raise ValueError(f"{word!r}: a kind has at most {MAX_IDENTIFIER_KIND_LENGTH} characters")
     return KeySource(path, kind, _trust(word, rest[1]) if len(rest) == 2 else None)
@@ -228,7 +230,7 @@ def _trust(word: str, trust: str) -> Trust:
 def _own_number(number: str, region: str) -> str:
     found = identifiers.address_identifiers(number, region)
     if not found or found[-1].kind != PHONE:
-        raise ValueError(f"{number!r} is not a phone number that could be ours")
+        raise ValueError(f"{number!r} is not a phone number")
     return found[-1].value
 
 
@@ -236,15 +238,15 @@ def _own_number(number: str, region: str) -> str:
 
 
 def _channel_trust(attributes: Mapping[str, Any], rules: KeyRules) -> Trust:
-    """What the channel is worth. One that is named in a way nobody can read is worth nothing."""
+    """Return the trust of keys on the task's channel: claimed if the channel is one of those, or not readable."""
     channel = attributes.get("channelType")
     is_readable = channel is None or isinstance(channel, str)
     is_claimed = not is_readable or identifiers.plain_word(channel or "") in rules.claimed_channels
     return Trust.CLAIMED if is_claimed else Trust.VERIFIED
 
 
-def _is_told_by_the_caller(source: KeySource, text: str) -> bool:
-    return source.kind == ADDRESS and identifiers.is_told_by_the_caller(text)
+def _is_self_declared(source: KeySource, text: str) -> bool:
+    return source.kind == ADDRESS and identifiers.is_self_declared(text)
 
 
 def _has_extension(identifier: Identifier) -> bool:
@@ -256,10 +258,10 @@ def _text_of(value: Any) -> str:
 
 
 def _value_at(attributes: Mapping[str, Any], path: tuple[str, ...]) -> str | None:
-    """The text or integer there, as text; None where there is none that could be a key."""
+    """Return the text or integer at this path, as text; None if there is none that can be a key."""
     value = attributes.get(path[0])
     for name in path[1:]:
-        if not isinstance(value, dict):  # of parsed JSON nothing else has members
+        if not isinstance(value, dict):  # in parsed JSON nothing else has members
             return None
         value = value.get(name)
     if value is None:
@@ -269,8 +271,8 @@ def _value_at(attributes: Mapping[str, Any], path: tuple[str, ...]) -> str | Non
     return value if isinstance(value, str) and len(value) <= MAX_IDENTIFIER_LENGTH else None
 
 
-def _hides_a_caller(source: KeySource, text: str) -> bool:
-    """Whether this is a caller who hides. An empty field of a form is none, and nor is a number that we call."""
+def _is_withheld_caller(source: KeySource, text: str) -> bool:
+    """Return whether a caller withholds the number. An empty form field and a called number do not count."""
     if source.kind == PHONE:
         return bool(text.strip()) and identifiers.is_withheld(text)
     return source.kind == ADDRESS and source.attribute not in _CALLED and identifiers.is_withheld(text)
@@ -281,7 +283,7 @@ def _is_own_number(identifier: Identifier, rules: KeyRules) -> bool:
 
 
 def _keep(keys: dict[Identifier, LookupKey], key: LookupKey) -> None:
-    """The first of its kind and value, in its place; a verified one takes the place of a claimed one."""
+    """Add the key unless it is there; a verified key replaces a claimed one in its place."""
     identifier = Identifier(key.kind, key.value)
     kept = keys.get(identifier)
     if kept is None or (kept.trust is Trust.CLAIMED and key.trust is Trust.VERIFIED):
@@ -291,55 +293,58 @@ def _keep(keys: dict[Identifier, LookupKey], key: LookupKey) -> None:
 # --- candidates -> match
 
 
-def _said_by_staff(keys: LookupKeys, candidates: Iterable[Candidate]) -> Matched | NoMatch | None:
-    """Whose staff have said that this task is; None where they have said nothing."""
+def _decided_by_staff(keys: LookupKeys, candidates: Iterable[Candidate]) -> Matched | NoMatch | None:
+    """Return the decision of staff about this task; None if there is none."""
     if keys.task_sid is None:
         return None
-    said = next((one for one in candidates if (one.kind, one.value) == (STAFF, keys.task_sid)), None)
-    if said is None:
+    decision = next((one for one in candidates if (one.kind, one.value) == (STAFF, keys.task_sid)), None)
+    if decision is None:
         return None
-    if not said.customer_id:
+    if not decision.customer_id:
         return NoMatch(NoMatchReason.SET_BY_STAFF)
-    return Matched(said.customer_id, said.name, _staff_key(keys))
+    return Matched(decision.customer_id, decision.name, _staff_key(keys))
 
 
 def _staff_key(keys: LookupKeys) -> LookupKey:
     return LookupKey(STAFF, keys.task_sid or "", Trust.VERIFIED, "TaskSid")
 
 
-Circle = dict[str, Candidate]  # customers by id, as one key found them
+CandidatesById = dict[str, Candidate]  # as one key found them
 
 
-def _found(keys: LookupKeys, candidates: Iterable[Candidate]) -> dict[LookupKey, Circle]:
-    """What each key found; an empty circle for nobody. The order of the candidates does not show."""
-    found: dict[LookupKey, Circle] = {key: {} for key in keys.keys}
+def _found(keys: LookupKeys, candidates: Iterable[Candidate]) -> dict[LookupKey, CandidatesById]:
+    """Return the candidates of each key, an empty dict if there is none. Independent of their order."""
+    found: dict[LookupKey, CandidatesById] = {key: {} for key in keys.keys}
     by_identifier = {(key.kind, key.value): found[key] for key in keys.keys}
     for candidate in sorted(candidates, key=lambda one: (one.customer_id, one.name)):
-        circle = by_identifier.get((candidate.kind, candidate.value))
-        if circle is not None:
-            circle.setdefault(candidate.customer_id, candidate)
+        by_id = by_identifier.get((candidate.kind, candidate.value))
+        if by_id is not None:
+            by_id.setdefault(candidate.customer_id, candidate)
     return found
 
 
-def _evidence(keys: Iterable[LookupKey], found: Mapping[LookupKey, Circle]) -> dict[LookupKey, Circle]:
-    """The circles that count, in the order of the keys: of each attribute the most exact; crowds only by themselves."""
-    first: dict[str, LookupKey] = {}
+def _evidence(keys: Iterable[LookupKey], found: Mapping[LookupKey, CandidatesById]) -> dict[LookupKey, CandidatesById]:
+    """Return the keys that count, in order, with their candidates: of each attribute the most exact key.
+
+    Keys at the limit of the store count only if there is no other, and then only the first.
+    """
+    most_exact: dict[str, LookupKey] = {}
     for key in keys:
         if found[key]:
-            first.setdefault(key.attribute, key)
-    circles = {key: found[key] for key in first.values()}
-    few = {key: circle for key, circle in circles.items() if len(circle) < MOST_PER_KEY}
-    # Of a crowd only a part is known: what two crowds have in common cannot be told from their parts.
-    return few or dict(list(circles.items())[:1])
+            most_exact.setdefault(key.attribute, key)
+    evidence = {key: found[key] for key in most_exact.values()}
+    complete = {key: by_id for key, by_id in evidence.items() if len(by_id) < MAX_CANDIDATES_PER_KEY}
+    # The store cuts off candidates at the limit, so the customers that two such keys share cannot be determined.
+    return complete or dict(list(evidence.items())[:1])
 
 
-def _conclusion(trust: Trust, evidence: Mapping[LookupKey, Circle]) -> Match:
-    agreed = set.intersection(*(set(circle) for circle in evidence.values()))
+def _conclusion(trust: Trust, evidence: Mapping[LookupKey, CandidatesById]) -> Match:
+    agreed = set.intersection(*(set(candidates_of_key) for candidates_of_key in evidence.values()))
     remaining = agreed or set().union(*evidence.values())
     by_id: dict[str, tuple[LookupKey, Candidate]] = {}
-    for key, circle in evidence.items():
-        for customer_id in remaining & circle.keys():
-            by_id.setdefault(customer_id, (key, circle[customer_id]))
+    for key, candidates_of_key in evidence.items():
+        for customer_id in remaining & candidates_of_key.keys():
+            by_id.setdefault(customer_id, (key, candidates_of_key[customer_id]))
     candidates = tuple(by_id[customer_id][1] for customer_id in sorted(remaining))
     key = next(iter(evidence))
     if trust is Trust.CLAIMED:

@@ -21,13 +21,14 @@ from enrich.customers.identifiers import (
     normalise,
     words_of,
 )
+from enrich.customers.matching import MAX_KEYS
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow, IdentifierRow, WordRow
 from enrich.database.engine import Database
 from enrich.domain.lengths import MAX_IDENTIFIER_LENGTH
 from enrich.domain.matches import LookupKey, LookupKeys, Trust
 
-MOST_FOUND = 20
+MAX_RESULTS = 20
 # What a person types; what is longer is no name and no number.
 # "Higher than any letter", to end the stretch of the index that begins with a word.
 _LAST = "\U0010ffff"
@@ -48,7 +49,7 @@ class Found:
 
 
 def find_customers(
-    database: Database, query: str, *, kinds: Iterable[str], region: str, at_most: int = MOST_FOUND
+    database: Database, query: str, *, kinds: Iterable[str], region: str, at_most: int = MAX_RESULTS
 ) -> tuple[Found, ...]:
     """Who is meant by this: first those whose number, address or id it is, then those whose names begin so, by id.
 
@@ -107,7 +108,7 @@ def _keys(query: str, kinds: Iterable[str], region: str) -> tuple[LookupKey, ...
     found: dict[Identifier, None] = {}
     for kind in (ADDRESS, CUSTOMER_ID, *kinds):
         found |= dict.fromkeys(normalise(kind, query, region))
-    return tuple(LookupKey(one.kind, one.value, Trust.VERIFIED, "") for one in found)[:8]
+    return tuple(LookupKey(one.kind, one.value, Trust.VERIFIED, "") for one in found)[:MAX_KEYS]
 
 
 def _by_words(database: Database, words: Sequence[str], at_most: int) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.customers.identifiers import STAFF
-from enrich.customers.matching import MOST_PER_KEY
+from enrich.customers.matching import MAX_CANDIDATES_PER_KEY
 from enrich.customers.tables import AuditRow, CaseRow, CustomerRow, IdentifierRow, InteractionRow, NoteRow, PinRow
 from enrich.database.engine import Database
 from enrich.domain.matches import Candidate, Case, Customer, Interaction, LookupKeys, Match, Matched
@@ -43,8 +43,8 @@ CLOSED_STATUSES = ("closed", "resolved", "done", "solved")
 
 # Far more than a block shows (context.py). Without a limit, one customer with decades of history would hold a callback
 # up; so the count of open cases in the block stops here, too.
-MOST_NOTES = 20
-MOST_OPEN_CASES = 200
+MAX_NOTES = 20
+MAX_OPEN_CASES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class CustomerStore:
         return found.customer or self.fetch_customer(match.customer_id)
 
     def find_candidates(self, keys: LookupKeys) -> tuple[Candidate, ...]:
-        """Every customer that one of these keys points to, once per key, at most `MOST_PER_KEY` for each.
+        """Every customer that one of these keys points to, once per key, at most `MAX_CANDIDATES_PER_KEY` for each.
 
         And whose the task is, where staff have said so: one more arm of the same statement, so that ordinary tasks,
         of which nobody has said anything, cost no question of their own.
@@ -221,7 +221,7 @@ def _candidates_of_one_key(number: int) -> Select[str, str, str, str]:
         .join(CustomerRow, CustomerRow.id == IdentifierRow.customer_id)
         .where(IdentifierRow.kind == bindparam(f"kind_{number}"), IdentifierRow.value == bindparam(f"value_{number}"))
         .order_by(IdentifierRow.customer_id)
-        .limit(MOST_PER_KEY)
+        .limit(MAX_CANDIDATES_PER_KEY)
     )
 
 
@@ -245,8 +245,8 @@ def _parts_of(customer_id: ColumnElement[str]) -> tuple[Part, ...]:
     still_open = (func.lower(of_case.status) != closed for closed in CLOSED_STATUSES)
     return (
         customer.where(row.id == customer_id),
-        _first(notes.where(note.customer_id == customer_id), MOST_NOTES),
-        _first(cases.where(of_case.customer_id == customer_id, *still_open), MOST_OPEN_CASES),
+        _first(notes.where(note.customer_id == customer_id), MAX_NOTES),
+        _first(cases.where(of_case.customer_id == customer_id, *still_open), MAX_OPEN_CASES),
     )
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from enrich.customers import search
 from enrich.customers.identifiers import ADDRESS, is_storable, normalise
-from enrich.customers.matching import KeyRules
+from enrich.customers.matching import MAX_KEYS, KeyRules
 from enrich.database.engine import Database
 from enrich.domain.lengths import MAX_IDENTIFIER_LENGTH
 from enrich.journal.feed import TaskLine
@@ -26,7 +26,6 @@ TIMES = {
     "24h": timedelta(hours=24),
     "7d": timedelta(days=7),
 }
-MOST_KEYS = 8
 _SID = re.compile(r"(W[TRKQ])[0-9a-fA-F]{32}")
 # As ids of customers are; a viewer, who is not shown names and numbers, cannot try them out either.
 _CUSTOMER_ID = re.compile(r"[A-Za-z]{1,6}[-_ ]?[0-9]{1,12}")
@@ -115,7 +114,7 @@ def by_id(query: str) -> tuple[str, ...]:
 
 def _keys(query: str, kinds: Iterable[str], region: str) -> tuple[str, ...]:
     values = dict.fromkeys(key.value for kind in kinds for key in normalise(kind, query, region))
-    return tuple(values)[:MOST_KEYS]
+    return tuple(values)[:MAX_KEYS]
 
 
 def _moment(written: str) -> datetime | None:

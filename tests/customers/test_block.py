@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from enrich.customers.block import (
     DROP_ORDER,
     FIELDS,
+    MAX_SHOWN_CANDIDATES,
+    MAX_SHOWN_CASES,
     MAX_SHOWN_NOTE_LENGTH,
-    MOST_CANDIDATES,
-    MOST_CASES,
-    MOST_NOTES,
+    MAX_SHOWN_NOTES,
     BlockShape,
     Versions,
     compose,
@@ -108,8 +108,8 @@ def test_an_agent_is_not_shown_everything() -> None:
     )
     block = compose(ADA, customer, WHOLE)[0]
     assert block["open_cases"] == 9
-    assert len(block["cases"]) == MOST_CASES
-    assert len(block["notes"]) == MOST_NOTES
+    assert len(block["cases"]) == MAX_SHOWN_CASES
+    assert len(block["notes"]) == MAX_SHOWN_NOTES
     assert all(len(note) <= MAX_SHOWN_NOTE_LENGTH and note.endswith("…") for note in block["notes"])
 
 
@@ -183,7 +183,7 @@ def test_a_claim_says_that_it_is_one() -> None:
 
 def test_of_many_candidates_some_are_shown_and_all_are_counted() -> None:
     versions = compose(Ambiguous(make_candidates(40), KEY), None, WHOLE)
-    assert len(versions[0]["candidates"]) == MOST_CANDIDATES
+    assert len(versions[0]["candidates"]) == MAX_SHOWN_CANDIDATES
     assert versions[0]["candidates_total"] == 40
     assert "trimmed" not in versions[0]
     assert "name" not in versions[1]["candidates"][0]

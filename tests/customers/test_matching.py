@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.customers.matching import MOST_KEYS, MOST_PER_KEY, KeyRules, choose, explain, lookup_keys
+from enrich.customers.matching import MAX_CANDIDATES_PER_KEY, MAX_KEYS, KeyRules, choose, explain, lookup_keys
 from enrich.domain.matches import (
     Ambiguous,
     Candidate,
@@ -152,7 +152,7 @@ def test_nested_attributes_are_reached_by_dots() -> None:
 
 def test_at_most_eight_keys_are_asked_for() -> None:
     rules = KeyRules.parse(", ".join(f"id_{number}" for number in range(20)))
-    assert len(asked({f"id_{number}": str(number) for number in range(20)}, rules)) == MOST_KEYS
+    assert len(asked({f"id_{number}": str(number) for number in range(20)}, rules)) == MAX_KEYS
 
 
 @pytest.mark.parametrize(
@@ -325,12 +325,12 @@ def test_an_unknown_extension_leaves_the_switchboard() -> None:
 
 
 def test_a_crowd_does_not_contradict_a_better_key() -> None:
-    """The store cuts a key off at MOST_PER_KEY, so a customer who is not among those may still have it."""
-    crowd = found_by(PHONE, *(f"X-{number:03}" for number in range(MOST_PER_KEY)))
+    """The store cuts a key off at MAX_CANDIDATES_PER_KEY, so a customer who is not among those may still have it."""
+    crowd = found_by(PHONE, *(f"X-{number:03}" for number in range(MAX_CANDIDATES_PER_KEY)))
     assert choose(make_keys(PHONE, ACCOUNT), crowd + found_by(ACCOUNT, "C-1")) == Matched("C-1", "Ada", ACCOUNT)
     match = choose(make_keys(PHONE), crowd)
     assert isinstance(match, Ambiguous)
-    assert len(match.candidates) == MOST_PER_KEY
+    assert len(match.candidates) == MAX_CANDIDATES_PER_KEY
 
 
 KEYS = st.lists(
@@ -437,9 +437,10 @@ def test_a_switchboard_does_not_vouch_for_an_unknown_extension() -> None:
 
 def test_two_crowds_are_not_narrowed_by_the_parts_that_are_known_of_them() -> None:
     keys = lookup_keys({"from": "+14155550100", "phone": "+14155550101"}, KeyRules.parse())
-    first = [Candidate(f"C{n:03}", "x", "phone", "+14155550100") for n in range(MOST_PER_KEY)]
+    first = [Candidate(f"C{n:03}", "x", "phone", "+14155550100") for n in range(MAX_CANDIDATES_PER_KEY)]
     second = [
-        Candidate(f"C{n:03}", "x", "phone", "+14155550101") for n in range(MOST_PER_KEY - 1, 2 * MOST_PER_KEY - 1)
+        Candidate(f"C{n:03}", "x", "phone", "+14155550101")
+        for n in range(MAX_CANDIDATES_PER_KEY - 1, 2 * MAX_CANDIDATES_PER_KEY - 1)
     ]
     assert isinstance(choose(keys, [*first, *second]), Ambiguous)
 

@@ -8,10 +8,10 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.engine.interfaces import Dialect
 
 from enrich import errors
-from enrich.customers.matching import MOST_KEYS, MOST_PER_KEY
+from enrich.customers.matching import MAX_CANDIDATES_PER_KEY, MAX_KEYS
 from enrich.customers.store import (
-    MOST_NOTES,
-    MOST_OPEN_CASES,
+    MAX_NOTES,
+    MAX_OPEN_CASES,
     CustomerStore,
     LookedUp,
     candidates_statement,
@@ -80,10 +80,10 @@ def test_without_keys_nothing_is_asked() -> None:
 
 
 def test_a_number_that_many_share_does_not_keep_a_better_key_out(database: Database) -> None:
-    store_customers(database, *(f"A-{number:04}" for number in range(MOST_PER_KEY + 50)))
+    store_customers(database, *(f"A-{number:04}" for number in range(MAX_CANDIDATES_PER_KEY + 50)))
     store_customers(database, "Z-1", phone="+14155550101")
     found = CustomerStore(database).find_candidates(keys_of(("phone", "+14155550100"), ("phone", "+14155550101")))
-    assert len(found) == MOST_PER_KEY + 1
+    assert len(found) == MAX_CANDIDATES_PER_KEY + 1
     assert Candidate("Z-1", "Customer Z-1", "phone", "+14155550101") in found
 
 
@@ -127,18 +127,18 @@ def test_a_customer_comes_with_the_newest_notes_and_the_open_cases(database: Dat
 
 def test_a_long_history_is_cut(database: Database) -> None:
     store_customers(database, "C-1")
-    store_rows(database, NoteRow, [{"customer_id": "C-1", "position": n, "text": "n"} for n in range(MOST_NOTES + 5)])
+    store_rows(database, NoteRow, [{"customer_id": "C-1", "position": n, "text": "n"} for n in range(MAX_NOTES + 5)])
     store_rows(
         database,
         CaseRow,
         [
             {"customer_id": "C-1", "id": f"K-{n}", "position": n, "subject": "s", "status": "open"}
-            for n in range(MOST_OPEN_CASES + 5)
+            for n in range(MAX_OPEN_CASES + 5)
         ],
     )
     customer = CustomerStore(database).fetch_customer("C-1")
     assert customer is not None
-    assert (len(customer.notes), len(customer.open_cases)) == (MOST_NOTES, MOST_OPEN_CASES)
+    assert (len(customer.notes), len(customer.open_cases)) == (MAX_NOTES, MAX_OPEN_CASES)
 
 
 def store_one_with_history(database: Database) -> None:
@@ -210,7 +210,7 @@ def plan_of(database: Database, statement: Any, parameters: dict[str, str]) -> l
     return [row.detail for row in database.read(text(f"EXPLAIN QUERY PLAN {sql}".replace(":", "\\:")))]
 
 
-@pytest.mark.parametrize("number_of_keys", [1, 2, MOST_KEYS])
+@pytest.mark.parametrize("number_of_keys", [1, 2, MAX_KEYS])
 def test_a_look_up_reads_an_index_and_never_the_table(sqlite_database: Database, number_of_keys: int) -> None:
     parameters = {f"{name}_{number}": "x" for name in ("kind", "value") for number in range(number_of_keys)}
     plan = plan_of(sqlite_database, candidates_statement(number_of_keys), parameters)
@@ -220,7 +220,7 @@ def test_a_look_up_reads_an_index_and_never_the_table(sqlite_database: Database,
     assert not [step for step in plan if step.startswith(("SCAN identifiers", "SCAN customers", "USE TEMP"))]
 
 
-@pytest.mark.parametrize("number_of_keys", [1, MOST_KEYS])
+@pytest.mark.parametrize("number_of_keys", [1, MAX_KEYS])
 def test_a_look_up_with_details_reads_indexes_only(sqlite_database: Database, number_of_keys: int) -> None:
     parameters = {f"{name}_{number}": "x" for name in ("kind", "value") for number in range(number_of_keys)}
     plan = plan_of(sqlite_database, look_up_statement(number_of_keys, of_task=True), parameters | {"task_sid": "WT1"})
