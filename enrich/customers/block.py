@@ -1,8 +1,8 @@
-"""What an agent is to see of the customer: the block for our attribute, and ever smaller versions of it.
+"""The block: the customer data for the agent, under our key in the task attributes, and smaller versions of it.
 
-Pure and deterministic: the same match and customer give the same JSON text, with no time and no token in it, so that
-"is the block there still current?" is a comparison (design, section 4, "Warm before asked"). Which version fits beside
-the attributes of others is found out in taskrouter/attributes.py.
+Pure and deterministic: the same match and customer give the same JSON, without times or random values, so that a
+comparison shows whether the block on a task is current. taskrouter/attributes.py picks the version that fits beside
+other attributes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from enrich.domain.matches import Ambiguous, Candidate, Case, Claimed, Customer,
 
 Block = dict[str, Any]
 
-# In the order in which they stand in the block, after match, by, trust and customer_id.
+# In the order of the block, after match, by, trust and customer_id.
 FIELDS = ("name", "company", "tier", "language", "owner", "open_cases", "cases", "notes")
-# What goes first when room is short. `match` and `customer_id` are never given up.
+# Order in which fields are dropped if the block is too long. `match` and `customer_id` are never dropped.
 DROP_ORDER = ("notes", "cases", "owner", "language", "company", "tier", "open_cases", "name", "trust", "by")
 
-# An agent reads this while the phone rings; the page has the rest. With these the whole block takes about 1,200 of
-# the 4,096 characters that all writers of a task share (facts, section 0).
+# An agent reads this while the phone rings; the page has the rest. With these limits the block takes about 1,200 of the
+# 4,096 characters that all writers of a task share (facts, section 0).
 MAX_SHOWN_NOTES = 3
 MAX_SHOWN_NOTE_LENGTH = 200
 MAX_SHOWN_CASES = 3
@@ -34,10 +34,10 @@ _DROPPABLE = frozenset(DROP_ORDER)
 
 @dataclass(frozen=True, slots=True)
 class BlockShape:
-    """Which fields of a customer are shown, and what is given up first when room is short.
+    """The fields of the block, and the order in which they are dropped.
 
-    fields: of `FIELDS`. drop_order: of `DROP_ORDER`; what it does not name is given up last, in the usual order.
-    Raises ValueError for a name that is none of them.
+    fields: of `FIELDS`. drop_order: of `DROP_ORDER`; fields that it does not name are dropped last, in the usual order.
+    Raises ValueError for an unknown name.
     """
 
     fields: frozenset[str] = frozenset(FIELDS)
@@ -45,7 +45,7 @@ class BlockShape:
 
     def __post_init__(self) -> None:
         for name in sorted(set(self.fields) - set(FIELDS)):
-            raise ValueError(f"{name!r} is not a field of the block; there are {', '.join(FIELDS)}")
+            raise ValueError(f"{name!r} is not a field of the block; the fields are {', '.join(FIELDS)}")
         for name in self.drop_order:
             if name not in _DROPPABLE:
                 raise ValueError(f"{name!r} cannot be dropped from the block; {', '.join(DROP_ORDER)} can")
@@ -58,31 +58,30 @@ class Versions(Sequence[Block]):
     with a card, 95 us; the first takes 4 and 6 us. A whole callback takes some 900 us.
     """
 
-    def __init__(self, made: Iterator[Block]) -> None:
-        self._made = made
-        self._known: list[Block] = []
+    def __init__(self, versions: Iterator[Block]) -> None:
+        self._remaining = versions
+        self._created: list[Block] = []
 
     @overload
-    def __getitem__(self, which: int) -> Block: ...
+    def __getitem__(self, index: int) -> Block: ...
     @overload
-    def __getitem__(self, which: slice) -> Sequence[Block]: ...
-    def __getitem__(self, which: int | slice) -> Block | Sequence[Block]:
-        if isinstance(which, int) and which >= 0:
-            self._known += islice(self._made, max(0, which + 1 - len(self._known)))
+    def __getitem__(self, index: slice) -> Sequence[Block]: ...
+    def __getitem__(self, index: int | slice) -> Block | Sequence[Block]:
+        if isinstance(index, int) and index >= 0:
+            self._created += islice(self._remaining, max(0, index + 1 - len(self._created)))
         else:
-            self._known += self._made
-        return self._known[which]
+            self._created += self._remaining
+        return self._created[index]
 
     def __len__(self) -> int:
         return len(self[:])
 
 
 def compose(match: Match, customer: Customer | None, shape: BlockShape) -> Sequence[Block]:
-    """The block, and then its smaller versions, each shorter than the one before and marked `"trimmed": true`.
+    """Return the block and its smaller versions, each shorter than the one before and marked `"trimmed": true`.
 
-    customer: of a Matched; None where the store had no details, and then the block is what the match knows.
-    Never empty. The last version says no more than the kind of match and whose it is, or how many there are.
-    Key names and their order: design, section 3.
+    customer: of a Matched; None if the store had no details, in which case the block has those of the match.
+    Never empty. The last version has only the kind of match and the customer's id, or the number of candidates.
     """
     if isinstance(match, NoMatch):
         return ({"match": str(match.kind), "reason": str(match.reason)},)
@@ -92,9 +91,9 @@ def compose(match: Match, customer: Customer | None, shape: BlockShape) -> Seque
 
 
 def with_card(blocks: Sequence[Block], token: str) -> Sequence[Block]:
-    """The same versions, the larger ones with the token of the task's card. It is given up just before the names are.
+    """Return the versions with the token of the task's card, which is dropped just before the names are.
 
-    Its shrunken versions, too, are each shorter than the one before.
+    Each version is shorter than the one before.
     """
 
     def versions() -> Iterator[Block]:
@@ -119,7 +118,7 @@ def _matched_versions(match: Matched, customer: Customer | None, shape: BlockSha
     }
     details = _details(customer or Customer(match.customer_id, match.name))
     if customer is None:
-        del details["open_cases"]  # unknown is not none
+        del details["open_cases"]  # unknown, which is not 0
     block |= {name: details[name] for name in FIELDS if name in shape.fields and name in details}
     yield block
     for name in dict.fromkeys(shape.drop_order + DROP_ORDER):
@@ -129,7 +128,7 @@ def _matched_versions(match: Matched, customer: Customer | None, shape: BlockSha
 
 
 def _details(customer: Customer) -> Block:
-    """What is known, by field; empty ones are left out. No open cases are worth telling."""
+    """Return the customer's fields, without empty ones except `open_cases`, where 0 is information."""
     details: Block = {
         "name": customer.name,
         "company": customer.company,
@@ -178,12 +177,12 @@ def _listed(candidates: Sequence[Candidate], number: int, *, with_names: bool) -
 
 
 def _shrinking(versions: Iterable[Block]) -> Versions:
-    """Those versions that are shorter than all before: giving up a short field for `"trimmed": true` gains nothing."""
+    """Return the versions shorter than all before: a short field can be shorter than `"trimmed": true`."""
 
     def shrinking() -> Iterator[Block]:
         last: Block | None = None
         for block in versions:
-            # Measuring is what takes time; a version that merely lacks some of the fields need not be measured.
+            # Measuring takes time; a version with a subset of the fields is shorter without it.
             if last is None or block.keys() < last.keys() or _is_shorter(block, last):
                 last = block
                 yield block
@@ -192,7 +191,7 @@ def _shrinking(versions: Iterable[Block]) -> Versions:
 
 
 def _is_shorter(block: Block, than: Block) -> bool:
-    """However it is written, since TaskRouter may write it anew: as we do, with spaces, or escaped."""
+    """Return True if it is shorter in any JSON format, since TaskRouter may reformat it: compact, spaced, escaped."""
     return all(len(write(block)) < len(write(than)) for write in (_compact, json.dumps, _escaped))
 
 

@@ -1,6 +1,6 @@
-"""What becomes of a customer's record when staff edit it, or merge two. Pure: records in, records out.
+"""Edits and merges of customer records by staff. Pure: records in, records out.
 
-A record is what the ledger captures: texts, `identifiers` as [kind, value, as_written, source], `unlinked` as
+A record has the form that audit.py captures: texts, `identifiers` as [kind, value, as_written, source], `unlinked` as
 [kind, value], `notes`, `cases` as [id, subject, status, opened_on], `settled` and `merged_into`.
 """
 
@@ -23,20 +23,24 @@ def edited(
     notes: Iterable[str],
     cases: Iterable[list[str]],
 ) -> Record:
-    """The record with all of this in place of what it had.
+    """Return the record with these values.
 
-    identifiers: normal form -> as written. What differs from what the CRM said is noted in `settled`, and what of the
-    CRM's identifiers is gone, in `unlinked`: the next seed leaves both alone.
+    identifiers: normal form -> as written. `settled` records fields that differ from the CRM, and `unlinked` the CRM's
+    identifiers that were removed: the next seed keeps both.
     """
     new = {**record, **texts, "notes": list(notes), "cases": [list(case) for case in cases]}
     new["settled"] = _settled(record, new)
-    had = {Identifier(kind, value): (as_written, source) for kind, value, as_written, source in record["identifiers"]}
+    previous = {
+        Identifier(kind, value): (as_written, source) for kind, value, as_written, source in record["identifiers"]
+    }
     kept = []
     for key, as_written in identifiers.items():
-        before = had.get(key)
+        before = previous.get(key)
         source = before[1] if before and before[0] == as_written else FROM_STAFF
         kept.append([key.kind, key.value, as_written[:MAX_IDENTIFIER_LENGTH], source])
-    gone = [[key.kind, key.value] for key, (_, source) in had.items() if source == FROM_CRM and key not in identifiers]
+    gone = [
+        [key.kind, key.value] for key, (_, source) in previous.items() if source == FROM_CRM and key not in identifiers
+    ]
     unlinked = [one for one in record["unlinked"] if Identifier(*one) not in identifiers]
     new["identifiers"] = sorted(kept)
     new["unlinked"] = sorted(unlinked + [one for one in gone if one not in unlinked])
@@ -44,18 +48,18 @@ def edited(
 
 
 def merged(kept: Record, gone: Record, *, kept_id: str, gone_id: str) -> tuple[Record, Record]:
-    """Both records after the second was merged into the first: the first has everything, the second only its name.
+    """Return both records after merging the second into the first: the second keeps only its texts.
 
-    Where the first knows nothing, it takes what the second knows; where both know something, the first is right. A
-    case whose id the first has, too, gets the second's id behind it.
+    An empty text of the first takes the second's; otherwise the first's stays. A case whose id the first has, too, gets
+    the second customer's id appended.
     """
     texts = {name: kept[name] or gone[name] for name in CUSTOMER_TEXTS}
-    have = {(kind, value) for kind, value, *_ in kept["identifiers"]}
-    # Theirs from now on because staff say so: the CRM would take them away again with the next seed.
+    known = {(kind, value) for kind, value, *_ in kept["identifiers"]}
+    # Source staff, because the next seed would remove identifiers of source crm again.
     more = [
         [kind, value, as_written, FROM_STAFF]
         for kind, value, as_written, _ in gone["identifiers"]
-        if (kind, value) not in have
+        if (kind, value) not in known
     ]
     new = {**kept, **texts}
     new["identifiers"] = sorted(kept["identifiers"] + more)
@@ -64,31 +68,31 @@ def merged(kept: Record, gone: Record, *, kept_id: str, gone_id: str) -> tuple[R
     new["notes"] = kept["notes"] + [note for note in gone["notes"] if note not in kept["notes"]]
     new["cases"] = kept["cases"] + _other_cases(kept["cases"], gone["cases"], gone_id)
     new["settled"] = _settled(kept, new)
-    left = {**gone, "identifiers": [], "notes": [], "cases": [], "merged_into": kept_id}
-    return new, left
+    emptied = {**gone, "identifiers": [], "notes": [], "cases": [], "merged_into": kept_id}
+    return new, emptied
 
 
-def _other_cases(have: list[list[str]], more: list[list[str]], gone_id: str) -> list[list[str]]:
-    taken = {case[0] for case in have}
+def _other_cases(existing: list[list[str]], more: list[list[str]], gone_id: str) -> list[list[str]]:
+    taken = {case[0] for case in existing}
     moved = []
     for id_, *rest in more:
-        if [id_, *rest] in have:
+        if [id_, *rest] in existing:
             continue
         name, number = id_, 1
         while name in taken:
-            tail = f" ({gone_id})" if number == 1 else f" ({gone_id}, {number})"
-            name, number = id_[: max(1, MAX_CASE_ID_LENGTH - len(tail))] + tail[:MAX_CASE_ID_LENGTH], number + 1
+            suffix = f" ({gone_id})" if number == 1 else f" ({gone_id}, {number})"
+            name, number = id_[: max(1, MAX_CASE_ID_LENGTH - len(suffix))] + suffix[:MAX_CASE_ID_LENGTH], number + 1
         taken.add(name)
         moved.append([name, *rest])
     return moved
 
 
 def _settled(record: Record, new: Record) -> dict[str, Any] | None:
-    """What the CRM last said wherever the new record says something else; None where it says the same everywhere."""
+    """Return the CRM's last values of the fields where the new record differs; None if there is none."""
     before = record["settled"] or {}
     settled = {}
     for name in (*CUSTOMER_TEXTS, "notes", "cases"):
-        said = before[name] if name in before else record[name]
-        if new[name] != said:
-            settled[name] = said
+        crm_value = before[name] if name in before else record[name]
+        if new[name] != crm_value:
+            settled[name] = crm_value
     return settled or None

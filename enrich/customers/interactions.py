@@ -1,6 +1,6 @@
-"""What a customer's history keeps of a task that is finished: who, when, how long.
+"""Finished interactions of a customer, derived from a task's events.
 
-Pure. From the set of a task's events, in any order, any of them missing or twice: the same set gives the same result.
+Pure. Events can be in any order, missing or repeated: the same set gives the same result.
 Sources: facts sections 5 (events, their order) and 6 (completion).
 """
 
@@ -15,27 +15,27 @@ from enrich.domain.matches import Interaction
 from enrich.domain.outcomes import TASK_COMPLETED, TASK_DELETED_EVENTS
 
 ACCEPTED = "reservation.accepted"
-PART_COMPLETED = "reservation.completed"
+RESERVATION_COMPLETED = "reservation.completed"
 # The events that an interaction is derived from.
-EVENT_TYPES = (ACCEPTED, PART_COMPLETED, TASK_COMPLETED, *TASK_DELETED_EVENTS)
+EVENT_TYPES = (ACCEPTED, RESERVATION_COMPLETED, TASK_COMPLETED, *TASK_DELETED_EVENTS)
 
 
 def finished(task_sid: str, events: Sequence[TaskEvent]) -> Interaction | None:
-    """The interaction that these events of one task make, None while it is not finished, or nobody ever worked on it.
+    """Return the interaction of one task; None until it is finished, and if no worker accepted it.
 
-    Finished when the task is; or, should that not be told, when every reservation that was accepted is completed.
-    Where several workers had it, one after the other, it counts as the last one's.
+    Finished when the task is; or, without such an event, when every accepted reservation is completed. If several
+    workers had the task in turn, it is the last one's. A deleted task counts if a worker had accepted it.
     """
-    ordered = sorted(events, key=_place)
+    ordered = sorted(events, key=_sort_key)
     accepted = [event for event in ordered if event.event_type == ACCEPTED]
-    parts = [event for event in ordered if event.event_type == PART_COMPLETED]
+    completed = [event for event in ordered if event.event_type == RESERVATION_COMPLETED]
     ends = [event for event in ordered if event.event_type == TASK_COMPLETED] or _deleted(ordered, accepted)
-    if not ends and accepted and _sids(accepted) <= _sids(parts):
-        ends = parts[-1:]
+    if not ends and accepted and _sids(accepted) <= _sids(completed):
+        ends = completed[-1:]
     if not ends:
         return None
     end = ends[0]
-    last = (accepted or parts or ends)[-1]
+    last = (accepted or completed or ends)[-1]
     return Interaction(
         task_sid=task_sid,
         channel=_first(ordered, "TaskChannelUniqueName"),
@@ -53,8 +53,8 @@ def _first(events: Sequence[TaskEvent], parameter: str) -> str:
     return next((value for event in events if (value := event.form.get(parameter))), "")
 
 
-def _place(event: TaskEvent) -> tuple[object, ...]:
-    """Where an event stands among the others: by its time, and by its own Sid where two have the same."""
+def _sort_key(event: TaskEvent) -> tuple[object, ...]:
+    """Return the sort key of an event: its time, then its type, reservation and Sid."""
     return event.happened_at, event.event_type, event.reservation_sid, event.form.get("Sid", "")
 
 
@@ -67,7 +67,7 @@ def _sids(events: Sequence[TaskEvent]) -> set[str]:
 
 
 def _outcome(raw_attributes: str) -> str:
-    """What somebody else, Flex for one, has written down as the outcome (facts section 10, `conversations.outcome`)."""
+    """Return the outcome that Flex or another system wrote to `conversations.outcome` (facts section 10), or ""."""
     try:
         attributes = json.loads(raw_attributes)
     except (ValueError, RecursionError):

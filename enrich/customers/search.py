@@ -1,6 +1,6 @@
-"""Finding customers for staff: by number, address or id exactly, and by the beginnings of the words of their names.
+"""Customer search for staff: by exact number, address or id, and by the beginnings of words of the name.
 
-Every question reads a short stretch of an index, so that ten million identifiers cost what ten thousand do.
+Every query reads a short range of an index, so that ten million identifiers cost as much as ten thousand.
 """
 
 from __future__ import annotations
@@ -29,14 +29,13 @@ from enrich.domain.lengths import MAX_IDENTIFIER_LENGTH
 from enrich.domain.matches import LookupKey, LookupKeys, Trust
 
 MAX_RESULTS = 20
-# What a person types; what is longer is no name and no number.
-# "Higher than any letter", to end the stretch of the index that begins with a word.
-_LAST = "\U0010ffff"
+# Higher than any letter: ends the index range of words with a common beginning.
+_MAX_CHARACTER = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One customer. by: the kind of identifier that was typed, "" where it was the name. merged_into: None mostly."""
+class FoundCustomer:
+    """One search result. by: kind of the identifier that matched, "" for the name. merged_into: None for most."""
 
     id: str
     name: str
@@ -50,11 +49,11 @@ class Found:
 
 def find_customers(
     database: Database, query: str, *, kinds: Iterable[str], region: str, at_most: int = MAX_RESULTS
-) -> tuple[Found, ...]:
-    """Who is meant by this: first those whose number, address or id it is, then those whose names begin so, by id.
+) -> tuple[FoundCustomer, ...]:
+    """Return customers with this number, address or id, then those with matching names.
 
-    Every word of the query must begin a word of the name or company. kinds: of identifiers, besides phone numbers,
-    e-mail addresses and customer ids. Raises DatabaseError.
+    Every word of the query must be the beginning of a word of the name or company. kinds: of identifiers, besides phone
+    numbers, e-mail addresses and customer ids. Raises DatabaseError.
     """
     query = query.strip()
     if not query or len(query) > MAX_IDENTIFIER_LENGTH or not is_storable(query):
@@ -68,8 +67,10 @@ def find_customers(
     return customers(database, list(by)[:at_most], by)
 
 
-def customers(database: Database, customer_ids: Sequence[str], by: dict[str, str] | None = None) -> tuple[Found, ...]:
-    """These customers in this order, for a list; those that are not there are left out. Raises DatabaseError."""
+def customers(
+    database: Database, customer_ids: Sequence[str], by: dict[str, str] | None = None
+) -> tuple[FoundCustomer, ...]:
+    """Return these customers in this order, without unknown ids. Raises DatabaseError."""
     if not customer_ids:
         return ()
     row = CustomerRow
@@ -77,7 +78,7 @@ def customers(database: Database, customer_ids: Sequence[str], by: dict[str, str
         select(row.id, row.name, row.company, row.tier, row.merged_into).where(row.id.in_(customer_ids))
     )
     found = {one.id: one for one in rows}
-    # Not by kind: SQLite would take the index of kinds for that, and read half of all identifiers.
+    # Without a condition on the kind: SQLite would use the index on it, and read half of all identifiers.
     contacts = database.read(
         select(IdentifierRow.customer_id, IdentifierRow.kind, IdentifierRow.as_written)
         .where(IdentifierRow.customer_id.in_(customer_ids))
@@ -88,7 +89,7 @@ def customers(database: Database, customer_ids: Sequence[str], by: dict[str, str
     for contact in contacts:
         first.setdefault((contact.customer_id, contact.kind), contact.as_written)
     return tuple(
-        Found(
+        FoundCustomer(
             id=one.id,
             name=one.name,
             company=one.company,
@@ -104,7 +105,7 @@ def customers(database: Database, customer_ids: Sequence[str], by: dict[str, str
 
 
 def _keys(query: str, kinds: Iterable[str], region: str) -> tuple[LookupKey, ...]:
-    """What this can be as an identifier, each once, at most eight."""
+    """Return the distinct identifiers that the query can be, at most `MAX_KEYS`."""
     found: dict[Identifier, None] = {}
     for kind in (ADDRESS, CUSTOMER_ID, *kinds):
         found |= dict.fromkeys(normalise(kind, query, region))
@@ -112,16 +113,16 @@ def _keys(query: str, kinds: Iterable[str], region: str) -> tuple[LookupKey, ...
 
 
 def _by_words(database: Database, words: Sequence[str], at_most: int) -> tuple[str, ...]:
-    """Those of whose words some begin with each of these. The longest leads: fewest begin with it."""
+    """Return the customers that have a word with each of these beginnings; the longest is looked up first."""
     if not words:
         return ()
     leading, *others = sorted(words, key=lambda word: (-len(word), word))
     word = WordRow
-    statement = select(word.customer_id).where(word.word >= leading, word.word < leading + _LAST)
+    statement = select(word.customer_id).where(word.word >= leading, word.word < leading + _MAX_CHARACTER)
     for other in others:
         also = aliased(WordRow)
         statement = statement.where(
-            exists().where(also.customer_id == word.customer_id, also.word >= other, also.word < other + _LAST)
+            exists().where(also.customer_id == word.customer_id, also.word >= other, also.word < other + _MAX_CHARACTER)
         )
     rows = database.read(statement.order_by(word.word, word.customer_id).limit(at_most * 3))
     return tuple(dict.fromkeys(row.customer_id for row in rows))[:at_most]

@@ -1,8 +1,7 @@
-"""Looking customers up. Says what the store holds, and decides nothing: who is calling is the question of matching.py.
+"""The customer store: look-ups by key, customer details, and finished interactions. matching.py decides the match.
 
-The hot path asks one indexed statement, built once and then only executed: who has these keys, and, where that is one
-customer, what is known of them. Every error that leaves here is an `errors.DatabaseError`: "could not look" is not the
-same as "nobody there".
+The hot path executes one indexed, prepared statement, which returns the candidates and, if they are one customer, the
+details. Every error is an `errors.DatabaseError`: "could not look" differs from "nobody found".
 """
 
 from __future__ import annotations
@@ -38,46 +37,46 @@ from enrich.customers.tables import AuditRow, CaseRow, CustomerRow, IdentifierRo
 from enrich.database.engine import Database
 from enrich.domain.matches import Candidate, Case, Customer, Interaction, LookupKeys, Match, Matched
 
-# Whatever the case of its letters, a case with such a status is over.
+# Statuses of a closed case, in lower case; upper case counts, too.
 CLOSED_STATUSES = ("closed", "resolved", "done", "solved")
 
-# Far more than a block shows (context.py). Without a limit, one customer with decades of history would hold a callback
-# up; so the count of open cases in the block stops here, too.
+# Far more than a block shows (block.py). Without a limit, one customer with decades of history would delay a callback.
+# The count of open cases in the block stops here, too.
 MAX_NOTES = 20
 MAX_OPEN_CASES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class LookedUp:
-    """What the store holds for some keys. customer: of all candidates, where they are one and the same, else None."""
+class LookUpResult:
+    """The result of one look-up. customer: details, if all candidates are the same customer; else None."""
 
     candidates: tuple[Candidate, ...] = ()
     customer: Customer | None = None
 
 
 class CustomerStore:
-    """The customers in one database; as cheap to make as it is to keep."""
+    """The customers of one database. Cheap to construct."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def look_up(self, keys: LookupKeys) -> LookedUp:
-        """The candidates, as `find_candidates`, and the customer's details, as `fetch_customer`, if they are only one.
+    def look_up(self, keys: LookupKeys) -> LookUpResult:
+        """Return the candidates, as `find_candidates`, and the details, as `fetch_customer`, of a single customer.
 
-        One statement, so that all of it is of one moment; none at all without keys and task. Raises DatabaseError.
+        One statement, so that the result is consistent; none without keys and task. Raises DatabaseError.
         """
         if not keys.keys and keys.task_sid is None:
-            return LookedUp()
+            return LookUpResult()
         statement = look_up_statement(len(keys.keys), of_task=keys.task_sid is not None)
         rows = self._database.read(self._database.prepare(statement), _parameters(keys))
         candidates = tuple(Candidate(row.a, row.b, row.c, row.d) for row in rows if row.part == _PART_CANDIDATE)
         details = rows[len(candidates) :]
-        return LookedUp(candidates, _customer(candidates[0].customer_id, details) if candidates else None)
+        return LookUpResult(candidates, _customer(candidates[0].customer_id, details) if candidates else None)
 
-    def details_of(self, match: Match, found: LookedUp) -> Customer | None:
-        """Of whom the choice fell on; None for anything but a match, and where the store has none.
+    def details_of(self, match: Match, found: LookUpResult) -> Customer | None:
+        """Return the details of the matched customer; None without a match, and if the customer is gone.
 
-        found: what the choice was made from. Where that was several customers, only now is one of them fetched.
+        found: the look-up behind the match. If it had several customers, the matched one is fetched now.
         Raises DatabaseError.
         """
         if not isinstance(match, Matched):
@@ -85,11 +84,10 @@ class CustomerStore:
         return found.customer or self.fetch_customer(match.customer_id)
 
     def find_candidates(self, keys: LookupKeys) -> tuple[Candidate, ...]:
-        """Every customer that one of these keys points to, once per key, at most `MAX_CANDIDATES_PER_KEY` for each.
+        """Return the customers that these keys point to, once per key, at most `MAX_CANDIDATES_PER_KEY` for each.
 
-        And whose the task is, where staff have said so: one more arm of the same statement, so that ordinary tasks,
-        of which nobody has said anything, cost no question of their own.
-        One statement, whatever the number of keys; none at all without keys and task. Raises DatabaseError.
+        A decision of staff about the task is one more candidate, of kind `staff`, from the same statement.
+        One statement, whatever the number of keys; none without keys and task. Raises DatabaseError.
         """
         if not keys.keys and keys.task_sid is None:
             return ()
@@ -98,45 +96,45 @@ class CustomerStore:
         return tuple(Candidate(row.customer_id, row.name, row.kind, row.value) for row in rows)
 
     def fetch_customer(self, customer_id: str) -> Customer | None:
-        """The customer with the newest notes and the open cases; None if the store has nobody of that id.
+        """Return the customer with the newest notes and the open cases; None if there is no such id.
 
-        One statement, so that all of it is of one moment. Raises DatabaseError.
+        One statement, so that the result is consistent. Raises DatabaseError.
         """
         rows = self._database.read(self._database.prepare(customer_statement()), {"customer_id": customer_id})
         return _customer(customer_id, rows)
 
-    def keep_interaction(self, customer_id: str | None, interaction: Interaction) -> bool:
-        """Whether it stands in the customer's history now; False for nobody, and for an id that the store has not.
+    def save_interaction(self, customer_id: str | None, interaction: Interaction) -> bool:
+        """Add the interaction to the customer's history; return False without a customer or for an unknown id.
 
-        A task has one at most: keeping it again puts it right, also where it stood with somebody else. Raises
-        DatabaseError.
+        A task has at most one interaction: saving replaces an earlier one, also another customer's.
+        Raises DatabaseError.
         """
         if customer_id is None:
             self._database.write(delete(InteractionRow).where(InteractionRow.task_sid == interaction.task_sid))
             return False
-        if not self._database.read(select(exists().where(CustomerRow.id == customer_id).label("known")))[0].known:
+        if not self._database.read(select(exists().where(CustomerRow.id == customer_id).label("is_known")))[0].is_known:
             return False
         values = asdict(interaction) | {"customer_id": customer_id}
         dialect = sqlite if self._database.is_sqlite else postgresql
-        keeping = dialect.insert(InteractionRow).values(**values)
+        inserting = dialect.insert(InteractionRow).values(**values)
         self._database.write(
-            keeping.on_conflict_do_update(
+            inserting.on_conflict_do_update(
                 index_elements=[InteractionRow.task_sid],
-                set_={name: keeping.excluded[name] for name in values if name != "task_sid"},
+                set_={name: inserting.excluded[name] for name in values if name != "task_sid"},
             )
         )
         return True
 
     def prune(self, older_than: datetime) -> None:
-        """Deletes what staff said of single tasks before that moment, and the trail of what they changed until then.
+        """Delete pins and audit entries from before this time.
 
-        What the changes made of customers and identifiers stays; only it can no longer be undone. Raises DatabaseError.
+        The changes to customers and identifiers stay, but can no longer be undone. Raises DatabaseError.
         """
         for row in (PinRow, AuditRow):
             self._database.write(delete(row).where(row.at < older_than))
 
     def interactions_of(self, customer_id: str, *, at_most: int = 20) -> tuple[Interaction, ...]:
-        """The finished interactions of the customer, and of whoever was merged into them, the newest first.
+        """Return the finished interactions of a customer and of those merged into them, newest first.
 
         Raises DatabaseError.
         """
@@ -158,7 +156,7 @@ def _parameters(keys: LookupKeys) -> dict[str, str]:
 
 
 def _customer(customer_id: str, rows: Sequence[Row[Any]]) -> Customer | None:
-    """The customer whose parts these rows are, their own first; None where they are nobody's."""
+    """Return the customer made of these rows, the customer's own first; None if that one is missing."""
     if not rows or rows[0].part != _PART_CUSTOMER:
         return None
     first = rows[0]
@@ -176,33 +174,33 @@ def _customer(customer_id: str, rows: Sequence[Row[Any]]) -> Customer | None:
 
 @cache
 def look_up_statement(number_of_keys: int, *, of_task: bool = False) -> Part:
-    """Return the statement for the candidates and, if all are the same customer, for that customer's details.
+    """Return the statement for candidates and details, with the parameters of `candidates_statement`.
 
-    Rows: the candidates as (part, 0, customer_id, name, kind, value, ""), then the rows of `customer_statement`.
-    Parameters: those of `candidates_statement`.
+    Its rows: candidates as (part, 0, customer_id, name, kind, value, ""); then, if all are the same customer, the rows
+    of `customer_statement`.
     """
     found = candidates_statement(number_of_keys, of_task=of_task).cte("found").c
     lowest, highest = func.min(found.customer_id), func.max(found.customer_id)
-    only = select(case((lowest == highest, lowest)).label("customer_id")).cte("only")
+    single = select(case((lowest == highest, lowest)).label("customer_id")).cte("only")
     candidates = _part(_PART_CANDIDATE, literal(0), found.customer_id, found.name, found.kind, found.value)
-    return _in_order(candidates, *_parts_of(select(only.c.customer_id).scalar_subquery()))
+    return _in_order(candidates, *_parts_of(select(single.c.customer_id).scalar_subquery()))
 
 
 @cache
 def candidates_statement(number_of_keys: int, *, of_task: bool = False) -> CompoundSelect[str, str, str, str]:
-    """The statement for so many keys, each given as `kind_0`, `value_0`, `kind_1`, ...; of_task: and `task_sid`.
+    """Return the statement for this number of keys. Parameters: `kind_0`, `value_0`, ...; of_task: and `task_sid`.
 
-    One arm per key, each with a limit of its own, rather than one OR over all with one limit: a number that thousands
-    share must neither fetch thousands of rows nor keep the rows of a better key out. Each arm reads the unique index
-    (kind, value, customer_id) in its order, so the limit always cuts at the same place and costs no sorting.
+    One SELECT per key, each with its own limit, instead of one OR: a number that thousands share must neither fetch
+    thousands of rows nor displace those of a better key. Each reads the unique index (kind, value, customer_id) in
+    order, so the limit always cuts at the same row and needs no sorting.
     """
-    said = [select(_said_of_task().subquery())] if of_task else []
+    pinned = [select(_pin_of_task().subquery())] if of_task else []
     found = (select(_candidates_of_one_key(number).subquery()) for number in range(number_of_keys))
-    return union_all(*said, *found)
+    return union_all(*pinned, *found)
 
 
-def _said_of_task() -> Select[str, str, str, str]:
-    """One row where staff have said whose the task is; without a customer where they said that it is nobody's."""
+def _pin_of_task() -> Select[str, str, str, str]:
+    """Return the query for the task's pin: at most one row, with customer_id "" if staff said "none of them"."""
     return (
         select(
             func.coalesce(PinRow.customer_id, "").label("customer_id"),
@@ -225,7 +223,7 @@ def _candidates_of_one_key(number: int) -> Select[str, str, str, str]:
     )
 
 
-# In this order, so that each kind of row stands together.
+# The order of the rows.
 _PART_CANDIDATE, _PART_CUSTOMER, _PART_NOTE, _PART_CASE = range(4)
 
 Part = Select[*tuple[Any, ...]]  # rows of (part, position, a, b, c, d, e)
@@ -233,7 +231,10 @@ Part = Select[*tuple[Any, ...]]  # rows of (part, position, a, b, c, d, e)
 
 @cache
 def customer_statement() -> Part:
-    """Customer, notes and open cases of `customer_id` as rows of (part, position, a, b, c, d, e), customer first."""
+    """Return the statement for the customer, notes and open cases of `customer_id`, in this order.
+
+    Its rows: (part, position, a, b, c, d, e).
+    """
     return _in_order(*_parts_of(bindparam("customer_id", type_=String)))
 
 
@@ -242,11 +243,11 @@ def _parts_of(customer_id: ColumnElement[str]) -> tuple[Part, ...]:
     customer = _part(_PART_CUSTOMER, literal(0), row.name, row.company, row.tier, row.language, row.owner)
     notes = _part(_PART_NOTE, note.position, note.text)
     cases = _part(_PART_CASE, of_case.position, of_case.id, of_case.subject, of_case.status, of_case.opened_on)
-    still_open = (func.lower(of_case.status) != closed for closed in CLOSED_STATUSES)
+    is_open = (func.lower(of_case.status) != closed for closed in CLOSED_STATUSES)
     return (
         customer.where(row.id == customer_id),
         _first(notes.where(note.customer_id == customer_id), MAX_NOTES),
-        _first(cases.where(of_case.customer_id == customer_id, *still_open), MAX_OPEN_CASES),
+        _first(cases.where(of_case.customer_id == customer_id, *is_open), MAX_OPEN_CASES),
     )
 
 
@@ -262,5 +263,5 @@ def _part(part: int, position: SQLColumnExpression[int], *texts: SQLColumnExpres
 
 
 def _first(part: Part, number: int) -> Part:
-    """The first so many rows; a subquery, since SQLite takes no LIMIT inside a UNION."""
+    """Return the first rows; as a subquery, because SQLite does not allow LIMIT in a UNION."""
     return select(part.order_by("position").limit(number).subquery())

@@ -69,7 +69,7 @@ def caused_by(event: Delivery, rules: Rules) -> tuple[NewFollowup, ...]:
             return (
                 NewFollowup(FollowupKind.FINISHED, now, finished_key(task_sid), on_existing=OnExisting.RESTART_ONLY),
             )
-        case kind if kind in (*TASK_END_EVENTS, interactions.PART_COMPLETED):
+        case kind if kind in (*TASK_END_EVENTS, interactions.RESERVATION_COMPLETED):
             return (
                 NewFollowup(
                     FollowupKind.FINISHED, now + SETTLED_AFTER, finished_key(task_sid), on_existing=OnExisting.RESTART
@@ -158,7 +158,7 @@ class Lifecycle:
         if outcome:
             interaction = replace(interaction, outcome=outcome)
         customer_id = self._customer_of(task_sid)
-        if self._adapters.store.keep_interaction(customer_id, interaction):
+        if self._adapters.store.save_interaction(customer_id, interaction):
             self._activities.record(
                 ActivityType.HISTORY,
                 followup.workspace_sid,

@@ -29,7 +29,7 @@ def guard() -> ResponseReturnValue | None:
     """Lets in who has the token of the very task that is asked for; 403 is all that anybody else learns."""
     key = current_services().rules.card_key
     task_sid = str((request.view_args or {}).get("task_sid", ""))
-    if key and formatting.is_plain_sid(task_sid) and card_token.opens(key, task_sid, request.args.get("token", "")):
+    if key and formatting.is_plain_sid(task_sid) and card_token.is_valid(key, task_sid, request.args.get("token", "")):
         return None
     log.warning("card refused", extra={"reason": "wrong_token" if key else "no_cards_here"})
     return _said("This card cannot be shown", "The link to it is not the one that belongs to this task.", 403)

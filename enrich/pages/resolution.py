@@ -22,7 +22,7 @@ from enrich.customers import audit, editing, search
 from enrich.customers.audit import Actor, ChangedSince, Trail
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
-from enrich.customers.search import Found
+from enrich.customers.search import FoundCustomer
 from enrich.domain.outcomes import Outcome
 from enrich.flows.resolution import Resolution, Resolver
 from enrich.journal import timeline
@@ -49,7 +49,7 @@ class KeyNow:
 
     key: KeyFound
     token: str
-    owners: tuple[Found, ...]
+    owners: tuple[FoundCustomer, ...]
 
 
 @bp.get("/tasks/<task_sid>/settle")
@@ -226,7 +226,7 @@ def _form(
     )
 
 
-def find(query: str) -> tuple[Found, ...]:
+def find(query: str) -> tuple[FoundCustomer, ...]:
     """The customers that the reader means by this."""
     rules = current_services().rules.keys
     kinds = dict.fromkeys(source.kind for source in rules.sources)
@@ -258,7 +258,7 @@ def _token(key: KeyFound) -> str:
     return urlencode({key.kind: key.value})
 
 
-def _once(found: Iterable[Found]) -> list[Found]:
+def _once(found: Iterable[FoundCustomer]) -> list[FoundCustomer]:
     return list({one.id: one for one in found}.values())
 
 

@@ -34,8 +34,8 @@ def test_a_token_is_always_the_same_and_never_that_of_another_task() -> None:
     assert len(TOKEN) == 24
     assert card_token.token_of(KEY, "WT" + "1" * 32) != TOKEN
     assert card_token.token_of(card_token.key_of("another"), SID) != TOKEN
-    assert card_token.opens(KEY, SID, TOKEN)
-    assert not card_token.opens(KEY, SID, TOKEN[:-1])
+    assert card_token.is_valid(KEY, SID, TOKEN)
+    assert not card_token.is_valid(KEY, SID, TOKEN[:-1])
 
 
 @pytest.mark.parametrize(

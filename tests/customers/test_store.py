@@ -13,7 +13,7 @@ from enrich.customers.store import (
     MAX_NOTES,
     MAX_OPEN_CASES,
     CustomerStore,
-    LookedUp,
+    LookUpResult,
     candidates_statement,
     customer_statement,
     look_up_statement,
@@ -76,7 +76,7 @@ def test_every_customer_with_one_of_the_keys_is_a_candidate(database: Database) 
 def test_without_keys_nothing_is_asked() -> None:
     store = CustomerStore(None)  # type: ignore[arg-type]  # there is none that could be asked
     assert store.find_candidates(LookupKeys()) == ()
-    assert store.look_up(LookupKeys()) == LookedUp()
+    assert store.look_up(LookupKeys()) == LookUpResult()
 
 
 def test_a_number_that_many_share_does_not_keep_a_better_key_out(database: Database) -> None:
@@ -183,7 +183,7 @@ def test_of_several_candidates_no_details_are_fetched(database: Database) -> Non
 
 def test_a_key_that_nobody_has_finds_nobody(database: Database) -> None:
     store_customers(database, "C-1")
-    assert CustomerStore(database).look_up(keys_of(("phone", "+14155550109"))) == LookedUp()
+    assert CustomerStore(database).look_up(keys_of(("phone", "+14155550109"))) == LookUpResult()
 
 
 def test_nobody_of_that_id_is_none(database: Database) -> None:
@@ -269,7 +269,7 @@ def test_what_staff_said_of_the_task_comes_with_the_candidates_in_one_statement(
     counting.close()
     assert counting.reads == 1
     of_nobody = store.look_up(LookupKeys(task_sid="WT2"))
-    assert of_nobody == LookedUp((Candidate("", "", "staff", "WT2"),))
+    assert of_nobody == LookUpResult((Candidate("", "", "staff", "WT2"),))
     assert store.look_up(LookupKeys(task_sid="WT1")).customer == store.fetch_customer("C-1")
     assert store.look_up(keys).customer is None
 

@@ -183,13 +183,13 @@ def store(database: Database) -> CustomerStore:
 
 def test_a_finished_interaction_is_kept_once_and_follows_its_task(store: CustomerStore, database: Database) -> None:
     interaction = Interaction(TASK, "voice", "WK1", "dana", NOW, NOW + 60 * SECOND, "sold", "done")
-    assert store.keep_interaction("C-1", interaction)
-    assert store.keep_interaction("C-1", interaction)
+    assert store.save_interaction("C-1", interaction)
+    assert store.save_interaction("C-1", interaction)
     assert store.interactions_of("C-1") == (interaction,)
-    assert not store.keep_interaction("C-9", interaction)
-    assert store.keep_interaction("C-2", interaction)
+    assert not store.save_interaction("C-9", interaction)
+    assert store.save_interaction("C-2", interaction)
     assert (store.interactions_of("C-1"), store.interactions_of("C-2")) == ((), (interaction,))
     database.write(update(CustomerRow).where(CustomerRow.id == "C-2").values(merged_into="C-1"))
     assert store.interactions_of("C-1") == (interaction,)
-    assert not store.keep_interaction(None, interaction)
+    assert not store.save_interaction(None, interaction)
     assert store.interactions_of("C-1") == ()
