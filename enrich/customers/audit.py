@@ -1,17 +1,17 @@
-"""Changes that staff make, each with a row in the trail: who, when, what, and what stood there before and after.
+"""Changes made by staff, each with an audit entry: who, when, what, and the state before and after.
 
-A change has a scope: the customers, identifiers and tasks that it may touch. What is in the scope is captured before
-and after it, in one form whatever the change was:
+A change has a scope: the customers, identifiers and tasks that it may touch. Their state is captured before and after,
+in one form for all changes:
 
     {"customers": {id: record, or null where there is nobody},
      "keys":      [{"kind", "value", "owners": [[customer_id, as_written, source]], "unlinked": [customer_id]}],
-     "tasks":     {task_sid: {"customer_id": id or null}, or null where nobody has said anything}}
+     "tasks":     {task_sid: {"customer_id": id or null}, or null without a pin}}
 
-So there is one way to undo, for all of them: what stands there now must be what the change left, and then what was
-there before is put back, as a change of its own. An undo can be undone, too. Where somebody has changed the same since,
-nothing happens, and it is told what differs.
+So all changes are undone in one way: if the present state is the one that the change left, the state before it is
+restored, as a change of its own, which can be undone, too. If somebody has changed the same since, nothing is undone
+and the differences are returned.
 
-Works in the session of its caller, whose story it is; raises DatabaseError. Staff's changes wait for one another.
+Works in the session of the caller; raises DatabaseError. Changes by staff are serialised.
 """
 
 from __future__ import annotations
@@ -61,24 +61,24 @@ Record = dict[str, Any]
 
 
 class AuditAction(StrEnum):
-    """What staff can do."""
+    """The changes and requests of staff."""
 
-    PINNED = "pinned"  # this task is this customer's
-    NOBODY = "nobody"  # this task is none of theirs who were found
-    RELEASED = "released"  # nothing is said of this task any more
-    LINKED = "linked"  # this identifier is this customer's, and nobody else's
-    UNLINKED = "unlinked"  # this identifier is not this customer's
+    PINNED = "pinned"  # the task was assigned to this customer
+    NOBODY = "nobody"  # the task belongs to none of the customers found
+    RELEASED = "released"  # the pin of the task was removed
+    LINKED = "linked"  # the identifier was given to this customer alone
+    UNLINKED = "unlinked"  # the identifier was taken from this customer
     CREATED = "created"
     EDITED = "edited"
     MERGED = "merged"
     UNDONE = "undone"
-    ENRICHED = "enriched"  # a task was enriched anew; nothing of ours was changed
-    REPLAYED = "replayed"  # the same, from a stored callback
+    ENRICHED = "enriched"  # a task was enriched again; no record was changed
+    REPLAYED = "replayed"  # a task was enriched again from a stored callback
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who changes something. user_id: None without an account. name: as the trail shows it."""
+    """The author of a change. user_id: None without an account. name: as shown in the audit trail."""
 
     user_id: int | None
     name: str
@@ -86,7 +86,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a change may touch."""
+    """The customers, identifiers and tasks that a change may touch."""
 
     customers: frozenset[str] = frozenset()
     keys: frozenset[Identifier] = frozenset()
@@ -95,9 +95,9 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class AuditedChange:
-    """A change that was made. customers, keys, tasks: those for whom something is different now.
+    """A change that was made. customers, keys, tasks: those that it affected.
 
-    records: of the customers those whose own details are, so that what stands on their tasks is out of date.
+    records: the customers whose own details changed, so that the blocks on their tasks are out of date.
     """
 
     audit_id: int
@@ -109,14 +109,14 @@ class AuditedChange:
 
 @dataclass(frozen=True, slots=True)
 class ChangedSince:
-    """Nothing was undone: these were changed since; told as a reader knows them."""
+    """Nothing was undone, because of later changes. what: their subjects, as shown to staff."""
 
     what: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
-    """One row of the trail. undone_by: the row that took it back; None while it stands."""
+class AuditEntry:
+    """One audit entry. undone_by: the entry that undid it; None while it is in effect."""
 
     id: int
     at: datetime
@@ -142,14 +142,14 @@ def change(
     customer_id: str | None = None,
     undoes: int | None = None,
 ) -> AuditedChange | None:
-    """What `act` changed within the scope, with its row in the trail; None if it changed nothing."""
-    wait_for_others(session)
+    """Call `act` and add an audit entry for its changes within the scope; return None if there are none."""
+    serialise_changes(session)
     before = capture(session, scope)
     act()
     after = capture(session, scope)
     if before == after:
         return None
-    made = session.execute(
+    audit_id = session.execute(
         insert(_TRAIL)
         .values(
             at=at,
@@ -164,17 +164,17 @@ def change(
         )
         .returning(_TRAIL.c.id)
     ).scalar_one()
-    customers, keys, tasks = _touched(before, after)
+    customers, keys, tasks = _affected(before, after)
     about = customers | ({customer_id} if customer_id else set())
     if about:
-        session.execute(insert(_ABOUT), [{"audit_id": made, "customer_id": one} for one in sorted(about)])
+        session.execute(insert(_ABOUT), [{"audit_id": audit_id, "customer_id": one} for one in sorted(about)])
     altered = (one for one, record in after["customers"].items() if before["customers"][one] != record)
-    return AuditedChange(made, frozenset(customers), frozenset(keys), frozenset(tasks), frozenset(altered))
+    return AuditedChange(audit_id, frozenset(customers), frozenset(keys), frozenset(tasks), frozenset(altered))
 
 
 def undo(session: Session, audit_id: int, by: Actor, at: datetime) -> AuditedChange | ChangedSince | None:
-    """What was put back; what stands in the way; None if the trail has no such row."""
-    wait_for_others(session)
+    """Undo a change; return the new change, the later changes that prevent it, or None for an unknown id."""
+    serialise_changes(session)
     row = session.execute(select(_TRAIL).where(_TRAIL.c.id == audit_id)).one_or_none()
     if row is None:
         return None
@@ -182,10 +182,10 @@ def undo(session: Session, audit_id: int, by: Actor, at: datetime) -> AuditedCha
         return ChangedSince(("it was undone already",))
     scope = _scope_of(row.before)
     now = capture(session, scope)
-    in_the_way = _differences(now, row.after) + _needed_by_others(session, row.before)
-    if in_the_way:
-        return ChangedSince(tuple(in_the_way))
-    done = change(
+    conflicts = _differences(now, row.after) + _needed_by_others(session, row.before)
+    if conflicts:
+        return ChangedSince(tuple(conflicts))
+    undone = change(
         session,
         scope,
         AuditAction.UNDONE,
@@ -196,86 +196,86 @@ def undo(session: Session, audit_id: int, by: Actor, at: datetime) -> AuditedCha
         customer_id=row.customer_id,
         undoes=audit_id,
     )
-    if done is None:
+    if undone is None:
         return ChangedSince(("nothing of it is left",))
-    session.execute(update(_TRAIL).where(_TRAIL.c.id == audit_id).values(undone_by=done.audit_id))
-    if row.undoes is not None:  # taking back an undo: what that had taken back stands again
+    session.execute(update(_TRAIL).where(_TRAIL.c.id == audit_id).values(undone_by=undone.audit_id))
+    if row.undoes is not None:  # undoing an undo puts the original change into effect again
         session.execute(update(_TRAIL).where(_TRAIL.c.id == row.undoes).values(undone_by=None))
-    return done
+    return undone
 
 
 def note(session: Session, action: AuditAction, by: Actor, at: datetime, *, task_sid: str) -> None:
-    """A row of the trail for what changes nothing here."""
-    nothing = capture(session, Scope())
+    """Add an audit entry for an action that changes no record."""
+    no_state = capture(session, Scope())
     session.execute(
         insert(_TRAIL).values(
-            at=at, user_id=by.user_id, by=by.name, action=action, task_sid=task_sid, before=nothing, after=nothing
+            at=at, user_id=by.user_id, by=by.name, action=action, task_sid=task_sid, before=no_state, after=no_state
         )
     )
 
 
 def version(session: Session, customer_id: str) -> int | None:
-    """The version of this customer's row; None for nobody."""
+    """Return the version of this customer's row; None for an unknown id."""
     return session.execute(select(_CUSTOMERS.c.version).where(_CUSTOMERS.c.id == customer_id)).scalar_one_or_none()
 
 
 def merged_into(session: Session, customer_id: str) -> tuple[str, ...]:
-    """The ids of those who were merged into this customer."""
+    """Return the ids of the customers merged into this one."""
     merged = select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.merged_into == customer_id)
     return tuple(sorted(session.scalars(merged)))
 
 
 def pinned_to(session: Session, customer_id: str) -> tuple[str, ...]:
-    """The tasks that staff have said are this customer's."""
+    """Return the SIDs of the tasks that staff assigned to this customer."""
     return tuple(sorted(session.scalars(select(_PINS.c.task_sid).where(_PINS.c.customer_id == customer_id))))
 
 
 def owners(session: Session, key: Identifier) -> tuple[str, ...]:
-    """The ids of those whose identifier this is."""
+    """Return the ids of the customers that have this identifier."""
     return tuple(sorted(row.customer_id for row in _owners(session, key)))
 
 
-def wait_for_others(session: Session) -> None:
-    """Our turn among those who change customers: SQLite has one writer anyway, PostgreSQL gets a lock for it."""
+def serialise_changes(session: Session) -> None:
+    """Wait for other changes of customers: PostgreSQL takes a table lock; SQLite has one writer anyway."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("LOCK TABLE audit_entries IN SHARE ROW EXCLUSIVE MODE"))
 
 
-def trail_of_task(session: Session, task_sid: str, *, at_most: int = 20) -> tuple[Trail, ...]:
-    """What staff did about this task, the newest first."""
-    return _trail(session, select(_TRAIL).where(_TRAIL.c.task_sid == task_sid), at_most)
+def entries_of_task(session: Session, task_sid: str, *, at_most: int = 20) -> tuple[AuditEntry, ...]:
+    """Return the audit entries of this task, newest first."""
+    return _newest_entries(session, select(_TRAIL).where(_TRAIL.c.task_sid == task_sid), at_most)
 
 
-def trail_of_customer(session: Session, customer_id: str, *, at_most: int = 20) -> tuple[Trail, ...]:
-    """What staff did about this customer, the newest first."""
+def entries_of_customer(session: Session, customer_id: str, *, at_most: int = 20) -> tuple[AuditEntry, ...]:
+    """Return the audit entries of this customer, newest first."""
     about = select(_ABOUT.c.audit_id).where(_ABOUT.c.customer_id == customer_id)
-    return _trail(session, select(_TRAIL).where(_TRAIL.c.id.in_(about)), at_most)
+    return _newest_entries(session, select(_TRAIL).where(_TRAIL.c.id.in_(about)), at_most)
 
 
-def _trail(session: Session, rows: Any, at_most: int) -> tuple[Trail, ...]:
-    found = session.execute(rows.order_by(_TRAIL.c.id.desc()).limit(at_most))
-    return tuple(Trail(**{name: getattr(row, name) for name in Trail.__dataclass_fields__}) for row in found)
+def _newest_entries(session: Session, query: Any, at_most: int) -> tuple[AuditEntry, ...]:
+    rows = session.execute(query.order_by(_TRAIL.c.id.desc()).limit(at_most))
+    return tuple(AuditEntry(**{name: getattr(row, name) for name in AuditEntry.__dataclass_fields__}) for row in rows)
 
 
-# --- what is changed
+# --- changes
 
 
 def pin(session: Session, task_sid: str, customer_id: str | None, by: Actor, at: datetime) -> None:
-    """Says whose this task is; None: nobody's who was found."""
-    release(session, task_sid)
+    """Assign the task to this customer; None: to none of the customers found."""
+    unpin(session, task_sid)
     session.execute(insert(_PINS).values(task_sid=task_sid, customer_id=customer_id, by=by.name, at=at))
 
 
-def release(session: Session, task_sid: str) -> None:
-    """Says nothing of this task any more."""
+def unpin(session: Session, task_sid: str) -> None:
+    """Remove the pin of this task."""
     session.execute(delete(_PINS).where(_PINS.c.task_sid == task_sid))
 
 
-def give(session: Session, key: Identifier, customer_id: str, at: datetime) -> None:
-    """This identifier is this customer's, and nobody else's."""
+def link(session: Session, key: Identifier, customer_id: str, at: datetime) -> None:
+    """Give the identifier to this customer, and take it from all others."""
     for row in _owners(session, key):
         if row.customer_id != customer_id:
-            take(session, key, row.customer_id, at)
+            unlink(session, key, row.customer_id, at)
     _forget_unlinked(session, key, customer_id)
     if not any(row.customer_id == customer_id for row in _owners(session, key)):
         session.execute(
@@ -283,24 +283,24 @@ def give(session: Session, key: Identifier, customer_id: str, at: datetime) -> N
                 customer_id=customer_id, kind=key.kind, value=key.value, as_written=key.value, source=FROM_STAFF
             )
         )
-        _count_up(session, customer_id, at)
+        _increment_version(session, customer_id, at)
 
 
-def take(session: Session, key: Identifier, customer_id: str, at: datetime) -> None:
-    """This identifier is not this customer's. Where the CRM says so, the next seed is told that staff know better."""
-    mine = (_IDENTIFIERS.c.kind == key.kind, _IDENTIFIERS.c.value == key.value)
-    gone = session.execute(
-        delete(_IDENTIFIERS).where(*mine, _IDENTIFIERS.c.customer_id == customer_id).returning(_IDENTIFIERS.c.source)
+def unlink(session: Session, key: Identifier, customer_id: str, at: datetime) -> None:
+    """Take the identifier from this customer. If it is the CRM's, record that for the next seed."""
+    has_key = (_IDENTIFIERS.c.kind == key.kind, _IDENTIFIERS.c.value == key.value)
+    deleted = session.execute(
+        delete(_IDENTIFIERS).where(*has_key, _IDENTIFIERS.c.customer_id == customer_id).returning(_IDENTIFIERS.c.source)
     ).all()
-    if any(row.source == FROM_CRM for row in gone):
+    if any(row.source == FROM_CRM for row in deleted):
         _forget_unlinked(session, key, customer_id)
         session.execute(insert(_UNLINKED).values(kind=key.kind, value=key.value, customer_id=customer_id))
-    if gone:
-        _count_up(session, customer_id, at)
+    if deleted:
+        _increment_version(session, customer_id, at)
 
 
 def put(session: Session, customer_id: str, record: Record, at: datetime) -> None:
-    """This customer is as this record says, made if there was nobody of that id."""
+    """Create or replace the customer with this record."""
     values = {name: record[name] for name in (*CUSTOMER_TEXTS, "settled", "merged_into")} | {"updated_at": at}
     changed = session.execute(
         update(_CUSTOMERS)
@@ -338,7 +338,7 @@ def put(session: Session, customer_id: str, record: Record, at: datetime) -> Non
 
 
 def empty_record(name: str) -> Record:
-    """A customer of whom nothing is known but the name."""
+    """Return the record of a customer with only a name."""
     texts = dict.fromkeys(CUSTOMER_TEXTS, "") | {"name": name}
     return {
         **texts,
@@ -351,20 +351,20 @@ def empty_record(name: str) -> Record:
     }
 
 
-# --- what stands there
+# --- state
 
 
 def capture(session: Session, scope: Scope) -> State:
-    """Everything in the scope as it stands now, in the form of the trail."""
+    """Return the present state of everything in the scope, in the form of the module's docstring."""
     return {
         "customers": records(session, sorted(scope.customers)),
         "keys": [_key(session, key) for key in sorted(scope.keys, key=lambda key: (key.kind, key.value))],
-        "tasks": {task_sid: _said(session, task_sid) for task_sid in sorted(scope.tasks)},
+        "tasks": {task_sid: _pin_of(session, task_sid) for task_sid in sorted(scope.tasks)},
     }
 
 
 def records(session: Session, customer_ids: Sequence[str]) -> dict[str, Record | None]:
-    """These customers with all that belongs to them; None for nobody."""
+    """Return the records of these customers by id; None for an unknown id."""
     found: dict[str, Record | None] = dict.fromkeys(customer_ids)
     if not customer_ids:
         return found
@@ -385,14 +385,14 @@ def records(session: Session, customer_ids: Sequence[str]) -> dict[str, Record |
             if record is not None:
                 record[name].append(row[1] if name == "notes" else list(row[1:]))
     for record in found.values():
-        if record is not None:  # in Python's order: a database may sort letters in another
+        if record is not None:  # in Python's order, which the databases' may differ from
             record["identifiers"].sort()
             record["unlinked"].sort()
     return found
 
 
 def restore(session: Session, state: State, by: Actor, at: datetime) -> None:
-    """Everything in this state is as it says."""
+    """Restore this state."""
     for customer_id, record in state["customers"].items():
         if record is None:
             session.execute(delete(_CUSTOMERS).where(_CUSTOMERS.c.id == customer_id))
@@ -400,11 +400,11 @@ def restore(session: Session, state: State, by: Actor, at: datetime) -> None:
             put(session, customer_id, record, at)
     for key in state["keys"]:
         _put_key(session, key, at)
-    for task_sid, said in state["tasks"].items():
-        if said is None:
-            release(session, task_sid)
+    for task_sid, pinned in state["tasks"].items():
+        if pinned is None:
+            unpin(session, task_sid)
         else:
-            pin(session, task_sid, said["customer_id"], by, at)
+            pin(session, task_sid, pinned["customer_id"], by, at)
 
 
 def _key(session: Session, key: Identifier) -> Record:
@@ -426,43 +426,43 @@ def _put_key(session: Session, key: Record, at: datetime) -> None:
             .returning(table.c.customer_id)
         )
         touched |= {row.customer_id for row in rows}
-    same = {"kind": key["kind"], "value": key["value"]}
+    kind_and_value = {"kind": key["kind"], "value": key["value"]}
     owners = [
-        {**same, "customer_id": owner, "as_written": as_written, "source": source}
+        {**kind_and_value, "customer_id": owner, "as_written": as_written, "source": source}
         for owner, as_written, source in key["owners"]
     ]
     if owners:
         session.execute(insert(_IDENTIFIERS), owners)
     if key["unlinked"]:
-        session.execute(insert(_UNLINKED), [{**same, "customer_id": one} for one in key["unlinked"]])
+        session.execute(insert(_UNLINKED), [{**kind_and_value, "customer_id": one} for one in key["unlinked"]])
     for customer_id in sorted(touched):
-        _count_up(session, customer_id, at)
+        _increment_version(session, customer_id, at)
 
 
 def _owners(session: Session, key: Identifier) -> Sequence[Any]:
-    mine = (_IDENTIFIERS.c.kind == key.kind, _IDENTIFIERS.c.value == key.value)
+    has_key = (_IDENTIFIERS.c.kind == key.kind, _IDENTIFIERS.c.value == key.value)
     return session.execute(
-        select(_IDENTIFIERS.c.customer_id, _IDENTIFIERS.c.as_written, _IDENTIFIERS.c.source).where(*mine)
+        select(_IDENTIFIERS.c.customer_id, _IDENTIFIERS.c.as_written, _IDENTIFIERS.c.source).where(*has_key)
     ).all()
 
 
-def _said(session: Session, task_sid: str) -> dict[str, str | None] | None:
+def _pin_of(session: Session, task_sid: str) -> dict[str, str | None] | None:
     row = session.execute(select(_PINS.c.customer_id).where(_PINS.c.task_sid == task_sid)).one_or_none()
     return None if row is None else {"customer_id": row.customer_id}
 
 
 def _forget_unlinked(session: Session, key: Identifier, customer_id: str) -> None:
-    same = (_UNLINKED.c.kind == key.kind, _UNLINKED.c.value == key.value, _UNLINKED.c.customer_id == customer_id)
-    session.execute(delete(_UNLINKED).where(*same))
+    is_unlinked = (_UNLINKED.c.kind == key.kind, _UNLINKED.c.value == key.value, _UNLINKED.c.customer_id == customer_id)
+    session.execute(delete(_UNLINKED).where(*is_unlinked))
 
 
-def _count_up(session: Session, customer_id: str, at: datetime) -> None:
+def _increment_version(session: Session, customer_id: str, at: datetime) -> None:
     session.execute(
         update(_CUSTOMERS).where(_CUSTOMERS.c.id == customer_id).values(version=_CUSTOMERS.c.version + 1, updated_at=at)
     )
 
 
-# --- comparing
+# --- comparison
 
 
 def _scope_of(state: State) -> Scope:
@@ -473,31 +473,31 @@ def _scope_of(state: State) -> Scope:
     )
 
 
-def _differences(now: State, left: State) -> list[str]:
-    """What is not as the change left it."""
-    customers = [f"customer {one}" for one, record in left["customers"].items() if now["customers"][one] != record]
-    keys = [key["value"] for key, other in zip(left["keys"], now["keys"], strict=True) if key != other]
-    tasks = [f"task {one}" for one, said in left["tasks"].items() if now["tasks"][one] != said]
+def _differences(now: State, after: State) -> list[str]:
+    """Return the subjects whose state differs from the one that the change left."""
+    customers = [f"customer {one}" for one, record in after["customers"].items() if now["customers"][one] != record]
+    keys = [key["value"] for key, other in zip(after["keys"], now["keys"], strict=True) if key != other]
+    tasks = [f"task {one}" for one, pinned in after["tasks"].items() if now["tasks"][one] != pinned]
     return customers + keys + tasks
 
 
 def _needed_by_others(session: Session, state: State) -> list[str]:
-    """What keeps this state from being put back although nothing in its scope has changed: it would go with it."""
-    going = {customer_id for customer_id, record in state["customers"].items() if record is None}
-    pinned = session.scalars(select(_PINS.c.task_sid).where(_PINS.c.customer_id.in_(going))) if going else ()
+    """Return what prevents this state from being restored: rows that refer to customers that would be deleted."""
+    deleted = {customer_id for customer_id, record in state["customers"].items() if record is None}
+    pinned = session.scalars(select(_PINS.c.task_sid).where(_PINS.c.customer_id.in_(deleted))) if deleted else ()
     problems = [f"task {task_sid}" for task_sid in pinned if task_sid not in state["tasks"]]
-    finished = select(InteractionRow.customer_id).where(InteractionRow.customer_id.in_(going)).distinct()
-    problems += [f"finished work for {one}" for one in (session.scalars(finished) if going else ())]
+    finished = select(InteractionRow.customer_id).where(InteractionRow.customer_id.in_(deleted)).distinct()
+    problems += [f"finished work for {one}" for one in (session.scalars(finished) if deleted else ())]
     named = {owner[0] for key in state["keys"] for owner in key["owners"]}
     named |= {one for key in state["keys"] for one in key["unlinked"]}
-    named |= {said["customer_id"] for said in state["tasks"].values() if said and said["customer_id"]}
-    wanted = sorted(named - set(state["customers"]))
-    there = set(session.scalars(select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.id.in_(wanted)))) if wanted else set()
-    return problems + [f"customer {one}" for one in wanted if one not in there]
+    named |= {pinned["customer_id"] for pinned in state["tasks"].values() if pinned and pinned["customer_id"]}
+    needed = sorted(named - set(state["customers"]))
+    existing = set(session.scalars(select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.id.in_(needed)))) if needed else set()
+    return problems + [f"customer {one}" for one in needed if one not in existing]
 
 
-def _touched(before: State, after: State) -> tuple[set[str], set[Identifier], set[str]]:
-    """Customers, identifiers and tasks for whom something is different."""
+def _affected(before: State, after: State) -> tuple[set[str], set[Identifier], set[str]]:
+    """Return the customers, identifiers and tasks that a change affected."""
     customers = {one for one, record in after["customers"].items() if before["customers"][one] != record}
     keys: set[Identifier] = set()
     for one in customers:
@@ -505,14 +505,15 @@ def _touched(before: State, after: State) -> tuple[set[str], set[Identifier], se
     for was, is_ in zip(before["keys"], after["keys"], strict=True):
         if was != is_:
             keys.add(Identifier(is_["kind"], is_["value"]))
-            customers |= {owner[0] for owner in _symmetric(was["owners"], is_["owners"])}
-    tasks = {one for one, said in after["tasks"].items() if before["tasks"][one] != said}
+            customers |= {owner[0] for owner in _symmetric_difference(was["owners"], is_["owners"])}
+    tasks = {one for one, pinned in after["tasks"].items() if before["tasks"][one] != pinned}
     for one in tasks:
-        customers |= {said["customer_id"] for said in (before["tasks"][one], after["tasks"][one]) if said} - {None}
+        pins = (before["tasks"][one], after["tasks"][one])
+        customers |= {pinned["customer_id"] for pinned in pins if pinned} - {None}
     return customers, keys, tasks
 
 
-def _symmetric(these: Iterable[Any], those: Iterable[Any]) -> list[Any]:
+def _symmetric_difference(these: Iterable[Any], those: Iterable[Any]) -> list[Any]:
     these, those = list(these), list(those)
     return [one for one in these if one not in those] + [one for one in those if one not in these]
 

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from enrich.customers.audit import wait_for_others
+from enrich.customers.audit import serialise_changes
 from enrich.customers.fixture_rows import CASE_FIELDS, FIELD_OF_KIND, BadRow, CustomerFixture
 from enrich.customers.identifiers import EMAIL, FROM_CRM, PHONE, Identifier, customer_id_identifier, words_of
 from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow, UnlinkedRow, WordRow
@@ -137,7 +137,7 @@ class _Changes:
 
 def _seed_batch(session: Session, batch: Sequence[CustomerFixture], now: datetime) -> list[tuple[str, bool]]:
     """Created, changed or unchanged, for each customer of the batch; and whether something was left as staff said."""
-    wait_for_others(session)
+    serialise_changes(session)
     stored = _stored(session, [customer.id for customer in batch])
     changes = _Changes()
     outcomes = [_compare(customer, stored.get(customer.id), changes, now) for customer in batch]

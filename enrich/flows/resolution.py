@@ -167,7 +167,7 @@ class Resolver:
 
         def decide(session: Session) -> AuditedChange | None:
             scope = Scope(tasks=frozenset({task_sid}))
-            act = partial(audit.release, session, task_sid)
+            act = partial(audit.unpin, session, task_sid)
             return audit.change(
                 session, scope, AuditAction.RELEASED, self._actor, self._adapters.now(), act, task_sid=task_sid
             )
@@ -181,9 +181,9 @@ class Resolver:
             at = self._adapters.now()
 
             def act() -> None:
-                audit.take(session, key, customer_id, at)
+                audit.unlink(session, key, customer_id, at)
                 if task_sid:
-                    audit.release(session, task_sid)
+                    audit.unpin(session, task_sid)
 
             scope = Scope(keys=frozenset({key}), tasks=frozenset({task_sid} if task_sid else ()))
             return audit.change(
@@ -198,7 +198,7 @@ class Resolver:
 
         def decide(session: Session) -> AuditedChange | None:
             at = self._adapters.now()
-            audit.wait_for_others(session)
+            audit.serialise_changes(session)
             record = audit.records(session, [customer_id])[customer_id]
             if record is None or audit.version(session, customer_id) != version:
                 stale.append(StaleEdit(customer_id, record))
@@ -219,7 +219,7 @@ class Resolver:
 
         def decide(session: Session) -> AuditedChange | None:
             at = self._adapters.now()
-            audit.wait_for_others(session)
+            audit.serialise_changes(session)
             before = audit.records(session, [kept_id, gone_id])
             for one in (kept_id, gone_id):
                 record = before[one]
@@ -283,9 +283,9 @@ class Resolver:
     def _give(self, session: Session, task_sid: str, customer_id: str, key: Identifier) -> None:
         """Give the key to the customer from now on; the task, too, by the key alone or by a pin."""
         at = self._adapters.now()
-        audit.give(session, key, customer_id, at)
+        audit.link(session, key, customer_id, at)
         if decides_alone(contacts.last_finding(session, task_sid), key):
-            audit.release(session, task_sid)
+            audit.unpin(session, task_sid)
         else:
             audit.pin(session, task_sid, customer_id, self._actor, at)
 

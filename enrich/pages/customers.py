@@ -53,7 +53,7 @@ def customer(customer_id: str) -> ResponseReturnValue:
     with database.reading() as session:
         record = audit.records(session, [customer_id])[customer_id] or abort(404)
         merged = audit.merged_into(session, customer_id)
-        trail = audit.trail_of_customer(session, customer_id)
+        trail = audit.entries_of_customer(session, customer_id)
     return render_template(
         "customers/customer.html",
         id=customer_id,

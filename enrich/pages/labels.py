@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from enrich.customers.audit import Trail
+from enrich.customers.audit import AuditEntry
 from enrich.customers.identifiers import STAFF
 from enrich.domain.matches import MatchKind, NoMatchReason, Trust
 from enrich.domain.outcomes import ActivityType, EntryKind, FollowupKind, Outcome
@@ -466,7 +466,7 @@ def settle_word(entry: Entry) -> str:
             return "Say who it is"
 
 
-def change(done: Trail) -> str:
+def change(done: AuditEntry) -> str:
     """What a row of the trail says that somebody did."""
     key = next((_key_word(each) for each in done.after["keys"]), "")
     words = CHANGES.get(done.action, plain(done.action))

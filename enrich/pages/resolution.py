@@ -19,7 +19,7 @@ from markupsafe import Markup
 from enrich.accounts import masking
 from enrich.accounts.tables import Role
 from enrich.customers import audit, editing, search
-from enrich.customers.audit import Actor, ChangedSince, Trail
+from enrich.customers.audit import Actor, AuditEntry, ChangedSince
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
 from enrich.customers.search import FoundCustomer
@@ -122,12 +122,12 @@ def undo(audit_id: int) -> ResponseReturnValue:
 
 
 @bp.app_template_global()
-def trail_of(task_sid: str | None) -> tuple[Trail, ...]:
+def trail_of(task_sid: str | None) -> tuple[AuditEntry, ...]:
     """What staff did about this task, the newest first."""
     if not formatting.is_plain_sid(task_sid):
         return ()
     with current_services().database.reading() as session:
-        return audit.trail_of_task(session, task_sid or "")
+        return audit.entries_of_task(session, task_sid or "")
 
 
 @bp.app_template_global()
@@ -137,7 +137,7 @@ def key_shown(kind: str, value: str) -> Markup:
 
 
 @bp.app_template_global()
-def told_of(change: Trail) -> str:
+def told_of(change: AuditEntry) -> str:
     """What a row of the trail did, in words."""
     return labels.change(change)
 

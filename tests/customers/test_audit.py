@@ -71,7 +71,7 @@ def undo(database: Database, audit_id: int) -> AuditedChange | ChangedSince | No
 def linking(database: Database, change: Callable[..., int], customer_id: str = "C-1") -> int:
     return change(
         Scope(keys=frozenset({SHARED})),
-        lambda session: audit.give(session, SHARED, customer_id, NOW),
+        lambda session: audit.link(session, SHARED, customer_id, NOW),
         task_sid="WT1",
         customer_id=customer_id,
     )
@@ -117,9 +117,9 @@ def test_a_change_that_changes_nothing_leaves_no_trail(database: Database) -> No
     seed_all(database, ADA)
     scope = Scope(keys=frozenset({SHARED}))
     with database.transaction() as session:
-        act = lambda: audit.give(session, SHARED, "C-1", NOW)  # noqa: E731
+        act = lambda: audit.link(session, SHARED, "C-1", NOW)  # noqa: E731
         assert audit.change(session, scope, AuditAction.LINKED, DANA, NOW, act) is None
-        assert audit.trail_of_customer(session, "C-1") == ()
+        assert audit.entries_of_customer(session, "C-1") == ()
 
 
 def test_a_pin_is_about_one_task_and_can_be_taken_back(database: Database, change: Callable[..., int]) -> None:
@@ -137,10 +137,10 @@ def test_a_pin_is_about_one_task_and_can_be_taken_back(database: Database, chang
     assert isinstance(undo(database, first), AuditedChange)
     assert found(database, SHARED, "WT1") == {("phone", "C-1")}
     with database.reading() as session:
-        trail = audit.trail_of_task(session, "WT1")
+        trail = audit.entries_of_task(session, "WT1")
         assert [row.action for row in trail] == ["undone", "undone", "nobody", "pinned"]
         assert {row.by for row in trail} == {"dana@example.com"}
-        assert len(audit.trail_of_customer(session, "C-1")) == 4
+        assert len(audit.entries_of_customer(session, "C-1")) == 4
 
 
 def test_a_customer_that_others_were_settled_on_since_is_not_unmade(
@@ -163,7 +163,7 @@ def test_a_customer_that_others_were_settled_on_since_is_not_unmade(
         assert audit.records(session, ["S-1"]) == {"S-1": None}
     assert undo(database, pinned) == ChangedSince(("it was undone already",))
     with database.reading() as session:
-        undone_pin = audit.trail_of_task(session, "WT9")[0].id
+        undone_pin = audit.entries_of_task(session, "WT9")[0].id
     assert undo(database, undone_pin) == ChangedSince(("customer S-1",))
 
 
