@@ -222,7 +222,7 @@ class Desk:
         more = {"fallback_assignment_callback_url": fallback} if fallback else {}
         self.workspace.workflows(self.workflow_sid).update(assignment_callback_url=url, **more, **parameters)
 
-    def settle(self) -> None:
+    def set_reservation_status(self) -> None:
         """Lets every callback under way end, and every worker who is dialled answer."""
         self.emulator.deliveries.wait_until_idle()
         self.emulator.state.advance(1)

@@ -7,8 +7,8 @@ import time
 import pytest
 from twilio.request_validator import RequestValidator
 
-from taskrouter_emulator.callbacks import connection_overrides as overrides
-from taskrouter_emulator.callbacks.connection_overrides import Overrides
+from taskrouter_emulator.callbacks import connection_overrides
+from taskrouter_emulator.callbacks.connection_overrides import ConnectionOverrides
 
 VOICE = json.dumps({"call_sid": "CA" + "1" * 32, "from": "+14155550100", "to": "+14155550199"})
 
@@ -65,7 +65,7 @@ def test_the_log_proves_written_then_answered_then_accepted(desk, receiver, http
     desk.callbacks(receiver.answer("/assign", {"instruction": "accept"}))
     desk.worker()
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     kinds = (
         "task_created",
         "reservation_created",
@@ -88,7 +88,7 @@ def test_an_empty_object_leaves_the_reservation_pending(desk, receiver):
     desk.callbacks(receiver.answer("/assign", {}))
     desk.worker()
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     assert desk.reservation(task_sid).reservation_status == "pending"
     assert desk.alerts() == []
 
@@ -110,7 +110,7 @@ def test_an_answer_that_cannot_be_used_is_an_alert(desk, receiver, answer, kind,
     desk.callbacks(url, receiver.answer("/fallback", {}))
     desk.worker()
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     assert desk.alerts() == [alert]
     assert bool(receiver.on("/fallback")) is falls_back
     assert desk.reservation(task_sid).reservation_status == "pending"
@@ -120,7 +120,7 @@ def test_the_json_type_may_name_a_charset(desk, receiver):
     desk.callbacks(receiver.answer("/assign", {"instruction": "accept"}, kind="Application/JSON; charset=utf-8"))
     desk.worker()
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     assert desk.status(task_sid) == "assigned"
 
 
@@ -130,7 +130,7 @@ def test_any_other_status_than_200_goes_to_the_fallback_once(desk, receiver, sta
     desk.callbacks(url, receiver.answer("/fallback", {"instruction": "accept"}))
     desk.worker()
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     assert desk.status(task_sid) == "assigned"
     [primary], [fallback] = receiver.on("/assign"), receiver.on("/fallback")
     assert fallback.form == primary.form
@@ -145,7 +145,7 @@ def test_204_is_an_answer_when_the_switch_says_so(desk, receiver):
     desk.callbacks(receiver.answer("/assign", "", status=204), receiver.answer("/fallback", {}))
     desk.worker()
     desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     assert receiver.on("/fallback") == []
 
 
@@ -153,7 +153,7 @@ def test_when_both_urls_fail_the_reservation_stays_pending(desk, receiver):
     desk.callbacks(receiver.answer("/assign", status=500), receiver.answer("/fallback", status=500))
     desk.worker()
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     assert desk.reservation(task_sid).reservation_status == "pending"
     assert len(receiver.on("/fallback")) == 1
 
@@ -179,7 +179,7 @@ def test_an_answer_that_drips_is_cut_at_the_total_deadline(desk, receiver):
     failed = desk.emulator.log.wait_for("assignment_callback_failed")
     assert 300 <= failed["elapsed_ms"] < 600
     assert hung_up.wait(5)
-    desk.settle()
+    desk.set_reservation_status()
     assert desk.status(task_sid) == "assigned"
 
 
@@ -192,7 +192,7 @@ def test_a_late_answer_is_not_executed(desk, receiver):
     task_sid = desk.task()
     failed = desk.emulator.log.wait_for("assignment_callback_failed")
     over.set()
-    desk.settle()
+    desk.set_reservation_status()
     assert failed["elapsed_ms"] < 500
     assert desk.reservation(task_sid).reservation_status == "pending"
 
@@ -201,7 +201,7 @@ def test_a_refused_connection_is_tried_twice_then_the_fallback_is_asked(desk, re
     desk.callbacks(f"http://127.0.0.1:{unused_port}/assign", receiver.answer("/fallback", {"instruction": "accept"}))
     desk.worker()
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     [primary, fallback] = desk.emulator.deliveries.records()
     assert (primary.attempts, primary.status, fallback.attempts, fallback.status) == (2, None, 1, 200)
     assert "refused" in primary.error
@@ -216,7 +216,7 @@ def test_one_slow_receiver_does_not_hold_up_other_callbacks(desk, receiver):
     tasks = [desk.task() for _ in range(20)]
     for number in range(20):
         desk.worker(f"worker {number}")
-    desk.settle()
+    desk.set_reservation_status()
     assert {desk.status(task_sid) for task_sid in tasks} == {"assigned"}
 
 
@@ -236,7 +236,7 @@ def test_the_fragment_of_the_url_says_what_is_tried_again(desk, receiver, fragme
     desk.callbacks(receiver.answer("/assign", status=status) + fragment)
     desk.worker()
     desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     [delivery] = desk.emulator.deliveries.records("assignment")
     assert (delivery.attempts, delivery.status, len(receiver.on("/assign"))) == (tries, status, tries)
 
@@ -249,7 +249,7 @@ def test_a_retry_that_succeeds_is_the_answer(desk, receiver):
     desk.callbacks(url + "#rc=3&rp=5xx")
     desk.worker()
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     assert (desk.status(task_sid), len(receiver.on("/assign"))) == ("assigned", 2)
 
 
@@ -262,19 +262,19 @@ def test_a_read_limit_of_its_own_ends_sooner_than_the_deadline(desk, receiver):
     failed = desk.emulator.log.wait_for("assignment_callback_failed")
     over.set()
     assert 200 <= failed["elapsed_ms"] < 2000
-    desk.settle()
+    desk.set_reservation_status()
     assert desk.status(task_sid) == "assigned"
 
 
 @pytest.mark.parametrize(
     ("fragment", "wanted"),
     [
-        ("", Overrides()),
-        ("ct=100&rt=2500&tt=15000", Overrides(connect_s=0.1, read_s=2.5, total_s=15.0)),
-        ("ct=99&rt=15001&tt=soon", Overrides()),
-        ("rc=5&rp=5xx,rt,nonsense", Overrides(retries=5, retry_on=frozenset({"5xx", "rt"}))),
-        ("rp=all&sni=n&e=dublin", Overrides(retry_on=frozenset({"4xx", "5xx", "ct", "rt"}))),
+        ("", ConnectionOverrides()),
+        ("ct=100&rt=2500&tt=15000", ConnectionOverrides(connect_s=0.1, read_s=2.5, total_s=15.0)),
+        ("ct=99&rt=15001&tt=soon", ConnectionOverrides()),
+        ("rc=5&rp=5xx,rt,nonsense", ConnectionOverrides(retries=5, retry_on=frozenset({"5xx", "rt"}))),
+        ("rp=all&sni=n&e=dublin", ConnectionOverrides(retry_on=frozenset({"4xx", "5xx", "ct", "rt"}))),
     ],
 )
 def test_overrides_are_read_and_what_is_out_of_range_is_not(fragment, wanted):
-    assert overrides.read(f"https://hooks.example.test/a?b=c#{fragment}") == wanted
+    assert connection_overrides.parse(f"https://hooks.example.test/a?b=c#{fragment}") == wanted

@@ -54,7 +54,7 @@ def tasks(desk) -> str:
     return f"/v1/Workspaces/{desk.workspace.fetch().sid}/Tasks"
 
 
-def read_answer(connected: socket.socket, octets: bytes = b"") -> tuple[str, dict[str, str], bytes]:
+def interpret_response(connected: socket.socket, octets: bytes = b"") -> tuple[str, dict[str, str], bytes]:
     """Status line, headers in lower case and body of one complete answer, of which some may have been read."""
     while b"\r\n\r\n" not in octets:
         octets += read(connected)
@@ -138,18 +138,18 @@ def test_a_latency_ends_when_it_is_cleared(desk, caller, tasks):
     connected = caller.send("GET", tasks)
     wait_for_strike(desk, "latency")
     desk.emulator.faults.clear()
-    assert read_answer(connected)[0] == "HTTP/1.1 200 OK"
+    assert interpret_response(connected)[0] == "HTTP/1.1 200 OK"
 
 
 def test_headers_drip_byte_by_byte(desk, caller, tasks):
     desk.emulator.faults.drip_headers(0.0005, times=1)
     began = time.monotonic()
     connected = caller.send("GET", tasks)
-    status, headers, body = read_answer(connected)
+    status, headers, body = interpret_response(connected)
     assert time.monotonic() - began >= 0.0005 * sum(len(f"{name}: {value}\r\n") for name, value in headers.items())
     assert (status, json.loads(body)["tasks"]) == ("HTTP/1.1 200 OK", [])
     caller.send_on(connected, "GET", tasks)
-    assert read_answer(connected)[2] == body
+    assert interpret_response(connected)[2] == body
 
 
 def test_clearing_lets_dripping_headers_run(desk, caller, tasks):
@@ -158,7 +158,7 @@ def test_clearing_lets_dripping_headers_run(desk, caller, tasks):
     first = read(connected)
     assert first == b"H"
     desk.emulator.faults.clear()
-    assert read_answer(connected, first)[0] == "HTTP/1.1 200 OK"
+    assert interpret_response(connected, first)[0] == "HTTP/1.1 200 OK"
 
 
 def test_a_body_drips_after_its_headers(desk, caller, tasks):
@@ -169,7 +169,7 @@ def test_a_body_drips_after_its_headers(desk, caller, tasks):
         octets += read(connected)
     assert octets.endswith(b"\r\n\r\n{")
     desk.emulator.faults.clear()
-    _, headers, body = read_answer(connected, octets)
+    _, headers, body = interpret_response(connected, octets)
     assert int(headers["content-length"]) == len(body) > 100
     assert json.loads(body)["tasks"] == []
 
@@ -177,7 +177,7 @@ def test_a_body_drips_after_its_headers(desk, caller, tasks):
 def test_a_body_drips_to_its_end(desk, caller, tasks):
     desk.emulator.faults.drip_body(0.0002)
     began = time.monotonic()
-    body = read_answer(caller.send("GET", tasks))[2]
+    body = interpret_response(caller.send("GET", tasks))[2]
     assert time.monotonic() - began >= 0.0002 * (len(body) - 1)
     assert json.loads(body)["tasks"] == []
 
@@ -328,7 +328,7 @@ def test_an_assignment_callback_is_sent_twice_at_once_and_obeyed_once(desk, rece
     desk.callbacks(receiver.answer("/assign", {"instruction": "accept"}))
     desk.worker()
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     first, second = receiver.on("/assign")
     assert first.form == second.form
     assert first.headers["i-twilio-idempotency-token"] == second.headers["i-twilio-idempotency-token"]
@@ -343,7 +343,7 @@ def test_the_fallback_of_a_doubled_callback_is_asked_once(desk, receiver):
     desk.callbacks(receiver.answer("/assign", status=500), receiver.answer("/fallback", {"instruction": "accept"}))
     desk.worker()
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     assert (len(receiver.on("/assign")), len(receiver.on("/fallback"))) == (2, 1)
     assert desk.status(task_sid) == "assigned"
 

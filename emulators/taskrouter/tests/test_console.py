@@ -50,7 +50,7 @@ def test_one_look_tells_what_taskrouter_is_doing(desk, receiver, look):
     desk.callbacks(receiver.answer("/assign", {"instruction": "explode"}))
     desk.worker("dana")
     task_sid = desk.task('{"from":"+14155550100"}')
-    desk.settle()
+    desk.set_reservation_status()
     page = look()
     assert task_sid in page
     assert "reserved" in page
@@ -158,7 +158,7 @@ def test_a_reservation_that_is_decided_does_not_time_out(desk, post):
     task_sid = desk.task()
     path = f"tasks/{task_sid}/reservations/{desk.reservation(task_sid).sid}"
     post(path, act="accept")
-    assert "does not wait for an answer" in post(path, act="time_out").text
+    assert "is not pending" in post(path, act="time_out").text
 
 
 def test_nothing_new_is_nothing_sent(desk, emulator, http, look):
@@ -176,7 +176,7 @@ def test_what_comes_from_outside_is_text(desk, receiver, look):
     desk.callbacks(receiver.answer("/assign", evil, kind="text/html"))
     desk.worker(evil[:60])
     desk.task('{"name":"' + evil + '"}')
-    desk.settle()
+    desk.set_reservation_status()
     page = look()
     assert "<script>alert" not in page
     assert "<img" not in page

@@ -36,7 +36,7 @@ def test_deliveries_tell_what_was_sent_and_answered(desk, receiver, drive):
     desk.callbacks(receiver.answer("/assign", {"instruction": "accept"}))
     desk.worker()
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     _, answer = drive("deliveries?kind=assignment")
     [delivery] = answer["deliveries"]
     assert (delivery["parameters"]["TaskSid"], delivery["status"]) == (task_sid, 200)

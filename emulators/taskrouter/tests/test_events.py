@@ -111,7 +111,7 @@ def test_events_are_signed_and_never_executed(desk, listened, receiver):
     receiver.answer("/events", {"instruction": "accept"})
     desk.worker()
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     one = receiver.on("/events")[0]
     validator = RequestValidator(desk.emulator.auth_token)
     assert validator.validate(receiver.base_url + "/events", one.form, one.headers["x-twilio-signature"])

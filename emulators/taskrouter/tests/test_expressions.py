@@ -80,7 +80,7 @@ def test_an_expression_holds_or_not(text, holds):
     ],
 )
 def test_what_is_not_understood_is_refused_with_the_place(text):
-    with pytest.raises(MalformedExpression, match="not understood"):
+    with pytest.raises(MalformedExpression, match="cannot parse"):
         parse(text)
 
 

@@ -26,7 +26,7 @@ def answered(desk, receiver):
         desk.callbacks(receiver.answer("/assign", answer))
         desk.worker("dana", contact_uri=contact_uri)
         task_sid = desk.task(attributes)
-        desk.settle()
+        desk.set_reservation_status()
         return task_sid
 
     return make
@@ -133,7 +133,7 @@ def test_an_instruction_after_the_reservation_was_decided_is_an_alert(desk, rece
     desk.callbacks(receiver.answer("/assign", COMPLETE[name]))
     desk.worker()
     desk.task(VOICE)
-    desk.settle()
+    desk.set_reservation_status()
     assert desk.alerts() == ["caller_left_in_queue", code]
 
 
@@ -155,7 +155,7 @@ def test_the_same_instructions_work_over_rest(desk, parameters):
     desk.worker()
     task_sid = desk.task(VOICE)
     desk.workspace.tasks(task_sid).reservations(desk.reservation(task_sid).sid).update(**parameters)
-    desk.settle()
+    desk.set_reservation_status()
     assert desk.status(task_sid) == "assigned"
     assert desk.emulator.log.entries("reservation_accepted")[0]["via"] == "rest"
     assert desk.alerts() == []

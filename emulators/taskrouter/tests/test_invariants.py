@@ -13,7 +13,7 @@ from taskrouter_emulator.engine.state import State
 from taskrouter_emulator.model import expressions, workflow_configuration
 from taskrouter_emulator.model.clock import VirtualClock
 from taskrouter_emulator.model.errors import ApiError
-from taskrouter_emulator.model.instructions import Instruction, Name, RefusedInstruction, read_answer
+from taskrouter_emulator.model.instructions import Instruction, InstructionName, RefusedInstruction, interpret_response
 from taskrouter_emulator.model.log import Log
 from taskrouter_emulator.model.records import OPEN, ReservationStatus, TaskStatus
 from taskrouter_emulator.model.routing import next_worker
@@ -109,7 +109,9 @@ class Centre:
         still_open = [one for one in reservations if one.status in OPEN]
         reservation = self.dice.choice(still_open if still_open and self.dice.random() < 0.8 else reservations)
         if self.dice.random() < 0.3:
-            instruction = Instruction(self.dice.choice([Name.DEQUEUE, Name.CONFERENCE]), from_="+14155550199")
+            instruction = Instruction(
+                self.dice.choice([InstructionName.DEQUEUE, InstructionName.CONFERENCE]), from_="+14155550199"
+            )
             self.state.reservations.execute(reservation, instruction, via="rest")
         else:
             status = self.dice.choice(["accepted", "accepted", "rejected", "wrapping", "completed"])
@@ -152,11 +154,11 @@ class Centre:
             self.state.tasks.update_task(task, assignment_status=status, reason="test")
 
     def check(self) -> None:
-        queued = [task.sid for task in self.state.moves.lines(self.workspace).waiting]
-        assert len(queued) == len(set(queued)), "nobody stands in two places"
+        queued = [task.sid for task in self.state.transitions.backlog(self.workspace).waiting]
+        assert len(queued) == len(set(queued)), "no task is in two groups"
         for task in self.workspace.tasks.values():
             self.check_task(task)
-            assert (task.sid in queued) == (task.wants_workers and task.task_queue is not None)
+            assert (task.sid in queued) == (task.needs_worker and task.task_queue is not None)
         for worker in self.workspace.workers.values():
             mine = {
                 one.sid
@@ -169,10 +171,10 @@ class Centre:
             assert sorted(by_channel) == sorted(mine)
 
     def check_task(self, task) -> None:
-        states = [one.status for one in task.parties]
+        states = [one.status for one in task.open_reservations]
         accepted = states.count(ReservationStatus.ACCEPTED) + states.count(ReservationStatus.WRAPPING)
         assert accepted <= 1, "nobody shares a task"
-        assert len({one.worker.sid for one in task.parties}) == len(states), "nobody is reserved twice"
+        assert len({one.worker.sid for one in task.open_reservations}) == len(states), "nobody is reserved twice"
         match task.status:
             case TaskStatus.PENDING:
                 assert states == []
@@ -184,7 +186,7 @@ class Centre:
                 assert states == [ReservationStatus.WRAPPING]
             case _:
                 assert states == []
-        if task.wants_workers and task.task_queue is not None:
+        if task.needs_worker and task.task_queue is not None:
             assert next_worker(self.workspace, task) is None, "whoever can be reserved has been"
 
 
@@ -236,4 +238,4 @@ def test_an_expression_is_understood_or_refused(words, glue):
     | st.dictionaries(st.sampled_from(["instruction", "timeout", "accept", "to"]), _JSON | st.just("9" * 5000))
 )
 def test_any_answer_is_read(answer):
-    read_answer(200, "application/json", json.dumps(answer))
+    interpret_response(200, "application/json", json.dumps(answer))

@@ -40,7 +40,7 @@ def test_the_first_who_accepts_rescinds_the_others(desk, three):
 def test_each_reservation_has_its_own_callback(desk, three, receiver):
     desk.callbacks(receiver.answer("/assign", {}))
     task_sid = desk.task()
-    desk.settle()
+    desk.set_reservation_status()
     assert {one.form["WorkerSid"] for one in receiver.on("/assign")} == {
         row.worker_sid for row in desk.workspace.tasks(task_sid).reservations.list()
     }
@@ -67,7 +67,7 @@ def test_only_the_first_who_is_dialled_rings(desk, three):
     task_sid = desk.task(VOICE)
     three(task_sid)["finn"].update(instruction="dequeue", dequeue_from="+14155550199")
     assert states(desk, task_sid) == {"dana": "rescinded", "eve": "rescinded", "finn": "pending"}
-    desk.settle()
+    desk.set_reservation_status()
     assert (states(desk, task_sid)["finn"], desk.status(task_sid)) == ("accepted", "assigned")
 
 

@@ -82,7 +82,7 @@ def test_a_workflow_goes_when_its_tasks_are_over(desk):
 def test_a_worker_goes_when_unavailable_and_without_reservations(desk, http):
     worker = desk.workspace.workers(desk.worker())
     task_sid = desk.task()
-    assert "they have reservations" in refusal(worker.delete)
+    assert "the worker has reservations" in refusal(worker.delete)
     desk.workspace.tasks(task_sid).delete()
     assert "unavailable activity first" in refusal(worker.delete)
     worker.update(activity_sid=desk.activities["Offline"])

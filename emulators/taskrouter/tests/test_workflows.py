@@ -310,7 +310,7 @@ def test_a_priority_that_the_target_sets_is_not_changed_by_clients(desk, centre)
     ("odd", "remark"),
     [
         (one_filter({"queue": "sales"}, {"queue": "support"}), "never reached"),
-        (one_filter({"queue": "sales"}, expression="task.kind == 1"), "without a prefix"),
+        (one_filter({"queue": "sales"}, expression="task.kind == 1"), "have no prefix"),
         (one_filter({"queue": "sales", "expression": "level > 3"}), "begin with task. or worker."),
         (one_filter({"queue": "sales", "colour": "red"}), "colour"),
         (one_filter({"queue": "sales"}, expression="a == 1 AND b == 2 OR c == 3"), "without parentheses"),

@@ -1,7 +1,7 @@
-"""`python -m taskrouter_emulator [--port N] [--host H]`: a TaskRouter on this machine until Ctrl-C.
+"""`python -m taskrouter_emulator [--port N] [--host H]`: runs the emulator until Ctrl-C.
 
-The account is `TWILIO_ACCOUNT_SID` and `TWILIO_AUTH_TOKEN`, or emulator-only defaults that are printed at the start;
-an API key in `TWILIO_API_KEY` and `TWILIO_API_SECRET` may enter too. Nothing of the service need be configured.
+The account is `TWILIO_ACCOUNT_SID` and `TWILIO_AUTH_TOKEN`, or defaults that are printed at the start; an API key in
+`TWILIO_API_KEY` and `TWILIO_API_SECRET` is accepted, too.
 """
 
 import argparse
@@ -17,24 +17,24 @@ DEFAULT_PORT = 8810
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
-    """Runs until it is told to stop; the exit status, 1 if the port could not be taken."""
+    """Run until SIGINT or SIGTERM; return the exit status, 1 if the port is not available."""
     options = _parser().parse_args(arguments)
-    told_to_stop = threading.Event()
+    stop_requested = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: told_to_stop.set())
+        signal.signal(number, lambda *_: stop_requested.set())
     account_sid = environment.get("TWILIO_ACCOUNT_SID") or EMULATOR_ONLY.account_sid
     auth_token = environment.get("TWILIO_AUTH_TOKEN") or EMULATOR_ONLY.auth_token
     try:
         emulator = EmulatorServer(
             account_sid, auth_token, options.port, host=options.host, api_keys=_api_keys(environment)
         )
-    except (OSError, OverflowError) as problem:
-        sys.stderr.write(f"Cannot listen on {options.host}:{options.port}: {_reason(problem)}\n")
+    except (OSError, OverflowError) as exc:
+        sys.stderr.write(f"Cannot listen on {options.host}:{options.port}: {_reason(exc)}\n")
         return 1
     with emulator:
-        sys.stdout.write(_greeting(emulator))
+        sys.stdout.write(_startup_message(emulator))
         sys.stdout.flush()
-        told_to_stop.wait()
+        stop_requested.wait()
     return 0
 
 
@@ -42,8 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="taskrouter-emulator", description="A Twilio TaskRouter on this machine, for tests and demos."
     )
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="%(default)s by default; 0 takes a free one")
-    parser.add_argument("--host", default=LOOPBACK, help="the address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="default: %(default)s; 0 takes a free port")
+    parser.add_argument("--host", default=LOOPBACK, help="default: %(default)s")
     return parser
 
 
@@ -52,16 +52,16 @@ def _api_keys(environment: Mapping[str, str]) -> dict[str, str]:
     return {key: secret} if key and secret else {}
 
 
-def _greeting(emulator: EmulatorServer) -> str:
+def _startup_message(emulator: EmulatorServer) -> str:
     lines = [f"TaskRouter emulator at {emulator.base_url}, account {emulator.account_sid}"]
     if emulator.auth_token == EMULATOR_ONLY.auth_token:
-        lines.append(f"Auth token, for this emulator only: {emulator.auth_token}")
-    lines.append(f"What it does: {emulator.base_url}/    its log: {emulator.base_url}/_emulator/log    Ctrl-C ends it.")
+        lines.append(f"Auth token, valid for this emulator only: {emulator.auth_token}")
+    lines.append(f"Page: {emulator.base_url}/    Log: {emulator.base_url}/_emulator/log    Ctrl-C stops it.")
     return "\n".join(lines) + "\n"
 
 
-def _reason(problem: Exception) -> str:
-    return getattr(problem, "strerror", None) or str(problem)
+def _reason(exc: Exception) -> str:
+    return getattr(exc, "strerror", None) or str(exc)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from werkzeug.routing import Map, RuleFactory
 
 from taskrouter_emulator.callbacks.delivery import Deliveries
 from taskrouter_emulator.console.views import console
-from taskrouter_emulator.control import driving
+from taskrouter_emulator.control import control_api
 from taskrouter_emulator.engine.state import State
 from taskrouter_emulator.model.clock import VirtualClock, utc_now
 from taskrouter_emulator.model.log import Log
 from taskrouter_emulator.model.switches import Switches
-from taskrouter_emulator.rest import middleware as gate
+from taskrouter_emulator.rest import middleware
 from taskrouter_emulator.rest.routes import rest_api
 from taskrouter_emulator.transport.faults import Faults
 from taskrouter_emulator.transport.http_server import HttpServer
@@ -36,41 +36,41 @@ class Credentials(NamedTuple):
 
 
 EMULATOR_ONLY = Credentials("AC" + "0" * 32, "emulator-only-auth-token")
-"""What the emulator takes if it is told nothing else. Worth nothing at Twilio."""
+"""The emulator's default credentials. They have no value at Twilio."""
 
 
-class _InOrder(DefaultJSONProvider):
+class _UnsortedJson(DefaultJSONProvider):
     sort_keys = False
 
 
-class _RulesOnce(Map):
-    """The URL rules that all emulators of a process share: each has the same, and compiling them takes 25 ms."""
+class _SharedUrlMap(Map):
+    """URL rules that all emulators of a process share: compiling them takes 25 ms for each."""
 
     def __init__(self) -> None:
-        self._adding = threading.Lock()
+        self._lock = threading.Lock()
         super().__init__()
 
     def add(self, rulefactory: RuleFactory) -> None:
-        with self._adding:
-            known = {rule.endpoint for rule in self.iter_rules()}
+        with self._lock:
+            endpoints = {rule.endpoint for rule in self.iter_rules()}
             for rule in rulefactory.get_rules(self):
-                if rule.endpoint not in known:
+                if rule.endpoint not in endpoints:
                     super().add(rule)
 
 
 @cache
-def _url_map() -> _RulesOnce:
-    return _RulesOnce()
+def _url_map() -> _SharedUrlMap:
+    return _SharedUrlMap()
 
 
 class EmulatorServer:
-    """A TaskRouter at `base_url`, answering from the moment the constructor returns until `stop`.
+    """A TaskRouter at `base_url`, serving from the moment the constructor returns until `stop`.
 
-    account_sid, auth_token: who may enter, and what webhooks are signed with; `EMULATOR_ONLY` by default.
-    port: 0 takes a free one. clock: gives aware datetimes; None is this machine's time.
-    api_keys: more users for basic auth, SID -> secret. ticking: do what falls due as time passes; without it only
+    account_sid, auth_token: credentials for REST and the key of signatures; `EMULATOR_ONLY` by default.
+    port: 0 takes a free one. clock: returns aware datetimes; None is the time of this machine.
+    api_keys: more users for basic auth, SID -> secret. ticking: do what falls due as time passes; without it, only
     `state.process_due` and `state.advance` do. seed: makes SIDs reproducible.
-    callback_threads: how many assignment callbacks, and how many event callbacks, may be under way at once.
+    callback_threads: the number of assignment callbacks, and of event callbacks, that may be in progress at once.
     Raises OSError if the port is taken.
     """
 
@@ -111,7 +111,7 @@ class EmulatorServer:
         return f"http://{self._http.server_address[0]!s}:{self._http.port}"
 
     def stop(self) -> None:
-        """Ends everything: requests and callbacks under way are cut, threads and sockets are gone. May be repeated."""
+        """Stop everything: abort requests and callbacks, end threads, close sockets. May be called again."""
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -134,9 +134,9 @@ class EmulatorServer:
     def _application(self, credentials: Mapping[str, str], host: str) -> Flask:
         app = Flask(__name__, static_folder=None)
         app.url_map = _url_map()
-        app.json = _InOrder(app)
+        app.json = _UnsortedJson(app)
         app.register_blueprint(rest_api(self.state, self.faults, credentials))
-        app.register_blueprint(driving(self.state, self.faults, self.deliveries, host))
+        app.register_blueprint(control_api(self.state, self.faults, self.deliveries, host))
         app.register_blueprint(console(self.state, self.faults, self.deliveries, host))
-        app.register_error_handler(HTTPException, gate.http_refusal)
+        app.register_error_handler(HTTPException, middleware.refuse_http)
         return app

@@ -93,14 +93,16 @@ class EmulatedWorkspace:
     def create_worker(self, name: str = "alice", *, available: bool = True, **attributes: object) -> str:
         """Create a worker who can be dialled, and return the SID. attributes: added to the worker's attributes."""
         workspace = self._workspace
-        activity = next(one for one in workspace.activities.values() if one.available is available)
+        activity = next(entry for entry in workspace.activities.values() if entry.available is available)
         text = json.dumps({"contact_uri": f"client:{name}", **attributes})
         return self.server.state.provisioning.create_worker(workspace, name, attributes=text, activity=activity).sid
 
     def create_task(self, channel: str = "default", **attributes: object) -> str:
         """Create a task with these attributes, and return its SID. channel: the task channel's unique name."""
         workspace = self._workspace
-        task_channel = next(one for one in workspace.task_channels.values() if one.unique_name == channel)
+        task_channel = next(
+            candidate for candidate in workspace.task_channels.values() if candidate.unique_name == channel
+        )
         tasks = self.server.state.tasks
         return tasks.create_task(workspace, attributes=json.dumps(attributes), task_channel=task_channel).sid
 

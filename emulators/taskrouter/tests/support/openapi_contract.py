@@ -128,11 +128,11 @@ def _operations(document: Mapping[str, Any]) -> Iterator[Operation]:
                 yield _operation(document, template, method, item[method])
 
 
-def _operation(document: Mapping[str, Any], template: str, method: str, described: Mapping[str, Any]) -> Operation:
-    [(status, response)] = described["responses"].items()
+def _operation(document: Mapping[str, Any], template: str, method: str, step_label: Mapping[str, Any]) -> Operation:
+    [(status, response)] = step_label["responses"].items()
     content = response.get("content", {}).get("application/json", {})
     schema = _strict(_resolved(document, content["schema"])) if content else None
-    form = described.get("requestBody", {}).get("content", {}).get("application/x-www-form-urlencoded", {})
+    form = step_label.get("requestBody", {}).get("content", {}).get("application/x-www-form-urlencoded", {})
     body = form.get("schema", {})
     parameters = [
         Parameter(name, _resolved(document, one), name in body.get("required", ()))
@@ -140,11 +140,11 @@ def _operation(document: Mapping[str, Any], template: str, method: str, describe
     ]
     parameters += [
         Parameter(one["name"], _resolved(document, one["schema"]), one.get("required", False))
-        for one in described.get("parameters", ())
+        for one in step_label.get("parameters", ())
         if one["in"] == "query"
     ]
     return Operation(
-        id=described["operationId"],
+        id=step_label["operationId"],
         method=method,
         template=template,
         status=int(status),

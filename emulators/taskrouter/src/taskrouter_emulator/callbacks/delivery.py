@@ -1,8 +1,8 @@
-"""Delivery of callbacks: signed, form-encoded, cut at their deadline, the fallback URL tried once, everything recorded.
+"""Delivery of callbacks: signed, form-encoded, under a deadline, with the fallback URL, and recorded.
 
-Assignment callbacks: https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (5 s in all, then the
-fallback URL). Event callbacks: https://www.twilio.com/docs/taskrouter/api/event/reference (15 s). One retry, and only
-if no connection came about, unless the URL's fragment says otherwise, see `overrides`.
+Assignment callbacks: https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (5 s in total, then the
+fallback URL once). Event callbacks: https://www.twilio.com/docs/taskrouter/api/event/reference (15 s). A request is
+retried once, and only if no connection was made, unless the URL's fragment overrides that (`connection_overrides`).
 """
 
 import logging
@@ -16,27 +16,27 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from urllib.parse import urldefrag, urlencode
 
-from taskrouter_emulator.callbacks import connection_overrides as overrides
-from taskrouter_emulator.callbacks.http_client import Answer, Connections, NoAnswer
+from taskrouter_emulator.callbacks import connection_overrides
+from taskrouter_emulator.callbacks.http_client import CallbackClient, HttpResponse, NoResponse
 from taskrouter_emulator.callbacks.signature import sign
 from taskrouter_emulator.engine.state import State
-from taskrouter_emulator.model.instructions import RefusedInstruction, read_answer
+from taskrouter_emulator.model.instructions import RefusedInstruction, interpret_response
 from taskrouter_emulator.model.log import Log
-from taskrouter_emulator.model.records import AssignmentCallback, EventCallback, Outgoing
+from taskrouter_emulator.model.records import PendingAssignmentCallback, PendingCallback, PendingEventCallback
 
 USER_AGENT = "TwilioProxy/1.1"
-KEPT_DELIVERIES = 10_000
-HELD_BACK_S = 1.0
+MAX_DELIVERIES = 10_000
+MAX_HOLD_S = 1.0
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """One request that was sent, and what came of it.
+class SentCallback:
+    """One callback that was sent, and its response.
 
-    kind: "assignment", "fallback" or "event". attempts: how often it was tried; the rest is about the last try.
-    status, answer: None if there was no answer; then error says why.
+    kind: "assignment", "fallback" or "event". attempts: the number of requests; the other fields are about the last
+    one. status, answer: None without a response; then error has the reason.
     """
 
     seq: int
@@ -55,62 +55,62 @@ class Delivery:
 
 
 class Deliveries:
-    """Sends what the state owes, and remembers the newest 10,000 deliveries.
+    """Sends callbacks, and keeps a record of the newest 10,000.
 
-    Assignment and event callbacks have a pool each, so that a slow event receiver holds up no assignment.
-    threads: how many requests of each sort may be under way at once.
+    Assignment and event callbacks have a thread pool each, so that a slow event receiver delays no assignment.
+    threads: the number of callbacks of each sort that may be in progress at once.
     """
 
     def __init__(self, state: State, log: Log, auth_token: str, threads: int) -> None:
         self._state = state
         self._log = log
         self._auth_token = auth_token
-        self._connections = Connections()
+        self._client = CallbackClient()
         self._assignments = ThreadPoolExecutor(threads, "emulator-assignment")
         self._events = ThreadPoolExecutor(threads, "emulator-event")
-        self._records: deque[Delivery] = deque(maxlen=KEPT_DELIVERIES)
+        self._records: deque[SentCallback] = deque(maxlen=MAX_DELIVERIES)
         self._seq = 0
-        self._held_back: EventCallback | None = None
-        self._under_way = 0
+        self._held_back: PendingEventCallback | None = None
+        self._in_progress = 0
         self._changed = threading.Condition()
         self._stopped = False
 
-    def send(self, outgoing: Outgoing) -> None:
-        """Takes a callback over and returns at once."""
+    def send(self, callback: PendingCallback) -> None:
+        """Queue a callback, and return at once."""
         switches = self._state.switches
-        if isinstance(outgoing, AssignmentCallback):
+        if isinstance(callback, PendingAssignmentCallback):
             token = str(uuid.uuid4())
-            self._submit(self._assignments, partial(self._deliver_assignment, outgoing, token))
+            self._submit(self._assignments, partial(self._deliver_assignment, callback, token))
             if switches.duplicate_callbacks:
-                self._submit(self._assignments, partial(self._deliver_in_vain, outgoing, token))
+                self._submit(self._assignments, partial(self._deliver_duplicate, callback, token))
         elif switches.lost_events:
-            self._log.append("event_lost", event_type=outgoing.event_type, **outgoing.sids)
+            self._log.append("event_lost", event_type=callback.event_type, **callback.sids)
         elif switches.swapped_events:
-            self._swap(outgoing)
+            self._swap(callback)
         else:
-            self._submit(self._events, partial(self._deliver_events, outgoing))
+            self._submit(self._events, partial(self._deliver_events, callback))
 
-    def records(self, kind: str | None = None, *, after: int = 0) -> list[Delivery]:
-        """What was delivered, in the order in which it ended: of this kind, with a `seq` greater than `after`."""
+    def records(self, kind: str | None = None, *, after: int = 0) -> list[SentCallback]:
+        """Return the callbacks of this kind with a `seq` greater than `after`, in the order in which they ended."""
         with self._changed:
             return [record for record in self._records if record.seq > after and (kind is None or record.kind == kind)]
 
     def wait_until_idle(self, timeout: float = 5.0) -> None:
-        """Returns once nothing is under way and nothing waits to be sent. Raises TimeoutError."""
+        """Wait until no callback is queued or in progress. Raises TimeoutError."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._under_way == 0, timeout):
-                raise TimeoutError(f"{self._under_way} callbacks still under way after {timeout} s")
+            if not self._changed.wait_for(lambda: self._in_progress == 0, timeout):
+                raise TimeoutError(f"{self._in_progress} callbacks still in progress after {timeout} s")
 
-    def _swap(self, event: EventCallback) -> None:
-        """Holds one event back until the next one has been answered, or nothing has come for a while."""
+    def _swap(self, event: PendingEventCallback) -> None:
+        """Hold every other event back until the next one was answered, or until MAX_HOLD_S has passed."""
         with self._changed:
-            before, self._held_back = self._held_back, event if self._held_back is None else None
-        if before is None:
-            self._state.after(HELD_BACK_S, partial(self._let_go, event))
+            held_event, self._held_back = self._held_back, event if self._held_back is None else None
+        if held_event is None:
+            self._state.after(MAX_HOLD_S, partial(self._release_held, event))
         else:
-            self._submit(self._events, partial(self._deliver_events, event, before))
+            self._submit(self._events, partial(self._deliver_events, event, held_event))
 
-    def _let_go(self, event: EventCallback) -> None:
+    def _release_held(self, event: PendingEventCallback) -> None:
         with self._changed:
             if self._held_back is not event:
                 return
@@ -118,10 +118,10 @@ class Deliveries:
         self._submit(self._events, partial(self._deliver_events, event))
 
     def stop(self) -> None:
-        """Cuts what is under way, drops what waits, and ends the threads."""
+        """Abort what is in progress, drop what is queued, and end the threads."""
         with self._changed:
             self._stopped = True
-        self._connections.cut()
+        self._client.abort()
         self._assignments.shutdown(cancel_futures=True)
         self._events.shutdown(cancel_futures=True)
 
@@ -129,23 +129,23 @@ class Deliveries:
         with self._changed:
             if self._stopped:
                 return
-            self._under_way += 1
+            self._in_progress += 1
             future = pool.submit(deliver)
         future.add_done_callback(self._done)
 
-    def _deliver_assignment(self, callback: AssignmentCallback, token: str) -> None:
-        answer = self._post("assignment", callback.url, callback.parameters, callback.sids, token)
-        if self._carry_out(answer, callback) and callback.fallback_url is not None:
+    def _deliver_assignment(self, callback: PendingAssignmentCallback, token: str) -> None:
+        response = self._post("assignment", callback.url, callback.parameters, callback.sids, token)
+        if self._execute(response, callback) and callback.fallback_url is not None:
             fallback_token = str(uuid.uuid4())
             fallback = self._post("fallback", callback.fallback_url, callback.parameters, callback.sids, fallback_token)
-            self._carry_out(fallback, callback)
+            self._execute(fallback, callback)
 
-    def _deliver_in_vain(self, callback: AssignmentCallback, token: str) -> None:
-        """The same request once more; nobody listens to the answer."""
+    def _deliver_duplicate(self, callback: PendingAssignmentCallback, token: str) -> None:
+        """Send the request again and ignore the response."""
         self._post("assignment", callback.url, callback.parameters, callback.sids, token)
 
-    def _deliver_events(self, *callbacks: EventCallback) -> None:
-        """One after the other, each once its predecessor was answered; twice at once where the switch asks for it."""
+    def _deliver_events(self, *callbacks: PendingEventCallback) -> None:
+        """Send events one after the other, each after the previous response; twice at once with `duplicate_events`."""
         for callback in callbacks:
             sids, token = callback.sids | {"event_type": callback.event_type}, str(uuid.uuid4())
             deliver = partial(self._post, "event", callback.url, callback.parameters, sids, token)
@@ -153,57 +153,57 @@ class Deliveries:
                 self._submit(self._events, deliver)
             deliver()
 
-    def _carry_out(self, answer: Answer | None, callback: AssignmentCallback) -> bool:
-        """Does what the answer asks for; whether the fallback URL is to be asked instead."""
-        if answer is None:
+    def _execute(self, response: HttpResponse | None, callback: PendingAssignmentCallback) -> bool:
+        """Execute the response's instruction; return whether to try the fallback URL."""
+        if response is None:
             return True
-        reading = read_answer(
-            answer.status,
-            answer.content_type,
-            answer.body,
+        reading = interpret_response(
+            response.status,
+            response.content_type,
+            response.body,
             no_content_is_an_answer=self._state.switches.no_content_is_an_answer,
         )
         if reading.alert is not None:
-            self._alert(reading.alert, callback)
+            self._log_alert(reading.alert, callback)
         if reading.instruction is not None:
             try:
                 self._state.reservations.execute(callback.reservation, reading.instruction, via="callback")
-            except RefusedInstruction as refused:
-                self._alert(refused, callback)
+            except RefusedInstruction as refusal:
+                self._log_alert(refusal, callback)
         return reading.use_fallback
 
-    def _alert(self, refused: RefusedInstruction, callback: AssignmentCallback) -> None:
-        self._log.append("alert", code=refused.code, alert="instruction", message=refused.message, **callback.sids)
+    def _log_alert(self, refusal: RefusedInstruction, callback: PendingAssignmentCallback) -> None:
+        self._log.append("alert", code=refusal.code, alert="instruction", message=refusal.message, **callback.sids)
 
     def _post(
         self, kind: str, url: str, parameters: Mapping[str, str], sids: Mapping[str, str], token: str
-    ) -> Answer | None:
-        """The answer, or None if there was none in time; either is recorded and logged."""
-        sent, answered, failed = _LOG_KINDS[kind]
+    ) -> HttpResponse | None:
+        """Send one callback with its retries, and record it; return the response, or None if there was none in time."""
+        kind_sent, kind_answered, kind_failed = _LOG_KINDS[kind]
         headers = self._headers(url, parameters, token)
         body = urlencode(parameters, errors="surrogatepass").encode()
-        self._log.append(sent, url=url, **sids)
+        self._log.append(kind_sent, url=url, **sids)
         started = time.monotonic()
-        asked = overrides.read(url)
-        ends_at = started + min(self._deadline_s(kind), asked.total_s)
-        answer, error, attempts, trying = None, None, 0, True
-        while trying:
+        overrides = connection_overrides.parse(url)
+        ends_at = started + min(self._deadline_s(kind), overrides.total_s)
+        response, error, attempts, is_retrying = None, None, 0, True
+        while is_retrying:
             attempts += 1
-            limits = {"connect_s": asked.connect_s, "read_s": asked.read_s}
+            limits = {"connect_s": overrides.connect_s, "read_s": overrides.read_s}
             try:
-                answer, error = self._connections.post(urldefrag(url).url, body, headers, ends_at, **limits), None
-                outcome = f"{answer.status // 100}xx"
-            except NoAnswer as problem:
-                answer, error = None, str(problem)
-                outcome = ("rt" if problem.timed_out else "") if problem.connected else "ct"
-            trying = outcome in asked.retry_on and attempts <= asked.retries and time.monotonic() < ends_at
+                response, error = self._client.post(urldefrag(url).url, body, headers, ends_at, **limits), None
+                outcome = f"{response.status // 100}xx"
+            except NoResponse as exc:
+                response, error = None, str(exc)
+                outcome = ("rt" if exc.timed_out else "") if exc.connected else "ct"
+            is_retrying = outcome in overrides.retry_on and attempts <= overrides.retries and time.monotonic() < ends_at
         elapsed_ms = round((time.monotonic() - started) * 1000, 3)
-        if answer is not None:
-            self._log.append(answered, status=answer.status, elapsed_ms=elapsed_ms, answer=answer.body, **sids)
+        if response is not None:
+            self._log.append(kind_answered, status=response.status, elapsed_ms=elapsed_ms, answer=response.body, **sids)
         else:
-            self._log.append(failed, error=error, elapsed_ms=elapsed_ms, **sids)
-        self._record(kind, url, parameters, headers, attempts, elapsed_ms, answer, error)
-        return answer
+            self._log.append(kind_failed, error=error, elapsed_ms=elapsed_ms, **sids)
+        self._record(kind, url, parameters, headers, attempts, elapsed_ms, response, error)
+        return response
 
     def _deadline_s(self, kind: str) -> float:
         switches = self._state.switches
@@ -227,13 +227,13 @@ class Deliveries:
         headers: Mapping[str, str],
         attempts: int,
         elapsed_ms: float,
-        answer: Answer | None,
+        response: HttpResponse | None,
         error: str | None,
     ) -> None:
         with self._changed:
             self._seq += 1
             self._records.append(
-                Delivery(
+                SentCallback(
                     seq=self._seq,
                     kind=kind,
                     url=url,
@@ -241,17 +241,17 @@ class Deliveries:
                     headers=headers,
                     attempts=attempts,
                     elapsed_ms=elapsed_ms,
-                    status=answer.status if answer else None,
-                    answer=answer.body if answer else None,
-                    error=None if answer else error,
+                    status=response.status if response else None,
+                    answer=response.body if response else None,
+                    error=None if response else error,
                 )
             )
 
     def _done(self, future: Future[object]) -> None:
-        if not future.cancelled() and (problem := future.exception()) is not None:
-            _logger.error("a callback could not be delivered: a bug of the emulator", exc_info=problem)
+        if not future.cancelled() and (exc := future.exception()) is not None:
+            _logger.error("internal error: a callback could not be delivered", exc_info=exc)
         with self._changed:
-            self._under_way -= 1
+            self._in_progress -= 1
             self._changed.notify_all()
 
 

@@ -1,4 +1,4 @@
-"""How Twilio signs a webhook with form parameters.
+"""Signatures of webhooks with form parameters.
 
 Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security
 """
@@ -11,10 +11,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 def sign(url: str, parameters: Mapping[str, str], auth_token: str) -> str:
-    """The value of `X-Twilio-Signature`: Base64 of the HMAC-SHA1 over URL and parameters.
+    """Return the value of `X-Twilio-Signature`: Base64 of the HMAC-SHA1 over URL and parameters.
 
-    url: as it is configured; a fragment and credentials in it do not count. parameters: names in byte order, each
-    followed by its value, nothing between them.
+    url: as configured; its fragment and credentials are not signed. parameters: signed in byte order of the names, each
+    followed by its value, without separators.
     """
     signed = signed_url(url) + "".join(name + parameters[name] for name in sorted(parameters))
     digest = hmac.new(auth_token.encode(), signed.encode("utf-8", "surrogatepass"), hashlib.sha1).digest()
@@ -22,6 +22,6 @@ def sign(url: str, parameters: Mapping[str, str], auth_token: str) -> str:
 
 
 def signed_url(url: str) -> str:
-    """The URL without fragment, user and password."""
+    """Return the URL without fragment, user and password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))

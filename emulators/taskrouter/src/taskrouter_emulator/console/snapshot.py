@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from taskrouter_emulator.callbacks.delivery import Delivery
+from taskrouter_emulator.callbacks.delivery import SentCallback
 from taskrouter_emulator.engine.state import State
 from taskrouter_emulator.model.log import Entry, Log
 from taskrouter_emulator.model.records import Reservation, ReservationStatus, Task, TaskStatus, Worker, Workspace
-from taskrouter_emulator.model.steps import Step
+from taskrouter_emulator.model.steps import RoutingStep
 
 TASKS_SHOWN = 40
 DELIVERIES_SHOWN = 40
@@ -36,13 +36,13 @@ _HIDDEN_KINDS = ("rest_answered", "event_sent", "event_answered", "parameters_ig
 
 @dataclass(frozen=True)
 class ReservationView:
-    """A reservation. left_s: seconds until it times out, None unless it is pending and not on hold."""
+    """A reservation. remaining_s: seconds until it times out, None unless it is pending and not on hold."""
 
     sid: str
     task_sid: str
     worker: str
     status: str
-    left_s: int | None
+    remaining_s: int | None
     is_on_hold: bool
     actions: tuple[str, ...]
 
@@ -104,12 +104,12 @@ class Snapshot:
     activities: tuple[tuple[str, str], ...]
     tasks: tuple[TaskView, ...]
     tasks_left_out: int
-    deliveries: tuple[Delivery, ...]
+    deliveries: tuple[SentCallback, ...]
     alerts: tuple[Entry, ...]
     log_entries: tuple[Entry, ...]
 
 
-def take_snapshot(state: State, log: Log, deliveries: Iterable[Delivery], workspace_sid: str) -> Snapshot:
+def take_snapshot(state: State, log: Log, deliveries: Iterable[SentCallback], workspace_sid: str) -> Snapshot:
     """Return a snapshot of the workspace with this SID, else of the newest. deliveries: oldest first."""
     # Only the end of a log that can have 100,000 entries: reading it locks out its writers.
     recent = log.entries(after=log.last - LOG_ENTRIES_READ)
@@ -120,20 +120,20 @@ def take_snapshot(state: State, log: Log, deliveries: Iterable[Delivery], worksp
         tasks = list(workspace.tasks.values()) if workspace else []
         # Open tasks first, then ended ones; the newest on top in both.
         tasks.sort(key=lambda task: (task.status in _OPEN, task.ordinal), reverse=True)
-        shown = tuple(_task(task, now) for task in tasks[:TASKS_SHOWN])
+        visible_tasks = tuple(_task(task, now) for task in tasks[:TASKS_SHOWN])
         return Snapshot(
-            version=_version(state, log, shown, now),
+            version=_version(state, log, visible_tasks, now),
             now=now,
             workspace=workspace,
-            workspaces=tuple((one.sid, one.friendly_name) for one in state.workspaces.values()),
+            workspaces=tuple((entry.sid, entry.friendly_name) for entry in state.workspaces.values()),
             counts=tuple((status.value, sum(task.status is status for task in tasks)) for status in _OPEN),
             queues=tuple(_queues(workspace)) if workspace else (),
             workers=tuple(_worker(worker) for worker in workspace.workers.values()) if workspace else (),
             activities=tuple((activity.sid, activity.friendly_name) for activity in workspace.activities.values())
             if workspace
             else (),
-            tasks=shown,
-            tasks_left_out=len(tasks) - len(shown),
+            tasks=visible_tasks,
+            tasks_left_out=len(tasks) - len(visible_tasks),
             deliveries=tuple(reversed(list(deliveries)))[:DELIVERIES_SHOWN],
             alerts=tuple(islice((entry for entry in reversed(recent) if entry["kind"] == "alert"), ALERTS_SHOWN)),
             log_entries=tuple(
@@ -144,8 +144,8 @@ def take_snapshot(state: State, log: Log, deliveries: Iterable[Delivery], worksp
 
 def _version(state: State, log: Log, tasks: tuple[TaskView, ...], now: datetime) -> str:
     """Return the snapshot's version; while a countdown is shown, it changes every second."""
-    ticks = any(one.left_s is not None for task in tasks for one in task.reservations)
-    return f"{log.last}.{len(state.workspaces)}" + (f".{now:%H%M%S}" if ticks else "")
+    has_countdown = any(reservation.remaining_s is not None for task in tasks for reservation in task.reservations)
+    return f"{log.last}.{len(state.workspaces)}" + (f".{now:%H%M%S}" if has_countdown else "")
 
 
 def _task(task: Task, now: datetime) -> TaskView:
@@ -173,7 +173,7 @@ def _task(task: Task, now: datetime) -> TaskView:
     )
 
 
-def _step_name(step: Step) -> str:
+def _step_name(step: RoutingStep) -> str:
     """Return a label for the filter, and for its target if it has several."""
     name = step.filter.name or ("default" if step.filter_at is None else f"filter {step.filter_at + 1}")
     return f"{name}, target {step.target_at + 1}" if len(step.filter.targets) > 1 else name
@@ -181,13 +181,13 @@ def _step_name(step: Step) -> str:
 
 def _reservation(reservation: Reservation, now: datetime) -> ReservationView:
     is_waiting = reservation.status is ReservationStatus.PENDING and not reservation.on_hold
-    left = reservation.task.workflow.task_reservation_timeout - (now - reservation.date_created).total_seconds()
+    remaining_s = reservation.task.workflow.task_reservation_timeout - (now - reservation.date_created).total_seconds()
     return ReservationView(
         sid=reservation.sid,
         task_sid=reservation.task.sid,
         worker=reservation.worker.friendly_name,
         status=reservation.status.value,
-        left_s=max(0, int(left)) if is_waiting else None,
+        remaining_s=max(0, int(remaining_s)) if is_waiting else None,
         is_on_hold=reservation.on_hold,
         actions=() if reservation.on_hold else _RESERVATION_ACTIONS.get(reservation.status, ()),
     )

@@ -19,7 +19,7 @@ from taskrouter_emulator.callbacks.delivery import Deliveries
 from taskrouter_emulator.console.samples import SAMPLES, create_sample_workspace
 from taskrouter_emulator.console.snapshot import take_snapshot
 from taskrouter_emulator.engine.state import State
-from taskrouter_emulator.engine.tasks import channel_named
+from taskrouter_emulator.engine.tasks import find_task_channel
 from taskrouter_emulator.model.errors import ApiError, invalid
 from taskrouter_emulator.model.records import Reservation, Task, Worker, Workspace
 from taskrouter_emulator.transport.faults import FaultKind, Faults
@@ -136,7 +136,7 @@ class _Console:
                 workspace,
                 attributes=text,
                 workflow=workflow or next(iter(workspace.workflows.values()), None),
-                task_channel=channel_named(workspace, channel or "default"),
+                task_channel=find_task_channel(workspace, channel or "default"),
             )
         return f"Task {_short(task.sid)} was created."
 

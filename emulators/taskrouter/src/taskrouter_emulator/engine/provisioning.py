@@ -1,13 +1,13 @@
-"""The set-up of a workspace: activities, task channels, task queues, workflows and workers, created and changed.
+"""Set-up of a workspace: activities, task channels, task queues, workflows and workers, created and changed.
 
-Sources: https://www.twilio.com/docs/taskrouter/api/workspace and its sister pages for the other resources.
+Sources: https://www.twilio.com/docs/taskrouter/api/workspace and the pages of the other resources beside it.
 """
 
 import json
 import re
 
 from taskrouter_emulator.engine.store import Store
-from taskrouter_emulator.engine.workflow_progress import Journey
+from taskrouter_emulator.engine.workflow_progress import WorkflowProgress
 from taskrouter_emulator.model import attributes as attribute_text
 from taskrouter_emulator.model import events, expressions, workflow_configuration
 from taskrouter_emulator.model.errors import invalid
@@ -20,7 +20,7 @@ from taskrouter_emulator.model.records import (
     Workflow,
     Workspace,
 )
-from taskrouter_emulator.model.workflow_configuration import Configuration
+from taskrouter_emulator.model.workflow_configuration import WorkflowConfiguration
 
 MAX_FRIENDLY_NAME = 64
 DEFAULT_RESERVATION_TIMEOUT_S = 120
@@ -33,11 +33,11 @@ _UNIQUE_NAME = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 
 
 class Provisioning:
-    """Creates and changes what stands still while tasks move. Every method is one transaction."""
+    """Creates and changes everything but tasks and reservations. Every method is one transaction."""
 
-    def __init__(self, store: Store, journey: Journey) -> None:
+    def __init__(self, store: Store, progress: WorkflowProgress) -> None:
         self._store = store
-        self._journey = journey
+        self._progress = progress
 
     def create_workspace(
         self,
@@ -49,9 +49,9 @@ class Provisioning:
         prioritize_queue_order: str = "FIFO",
         template: str = "NONE",
     ) -> Workspace:
-        """A workspace with Twilio's default activities and task channels; default and time-out activity are Offline.
+        """Create a workspace with Twilio's default activities and task channels; it begins with Offline as default.
 
-        template: FIFO has older activities, and a queue and a workflow for everybody, too.
+        template: FIFO has older activities, and adds a queue and a workflow for everybody.
         """
         with self._store.transaction():
             now = self._store.now
@@ -66,7 +66,7 @@ class Provisioning:
                 date_updated=now,
             )
             self._store.workspaces[workspace.sid] = workspace
-            self._remark_on_filter(workspace)
+            self._check_events_filter(workspace)
             self._store.emit(workspace, "workspace.created")
             for name, available in _FIFO_ACTIVITIES if template == "FIFO" else _DEFAULT_ACTIVITIES:
                 self.create_activity(workspace, name, available=available)
@@ -98,7 +98,7 @@ class Provisioning:
         default_activity: Activity | None = None,
         timeout_activity: Activity | None = None,
     ) -> None:
-        """Changes what is given; an empty URL or filter takes it away."""
+        """Change the given fields; an empty URL or filter removes it."""
         with self._store.transaction():
             if friendly_name is not None:
                 workspace.friendly_name = _friendly_name(friendly_name)
@@ -113,7 +113,7 @@ class Provisioning:
             workspace.timeout_activity = timeout_activity or workspace.timeout_activity
             workspace.date_updated = self._store.now
             if events_filter is not None:
-                self._remark_on_filter(workspace)
+                self._check_events_filter(workspace)
             self._store.emit(workspace, "workspace.updated")
             self._store.changed(workspace)
 
@@ -126,7 +126,7 @@ class Provisioning:
             return activity
 
     def rename_activity(self, workspace: Workspace, activity: Activity, friendly_name: str) -> None:
-        """`Available` cannot be changed; a name can."""
+        """Rename an activity; its `Available` cannot be changed."""
         with self._store.transaction():
             activity.friendly_name = _friendly_name(friendly_name)
             activity.date_updated = self._store.now
@@ -135,7 +135,7 @@ class Provisioning:
     def create_task_channel(
         self, workspace: Workspace, friendly_name: str, unique_name: str, *, optimized: bool = False
     ) -> TaskChannel:
-        """A new channel, on which every worker of the workspace can work from now on."""
+        """Create a task channel, which every worker of the workspace gets."""
         if not _UNIQUE_NAME.fullmatch(unique_name):
             raise invalid("UniqueName takes letters, digits, _ and $, and does not start with a digit")
         with self._store.transaction():
@@ -178,7 +178,7 @@ class Provisioning:
         reservation_activity: Activity | None = None,
         assignment_activity: Activity | None = None,
     ) -> TaskQueue:
-        """target_workers: which workers; absent means all (`1==1`), empty means nobody."""
+        """Create a task queue. target_workers: an expression; absent means all (`1==1`), empty means none."""
         with self._store.transaction():
             now = self._store.now
             queue = TaskQueue(
@@ -206,7 +206,7 @@ class Provisioning:
         reservation_activity: Activity | None = None,
         assignment_activity: Activity | None = None,
     ) -> None:
-        """Changes what is given; how it hands out its tasks is changed by `Tasks.reorder_queue`."""
+        """Change the given fields; `Tasks.reorder_queue` changes the order of its tasks."""
         with self._store.transaction():
             if target_workers is not None:
                 queue.target_workers = self._expression(target_workers)
@@ -256,9 +256,9 @@ class Provisioning:
         task_reservation_timeout: int | None = None,
         re_evaluate_tasks: bool = False,
     ) -> None:
-        """Changes what is given; an empty URL takes it away.
+        """Change the given fields; an empty URL removes it.
 
-        re_evaluate_tasks: tasks that wait begin anew; else they go on by the configuration that they began with.
+        re_evaluate_tasks: restart pending tasks; else they keep the configuration with which they began.
         """
         with self._store.transaction():
             if configuration is not None:
@@ -274,7 +274,7 @@ class Provisioning:
             workflow.date_updated = self._store.now
             self._store.emit(workspace, "workflow.updated", about=events.workflow_block(workflow))
             if re_evaluate_tasks:
-                self._journey.evaluate_anew(workflow, workspace)
+                self._progress.re_evaluate(workflow, workspace)
 
     def create_worker(
         self,
@@ -284,11 +284,11 @@ class Provisioning:
         attributes: str = "{}",
         activity: Activity | None = None,
     ) -> Worker:
-        """A worker in the given activity, or else in the workspace's default one; capacity comes from the switches."""
+        """Create a worker in this activity, else in the workspace's default one; the switches have the capacity."""
         with self._store.transaction():
             _check_worker_name(workspace, friendly_name, None)
-            starting = activity or workspace.default_activity
-            if starting is None:
+            initial_activity = activity or workspace.default_activity
+            if initial_activity is None:
                 raise invalid("The workspace has no default activity, so ActivitySid is required")
             now = self._store.now
             worker = Worker(
@@ -297,7 +297,7 @@ class Provisioning:
                 friendly_name=friendly_name,
                 attributes=attribute_text.check(attributes, lax=self._store.switches.lax_attributes),
                 parsed_attributes=attribute_text.as_object(attributes),
-                activity=starting,
+                activity=initial_activity,
                 date_created=now,
                 date_updated=now,
                 date_status_changed=now,
@@ -319,7 +319,7 @@ class Provisioning:
         friendly_name: str | None = None,
         attributes: str | None = None,
     ) -> None:
-        """Name and attributes; the activity is moved by `lifecycle`, since reservations may depend on it.
+        """Change name and attributes; `Reservations.move_worker` changes the activity.
 
         Raises ApiError 412/20412 for a stale `If-Match`.
         """
@@ -374,30 +374,30 @@ class Provisioning:
             date_updated=now,
         )
 
-    def _plan(self, workspace: Workspace, text: str) -> Configuration:
-        """What the configuration means; what is odd about it goes into the alert log."""
+    def _plan(self, workspace: Workspace, text: str) -> WorkflowConfiguration:
+        """Return the parsed configuration; its remarks go into the alert log."""
         plan = workflow_configuration.read(text)
         if missing := sorted(plan.queue_sids - set(workspace.task_queues)):
             raise invalid(f"Configuration names the task queue {missing[0]}, which does not exist")
         for remark in plan.remarks:
-            self._remark("workflow_configuration", remark)
+            self._add_alert("workflow_configuration", remark)
         return plan
 
     def _expression(self, text: str) -> str:
         try:
             expression = expressions.parse(text)
-        except expressions.MalformedExpression as problem:
-            raise invalid(f"TargetWorkers: {problem}") from problem
+        except expressions.MalformedExpression as exc:
+            raise invalid(f"TargetWorkers: {exc}") from exc
         if expression.assumes_precedence:
-            self._remark("precedence", f"TargetWorkers mixes AND and OR without parentheses: {text}")
+            self._add_alert("precedence", f"TargetWorkers mixes AND and OR without parentheses: {text}")
         return text
 
-    def _remark_on_filter(self, workspace: Workspace) -> None:
-        if unknown := sorted(workspace.wanted_events - events.EVENT_TYPES):
-            self._remark("events_filter", f"EventsFilter names what never happens: {', '.join(unknown)}")
+    def _check_events_filter(self, workspace: Workspace) -> None:
+        if unknown := sorted(workspace.subscribed_events - events.EVENT_TYPES):
+            self._add_alert("events_filter", f"EventsFilter names unknown event types: {', '.join(unknown)}")
 
-    def _remark(self, alert: str, message: str) -> None:
-        """Allowed, and hardly meant: an entry of the alert log, without a code, since Twilio has none for it."""
+    def _add_alert(self, alert: str, message: str) -> None:
+        """Log an alert on a legal but suspicious configuration, without a code, since Twilio has none for it."""
         self._store.log.append("alert", code=None, alert=alert, message=message)
 
 
@@ -413,16 +413,16 @@ def _friendly_name(text: str) -> str:
     return _required(text, "FriendlyName")
 
 
-def _check_worker_name(workspace: Workspace, friendly_name: str, itself: Worker | None) -> None:
-    wanted = _friendly_name(friendly_name).casefold()
+def _check_worker_name(workspace: Workspace, friendly_name: str, existing: Worker | None) -> None:
+    folded_name = _friendly_name(friendly_name).casefold()
     for worker in workspace.workers.values():
-        if worker is not itself and worker.friendly_name.casefold() == wanted:
+        if worker is not existing and worker.friendly_name.casefold() == folded_name:
             raise invalid(f"A worker with FriendlyName {friendly_name} already exists")
 
 
-def _between(number: int, least: int, most: int, parameter: str) -> int:
-    if not least <= number <= most:
-        raise invalid(f"{parameter} must be between {least} and {most}")
+def _between(number: int, minimum: int, maximum: int, parameter: str) -> int:
+    if not minimum <= number <= maximum:
+        raise invalid(f"{parameter} must be between {minimum} and {maximum}")
     return number
 
 

@@ -1,7 +1,7 @@
-"""What may be deleted, and when: nothing that something else still stands on.
+"""Deletion of the set-up: nothing that is in use can be deleted.
 
-Twilio documents DELETE for all of these and hardly says when it refuses. The rules here are the careful ones, so that
-what is deleted here can be deleted there: used things stay, with 400/20001 and a sentence that names the use.
+Twilio documents DELETE for all of these, but rarely when it refuses. The rules here are strict, so that what can be
+deleted here can be deleted there: resources in use stay, with 400/20001 and a message that names the use.
 """
 
 from taskrouter_emulator.engine.store import Store
@@ -22,19 +22,19 @@ _OVER = (TaskStatus.COMPLETED, TaskStatus.CANCELED)
 
 
 class Removal:
-    """Deletes what was set up. Every method is one transaction; each raises ApiError 400/20001 for what is in use."""
+    """Deletes the set-up. Every method is one transaction; each raises ApiError 400/20001 for a resource in use."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def delete_workspace(self, workspace: Workspace) -> None:
-        """With everything in it, and whatever goes on."""
+        """Delete the workspace with everything in it, in any state."""
         with self._store.transaction():
             self._store.emit(workspace, "workspace.deleted")
             del self._store.workspaces[workspace.sid]
             workspace.event_callback_url = None
-            for kept in (workspace.tasks, workspace.workers, workspace.workflows, workspace.task_queues):
-                kept.clear()
+            for records in (workspace.tasks, workspace.workers, workspace.workflows, workspace.task_queues):
+                records.clear()
 
     def delete_activity(self, workspace: Workspace, activity: Activity) -> None:
         with self._store.transaction():
@@ -51,7 +51,7 @@ class Removal:
     def delete_task_channel(self, workspace: Workspace, channel: TaskChannel) -> None:
         with self._store.transaction():
             if channel.unique_name == "default":
-                raise _in_use("task channel", channel.sid, "tasks without a channel go there")
+                raise _in_use("task channel", channel.sid, "tasks without a channel use it")
             if any(task.task_channel is channel for task in _live_tasks(workspace)):
                 raise _in_use("task channel", channel.sid, "there are tasks on it")
             del workspace.task_channels[channel.sid]
@@ -77,16 +77,16 @@ class Removal:
             self._store.emit(workspace, "workflow.deleted", about=events.workflow_block(workflow))
 
     def delete_worker(self, workspace: Workspace, worker: Worker, *, if_match: str | None = None) -> None:
-        """Raises ApiError 412/20412 for a stale `If-Match`, too."""
+        """Delete a worker; also raises ApiError 412/20412 for a stale `If-Match`."""
         with self._store.transaction():
             self._store.check_version(worker, if_match)
             if worker.open_reservations:
-                raise _in_use("worker", worker.sid, "they have reservations")
+                raise _in_use("worker", worker.sid, "the worker has reservations")
             if worker.activity.available:
-                raise _in_use("worker", worker.sid, "they are available; move them to an unavailable activity first")
+                raise _in_use("worker", worker.sid, "the worker is available; set an unavailable activity first")
             for task in _live_tasks(workspace):
-                if task.for_worker is worker:
-                    raise _in_use("worker", worker.sid, f"the task {task.sid} waits for them")
+                if task.target_worker is worker:
+                    raise _in_use("worker", worker.sid, f"the task {task.sid} waits for this worker")
             del workspace.workers[worker.sid]
             self._store.emit(workspace, "worker.deleted", worker=worker)
             self._store.changed(workspace)
@@ -96,5 +96,5 @@ def _live_tasks(workspace: Workspace) -> list[Task]:
     return [task for task in workspace.tasks.values() if task.status not in _OVER]
 
 
-def _in_use(what: str, sid: str, why: str) -> Exception:
-    return invalid(f"Cannot delete {what} {sid} because {why}")
+def _in_use(kind: str, sid: str, reason: str) -> Exception:
+    return invalid(f"Cannot delete {kind} {sid} because {reason}")

@@ -1,7 +1,7 @@
-"""What every rule of the emulator stands on: one lock, one clock, one log, the time-table and what is still to be sent.
+"""Base of all rules: one lock, one clock, one log, the schedule, and the outbox of callbacks.
 
-A change is made inside `Store.transaction()`. When the outermost transaction ends, tasks are routed, the lock is
-released, and only then is anything handed over for sending: no HTTP request is ever made under the lock.
+Changes are made in `Store.transaction()`. When the outermost transaction ends, tasks are routed, the lock is released,
+and only then are callbacks passed on: no HTTP request is made under the lock.
 """
 
 import heapq
@@ -16,8 +16,15 @@ from taskrouter_emulator.model import events
 from taskrouter_emulator.model.clock import VirtualClock
 from taskrouter_emulator.model.errors import precondition_failed
 from taskrouter_emulator.model.log import Log
-from taskrouter_emulator.model.records import EventCallback, Outgoing, Reservation, Task, Worker, Workspace
-from taskrouter_emulator.model.sids import Sids
+from taskrouter_emulator.model.records import (
+    PendingCallback,
+    PendingEventCallback,
+    Reservation,
+    Task,
+    Worker,
+    Workspace,
+)
+from taskrouter_emulator.model.sids import SidGenerator
 from taskrouter_emulator.model.switches import Switches
 
 
@@ -29,7 +36,7 @@ class Versioned(Protocol):
 
 
 class Store:
-    """The workspaces of one account and the tools with which the rules change them.
+    """The workspaces of one account, and the operations with which the rules change them.
 
     seed: makes SIDs reproducible; None makes them random.
     """
@@ -39,15 +46,15 @@ class Store:
         self.clock = clock
         self.log = log
         self.switches = switches
-        self.sids = Sids(seed)
+        self.sids = SidGenerator(seed)
         self.workspaces: dict[str, Workspace] = {}
         self.route: Callable[[Workspace], None] = lambda _workspace: None
-        self.send: Callable[[Outgoing], None] = lambda _outgoing: None
+        self.send: Callable[[PendingCallback], None] = lambda _outgoing: None
         self._ordinals = itertools.count(1)
         self._timetable: list[tuple[datetime, int, Callable[[], None]]] = []
         self._lock = threading.RLock()
         self._depth = 0
-        self._outbox: list[Outgoing] = []
+        self._outbox: list[PendingCallback] = []
         self._to_route: dict[str, Workspace] = {}
 
     @property
@@ -56,8 +63,8 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Nobody else reads or writes meanwhile; when the outermost one ends, tasks are routed and callbacks sent."""
-        to_send: list[Outgoing] = []
+        """Exclude other readers and writers; when the outermost one ends, tasks are routed and callbacks sent."""
+        to_send: list[PendingCallback] = []
         with self._lock:
             self._depth += 1
             try:
@@ -71,24 +78,24 @@ class Store:
             self.send(outgoing)
 
     def changed(self, workspace: Workspace) -> None:
-        """Something changed on which routing may depend."""
+        """Mark the workspace to be routed at the end of the transaction."""
         self._to_route[workspace.sid] = workspace
 
-    def owe(self, outgoing: Outgoing) -> None:
-        """Sends this callback once the transaction is over."""
+    def enqueue_callback(self, outgoing: PendingCallback) -> None:
+        """Send this callback at the end of the transaction."""
         self._outbox.append(outgoing)
 
     def ordinal(self) -> int:
-        """The next number in the order of creation."""
+        """Return the next number in the order of creation."""
         return next(self._ordinals)
 
     def touch(self, record: Versioned) -> None:
-        """One more revision: whoever holds the previous ETag is now stale."""
+        """Add a revision, which makes the previous ETag stale."""
         record.version += 1
         record.date_updated = self.now
 
     def check_version(self, record: Versioned, if_match: str | None) -> None:
-        """Raises ApiError 412/20412 unless `If-Match` is absent or names the current version, quoted or bare."""
+        """Raise ApiError 412/20412 unless `If-Match` is absent or names the current version, quoted or bare."""
         if if_match is not None and if_match.strip().strip('"') != str(record.version):
             raise precondition_failed()
 
@@ -103,10 +110,9 @@ class Store:
         about: dict[str, str] | None = None,
         extra: dict[str, str] | None = None,
     ) -> None:
-        """Records an event as things stand now, and owes its callback if the workspace wants it.
+        """Record an event of the current state, and send its callback if the workspace wants it.
 
-        about: the parameters of a resource that is none of these, the first of them its SID. extra: those that only
-        this kind of event has.
+        about: the parameters of any other resource, its SID first. extra: parameters that only this event type has.
         """
         event = events.make_event(
             self.account_sid,
@@ -123,15 +129,17 @@ class Store:
         workspace.events.append(event)
         if workspace.event_callback_url and workspace.wants(event_type):
             sids = callback_sids(event.parameters) | {"event_sid": event.sid}
-            self.owe(EventCallback(workspace.event_callback_url, event_type, event.parameters, sids))
+            self.enqueue_callback(
+                PendingEventCallback(workspace.event_callback_url, event_type, event.parameters, sids)
+            )
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Plans an action for this many virtual seconds from now."""
+        """Schedule an action in this many virtual seconds."""
         due = self.now + timedelta(seconds=seconds)
         heapq.heappush(self._timetable, (due, self.ordinal(), action))
 
     def process_due(self) -> None:
-        """Does everything that is due by now, in the order in which it fell due; tasks are routed after each."""
+        """Do everything that is due, in the order in which it fell due; tasks are routed after each."""
         is_due = True
         while is_due:
             with self.transaction():
@@ -140,7 +148,7 @@ class Store:
                     heapq.heappop(self._timetable)[2]()
 
     def advance(self, seconds: float) -> None:
-        """Puts the clock forward, stopping at everything that falls due on the way and doing it there."""
+        """Put the clock forward, stopping at everything that falls due on the way to do it."""
         target = self.now + timedelta(seconds=seconds)
         while (due := self._next_due()) is not None and due <= target:
             self.clock.advance_to(due)
@@ -159,6 +167,6 @@ class Store:
 
 
 def callback_sids(parameters: dict[str, str]) -> dict[str, str]:
-    """The SIDs that a log entry carries, in its own spelling, out of a callback's parameters."""
+    """Return the SIDs among a callback's parameters, in the spelling of the log."""
     names = {"TaskSid": "task_sid", "ReservationSid": "reservation_sid", "WorkerSid": "worker_sid"}
     return {ours: parameters[theirs] for theirs, ours in names.items() if theirs in parameters}

@@ -1,4 +1,4 @@
-"""Tasks: created, changed, deleted, and put back into order when what they wait in changes.
+"""Tasks: created, changed, deleted, and sorted again when their queue changes.
 
 Sources: https://www.twilio.com/docs/taskrouter/api/task and https://www.twilio.com/docs/taskrouter/limits
 """
@@ -6,8 +6,8 @@ Sources: https://www.twilio.com/docs/taskrouter/api/task and https://www.twilio.
 from datetime import UTC, datetime
 
 from taskrouter_emulator.engine.store import Store
-from taskrouter_emulator.engine.transitions import Moves
-from taskrouter_emulator.engine.workflow_progress import Journey
+from taskrouter_emulator.engine.transitions import Transitions
+from taskrouter_emulator.engine.workflow_progress import WorkflowProgress
 from taskrouter_emulator.model import attributes as attribute_text
 from taskrouter_emulator.model.errors import invalid
 from taskrouter_emulator.model.records import Task, TaskChannel, TaskQueue, TaskStatus, Worker, Workflow, Workspace
@@ -26,10 +26,10 @@ Destination = Worker | TaskQueue | Workflow
 class Tasks:
     """Creates and changes tasks. Every public method is one transaction."""
 
-    def __init__(self, store: Store, moves: Moves, journey: Journey) -> None:
+    def __init__(self, store: Store, transitions: Transitions, progress: WorkflowProgress) -> None:
         self._store = store
-        self._moves = moves
-        self._journey = journey
+        self._transitions = transitions
+        self._progress = progress
 
     def create_task(
         self,
@@ -44,25 +44,27 @@ class Tasks:
         routing_target: Destination | None = None,
         ignore_capacity: bool | None = None,
     ) -> Task:
-        """A pending task where its workflow sends it. It is routed when the transaction ends.
+        """Create a pending task in the step that its workflow chooses. It is routed when the transaction ends.
 
-        workflow: may be absent if the workspace has exactly one. task_channel: the channel named `default` if absent.
-        routing_target: a worker or a queue goes past the workflow's filters, a workflow is the one to take.
-        ignore_capacity: for a worker only; True if it does not say.
+        workflow: required unless the workspace has exactly one. task_channel: the one named `default` if absent.
+        routing_target: a worker or a queue bypasses the workflow's filters, a workflow is the one to use.
+        ignore_capacity: for a worker only; True if absent.
         """
         with self._store.transaction():
-            chosen = routing_target if isinstance(routing_target, Workflow) else workflow or _only_workflow(workspace)
+            selected_workflow = (
+                routing_target if isinstance(routing_target, Workflow) else workflow or _only_workflow(workspace)
+            )
             now = self._store.now
-            for_worker = routing_target if isinstance(routing_target, Worker) else None
-            if ignore_capacity is not None and for_worker is None:
+            target_worker = routing_target if isinstance(routing_target, Worker) else None
+            if ignore_capacity is not None and target_worker is None:
                 raise invalid("IgnoreCapacity can only be used when RoutingTarget is a worker")
             task = Task(
                 sid=self._store.sids.new("WT"),
                 ordinal=self._store.ordinal(),
                 workspace=workspace,
-                workflow=chosen,
+                workflow=selected_workflow,
                 task_queue=None,
-                task_channel=task_channel or channel_named(workspace, "default"),
+                task_channel=task_channel or find_task_channel(workspace, "default"),
                 attributes=attribute_text.check(attributes, lax=self._store.switches.lax_attributes),
                 priority=_priority(priority),
                 timeout=_task_timeout(timeout),
@@ -72,16 +74,16 @@ class Tasks:
                 evaluated_at=now,
                 step_entered_at=now,
                 routing_target=routing_target.sid if routing_target is not None else None,
-                for_worker=for_worker,
-                ignore_capacity=ignore_capacity is not False if for_worker is not None else None,
+                target_worker=target_worker,
+                ignore_capacity=ignore_capacity is not False if target_worker is not None else None,
             )
-            self._journey.place(task)
+            self._progress.choose_first_step(task)
             if task.task_queue is None and self._store.switches.unmatched_tasks_are_refused:
-                raise invalid("The task fits no filter of the workflow, which has no default filter")
+                raise invalid("The task matches no filter of the workflow, which has no default filter")
             workspace.tasks[task.sid] = task
             self._store.log.append("task_created", task_sid=task.sid, task_channel=task.task_channel.unique_name)
             self._store.emit(workspace, "task.created", task=task)
-            self._journey.begin(task)
+            self._progress.enter_workflow(task)
             self._store.after(task.timeout, lambda: self._expire(task))
             return task
 
@@ -98,9 +100,9 @@ class Tasks:
         virtual_start_time: datetime | None = None,
         by: str = "rest",
     ) -> None:
-        """Changes what is given, all of it or, when anything is refused, nothing.
+        """Change the given fields; all, or none if any is refused.
 
-        by: who writes, for the log. Raises ApiError: 412/20412 for a stale `If-Match`, 400/20001 for the rest.
+        by: the writer's name, for the log. Raises ApiError: 412/20412 for a stale `If-Match`, else 400/20001.
         """
         with self._store.transaction():
             self._store.check_version(task, if_match)
@@ -113,7 +115,7 @@ class Tasks:
             if virtual_start_time is not None:
                 self._start_time(virtual_start_time)
             if assignment_status is not None:
-                self._check_move(task, assignment_status)
+                self._check_transition(task, assignment_status)
             reorders = priority is not None or task_channel is not None or virtual_start_time is not None
             if reorders or attributes is not None:
                 self._store.touch(task)
@@ -122,12 +124,12 @@ class Tasks:
             if attributes is not None:
                 self._write_attributes(task, attributes, by)
             if assignment_status is not None:
-                self._move(task, assignment_status, reason)
+                self._change_status(task, assignment_status, reason)
 
     def write_member(self, task: Task, key: str, value: object, by: str) -> None:
-        """Sets one top-level member of the task's attributes, as TaskRouter or another writer does it.
+        """Set one top-level member of the task's attributes, as TaskRouter or another writer does.
 
-        Attributes that are no JSON object, or would become too long, are left alone.
+        Attributes that are not a JSON object, or would become too long, are left unchanged.
         """
         with self._store.transaction():
             try:
@@ -139,70 +141,72 @@ class Tasks:
                 self._write_attributes(task, text, by)
 
     def delete_task(self, task: Task, *, if_match: str | None = None) -> None:
-        """Removes the task; a reservation that was pending is canceled, one that was accepted is completed."""
+        """Delete the task; a pending reservation is canceled, an accepted one completed."""
         with self._store.transaction():
             self._store.check_version(task, if_match)
-            self._moves.remove_task(task, "task.deleted")
+            self._transitions.remove_task(task, "task.deleted")
 
     def reorder_queue(
         self, workspace: Workspace, queue: TaskQueue, *, task_order: str | None, max_reserved_workers: int | None
     ) -> None:
-        """Changes how a queue hands out its tasks, and lines those that wait in it up anew."""
+        """Change the order in which a queue hands out its tasks, and sort the waiting ones again."""
         with self._store.transaction():
-            inside = [task for task in workspace.tasks.values() if task.task_queue is queue and task.status in _WAITING]
-            for task in inside:
-                self._moves.lines(workspace).remove(task)
+            waiting = [
+                task for task in workspace.tasks.values() if task.task_queue is queue and task.status in _WAITING
+            ]
+            for task in waiting:
+                self._transitions.backlog(workspace).remove(task)
             queue.task_order = task_order or queue.task_order
             queue.max_reserved_workers = max_reserved_workers or queue.max_reserved_workers
-            for task in inside:
-                self._moves.line_up(task)
+            for task in waiting:
+                self._transitions.enqueue(task)
 
-    def _check_move(self, task: Task, assignment_status: str) -> None:
-        where = f"task {task.sid} in workspace {task.workspace.sid} for account {self._store.account_sid}"
+    def _check_transition(self, task: Task, assignment_status: str) -> None:
+        subject = f"task {task.sid} in workspace {task.workspace.sid} for account {self._store.account_sid}"
         match assignment_status:
             case "canceled":
                 if task.status not in _WAITING:
-                    raise invalid(f"Cannot cancel {where} because it is not pending or reserved.")
+                    raise invalid(f"Cannot cancel {subject} because it is not pending or reserved.")
             case "wrapping":
                 if task.status is not TaskStatus.ASSIGNED:
-                    raise invalid(f"Cannot wrap up {where} because it's not currently assigned")
+                    raise invalid(f"Cannot wrap up {subject} because it's not currently assigned")
             case "completed":
                 if task.status not in (TaskStatus.ASSIGNED, TaskStatus.WRAPPING):
-                    raise invalid(f"Cannot complete {where} because it is not currently assigned.")
+                    raise invalid(f"Cannot complete {subject} because it is not currently assigned.")
             case _:
                 raise invalid(f"AssignmentStatus cannot be set to {assignment_status}")
 
-    def _move(self, task: Task, assignment_status: str, reason: str | None) -> None:
+    def _change_status(self, task: Task, assignment_status: str, reason: str | None) -> None:
         match assignment_status:
             case "canceled":
-                self._moves.cancel_task(task, reason)
+                self._transitions.cancel_task(task, reason)
             case "wrapping":
-                self._moves.wrap_task(task, reason)
+                self._transitions.wrap_task(task, reason)
             case _:
-                self._moves.complete_task(task, reason)
+                self._transitions.complete_task(task, reason)
 
     def _expire(self, task: Task) -> None:
         if task.sid in task.workspace.tasks and task.status in _WAITING:
-            self._moves.cancel_task(task, TTL_REASON)
+            self._transitions.cancel_task(task, TTL_REASON)
 
     def _reorder(self, task: Task, priority: int | None, channel: TaskChannel | None, start: datetime | None) -> None:
-        """A priority that the task's routing step sets stays what it is."""
-        self._moves.lines(task.workspace).remove(task)
+        """Change what the task is sorted by; a priority that its routing step sets stays."""
+        self._transitions.backlog(task.workspace).remove(task)
         changes = {"priority": priority, "task_channel": channel, "virtual_start_time": start}
         if priority is not None and (task.step is None or task.step.target.priority is None):
             task.priority = priority
         task.task_channel = channel or task.task_channel
         task.virtual_start_time = start or task.virtual_start_time
-        self._moves.line_up(task)
-        what = [name for name, value in changes.items() if value is not None]
-        self._store.log.append("task_updated", task_sid=task.sid, version=task.version, what=what)
+        self._transitions.enqueue(task)
+        changed = [name for name, value in changes.items() if value is not None]
+        self._store.log.append("task_updated", task_sid=task.sid, version=task.version, what=changed)
 
     def _write_attributes(self, task: Task, text: str, by: str) -> None:
         task.attributes = text
         self._store.log.append("attributes_written", task_sid=task.sid, version=task.version, by=by, length=len(text))
         self._store.emit(task.workspace, "task.updated", task=task)
         if self._store.switches.attributes_are_evaluated_anew and task.status is TaskStatus.PENDING:
-            self._journey.start_over(task)
+            self._progress.restart(task)
 
     def _start_time(self, instant: datetime) -> datetime:
         if instant > self._store.now:
@@ -212,8 +216,8 @@ class Tasks:
         return instant
 
 
-def channel_named(workspace: Workspace, name: str) -> TaskChannel:
-    """The task channel with this SID or unique name. Raises ApiError 400/20001 if there is none."""
+def find_task_channel(workspace: Workspace, name: str) -> TaskChannel:
+    """Return the task channel with this SID or unique name. Raises ApiError 400/20001 if there is none."""
     for channel in workspace.task_channels.values():
         if name in (channel.sid, channel.unique_name):
             return channel

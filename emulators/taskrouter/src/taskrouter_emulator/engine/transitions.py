@@ -1,6 +1,6 @@
-"""The small moves that everything larger is made of: a state is set, a reservation is settled, a task ends.
+"""State transitions of tasks, reservations and workers, which the larger rules are made of.
 
-Each says what it did in the log and as an event. Whether a move is legal is decided by whoever asks for it.
+Each is logged and emitted as an event. The caller decides whether a transition is legal.
 Sources: https://www.twilio.com/docs/taskrouter/lifecycle-task-state and https://www.twilio.com/docs/taskrouter/limits
 """
 
@@ -15,11 +15,11 @@ from taskrouter_emulator.model.records import (
     Worker,
     Workspace,
 )
-from taskrouter_emulator.model.routing import WaitingLines
+from taskrouter_emulator.model.routing import Backlog
 
-KEPT_AFTER_END_S = 300
+REMOVED_AFTER_S = 300
 
-_TOLD = {
+_ANNOUNCEMENTS = {
     ReservationStatus.TIMEOUT: ("reservation_timeout", "reservation.timeout"),
     ReservationStatus.CANCELED: ("reservation_canceled", "reservation.canceled"),
     ReservationStatus.RESCINDED: ("reservation_rescinded", "reservation.rescinded"),
@@ -30,20 +30,20 @@ _TOLD = {
 }
 
 
-class Moves:
-    """What may happen to tasks, reservations and workers, without asking whether it may. Only inside a transaction."""
+class Transitions:
+    """Changes states without checking whether the change is legal. Methods need a transaction."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lines: dict[str, WaitingLines] = {}
+        self._backlogs: dict[str, Backlog] = {}
 
-    def lines(self, workspace: Workspace) -> WaitingLines:
-        return self._lines.setdefault(workspace.sid, WaitingLines())
+    def backlog(self, workspace: Workspace) -> Backlog:
+        return self._backlogs.setdefault(workspace.sid, Backlog())
 
-    def line_up(self, task: Task) -> None:
-        """Lets the task wait for one more worker, if it wants one."""
-        if task.wants_workers:
-            self.lines(task.workspace).add(task)
+    def enqueue(self, task: Task) -> None:
+        """Let the task wait for one more worker, if it needs one."""
+        if task.needs_worker:
+            self.backlog(task.workspace).add(task)
             self._store.changed(task.workspace)
 
     def set_task_status(self, task: Task, status: TaskStatus, reason: str | None = None) -> None:
@@ -51,8 +51,8 @@ class Moves:
         task.reason = reason if reason is not None else task.reason
         self._store.touch(task)
 
-    def settle(self, reservation: Reservation, status: ReservationStatus) -> None:
-        """Sets the state; a reservation that is over gives its worker's capacity back."""
+    def set_reservation_status(self, reservation: Reservation, status: ReservationStatus) -> None:
+        """Set the state; a reservation that ends releases its worker's capacity."""
         reservation.status = status
         reservation.on_hold = False
         self._store.touch(reservation)
@@ -64,59 +64,61 @@ class Moves:
             self._store.touch(worker)
         self._store.changed(reservation.task.workspace)
 
-    def release(self, task: Task) -> None:
-        """A reserved task whose reservations are all over is pending again."""
-        if task.status is TaskStatus.RESERVED and not task.parties:
+    def return_to_pending(self, task: Task) -> None:
+        """Set a reserved task to pending if it has no open reservation left."""
+        if task.status is TaskStatus.RESERVED and not task.open_reservations:
             self.set_task_status(task, TaskStatus.PENDING)
 
-    def tell(self, reservation: Reservation, **fields: object) -> None:
-        """Log and event of the state that the reservation is in now."""
-        kind, event_type = _TOLD[reservation.status]
-        self._store.log.append(kind, **sids_of(reservation), **fields)
+    def announce(self, reservation: Reservation, **fields: object) -> None:
+        """Log the reservation's current state, and emit its event."""
+        kind, event_type = _ANNOUNCEMENTS[reservation.status]
+        self._store.log.append(kind, **reservation_sids(reservation), **fields)
         self._store.emit(reservation.task.workspace, event_type, reservation=reservation)
 
     def alert(self, code: int | None, alert: str, message: str, **sids: object) -> None:
-        """One entry of the alert log."""
+        """Add an entry to the alert log."""
         self._store.log.append("alert", code=code, alert=alert, message=message, **sids)
 
     def cancel_task(self, task: Task, reason: str | None) -> None:
-        self.lines(task.workspace).remove(task)
-        parties = task.parties
+        self.backlog(task.workspace).remove(task)
+        open_reservations = task.open_reservations
         self._end(task, TaskStatus.CANCELED, reason)
-        for reservation in parties:
-            self.settle(reservation, ReservationStatus.CANCELED)
-            self.tell(reservation)
-            self.give_activity_back(reservation)
+        for reservation in open_reservations:
+            self.set_reservation_status(reservation, ReservationStatus.CANCELED)
+            self.announce(reservation)
+            self.restore_activity(reservation)
         self._store.log.append("task_canceled", task_sid=task.sid, reason=reason)
         self._store.emit(task.workspace, "task.canceled", task=task)
 
     def wrap_task(self, task: Task, reason: str | None) -> None:
         self.set_task_status(task, TaskStatus.WRAPPING, reason)
-        for reservation in task.parties:
+        for reservation in task.open_reservations:
             if reservation.status is ReservationStatus.ACCEPTED:
-                self.settle(reservation, ReservationStatus.WRAPPING)
-                self.tell(reservation)
+                self.set_reservation_status(reservation, ReservationStatus.WRAPPING)
+                self.announce(reservation)
         self._store.log.append("task_wrapping", task_sid=task.sid, reason=reason)
         self._store.emit(task.workspace, "task.wrapup", worker=current_worker(task), task=task)
 
     def complete_task(self, task: Task, reason: str | None) -> None:
-        worker, parties = current_worker(task), task.parties
+        worker, open_reservations = current_worker(task), task.open_reservations
         self._end(task, TaskStatus.COMPLETED, reason)
-        for reservation in parties:
-            self.settle(reservation, ReservationStatus.COMPLETED)
-            self.tell(reservation)
+        for reservation in open_reservations:
+            self.set_reservation_status(reservation, ReservationStatus.COMPLETED)
+            self.announce(reservation)
         self._store.log.append("task_completed", task_sid=task.sid, reason=reason)
         self._store.emit(task.workspace, "task.completed", worker=worker, task=task)
 
     def remove_task(self, task: Task, event_type: str) -> None:
-        """Takes the task away; a reservation that was pending is canceled, one that was accepted is completed."""
-        self.lines(task.workspace).remove(task)
-        for reservation in task.parties:
-            waits = reservation.status is ReservationStatus.PENDING
-            self.settle(reservation, ReservationStatus.CANCELED if waits else ReservationStatus.COMPLETED)
-            self.tell(reservation)
-            if waits:
-                self.give_activity_back(reservation)
+        """Delete the task; a pending reservation is canceled, an accepted one completed."""
+        self.backlog(task.workspace).remove(task)
+        for reservation in task.open_reservations:
+            is_pending = reservation.status is ReservationStatus.PENDING
+            self.set_reservation_status(
+                reservation, ReservationStatus.CANCELED if is_pending else ReservationStatus.COMPLETED
+            )
+            self.announce(reservation)
+            if is_pending:
+                self.restore_activity(reservation)
         self.forget_task(task)
         self._store.log.append("task_deleted", task_sid=task.sid, reason=event_type)
         self._store.emit(task.workspace, event_type, task=task)
@@ -125,7 +127,7 @@ class Moves:
         task.workspace.tasks.pop(task.sid, None)
 
     def change_activity(self, worker: Worker, workspace: Workspace, activity: Activity) -> None:
-        """Puts a worker into another activity; nothing happens if it is the one they are in."""
+        """Put a worker into another activity; nothing happens if it is the current one."""
         previous, since = worker.activity, worker.date_status_changed
         if previous is activity:
             return
@@ -148,24 +150,24 @@ class Moves:
             },
         )
 
-    def give_activity_back(self, reservation: Reservation) -> None:
-        """Undoes what reserving did to the worker's activity in a workspace without multitasking."""
-        before, reservation.activity_before = reservation.activity_before, None
+    def restore_activity(self, reservation: Reservation) -> None:
+        """Restore the worker's activity from before the reservation, in a workspace without multitasking."""
+        previous, reservation.previous_activity = reservation.previous_activity, None
         workspace = reservation.task.workspace
-        if before is not None and before.sid in workspace.activities:
-            self.change_activity(reservation.worker, workspace, before)
+        if previous is not None and previous.sid in workspace.activities:
+            self.change_activity(reservation.worker, workspace, previous)
 
     def _end(self, task: Task, status: TaskStatus, reason: str | None) -> None:
         self.set_task_status(task, status, reason)
-        self._store.after(KEPT_AFTER_END_S, lambda: self.forget_task(task))
+        self._store.after(REMOVED_AFTER_S, lambda: self.forget_task(task))
 
 
 def current_worker(task: Task) -> Worker | None:
-    """The worker named in the task's event: that of the newest reservation that is not over."""
-    return task.parties[-1].worker if task.parties else None
+    """Return the worker of the task's newest open reservation, for the task's events."""
+    return task.open_reservations[-1].worker if task.open_reservations else None
 
 
-def sids_of(reservation: Reservation) -> dict[str, object]:
+def reservation_sids(reservation: Reservation) -> dict[str, object]:
     return {
         "task_sid": reservation.task.sid,
         "reservation_sid": reservation.sid,

@@ -1,6 +1,6 @@
-"""Attributes as TaskRouter keeps them: one text of JSON, never parsed and written again.
+"""Attributes as TaskRouter keeps them: JSON text that is never parsed and rewritten.
 
-Whatever a client wrote comes back to the letter: long floats, escapes of lone surrogates, duplicate keys.
+Text comes back to the letter: long floats, escapes of lone surrogates, duplicate keys.
 Source: https://www.twilio.com/docs/taskrouter/api/task and /limits (4,096 characters, white space counts).
 """
 
@@ -14,9 +14,9 @@ _WHITESPACE = " \t\n\r"
 
 
 def check(text: str, *, lax: bool = False) -> str:
-    """The text itself, if TaskRouter takes it as the attributes of a task or worker.
+    """Return the text if TaskRouter accepts it as the attributes of a task or worker.
 
-    lax: take text that is not JSON. Raises ApiError 400/20001 for other text, or for more than 4,096 characters.
+    lax: accept text that is not JSON. Raises ApiError 400/20001 for other text, and for more than 4,096 characters.
     """
     if len(text) > MAX_CHARACTERS:
         raise invalid(f"Attributes must not be longer than {MAX_CHARACTERS} characters, these have {len(text)}")
@@ -27,7 +27,7 @@ def check(text: str, *, lax: bool = False) -> str:
 
 @lru_cache(maxsize=4096)
 def as_object(text: str) -> dict[str, object]:
-    """What the text says, for rules that look into it; an empty one if it is not a JSON object. Not to be changed."""
+    """Return the parsed attributes, {} if they are not a JSON object. Shared between callers: read only."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -36,9 +36,9 @@ def as_object(text: str) -> dict[str, object]:
 
 
 def with_member(text: str, key: str, value: object) -> str:
-    """The same text with one top-level member set; everything else stays to the letter.
+    """Return the text with one top-level member set; everything else stays to the letter.
 
-    This is how TaskRouter's own writes (`worker_call_sid`) and the intruding writer touch attributes.
+    TaskRouter's own writes (`worker_call_sid`) and the intruding writer change attributes this way.
     Raises ValueError if the text is not a JSON object.
     """
     member = f"{json.dumps(key)}:{json.dumps(value)}"
@@ -62,11 +62,11 @@ def _is_json(text: str) -> bool:
 
 
 def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is Python's, not JSON's")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _top_level_members(text: str) -> list[tuple[str, int, int]]:
-    """(key, start, end) of each member of the object, as positions in the text."""
+    """Return (key, start, end) of each member of the object, as positions in the text."""
     if not isinstance(json.loads(text), dict):
         raise ValueError("not a JSON object")
     decoder = json.JSONDecoder()

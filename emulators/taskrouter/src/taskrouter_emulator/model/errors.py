@@ -1,8 +1,10 @@
-"""What TaskRouter refuses over REST, as the status and the error code that it answers with.
+"""Refusals of the REST API: HTTP status, Twilio's error code, message.
 
-One exception, `ApiError`, carries both; the functions below are the refusals that occur in more than one place.
+The functions below build the refusals that occur in several places.
 Sources: https://www.twilio.com/docs/api/errors and https://www.twilio.com/docs/usage/twilios-response#errors
 """
+
+Json = dict[str, object]
 
 INVALID = 20001
 UNAUTHENTICATED = 20003
@@ -16,7 +18,7 @@ PRECONDITION_FAILED = 20412
 class ApiError(Exception):
     """A request that TaskRouter refuses.
 
-    status: the HTTP status; code: Twilio's error code; message: the sentence that stands in the answer's JSON.
+    status: the HTTP status; code: Twilio's error code; message: the sentence in the response's JSON.
     """
 
     def __init__(self, status: int, code: int, message: str) -> None:
@@ -27,31 +29,41 @@ class ApiError(Exception):
 
 
 def invalid(message: str, code: int = INVALID) -> ApiError:
-    """400: a parameter is wrong, or the resource is in the wrong state for it (20001 unless a code says more)."""
+    """Return 400: an invalid parameter, or a resource in the wrong state (20001 unless another code is given)."""
     return ApiError(400, code, message)
 
 
-def not_emulated(what: str) -> ApiError:
-    """400: TaskRouter knows this, the emulator does not. Said aloud instead of doing something else in silence."""
-    return invalid(f"Not emulated: {what}")
+def not_emulated(resource: str) -> ApiError:
+    """Return 400 for what TaskRouter has and the emulator lacks, rather than doing something else silently."""
+    return invalid(f"Not emulated: {resource}")
 
 
-def not_found(what: str) -> ApiError:
-    """404/20404: there is no such resource, or no longer."""
-    return ApiError(404, NOT_FOUND, f"The requested resource {what} was not found")
+def not_found(resource: str) -> ApiError:
+    """Return 404/20404: there is no such resource, or no longer."""
+    return ApiError(404, NOT_FOUND, f"The requested resource {resource} was not found")
 
 
 def gone(message: str) -> ApiError:
-    """410: the reservation was rescinded because another worker accepted the task."""
+    """Return 410: the reservation was rescinded because another worker accepted the task."""
     return ApiError(410, GONE, message)
 
 
 def precondition_failed() -> ApiError:
-    """412/20412: `If-Match` names another version than the current one. Nothing was changed."""
+    """Return 412/20412: `If-Match` does not name the current version. Nothing was changed."""
     return ApiError(412, PRECONDITION_FAILED, "Precondition Failed: If-Match does not match the current version")
 
 
 def code_of_status(status: int) -> int:
-    """Twilio's general error code for an HTTP status: 20429 for 429, 20503 for 503; 400, 401 and 405 are irregular."""
+    """Return Twilio's general error code: 20429 for 429, 20503 for 503; those of 400, 401 and 405 are irregular."""
     irregular = {400: INVALID, 401: UNAUTHENTICATED, 405: METHOD_NOT_ALLOWED}
     return irregular.get(status, 20000 + status)
+
+
+def error_body(status: int, code: int, message: str) -> Json:
+    """Return the four members of every error response."""
+    return {
+        "code": code,
+        "message": message,
+        "more_info": f"https://www.twilio.com/docs/errors/{code}",
+        "status": status,
+    }

@@ -1,8 +1,8 @@
-"""What TaskRouter says in its callbacks: the parameters of an event and of an assignment, in their recorded spelling.
+"""Parameters of event and assignment callbacks, in the spelling of recorded callbacks.
 
 Sources: https://www.twilio.com/docs/taskrouter/api/event/reference,
 https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks, and recordings of live callbacks, which write
-the resource type in lower case and add names of queue, workflow and channel to the documented ones.
+the resource type in lower case and add names of queue, workflow and channel to the documented parameters.
 """
 
 import re
@@ -34,13 +34,13 @@ _TYPES = {
     "workspace": "created updated deleted",
 }
 EVENT_TYPES = frozenset(f"{resource}.{verb}" for resource, verbs in _TYPES.items() for verb in verbs.split())
-"""Every event type of the reference page; the transfers and `reservation.failed` never happen here."""
+"""Every event type of the reference page; the emulator never emits transfers and `reservation.failed`."""
 
 
 def assignment_parameters(
     account_sid: str, reservation: Reservation, now: datetime, *, with_timestamp: bool = False
 ) -> dict[str, str]:
-    """The form of the assignment callback. `Timestamp` is documented but was in neither recording."""
+    """Return the form of the assignment callback. `Timestamp` is documented, but neither recording has it."""
     task, worker = reservation.task, reservation.worker
     timestamp = {"Timestamp": str(int(now.timestamp()))} if with_timestamp else {}
     return timestamp | {
@@ -71,10 +71,9 @@ def make_event(
     about: dict[str, str] | None = None,
     extra: dict[str, str] | None = None,
 ) -> Event:
-    """The event with its callback parameters; a reservation brings its task and worker with it.
+    """Return an event with its callback parameters; a reservation implies its task and worker.
 
-    about: the parameters of a resource that is none of these, the first of them its SID. extra: parameters that only
-    this kind of event has.
+    about: the parameters of any other resource, its SID first. extra: parameters that only this event type has.
     """
     if reservation is not None:
         task, worker = reservation.task, reservation.worker
@@ -105,12 +104,12 @@ def make_event(
 
 
 def event_data(event: Event) -> dict[str, str]:
-    """The same parameters as the Events resource spells them: `task_sid` for `TaskSid`."""
+    """Return the parameters in the spelling of the Events resource: `task_sid` for `TaskSid`."""
     return {_snake_case(name): value for name, value in event.parameters.items() if name not in _ENVELOPE}
 
 
 def age_s(task: Task, now: datetime) -> int:
-    """Whole seconds since the task was created, never negative."""
+    """Return whole seconds since the task was created, never negative."""
     return max(0, int((now - task.date_created).total_seconds()))
 
 
@@ -204,8 +203,8 @@ def _resource_sid(
 
 
 def _description(resource_type: str, resource_sid: str, verb: str) -> str:
-    said = _DESCRIPTIONS.get(verb, verb.replace(".", " "))
-    return f"{resource_type.capitalize()} {resource_sid} {said}"
+    verb_text = _DESCRIPTIONS.get(verb, verb.replace(".", " "))
+    return f"{resource_type.capitalize()} {resource_sid} {verb_text}"
 
 
 def _milliseconds(instant: datetime) -> int:

@@ -1,14 +1,14 @@
-"""TaskRouter's expression language, as queues, workflow filters and targets, `skip_if` and list filters use it.
+"""TaskRouter's expression language, for task queues, workflow filters and targets, `skip_if` and list filters.
 
     key == "text"   key != 3   a.b >= 3   levels[0] < -1   key CONTAINS "x"        compare scalars
-    list HAS "x"    list >- "x"    key IN ["x", "y"]    key <- ["x"]    key NOT IN [...]    look into lists
-    joined by AND and OR, with parentheses; AND binds more tightly. `1==1` is everybody.
+    list HAS "x"    list >- "x"    key IN ["x", "y"]    key <- ["x"]    key NOT IN [...]    search lists
+    joined by AND and OR, with parentheses; AND binds more tightly. `1==1` matches everything.
 
-Either side may be a literal or a reference; an unknown reference is null. A comparison of scalars with a list is
-false, a look into something that is no list is false, and values of different types are never equal. Whatever is no
-expression is refused with the place, never silently true or false.
-Source: https://www.twilio.com/docs/taskrouter/expression-syntax. It does not say which of AND and OR binds more
-tightly; `Expression.assumes_precedence` tells when that matters.
+Either side may be a literal or a reference; an unknown reference is null. Comparing a scalar with a list is false,
+searching a value that is not a list is false, and values of different types are never equal. Malformed text is refused
+with the position, never silently true or false.
+Source: https://www.twilio.com/docs/taskrouter/expression-syntax. It does not document the precedence of AND and OR;
+`ParsedExpression.assumes_precedence` is set where that matters.
 """
 
 import operator
@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 Scope = Mapping[str, object]
-_Holds = Callable[[Scope], bool]
+_Predicate = Callable[[Scope], bool]
 _Value = Callable[[Scope], object]
 _Comparison = Callable[[Any, Any], bool]
 
@@ -49,35 +49,35 @@ _KEYWORDS = {"AND", "OR", "NOT", "HAS", "IN", "CONTAINS"}
 
 
 class MalformedExpression(ValueError):
-    """This is no expression; the message names the place where understanding ended."""
+    """The text is not an expression; the message names the position."""
 
 
 @dataclass(frozen=True, eq=False)
-class Expression:
-    """An expression that was understood; call it with a scope to learn whether it holds.
+class ParsedExpression:
+    """An expression; call it with a scope to evaluate it.
 
-    roots: the first names of all references in it, so that a caller can leave out what nobody asks for.
-    assumes_precedence: it mixes AND and OR without parentheses, and Twilio does not say how that is read.
+    roots: the first names of all its references, so that a caller can leave out the rest of the scope.
+    assumes_precedence: it mixes AND and OR without parentheses, whose precedence Twilio does not document.
     """
 
     text: str
     roots: frozenset[str]
     assumes_precedence: bool
-    _holds: _Holds
+    _predicate: _Predicate
 
     def __call__(self, scope: Scope) -> bool:
-        return self._holds(scope)
+        return self._predicate(scope)
 
 
 @lru_cache(maxsize=4096)
-def parse(text: str) -> Expression:
-    """The expression; an empty one holds for nobody. Raises MalformedExpression."""
+def parse(text: str) -> ParsedExpression:
+    """Return the expression; empty text matches nothing. Raises MalformedExpression."""
     if not text.strip():
-        return Expression(text, frozenset(), False, lambda _scope: False)
+        return ParsedExpression(text, frozenset(), False, lambda _scope: False)
     parser = _Parser(_tokens(text), text)
-    holds = parser.disjunction()
+    predicate = parser.disjunction()
     parser.expect_end()
-    return Expression(text, frozenset(parser.roots), parser.assumes_precedence, holds)
+    return ParsedExpression(text, frozenset(parser.roots), parser.assumes_precedence, predicate)
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,13 @@ def _tokens(text: str) -> list[_Token]:
     tokens, at = [], 0
     stripped = text.rstrip()
     while at < len(stripped):
-        found = _TOKEN.match(stripped, at)
-        if found is None or found.lastgroup is None:
-            raise MalformedExpression(f"not understood: {stripped[at:]!r} in expression {text!r}")
-        kind, word = found.lastgroup, found[found.lastgroup]
-        at = found.end()
+        match = _TOKEN.match(stripped, at)
+        if match is None or match.lastgroup is None:
+            raise MalformedExpression(f"cannot parse {stripped[at:]!r} in expression {text!r}")
+        kind, word = match.lastgroup, match[match.lastgroup]
+        at = match.end()
         if kind == "word" and (keyword := word.partition("[")[0].upper()) in _KEYWORDS:
-            at -= len(word) - len(keyword)  # `IN[1]` is IN and a list, not an element of something named IN
+            at -= len(word) - len(keyword)  # `IN[1]` is IN and a list, not an element of a list named IN
             kind, word = "keyword", keyword
         tokens.append(_Token(kind, word))
     return tokens
@@ -113,21 +113,21 @@ class _Parser:
         self._depth = 0
         self._text = text
 
-    def disjunction(self) -> _Holds:
+    def disjunction(self) -> _Predicate:
         parts = [self._conjunction()]
         while self._take("OR"):
             parts.append(self._conjunction())
         if len(parts) > 1 and any(several for _, several in parts):
             self.assumes_precedence = True
-        each = [part for part, _ in parts]
-        return each[0] if len(each) == 1 else lambda scope: any(part(scope) for part in each)
+        predicates = [part for part, _ in parts]
+        return predicates[0] if len(predicates) == 1 else lambda scope: any(part(scope) for part in predicates)
 
     def expect_end(self) -> None:
         if self._at < len(self._tokens):
             raise self._malformed()
 
-    def _conjunction(self) -> tuple[_Holds, bool]:
-        """And whether it has several parts."""
+    def _conjunction(self) -> tuple[_Predicate, bool]:
+        """Return the predicate, and whether it has several operands."""
         parts = [self._comparison()]
         while self._take("AND"):
             parts.append(self._comparison())
@@ -135,9 +135,9 @@ class _Parser:
             return parts[0], False
         return lambda scope: all(part(scope) for part in parts), True
 
-    def _comparison(self) -> _Holds:
+    def _comparison(self) -> _Predicate:
         if self._take("("):
-            self._deeper()
+            self._enter_nesting()
             inner = self.disjunction()
             self._expect(")")
             self._depth -= 1
@@ -181,7 +181,7 @@ class _Parser:
         raise self._malformed()
 
     def _list(self) -> _Value:
-        self._deeper()
+        self._enter_nesting()
         items: list[_Value] = []
         while not self._take("]"):
             if items:
@@ -190,14 +190,14 @@ class _Parser:
         self._depth -= 1
         return lambda scope: [item(scope) for item in items]
 
-    def _deeper(self) -> None:
+    def _enter_nesting(self) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise MalformedExpression(f"nested more than {MAX_DEPTH} deep: expression {self._text[:50]!r}...")
 
     def _take(self, text: str) -> bool:
-        here = self._at < len(self._tokens) and self._tokens[self._at]
-        if here and here.text == text and here.kind in ("sign", "keyword"):
+        token = self._at < len(self._tokens) and self._tokens[self._at]
+        if token and token.text == text and token.kind in ("sign", "keyword"):
             self._at += 1
             return True
         return False
@@ -208,11 +208,11 @@ class _Parser:
 
     def _malformed(self) -> MalformedExpression:
         rest = " ".join(token.text for token in self._tokens[self._at :]) or "the end"
-        return MalformedExpression(f"not understood: {rest!r} in expression {self._text!r}")
+        return MalformedExpression(f"cannot parse {rest!r} in expression {self._text!r}")
 
 
 def look_up(scope: Scope, path: tuple[str, ...]) -> object:
-    """What a reference stands for, None if there is nothing. Digits are the index of a list."""
+    """Return the value of a reference, None if there is none. Digits are a list's index."""
     value: object = scope
     for step in path:
         if isinstance(value, Mapping):
@@ -229,7 +229,7 @@ def _constant(value: object) -> _Value:
 
 
 def _ordered(ordering: _Comparison, left: object, right: object) -> bool:
-    """Comparisons across types and of lists are false, but for `!=` between scalars, which is then true."""
+    """Compare; across types and for lists the result is false, but `!=` between scalars of two types is true."""
     if isinstance(left, list | dict) or isinstance(right, list | dict):
         return False
     if not _comparable(left, right):
@@ -239,8 +239,8 @@ def _ordered(ordering: _Comparison, left: object, right: object) -> bool:
     return ordering(left, right)
 
 
-def _contains(items: list[object], wanted: object) -> bool:
-    return any(_comparable(item, wanted) and item == wanted for item in items)
+def _contains(items: list[object], value_sought: object) -> bool:
+    return any(_comparable(item, value_sought) and item == value_sought for item in items)
 
 
 def _comparable(left: object, right: object) -> bool:

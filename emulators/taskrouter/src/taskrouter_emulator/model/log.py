@@ -1,6 +1,6 @@
-"""The log: one ordered sequence of everything that matters, so that an order of events can be proved from outside.
+"""The log: one sequence of everything that matters, so that the order of events can be proved from outside.
 
-Kinds and their own fields, beside `seq`, `at`, `kind` and the SIDs they concern:
+Kinds and their own fields, beside `seq`, `at`, `kind` and the SIDs of the resources:
 
     task_created
     attributes_written              version, by (the client's User-Agent, "intruder" or "taskrouter"), length
@@ -10,9 +10,9 @@ Kinds and their own fields, beside `seq`, `at`, `kind` and the SIDs they concern
     task_evaluated_anew
     task_canceled, task_wrapping, task_completed, task_deleted                              reason
     reservation_created
-    assignment_callback_sent        url; fallback_sent: the same, to the fallback URL
-    assignment_callback_answered    status, elapsed_ms, answer; fallback_answered: the same
-    assignment_callback_failed      error, elapsed_ms; fallback_failed: the same
+    assignment_callback_sent        url; fallback_sent likewise, to the fallback URL
+    assignment_callback_answered    status, elapsed_ms, answer; fallback_answered likewise
+    assignment_callback_failed      error, elapsed_ms; fallback_failed likewise
     worker_dialled                  instruction, via
     worker_supervised               mode
     call_ended
@@ -22,8 +22,8 @@ Kinds and their own fields, beside `seq`, `at`, `kind` and the SIDs they concern
     worker_activity                 activity_name
     event_sent                      event_type; event_answered: status, elapsed_ms; event_failed: error, elapsed_ms
     event_lost                      event_type
-    alert                           code (Twilio's, or null for our own kinds), message, alert
-    rest_answered                   method, path, status, code; a fault that strikes after it may still spoil the answer
+    alert                           code (Twilio's, or null for kinds of the emulator), message, alert
+    rest_answered                   method, path, status, code; a fault that strikes later may still spoil the response
     fault_struck                    fault (its kind), fault_id, method, path
     parameters_ignored              names
     clock_advanced                  seconds
@@ -38,7 +38,7 @@ from itertools import islice
 
 Entry = dict[str, object]
 
-_KEPT = 100_000
+MAX_ENTRIES = 100_000
 
 
 class Log:
@@ -49,43 +49,43 @@ class Log:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._entries: deque[Entry] = deque(maxlen=_KEPT)
+        self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
         self._seq = 0
-        self._grown = threading.Condition()
+        self._changed = threading.Condition()
 
     def append(self, kind: str, **fields: object) -> Entry:
-        """Adds one entry and wakes whoever waits for it."""
-        with self._grown:
+        """Add an entry, and wake all that wait for it."""
+        with self._changed:
             self._seq += 1
             entry: Entry = {"seq": self._seq, "at": self._now().isoformat(), "kind": kind, **fields}
             self._entries.append(entry)
-            self._grown.notify_all()
+            self._changed.notify_all()
             return entry
 
     @property
     def last(self) -> int:
-        """The `seq` of the newest entry, 0 if there is none: where to go on reading."""
-        with self._grown:
+        """The `seq` of the newest entry, 0 without one: the position to read on from."""
+        with self._changed:
             return self._seq
 
     def entries(self, kind: str | None = None, *, after: int = 0, **fields: object) -> list[Entry]:
-        """The entries with a `seq` greater than `after`, oldest first, of this kind and with these fields."""
-        with self._grown:
+        """Return the entries with a `seq` greater than `after`, of this kind and with these fields, oldest first."""
+        with self._changed:
             return self._select(kind, after, fields)
 
     def wait_for(self, kind: str, timeout: float = 5.0, *, after: int = 0, **fields: object) -> Entry:
-        """The first entry of this kind with these fields, as soon as it is there.
+        """Return the first entry of this kind with these fields, as soon as there is one.
 
-        timeout: seconds of real time. Raises TimeoutError, naming what did happen instead.
+        timeout: seconds of real time. Raises TimeoutError, which names the kinds that were logged instead.
         """
         ends_at = time.monotonic() + timeout
-        with self._grown:
-            while not (found := self._select(kind, after, fields)):
+        with self._changed:
+            while not (matches := self._select(kind, after, fields)):
                 after = self._seq
-                if not self._grown.wait(ends_at - time.monotonic()):
-                    seen = ", ".join(str(entry["kind"]) for entry in self._entries) or "nothing"
-                    raise TimeoutError(f"no {kind} with {fields} within {timeout} s; seen: {seen}")
-            return found[0]
+                if not self._changed.wait(ends_at - time.monotonic()):
+                    kinds = ", ".join(str(entry["kind"]) for entry in self._entries) or "nothing"
+                    raise TimeoutError(f"no {kind} with {fields} within {timeout} s; seen: {kinds}")
+            return matches[0]
 
     def _select(self, kind: str | None, after: int, fields: dict[str, object]) -> list[Entry]:
         newer = min(max(self._seq - after, 0), len(self._entries))

@@ -1,7 +1,7 @@
-"""The resources of TaskRouter as the emulator keeps them, and the callbacks it owes.
+"""Records: the resources of TaskRouter as the emulator keeps them, and callbacks that are to be sent.
 
-Records point to each other instead of carrying SIDs, so that a name is never stale. They are changed by `state` and
-`lifecycle` alone, and only under the state's lock. Datetimes are aware, UTC.
+Records refer to each other instead of holding SIDs, so that no name is stale. Only the engine changes them, in a
+transaction. Datetimes are aware, UTC.
 """
 
 from collections import deque
@@ -12,10 +12,10 @@ from enum import StrEnum
 
 from taskrouter_emulator.model import attributes as attribute_text
 from taskrouter_emulator.model import expressions
-from taskrouter_emulator.model.steps import Step
-from taskrouter_emulator.model.workflow_configuration import Configuration
+from taskrouter_emulator.model.steps import RoutingStep
+from taskrouter_emulator.model.workflow_configuration import WorkflowConfiguration
 
-KEPT_EVENTS = 10_000
+MAX_EVENTS = 10_000
 
 
 class TaskStatus(StrEnum):
@@ -43,7 +43,7 @@ class ReservationStatus(StrEnum):
 
 
 OPEN = frozenset({ReservationStatus.PENDING, ReservationStatus.ACCEPTED, ReservationStatus.WRAPPING})
-"""Reservations in these states take up capacity: https://www.twilio.com/docs/taskrouter/multitasking"""
+"""States in which a reservation takes capacity: https://www.twilio.com/docs/taskrouter/multitasking"""
 
 
 @dataclass(eq=False)
@@ -67,7 +67,7 @@ class TaskChannel:
 
 @dataclass(eq=False)
 class TaskQueue:
-    """target_workers: the expression as given; `admits` is what it means."""
+    """A task queue. target_workers: the expression as text; `admits` evaluates it."""
 
     sid: str
     friendly_name: str
@@ -86,12 +86,12 @@ class TaskQueue:
 
 @dataclass(eq=False)
 class Workflow:
-    """configuration: the text as given; `plan` is what it means."""
+    """A workflow. configuration: the text as written; plan: the parsed configuration."""
 
     sid: str
     friendly_name: str
     configuration: str
-    plan: Configuration
+    plan: WorkflowConfiguration
     assignment_callback_url: str | None
     fallback_assignment_callback_url: str | None
     task_reservation_timeout: int
@@ -101,7 +101,7 @@ class Workflow:
 
 @dataclass(eq=False)
 class WorkerChannel:
-    """open_reservations: those of the worker on this channel that are pending, accepted or wrapping."""
+    """A worker's channel. open_reservations: the worker's pending, accepted and wrapping reservations on it."""
 
     sid: str
     worker: "Worker"
@@ -114,11 +114,11 @@ class WorkerChannel:
 
     @property
     def assigned_tasks(self) -> int:
-        open_ones = self.open_reservations.values()
-        return sum(reservation.status is not ReservationStatus.PENDING for reservation in open_ones)
+        open_reservations = self.open_reservations.values()
+        return sum(reservation.status is not ReservationStatus.PENDING for reservation in open_reservations)
 
     @property
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         return self.available and len(self.open_reservations) < self.configured_capacity
 
     @property
@@ -130,7 +130,7 @@ class WorkerChannel:
 
     @property
     def as_scope(self) -> Mapping[str, object]:
-        """What expressions find below `worker.channel.<unique name>`."""
+        """The members that expressions find below `worker.channel.<unique name>`."""
         return {
             "configured_capacity": self.configured_capacity,
             "assigned_tasks": self.assigned_tasks,
@@ -140,7 +140,7 @@ class WorkerChannel:
 
 @dataclass(eq=False)
 class Worker:
-    """idle_since: when this worker was last given or rid of a task; last_reserved: the ordinal of when given one."""
+    """A worker. last_reserved: the ordinal of the newest reservation; idle_since: when one last began or ended."""
 
     sid: str
     ordinal: int
@@ -158,9 +158,9 @@ class Worker:
     open_reservations: "dict[str, Reservation]" = field(default_factory=dict)
 
     def scope(self, roots: Set[str]) -> Mapping[str, object]:
-        """What an expression about workers may name: the attributes, the worker's own fields, and `worker.` of both.
+        """Return the scope of an expression about workers: attributes, own fields, and both below `worker.`.
 
-        roots: the first names that it asks for; what nobody asks for is left out.
+        roots: the first names of the expression's references; the rest is left out.
         """
         if not roots & _WORKER_FIELDS:
             return self.parsed_attributes
@@ -172,7 +172,7 @@ class Worker:
         }
         scope = fields | self.parsed_attributes
         if "worker" in roots:
-            channels = {one.task_channel.unique_name: one.as_scope for one in self.channels.values()}
+            channels = {channel.task_channel.unique_name: channel.as_scope for channel in self.channels.values()}
             scope["worker"] = self.parsed_attributes | fields | {"channel": channels}
         return scope
 
@@ -182,12 +182,12 @@ _WORKER_FIELDS = {"worker", "sid", "friendly_name", "activity_sid", "activity_na
 
 @dataclass(eq=False)
 class Task:
-    """attributes: the exact text somebody wrote. assignment_count: how often it went from pending to reserved.
+    """A task. attributes: the text as written. assignment_count: transitions from pending to reserved.
 
-    step: where it stands in its workflow, None if it was routed past it. task_queue: None if no filter fitted.
-    evaluated_at: when it entered its workflow; step_entered_at: when it entered the step.
-    routing_target: the SID that it was created for; for_worker: that worker, if it is one. ignore_capacity: whether
-    that worker's activity and capacity do not matter; None if it is for nobody in particular.
+    step: the routing step it is in, None if it was routed directly. task_queue: None if no filter matched.
+    evaluated_at: when it entered its workflow; step_entered_at: when it entered the step. routing_target: the SID that
+    it was created for; target_worker: that worker, if it is one. ignore_capacity: whether that worker's activity and
+    capacity are ignored; None without a target worker.
     """
 
     sid: str
@@ -205,9 +205,9 @@ class Task:
     evaluated_at: datetime
     step_entered_at: datetime
     task_queue_entered_date: datetime | None = None
-    step: Step | None = None
+    step: RoutingStep | None = None
     routing_target: str | None = None
-    for_worker: Worker | None = None
+    target_worker: Worker | None = None
     ignore_capacity: bool | None = None
     status: TaskStatus = TaskStatus.PENDING
     reason: str | None = None
@@ -220,28 +220,31 @@ class Task:
         return attribute_text.as_object(self.attributes)
 
     @property
-    def parties(self) -> "list[Reservation]":
-        """The reservations that are not over yet."""
+    def open_reservations(self) -> "list[Reservation]":
+        """The reservations that are pending, accepted or wrapping."""
         return [reservation for reservation in self.reservations.values() if reservation.status in OPEN]
 
     @property
-    def wants_workers(self) -> bool:
-        """Whether it is to be given one more worker: none yet, or less than its queue reserves side by side."""
+    def needs_worker(self) -> bool:
+        """True if one more worker is to be reserved: there is none yet, or fewer than the queue reserves at once."""
         if self.status is TaskStatus.PENDING:
             return True
         if self.status is not TaskStatus.RESERVED or self.task_queue is None:
             return False
-        parties = self.parties
-        undecided = all(one.status is ReservationStatus.PENDING and not one.on_hold for one in parties)
-        return undecided and len(parties) < self.task_queue.max_reserved_workers
+        open_reservations = self.open_reservations
+        undecided = all(
+            reservation.status is ReservationStatus.PENDING and not reservation.on_hold
+            for reservation in open_reservations
+        )
+        return undecided and len(open_reservations) < self.task_queue.max_reserved_workers
 
 
 @dataclass(eq=False)
 class Reservation:
-    """worker_channel: whose capacity it takes, even if the task's channel is changed meanwhile.
-    on_hold: a worker's leg is being set up; the time-out is paused until that has worked or failed.
-    activity_before: what the worker did before, when a workspace without multitasking moved them for this one.
-    call: the connected call, while it lasts.
+    """A reservation. worker_channel: the channel whose capacity it takes, even if the task's channel changes.
+
+    on_hold: a call leg is being set up, which pauses the time-out. previous_activity: the worker's activity before a
+    workspace without multitasking changed it for this reservation. call: the connected call, while it lasts.
     """
 
     sid: str
@@ -253,13 +256,13 @@ class Reservation:
     status: ReservationStatus = ReservationStatus.PENDING
     version: int = 0
     on_hold: bool = False
-    activity_before: Activity | None = None
+    previous_activity: Activity | None = None
     call: "Call | None" = None
 
 
 @dataclass(frozen=True)
 class Call:
-    """A worker's leg that TaskRouter has connected. post_work_activity: where the worker goes when it has ended."""
+    """A connected call leg of a worker. post_work_activity: the worker's activity after the call."""
 
     instruction: str
     post_work_activity: Activity | None
@@ -267,7 +270,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Event:
-    """parameters: the form of the event callback, in the callback's spelling."""
+    """An event. parameters: the form of its callback, in the callback's spelling."""
 
     sid: str
     event_type: str
@@ -280,7 +283,7 @@ class Event:
 
 @dataclass(eq=False)
 class Workspace:
-    """events_filter: None means every event. A dict's order is the order of creation."""
+    """A workspace. events_filter: None means every event. Dicts are in the order of creation."""
 
     sid: str
     friendly_name: str
@@ -298,21 +301,21 @@ class Workspace:
     workflows: dict[str, Workflow] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
-    events: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
+    events: deque[Event] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
 
     def wants(self, event_type: str) -> bool:
-        """Whether the event callback URL is set and the filter lets this event through."""
-        return bool(self.event_callback_url) and (not self.wanted_events or event_type in self.wanted_events)
+        """Return whether an event callback URL is set and the filter includes this event type."""
+        return bool(self.event_callback_url) and (not self.subscribed_events or event_type in self.subscribed_events)
 
     @property
-    def wanted_events(self) -> set[str]:
-        """The event types of the filter; empty if there is none."""
+    def subscribed_events(self) -> set[str]:
+        """The event types of the filter; empty without a filter."""
         return {wanted.strip() for wanted in (self.events_filter or "").split(",") if wanted.strip()}
 
 
 @dataclass(frozen=True)
-class AssignmentCallback:
-    """What is owed to a workflow's assignment callback URL for one new reservation."""
+class PendingAssignmentCallback:
+    """An assignment callback to be sent for a new reservation."""
 
     url: str
     fallback_url: str | None
@@ -322,8 +325,8 @@ class AssignmentCallback:
 
 
 @dataclass(frozen=True)
-class EventCallback:
-    """What is owed to a workspace's event callback URL for one event."""
+class PendingEventCallback:
+    """An event callback to be sent."""
 
     url: str
     event_type: str
@@ -331,4 +334,4 @@ class EventCallback:
     sids: dict[str, str]
 
 
-Outgoing = AssignmentCallback | EventCallback
+PendingCallback = PendingAssignmentCallback | PendingEventCallback

@@ -1,45 +1,45 @@
-"""The way of a task through its workflow's configuration: which routing step is the first, and which the next.
+"""Routing steps: the first step of a task in its workflow, and the next.
 
-Pure. Filters are tried from top to bottom; the targets of the one that fits, in order. The default filter is for tasks
-that no filter fitted, and for those that skipped all that did; one that timed out never falls into it.
-Sources: https://www.twilio.com/docs/taskrouter/workflow-configuration, /task-evaluation and /worker-presence
+Pure. Filters are tried from top to bottom; the targets of the matching filter, in order. The default filter is for
+tasks that no filter matches, and for those that skipped all targets; a task that timed out never reaches it. Sources:
+https://www.twilio.com/docs/taskrouter/workflow-configuration, /task-evaluation and /worker-presence
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from taskrouter_emulator.model.workflow_configuration import Configuration, Filter, Target
+from taskrouter_emulator.model.workflow_configuration import FilterTarget, WorkflowConfiguration, WorkflowFilter
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
-    """Where a task stands.
+class RoutingStep:
+    """The position of a task in its workflow.
 
     filter_at: the filter's index, None for the default filter. timeouts_s: the sum of the time-outs of all targets up
-    to this one, itself included. timed_out: a target before this one ran out of time.
+    to and including this one. timed_out: an earlier target timed out.
     """
 
-    configuration: Configuration
-    filter: Filter
+    configuration: WorkflowConfiguration
+    filter: WorkflowFilter
     filter_at: int | None
     target_at: int
     timeouts_s: int
     timed_out: bool = False
 
     @property
-    def target(self) -> Target:
+    def target(self) -> FilterTarget:
         return self.filter.targets[self.target_at]
 
 
-def first_step(configuration: Configuration, attributes: Mapping[str, object]) -> Step | None:
-    """Where a task with these attributes begins; None if no filter fits and there is no default."""
+def first_step(configuration: WorkflowConfiguration, attributes: Mapping[str, object]) -> RoutingStep | None:
+    """Return the first step of a task with these attributes, None if no filter matches and there is no default."""
     return _match(configuration, 0, attributes, 0, timed_out=False)
 
 
-def next_step(step: Step, attributes: Mapping[str, object], *, skipped: bool) -> Step | None:
-    """Where the task goes from here, None if this was the last step.
+def next_step(step: RoutingStep, attributes: Mapping[str, object], *, skipped: bool) -> RoutingStep | None:
+    """Return the step after this one, None if it is the last.
 
-    skipped: it goes on because of `skip_if`; otherwise because the target's time is over.
+    skipped: the task goes on because of `skip_if`; otherwise because the target timed out.
     """
     timed_out = step.timed_out or not skipped
     if step.target_at + 1 < len(step.filter.targets):
@@ -51,8 +51,13 @@ def next_step(step: Step, attributes: Mapping[str, object], *, skipped: bool) ->
 
 
 def _match(
-    configuration: Configuration, start: int, attributes: Mapping[str, object], timeouts_s: int, *, timed_out: bool
-) -> Step | None:
+    configuration: WorkflowConfiguration,
+    start: int,
+    attributes: Mapping[str, object],
+    timeouts_s: int,
+    *,
+    timed_out: bool,
+) -> RoutingStep | None:
     for at, candidate in enumerate(configuration.filters[start:], start):
         if candidate.expression is not None and candidate.expression(attributes):
             return _step(configuration, candidate, at, 0, timeouts_s, timed_out)
@@ -62,7 +67,12 @@ def _match(
 
 
 def _step(
-    configuration: Configuration, chosen: Filter, filter_at: int | None, target_at: int, before_s: int, timed_out: bool
-) -> Step:
-    own_s = chosen.targets[target_at].timeout_s or 0
-    return Step(configuration, chosen, filter_at, target_at, before_s + own_s, timed_out)
+    configuration: WorkflowConfiguration,
+    workflow_filter: WorkflowFilter,
+    filter_at: int | None,
+    target_at: int,
+    earlier_s: int,
+    timed_out: bool,
+) -> RoutingStep:
+    timeout_s = workflow_filter.targets[target_at].timeout_s or 0
+    return RoutingStep(configuration, workflow_filter, filter_at, target_at, earlier_s + timeout_s, timed_out)

@@ -1,46 +1,46 @@
-"""Switches: what TaskRouter leaves to the account, or what its documentation leaves open, with our default."""
+"""Switches: choices that TaskRouter leaves to the account, or its documentation leaves open, with their defaults."""
 
 from dataclasses import asdict, dataclass, fields
 
 
 @dataclass
 class Switches:
-    """Read whenever they matter, so they can be changed while the emulator runs.
+    """The switches. They are read when needed, so they can be changed while the emulator runs.
 
     Where the documentation contradicts itself:
 
     target_timeouts_accumulate: a routing step ends when the task's age in its workflow reaches the sum of the time-outs
         so far (/task-evaluation). Off: when the time in this step alone reaches its own time-out.
-    next_target_after_reservation_timeout: a missed reservation moves the task on to the next target, as the example on
-        /task-evaluation has it. Off: it stays in its target until that has timed out, as the lifecycle page says.
-    workers_in_turn: the worker who was reserved longest ago is next, as the lifecycle page says. Off: whoever has gone
-        longest without a task, as /order-workers says.
+    next_target_after_reservation_timeout: a reservation time-out moves the task to the next target, as in the example
+        on /task-evaluation. Off: it stays in its target until that times out, as on the lifecycle page.
+    workers_in_turn: the worker who was reserved longest ago is next, as on the lifecycle page. Off: the worker with the
+        longest time without a task, as on /order-workers.
 
-    What it does not say:
+    Where it is silent:
 
-    default_channel_capacity: tasks at once per worker and channel, for workers made from now on; Twilio's default
-        is not documented, 1 is what is commonly seen.
-    lax_attributes: take attributes that are not JSON.
-    no_content_is_an_answer: take 204 on an assignment callback as "no action". The documentation asks for 200.
+    default_channel_capacity: tasks at once per worker and channel, for workers created from now on; Twilio's default
+        is not documented, 1 is commonly seen.
+    lax_attributes: accept attributes that are not JSON.
+    no_content_is_an_answer: accept 204 on an assignment callback as "no action". The documentation asks for 200.
     attributes_are_evaluated_anew: writing a pending task's attributes sends it to the beginning of its workflow.
-    unmatched_tasks_are_refused: a task that fits no filter, where there is no default filter, is refused with a 400.
+    unmatched_tasks_are_refused: without a default filter, a task that matches no filter is refused with a 400.
         Off: it is created and canceled at once.
     lists_without_attributes: lists of tasks have null for attributes, as the document allows; only a fetch has them.
-    assignment_timestamp: the assignment callback has the documented `Timestamp`, which no recording of one has.
-    timeout_moves_worker: whoever misses a reservation goes into the workspace's time-out activity.
+    assignment_timestamp: the assignment callback has the documented `Timestamp`, which no recording has.
+    timeout_moves_worker: a worker who misses a reservation goes into the workspace's time-out activity.
 
-    How fast, and how well, things go:
+    Speed and failures:
 
     worker_answers_after_s: virtual seconds from dialling a worker to the connected call.
-    worker_answers: dialled workers answer. Off: their leg fails, and a reservation that hung on it is canceled.
-    assigned_after_s: virtual seconds from an accepted reservation to the assigned task; real ones are not 0.
-    assignment_deadline_s: seconds for the whole answer to an assignment callback.
-    event_deadline_s: seconds for the whole answer to an event callback.
-    duplicate_callbacks: send each assignment callback twice at once, with one idempotency token. What is answered to
-        the second is logged and not obeyed, as when something in between had repeated the request.
+    worker_answers: dialled workers answer. Off: their call leg fails, and a reservation on hold for it is canceled.
+    assigned_after_s: virtual seconds from an accepted reservation to the assigned task; 0 is faster than Twilio.
+    assignment_deadline_s: seconds for the whole response to an assignment callback.
+    event_deadline_s: seconds for the whole response to an event callback.
+    duplicate_callbacks: send each assignment callback twice at once, with one idempotency token. The second response
+        is logged and ignored, as if a proxy had repeated the request.
     duplicate_events: send each event callback twice at once, likewise.
-    lost_events: send no event callbacks. The Events resource has them all the same, for whoever catches up.
-    swapped_events: hold every other event callback back until the one after it has been answered, or a virtual second
+    lost_events: send no event callbacks. The Events resource still has the events.
+    swapped_events: hold every other event callback back until the one after it was answered, or a virtual second
         has passed.
     """
 
@@ -69,11 +69,11 @@ class Switches:
         return asdict(self)
 
     def update(self, changes: dict[str, object]) -> None:
-        """Sets several at once. Raises ValueError, with nothing set, for an unknown name or a value of another type."""
+        """Set several switches. Raises ValueError, with none set, for an unknown name or a value of another type."""
         types = {field.name: type(getattr(self, field.name)) for field in fields(self)}
         for name, value in changes.items():
             if name not in types:
-                raise ValueError(f"no such switch: {name}; there are: {', '.join(types)}")
+                raise ValueError(f"unknown switch {name}; the switches are {', '.join(types)}")
             if types[name] is float and type(value) is int:
                 continue
             if type(value) is not types[name]:

@@ -1,4 +1,4 @@
-"""A workflow's configuration: JSON text in, filters with their targets out, with what is odd about it said aloud.
+"""A workflow's configuration: JSON text in, filters with their targets out, with remarks on suspicious parts.
 
 Source: https://www.twilio.com/docs/taskrouter/workflow-configuration and the pages below it (known-agent-routing),
 https://www.twilio.com/docs/taskrouter/order-workers and /worker-presence
@@ -12,7 +12,7 @@ from typing import Any
 
 from taskrouter_emulator.model import expressions
 from taskrouter_emulator.model.errors import invalid
-from taskrouter_emulator.model.expressions import Expression
+from taskrouter_emulator.model.expressions import ParsedExpression
 
 MAX_BYTES = 1_038_576
 DEFAULT_FILTER = "Default Filter"
@@ -31,56 +31,56 @@ class OrderBy:
 
 @dataclass(frozen=True, eq=False)
 class KnownWorker:
-    """Which worker a target is for. path: where the task's attributes name it, below `task.`; by: sid or name."""
+    """The worker that a target is for. by: "sid" or "friendly_name"; path: where the task has it, below `task.`."""
 
     by: str
     path: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
-    """One routing step. priority: None keeps the task's; timeout_s: None waits for ever."""
+class FilterTarget:
+    """One target of a filter. priority: None keeps the task's; timeout_s: None waits for ever."""
 
     queue_sid: str
     priority: int | None = None
     timeout_s: int | None = None
-    expression: Expression | None = None
+    expression: ParsedExpression | None = None
     order_by: tuple[OrderBy, ...] = ()
-    skip_if: Expression | None = None
+    skip_if: ParsedExpression | None = None
     known_worker: KnownWorker | None = None
 
     @property
-    def is_the_same_for_all_tasks(self) -> bool:
-        """Whether the workers that it admits do not depend on the task's attributes."""
+    def is_independent_of_task(self) -> bool:
+        """True if the eligible workers do not depend on the task's attributes."""
         return self.known_worker is None and (self.expression is None or "task" not in self.expression.roots)
 
 
 @dataclass(frozen=True, eq=False)
-class Filter:
-    """The targets of all tasks that the expression fits; it is None for the default filter."""
+class WorkflowFilter:
+    """Targets for all tasks that match the expression, which is None for the default filter."""
 
     name: str
-    expression: Expression | None
-    targets: tuple[Target, ...]
+    expression: ParsedExpression | None
+    targets: tuple[FilterTarget, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Configuration:
-    """filters: the first that fits counts. remarks: sentences about what is allowed and yet hardly meant."""
+class WorkflowConfiguration:
+    """A parsed configuration. filters: the first match counts. remarks: sentences about legal but suspicious parts."""
 
-    filters: tuple[Filter, ...]
-    default: Filter | None
+    filters: tuple[WorkflowFilter, ...]
+    default: WorkflowFilter | None
     remarks: tuple[str, ...]
 
     @property
     def queue_sids(self) -> set[str]:
-        """Every queue that is named somewhere."""
+        """Every queue that the configuration names."""
         every = (*self.filters, *((self.default,) if self.default else ()))
-        return {target.queue_sid for one in every for target in one.targets}
+        return {target.queue_sid for item in every for target in item.targets}
 
 
-def read(text: str) -> Configuration:
-    """The configuration that this text describes. Raises ApiError 400 for what is malformed."""
+def read(text: str) -> WorkflowConfiguration:
+    """Return the configuration that this text describes. Raises ApiError 400 for malformed text."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise invalid(f"Configuration must not be larger than {MAX_BYTES} bytes")
     try:
@@ -94,8 +94,8 @@ def read(text: str) -> Configuration:
     if not filters and not default:
         raise invalid("Configuration needs a filter or a default_filter")
     reader = _Reader()
-    return Configuration(
-        filters=tuple(reader.filter(one, f"filter {number}") for number, one in enumerate(filters, 1)),
+    return WorkflowConfiguration(
+        filters=tuple(reader.filter(item, f"filter {number}") for number, item in enumerate(filters, 1)),
         default=reader.default(default) if default else None,
         remarks=tuple(reader.remarks),
     )
@@ -105,117 +105,121 @@ class _Reader:
     def __init__(self) -> None:
         self.remarks: list[str] = []
 
-    def filter(self, value: object, where: str) -> Filter:
-        given = _object(value, where)
-        self._note_unknown(given, _FILTER_MEMBERS, where)
-        expression = self._expression(given, "expression", where)
+    def filter(self, value: object, location: str) -> WorkflowFilter:
+        members = _object(value, location)
+        self._report_unknown(members, _FILTER_MEMBERS, location)
+        expression = self._expression(members, "expression", location)
         if expression is None:
-            raise invalid(f"Configuration: {where} needs an expression")
-        self._note_roots(expression, where, {"task", "worker"}, "attributes are named without a prefix here")
-        targets = given.get("targets")
+            raise invalid(f"Configuration: {location} needs an expression")
+        self._report_roots(expression, location, {"task", "worker"}, "attributes have no prefix here")
+        targets = members.get("targets")
         if not isinstance(targets, list) or not targets:
-            raise invalid(f"Configuration: {where} needs a list of targets")
-        name = given.get("filter_friendly_name") or given.get("friendly_name") or where
-        return Filter(str(name), expression, tuple(self._targets(targets, where)))
+            raise invalid(f"Configuration: {location} needs a list of targets")
+        name = members.get("filter_friendly_name") or members.get("friendly_name") or location
+        return WorkflowFilter(str(name), expression, tuple(self._targets(targets, location)))
 
-    def default(self, value: object) -> Filter:
-        where = "default_filter"
-        given = _object(value, where)
-        self._note_unknown(given, _TARGET_MEMBERS - {"timeout"}, where)
-        without = {name: member for name, member in given.items() if name != "timeout"}
-        return Filter(DEFAULT_FILTER, None, (self._target(without, None, where),))
+    def default(self, value: object) -> WorkflowFilter:
+        location = "default_filter"
+        members = _object(value, location)
+        self._report_unknown(members, _TARGET_MEMBERS - {"timeout"}, location)
+        members_used = {name: member for name, member in members.items() if name != "timeout"}
+        return WorkflowFilter(DEFAULT_FILTER, None, (self._target(members_used, None, location),))
 
-    def _targets(self, values: list[object], where: str) -> Iterator[Target]:
+    def _targets(self, values: list[object], location: str) -> Iterator[FilterTarget]:
         queue_sid = None
         for number, value in enumerate(values, 1):
-            here = f"{where}, target {number}"
-            given = _object(value, here)
-            self._note_unknown(given, _TARGET_MEMBERS, here)
-            target = self._target(given, queue_sid, here)
+            target_location = f"{location}, target {number}"
+            members = _object(value, target_location)
+            self._report_unknown(members, _TARGET_MEMBERS, target_location)
+            target = self._target(members, queue_sid, target_location)
             queue_sid = target.queue_sid
             if target.timeout_s is None and target.skip_if is None and number < len(values):
-                self.remarks.append(f"{here} has neither timeout nor skip_if: the targets after it are never reached")
+                self.remarks.append(
+                    f"{target_location} has neither timeout nor skip_if: later targets are never reached"
+                )
             yield target
 
-    def _target(self, given: Mapping[str, Any], queue_before: str | None, where: str) -> Target:
-        queue_sid = given.get("queue") or queue_before
+    def _target(self, members: Mapping[str, Any], queue_before: str | None, location: str) -> FilterTarget:
+        queue_sid = members.get("queue") or queue_before
         if not isinstance(queue_sid, str):
-            raise invalid(f"Configuration: {where} needs the SID of a queue")
-        expression = self._expression(given, "expression", where)
+            raise invalid(f"Configuration: {location} needs the SID of a queue")
+        expression = self._expression(members, "expression", location)
         if expression is not None:
-            strange = expression.roots - {"task", "worker"}
-            self._note_roots(expression, where, strange, "names here begin with task. or worker.")
-        return Target(
+            unexpected = expression.roots - {"task", "worker"}
+            self._report_roots(expression, location, unexpected, "names here begin with task. or worker.")
+        return FilterTarget(
             queue_sid=queue_sid,
-            priority=_whole_number(given, "priority", 0, where),
-            timeout_s=_whole_number(given, "timeout", 1, where),
+            priority=_whole_number(members, "priority", 0, location),
+            timeout_s=_whole_number(members, "timeout", 1, location),
             expression=expression,
-            order_by=_order_by(given, where),
-            skip_if=self._expression(given, "skip_if", where),
-            known_worker=_known_worker(given, where),
+            order_by=_order_by(members, location),
+            skip_if=self._expression(members, "skip_if", location),
+            known_worker=_known_worker(members, location),
         )
 
-    def _expression(self, given: Mapping[str, Any], member: str, where: str) -> Expression | None:
-        text = given.get(member)
+    def _expression(self, members: Mapping[str, Any], member: str, location: str) -> ParsedExpression | None:
+        text = members.get(member)
         if text is None or text == "":
             return None
         if not isinstance(text, str):
-            raise invalid(f"Configuration: {member} of {where} must be text")
+            raise invalid(f"Configuration: {member} of {location} must be text")
         try:
             expression = expressions.parse(text)
-        except expressions.MalformedExpression as problem:
-            raise invalid(f"Configuration: {member} of {where}: {problem}") from problem
+        except expressions.MalformedExpression as exc:
+            raise invalid(f"Configuration: {member} of {location}: {exc}") from exc
         if expression.assumes_precedence:
-            self.remarks.append(f"{where} mixes AND and OR without parentheses: Twilio does not say which goes first")
+            self.remarks.append(f"{location} mixes AND and OR without parentheses: their precedence is undocumented")
         return expression
 
-    def _note_unknown(self, given: Mapping[str, Any], known: set[str], where: str) -> None:
-        if unknown := sorted(set(given) - known):
-            self.remarks.append(f"{where} has members that mean nothing there: {', '.join(unknown)}")
+    def _report_unknown(self, members: Mapping[str, Any], known_members: set[str], location: str) -> None:
+        if unknown := sorted(set(members) - known_members):
+            self.remarks.append(f"{location} has members that have no meaning there: {', '.join(unknown)}")
 
-    def _note_roots(self, expression: Expression, where: str, strange: set[str] | frozenset[str], why: str) -> None:
-        if found := sorted(expression.roots & strange):
-            self.remarks.append(f"{where} asks for {', '.join(found)}: {why}")
+    def _report_roots(
+        self, expression: ParsedExpression, location: str, unexpected: set[str] | frozenset[str], hint: str
+    ) -> None:
+        if matches := sorted(expression.roots & unexpected):
+            self.remarks.append(f"{location} uses {', '.join(matches)}: {hint}")
 
 
-def _object(value: object, where: str) -> Mapping[str, Any]:
+def _object(value: object, location: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise invalid(f"Configuration: {where} must be an object")
+        raise invalid(f"Configuration: {location} must be an object")
     return value
 
 
-def _whole_number(given: Mapping[str, Any], member: str, least: int, where: str) -> int | None:
-    """A whole number, or text that is one, as Twilio's own console writes it."""
-    value = given.get(member)
+def _whole_number(members: Mapping[str, Any], member: str, minimum: int, location: str) -> int | None:
+    """Return a whole number, also from text, as Twilio's console writes it."""
+    value = members.get(member)
     if value is None or value == "":
         return None
     text = str(value).strip()
     if isinstance(value, bool) or not isinstance(value, int | str) or not _WHOLE_NUMBER.fullmatch(text):
-        raise invalid(f"Configuration: {member} of {where} must be a whole number")
-    if not least <= int(text) <= 2**31 - 1:
-        raise invalid(f"Configuration: {member} of {where} must be between {least} and {2**31 - 1}")
+        raise invalid(f"Configuration: {member} of {location} must be a whole number")
+    if not minimum <= int(text) <= 2**31 - 1:
+        raise invalid(f"Configuration: {member} of {location} must be between {minimum} and {2**31 - 1}")
     return int(text)
 
 
-def _order_by(given: Mapping[str, Any], where: str) -> tuple[OrderBy, ...]:
-    """`worker.level DESC, worker.languages.en ASC`; ascending if it does not say."""
-    text = given.get("order_by")
+def _order_by(members: Mapping[str, Any], location: str) -> tuple[OrderBy, ...]:
+    """Return the clauses of `worker.level DESC, worker.languages.en ASC`; ascending by default."""
+    text = members.get("order_by")
     if text is None or text == "":
         return ()
     clauses = [_ORDER_BY.fullmatch(clause.strip()) for clause in str(text).split(",")]
-    found = [clause for clause in clauses if clause is not None]
-    if len(found) < len(clauses):
-        raise invalid(f"Configuration: order_by of {where} must be a list such as worker.level DESC, worker.age ASC")
-    return tuple(OrderBy(_path(one[1], "worker", where), (one[2] or "").upper() == "DESC") for one in found)
+    matches = [clause for clause in clauses if clause is not None]
+    if len(matches) < len(clauses):
+        raise invalid(f"Configuration: order_by of {location} must be like worker.level DESC, worker.age ASC")
+    return tuple(OrderBy(_path(item[1], "worker", location), (item[2] or "").upper() == "DESC") for item in matches)
 
 
-def _known_worker(given: Mapping[str, Any], where: str) -> KnownWorker | None:
-    named = {by: given.get(f"known_worker_{by}") for by in ("sid", "friendly_name")}
-    chosen = {by: value for by, value in named.items() if value}
-    if len(chosen) > 1:
-        raise invalid(f"Configuration: {where} takes known_worker_sid or known_worker_friendly_name, not both")
-    for by, value in chosen.items():
-        return KnownWorker(by, _path(str(value), "task", where))
+def _known_worker(members: Mapping[str, Any], location: str) -> KnownWorker | None:
+    candidates = {by: members.get(f"known_worker_{by}") for by in ("sid", "friendly_name")}
+    references = {by: value for by, value in candidates.items() if value}
+    if len(references) > 1:
+        raise invalid(f"Configuration: {location} takes known_worker_sid or known_worker_friendly_name, not both")
+    for by, value in references.items():
+        return KnownWorker(by, _path(str(value), "task", location))
     return None
 
 
@@ -223,8 +227,8 @@ _WHOLE_NUMBER = re.compile(r"[0-9]{1,20}")
 _ORDER_BY = re.compile(r"(\S+)(?:\s+(ASC|DESC))?", re.IGNORECASE)
 
 
-def _path(reference: str, prefix: str, where: str) -> tuple[str, ...]:
+def _path(reference: str, prefix: str, location: str) -> tuple[str, ...]:
     root, *path = reference.replace("[", ".").replace("]", "").split(".")
     if root != prefix or not path or not all(path):
-        raise invalid(f"Configuration: {reference} in {where} must be a name below {prefix}.")
+        raise invalid(f"Configuration: {reference} in {location} must be a name below {prefix}.")
     return tuple(path)

@@ -1,6 +1,6 @@
-"""Parameters of a REST request, read by name and type, each refused the way TaskRouter refuses it.
+"""Parameters of a REST request, read by name and type, and refused as TaskRouter refuses them.
 
-Names that nobody asked for are ignored, as TaskRouter ignores them, but can be told afterwards: `Form.unread`.
+Unknown parameters are ignored, as TaskRouter ignores them; `RequestForm.unread` lists them afterwards.
 """
 
 import json
@@ -18,8 +18,8 @@ _INT_LIMIT = 2**63
 Record = TypeVar("Record")
 
 
-class Form:
-    """One request's parameters. Every reader gives the default, or None, for what was not sent."""
+class RequestForm:
+    """The parameters of one request. Every reader returns the default, or None, for a parameter that was not sent."""
 
     def __init__(self, values: MultiDict[str, str]) -> None:
         self._values = values
@@ -30,7 +30,7 @@ class Form:
     @overload
     def text(self, name: str, *, default: str) -> str: ...
     def text(self, name: str, *, default: str | None = None) -> str | None:
-        """The text as it was sent; of a name sent more than once, the first."""
+        """Return the text as it was sent; of a repeated parameter, the first value."""
         self._read.add(name)
         return self._values.get(name, default)
 
@@ -41,7 +41,7 @@ class Form:
         return value
 
     def texts(self, name: str) -> list[str]:
-        """Every value of a repeatable parameter; each may also be a comma list."""
+        """Return every value of a repeatable parameter; each value may also be a comma-separated list."""
         self._read.add(name)
         joined = ",".join(self._values.getlist(name))
         return [part.strip() for part in joined.split(",") if part.strip()]
@@ -74,14 +74,14 @@ class Form:
             raise invalid(f"{name} must be true or false")
         return value.lower() == "true"
 
-    def integer_between(self, name: str, least: int, most: int) -> int | None:
+    def integer_between(self, name: str, minimum: int, maximum: int) -> int | None:
         value = self.integer(name)
-        if value is not None and not least <= value <= most:
-            raise invalid(f"{name} must be between {least} and {most}")
+        if value is not None and not minimum <= value <= maximum:
+            raise invalid(f"{name} must be between {minimum} and {maximum}")
         return value
 
-    def truth(self, name: str) -> bool | None:
-        """Of a list filter: `true`, `1` and `yes` are true, and everything else is false."""
+    def lenient_boolean(self, name: str) -> bool | None:
+        """Return the boolean of a list filter: `true`, `1` and `yes` are true, everything else is false."""
         value = self.text(name)
         return None if value is None else value.lower() in ("true", "1", "yes")
 
@@ -90,15 +90,15 @@ class Form:
         if value is None:
             return None
         try:
-            read = json.loads(value)
+            value_read = json.loads(value)
         except (ValueError, RecursionError):
-            read = None
-        if not isinstance(read, dict):
+            value_read = None
+        if not isinstance(value_read, dict):
             raise invalid(f"{name} must be a JSON object")
-        return read
+        return value_read
 
     def sid(self, name: str, *prefixes: str) -> str | None:
-        """A SID of one of these kinds, whether there is such a thing or not. Refuses what is malformed."""
+        """Return a SID of one of these kinds, whether the resource exists or not. Refuses malformed SIDs."""
         value = self.text(name)
         if value is None or any(is_sid(value, prefix) for prefix in prefixes):
             return value
@@ -111,14 +111,14 @@ class Form:
         return value
 
     def choices(self, name: str, choices: Sequence[str]) -> list[str]:
-        """Every value of a repeatable parameter, each one of these."""
+        """Return every value of a repeatable parameter, each of which must be one of these."""
         values = self.texts(name)
         if not set(values) <= set(choices):
             raise invalid(f"{name} must be one of {', '.join(choices)}")
         return values
 
     def instant(self, name: str) -> datetime | None:
-        """ISO 8601; without an offset it is UTC."""
+        """Return a date and time in ISO 8601; without an offset it is UTC."""
         value = self.text(name)
         if value is None:
             return None
@@ -129,14 +129,14 @@ class Form:
         return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
     def url(self, name: str) -> str | None:
-        """An http or https URL, or empty text, which takes a URL away."""
+        """Return an http or https URL, or "", which removes a URL."""
         value = self.text(name)
         if value and not value.startswith(("http://", "https://")):
             raise invalid(f"{name} must be an http or https URL")
         return value
 
     def resource(self, name: str, prefixes: str | tuple[str, ...], records: Mapping[str, Record]) -> Record | None:
-        """The record that a SID parameter names. Refuses a malformed SID, and one of nothing that exists."""
+        """Return the record that a SID parameter names. Refuses malformed SIDs and those of no record."""
         if not self.text(name):
             return None
         value = self.sid(name, *((prefixes,) if isinstance(prefixes, str) else prefixes))
@@ -145,5 +145,5 @@ class Form:
         return records[value]
 
     def unread(self) -> list[str]:
-        """Names that were sent and that nothing asked for."""
+        """Return the names of parameters that were sent and never read."""
         return sorted(set(self._values) - self._read)

@@ -1,14 +1,20 @@
-"""The instruction in a REST update of a reservation: every parameter of it read, and refused if it is of a wrong kind.
+"""The instruction in a REST update of a reservation: every parameter is read, and refused if it has a wrong type.
 
-What is well-formed and incomplete is judged by `instructions.check`, with a 40xxx code.
+Well-formed but incomplete instructions are refused by `instructions.check`, with a 40xxx code.
 Source: https://www.twilio.com/docs/taskrouter/api/reservations
 """
 
 from taskrouter_emulator.model.errors import invalid
-from taskrouter_emulator.model.instructions import MAX_RING_S, Instruction, Name, RefusedInstruction
-from taskrouter_emulator.rest.form import Form
+from taskrouter_emulator.model.instructions import MAX_RING_S, Instruction, InstructionName, RefusedInstruction
+from taskrouter_emulator.rest.form import RequestForm
 
-_OVER_REST = (Name.DEQUEUE, Name.CALL, Name.REDIRECT, Name.CONFERENCE, Name.SUPERVISE)
+_OVER_REST = (
+    InstructionName.DEQUEUE,
+    InstructionName.CALL,
+    InstructionName.REDIRECT,
+    InstructionName.CONFERENCE,
+    InstructionName.SUPERVISE,
+)
 _METHODS = ("GET", "POST")
 _CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 _CONFERENCE_EVENTS = ("start", "end", "join", "leave", "mute", "hold", "speaker")
@@ -39,15 +45,15 @@ _URLS = (
 )
 
 
-def read_instruction(form: Form) -> Instruction | None:
-    """The instruction that this request carries, None if it carries none.
+def read_instruction(form: RequestForm) -> Instruction | None:
+    """Return the instruction of this request, None if it has none.
 
-    Raises ApiError 400/20001 for a parameter of a wrong kind or an unknown instruction, and RefusedInstruction 40132
-    for dequeue without `DequeueFrom`, which REST requires and an answer to a callback does not.
+    Raises ApiError 400/20001 for a parameter of a wrong type or an unknown instruction, and RefusedInstruction 40132
+    for dequeue without `DequeueFrom`, which REST requires and a callback's response does not.
     """
     _read_participant(form)
     dequeue = Instruction(
-        Name.DEQUEUE,
+        InstructionName.DEQUEUE,
         to=form.text("DequeueTo"),
         from_=form.text("DequeueFrom"),
         post_work_activity_sid=form.sid("DequeuePostWorkActivitySid", "WA"),
@@ -55,7 +61,7 @@ def read_instruction(form: Form) -> Instruction | None:
         status_callback_events=tuple(form.texts("DequeueStatusCallbackEvent")),
     )
     call = Instruction(
-        Name.CALL,
+        InstructionName.CALL,
         to=form.text("CallTo"),
         from_=form.text("CallFrom"),
         url=form.text("CallUrl"),
@@ -63,19 +69,19 @@ def read_instruction(form: Form) -> Instruction | None:
         status_callback_url=form.text("CallStatusCallbackUrl"),
     )
     redirect = Instruction(
-        Name.REDIRECT,
+        InstructionName.REDIRECT,
         url=form.text("RedirectUrl"),
         call_sid=form.text("RedirectCallSid"),
         accept=form.boolean("RedirectAccept", default=False),
     )
     conference = Instruction(
-        Name.CONFERENCE,
+        InstructionName.CONFERENCE,
         to=form.text("To"),
         from_=form.text("From"),
         post_work_activity_sid=form.sid("PostWorkActivitySid", "WA"),
     )
     supervise = Instruction(
-        Name.SUPERVISE,
+        InstructionName.SUPERVISE,
         supervisor=form.text("Supervisor"),
         mode=form.choice("SupervisorMode", ("monitor", "whisper", "barge")) or "monitor",
     )
@@ -90,8 +96,8 @@ def read_instruction(form: Form) -> Instruction | None:
     raise invalid(f"Instruction {text} is not one of {', '.join(_OVER_REST)}")
 
 
-def _read_participant(form: Form) -> None:
-    """What only shapes the calls, of which there are none here: read to be refused when it is wrong."""
+def _read_participant(form: RequestForm) -> None:
+    """Check parameters that only shape calls, which are not emulated."""
     for name in _BOOLEANS:
         form.boolean(name)
     for name in _TEXTS:

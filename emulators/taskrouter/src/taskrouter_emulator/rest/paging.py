@@ -1,16 +1,15 @@
-"""Lists in pages: `meta` with the URLs of this page and its neighbours.
+"""Paging of lists: `meta` with the URLs of this page and its neighbours.
 
-A page is asked for by the SID of the last row before it, written as a page token `PA…`: rows that are added meanwhile
-neither repeat nor hide others. Source: https://www.twilio.com/docs/usage/twilios-response#pagination
+A page is requested by the SID of the last row before it, as a page token `PA…`, so that rows added meanwhile neither
+repeat nor hide others. Source: https://www.twilio.com/docs/usage/twilios-response#pagination
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 from urllib.parse import urlencode
 
-from taskrouter_emulator.model.errors import PAGE_SIZE_TOO_LARGE, invalid
-from taskrouter_emulator.rest.form import Form
-from taskrouter_emulator.rest.wire import Json
+from taskrouter_emulator.model.errors import PAGE_SIZE_TOO_LARGE, Json, invalid
+from taskrouter_emulator.rest.form import RequestForm
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
@@ -29,14 +28,14 @@ def page(
     key: str,
     rows: Sequence[AnyRow],
     write: Callable[[AnyRow], Json],
-    form: Form,
+    form: RequestForm,
     address: str,
     query: Mapping[str, list[str]],
 ) -> Json:
-    """The page that the request asks for.
+    """Return the page that the request asks for.
 
-    key: under which the rows stand. rows: all that fit the filters, in order. address: the list's URL without query;
-    query: its parameters, so that the filters stand in the neighbours' URLs too.
+    key: the member that holds the rows. rows: all that match the filters, in order. address: the list's URL without
+    query; query: its parameters, so that the neighbours' URLs keep the filters.
     """
     form.integer("Page")  # deprecated; the token decides
     size = _page_size(form)
@@ -44,10 +43,10 @@ def page(
     end = start + size
 
     def url(at: int) -> str:
-        kept = {name: values for name, values in query.items() if name not in _PAGING}
+        filters = {name: values for name, values in query.items() if name not in _PAGING}
         number = {"PageSize": [str(size)], "Page": [str(at // size)]}
         token = {"PageToken": [_token(rows[at - 1].sid)]} if at else {}
-        return f"{address}?{urlencode(kept | number | token, doseq=True)}"
+        return f"{address}?{urlencode(filters | number | token, doseq=True)}"
 
     return {
         key: [write(row) for row in rows[start:end]],
@@ -63,7 +62,7 @@ def page(
     }
 
 
-def _page_size(form: Form) -> int:
+def _page_size(form: RequestForm) -> int:
     size = form.integer("PageSize")
     if size is None:
         return DEFAULT_PAGE_SIZE

@@ -1,4 +1,4 @@
-"""What the routes of all resources share."""
+"""Base of all REST views: look-ups, transactions, forms and JSON responses."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -8,62 +8,64 @@ from werkzeug.datastructures import MultiDict
 
 from taskrouter_emulator.engine.state import State
 from taskrouter_emulator.model import expressions
-from taskrouter_emulator.model.errors import invalid, not_found
+from taskrouter_emulator.model.errors import Json, invalid, not_found
 from taskrouter_emulator.model.records import Workspace
-from taskrouter_emulator.rest.form import Form
+from taskrouter_emulator.rest.form import RequestForm
 from taskrouter_emulator.rest.paging import AnyRow, page
-from taskrouter_emulator.rest.wire import Json, Wire
+from taskrouter_emulator.rest.wire import ResourceWriter
 
-Answer = tuple[Response, int, dict[str, str]]
+ViewResponse = tuple[Response, int, dict[str, str]]
 
 
-class Resource:
-    """What all routes share: finding the workspace, one transaction around each view, writing the answer."""
+class ResourceView:
+    """Base class of the routes: finds the workspace, runs each view in one transaction, writes the response."""
 
     def __init__(self, state: State) -> None:
         self.state = state
 
     @property
-    def wire(self) -> Wire:
-        return Wire(self.state.account_sid, request.host_url.rstrip("/"), self.state.clock.now())
+    def writer(self) -> ResourceWriter:
+        return ResourceWriter(self.state.account_sid, request.host_url.rstrip("/"), self.state.clock.now())
 
     def workspace(self, workspace_sid: str) -> Workspace:
-        return found(self.state.workspaces, workspace_sid)
+        return get_or_404(self.state.workspaces, workspace_sid)
 
-    def route(self, api: Blueprint, path: str, **views: Callable[..., Answer]) -> None:
-        """Binds one view to each method of a path; each runs inside one transaction."""
+    def route(self, api: Blueprint, path: str, **views: Callable[..., ViewResponse]) -> None:
+        """Bind one view to each method of a path; each view runs in one transaction."""
 
-        def view(**sids: str) -> Answer:
+        def view(**sids: str) -> ViewResponse:
             with self.state.transaction():
                 return views["GET" if request.method == "HEAD" else request.method](**sids)
 
         api.add_url_rule(path, path, view, methods=list(views), provide_automatic_options=False)
 
-    def page(self, key: str, rows: Iterable[AnyRow], write: Callable[[AnyRow], Json], form: Form) -> Answer:
+    def page(
+        self, key: str, rows: Iterable[AnyRow], write: Callable[[AnyRow], Json], form: RequestForm
+    ) -> ViewResponse:
         query = {name: request.args.getlist(name) for name in request.args}
-        return answer_with(page(key, list(rows), write, form, request.base_url, query))
+        return json_response(page(key, list(rows), write, form, request.base_url, query))
 
 
-def read_form() -> Form:
-    """The parameters of this request: of the body for a POST, of the query for everything else."""
+def read_form() -> RequestForm:
+    """Return the parameters of this request: from the body of a POST, else from the query."""
     values: MultiDict[str, str] = request.form if request.method == "POST" else request.args
-    form = Form(values)
+    form = RequestForm(values)
     g.form = form
     return form
 
 
-def answer_with(body: Json, status: int = 200, *, version: int | None = None) -> Answer:
-    """An answer; with a version it carries the ETag, which is a quoted integer."""
+def json_response(body: Json, status: int = 200, *, version: int | None = None) -> ViewResponse:
+    """Return a JSON response; with a version it has the ETag, a quoted integer."""
     return jsonify(body), status, ({} if version is None else {"ETag": f'"{version}"'})
 
 
-def no_content() -> Answer:
-    """204, the answer to a deletion."""
+def no_content() -> ViewResponse:
+    """Return 204, the response to a deletion."""
     return Response(), 204, {}
 
 
 def sort_by(rows: list[AnyRow], orderings: Sequence[str], keys: Mapping[str, Callable[[AnyRow], Any]]) -> None:
-    """Sorts by `DateCreated:desc,Priority:asc` and the like, the first one counting most. Refuses unknown names."""
+    """Sort by orderings such as `DateCreated:desc`, the first being the most significant. Refuses unknown names."""
     for ordering in reversed(orderings):
         name, _, direction = ordering.partition(":")
         if name not in keys or direction.lower() not in ("", "asc", "desc"):
@@ -71,7 +73,8 @@ def sort_by(rows: list[AnyRow], orderings: Sequence[str], keys: Mapping[str, Cal
         rows.sort(key=keys[name], reverse=direction.lower() == "desc")
 
 
-def found(records: Mapping[str, AnyRow], sid: str) -> AnyRow:
+def get_or_404(records: Mapping[str, AnyRow], sid: str) -> AnyRow:
+    """Return the record with this SID. Raises ApiError 404."""
     record = records.get(sid)
     if record is None:
         raise not_found(request.path)
@@ -82,10 +85,10 @@ def if_match() -> str | None:
     return request.headers.get("If-Match")
 
 
-def predicate(form: Form, name: str) -> expressions.Expression:
-    """A filter that is an expression over attributes; everything passes if it was not given."""
+def expression_filter(form: RequestForm, name: str) -> expressions.ParsedExpression:
+    """Return a list filter that is an expression over attributes; without the parameter, everything matches."""
     text = form.text(name, default="1==1")
     try:
         return expressions.parse(text)
-    except expressions.MalformedExpression as problem:
-        raise invalid(f"{name}: {problem}") from problem
+    except expressions.MalformedExpression as exc:
+        raise invalid(f"{name}: {exc}") from exc

@@ -1,9 +1,8 @@
-"""TaskRouter's REST API: everything under `/v1`, put together.
+"""TaskRouter's REST API: everything under `/v1`.
 
-Every request below `/v1`, even to a path that does not exist, passes the gate (401/20003, faults); then its view runs
-inside one transaction, so that a conditional update is atomic and an answer shows one moment. What is not routed here
-is refused: 404/20404, or 405/20004 for a method.
-Source: https://www.twilio.com/docs/taskrouter/api
+Every request under `/v1`, even to an unknown path, passes the middleware (401/20003, faults); its view then runs in one
+transaction, so that a conditional update is atomic and a response shows one moment. Unknown paths and methods are
+refused with 404/20404 and 405/20004. Source: https://www.twilio.com/docs/taskrouter/api
 """
 
 from collections.abc import Mapping
@@ -12,21 +11,21 @@ from flask import Blueprint, Response
 
 from taskrouter_emulator.engine.state import State
 from taskrouter_emulator.model.errors import ApiError, not_emulated
-from taskrouter_emulator.rest import middleware as gate
+from taskrouter_emulator.rest import middleware
 from taskrouter_emulator.rest.setup_routes import SetupRoutes, WorkersRoutes, WorkspacesRoutes
 from taskrouter_emulator.rest.task_routes import EventsRoutes, ReservationsRoutes, TasksRoutes
 from taskrouter_emulator.transport.faults import Faults
 
 
 def rest_api(state: State, faults: Faults, credentials: Mapping[str, str]) -> Blueprint:
-    """The blueprint of everything under `/v1`.
+    """Return the blueprint of everything under `/v1`.
 
-    credentials: user name -> password for basic auth; the account's SID and token, and API keys with their secrets.
+    credentials: user name -> password for basic auth: the account's SID and token, and API keys with their secrets.
     """
     api = Blueprint("taskrouter", __name__, url_prefix="/v1/Workspaces")
-    api.before_app_request(lambda: gate.enter(faults, credentials))
-    api.after_app_request(lambda response: gate.leave(state, faults, response))
-    api.app_errorhandler(ApiError)(lambda error: gate.refusal(error.status, error.code, error.message))
+    api.before_app_request(lambda: middleware.before_request(faults, credentials))
+    api.after_app_request(lambda response: middleware.after_request(state, faults, response))
+    api.app_errorhandler(ApiError)(lambda refusal: middleware.refuse(refusal.status, refusal.code, refusal.message))
     WorkspacesRoutes(state).register(api)
     SetupRoutes(state).register(api)
     WorkersRoutes(state).register(api)
@@ -48,4 +47,4 @@ _STATISTICS = [
     for below in ("", "/TaskQueues", "/TaskQueues/<sid>", "/Workers", "/Workers/<sid>", "/Workflows/<sid>")
     for kind in _KINDS
 ]
-"""Known to Twilio and not to the emulator; without these rules they would be taken for SIDs."""
+"""Statistics are not emulated; without these rules the last segment would be taken for a SID."""

@@ -1,6 +1,6 @@
-"""REST routes of what is set up: workspaces, activities, task channels, task queues, workflows, workers.
+"""REST routes of the set-up: workspaces, activities, task channels, task queues, workflows, workers.
 
-Sources: https://www.twilio.com/docs/taskrouter/api/workspace, /activity, /task-channel, /task-queue, /workflow,
+Sources: https://www.twilio.com/docs/taskrouter/api/workspace, and /activity, /task-channel, /task-queue, /workflow,
 /worker and /worker-channel beside it.
 """
 
@@ -13,30 +13,30 @@ from taskrouter_emulator.model import expressions
 from taskrouter_emulator.model.errors import not_found
 from taskrouter_emulator.model.records import TaskChannel, TaskQueue, Worker, WorkerChannel, Workflow, Workspace
 from taskrouter_emulator.rest.resource import (
-    Answer,
-    Resource,
-    answer_with,
-    found,
+    ResourceView,
+    ViewResponse,
+    expression_filter,
+    get_or_404,
     if_match,
+    json_response,
     no_content,
-    predicate,
     read_form,
     sort_by,
 )
 
 
-class WorkspacesRoutes(Resource):
+class WorkspacesRoutes(ResourceView):
     def register(self, api: Blueprint) -> None:
         self.route(api, "", GET=self._list, POST=self._create)
         self.route(api, "/<workspace_sid>", GET=self._fetch, POST=self._update, DELETE=self._delete)
 
-    def _list(self) -> Answer:
+    def _list(self) -> ViewResponse:
         form = read_form()
-        wanted = form.text("FriendlyName")
-        rows = [row for row in self.state.workspaces.values() if wanted in (None, row.friendly_name)]
-        return self.page("workspaces", rows, self.wire.workspace, form)
+        friendly_name = form.text("FriendlyName")
+        rows = [row for row in self.state.workspaces.values() if friendly_name in (None, row.friendly_name)]
+        return self.page("workspaces", rows, self.writer.workspace, form)
 
-    def _create(self) -> Answer:
+    def _create(self) -> ViewResponse:
         form = read_form()
         workspace = self.state.provisioning.create_workspace(
             form.required_text("FriendlyName"),
@@ -46,12 +46,12 @@ class WorkspacesRoutes(Resource):
             prioritize_queue_order=form.choice("PrioritizeQueueOrder", ("FIFO", "LIFO")) or "FIFO",
             template=form.choice("Template", ("NONE", "FIFO")) or "NONE",
         )
-        return answer_with(self.wire.workspace(workspace), 201)
+        return json_response(self.writer.workspace(workspace), 201)
 
-    def _fetch(self, workspace_sid: str) -> Answer:
-        return answer_with(self.wire.workspace(self.workspace(workspace_sid)))
+    def _fetch(self, workspace_sid: str) -> ViewResponse:
+        return json_response(self.writer.workspace(self.workspace(workspace_sid)))
 
-    def _update(self, workspace_sid: str) -> Answer:
+    def _update(self, workspace_sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
         self.state.provisioning.update_workspace(
             workspace,
@@ -63,70 +63,70 @@ class WorkspacesRoutes(Resource):
             default_activity=form.resource("DefaultActivitySid", "WA", workspace.activities),
             timeout_activity=form.resource("TimeoutActivitySid", "WA", workspace.activities),
         )
-        return answer_with(self.wire.workspace(workspace))
+        return json_response(self.writer.workspace(workspace))
 
-    def _delete(self, workspace_sid: str) -> Answer:
+    def _delete(self, workspace_sid: str) -> ViewResponse:
         self.state.removal.delete_workspace(self.workspace(workspace_sid))
         return no_content()
 
 
-class SetupRoutes(Resource):
+class SetupRoutes(ResourceView):
     """Activities, task channels, task queues and workflows."""
 
     def register(self, api: Blueprint) -> None:
-        one = "/<workspace_sid>"
-        self.route(api, f"{one}/Activities", GET=self._list_activities, POST=self._create_activity)
-        activity = f"{one}/Activities/<sid>"
+        workspace_path = "/<workspace_sid>"
+        self.route(api, f"{workspace_path}/Activities", GET=self._list_activities, POST=self._create_activity)
+        activity = f"{workspace_path}/Activities/<sid>"
         self.route(api, activity, GET=self._fetch_activity, POST=self._update_activity, DELETE=self._delete_activity)
-        self.route(api, f"{one}/TaskChannels", GET=self._list_channels, POST=self._create_channel)
-        channel = f"{one}/TaskChannels/<name>"
+        self.route(api, f"{workspace_path}/TaskChannels", GET=self._list_channels, POST=self._create_channel)
+        channel = f"{workspace_path}/TaskChannels/<name>"
         self.route(api, channel, GET=self._fetch_channel, POST=self._update_channel, DELETE=self._delete_channel)
-        self.route(api, f"{one}/TaskQueues", GET=self._list_queues, POST=self._create_queue)
-        queue = f"{one}/TaskQueues/<sid>"
+        self.route(api, f"{workspace_path}/TaskQueues", GET=self._list_queues, POST=self._create_queue)
+        queue = f"{workspace_path}/TaskQueues/<sid>"
         self.route(api, queue, GET=self._fetch_queue, POST=self._update_queue, DELETE=self._delete_queue)
-        self.route(api, f"{one}/Workflows", GET=self._list_workflows, POST=self._create_workflow)
-        workflow = f"{one}/Workflows/<sid>"
+        self.route(api, f"{workspace_path}/Workflows", GET=self._list_workflows, POST=self._create_workflow)
+        workflow = f"{workspace_path}/Workflows/<sid>"
         self.route(api, workflow, GET=self._fetch_workflow, POST=self._update_workflow, DELETE=self._delete_workflow)
 
-    def _list_activities(self, workspace_sid: str) -> Answer:
+    def _list_activities(self, workspace_sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
-        wanted, available = form.text("FriendlyName"), form.truth("Available")
+        friendly_name, available = form.text("FriendlyName"), form.lenient_boolean("Available")
         rows = [
             row
             for row in workspace.activities.values()
-            if wanted in (None, row.friendly_name) and available in (None, row.available)
+            if friendly_name in (None, row.friendly_name) and available in (None, row.available)
         ]
-        return self.page("activities", rows, lambda row: self.wire.activity(workspace, row), form)
+        return self.page("activities", rows, lambda row: self.writer.activity(workspace, row), form)
 
-    def _create_activity(self, workspace_sid: str) -> Answer:
+    def _create_activity(self, workspace_sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
         activity = self.state.provisioning.create_activity(
             workspace, form.required_text("FriendlyName"), available=form.boolean("Available", default=False)
         )
-        return answer_with(self.wire.activity(workspace, activity), 201)
+        return json_response(self.writer.activity(workspace, activity), 201)
 
-    def _fetch_activity(self, workspace_sid: str, sid: str) -> Answer:
+    def _fetch_activity(self, workspace_sid: str, sid: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
-        return answer_with(self.wire.activity(workspace, found(workspace.activities, sid)))
+        return json_response(self.writer.activity(workspace, get_or_404(workspace.activities, sid)))
 
-    def _update_activity(self, workspace_sid: str, sid: str) -> Answer:
+    def _update_activity(self, workspace_sid: str, sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
-        activity = found(workspace.activities, sid)
+        activity = get_or_404(workspace.activities, sid)
         if (friendly_name := form.text("FriendlyName")) is not None:
             self.state.provisioning.rename_activity(workspace, activity, friendly_name)
-        return answer_with(self.wire.activity(workspace, activity))
+        return json_response(self.writer.activity(workspace, activity))
 
-    def _delete_activity(self, workspace_sid: str, sid: str) -> Answer:
+    def _delete_activity(self, workspace_sid: str, sid: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
-        self.state.removal.delete_activity(workspace, found(workspace.activities, sid))
+        self.state.removal.delete_activity(workspace, get_or_404(workspace.activities, sid))
         return no_content()
 
-    def _list_channels(self, workspace_sid: str) -> Answer:
+    def _list_channels(self, workspace_sid: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
         rows = workspace.task_channels.values()
-        return self.page("channels", rows, lambda row: self.wire.task_channel(workspace, row), read_form())
+        return self.page("channels", rows, lambda row: self.writer.task_channel(workspace, row), read_form())
 
-    def _create_channel(self, workspace_sid: str) -> Answer:
+    def _create_channel(self, workspace_sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
         channel = self.state.provisioning.create_task_channel(
             workspace,
@@ -134,13 +134,13 @@ class SetupRoutes(Resource):
             form.required_text("UniqueName"),
             optimized=form.boolean("ChannelOptimizedRouting", default=False),
         )
-        return answer_with(self.wire.task_channel(workspace, channel), 201)
+        return json_response(self.writer.task_channel(workspace, channel), 201)
 
-    def _fetch_channel(self, workspace_sid: str, name: str) -> Answer:
+    def _fetch_channel(self, workspace_sid: str, name: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
-        return answer_with(self.wire.task_channel(workspace, _channel(workspace, name)))
+        return json_response(self.writer.task_channel(workspace, _channel(workspace, name)))
 
-    def _update_channel(self, workspace_sid: str, name: str) -> Answer:
+    def _update_channel(self, workspace_sid: str, name: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
         channel = _channel(workspace, name)
         self.state.provisioning.update_task_channel(
@@ -149,28 +149,28 @@ class SetupRoutes(Resource):
             friendly_name=form.text("FriendlyName"),
             optimized=form.boolean("ChannelOptimizedRouting"),
         )
-        return answer_with(self.wire.task_channel(workspace, channel))
+        return json_response(self.writer.task_channel(workspace, channel))
 
-    def _delete_channel(self, workspace_sid: str, name: str) -> Answer:
+    def _delete_channel(self, workspace_sid: str, name: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
         self.state.removal.delete_task_channel(workspace, _channel(workspace, name))
         return no_content()
 
-    def _list_queues(self, workspace_sid: str) -> Answer:
+    def _list_queues(self, workspace_sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
-        wanted, worker = form.text("FriendlyName"), form.resource("WorkerSid", "WK", workspace.workers)
+        friendly_name, worker = form.text("FriendlyName"), form.resource("WorkerSid", "WK", workspace.workers)
         attributes = form.json_object("EvaluateWorkerAttributes")
         rows = [
             row
             for row in workspace.task_queues.values()
-            if wanted in (None, row.friendly_name)
+            if friendly_name in (None, row.friendly_name)
             and (worker is None or row.admits(worker))
             and (attributes is None or expressions.parse(row.target_workers)(attributes))
         ]
         sort_by(rows, form.texts("Ordering"), {"DateCreated": _date_created, "FriendlyName": _name})
-        return self.page("task_queues", rows, lambda row: self.wire.task_queue(workspace, row), form)
+        return self.page("task_queues", rows, lambda row: self.writer.task_queue(workspace, row), form)
 
-    def _create_queue(self, workspace_sid: str) -> Answer:
+    def _create_queue(self, workspace_sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
         queue = self.state.provisioning.create_task_queue(
             workspace,
@@ -181,15 +181,15 @@ class SetupRoutes(Resource):
             reservation_activity=form.resource("ReservationActivitySid", "WA", workspace.activities),
             assignment_activity=form.resource("AssignmentActivitySid", "WA", workspace.activities),
         )
-        return answer_with(self.wire.task_queue(workspace, queue), 201)
+        return json_response(self.writer.task_queue(workspace, queue), 201)
 
-    def _fetch_queue(self, workspace_sid: str, sid: str) -> Answer:
+    def _fetch_queue(self, workspace_sid: str, sid: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
-        return answer_with(self.wire.task_queue(workspace, found(workspace.task_queues, sid)))
+        return json_response(self.writer.task_queue(workspace, get_or_404(workspace.task_queues, sid)))
 
-    def _update_queue(self, workspace_sid: str, sid: str) -> Answer:
+    def _update_queue(self, workspace_sid: str, sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
-        queue: TaskQueue = found(workspace.task_queues, sid)
+        queue: TaskQueue = get_or_404(workspace.task_queues, sid)
         max_reserved_workers = form.integer_between("MaxReservedWorkers", 1, MAX_RESERVED_WORKERS)
         self.state.provisioning.update_task_queue(
             workspace,
@@ -205,20 +205,20 @@ class SetupRoutes(Resource):
             task_order=form.choice("TaskOrder", ("FIFO", "LIFO")),
             max_reserved_workers=max_reserved_workers,
         )
-        return answer_with(self.wire.task_queue(workspace, queue))
+        return json_response(self.writer.task_queue(workspace, queue))
 
-    def _delete_queue(self, workspace_sid: str, sid: str) -> Answer:
+    def _delete_queue(self, workspace_sid: str, sid: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
-        self.state.removal.delete_task_queue(workspace, found(workspace.task_queues, sid))
+        self.state.removal.delete_task_queue(workspace, get_or_404(workspace.task_queues, sid))
         return no_content()
 
-    def _list_workflows(self, workspace_sid: str) -> Answer:
+    def _list_workflows(self, workspace_sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
-        wanted = form.text("FriendlyName")
-        rows = [row for row in workspace.workflows.values() if wanted in (None, row.friendly_name)]
-        return self.page("workflows", rows, lambda row: self.wire.workflow(workspace, row), form)
+        friendly_name = form.text("FriendlyName")
+        rows = [row for row in workspace.workflows.values() if friendly_name in (None, row.friendly_name)]
+        return self.page("workflows", rows, lambda row: self.writer.workflow(workspace, row), form)
 
-    def _create_workflow(self, workspace_sid: str) -> Answer:
+    def _create_workflow(self, workspace_sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
         workflow = self.state.provisioning.create_workflow(
             workspace,
@@ -228,15 +228,15 @@ class SetupRoutes(Resource):
             fallback_assignment_callback_url=form.url("FallbackAssignmentCallbackUrl"),
             task_reservation_timeout=form.integer("TaskReservationTimeout", default=DEFAULT_RESERVATION_TIMEOUT_S),
         )
-        return answer_with(self.wire.workflow(workspace, workflow), 201)
+        return json_response(self.writer.workflow(workspace, workflow), 201)
 
-    def _fetch_workflow(self, workspace_sid: str, sid: str) -> Answer:
+    def _fetch_workflow(self, workspace_sid: str, sid: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
-        return answer_with(self.wire.workflow(workspace, found(workspace.workflows, sid)))
+        return json_response(self.writer.workflow(workspace, get_or_404(workspace.workflows, sid)))
 
-    def _update_workflow(self, workspace_sid: str, sid: str) -> Answer:
+    def _update_workflow(self, workspace_sid: str, sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
-        workflow: Workflow = found(workspace.workflows, sid)
+        workflow: Workflow = get_or_404(workspace.workflows, sid)
         self.state.provisioning.update_workflow(
             workspace,
             workflow,
@@ -247,15 +247,15 @@ class SetupRoutes(Resource):
             task_reservation_timeout=form.integer("TaskReservationTimeout"),
             re_evaluate_tasks=form.boolean("ReEvaluateTasks", default=False),
         )
-        return answer_with(self.wire.workflow(workspace, workflow))
+        return json_response(self.writer.workflow(workspace, workflow))
 
-    def _delete_workflow(self, workspace_sid: str, sid: str) -> Answer:
+    def _delete_workflow(self, workspace_sid: str, sid: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
-        self.state.removal.delete_workflow(workspace, found(workspace.workflows, sid))
+        self.state.removal.delete_workflow(workspace, get_or_404(workspace.workflows, sid))
         return no_content()
 
 
-class WorkersRoutes(Resource):
+class WorkersRoutes(ResourceView):
     """Workers and their channels."""
 
     def register(self, api: Blueprint) -> None:
@@ -266,12 +266,12 @@ class WorkersRoutes(Resource):
         self.route(api, channels, GET=self._list_channels)
         self.route(api, f"{channels}/<name>", GET=self._fetch_channel, POST=self._update_channel)
 
-    def _list(self, workspace_sid: str) -> Answer:
+    def _list(self, workspace_sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
         name, activity_sid = form.text("FriendlyName"), form.sid("ActivitySid", "WA")
-        activity_name, available = form.text("ActivityName"), form.truth("Available")
+        activity_name, available = form.text("ActivityName"), form.lenient_boolean("Available")
         queue_sid, queue_name = form.sid("TaskQueueSid", "WQ"), form.text("TaskQueueName")
-        expression = predicate(form, "TargetWorkersExpression")
+        expression = expression_filter(form, "TargetWorkersExpression")
         rows = [
             row
             for row in workspace.workers.values()
@@ -283,9 +283,9 @@ class WorkersRoutes(Resource):
             and expression(row.scope(expression.roots))
         ]
         sort_by(rows, form.texts("Ordering"), {"DateStatusChanged": _date_status_changed, "FriendlyName": _name})
-        return self.page("workers", rows, lambda row: self.wire.worker(workspace, row), form)
+        return self.page("workers", rows, lambda row: self.writer.worker(workspace, row), form)
 
-    def _create(self, workspace_sid: str) -> Answer:
+    def _create(self, workspace_sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
         worker = self.state.provisioning.create_worker(
             workspace,
@@ -293,16 +293,16 @@ class WorkersRoutes(Resource):
             attributes=form.text("Attributes", default="{}"),
             activity=form.resource("ActivitySid", "WA", workspace.activities),
         )
-        return answer_with(self.wire.worker(workspace, worker), 201, version=worker.version)
+        return json_response(self.writer.worker(workspace, worker), 201, version=worker.version)
 
-    def _fetch(self, workspace_sid: str, worker_sid: str) -> Answer:
+    def _fetch(self, workspace_sid: str, worker_sid: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
-        worker = found(workspace.workers, worker_sid)
-        return answer_with(self.wire.worker(workspace, worker), version=worker.version)
+        worker = get_or_404(workspace.workers, worker_sid)
+        return json_response(self.writer.worker(workspace, worker), version=worker.version)
 
-    def _update(self, workspace_sid: str, worker_sid: str) -> Answer:
+    def _update(self, workspace_sid: str, worker_sid: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
-        worker: Worker = found(workspace.workers, worker_sid)
+        worker: Worker = get_or_404(workspace.workers, worker_sid)
         activity = form.resource("ActivitySid", "WA", workspace.activities)
         reject = form.boolean("RejectPendingReservations", default=False)
         self.state.provisioning.update_worker(
@@ -314,34 +314,34 @@ class WorkersRoutes(Resource):
         )
         if activity is not None:
             self.state.reservations.move_worker(worker, workspace, activity, reject=reject)
-        return answer_with(self.wire.worker(workspace, worker), version=worker.version)
+        return json_response(self.writer.worker(workspace, worker), version=worker.version)
 
-    def _delete(self, workspace_sid: str, worker_sid: str) -> Answer:
+    def _delete(self, workspace_sid: str, worker_sid: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
-        self.state.removal.delete_worker(workspace, found(workspace.workers, worker_sid), if_match=if_match())
+        self.state.removal.delete_worker(workspace, get_or_404(workspace.workers, worker_sid), if_match=if_match())
         return no_content()
 
-    def _list_channels(self, workspace_sid: str, worker_sid: str) -> Answer:
+    def _list_channels(self, workspace_sid: str, worker_sid: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
-        rows = found(workspace.workers, worker_sid).channels.values()
-        return self.page("channels", rows, lambda row: self.wire.worker_channel(workspace, row), read_form())
+        rows = get_or_404(workspace.workers, worker_sid).channels.values()
+        return self.page("channels", rows, lambda row: self.writer.worker_channel(workspace, row), read_form())
 
-    def _fetch_channel(self, workspace_sid: str, worker_sid: str, name: str) -> Answer:
+    def _fetch_channel(self, workspace_sid: str, worker_sid: str, name: str) -> ViewResponse:
         workspace = self.workspace(workspace_sid)
-        channel = _worker_channel(found(workspace.workers, worker_sid), name)
-        return answer_with(self.wire.worker_channel(workspace, channel))
+        channel = _worker_channel(get_or_404(workspace.workers, worker_sid), name)
+        return json_response(self.writer.worker_channel(workspace, channel))
 
-    def _update_channel(self, workspace_sid: str, worker_sid: str, name: str) -> Answer:
+    def _update_channel(self, workspace_sid: str, worker_sid: str, name: str) -> ViewResponse:
         workspace, form = self.workspace(workspace_sid), read_form()
-        channel = _worker_channel(found(workspace.workers, worker_sid), name)
+        channel = _worker_channel(get_or_404(workspace.workers, worker_sid), name)
         self.state.provisioning.update_worker_channel(
             workspace, channel, capacity=form.integer("Capacity"), available=form.boolean("Available")
         )
-        return answer_with(self.wire.worker_channel(workspace, channel))
+        return json_response(self.writer.worker_channel(workspace, channel))
 
 
 def _channel(workspace: Workspace, name: str) -> TaskChannel:
-    """By SID or unique name, as paths allow both."""
+    """Return the task channel with this SID or unique name, as paths allow both."""
     for channel in workspace.task_channels.values():
         if name in (channel.sid, channel.unique_name):
             return channel
@@ -368,7 +368,7 @@ def _date_status_changed(row: Worker) -> datetime:
 
 
 def _is_in_queue(workspace: Workspace, worker: Worker, queue_sid: str | None, queue_name: str | None) -> bool:
-    """Whether the worker is eligible for a queue of this SID or name; true if neither is asked for."""
+    """Return whether the worker is eligible for a queue with this SID or name; True if neither is given."""
     if queue_sid is None and queue_name is None:
         return True
     return any(

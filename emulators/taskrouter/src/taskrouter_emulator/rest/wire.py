@@ -1,12 +1,13 @@
-"""Resources as JSON on the wire, with the field names and forms of TaskRouter's REST API.
+"""JSON of the resources, with the member names and formats of TaskRouter's REST API.
 
-base: the address the client reached us at, such as `http://127.0.0.1:8080`; every URL inside an answer starts with it.
+base: the address that the client used, such as `http://127.0.0.1:8080`; every URL in a response starts with it.
 Source: Twilio's OpenAPI document `twilio_taskrouter_v1.json`, https://github.com/twilio/twilio-oai
 """
 
 from datetime import datetime
 
 from taskrouter_emulator.model import events
+from taskrouter_emulator.model.errors import Json
 from taskrouter_emulator.model.records import (
     Activity,
     Event,
@@ -20,15 +21,13 @@ from taskrouter_emulator.model.records import (
     Workspace,
 )
 
-Json = dict[str, object]
-
 
 def instant(moment: datetime) -> str:
-    """ISO 8601 in whole seconds: the only form that the SDKs parse."""
+    """Return ISO 8601 in whole seconds, the only form that the SDKs parse."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class Wire:
+class ResourceWriter:
     """Writes the resources of one account for one client."""
 
     def __init__(self, account_sid: str, base: str, now: datetime) -> None:
@@ -204,7 +203,7 @@ class Wire:
         }
 
     def reservation(self, reservation: Reservation, *, under_worker: bool = False) -> Json:
-        """under_worker: the client asked below `/Workers`, so the resource's own URL lies there too."""
+        """Return a reservation. under_worker: the path is below `/Workers`, and so is the resource's own URL."""
         workspace = reservation.task.workspace
         task_url = self._url(workspace, "Tasks", reservation.task.sid)
         worker_url = self._url(workspace, "Workers", reservation.worker.sid)
@@ -272,19 +271,9 @@ def _dates(record: Dated) -> Json:
 
 
 def _statistics(url: str) -> dict[str, str]:
-    """Links to what is not emulated; Twilio's answers have them."""
+    """Return links to the statistics, which are not emulated; Twilio's responses have them."""
     return {
         "statistics": f"{url}/Statistics",
         "real_time_statistics": f"{url}/RealTimeStatistics",
         "cumulative_statistics": f"{url}/CumulativeStatistics",
-    }
-
-
-def error(status: int, code: int, message: str) -> Json:
-    """The four keys of every error answer."""
-    return {
-        "code": code,
-        "message": message,
-        "more_info": f"https://www.twilio.com/docs/errors/{code}",
-        "status": status,
     }

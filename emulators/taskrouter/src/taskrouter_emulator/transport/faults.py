@@ -1,36 +1,36 @@
-"""Faults of the REST side that can be set, listed and cleared while the emulator runs.
+"""Faults of the REST API that can be set, listed and cleared while the emulator runs.
 
-Instead of doing what was asked:
+Instead of processing the request:
 
-    status                 answers with `status` (429, 500, 503, ...), and `Retry-After` if `retry_after` says so
-    precondition_failed    answers 412/20412 to requests that carry `If-Match`, whatever they say
+    status                 responds with `status` (429, 500, 503, ...), and `Retry-After` if `retry_after` is set
+    precondition_failed    responds with 412/20412 to requests that have `If-Match`, whatever its value
 
-Instead of the answer; `after_processing` says whether the request is carried out first (else it never is):
+Instead of the response; with `after_processing` the request is processed first, else never:
 
     stall                  sends nothing for `seconds`, then closes the connection
     reset                  resets the connection
-    html                   answers with `status` and a page of HTML, as a proxy in between would
+    html                   responds with `status` and a page of HTML, as a proxy might
 
-With what was asked done, as always, but its answer spoiled:
+The request is processed, and the response is spoiled:
 
-    broken_json            the first half of the JSON, in an otherwise correct answer
+    broken_json            the first half of the JSON, in an otherwise correct response
     without_etag           no `ETag` header
     cut                    the first half of the body, then the end of the connection
     drip_headers           status line and headers one byte every `every_s` seconds, then the body at once
     drip_body              the headers at once, then the body one byte every `every_s` seconds
 
-And around it:
+Around it:
 
-    latency                waits `seconds` before the request is looked at
+    latency                waits `seconds` before the request is processed
     intruding_writer       another writer sets `key` in the task's attributes right after a client fetched the task
 
-Each holds for the next `times` requests that it fits, or for all until it is cleared; `method` and `path` (a regular
-expression, searched for in the path) narrow down which ones it fits. What an answer does not have cannot be spoiled:
-`broken_json`, `cut` and `drip_body` pass by answers without a body, `without_etag` those without an ETag. Of several
-that exclude each other, the one that was set first strikes.
+A fault applies to the next `times` requests that it matches, or to all until it is cleared; `method` and `path` (a
+regular expression that is searched for) select requests. A response that lacks the part to be spoiled is passed by:
+`broken_json`, `cut` and `drip_body` need a body, `without_etag` an ETag. Of several faults that exclude each other, the
+one that was set first strikes.
 
-A fault that makes somebody wait stops doing so at once when it is cleared or the emulator stops: latencies and drips
-go on without further delay, stalls close the connection.
+Clearing a fault, or stopping the emulator, ends its waits at once: latencies and drips go on without further delay,
+stalls close the connection.
 """
 
 import itertools
@@ -79,7 +79,7 @@ _COMMON_FIELDS = ("kind", "times", "method", "path")
 
 @dataclass(eq=False)
 class Fault:
-    """One fault. times: for how many more requests; None means until it is cleared. hits: how often it struck.
+    """One fault. times: for how many more requests, None until cleared. hits: how often it struck.
 
     The fields from `seconds` to `after_processing` have a meaning for some kinds only.
     """
@@ -96,94 +96,94 @@ class Fault:
     after_processing: bool = False
     id: str = ""
     hits: int = 0
-    over: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
-    def fits(self, method: str, path: str) -> bool:
+    def matches(self, method: str, path: str) -> bool:
         if self.method is not None and self.method.upper() != method:
             return False
         return self.path is None or re.search(self.path, path) is not None
 
     def wait(self, seconds: float) -> bool:
-        """Waits this long; False, and at once, if the fault is over: it was cleared or the emulator stops."""
-        return not self.over.wait(seconds)
+        """Wait this long; return False, at once, when the fault is cleared or the emulator stops."""
+        return not self.ended.wait(seconds)
 
     def as_dict(self) -> dict[str, object]:
-        """As JSON: what this kind of fault has."""
+        """Return the fields that this kind of fault has, as JSON values."""
         names = ("id", *_COMMON_FIELDS, *_OWN_FIELDS[self.kind], "hits")
         return {name: getattr(self, name) for name in names}
 
 
 class Faults:
-    """The faults in force. All methods may be called from any thread.
+    """The faults in force. All methods are thread-safe.
 
-    where, in the methods that set one: times, method, path.
+    match, in the methods that set a fault: times, method, path.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._faults: list[Fault] = []
-        # Used up, but perhaps still at work on some connection, whose thread then keeps it alive.
+        # Used up, but perhaps still delaying a connection, whose thread keeps the fault alive.
         self._used_up: WeakSet[Fault] = WeakSet()
-        self._numbers = itertools.count(1)
+        self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._stopped = False
 
-    def latency(self, seconds: float, **where: object) -> Fault:
-        """REST requests are looked at this much later."""
-        return self.set({"kind": "latency", "seconds": seconds, **where})
+    def latency(self, seconds: float, **match: object) -> Fault:
+        """Delay requests by this many seconds."""
+        return self.set({"kind": "latency", "seconds": seconds, **match})
 
-    def status(self, status: int, *, retry_after: int | str | None = None, **where: object) -> Fault:
-        """REST requests are answered with this status and not processed.
+    def status(self, status: int, *, retry_after: int | str | None = None, **match: object) -> Fault:
+        """Respond with this status, without processing the request.
 
-        retry_after: for the header of that name: seconds, or any text, as it stands.
+        retry_after: the value of that header: seconds, or any text, unchanged.
         """
-        return self.set({"kind": "status", "status": status, "retry_after": retry_after, **where})
+        return self.set({"kind": "status", "status": status, "retry_after": retry_after, **match})
 
-    def precondition_failed(self, **where: object) -> Fault:
-        """Conditional requests get 412."""
-        return self.set({"kind": "precondition_failed", **where})
+    def precondition_failed(self, **match: object) -> Fault:
+        """Respond with 412 to conditional requests."""
+        return self.set({"kind": "precondition_failed", **match})
 
-    def intruding_writer(self, key: str = "intruder", **where: object) -> Fault:
-        """After each fetch of a task somebody else writes this attribute."""
-        return self.set({"kind": "intruding_writer", "key": key, **where})
+    def intruding_writer(self, key: str = "intruder", **match: object) -> Fault:
+        """Let another writer set this attribute after each fetch of a task."""
+        return self.set({"kind": "intruding_writer", "key": key, **match})
 
-    def stall(self, seconds: float = 60.0, *, after_processing: bool = False, **where: object) -> Fault:
-        """Requests are read, and nothing is sent; after this many seconds the connection is closed."""
-        return self.set({"kind": "stall", "seconds": seconds, "after_processing": after_processing, **where})
+    def stall(self, seconds: float = 60.0, *, after_processing: bool = False, **match: object) -> Fault:
+        """Read requests, send nothing, and close the connection after this many seconds."""
+        return self.set({"kind": "stall", "seconds": seconds, "after_processing": after_processing, **match})
 
-    def reset(self, *, after_processing: bool = False, **where: object) -> Fault:
-        """Requests are read, then the connection is reset."""
-        return self.set({"kind": "reset", "after_processing": after_processing, **where})
+    def reset(self, *, after_processing: bool = False, **match: object) -> Fault:
+        """Read requests, then reset the connection."""
+        return self.set({"kind": "reset", "after_processing": after_processing, **match})
 
-    def html(self, status: int = 200, *, after_processing: bool = False, **where: object) -> Fault:
-        """Requests are answered with a page of HTML."""
-        return self.set({"kind": "html", "status": status, "after_processing": after_processing, **where})
+    def html(self, status: int = 200, *, after_processing: bool = False, **match: object) -> Fault:
+        """Respond with a page of HTML."""
+        return self.set({"kind": "html", "status": status, "after_processing": after_processing, **match})
 
-    def broken_json(self, **where: object) -> Fault:
-        """The JSON of answers ends in the middle; their length and status are right."""
-        return self.set({"kind": "broken_json", **where})
+    def broken_json(self, **match: object) -> Fault:
+        """Cut the JSON of responses in the middle; length and status are right."""
+        return self.set({"kind": "broken_json", **match})
 
-    def without_etag(self, **where: object) -> Fault:
-        """Answers lack their ETag."""
-        return self.set({"kind": "without_etag", **where})
+    def without_etag(self, **match: object) -> Fault:
+        """Leave out the ETag of responses."""
+        return self.set({"kind": "without_etag", **match})
 
-    def cut(self, **where: object) -> Fault:
-        """The connection ends in the middle of the body."""
-        return self.set({"kind": "cut", **where})
+    def cut(self, **match: object) -> Fault:
+        """Close the connection in the middle of the body."""
+        return self.set({"kind": "cut", **match})
 
-    def drip_headers(self, every_s: float = 1.0, **where: object) -> Fault:
-        """Status line and headers come byte by byte, the body then at once."""
-        return self.set({"kind": "drip_headers", "every_s": every_s, **where})
+    def drip_headers(self, every_s: float = 1.0, **match: object) -> Fault:
+        """Send status line and headers byte by byte, then the body at once."""
+        return self.set({"kind": "drip_headers", "every_s": every_s, **match})
 
-    def drip_body(self, every_s: float = 1.0, **where: object) -> Fault:
-        """The body comes byte by byte."""
-        return self.set({"kind": "drip_body", "every_s": every_s, **where})
+    def drip_body(self, every_s: float = 1.0, **match: object) -> Fault:
+        """Send the body byte by byte."""
+        return self.set({"kind": "drip_body", "every_s": every_s, **match})
 
-    def set(self, wanted: dict[str, object]) -> Fault:
-        """Puts a fault in force, described as in JSON. Raises ValueError, saying what is wrong with it."""
-        fault = _fault(wanted)
+    def set(self, fields: dict[str, object]) -> Fault:
+        """Set a fault that is described as in JSON. Raises ValueError with what is wrong."""
+        fault = _parse_fault(fields)
         with self._lock:
-            fault.id = f"F{next(self._numbers)}"
+            fault.id = f"F{next(self._ids)}"
             self._faults.append(fault)
         return fault
 
@@ -192,23 +192,23 @@ class Faults:
             return list(self._faults)
 
     def clear(self, fault_id: str | None = None) -> bool:
-        """Ends one fault, or all of them, and what they still hold up; whether there was anything to end."""
+        """End one fault, or all, and release what they hold up; return whether there was any."""
         with self._lock:
-            return self._end(fault_id)
+            return self._clear(fault_id)
 
     def stop(self) -> None:
-        """Ends all of them for good: from now on nothing strikes and nobody waits."""
+        """End all faults for good: from now on none strikes and none delays anything."""
         with self._lock:
             self._stopped = True
-            self._end(None)
+            self._clear(None)
 
     def strike(self, method: str, path: str, *kinds: FaultKind, after_processing: bool = False) -> Fault | None:
-        """The fault of one of these kinds that hits this request, now used once more and logged, or None.
+        """Return the fault of one of these kinds that hits this request, counted and logged, or None.
 
-        after_processing: at what point the request is; faults of the other point pass it by.
+        after_processing: whether the request has been processed; faults of the other point are passed by.
         """
         with self._lock:
-            fault = self._first(method, path, kinds, after_processing)
+            fault = self._find(method, path, kinds, after_processing)
             if fault is None:
                 return None
             self._use(fault)
@@ -217,11 +217,11 @@ class Faults:
         self._log.append("fault_struck", fault=fault.kind.value, fault_id=fault.id, method=method, path=path, **sids)
         return fault
 
-    def _first(self, method: str, path: str, kinds: tuple[FaultKind, ...], after_processing: bool) -> Fault | None:
+    def _find(self, method: str, path: str, kinds: tuple[FaultKind, ...], after_processing: bool) -> Fault | None:
         if self._stopped:
             return None
         for fault in self._faults:
-            if fault.kind in kinds and fault.after_processing is after_processing and fault.fits(method, path):
+            if fault.kind in kinds and fault.after_processing is after_processing and fault.matches(method, path):
                 return fault
         return None
 
@@ -233,10 +233,10 @@ class Faults:
                 self._faults.remove(fault)
                 self._used_up.add(fault)
 
-    def _end(self, fault_id: str | None) -> bool:
+    def _clear(self, fault_id: str | None) -> bool:
         ended = [fault for fault in (*self._faults, *self._used_up) if fault_id in (None, fault.id)]
         for fault in ended:
-            fault.over.set()
+            fault.ended.set()
             self._used_up.discard(fault)
         self._faults = [fault for fault in self._faults if fault not in ended]
         return bool(ended)
@@ -254,44 +254,44 @@ _ALWAYS_AFTER = {
 _WITHOUT_BODY = (204, 205, 304)
 
 
-def _fault(wanted: dict[str, object]) -> Fault:
+def _parse_fault(fields: dict[str, object]) -> Fault:
     kinds = ", ".join(FaultKind)
     try:
-        kind = FaultKind(str(wanted.get("kind")))
+        kind = FaultKind(str(fields.get("kind")))
     except ValueError:
         raise ValueError(f"kind must be one of {kinds}") from None
     own = _OWN_FIELDS[kind]
-    unknown = sorted(set(wanted) - set(own) - set(_COMMON_FIELDS))
+    unknown = sorted(set(fields) - set(own) - set(_COMMON_FIELDS))
     if unknown:
         raise ValueError(f"{kind} does not take {', '.join(unknown)}")
-    given = own | wanted
+    values = own | fields
     return Fault(
         kind=kind,
-        times=_whole_number(given.get("times"), "times", 1),
-        method=_word(given.get("method"), "method"),
-        path=_pattern(given.get("path")),
-        seconds=_seconds(given.get("seconds", 0.0), "seconds"),
-        every_s=_seconds(given.get("every_s", 1.0), "every_s"),
-        status=_status(given.get("status", 503), kind),
-        retry_after=_retry_after(given.get("retry_after")),
-        key=_word(given.get("key"), "key") or "intruder",
-        after_processing=kind in _ALWAYS_AFTER or _truth(given.get("after_processing", False)),
+        times=_whole_number(values.get("times"), "times", 1),
+        method=_text(values.get("method"), "method"),
+        path=_pattern(values.get("path")),
+        seconds=_seconds(values.get("seconds", 0.0), "seconds"),
+        every_s=_seconds(values.get("every_s", 1.0), "every_s"),
+        status=_status(values.get("status", 503), kind),
+        retry_after=_retry_after(values.get("retry_after")),
+        key=_text(values.get("key"), "key") or "intruder",
+        after_processing=kind in _ALWAYS_AFTER or _boolean(values.get("after_processing", False)),
     )
 
 
-def _whole_number(value: object, name: str, least: int) -> int | None:
+def _whole_number(value: object, name: str, minimum: int) -> int | None:
     if value is None:
         return None
-    if type(value) is not int or value < least:
-        raise ValueError(f"{name} must be a whole number from {least}")
+    if type(value) is not int or value < minimum:
+        raise ValueError(f"{name} must be a whole number from {minimum}")
     return value
 
 
 def _status(value: object, kind: FaultKind) -> int:
-    """Of a page of HTML any status that has a body; else that of a refusal."""
-    least = 200 if kind is FaultKind.HTML else 400
-    if type(value) is not int or not least <= value <= 599 or value in _WITHOUT_BODY:
-        raise ValueError(f"status must be a whole number from {least} to 599, of an answer that has a body")
+    """Return the status; a page of HTML takes any that has a body, a refusal only errors."""
+    minimum = 200 if kind is FaultKind.HTML else 400
+    if type(value) is not int or not minimum <= value <= 599 or value in _WITHOUT_BODY:
+        raise ValueError(f"status must be a whole number from {minimum} to 599, of a response with a body")
     return value
 
 
@@ -301,7 +301,7 @@ def _seconds(value: object, name: str) -> float:
     return float(value)
 
 
-def _truth(value: object) -> bool:
+def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("after_processing must be true or false")
     return value
@@ -315,16 +315,16 @@ def _retry_after(value: object) -> int | str | None:
     return value
 
 
-def _word(value: object, name: str) -> str | None:
+def _text(value: object, name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ValueError(f"{name} must be text")
     return value
 
 
 def _pattern(value: object) -> str | None:
-    pattern = _word(value, "path")
+    pattern = _text(value, "path")
     try:
         re.compile(pattern or "")
-    except re.error as problem:
-        raise ValueError(f"path is not a regular expression: {problem}") from problem
+    except re.error as exc:
+        raise ValueError(f"path is not a regular expression: {exc}") from exc
     return pattern

@@ -1,6 +1,6 @@
-"""How an answer leaves, or does not leave, when a fault of the connection has struck it.
+"""Ways in which a response leaves, or does not leave, when a fault of the connection strikes.
 
-Only the thread of the connection waits, and it holds no lock. The fault itself ends the wait when it is over.
+Only the connection's thread waits, without holding a lock. Clearing the fault ends the wait.
 """
 
 import socket
@@ -8,17 +8,17 @@ import struct
 from functools import partial
 
 from taskrouter_emulator.transport.faults import Fault, FaultKind
-from taskrouter_emulator.transport.http_server import Send
+from taskrouter_emulator.transport.http_server import ResponseSender
 
 _LINGER_0 = struct.pack("ii", 1, 0)
 
 
-def sending(fault: Fault) -> Send:
-    """What sends the answer, as far as a fault of this kind lets it. Raises KeyError for a kind that is none of these.
+def faulty_sender(fault: Fault) -> ResponseSender:
+    """Return the function that sends a response under this fault. Raises KeyError for a fault of another kind.
 
-    With `drip_headers` and `drip_body` the answer is complete in the end, and the connection can serve more requests.
+    With `drip_headers` and `drip_body` the response is complete in the end, and the connection stays usable.
     """
-    return partial(_SENDING[fault.kind], fault)
+    return partial(_SENDERS[fault.kind], fault)
 
 
 def _stall(fault: Fault, _connection: socket.socket, _head: bytes, _body: bytes) -> bool:
@@ -27,7 +27,7 @@ def _stall(fault: Fault, _connection: socket.socket, _head: bytes, _body: bytes)
 
 
 def _reset(_fault: Fault, connection: socket.socket, _head: bytes, _body: bytes) -> bool:
-    """RST at once. The server would say an orderly FIN first, and reading a FIN is not being reset."""
+    """Send RST at once. The server would send an orderly FIN first, which clients do not see as a reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
     socket.close(connection.detach())
     return False
@@ -51,15 +51,15 @@ def _drip_body(fault: Fault, connection: socket.socket, head: bytes, body: bytes
 
 
 def _drip(fault: Fault, connection: socket.socket, octets: bytes) -> None:
-    """One byte every `every_s`, the first at once; what is left when the fault is over, at once."""
-    for sent in range(len(octets)):
-        if sent and not fault.wait(fault.every_s):
-            connection.sendall(octets[sent:])
+    """Send one byte every `every_s`, the first at once; when the fault is cleared, send the rest at once."""
+    for position in range(len(octets)):
+        if position and not fault.wait(fault.every_s):
+            connection.sendall(octets[position:])
             return
-        connection.sendall(octets[sent : sent + 1])
+        connection.sendall(octets[position : position + 1])
 
 
-_SENDING = {
+_SENDERS = {
     FaultKind.STALL: _stall,
     FaultKind.RESET: _reset,
     FaultKind.CUT: _cut,

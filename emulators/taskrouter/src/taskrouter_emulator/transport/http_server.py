@@ -1,7 +1,7 @@
-"""A small HTTP/1.1 server for one WSGI application: threaded, keep-alive, and quick to end without leaving anything.
+"""A small HTTP/1.1 server for one WSGI application: threaded, keep-alive, and quick to stop without leftovers.
 
-Werkzeug's own development server closes the connection after every answer; clients of TaskRouter rely on keep-alive,
-and faults (dripping, resets) need the socket in our own hands: an application may say how its answer is to be sent.
+Werkzeug's development server closes the connection after every response; clients of TaskRouter rely on keep-alive, and
+faults (drips, resets) need access to the socket: the application may choose how its response is sent.
 """
 
 import io
@@ -18,30 +18,29 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from taskrouter_emulator.model.errors import code_of_status
-from taskrouter_emulator.rest.wire import error
+from taskrouter_emulator.model.errors import code_of_status, error_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 MAX_BODY_BYTES = 4_194_304
 
-Send = Callable[[socket.socket, bytes, bytes], bool]
-"""Sends an answer, status line and headers first, then the body; whether the connection may serve another request."""
+ResponseSender = Callable[[socket.socket, bytes, bytes], bool]
+"""Sends a response: head, then body. Returns whether the connection may serve another request."""
 
-SEND = "emulator.send"
-"""Under this name the application may leave, in the environ of a request, a `Send` for its answer."""
+SENDER_KEY = "emulator.send"
+"""Key in the WSGI environ under which the application may put a `ResponseSender` for its response."""
 
 
 class HttpServer(socketserver.ThreadingTCPServer):
-    """Bound and listening once constructed: clients can connect, and are answered as soon as `start` was called.
+    """A server that is bound and listening once constructed; clients are served after `start`.
 
     Raises OSError if the port is taken.
     """
 
     allow_reuse_address = True
     daemon_threads = True
-    timeout = 0.0  # of `handle_request`: a client that was ready and has gone must not make it wait for another one
+    timeout = 0.0  # of `handle_request`: it must not wait when the client that was ready is gone
     request_queue_size = 256
 
     def __init__(self, host: str, port: int, application: "WSGIApplication") -> None:
@@ -50,7 +49,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
         self._lock = threading.Lock()
         self._ending = False
         super().__init__((host, port), _Handler)
-        self._told_to_stop, self._tell_to_stop = socket.socketpair()
+        self._stop_receiver, self._stop_sender = socket.socketpair()
         self._acceptor = threading.Thread(target=self._accept, name="emulator-http", daemon=True)
 
     @property
@@ -61,10 +60,10 @@ class HttpServer(socketserver.ThreadingTCPServer):
         self._acceptor.start()
 
     def stop(self) -> None:
-        """Ends accepting, closes every connection and waits for their threads."""
-        self._tell_to_stop.close()
+        """Stop accepting, close every connection, and wait for their threads."""
+        self._stop_sender.close()
         self._acceptor.join()
-        self._told_to_stop.close()
+        self._stop_receiver.close()
         with self._lock:
             self._ending = True
             connections = dict(self._connections)
@@ -75,10 +74,10 @@ class HttpServer(socketserver.ThreadingTCPServer):
         self.server_close()
 
     def _accept(self) -> None:
-        """Waits for clients and for being told to stop; `serve_forever` would look for the latter every so often."""
+        """Wait for clients and for the stop signal; `serve_forever` would poll for the latter."""
         with selectors.DefaultSelector() as selector:
             selector.register(self, selectors.EVENT_READ)
-            stop = selector.register(self._told_to_stop, selectors.EVENT_READ)
+            stop = selector.register(self._stop_receiver, selectors.EVENT_READ)
             while (stop, selectors.EVENT_READ) not in selector.select():
                 self.handle_request()
 
@@ -96,7 +95,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away in the middle is no error of ours; anything else is told."""
+        """Ignore clients that disconnect in the middle; report everything else."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -111,31 +110,31 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._read_body()
         if body is None:
             return
-        started = _Start()
+        start_response = _StartResponse()
         environ = self._environ(body)
-        result = self.server.application(environ, started)
+        result = self.server.application(environ, start_response)
         try:
             content = b"".join(result)
         finally:
             close = getattr(result, "close", None)
             if close is not None:
                 close()
-        head = self._head(started, len(content))
-        send: Send = environ.get(SEND, _send_at_once)
+        head = self._head(start_response, len(content))
+        send: ResponseSender = environ.get(SENDER_KEY, _send_at_once)
         if not send(self.connection, head, b"" if self.command == "HEAD" else content):
             self.close_connection = True
 
     do_POST = do_DELETE = do_PUT = do_PATCH = do_HEAD = do_OPTIONS = do_GET
 
     def finish(self) -> None:
-        """Lets go of the socket even if the client is gone and the last words cannot be sent."""
+        """Release the socket even if the client is gone and the last bytes cannot be sent."""
         with suppress(OSError):
             super().finish()
         self.rfile.close()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """A refusal by the server itself, in TaskRouter's own form; the connection ends with it."""
-        refusal = error(code, code_of_status(code), message or explain or HTTPStatus(code).phrase)
+        """Refuse a request in TaskRouter's own form, and close the connection."""
+        refusal = error_body(code, code_of_status(code), message or explain or HTTPStatus(code).phrase)
         body = json.dumps(refusal).encode()
         self.close_connection = True
         self.send_response(code)
@@ -147,10 +146,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """The emulator's own log says what matters."""
+        """Write nothing: the emulator has its own log."""
 
     def _read_body(self) -> bytes | None:
-        """The body, or None after a refusal: we take bodies with a length, up to 4 MiB."""
+        """Return the body, or None after a refusal: a body needs a length, of up to 4 MiB."""
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not length.isdecimal():
             self.send_error(411)
@@ -187,19 +186,19 @@ class _Handler(BaseHTTPRequestHandler):
             environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
         return environ
 
-    def _head(self, started: "_Start", length: int) -> bytes:
+    def _head(self, start_response: "_StartResponse", length: int) -> bytes:
         lines = [
-            f"{self.protocol_version} {started.status}",
+            f"{self.protocol_version} {start_response.status}",
             f"Server: {self.version_string()}",
             f"Date: {self.date_time_string()}",
         ]
-        lines += [f"{name}: {value}" for name, value in started.headers if name.lower() not in _OURS]
-        if not started.status.startswith("204 "):
+        lines += [f"{name}: {value}" for name, value in start_response.headers if name.lower() not in _SERVER_HEADERS]
+        if not start_response.status.startswith("204 "):
             lines.append(f"Content-Length: {length}")
         return "\r\n".join((*lines, "", "")).encode("latin-1")
 
 
-_OURS = ("content-length", "date", "server", "connection")
+_SERVER_HEADERS = ("content-length", "date", "server", "connection")
 
 
 def _send_at_once(connection: socket.socket, head: bytes, body: bytes) -> bool:
@@ -207,8 +206,8 @@ def _send_at_once(connection: socket.socket, head: bytes, body: bytes) -> bool:
     return True
 
 
-class _Start:
-    """The `start_response` of one request: remembers what the application says."""
+class _StartResponse:
+    """The `start_response` of one request: keeps the status and headers that the application sets."""
 
     def __init__(self) -> None:
         self.status = "500 Internal Server Error"
@@ -221,4 +220,4 @@ class _Start:
 
 
 if TYPE_CHECKING:
-    _is_start_response: StartResponse = _Start()
+    _is_start_response: StartResponse = _StartResponse()
