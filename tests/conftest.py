@@ -8,8 +8,6 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.support.browser import needs_chromium  # noqa: F401 - the emulator's tests take it from here
-
 pytest_plugins = ["tests.support.fixtures", "tests.support.journal"]
 
 # The same examples in every run, so that a change is blamed for what it broke and for nothing else. To look for more:

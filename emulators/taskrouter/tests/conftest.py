@@ -19,11 +19,11 @@ import hypothesis
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from requests import Response, Session
+from twilio.rest import Client
+
 from support import openapi_contract as openapi
 from support.browser import CHROMIUM
 from support.npm import npm_pack
-from twilio.rest import Client
-
 from taskrouter_emulator import EmulatorServer
 
 # The same examples in every run; to look for more: HYPOTHESIS_PROFILE=search pytest emulators/taskrouter/tests

@@ -13,8 +13,8 @@ from urllib.request import urlopen
 import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
-from support.browser import needs_chromium
 
+from support.browser import needs_chromium
 from taskrouter_emulator import EmulatorServer
 
 ROOT = Path(__file__).parent.parent

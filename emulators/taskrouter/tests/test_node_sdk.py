@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from support.npm import run_npm
 
 SDK = "twilio@6.2.0"
