@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,8 +17,9 @@ from enrich.customers.store import CustomerStore
 from enrich.domain.matches import Interaction
 from enrich.domain.outcomes import ActivityType
 from enrich.services import Services
+from tests.support.app import run_command
 from tests.support.contact_centre import ContactCentre, Service, sid
-from tests.support.worker import services_of, worker_of
+from tests.support.worker import app_of, services_of, worker_of
 
 EVENTS = ",".join(
     (
@@ -61,17 +59,10 @@ def status(centre: ContactCentre, task_sid: str) -> str:
     return str(centre.workspace.tasks(task_sid).fetch().assignment_status)
 
 
-def flask(service: Service, *command: str) -> subprocess.CompletedProcess[str]:
-    """A command, as an operator gives it."""
-    return subprocess.run(
-        [sys.executable, "-m", "flask", *command],
-        cwd=HERE,
-        env={**os.environ, **service.environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def flask(service: Service, *command: str) -> tuple[int, str]:
+    """The exit status and the output of a command, as an operator gives it."""
+    with app_of(service) as app:
+        return run_command(app, *command)
 
 
 def work_later(service: Service) -> None:
@@ -90,8 +81,8 @@ def story(service: Service, task_sid: str) -> list[str]:
 
 def test_a_command_completes_with_an_outcome_that_is_kept(centre: ContactCentre, service: Service) -> None:
     task_sid = taken_up(centre)
-    done = flask(service, "taskrouter", "complete", task_sid, "--outcome", "refunded", "--reason", "all said")
-    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["done"]), done.stderr
+    code, output = flask(service, "taskrouter", "complete", task_sid, "--outcome", "refunded", "--reason", "all said")
+    assert (code, output.splitlines()[-1:]) == (0, ["done"]), output
     task = centre.workspace.tasks(task_sid).fetch()
     assert (task.assignment_status, task.reason) == ("completed", "all said")
     assert centre.block(task_sid)["outcome"] == "refunded"
@@ -121,28 +112,28 @@ def test_what_is_done_already_is_well_and_what_nobody_accepted_is_not(
     task_sid = centre.task_arrives({"from": "+14155550100"})
     centre.answer(task_sid)
     refused = flask(service, "taskrouter", "complete", task_sid)
-    assert (refused.returncode, "not_assigned" in refused.stderr) == (1, True)
+    assert (refused[0], "not_assigned" in refused[1]) == (1, True)
     assert status(centre, task_sid) == "reserved"
 
     reservations = centre.workspace.tasks(task_sid).reservations
     reservations(reservations.list()[0].sid).update(reservation_status="accepted")
     for command, expected in (("wrap-up", "wrapping"), ("wrap-up", "wrapping"), ("complete", "completed")):
-        assert flask(service, "taskrouter", command, task_sid).returncode == 0
+        assert flask(service, "taskrouter", command, task_sid)[0] == 0
         assert status(centre, task_sid) == expected
-    assert flask(service, "taskrouter", "complete", task_sid).returncode == 0
-    assert flask(service, "taskrouter", "wrap-up", task_sid).returncode == 0
+    assert flask(service, "taskrouter", "complete", task_sid)[0] == 0
+    assert flask(service, "taskrouter", "wrap-up", task_sid)[0] == 0
     gone = flask(service, "taskrouter", "complete", sid("WT"), "--workspace", centre.workspace_sid)
-    assert gone.returncode == 0
+    assert gone[0] == 0
     nowhere = flask(service, "taskrouter", "complete", sid("WT"))
-    assert (nowhere.returncode, "--workspace" in nowhere.stderr) == (2, True)
-    assert flask(service, "taskrouter", "complete", "WT1").returncode == 2
+    assert (nowhere[0], "--workspace" in nowhere[1]) == (2, True)
+    assert flask(service, "taskrouter", "complete", "WT1")[0] == 2
 
 
 def test_one_workers_part_is_completed_alone(centre: ContactCentre, service: Service) -> None:
     task_sid = taken_up(centre)
     reservation = centre.workspace.tasks(task_sid).reservations.list()[0]
     for command, expected in (("wrap-up", "wrapping"), ("complete", "completed"), ("complete", "completed")):
-        assert flask(service, "taskrouter", command, task_sid, "--reservation", reservation.sid).returncode == 0
+        assert flask(service, "taskrouter", command, task_sid, "--reservation", reservation.sid)[0] == 0
         assert reservation.fetch().reservation_status == expected
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from flask import Flask
+
 from app import create_app
 from enrich.services import Services, flows_of
 from enrich.settings import read_settings
@@ -15,14 +17,22 @@ from tests.support.contact_centre import Service
 
 
 @contextmanager
-def services_of(service: Service) -> Iterator[Services]:
-    """What the service works with."""
-    services: Services = create_app(read_settings(service.environment)).extensions["enrich"]
+def app_of(service: Service) -> Iterator[Flask]:
+    """An application with the service's settings."""
+    app: Flask = create_app(read_settings(service.environment))
+    services: Services = app.extensions["enrich"]
     try:
-        yield services
+        yield app
     finally:  # what one test leaves open is told as the next one's failure
         services.adapters.taskrouter.close()
         services.database.close()
+
+
+@contextmanager
+def services_of(service: Service) -> Iterator[Services]:
+    """The services of the service, in this process."""
+    with app_of(service) as app:
+        yield app.extensions["enrich"]
 
 
 @contextmanager
