@@ -1,11 +1,11 @@
-"""One row of customers, checked: raw values in, a CustomerFixture out, or a BadRow that says why not.
+"""Validation of one customer row: raw values in, a CustomerFixture or a BadRow with all its problems out.
 
-Only `id` and `name` are required. A field that the row does not have is left as it is in the store; an empty one (or
-null) is emptied there. A row is taken as a whole or not at all: every mistake in it is told. Names beginning with `_`
-are remarks; other unknown ones are mistakes, because `phone` for `phones` would otherwise lose every number silently.
+Only `id` and `name` are required. A missing field stays as it is in the store; an empty one, or null, is emptied there.
+A row is loaded as a whole or not at all. Names that begin with `_` are comments; other unknown names are errors,
+because `phone` for `phones` would otherwise lose every number silently.
 
-Pure. Where the values come from is left to others: fixtures.py reads them from files, the pages from their forms.
-`BadRow.reason` repeats what stands in the row: it is for the person who wrote it, not for the log.
+Pure: fixtures.py reads the values from files, the pages from their forms. `BadRow.reason` quotes values of the row, so
+it is for its author, not for the log.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ _KIND = re.compile(r"[A-Za-z][\w.-]*\Z", re.ASCII)
 class BadRow:
     """One row that was not loaded.
 
-    line: where it begins in the file, from 1; None if it came from no file. index: its place in a JSON list, from 0;
-    None elsewhere. customer_id: None where the row has none. reason: field, what is wrong, and what to do.
-    problems: the same one by one, each beginning with its place ("phones[1]: "), for who can show them there.
+    line: its first line in the file, from 1; None without a file. index: in a JSON list, from 0; None elsewhere.
+    customer_id: None if the row has none. reason: the fields, their problems, and how to fix them.
+    problems: the parts of reason, each beginning with its field ("phones[1]: "), for forms.
     """
 
     line: int | None
@@ -72,24 +72,24 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class CustomerFixture:
-    """One row, checked, with everything in the form in which it is stored.
+    """One valid row, with its values in the form in which they are stored.
 
-    texts: of company, tier, language and owner those that the file has. identifiers: normal form -> as written, the
-    customer's own id among them. speaks_for: of `phones`, `emails` and `ids` those that the file has; only those are
-    removed from the store if they are not here. notes, cases: None where the file has none to say.
+    texts: those of company, tier, language and owner that the row has. identifiers: normal form -> as written, with the
+    customer's own id. identifier_fields: those of `phones`, `emails` and `ids` that the row has; a seed removes other
+    identifiers only of these. notes, cases: None if the row does not have the field.
     """
 
     id: str
     name: str
     texts: Mapping[str, str]
     identifiers: Mapping[Identifier, str]
-    speaks_for: frozenset[str]
+    identifier_fields: frozenset[str]
     notes: tuple[str, ...] | None
     cases: tuple[Case, ...] | None
 
 
 def read_customer(raw: Any, region: str, line: int | None = None, index: int | None = None) -> CustomerFixture | BadRow:
-    """This object as a customer, or everything that is wrong with it. Raises nothing."""
+    """Return the row as a customer, or all its problems. Raises nothing."""
     if not isinstance(raw, dict):
         return BadRow(line, None, f"an object with id and name is expected, not {_type_name(raw)}", index)
     checks = _Checks(raw, region)
@@ -100,7 +100,7 @@ def read_customer(raw: Any, region: str, line: int | None = None, index: int | N
 
 
 class _Checks:
-    """Reads the fields of one row and gathers what is wrong with them; a field with a problem reads as empty."""
+    """Reads the fields of one row and collects their problems; a field with a problem reads as empty."""
 
     def __init__(self, raw: Mapping[str, Any], region: str) -> None:
         self.problems: list[str] = []
@@ -127,13 +127,13 @@ class _Checks:
                 if field in self._raw and field != "name"
             },
             identifiers=self._identifiers,
-            speaks_for=frozenset(name for name in (*KIND_OF_FIELD, "ids") if name in self._raw),
+            identifier_fields=frozenset(name for name in (*KIND_OF_FIELD, "ids") if name in self._raw),
             notes=self._notes() if "notes" in self._raw else None,
             cases=self._cases() if "cases" in self._raw else None,
         )
 
-    def _problem(self, place: str, what: str) -> str:
-        self.problems.append(f"{place}: {what}")
+    def _problem(self, place: str, text: str) -> str:
+        self.problems.append(f"{place}: {text}")
         return ""
 
     def _no_unknown_fields(self, raw: Mapping[str, Any], known: Sequence[str], place: str) -> None:
@@ -141,8 +141,8 @@ class _Checks:
             if name not in known and not name.startswith("_"):
                 self.problems.append(place + unknown_name(name, known, "field"))
 
-    def _text(self, place: str, value: Any, longest: int) -> str:
-        """Trimmed text; empty for null. A whole number is taken as its digits: ids often come that way."""
+    def _text(self, place: str, value: Any, max_length: int) -> str:
+        """Return the trimmed text; empty for null. An integer counts as its digits: ids often are integers."""
         if value is None:
             return ""
         if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64:
@@ -150,15 +150,15 @@ class _Checks:
         if not isinstance(value, str):
             return self._problem(place, f"text is expected, not {_type_name(value)}")
         if not is_storable(value):
-            return self._problem(place, "holds bytes that are no text; save the file as UTF-8")
+            return self._problem(place, "contains bytes that are not text; save the file as UTF-8")
         text = value.strip()
-        if len(text) > longest:
-            return self._problem(place, f"{len(text)} characters, at most {longest} fit; shorten it")
+        if len(text) > max_length:
+            return self._problem(place, f"{len(text)} characters, at most {max_length} fit; shorten it")
         return text
 
-    def _required(self, place: str, value: Any, longest: int) -> str:
+    def _required(self, place: str, value: Any, max_length: int) -> str:
         problems_before = len(self.problems)
-        text = self._text(place, value, longest)
+        text = self._text(place, value, max_length)
         if not text and len(self.problems) == problems_before:
             return self._problem(place, "missing; fill it in")
         return text
@@ -171,10 +171,10 @@ class _Checks:
         self._problem(place, f"a list is expected, not {_type_name(value)}")
         return []
 
-    def _texts(self, place: str, value: Any, longest: int) -> list[tuple[str, str]]:
-        """Each text of a list with its place; empty ones are passed over."""
+    def _texts(self, place: str, value: Any, max_length: int) -> list[tuple[str, str]]:
+        """Return each text of a list with its place, without empty ones."""
         named = [(f"{place}[{number}]", one) for number, one in enumerate(self._list(place, value))]
-        return [(where, text) for where, one in named if (text := self._text(where, one, longest))]
+        return [(where, text) for where, one in named if (text := self._text(where, one, max_length))]
 
     def _ids(self, ids: Any) -> None:
         if ids is not None and not isinstance(ids, dict):
@@ -185,7 +185,7 @@ class _Checks:
             if not _KIND.match(kind) or len(kind) > MAX_IDENTIFIER_KIND_LENGTH:
                 self._problem(place, f"a kind is up to {MAX_IDENTIFIER_KIND_LENGTH} letters, digits, `_`, `-` and `.`")
             elif kind == STAFF:
-                self._problem(place, "taken by what staff settle; give the kind another name")
+                self._problem(place, "this kind is reserved; use another name")
             elif kind in (ADDRESS, *FIELD_OF_KIND):
                 self._problem(place, f"not an id; use {FIELD_OF_KIND.get(kind, 'phones or emails')}")
             else:
@@ -194,10 +194,10 @@ class _Checks:
                     self._identify(where, kind, text)
 
     def _identify(self, place: str, kind: str, text: str) -> None:
-        """Keeps every normal form of this text. If two texts share one, the text that says no more than it is kept."""
+        """Add the text's normal forms. If two texts share one, the text for which it is the most exact form counts."""
         found = normalise(kind, text, self._region)
         if not found:
-            self._problem(place, _NOT_ONE.get(kind, "nothing that could be compared; remove it"))
+            self._problem(place, _NOT_ONE.get(kind, "has no letters or digits to compare; remove it"))
         for rank, identifier in enumerate(found):
             if identifier not in self._identifiers or (rank == 0 and identifier not in self._exact):
                 self._identifiers[identifier] = text
@@ -210,7 +210,7 @@ class _Checks:
             self._identifiers[own] = customer_id
             self._exact.add(own)
         elif customer_id:
-            self._problem("id", "nothing that could be compared; use letters and digits")
+            self._problem("id", "has no letters or digits to compare; use some")
 
     def _notes(self) -> tuple[str, ...]:
         return tuple(text for _, text in self._texts("notes", self._raw["notes"], MAX_NOTE_LENGTH))
@@ -224,7 +224,7 @@ class _Checks:
                 continue
             case = self._case(f"{place}.", raw)
             if case.id in cases:
-                self._problem(f"{place}.id", "twice in this customer; give each case its own")
+                self._problem(f"{place}.id", "used twice for this customer; give each case its own id")
             cases[case.id] = case
         return tuple(cases.values())
 
@@ -232,7 +232,7 @@ class _Checks:
         self._no_unknown_fields(raw, CASE_FIELDS, f"{place.removesuffix('.')}: ")
         opened_on = self._text(f"{place}opened_on", raw.get("opened_on"), 40)
         if opened_on and not _is_date(opened_on):
-            self._problem(f"{place}opened_on", f"{opened_on!r} is no date; write it as 2026-11-02")
+            self._problem(f"{place}opened_on", f"{opened_on!r} is not a date; write it as 2026-11-02")
         return Case(
             id=self._required(f"{place}id", raw.get("id"), MAX_CASE_ID_LENGTH),
             subject=self._text(f"{place}subject", raw.get("subject"), MAX_CASE_SUBJECT_LENGTH),
@@ -252,10 +252,10 @@ def _type_name(value: Any) -> str:
     return _TYPE_NAMES.get(type(value), "a number")
 
 
-def unknown_name(name: str, known: Collection[str], what: str) -> str:
-    """What is wrong with a name that is not among the known ones, and what to do. what: "field" or "column"."""
+def unknown_name(name: str, known: Collection[str], noun: str) -> str:
+    """Return the message for an unknown name, with a suggestion. noun: "field" or "column"."""
     close = difflib.get_close_matches(name, known, n=1)
-    return f"{what} {name!r} is not known; " + (f"did you mean {close[0]}?" if close else f"use {', '.join(known)}")
+    return f"{noun} {name!r} is not known; " + (f"did you mean {close[0]}?" if close else f"use {', '.join(known)}")
 
 
 def _is_date(text: str) -> bool:

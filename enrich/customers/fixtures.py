@@ -1,16 +1,14 @@
-"""Customers in files: the documented forms, read row by row and checked.
+"""Customer files: reads the documented formats row by row and validates each row.
 
-Three forms of the same thing (design, section 3):
+Three equivalent formats:
 
     .json            {"customers": [{...}, ...]}, or a bare list
     .jsonl, .ndjson  one object a line
     .csv             a header and commas; the columns id, name, company, tier, language, owner, phones, emails, notes
                      and ids.<kind>; `|` between several values in one cell, since notes are full of `;` and `,`
 
-UTF-8, with or without byte-order mark. What may stand in a row, and what a missing or an empty field means, is told in
-fixture_rows.py, which checks it. A bad row is told with its line, and the others still load.
-
-What becomes of the rows in the store is told in seeding.py.
+UTF-8, with or without byte-order mark. fixture_rows.py validates the rows, and describes missing and empty fields. A
+bad row is reported with its line, and the others still load. seeding.py writes the rows to the store.
 """
 
 from __future__ import annotations
@@ -40,15 +38,15 @@ _CSV_LISTS = frozenset({*KIND_OF_FIELD, "notes"})
 
 
 def builtin_path() -> Path:
-    """The invented customers that come with the service: fictional numbers (555-01xx) and example addresses."""
+    """Return the path of the built-in example customers: fictional numbers (555-01xx) and example addresses."""
     return Path(__file__).with_name("builtin.json")
 
 
 def read_fixtures(path: Path, *, region: str) -> Iterator[CustomerFixture | BadRow]:
-    """The rows of this file, one after the other; JSONL and CSV are never in memory as a whole.
+    """Yield the rows of this file; JSONL and CSV are read line by line, not as a whole.
 
-    region: of national phone numbers. A second row with an id that was there before is a bad one.
-    Raises FixtureFileError if the file is missing, of another form, not UTF-8, no JSON, or without a usable header.
+    region: of national phone numbers. A second row with the same id is a bad row.
+    Raises FixtureFileError if the file is missing, of another format, not UTF-8, not JSON, or without a usable header.
     """
     rows = {".json": _json_rows, ".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".csv": _csv_rows}.get(
         path.suffix.lower()
@@ -87,7 +85,7 @@ def _json_rows(path: Path) -> _Rows:
     except json.JSONDecodeError as exc:
         raise FixtureFileError(f"{path.name}, line {exc.lineno}, column {exc.colno}: {exc.msg}") from exc
     except (ValueError, RecursionError) as exc:
-        raise FixtureFileError(f"{path.name}: no JSON of customers ({type(exc).__name__})") from exc
+        raise FixtureFileError(f"{path.name}: not JSON of customers ({type(exc).__name__})") from exc
     start = _start_of_customers(text)
     if start is None:
         raise FixtureFileError(f'{path.name}: must be {{"customers": [...]}} or a list of customers')
@@ -108,7 +106,7 @@ def _utf8(path: Path) -> str:
 
 
 def _start_of_customers(text: str) -> int | None:
-    """Where the list of customers begins in this JSON text; None if there is none. The text is known to be JSON."""
+    """Return the position of the list of customers in this valid JSON text; None if there is none."""
     position = _after_space(text, 0)
     if text[position] == "[":
         return position
@@ -126,7 +124,7 @@ def _start_of_customers(text: str) -> int | None:
 
 
 def _elements(text: str, start: int) -> Iterator[tuple[int, Any]]:
-    """Each element of the list that begins at `start`, with its position: json.loads would not tell where it stood."""
+    """Yield each element of the list that begins at `start` with its position, which json.loads does not give."""
     position = _after_space(text, start + 1)
     while text[position] != "]":
         element, end = _JSON.raw_decode(text, position)
@@ -158,13 +156,13 @@ def _jsonl_rows(path: Path) -> _Rows:
             except UnicodeDecodeError:
                 yield BadRow(line, None, "not UTF-8; save the file as UTF-8")
             except json.JSONDecodeError as exc:
-                yield BadRow(line, None, f"no JSON, column {exc.colno}: {exc.msg}")
+                yield BadRow(line, None, f"not JSON, column {exc.colno}: {exc.msg}")
             except (ValueError, RecursionError) as exc:
-                yield BadRow(line, None, f"no JSON of a customer ({type(exc).__name__})")
+                yield BadRow(line, None, f"not JSON of a customer ({type(exc).__name__})")
 
 
 def _csv_rows(path: Path) -> _Rows:
-    # What is not UTF-8 becomes a lone surrogate, which the check of the row then refuses, naming line and column.
+    # Bytes that are not UTF-8 become lone surrogates, which the row's validation then rejects with line and column.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file, strict=True)
         columns = _csv_columns(path, reader)
@@ -175,10 +173,10 @@ def _csv_rows(path: Path) -> _Rows:
             except StopIteration:
                 return
             except csv.Error as exc:
-                yield BadRow(line, None, f"no CSV ({exc}); look for a quotation mark that is not closed")
+                yield BadRow(line, None, f"not CSV ({exc}); look for an unclosed quotation mark")
                 continue
             if len(cells) != len(columns) and any(cells):
-                yield BadRow(line, None, f"{len(cells)} cells where the header has {len(columns)} columns")
+                yield BadRow(line, None, f"{len(cells)} cells, but the header has {len(columns)} columns")
             elif any(cells):
                 yield _RawRow(_csv_row(columns, cells), line)
 
@@ -187,7 +185,7 @@ def _csv_columns(path: Path, reader: Iterator[list[str]]) -> list[str]:
     try:
         header = next(reader, [])
     except csv.Error as exc:
-        raise FixtureFileError(f"{path.name}, line 1: no CSV ({exc})") from exc
+        raise FixtureFileError(f"{path.name}, line 1: not CSV ({exc})") from exc
     columns = [_csv_column(name.strip()) for name in header]
     for name in columns:
         if name not in _CSV_COLUMNS and not name.startswith(("ids.", "_")):
@@ -196,7 +194,7 @@ def _csv_columns(path: Path, reader: Iterator[list[str]]) -> list[str]:
                 f"{path.name}, line 1: {unknown_name(name, known, 'column')}; commas between columns"
             )
     if len(set(columns)) < len(columns) or not {"id", "name"} <= set(columns):
-        raise FixtureFileError(f"{path.name}, line 1: each column once, and `id` and `name` among them")
+        raise FixtureFileError(f"{path.name}, line 1: needs each column once, with `id` and `name`")
     return columns
 
 
@@ -205,7 +203,7 @@ def _csv_column(name: str) -> str:
 
 
 def _csv_row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
-    """The same object as one of a JSON file."""
+    """Return the row as an object of the JSON format."""
     row: dict[str, Any] = {}
     for name, cell in zip(columns, cells, strict=True):
         if name.startswith("ids."):

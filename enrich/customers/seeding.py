@@ -1,10 +1,10 @@
-"""Customers into the store and out of it: what `flask crm seed` and `flask crm export` do with the rows of fixtures.py.
+"""Seeding and export of customers: `flask crm seed` and `flask crm export`, with the rows of fixtures.py.
 
-Seeding says what the store should hold, compares, and writes only the difference: the second run changes nothing.
+Seeding compares the rows with the store and writes only the differences: a second run changes nothing.
 
-What staff have settled stays. An identifier that they took from a customer is not given back; a customer whom they
-merged into another is left alone; a text, the notes or the cases that they changed stay while the CRM says what it
-said then, and give way as soon as the CRM says something new. The report counts the customers where that happened.
+Changes by staff stay. An identifier that they took from a customer is not restored; a customer merged into another is
+skipped; a text, notes or cases that they changed stay until the CRM's file has a new value. The report counts the
+customers where that happened.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from enrich.database.types import Base
 from enrich.domain.lengths import CUSTOMER_TEXTS
 from enrich.domain.matches import Case
 
-# Customers per transaction. On SQLite 500 keep each turn of the one writer short, so that the journal of a server that
-# runs meanwhile is never kept waiting for long; larger batches were no faster.
+# Customers per transaction. On SQLite, 500 hold the write lock only briefly, so that the journal of a running server
+# does not wait for long; larger batches were no faster.
 BATCH = 500
 
 _CUSTOMERS, _IDENTIFIERS, _NOTES, _CASES, _WORDS, _UNLINKED = (
@@ -38,9 +38,9 @@ _CUSTOMERS, _IDENTIFIERS, _NOTES, _CASES, _WORDS, _UNLINKED = (
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
-    """What a seed did, in customers; and the rows that it could not take.
+    """The result of a seed: numbers of customers, and the rows that were not loaded.
 
-    settled: of all of them, those where something was left as staff had settled it.
+    settled: customers, of all these, where a change by staff was kept.
     """
 
     created: int
@@ -57,11 +57,11 @@ def seed(
     now: datetime,
     progress: Callable[[int], None] | None = None,
 ) -> SeedReport:
-    """Brings these customers into the store, in transactions of 500; what is the same already is not written.
+    """Write these customers to the store, in transactions of 500; unchanged ones are not written.
 
-    Customers that are not among the rows stay as they are, and so does every identifier that staff have linked.
-    now: aware; stored with whatever was created or changed. progress: told the number of rows done, after each batch.
-    Raises DatabaseError; batches before that are committed, and seeding again goes on from there.
+    Customers without a row stay as they are, and so do identifiers linked by staff.
+    now: aware; the time of the change. progress: called with the number of rows done, after each batch.
+    Raises DatabaseError; earlier batches are committed, and seeding again continues from there.
     """
     bad: list[BadRow] = []
     totals = {"created": 0, "changed": 0, "unchanged": 0}
@@ -90,7 +90,7 @@ def _good(rows: Iterable[CustomerFixture | BadRow], bad: list[BadRow]) -> Iterat
 
 
 def _batches(customers: Iterable[CustomerFixture]) -> Iterator[list[CustomerFixture]]:
-    """Up to 500 at a time, no id twice in one: of several files that know the same customer the last one counts."""
+    """Yield batches of up to 500 without repeated ids: of several files with the same customer, the last one counts."""
     batch: dict[str, CustomerFixture] = {}
     for customer in customers:
         if len(batch) == BATCH or customer.id in batch:
@@ -103,7 +103,7 @@ def _batches(customers: Iterable[CustomerFixture]) -> Iterator[list[CustomerFixt
 
 @dataclass(slots=True)
 class _Stored:
-    """One customer as the store has it."""
+    """One customer as stored."""
 
     texts: dict[str, str]
     version: int = 0
@@ -117,7 +117,7 @@ class _Stored:
 
 @dataclass(slots=True)
 class _Changes:
-    """What one batch has to write, table by table, so that each is one executemany."""
+    """The writes of one batch by table, so that each is one executemany."""
 
     new_customers: list[dict[str, Any]] = field(default_factory=list)
     customers: list[dict[str, Any]] = field(default_factory=list)
@@ -136,7 +136,7 @@ class _Changes:
 
 
 def _seed_batch(session: Session, batch: Sequence[CustomerFixture], now: datetime) -> list[tuple[str, bool]]:
-    """Created, changed or unchanged, for each customer of the batch; and whether something was left as staff said."""
+    """Write the batch; return for each customer the outcome, and whether changes by staff were kept."""
     serialise_changes(session)
     stored = _stored(session, [customer.id for customer in batch])
     changes = _Changes()
@@ -146,14 +146,14 @@ def _seed_batch(session: Session, batch: Sequence[CustomerFixture], now: datetim
 
 
 def _compare(customer: CustomerFixture, stored: _Stored | None, changes: _Changes, now: datetime) -> tuple[str, bool]:
-    """What becomes of this customer, and whether staff's word stands; notes in `changes` what there is to write."""
+    """Add the customer's writes to `changes`; return created, changed or unchanged, and whether staff's stay."""
     known = stored or _Stored(texts={})
     if known.merged_into is not None:
         return "unchanged", True
     size_before = changes.size()
     settled = _still_settled(customer, known)
     texts = {name: text for name, text in {"name": customer.name, **customer.texts}.items() if name not in settled}
-    is_settled = _compare_identifiers(customer, known, changes) or bool(settled.keys() & _said_by(customer))
+    is_settled = _compare_identifiers(customer, known, changes) or bool(settled.keys() & _fields_of(customer))
     if customer.notes is not None and "notes" not in settled and list(customer.notes) != known.notes:
         changes.emptied_notes.append({"of": customer.id})
         changes.notes += _note_rows(customer.id, customer.notes)
@@ -167,14 +167,14 @@ def _compare(customer: CustomerFixture, stored: _Stored | None, changes: _Change
         return "created", False
     if changes.size() == size_before and texts.items() <= stored.texts.items() and settled == stored.settled:
         return "unchanged", is_settled
-    will_be = {**stored.texts, **texts}
-    if any(will_be[name] != stored.texts[name] for name in ("name", "company")):
+    new_texts = {**stored.texts, **texts}
+    if any(new_texts[name] != stored.texts[name] for name in ("name", "company")):
         changes.emptied_words.append({"of": customer.id})
-        changes.words += _word_rows(customer.id, will_be)
+        changes.words += _word_rows(customer.id, new_texts)
     changes.customers.append(
         {
             "of": customer.id,
-            **will_be,
+            **new_texts,
             "settled": settled or None,
             "version": stored.version + 1,
             "updated_at": now,
@@ -183,28 +183,28 @@ def _compare(customer: CustomerFixture, stored: _Stored | None, changes: _Change
     return "changed", is_settled
 
 
-def _said_by(customer: CustomerFixture) -> dict[str, Any]:
-    """Texts, notes and cases as the file has them, in the form in which `settled` keeps them; only what it has."""
-    said: dict[str, Any] = {"name": customer.name, **customer.texts}
+def _fields_of(customer: CustomerFixture) -> dict[str, Any]:
+    """Return the texts, notes and cases that the file has, in the form of `settled`."""
+    fields: dict[str, Any] = {"name": customer.name, **customer.texts}
     if customer.notes is not None:
-        said["notes"] = list(customer.notes)
+        fields["notes"] = list(customer.notes)
     if customer.cases is not None:
-        said["cases"] = [[case.id, case.subject, case.status, case.opened_on or ""] for case in customer.cases]
-    return said
+        fields["cases"] = [[case.id, case.subject, case.status, case.opened_on or ""] for case in customer.cases]
+    return fields
 
 
 def _still_settled(customer: CustomerFixture, stored: _Stored) -> dict[str, Any]:
-    """What stays as staff changed it: where the file says nothing, or what the CRM said when they did."""
-    said = _said_by(customer)
-    return {name: was for name, was in stored.settled.items() if name not in said or said[name] == was}
+    """Return the fields that stay as staff changed them: missing in the file, or unchanged since in the CRM."""
+    fields = _fields_of(customer)
+    return {name: value for name, value in stored.settled.items() if name not in fields or fields[name] == value}
 
 
 def _compare_identifiers(customer: CustomerFixture, known: _Stored, changes: _Changes) -> bool:
-    """Whether staff have taken one of these identifiers away; it is not given back."""
+    """Add the writes of identifiers; return whether staff took one of them away, which is not restored."""
     for identifier, as_written in customer.identifiers.items():
         if identifier in known.unlinked:
             continue
-        row_id, written_before, source = known.identifiers.get(identifier, (None, "", FROM_CRM))
+        row_id, previously_written, source = known.identifiers.get(identifier, (None, "", FROM_CRM))
         if row_id is None:
             changes.new_identifiers.append(
                 {
@@ -215,11 +215,11 @@ def _compare_identifiers(customer: CustomerFixture, known: _Stored, changes: _Ch
                     "source": FROM_CRM,
                 }
             )
-        elif source == FROM_CRM and written_before != as_written:
+        elif source == FROM_CRM and previously_written != as_written:
             changes.identifiers.append({"of": row_id, "as_written": as_written})
     for identifier, (row_id, _, source) in known.identifiers.items():
-        is_spoken_of = FIELD_OF_KIND.get(identifier.kind, "ids") in customer.speaks_for
-        if source == FROM_CRM and is_spoken_of and identifier not in customer.identifiers:
+        is_in_file = FIELD_OF_KIND.get(identifier.kind, "ids") in customer.identifier_fields
+        if source == FROM_CRM and is_in_file and identifier not in customer.identifiers:
             changes.gone_identifiers.append({"of": row_id})
     return any(identifier in known.unlinked for identifier in customer.identifiers)
 
@@ -268,7 +268,7 @@ def _write(session: Session, changes: _Changes) -> None:
 
 
 def _stored(session: Session, customer_ids: Sequence[str]) -> dict[str, _Stored]:
-    """These customers as the store has them, by id; those that it does not have are missing."""
+    """Return the stored customers by id, without unknown ids."""
     connection = session.connection()
     customers = connection.execute(select(_CUSTOMERS).where(_CUSTOMERS.c.id.in_(customer_ids)))
     stored = {
@@ -282,25 +282,29 @@ def _stored(session: Session, customer_ids: Sequence[str]) -> dict[str, _Stored]
     }
     if not stored:
         return stored
-    known = list(stored)
+    known_ids = list(stored)
     for row in connection.execute(
-        select(_IDENTIFIERS).where(_IDENTIFIERS.c.customer_id.in_(known)).order_by(_IDENTIFIERS.c.id)
+        select(_IDENTIFIERS).where(_IDENTIFIERS.c.customer_id.in_(known_ids)).order_by(_IDENTIFIERS.c.id)
     ):
         identifiers = stored[row.customer_id].identifiers
         identifiers[Identifier(row.kind, row.value)] = (row.id, row.as_written, row.source)
-    for row in connection.execute(select(_UNLINKED).where(_UNLINKED.c.customer_id.in_(known))):
+    for row in connection.execute(select(_UNLINKED).where(_UNLINKED.c.customer_id.in_(known_ids))):
         stored[row.customer_id].unlinked.add(Identifier(row.kind, row.value))
-    for row in connection.execute(select(_NOTES).where(_NOTES.c.customer_id.in_(known)).order_by(_NOTES.c.position)):
+    for row in connection.execute(
+        select(_NOTES).where(_NOTES.c.customer_id.in_(known_ids)).order_by(_NOTES.c.position)
+    ):
         stored[row.customer_id].notes.append(row.text)
-    for row in connection.execute(select(_CASES).where(_CASES.c.customer_id.in_(known)).order_by(_CASES.c.position)):
+    for row in connection.execute(
+        select(_CASES).where(_CASES.c.customer_id.in_(known_ids)).order_by(_CASES.c.position)
+    ):
         stored[row.customer_id].cases.append(Case(row.id, row.subject, row.status, row.opened_on or None))
     return stored
 
 
 def export(database: Database) -> Iterator[dict[str, Any]]:
-    """Every customer in the form of the JSON files, by id; seeding it again changes nothing. Raises DatabaseError.
+    """Yield every customer in the form of the JSON files, by id; seeding the result changes nothing.
 
-    Reads 500 at a time, each of one moment. Identifiers that staff have linked are among the rest.
+    Reads 500 at a time, each consistently. Includes identifiers linked by staff. Raises DatabaseError.
     """
     last = ""
     while True:
@@ -309,7 +313,7 @@ def export(database: Database) -> Iterator[dict[str, Any]]:
             customer_ids = list(session.scalars(page))
             stored = _stored(session, customer_ids)
         for customer_id in customer_ids:
-            if stored[customer_id].merged_into is None:  # else it would come back as somebody of its own
+            if stored[customer_id].merged_into is None:  # else seeding would restore it as a separate customer
                 yield _exported(customer_id, stored[customer_id])
         if len(customer_ids) < BATCH:
             return
@@ -331,7 +335,7 @@ def _exported(customer_id: str, stored: _Stored) -> dict[str, Any]:
 
 
 def _as_written(customer_id: str, stored: _Stored) -> dict[str, list[str]]:
-    """What was written, by kind, each once: a number with an extension is stored under two normal forms."""
+    """Return the distinct original spellings by kind; a number with an extension is stored as two normal forms."""
     written: dict[str, list[str]] = {}
     own = customer_id_identifier(customer_id)
     for identifier, (_, as_written, _) in stored.identifiers.items():

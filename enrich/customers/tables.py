@@ -1,4 +1,4 @@
-"""The customers as the CRM knows them, and the identifiers they are found by."""
+"""Tables of customers: records, identifiers, search words, pins, the audit trail and finished interactions."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from enrich.domain.lengths import (
 
 CustomerId = String(MAX_CUSTOMER_ID_LENGTH)
 Kind, Value = String(MAX_IDENTIFIER_KIND_LENGTH), String(MAX_IDENTIFIER_LENGTH)  # of an identifier
-# Compared letter by letter, so that "begins with" is a stretch of the index; SQLite does so anyway.
+# Collation C, so that "begins with" is a range of the index; SQLite compares so anyway.
 Word = String(MAX_WORD_LENGTH).with_variant(VARCHAR(MAX_WORD_LENGTH, collation="C"), "postgresql")
 
 
 class CustomerRow(Base):
-    """One customer. `id` is the CRM's own; empty text means that the CRM has nothing there."""
+    """One customer. `id` is the CRM's own; empty text means that the CRM has no value."""
 
     __tablename__ = "customers"
 
@@ -45,11 +45,11 @@ class CustomerRow(Base):
     language: Mapped[str] = mapped_column(String(CUSTOMER_TEXT_LENGTHS["language"]), default="")
     owner: Mapped[str] = mapped_column(String(CUSTOMER_TEXT_LENGTHS["owner"]), default="")
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    # Counted up by every change: who saves a form that was made from an older one is told.
+    # Incremented by every change, to detect that a form was made from an older version.
     version: Mapped[int] = mapped_column(default=1, server_default="1")
-    # Of what staff have changed, what the CRM last said there; the next seed leaves it alone while the CRM says that.
+    # The CRM's last values of fields that staff changed. While the CRM's file has these, a seed keeps the staff's.
     settled: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    # Whom staff have merged this one into; it has no identifiers of its own any more.
+    # The customer that staff merged this one into; it has no identifiers of its own then.
     merged_into: Mapped[str | None] = mapped_column(CustomerId, index=True)
 
     identifiers: Mapped[list[IdentifierRow]] = relationship(
@@ -64,10 +64,10 @@ class CustomerRow(Base):
 
 
 class IdentifierRow(Base):
-    """One thing a customer can be found by. Two customers may share one: that is an ambiguity, not an error.
+    """One identifier of a customer. Two customers may share one: that is an ambiguity, not an error.
 
-    value: the normal form (`customers/identifiers.py`). as_written: what the CRM has, for export and for staff.
-    source: FROM_CRM, which the next seed may correct or remove, or FROM_STAFF, which it leaves alone.
+    value: the normal form (`customers/identifiers.py`). as_written: the CRM's spelling, for export and for staff.
+    source: FROM_CRM, which the next seed may correct or remove, or FROM_STAFF, which it keeps.
     """
 
     __tablename__ = "identifiers"
@@ -87,7 +87,7 @@ class IdentifierRow(Base):
 
 
 class NoteRow(Base):
-    """One remark about a customer. position: 0 is the newest, as the CRM lists them."""
+    """One note about a customer. position: 0 is the newest, in the CRM's order."""
 
     __tablename__ = "notes"
     __table_args__ = (Index("ix_notes_customer_id", "customer_id"),)
@@ -112,7 +112,7 @@ class CaseRow(Base):
 
 
 class WordRow(Base):
-    """One word of a customer's name or company, folded: what they are searched by."""
+    """One search word of a customer's name or company, case-folded."""
 
     __tablename__ = "customer_words"
     __table_args__ = (Index("ix_customer_words_word", "word", "customer_id"),)
@@ -122,7 +122,7 @@ class WordRow(Base):
 
 
 class UnlinkedRow(Base):
-    """An identifier that the CRM gives to this customer and staff have taken away: the next seed leaves it so."""
+    """An identifier of the CRM that staff took from this customer: a seed does not restore it."""
 
     __tablename__ = "unlinked"
     __table_args__ = (Index("ix_unlinked_customer_id", "customer_id"),)
@@ -133,7 +133,7 @@ class UnlinkedRow(Base):
 
 
 class PinRow(Base):
-    """Whose this one task is, because staff said so. customer_id: null: nobody's who was found."""
+    """A task that staff assigned to a customer. customer_id: null for "none of the customers found"."""
 
     __tablename__ = "pins"
     __table_args__ = (Index("ix_pins_customer_id", "customer_id"),)
@@ -145,9 +145,9 @@ class PinRow(Base):
 
 
 class AuditRow(Base):
-    """One thing that staff changed: who, when, what, and what stood there before and after (ledger.py has the form).
+    """One audit entry: who changed what, when, and the state before and after (in the form of audit.py).
 
-    user_id: null for none who has an account. undoes: the row whose change this one took back.
+    user_id: null without an account. undoes: the entry that this one undid.
     """
 
     __tablename__ = "audit_entries"
@@ -167,7 +167,7 @@ class AuditRow(Base):
 
 
 class AuditCustomerRow(Base):
-    """A customer whom a row of the trail is about. They may be gone: a creation that was undone."""
+    """A customer that an audit entry is about. They may not exist any more, if their creation was undone."""
 
     __tablename__ = "audit_customers"
     __table_args__ = (Index("ix_audit_customers_customer_id", "customer_id", "audit_id"),)
@@ -177,9 +177,9 @@ class AuditCustomerRow(Base):
 
 
 class InteractionRow(Base):
-    """One finished piece of work for a customer: one task, whoever had it last. A task has at most one.
+    """One finished interaction of a customer. A task has at most one, with the worker who had it last.
 
-    began_at: when a worker took it up; null where TaskRouter has not told. outcome, reason: "" where nobody said.
+    began_at: when a worker accepted it; null if unknown. outcome, reason: "" if there is none.
     """
 
     __tablename__ = "interactions"

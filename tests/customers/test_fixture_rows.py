@@ -24,7 +24,7 @@ def reason_of(row: Any) -> str:
         ({"id": "x" * 65}, "id: 65 characters, at most 64 fit; shorten it"),
         ({"name": True}, "name: text is expected, not true or false"),
         ({"name": 1.5}, "name: text is expected, not a number"),
-        ({"name": "a\ud800"}, "name: holds bytes that are no text; save the file as UTF-8"),
+        ({"name": "a\ud800"}, "name: contains bytes that are not text; save the file as UTF-8"),
         ({"company": {"x": 1}}, "company: text is expected, not an object"),
         ({"phone": "+1 415 555 0100"}, "field 'phone' is not known; did you mean phones?"),
         ({"phones": "+1 415 555 0100"}, "phones: a list is expected, not text"),
@@ -49,11 +49,11 @@ def reason_of(row: Any) -> str:
         ),
         (
             {"cases": [{"id": "K-1", "status": "open", "opened_on": "2.11.2026"}]},
-            "cases[0].opened_on: '2.11.2026' is no date; write it as 2026-11-02",
+            "cases[0].opened_on: '2.11.2026' is not a date; write it as 2026-11-02",
         ),
         (
             {"cases": [{"id": "K-1", "status": "open"}, {"id": "K-1", "status": "open"}]},
-            "cases[1].id: twice in this customer; give each case its own",
+            "cases[1].id: used twice for this customer; give each case its own id",
         ),
         (
             {"tier": 7.5, "language": False},

@@ -20,7 +20,7 @@ ADA_READ = CustomerFixture(
         Identifier("email", "ada@example.com"): "ada@example.com",
         Identifier("account_number", "a-17"): "A-17",
     },
-    speaks_for=frozenset({"phones", "emails", "ids"}),
+    identifier_fields=frozenset({"phones", "emails", "ids"}),
     notes=("Prefers mornings",),
     cases=(Case("K-9", "Broken gear", "open", "2026-11-02"),),
 )
@@ -83,12 +83,12 @@ def test_a_bad_row_is_told_with_its_line_and_the_others_load(tmp_path: Path) -> 
     rows = read(path)
     assert [row.id for row in rows if isinstance(row, CustomerFixture)] == ["C-1", "C-5"]
     assert [str(row) for row in rows if isinstance(row, BadRow)] == [
-        "line 2: no JSON, column 13: Expecting ',' delimiter",
+        "line 2: not JSON, column 13: Expecting ',' delimiter",
         "line 3: an object with id and name is expected, not a list",
         "line 4: not UTF-8; save the file as UTF-8",
         "line 5, C-4: name: missing; fill it in",
         "line 6, C-1: id: already in line 1; merge the two rows",
-        "line 8: no JSON of a customer (RecursionError)",
+        "line 8: not JSON of a customer (RecursionError)",
     ]
 
 
@@ -108,10 +108,10 @@ def test_a_bad_row_of_a_csv_file_is_told_with_the_line_on_which_it_begins(tmp_pa
     bad = [str(row) for row in rows if isinstance(row, BadRow)]
     assert bad[:3] == [
         "line 4, C-2: phones[0]: not a possible phone number; write it with + and country code",
-        "line 5: 2 cells where the header has 3 columns",
-        "line 6, C-4: name: holds bytes that are no text; save the file as UTF-8",
+        "line 5: 2 cells, but the header has 3 columns",
+        "line 6, C-4: name: contains bytes that are not text; save the file as UTF-8",
     ]
-    assert [one.partition(" (")[0] for one in bad[3:]] == ["line 8: no CSV", "line 10: no CSV"]
+    assert [one.partition(" (")[0] for one in bad[3:]] == ["line 8: not CSV", "line 10: not CSV"]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_bad_row_of_a_csv_file_is_told_with_the_line_on_which_it_begins(tmp_pa
         ("c.csv", "id,name,name\n", "each column once"),
         ("c.csv", "id,name,phone\n", "did you mean phones"),
         ("c.csv", "id;name\n", "commas between columns"),
-        ("c.csv", '"id', "line 1: no CSV"),
+        ("c.csv", '"id', "line 1: not CSV"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_clear_error(
