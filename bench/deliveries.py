@@ -25,7 +25,7 @@ _WORKER = json.dumps({"contact_uri": "client:dana", "languages": ["en", "es"], "
 
 
 def assignment_form(task_attributes: str) -> dict[str, str]:
-    """What TaskRouter sends when it has picked a worker (facts section 1)."""
+    """What TaskRouter sends when it has picked a worker (docs/taskrouter.md, "Assignment callback")."""
     return {
         "AccountSid": "AC" + "0" * 32,
         "WorkspaceSid": "WS" + "0" * 32,
@@ -42,7 +42,7 @@ def assignment_form(task_attributes: str) -> dict[str, str]:
 
 
 def event_form(task_attributes: str) -> dict[str, str]:
-    """An event of a reservation (facts section 5)."""
+    """An event of a reservation (docs/taskrouter.md, "Events")."""
     return {
         **assignment_form(task_attributes),
         "Sid": _EVENT,

@@ -27,7 +27,7 @@ from enrich.database.engine import Database
 from enrich.journal.tables import EntryRow
 
 TIMES = 3
-# The design's: no answer later than this, under any fault. TaskRouter itself waits 5 s.
+# The service answers within this under any fault; TaskRouter itself waits 5 s (docs/taskrouter.md, "Time limits").
 LATEST_S = 4.0
 _LONGEST_ANSWER_S = 20.0
 # What could not be recorded before its answer had to leave is recorded after it, within this.

@@ -1,4 +1,4 @@
-"""What is measured against what, over real HTTP; design, section 6, says what each should reach."""
+"""What is measured against what, over real HTTP."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from enrich.journal.tables import EntryRow
 from enrich.taskrouter import attributes
 
 RTT_S = 0.1
-# Callbacks in flight: of the design for the 99th percentile; enough to keep two processes busy for the others.
+# Callbacks in flight: for the 99th percentile; for the others, enough to keep two processes busy.
 IN_FLIGHT = 64
 BUSY = 32
 # The part of the answers that may be the default instruction, because something else held the machine that long.

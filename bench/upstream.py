@@ -25,7 +25,7 @@ ATTRIBUTES = json.dumps(
 
 
 def task_document() -> bytes:
-    """A task as TaskRouter tells it (facts 4.1)."""
+    """A task as TaskRouter tells it (docs/taskrouter.md, "Tasks")."""
     base = "https://taskrouter.twilio.com/v1/Workspaces/WS" + "0" * 32
     task_sid = "WT" + "0" * 32
     return json.dumps(

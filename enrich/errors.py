@@ -39,8 +39,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-# Twilio's code for a request that does not fit the state of what it is about (facts section 8). Which state that is,
-# only a fresh look tells: it may be done already, or not be possible yet.
+# Twilio's code for a request that does not fit the state of what it is about (docs/taskrouter.md, "Status of a task").
+# Which state that is, only a fresh look tells: it may be done already, or not be possible yet.
 WRONG_STATE = 20001
 
 

@@ -23,7 +23,7 @@ FIELDS = ("name", "company", "tier", "language", "owner", "open_cases", "cases",
 DROP_ORDER = ("notes", "cases", "owner", "language", "company", "tier", "open_cases", "name", "trust", "by")
 
 # An agent reads this while the phone rings; the page has the rest. With these limits the block takes about 1,200 of the
-# 4,096 characters that all writers of a task share (facts, section 0).
+# 4,096 characters that all writers of a task share (docs/taskrouter.md, "Sizes and counts").
 MAX_SHOWN_NOTES = 3
 MAX_SHOWN_NOTE_LENGTH = 200
 MAX_SHOWN_CASES = 3

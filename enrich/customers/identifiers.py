@@ -48,7 +48,7 @@ _CHANNEL_PREFIXES = frozenset(
 )
 _DISPLAY_NAME = re.compile(r"[^<>]*<([^<>]+)>\s*\Z")  # the address in `Ada <ada@example.com>`
 
-# Sent by carriers instead of a number (facts, section 16); the last three are our addition.
+# Sent by carriers instead of a number (docs/taskrouter.md, "Withheld callers"); the last three are our addition.
 _WITHHELD_WORDS = frozenset(
     {
         "anonymous",
@@ -133,7 +133,7 @@ def address_identifiers(text: str, region: str) -> tuple[Identifier, ...]:
     is a phone number if the user is one; `client:` for a Twilio identity; `mailto:` for an e-mail address. A channel
     with ids of its own (`messenger:`, `instagram:`, ...) becomes the kind; an unknown prefix gives nothing. Without
     prefix: an e-mail address if it has that form, else a phone number.
-    Source: https://www.twilio.com/docs/messaging/channels, facts section 10.
+    Source: https://www.twilio.com/docs/messaging/channels, and docs/taskrouter.md, "Flex and channel conventions".
     """
     text = _bare_address(text)
     prefix, rest = _split_prefix(text)
@@ -191,7 +191,8 @@ def is_withheld(text: str) -> bool:
     """Return True for a withheld number: empty, a word such as "Anonymous", or that word on a keypad (+266696687).
 
     Check this before parsing: some keypad numbers are possible numbers of a real country. With or without channel
-    prefix and `+`, in any case; includes `sip:anonymous@anonymous.invalid` (RFC 3323). Source: facts, section 16.
+    prefix and `+`, in any case; includes `sip:anonymous@anonymous.invalid` (RFC 3323). Source: docs/taskrouter.md,
+    "Withheld callers".
     """
     prefix, rest = _split_prefix(_bare_address(text))
     is_sip = prefix in _SIP_PREFIXES or rest.casefold().endswith("@anonymous.invalid")

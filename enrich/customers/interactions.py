@@ -1,7 +1,7 @@
 """Finished interactions of a customer, derived from a task's events.
 
 Pure. Events can be in any order, missing or repeated: the same set gives the same result.
-Sources: facts sections 5 (events, their order) and 6 (completion).
+Sources: docs/taskrouter.md, "Events" and "Wrap-up and completion".
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ def _sids(events: Sequence[TaskEvent]) -> set[str]:
 
 
 def _outcome(raw_attributes: str) -> str:
-    """Return the outcome that Flex or another system wrote to `conversations.outcome` (facts section 10), or ""."""
+    """Return the outcome that Flex or another system wrote to `conversations.outcome`, or "".
+
+    Source: docs/taskrouter.md, "Flex and channel conventions".
+    """
     try:
         attributes = json.loads(raw_attributes)
     except (ValueError, RecursionError):

@@ -10,5 +10,5 @@ and nothing else. To be read in this order, from ourselves outwards, in which th
     callbacks.py      whom that workspace asks and tells: workflows, events; callback_urls.py: is a URL there ours?
     reach.py          whether Twilio reaches us: PUBLIC_URL, and a signed event sent to it and back
 
-Source: README, facts sections 0 to 5.
+Sources: README, docs/taskrouter.md.
 """

@@ -17,7 +17,7 @@ import requests
 from enrich.taskrouter import signature
 
 EVENT_TYPE = "enrich.doctor"
-# As long as Twilio waits for the answer to an event (facts section 5).
+# As long as Twilio waits for the answer to an event (docs/taskrouter.md, "Time limits").
 ANSWER_S = 15.0
 _FORM = "application/x-www-form-urlencoded; charset=UTF-8"
 

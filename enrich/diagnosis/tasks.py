@@ -56,7 +56,7 @@ class Lengths:
 
 
 def headroom(lengths: Lengths) -> Finding:
-    """The room that others' attributes leave for our block (facts 4.2)."""
+    """The room that others' attributes leave for our block (docs/taskrouter.md, "Attributes")."""
     check = "headroom"
     if not lengths.seen:
         return ok(check, "no task was written to yet")

@@ -5,10 +5,10 @@
     wrap_up    assigned -> wrapping
     complete   the outcome onto the task, then, in a request of its own, assigned or wrapping -> completed
 
-Each at its own level (facts section 6): the task, for the whole of the work; one reservation, for one worker's part. A
-task that is wrapping, completed or gone already needs nothing. A task that no worker has accepted can be neither
-wrapped up nor completed; for a moment after acceptance TaskRouter may still read so (facts section 3), so it is fetched
-again before that is believed.
+Each at its own level (docs/taskrouter.md, "Wrap-up and completion"): the task, for the whole of the work; one
+reservation, for one worker's part. A task that is wrapping, completed or gone already needs nothing. A task that no
+worker has accepted can be neither wrapped up nor completed; for a moment after acceptance TaskRouter may still read so
+(docs/taskrouter.md, "Reservations"), so it is fetched again before that is believed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MAX_FETCHES = 5
 PAUSE_S = 0.3
 # For one page of a list; nobody waits for it.
 LIST_S = 10.0
-# Reservations, too, are over in these states (facts section 3).
+# Reservations, too, are over in these states (docs/taskrouter.md, "Reservations").
 RESERVATION_OVER = ("completed", "rejected", "timeout", "canceled", "rescinded")
 
 _REQUESTED = {FollowupKind.WRAP_UP: ActivityType.WRAP_UP_ASKED, FollowupKind.COMPLETE: ActivityType.COMPLETION_ASKED}
@@ -62,7 +62,7 @@ class CompletionRequest:
 
 
 def _moment(written: str) -> datetime | None:
-    """Return a date as TaskRouter writes it (facts 4.1), None for anything else."""
+    """Return a date as TaskRouter writes it (docs/taskrouter.md, "Tasks"), None for anything else."""
     try:
         return datetime.strptime(written, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
@@ -206,7 +206,8 @@ class Completion:
     def _write_outcome(self, followup: Followup, deadline: Deadline) -> None:
         """Write the outcome into the block, if there is one and room for it; completion never fails for lack of room.
 
-        Attributes go first: after completion only minutes remain, and never in one request with the status (facts 4.2).
+        Attributes go first: after completion only minutes remain, and never in one request with the status
+        (docs/taskrouter.md, "Attributes").
         """
         task_sid = followup.task_sid or ""
         outcome = self._adapters.task_states.marks(task_sid).get("outcome")

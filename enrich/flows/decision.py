@@ -23,7 +23,8 @@ from enrich.taskrouter.callbacks import AssignmentCallback, Form, sid_or_none
 from enrich.taskrouter.instructions import Instruction
 
 VOICE = "voice"
-# Values of `channelType` whose work is on a task channel of another name (facts section 9.1: the five that there are).
+# Values of `channelType` whose work is on a task channel of another name (docs/taskrouter.md,
+# "Flex and channel conventions").
 _CHANNELS_BY_TYPE = {"web": "chat", "webchat": "chat", "call": VOICE, "phone": VOICE}
 
 
@@ -104,7 +105,7 @@ def default_for(form: Form, rules: Rules) -> Instruction:
 def channel_of(callback: AssignmentCallback, stored: str | None) -> str:
     """Return the unique name of the task's channel: from an event, else inferred, else `default`.
 
-    The callback does not carry it (facts section 1); if it ever does, that is believed.
+    The callback does not carry it (docs/taskrouter.md, "Assignment callback"); if it ever does, that is believed.
     """
     known = callback.form.get("TaskChannelUniqueName") or stored
     if known:

@@ -35,7 +35,8 @@ MAX_WRITES = 10
 # After a transient failure: first this pause, then twice as long each time, while there is time.
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 1.0
-# A task in one of these states cannot be enriched any more; five minutes later TaskRouter deletes it (facts 4.4).
+# A task in one of these states cannot be enriched any more; five minutes later TaskRouter deletes it
+# (docs/taskrouter.md, "Time limits").
 OVER = ("completed", "canceled")
 # Members of the block that describe the task itself, beside the customer (`TaskStates.marks`).
 MARKS = ("escalation", "outcome")

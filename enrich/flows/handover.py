@@ -3,8 +3,9 @@
     plan       once for a task, and only if the work can be moved at all
     hand_over  search for the new task -> store its form -> cancel the old one -> create the new one
 
-A task cannot be moved to another workflow (facts section 5, "hard move"). Attributes and VirtualStartTime are kept, and
-with the latter its place in line. Never for calls and Flex interactions: they belong to the task, and end with it.
+A task cannot be moved to another workflow (docs/taskrouter.md, "Moving a task"). Attributes and VirtualStartTime are
+kept, and with the latter its place in line. Never for calls and Flex interactions: they belong to the task, and end
+with it.
 
 If a process dies in between, the work is neither lost nor doubled: the new task's form is committed before the old one
 is canceled; the new one carries a mark that nobody can guess, and is searched for by it before one is created.
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from enrich.taskrouter.client import Task
 
 WAITING = ("pending", "reserved")
-# Attributes of work that is bound to its task: a call in the queue, an interaction of Flex (facts sections 2, 10).
+# Attributes of work that is bound to its task: a call in the queue, an interaction of Flex (docs/taskrouter.md,
+# "Moving a task").
 BOUND_BY = ("call_sid", "flexInteractionSid")
 
 

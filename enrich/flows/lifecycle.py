@@ -8,9 +8,9 @@
     handle_missed     priority, escalation level, the worker's activity, hand-over: whatever does not hold yet
     handle_finished   worker, times, outcome
 
-The order of events is not promised, and one may come twice (facts section 5). So nothing here follows from the event
-itself: it is only the occasion to read all events of the task in the journal. Unknown types are recorded and cause
-nothing. Our own writes come back as `task.updated`, which causes nothing.
+The order of events is not promised, and one may come twice (docs/taskrouter.md, "Events"). So nothing here follows from
+the event itself: it is only the occasion to read all events of the task in the journal. Unknown types are recorded and
+cause nothing. Our own writes come back as `task.updated`, which causes nothing.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from enrich.database.engine import Database
 from enrich.domain.outcomes import TASK_END_EVENTS, FollowupKind
 from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
 
-# A task lives for a day by default (facts 4.1). Older ones get the block with their next callback.
+# A task lives for a day by default (docs/taskrouter.md, "Time limits"). Older ones get the block with their next
+# callback.
 TASK_LIFETIME = timedelta(hours=24)
 # Entries searched for open tasks: an hour and a half at one callback a second.
 MAX_ENTRIES_SEARCHED = 5000

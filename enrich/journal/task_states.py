@@ -20,8 +20,8 @@ from enrich.domain.matches import MatchKind
 from enrich.domain.outcomes import EntryKind
 from enrich.journal.tables import HAS_ALARM, EntryRow, TaskStateRow
 
-# If no event says that a task has ended, its alarm ends this long after the last change: facts section 0, the time that
-# a task may wait by default.
+# If no event says that a task has ended, its alarm ends this long after the last change (docs/taskrouter.md,
+# "Time limits"): the time that a task may wait by default.
 ALARM_LIFETIME = timedelta(days=1)
 
 

@@ -1,4 +1,6 @@
-"""TaskRouter's expression language, the one of workflow filters: text in, a condition out (facts section 9.3).
+"""TaskRouter's expression language, the one of workflow filters: text in, a condition out.
+
+Source: docs/taskrouter.md, "Expressions".
 
     task.channel == "voice" AND (customer.tier IN ["gold", "platinum"] OR worker.skills HAS task.skill)
 

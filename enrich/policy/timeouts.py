@@ -1,8 +1,9 @@
 """What is done after a reservation came to nothing: the `[timeouts]` table of the policy file, and the decision.
 
-When TaskRouter tells of a time-out, it has put the task back into the queue already (facts section 5): doing nothing is
-a decision, and the default. Everything here follows from how many *different* reservations of the task were missed, not
-from the order in which that was heard; so events that come late, swapped or twice lead to the same end.
+When TaskRouter tells of a time-out, it has put the task back into the queue already (docs/taskrouter.md,
+"A reservation that timed out"): doing nothing is a decision, and the default. Everything here follows from how many
+*different* reservations of the task were missed, not from the order in which that was heard; so events that come late,
+swapped or twice lead to the same end.
 
     [timeouts]
     misses = ["timeout", "rejected", "canceled"]        # what counts; a rescinded reservation is nobody's miss
@@ -33,9 +34,10 @@ from typing import Any
 from enrich.policy.problems import Problems
 
 TABLE = "timeouts"
-# How a reservation can come to nothing (facts section 3). When another one was accepted first, nobody missed anything.
+# How a reservation can come to nothing (docs/taskrouter.md, "Reservations"). When another one was accepted first,
+# nobody missed anything.
 ENDINGS = ("timeout", "rejected", "canceled")
-# Facts section 0: at the thousandth, TaskRouter cancels the task.
+# At the thousandth, TaskRouter cancels the task (docs/taskrouter.md, "Sizes and counts").
 MOST_ASSIGNMENTS = 1_000
 HIGHEST_PRIORITY = 2_147_483_647
 

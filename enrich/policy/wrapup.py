@@ -1,7 +1,7 @@
 """What becomes of tasks whose work is over: the `[wrapup]` table of the policy file.
 
-Nothing completes a task that is wrapping by itself (facts section 6), and until it is completed it takes up its
-worker's capacity.
+Nothing completes a task that is wrapping by itself (docs/taskrouter.md, "Wrap-up and completion"), and until it is
+completed it takes up its worker's capacity.
 
     [wrapup]
     complete_after_s = 300            # after so long in wrapping; without it, nothing is completed for anyone
@@ -19,7 +19,7 @@ from enrich.domain.lengths import MAX_COMPLETION_REASON_LENGTH
 from enrich.policy.problems import Problems
 
 TABLE = "wrapup"
-# An agent needs a moment; and what wraps for longer than a day, TaskRouter deletes (facts section 0).
+# An agent needs a moment; and what wraps for longer than a day, TaskRouter deletes (docs/taskrouter.md, "Time limits").
 SHORTEST_S, LONGEST_S = 5, 86_400
 
 

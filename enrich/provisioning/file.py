@@ -19,7 +19,7 @@ from enrich.provisioning.plan import Desired, Kind, Resource
 from enrich.provisioning.routing import INTAKE, NEVER, Document, with_intake
 from enrich.taskrouter import endpoints
 
-# Facts sections 0 and 9.1.
+# docs/taskrouter.md, "Time limits" and "Sizes and counts".
 LONGEST_NAME = 64
 LONGEST_RESERVATION_S = 86_400
 HIGHEST_PRIORITY = 2_147_483_647

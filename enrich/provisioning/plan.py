@@ -1,7 +1,8 @@
 """What has to be done so that a workspace is as its file says. Pure: desired and actual come in, a plan goes out.
 
 Both sides speak in names, never in SIDs, so that the same file fits every account and the two can be compared.
-Nothing is ever deleted, and what the file does not mention is left as it is. Source: facts section 9.1.
+Nothing is ever deleted, and what the file does not mention is left as it is. Source: docs/taskrouter.md,
+"Provisioning".
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class Actual:
     resources: tuple[Existing, ...]
 
 
-# What a workspace has from its first moment (facts 9.1); so it is no drift, and a plan for a new one counts on it.
+# What a workspace has from its first moment (docs/taskrouter.md, "Provisioning"); so it is no drift, and a plan for a
+# new one counts on it.
 BY_ITSELF = Actual(
     None,
     (
@@ -263,7 +265,7 @@ def _same(existing: Existing, wanted: Resource) -> bool:
 
 
 def _key(kind: Kind, name: str) -> str:
-    """Names of workers are unique whatever their case (facts 9.1)."""
+    """Names of workers are unique whatever their case (docs/taskrouter.md, "Provisioning")."""
     return name.casefold() if kind is Kind.WORKER else name
 
 

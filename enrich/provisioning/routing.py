@@ -1,6 +1,6 @@
 """A workflow's configuration in the names of its queues: as the file says it, as TaskRouter keeps it, and between them.
 
-Pure. Source: facts section 9.2.
+Pure. Source: docs/taskrouter.md, "Workflow configuration".
 
 In names it is `{"filters": [{"name", "expression", "targets": [{"queue", ...}]}], "default": {"queue", ...}}`; what is
 not said is not there, numbers are numbers, and each target says its queue, so that two can be compared.
@@ -38,7 +38,8 @@ def with_intake(document: Document, *, hold_s: int, queue: str) -> Document:
 
     hold_s: for how long. queue: the name of a queue without workers.
     A task that has timed out of one filter goes on with the next one that matches, and never with the default filter
-    (facts 9.2): without a last filter that takes everything, what matches nothing else would be canceled.
+    (docs/taskrouter.md, "Workflow configuration"): without a last filter that takes everything, what matches nothing
+    else would be canceled.
     """
     intake = {"name": INTAKE, "expression": ALWAYS, "targets": [{"queue": queue, "timeout_s": hold_s}]}
     filters = [intake, *document["filters"]]

@@ -1,7 +1,7 @@
 """A workspace read and changed over REST, with the official SDK, in the words of its file.
 
 Between a file's names and Twilio's SIDs stands this module alone. Nothing here deletes. The SDK is large; only who
-sets up or examines a workspace imports it. Source: facts sections 8 and 9.1.
+sets up or examines a workspace imports it. Source: docs/taskrouter.md, "REST API" and "Provisioning".
 """
 
 from __future__ import annotations

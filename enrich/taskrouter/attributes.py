@@ -1,8 +1,9 @@
 """Our member in the task's attributes, put in and taken out without touching anybody else's.
 
-TaskRouter keeps Attributes as one opaque text and replaces it as a whole (facts 4.2). Other writers keep things in it
-that a parse and a re-serialisation would damage: floats of 21 digits, 1e400, integers beyond 64 bits, lone surrogates,
-duplicate keys. So the text is never re-serialised: the spans of our member are found, and the rest stays to the letter.
+TaskRouter keeps Attributes as one opaque text and replaces it as a whole (docs/taskrouter.md, "Attributes"). Other
+writers keep things in it that a parse and a re-serialisation would damage: floats of 21 digits, 1e400, integers beyond
+64 bits, lone surrogates, duplicate keys. So the text is never re-serialised: the spans of our member are found, and the
+rest stays to the letter.
 
 Pure: text in, text out.
 """
@@ -17,10 +18,11 @@ from typing import Any, NoReturn
 
 from enrich.errors import AttributesUnreadable, NoRoom
 
-# Facts 4.2: 4,096 characters of JSON text, white space included.
+# 4,096 characters of JSON text, white space included (docs/taskrouter.md, "Attributes").
 LIMIT = 4096
 
-# What TaskRouter and Flex keep in the attributes, by dotted path: nobody else's to write (facts, section 10).
+# What TaskRouter and Flex keep in the attributes, by dotted path: nobody else's to write (docs/taskrouter.md,
+# "Flex and channel conventions").
 FOREIGN = (
     *("call_sid", "account_sid", "api_version", "worker_call_sid", "conference", "conversations.conversation_id"),
     *("flexInteractionSid", "flexInteractionChannelSid", "conversationSid", "channelSid", "channelType"),

@@ -1,4 +1,6 @@
-"""What TaskRouter sends, from bytes to a callback with its parts named (facts sections 1 and 5).
+"""What TaskRouter sends, from bytes to a callback with its parts named.
+
+Sources: docs/taskrouter.md, "Assignment callback" and "Events".
 
 Pure. Unknown parameters are part of the signature and of the journal, and of nothing else.
 """
@@ -142,7 +144,8 @@ def sid_or_none(form: Form, name: str, prefix: str) -> str | None:
 def task_channel(form: Form) -> str:
     """What the customer came through: "whatsapp", "web", "voice", ..., lower-cased, at most 64 characters; or "".
 
-    The attributes' own `channelType` says more than the task channel, which only events carry (facts 1, 5.2, 10).
+    The attributes' own `channelType` says more than the task channel, which only events carry (docs/taskrouter.md,
+    "Flex and channel conventions").
     """
     attributes = form.get("TaskAttributes", "")
     found = _CHANNEL_TYPE.search(attributes)

@@ -1,7 +1,7 @@
 """TaskRouter over REST: one task with its ETag, the conditional write, the moves of tasks, reservations and workers.
 
 On our own kept connections (`wire.py`). Every HTTP failure leaves here as one error of errors.py.
-Sources: facts sections 4.1-4.4 (tasks, ETag, If-Match, moves), 3 (reservations), 8 (errors, authentication, lists).
+Sources: docs/taskrouter.md, "Tasks", "Attributes", "Versions", "Status of a task", "Reservations", "REST API".
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class ListedTask:
-    """A task of a list, which does not tell its attributes (facts 4.1). date_updated: as TaskRouter writes it."""
+    """A task of a list, without attributes (docs/taskrouter.md, "Tasks"). date_updated: as TaskRouter writes it."""
 
     sid: str
     assignment_status: str
@@ -121,7 +121,7 @@ class TaskRouterClient:
     ) -> None:
         """Carries an instruction out on the reservation: returns when that got 200.
 
-        fields: a name may be repeated (facts section 2). Raises TaskRouterError.
+        fields: a name may be repeated (docs/taskrouter.md, "Instructions"). Raises TaskRouterError.
         """
         path = _reservation_path(workspace_sid, task_sid, reservation_sid)
         self._ask("POST", path, fields, timeout_s=timeout_s)
@@ -142,7 +142,9 @@ class TaskRouterClient:
         return _member(_document(self._ask("GET", path, timeout_s=timeout_s)), "reservation_status")
 
     def move_task(self, workspace_sid: str, task_sid: str, status: str, reason: str, *, timeout_s: float) -> None:
-        """Moves the task to `wrapping`, `completed` or `canceled`; never together with attributes (facts 4.2).
+        """Moves the task to `wrapping`, `completed` or `canceled`; never together with attributes.
+
+        Source: docs/taskrouter.md, "Attributes".
 
         reason: what TaskRouter keeps as the task's reason, "" for none. Raises TaskRouterError; for a move that does
         not fit its state RequestRefused with the code errors.WRONG_STATE.
@@ -158,7 +160,9 @@ class TaskRouterClient:
         self._ask("POST", path, {"Priority": str(priority)}, {"If-Match": if_match}, timeout_s=timeout_s)
 
     def create_task(self, workspace_sid: str, form: dict[str, str], *, timeout_s: float) -> str:
-        """The SID of a new task. form: Attributes, WorkflowSid, TaskChannel, ... (facts 4.1). Raises TaskRouterError.
+        """The SID of a new task. form: Attributes, WorkflowSid, TaskChannel, ... Raises TaskRouterError.
+
+        Source: docs/taskrouter.md, "Tasks".
 
         A request that got no answer may have made one all the same.
         """
@@ -312,7 +316,7 @@ def _whole(value: object) -> int | None:
 
 
 def _text(attributes: object) -> str:
-    """Attributes are a JSON text; null, as lists show them (facts 4.1), is not one that may be written over."""
+    """Attributes are a JSON text; null, as in lists, may not be written over (docs/taskrouter.md, "Tasks")."""
     if not isinstance(attributes, str):
         raise errors.NotUnderstood(f"the task's attributes are {type(attributes).__name__}, not text")
     return attributes

@@ -1,6 +1,6 @@
 """Where TaskRouter is to ask us, where it does, and which events the service works with. Pure.
 
-Source: facts sections 1 (connection overrides) and 5.
+Source: docs/taskrouter.md, "Connection overrides" and "Events".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NEEDED_EVENTS = frozenset(
         "reservation.accepted",
         "reservation.rejected",
         "reservation.timeout",
-        "reservation.canceled",  # also what a set-up that fails looks like (facts section 2, on hold)
+        "reservation.canceled",  # also what a set-up that fails looks like (docs/taskrouter.md, "On hold")
         "reservation.rescinded",
         "reservation.wrapup",
         "reservation.completed",

@@ -1,6 +1,6 @@
 """What TaskRouter remembers: its past events, over REST, with the official SDK, since nobody waits for them.
 
-Source: facts section 5 (Events resource). The SDK is large; only who asks imports it.
+Source: docs/taskrouter.md, "Events". The SDK is large; only who asks imports it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class History:
 
 
 def _form(event: Any, data: Mapping[str, Any]) -> dict[str, str]:
-    """The event in the callback's spelling, `TaskSid` for `task_sid` (facts section 5): the rest knows only that."""
+    """The event in the callback's spelling, `TaskSid` for `task_sid` (docs/taskrouter.md, "Events")."""
     form = {"EventType": event.event_type, "Sid": event.sid}
     for name, value in data.items():
         if value is not None:

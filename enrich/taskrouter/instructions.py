@@ -1,4 +1,4 @@
-"""What TaskRouter is told to do with a reservation (facts section 2).
+"""What TaskRouter is told to do with a reservation (docs/taskrouter.md, "Instructions").
 
 A table says which instructions there are and which parameters each takes; translation makes of an instruction the
 answer to a callback, or the form of a REST request. Pure. The names of instructions and keys are TaskRouter's.
@@ -239,7 +239,8 @@ def _words(rest: str, read: Callable[[Any], str]) -> Parameter:
 _timeout = _number(1, _LONGEST_RING_S)
 
 # By their names in an answer, in the order in which they are sent. The keys of conference beside `to`, `from`,
-# `post_work_activity_sid` and `room_name` are those of REST in the spelling of an answer (facts section 2: unverified).
+# `post_work_activity_sid` and `room_name` are those of REST in the spelling of an answer (docs/taskrouter.md,
+# "Instructions": not verified).
 TABLE: Mapping[str, Mapping[str, Parameter]] = {
     DEFER_NAME: {},
     "accept": {},
@@ -315,7 +316,7 @@ def _as_field(value: Any) -> str:
 
 
 def _rung_too_long(instruction: Instruction, to: Any) -> str:
-    """What is wrong with its timeout for a worker at this address; "" if nothing is (facts section 2)."""
+    """What is wrong with its timeout for this address; "" if nothing is (docs/taskrouter.md, "Instructions")."""
     is_sip = isinstance(to, str) and to.strip().lower().startswith(("sip:", "sips:"))
     timeout = instruction.get("timeout", 0)
     return (

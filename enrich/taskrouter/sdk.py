@@ -1,7 +1,7 @@
 """Twilio's official SDK as it is used here: with a limit to how long it waits, and with our errors in place of its own.
 
 For what nobody waits for; the callback has client.py. The SDK is large: only who asks TaskRouter imports this module.
-Source: facts section 8.
+Source: docs/taskrouter.md, "REST API".
 """
 
 from __future__ import annotations

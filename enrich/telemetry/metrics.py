@@ -121,7 +121,7 @@ REFUSALS = ("invalid_signature", "other_workspace", "body_too_slow")
 SIGN_INS = ("signed_in", "failed", "limited")
 RESULTS = ("kept", "not_recorded")
 BREAKERS = ("taskrouter", "database")
-# Facts, section 5; what a new version of TaskRouter sends is `other` until it is named here.
+# docs/taskrouter.md, "Events"; what a new version of TaskRouter sends is `other` until it is named here.
 EVENT_TYPES = frozenset(
     f"{subject}.{what}"
     for subject, whats in {

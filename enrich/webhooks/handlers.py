@@ -25,7 +25,8 @@ from enrich.taskrouter.callbacks import AssignmentCallback
 from enrich.webhooks import intake
 from enrich.webhooks.intake import VerifiedRequest
 
-# An event has 15 s (facts section 5); to record it takes milliseconds, and a database that cannot is soon known.
+# An event has 15 s (docs/taskrouter.md, "Time limits"); to record it takes milliseconds, and a database that cannot is
+# soon known.
 EVENT_S = 2.0
 
 JSON = "application/json"

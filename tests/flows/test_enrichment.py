@@ -36,7 +36,7 @@ ODD = [
 
 @dataclass
 class TaskRouter:
-    """One task with its version; a write counts only if it is based on the version of the moment (facts 4.3)."""
+    """One task with its version; a write is based on the present one or refused (docs/taskrouter.md, "Versions")."""
 
     text: str = '{"from":"+14155550100", "ratio":0.10}'
     version: int = 0

@@ -70,7 +70,7 @@ targets = [{ queue = "Gold", timeout_s = 60 }, { priority = 5 }]
     )
 
     def test_it_holds_a_task_where_nobody_works_and_then_everything_is_matched_anew(self) -> None:
-        """Behind a filter that timed out the default filter is never used (facts 9.2), so a last filter stands in."""
+        """No time-out leads to the default filter (docs/taskrouter.md, "Workflow configuration")."""
         desired = read(self.TEXT, PUBLIC_URL)
         routing = resource(desired, Kind.WORKFLOW, "Main").fields["routing"]
         assert [(each["name"], each["expression"]) for each in routing["filters"]] == [

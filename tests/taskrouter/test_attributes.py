@@ -120,7 +120,7 @@ DEEP_OBJECTS = '[{"":' * 500 + "1" + "}]" * 500
 
 @pytest.mark.parametrize("deep", [DEEP, DEEP_OBJECTS, "[" * 1200 + '{"x" : [1e400, null ] }' + "]" * 1200])
 def test_however_deep_a_neighbour_is_nested_a_foreign_block_does_not_survive(deep: str) -> None:
-    """Deeper than Python's own parser follows; facts do not say how deep TaskRouter goes."""
+    """Deeper than Python's own parser follows; TaskRouter documents no limit (docs/taskrouter.md, "Attributes")."""
     text = f'{{"from":"+14155550100","crm":{{"match":"matched","vip":true}},"x":{deep}, "y" : 1 }}'
     assert put(text, SMALL) == text.replace('{"match":"matched","vip":true}', '{"match":"matched"}')
     assert put(text.replace('"crm"', '"other"'), SMALL).endswith(',"crm":{"match":"matched"} }')

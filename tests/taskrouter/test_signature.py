@@ -78,7 +78,7 @@ def test_what_the_official_sdk_signs_is_good(form: list[tuple[str, str]]) -> Non
 
 @pytest.mark.parametrize("port", ["", ":443", ":8443"])
 def test_the_port_may_be_signed_or_not(port: str) -> None:
-    """Products differ in it; facts, section 7."""
+    """Products differ in it; docs/taskrouter.md, "Signatures"."""
     configured = f"https://hooks.example.test{port}/taskrouter/assignment?a=%20b"
     for signed in (configured, configured.replace(port, "", 1) if port else configured.replace(".test", ".test:443")):
         verify(configured, PAIRS, b"", sign(signed, PAIRS), [TOKEN])
