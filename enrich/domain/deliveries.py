@@ -198,3 +198,35 @@ class Exchange:
     status: str
     began_at: float
     elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Followup:
+    """One claimed follow-up. attempts: including the present one. data: parameters and progress, by kind."""
+
+    id: int
+    kind: FollowupKind
+    attempts: int
+    entry_id: int
+    workspace_sid: str
+    task_sid: str | None
+    reservation_sid: str | None
+    worker_sid: str
+    worker_name: str
+    event_type: str = ""
+    received_at: datetime | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """One event as REST tells it. SIDs that it does not have are None. form: what its callback would have carried."""
+
+    sid: str
+    event_type: str
+    happened_at: datetime
+    task_sid: str | None
+    reservation_sid: str | None
+    worker_sid: str
+    worker_name: str
+    form: Mapping[str, str]

@@ -21,7 +21,8 @@ from enrich.flows.adapters import Adapters
 from enrich.flows.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
-    from enrich.taskrouter.history import History, PastEvent
+    from enrich.domain.deliveries import PastEvent
+    from enrich.taskrouter.history import History
 
 # Younger events may still be on their way to us, and a receipt made here would look like a repeat of the callback.
 SETTLED_AFTER = timedelta(seconds=30)

@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from enrich import errors
 from enrich.domain.deadline import Deadline
-from enrich.domain.deliveries import NewFollowup, OnExisting
+from enrich.domain.deliveries import Followup, NewFollowup, OnExisting
 from enrich.domain.outcomes import ActivityType, FollowupKind
 from enrich.flows.activity import ActivityLog
 from enrich.flows.adapters import Adapters
@@ -28,10 +28,6 @@ from enrich.flows.enrichment import OVER, Enricher, TaskRef
 from enrich.flows.lifecycle import by_policy, finished_key, wrapped_key
 from enrich.flows.rules import Rules
 from enrich.flows.run import EnrichmentRun
-
-if TYPE_CHECKING:
-    from enrich.journal.followups import Followup
-    from enrich.taskrouter.client import TaskRouterClient
 
 # A task that does not read as assigned is fetched again, this often and after this pause.
 MAX_FETCHES = 5
@@ -73,35 +69,35 @@ def _moment(written: str) -> datetime | None:
 class _Part:
     """The task, or one reservation of it, with its status and its transitions."""
 
-    taskrouter: TaskRouterClient
+    adapters: Adapters
     workspace_sid: str
     task_sid: str
     reservation_sid: str | None
 
     @classmethod
-    def of(cls, followup: Followup, taskrouter: TaskRouterClient, deadline: Deadline) -> _Part:
+    def of(cls, followup: Followup, adapters: Adapters, deadline: Deadline) -> _Part:
         """Return the part that the follow-up is about.
 
         A reservation that wraps up alone, while others go on, is completed alone; when it was the last, its task wraps
         up as a whole.
         """
         workspace_sid, task_sid = followup.workspace_sid, followup.task_sid or ""
-        whole = cls(taskrouter, workspace_sid, task_sid, None)
+        whole = cls(adapters, workspace_sid, task_sid, None)
         if followup.data.get("only_wrapping") and followup.reservation_sid:
             is_alone = whole.status(deadline) == "assigned"
-            return cls(taskrouter, workspace_sid, task_sid, followup.reservation_sid) if is_alone else whole
-        return cls(taskrouter, workspace_sid, task_sid, followup.data.get("reservation_sid"))
+            return cls(adapters, workspace_sid, task_sid, followup.reservation_sid) if is_alone else whole
+        return cls(adapters, workspace_sid, task_sid, followup.data.get("reservation_sid"))
 
     def status(self, deadline: Deadline) -> str:
         """Return TaskRouter's status; "completed" for a part that is gone, or over in any other way."""
         seconds = deadline.remaining_s()
         try:
             if self.reservation_sid is None:
-                status = self.taskrouter.fetch_task(
+                status = self.adapters.taskrouter.fetch_task(
                     self.workspace_sid, self.task_sid, timeout_s=seconds
                 ).assignment_status
                 return "completed" if status in OVER else status
-            status = self.taskrouter.reservation_status(
+            status = self.adapters.taskrouter.reservation_status(
                 self.workspace_sid, self.task_sid, self.reservation_sid, timeout_s=seconds
             )
         except errors.TaskGone:
@@ -111,9 +107,9 @@ class _Part:
     def move(self, status: str, reason: str, deadline: Deadline) -> None:
         seconds = deadline.remaining_s()
         if self.reservation_sid is None:
-            self.taskrouter.move_task(self.workspace_sid, self.task_sid, status, reason, timeout_s=seconds)
+            self.adapters.taskrouter.move_task(self.workspace_sid, self.task_sid, status, reason, timeout_s=seconds)
         else:
-            self.taskrouter.update_reservation(
+            self.adapters.taskrouter.update_reservation(
                 self.workspace_sid, self.task_sid, self.reservation_sid, status, timeout_s=seconds
             )
 
@@ -201,7 +197,7 @@ class Completion:
         """Return whether it is still to be completed. The policy completes only parts that are wrapping."""
         if not followup.data.get("only_wrapping"):
             return True
-        return _Part.of(followup, self._adapters.taskrouter, deadline).status(deadline) == "wrapping"
+        return _Part.of(followup, self._adapters, deadline).status(deadline) == "wrapping"
 
     def _write_outcome(self, followup: Followup, deadline: Deadline) -> None:
         """Write the outcome into the block, if there is one and room for it; completion never fails for lack of room.
@@ -224,7 +220,7 @@ class Completion:
 
     def _move(self, followup: Followup, to: str, reason: str, deadline: Deadline) -> None:
         """Move the part to this status. Raises NotAssigned, other TaskRouterError."""
-        part = _Part.of(followup, self._adapters.taskrouter, deadline)
+        part = _Part.of(followup, self._adapters, deadline)
         refused: errors.TaskRouterError = errors.NotAssigned("nobody has accepted it")
         for attempt in range(MAX_FETCHES):
             if attempt:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from enrich import errors
 from enrich.customers import block as customer_block
@@ -19,14 +19,12 @@ from enrich.customers import card_token, matching
 from enrich.domain.deadline import Deadline, OutOfTime, StepName
 from enrich.domain.matches import Matched
 from enrich.domain.outcomes import Outcome, Reason
+from enrich.domain.tasks import Task
 from enrich.flows.adapters import JITTER, Adapters
 from enrich.flows.rules import Rules
 from enrich.flows.run import EnrichmentRun
 from enrich.policy.facts import customer_facts, match_facts
 from enrich.taskrouter import attributes
-
-if TYPE_CHECKING:
-    from enrich.taskrouter.client import Task
 
 T = TypeVar("T")
 

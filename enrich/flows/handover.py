@@ -16,22 +16,19 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from enrich import errors
 from enrich.domain.deadline import Deadline
-from enrich.domain.deliveries import NewFollowup
+from enrich.domain.deliveries import Followup, NewFollowup
 from enrich.domain.outcomes import ActivityType, FollowupKind
+from enrich.domain.tasks import Task
 from enrich.flows.activity import ActivityLog
 from enrich.flows.adapters import Adapters
 from enrich.flows.rules import Rules
 from enrich.policy.timeouts import HandOver
 from enrich.taskrouter import attributes
-
-if TYPE_CHECKING:
-    from enrich.journal.followups import Followup
-    from enrich.taskrouter.client import Task
 
 WAITING = ("pending", "reserved")
 # Attributes of work that is bound to its task: a call in the queue, an interaction of Flex (docs/taskrouter.md,

@@ -18,14 +18,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from enrich import errors
 from enrich.customers import interactions
 from enrich.domain.deadline import Deadline
-from enrich.domain.deliveries import Delivery, NewFollowup, OnExisting, Receipt
+from enrich.domain.deliveries import Delivery, Followup, NewFollowup, OnExisting, Receipt
 from enrich.domain.matches import LookupKeys
 from enrich.domain.outcomes import TASK_END_EVENTS, ActivityType, FollowupKind
+from enrich.domain.tasks import StateCounts, TaskState
 from enrich.flows import handover
 from enrich.flows.activity import ActivityLog
 from enrich.flows.adapters import Adapters
@@ -35,10 +36,6 @@ from enrich.flows.rules import Rules
 from enrich.flows.run import EnrichmentRun
 from enrich.policy.timeouts import ENDINGS, MissCount, TimeoutDecision, decide
 from enrich.taskrouter import callbacks
-
-if TYPE_CHECKING:
-    from enrich.journal.followups import Followup
-    from enrich.journal.task_states import StateCounts, TaskState
 
 MISSES = tuple(f"reservation.{ending}" for ending in ENDINGS)
 WRAPPING = ("task.wrapup", "reservation.wrapup")

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 from enrich import errors
 from enrich.domain.deadline import Deadline, OutOfTime
-from enrich.domain.deliveries import FollowupAttempt, NewFollowup, delivery_about
+from enrich.domain.deliveries import Followup, FollowupAttempt, NewFollowup, delivery_about
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.flows.adapters import Adapters
 from enrich.flows.completion import Completion
@@ -23,9 +22,6 @@ from enrich.flows.enrichment import Enricher, TaskRef
 from enrich.flows.handover import Handover
 from enrich.flows.lifecycle import Lifecycle, finished_key
 from enrich.flows.run import EnrichmentRun
-
-if TYPE_CHECKING:
-    from enrich.journal.followups import Followup
 
 # Nobody waits for a follow-up; one that takes longer is tried again later.
 ATTEMPT_S = 5.0

@@ -7,7 +7,7 @@ at least once, and its handler first checks whether it is still needed. Any numb
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, delet
 from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.database.engine import Database
-from enrich.domain.deliveries import NewFollowup, OnExisting
+from enrich.domain.deliveries import Followup, NewFollowup, OnExisting
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.errors import TaskGone
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
@@ -27,24 +27,6 @@ ABANDONED_AFTER = timedelta(seconds=10)
 GIVEN_UP_WINDOW = timedelta(days=1)
 # Counting stops here: beyond it the exact number changes nothing and takes time.
 MAX_COUNT = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Followup:
-    """One claimed follow-up. attempts: including the present one. data: parameters and progress, by kind."""
-
-    id: int
-    kind: FollowupKind
-    attempts: int
-    entry_id: int
-    workspace_sid: str
-    task_sid: str | None
-    reservation_sid: str | None
-    worker_sid: str
-    worker_name: str
-    event_type: str = ""
-    received_at: datetime | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

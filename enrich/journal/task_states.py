@@ -18,43 +18,12 @@ from sqlalchemy.orm import Session
 from enrich.database.engine import Database
 from enrich.domain.matches import MatchKind
 from enrich.domain.outcomes import EntryKind
+from enrich.domain.tasks import StateCounts, TaskState
 from enrich.journal.tables import HAS_ALARM, EntryRow, TaskStateRow
 
 # If no event says that a task has ended, its alarm ends this long after the last change (docs/taskrouter.md,
 # "Time limits"): the time that a task may wait by default.
 ALARM_LIFETIME = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class StateCounts:
-    """Counts of one task's distinct reservations: by ending ("timeout"), and not accepted in all (assignments).
-
-    before: the state before this count.
-    """
-
-    endings: Mapping[str, int]
-    assignments: int
-    before: TaskState
-
-
-@dataclass(frozen=True, slots=True)
-class TaskState:
-    """The state of one task; `journal.tables.TaskStateRow` describes each field."""
-
-    task_sid: str
-    workspace_sid: str
-    misses: int
-    canceled: int
-    assignments: int
-    escalation: int
-    outcome: str
-    alarm: str
-    alarm_since: datetime | None
-    hand_overs: int
-    handed_over_from: str | None
-    handed_over_to: str | None
-    updated_at: datetime
-    ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from flask.typing import ResponseReturnValue
 from enrich.accounts.tables import Role
 from enrich.domain.lengths import MAX_TASK_OUTCOME_LENGTH
 from enrich.domain.outcomes import TASK_END_EVENTS, FollowupKind
+from enrich.domain.tasks import TaskState
 from enrich.flows.completion import CompletionRequest
-from enrich.journal.task_states import TaskState
 from enrich.journal.timeline import Timeline
 from enrich.pages import formatting, labels
 from enrich.pages.sessions import needs, require_sign_in, signed_in

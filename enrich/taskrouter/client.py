@@ -18,6 +18,7 @@ import urllib3
 from enrich import errors
 from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Exchange
+from enrich.domain.tasks import Task
 from enrich.resilience.circuit_breaker import CircuitBreaker
 from enrich.resilience.dns_cache import DnsCache
 from enrich.taskrouter.http import HttpResponse, NotHttp, Wire
@@ -38,25 +39,6 @@ _MOST_PAGES = 20
 
 # What tells that the API itself is in trouble; a refusal is an answer.
 _TROUBLE = (errors.TaskRouterFailed, errors.TaskRouterUnreachable, errors.TaskRouterTooSlow, OutOfTime)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A task as fetched. `raw_attributes` is the text to the letter; `etag` goes back as it came, quotes included.
-
-    reason: why it ended, "" where nobody said. virtual_start_time: as TaskRouter writes it; "" where it has none.
-    """
-
-    sid: str
-    raw_attributes: str
-    etag: str
-    assignment_status: str
-    priority: int = 0
-    reason: str = ""
-    workflow_sid: str = ""
-    task_channel: str = ""
-    timeout_s: int | None = None
-    virtual_start_time: str = ""
 
 
 @dataclass(frozen=True, slots=True)

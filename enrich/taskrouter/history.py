@@ -7,25 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from enrich.domain.deliveries import PastEvent
 from enrich.taskrouter.sdk import connect, translated
-
-
-@dataclass(frozen=True, slots=True)
-class PastEvent:
-    """One event as REST tells it. SIDs that it does not have are None. form: what its callback would have carried."""
-
-    sid: str
-    event_type: str
-    happened_at: datetime
-    task_sid: str | None
-    reservation_sid: str | None
-    worker_sid: str
-    worker_name: str
-    form: Mapping[str, str]
 
 
 class History:

@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.domain.deadline import Deadline
+from enrich.domain.tasks import Task
 from enrich.errors import StaleTask
 from enrich.flows.enrichment import MAX_WRITES, Enricher, TaskRef
 from enrich.flows.run import EnrichmentRun
-from enrich.taskrouter.client import Task
 
 BLOCK = {"match": "matched", "customer_id": "C-1001"}
 ODD = [

@@ -22,6 +22,7 @@ from app import create_app
 from enrich.database.engine import Database
 from enrich.domain.deliveries import Delivery
 from enrich.domain.outcomes import EntryKind, FollowupKind
+from enrich.domain.tasks import Task
 from enrich.flows.adapters import Adapters
 from enrich.flows.lifecycle import Lifecycle, caused_by
 from enrich.flows.rules import Rules
@@ -31,7 +32,7 @@ from enrich.policy.file import Policy
 from enrich.policy.timeouts import EscalationStep, TimeoutPolicy
 from enrich.policy.wrapup import WrapupPolicy
 from enrich.services import flows_of
-from enrich.taskrouter.client import Task, TaskRouterClient
+from enrich.taskrouter.client import TaskRouterClient
 from tests.support.app import make_settings, services_of
 from tests.support.databases import copy_template, seed_customers
 

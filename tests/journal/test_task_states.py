@@ -16,10 +16,11 @@ from enrich.database.engine import Database
 from enrich.domain.deliveries import Delivery, NewFollowup, OnExisting
 from enrich.domain.matches import Interaction
 from enrich.domain.outcomes import EntryKind, FollowupKind
+from enrich.domain.tasks import StateCounts
 from enrich.journal.followups import FollowupQueue
 from enrich.journal.receipts import Journal
 from enrich.journal.tables import FollowupRow
-from enrich.journal.task_states import ALARM_LIFETIME, StateCounts, TaskStates
+from enrich.journal.task_states import ALARM_LIFETIME, TaskStates
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from enrich.domain.outcomes import ActivityType
-from enrich.journal.task_states import TaskState, TaskStates
+from enrich.domain.tasks import TaskState
+from enrich.journal.task_states import TaskStates
 from enrich.taskrouter.client import TaskRouterClient
 from taskrouter_emulator import EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service, sid
