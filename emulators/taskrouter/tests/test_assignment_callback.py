@@ -1,71 +1,77 @@
-"""What arrives at the assignment callback URL, what becomes of the answer, and when the fallback URL is asked."""
+"""Assignment callbacks: the form, the handling of the response, and the fallback URL."""
 
 import json
 import threading
 import time
+from typing import Any
 
 import pytest
+from requests import Session
 from twilio.request_validator import RequestValidator
 
+from support.receiver import Receiver
+from support.workspace_driver import WorkspaceDriver
 from taskrouter_emulator.callbacks import connection_overrides
 from taskrouter_emulator.callbacks.connection_overrides import ConnectionOverrides
 
 VOICE = json.dumps({"call_sid": "CA" + "1" * 32, "from": "+14155550100", "to": "+14155550199"})
 
 
-def test_the_callback_carries_the_documented_form(desk, receiver):
-    desk.callbacks(receiver.answer("/assign"))
-    worker_sid = desk.worker("dana")
-    task_sid = desk.task('{"from":"+14155550100","emoji":"\\ud83d"}', priority=7)
+def test_the_callback_carries_the_documented_form(driver: WorkspaceDriver, receiver: Receiver) -> None:
+    driver.callbacks(receiver.answer("/assign"))
+    worker_sid = driver.worker("dana")
+    task_sid = driver.task('{"from":"+14155550100","emoji":"\\ud83d"}', priority=7)
     form = receiver.wait_for(lambda one: one.path == "/assign").form
     assert form == {
-        "AccountSid": desk.emulator.account_sid,
-        "WorkspaceSid": desk.workspace.fetch().sid,
-        "WorkflowSid": desk.workflow_sid,
-        "TaskQueueSid": desk.queue_sid,
+        "AccountSid": driver.emulator.account_sid,
+        "WorkspaceSid": driver.workspace.fetch().sid,
+        "WorkflowSid": driver.workflow_sid,
+        "TaskQueueSid": driver.queue_sid,
         "TaskSid": task_sid,
         "TaskAttributes": '{"from":"+14155550100","emoji":"\\ud83d"}',
         "TaskAge": "0",
         "TaskPriority": "7",
         "WorkerSid": worker_sid,
         "WorkerAttributes": '{"contact_uri": "client:dana"}',
-        "ReservationSid": desk.reservation(task_sid).sid,
+        "ReservationSid": driver.reservation(task_sid).sid,
     }
 
 
-def test_the_documented_timestamp_comes_by_switch(desk, receiver):
-    desk.emulator.switches.assignment_timestamp = True
-    desk.callbacks(receiver.answer("/assign"))
-    desk.worker()
-    desk.task()
+def test_the_documented_timestamp_comes_by_switch(driver: WorkspaceDriver, receiver: Receiver) -> None:
+    driver.emulator.switches.assignment_timestamp = True
+    driver.callbacks(receiver.answer("/assign"))
+    driver.worker()
+    driver.task()
     assert receiver.wait_for(lambda one: one.path == "/assign").form["Timestamp"] == "1767268800"
 
 
-def test_the_signature_convinces_twilios_own_validator(desk, receiver):
+def test_the_signature_convinces_twilios_own_validator(driver: WorkspaceDriver, receiver: Receiver) -> None:
     receiver.answer("/assign")
     url = receiver.base_url + "/assign?tenant=a%20b&x="
-    desk.callbacks(url + "#rc=2&rp=5xx")
-    desk.worker()
-    desk.task('{"name":"Zoë ☎","empty":""}')
+    driver.callbacks(url + "#rc=2&rp=5xx")
+    driver.worker()
+    driver.task('{"name":"Zoë ☎","empty":""}')
     one = receiver.wait_for(lambda one: one.path.startswith("/assign"))
-    validator = RequestValidator(desk.emulator.auth_token)
+    validator = RequestValidator(driver.emulator.auth_token)
     assert validator.validate(url, one.form, one.headers["x-twilio-signature"])
     assert not validator.validate(url, one.form | {"TaskAge": "1"}, one.headers["x-twilio-signature"])
     assert one.headers["i-twilio-idempotency-token"]
 
 
-def test_the_log_proves_written_then_answered_then_accepted(desk, receiver, http):
-    def write_attributes(received):
+def test_the_log_proves_written_then_answered_then_accepted(
+    driver: WorkspaceDriver, receiver: Receiver, http: Session
+) -> None:
+    def write_attributes(received: Any) -> None:
         if received.path == "/assign":
-            task = desk.workspace.tasks(received.form["TaskSid"]).fetch_with_http_info()
+            task = driver.workspace.tasks(received.form["TaskSid"]).fetch_with_http_info()
             headers = {"If-Match": task.headers["ETag"], "User-Agent": "enricher"}
             http.post(task.data.url, data={"Attributes": '{"crm":1}'}, headers=headers).raise_for_status()
 
     receiver.before = write_attributes
-    desk.callbacks(receiver.answer("/assign", {"instruction": "accept"}))
-    desk.worker()
-    task_sid = desk.task()
-    desk.set_reservation_status()
+    driver.callbacks(receiver.answer("/assign", {"instruction": "accept"}))
+    driver.worker()
+    task_sid = driver.task()
+    driver.settle()
     kinds = (
         "task_created",
         "reservation_created",
@@ -74,23 +80,23 @@ def test_the_log_proves_written_then_answered_then_accepted(desk, receiver, http
         "assignment_callback_answered",
         "reservation_accepted",
     )
-    assert tuple(desk.kinds(*kinds)) == kinds
-    [written] = desk.emulator.log.entries("attributes_written")
+    assert tuple(driver.kinds(*kinds)) == kinds
+    [written] = driver.emulator.log.entries("attributes_written")
     assert (written["task_sid"], written["version"], written["by"]) == (task_sid, 2, "enricher")
-    [answered] = desk.emulator.log.entries("assignment_callback_answered")
+    [answered] = driver.emulator.log.entries("assignment_callback_answered")
     assert (answered["status"], answered["answer"]) == (200, '{"instruction": "accept"}')
-    [accepted] = desk.emulator.log.entries("reservation_accepted")
+    [accepted] = driver.emulator.log.entries("reservation_accepted")
     assert accepted["via"] == "callback"
-    assert desk.status(task_sid) == "assigned"
+    assert driver.status(task_sid) == "assigned"
 
 
-def test_an_empty_object_leaves_the_reservation_pending(desk, receiver):
-    desk.callbacks(receiver.answer("/assign", {}))
-    desk.worker()
-    task_sid = desk.task()
-    desk.set_reservation_status()
-    assert desk.reservation(task_sid).reservation_status == "pending"
-    assert desk.alerts() == []
+def test_an_empty_object_leaves_the_reservation_pending(driver: WorkspaceDriver, receiver: Receiver) -> None:
+    driver.callbacks(receiver.answer("/assign", {}))
+    driver.worker()
+    task_sid = driver.task()
+    driver.settle()
+    assert driver.reservation(task_sid).reservation_status == "pending"
+    assert driver.alerts() == []
 
 
 @pytest.mark.parametrize(
@@ -105,65 +111,69 @@ def test_an_empty_object_leaves_the_reservation_pending(desk, receiver):
         pytest.param('{"instruction": {}}', "application/json", 55555, False, id="instruction of a wrong type"),
     ],
 )
-def test_an_answer_that_cannot_be_used_is_an_alert(desk, receiver, answer, kind, alert, falls_back):
+def test_an_answer_that_cannot_be_used_is_an_alert(
+    driver: WorkspaceDriver, receiver: Receiver, answer: Any, kind: str, alert: Any, falls_back: Any
+) -> None:
     url = receiver.answer("/assign", answer, kind=kind)
-    desk.callbacks(url, receiver.answer("/fallback", {}))
-    desk.worker()
-    task_sid = desk.task()
-    desk.set_reservation_status()
-    assert desk.alerts() == [alert]
+    driver.callbacks(url, receiver.answer("/fallback", {}))
+    driver.worker()
+    task_sid = driver.task()
+    driver.settle()
+    assert driver.alerts() == [alert]
     assert bool(receiver.on("/fallback")) is falls_back
-    assert desk.reservation(task_sid).reservation_status == "pending"
+    assert driver.reservation(task_sid).reservation_status == "pending"
 
 
-def test_the_json_type_may_name_a_charset(desk, receiver):
-    desk.callbacks(receiver.answer("/assign", {"instruction": "accept"}, kind="Application/JSON; charset=utf-8"))
-    desk.worker()
-    task_sid = desk.task()
-    desk.set_reservation_status()
-    assert desk.status(task_sid) == "assigned"
+def test_the_json_type_may_name_a_charset(driver: WorkspaceDriver, receiver: Receiver) -> None:
+    driver.callbacks(receiver.answer("/assign", {"instruction": "accept"}, kind="Application/JSON; charset=utf-8"))
+    driver.worker()
+    task_sid = driver.task()
+    driver.settle()
+    assert driver.status(task_sid) == "assigned"
 
 
 @pytest.mark.parametrize("status", [204, 302, 403, 500])
-def test_any_other_status_than_200_goes_to_the_fallback_once(desk, receiver, status):
+def test_any_other_status_than_200_goes_to_the_fallback_once(
+    driver: WorkspaceDriver, receiver: Receiver, status: Any
+) -> None:
     url = receiver.answer("/assign", {"instruction": "accept"}, status=status)
-    desk.callbacks(url, receiver.answer("/fallback", {"instruction": "accept"}))
-    desk.worker()
-    task_sid = desk.task()
-    desk.set_reservation_status()
-    assert desk.status(task_sid) == "assigned"
+    driver.callbacks(url, receiver.answer("/fallback", {"instruction": "accept"}))
+    driver.worker()
+    task_sid = driver.task()
+    driver.settle()
+    assert driver.status(task_sid) == "assigned"
     [primary], [fallback] = receiver.on("/assign"), receiver.on("/fallback")
     assert fallback.form == primary.form
-    assert RequestValidator(desk.emulator.auth_token).validate(
+    assert RequestValidator(driver.emulator.auth_token).validate(
         receiver.base_url + "/fallback", fallback.form, fallback.headers["x-twilio-signature"]
     )
-    assert len(desk.emulator.log.entries("fallback_sent")) == 1
+    assert len(driver.emulator.log.entries("fallback_sent")) == 1
 
 
-def test_204_is_an_answer_when_the_switch_says_so(desk, receiver):
-    desk.emulator.switches.no_content_is_an_answer = True
-    desk.callbacks(receiver.answer("/assign", "", status=204), receiver.answer("/fallback", {}))
-    desk.worker()
-    desk.task()
-    desk.set_reservation_status()
+def test_204_is_an_answer_when_the_switch_says_so(driver: WorkspaceDriver, receiver: Receiver) -> None:
+    driver.emulator.switches.no_content_is_an_answer = True
+    driver.callbacks(receiver.answer("/assign", "", status=204), receiver.answer("/fallback", {}))
+    driver.worker()
+    driver.task()
+    driver.settle()
     assert receiver.on("/fallback") == []
 
 
-def test_when_both_urls_fail_the_reservation_stays_pending(desk, receiver):
-    desk.callbacks(receiver.answer("/assign", status=500), receiver.answer("/fallback", status=500))
-    desk.worker()
-    task_sid = desk.task()
-    desk.set_reservation_status()
-    assert desk.reservation(task_sid).reservation_status == "pending"
+def test_when_both_urls_fail_the_reservation_stays_pending(driver: WorkspaceDriver, receiver: Receiver) -> None:
+    driver.callbacks(receiver.answer("/assign", status=500), receiver.answer("/fallback", status=500))
+    driver.worker()
+    task_sid = driver.task()
+    driver.settle()
+    assert driver.reservation(task_sid).reservation_status == "pending"
     assert len(receiver.on("/fallback")) == 1
 
 
-def test_an_answer_that_drips_is_cut_at_the_total_deadline(desk, receiver):
+def test_an_answer_that_drips_is_cut_at_the_total_deadline(driver: WorkspaceDriver, receiver: Receiver) -> None:
     """Every byte comes in time for a per-read time-out; the whole does not."""
-    desk.emulator.switches.assignment_deadline_s = 0.3
+    driver.emulator.switches.assignment_deadline_s = 0.3
     hung_up = threading.Event()
 
-    def drip(out):
+    def drip(out: Any) -> None:
         out.write(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n")
         for _ in range(600):
             try:
@@ -173,51 +183,54 @@ def test_an_answer_that_drips_is_cut_at_the_total_deadline(desk, receiver):
                 return
             time.sleep(0.02)
 
-    desk.callbacks(receiver.write_raw("/assign", drip), receiver.answer("/fallback", {"instruction": "accept"}))
-    desk.worker()
-    task_sid = desk.task()
-    failed = desk.emulator.log.wait_for("assignment_callback_failed")
+    driver.callbacks(receiver.write_raw("/assign", drip), receiver.answer("/fallback", {"instruction": "accept"}))
+    driver.worker()
+    task_sid = driver.task()
+    failed = driver.emulator.log.wait_for("assignment_callback_failed")
     assert 300 <= failed["elapsed_ms"] < 600
     assert hung_up.wait(5)
-    desk.set_reservation_status()
-    assert desk.status(task_sid) == "assigned"
+    driver.settle()
+    assert driver.status(task_sid) == "assigned"
 
 
-def test_a_late_answer_is_not_executed(desk, receiver):
-    desk.emulator.switches.assignment_deadline_s = 0.2
+def test_a_late_answer_is_not_executed(driver: WorkspaceDriver, receiver: Receiver) -> None:
+    driver.emulator.switches.assignment_deadline_s = 0.2
     over = threading.Event()
     receiver.before = lambda _received: over.wait(5)
-    desk.callbacks(receiver.answer("/assign", {"instruction": "accept"}))
-    desk.worker()
-    task_sid = desk.task()
-    failed = desk.emulator.log.wait_for("assignment_callback_failed")
+    driver.callbacks(receiver.answer("/assign", {"instruction": "accept"}))
+    driver.worker()
+    task_sid = driver.task()
+    failed = driver.emulator.log.wait_for("assignment_callback_failed")
     over.set()
-    desk.set_reservation_status()
+    driver.settle()
     assert failed["elapsed_ms"] < 500
-    assert desk.reservation(task_sid).reservation_status == "pending"
+    assert driver.reservation(task_sid).reservation_status == "pending"
 
 
-def test_a_refused_connection_is_tried_twice_then_the_fallback_is_asked(desk, receiver, unused_port):
-    desk.callbacks(f"http://127.0.0.1:{unused_port}/assign", receiver.answer("/fallback", {"instruction": "accept"}))
-    desk.worker()
-    task_sid = desk.task()
-    desk.set_reservation_status()
-    [primary, fallback] = desk.emulator.deliveries.records()
+def test_a_refused_connection_is_tried_twice_then_the_fallback_is_asked(
+    driver: WorkspaceDriver, receiver: Receiver, unused_port: int
+) -> None:
+    driver.callbacks(f"http://127.0.0.1:{unused_port}/assign", receiver.answer("/fallback", {"instruction": "accept"}))
+    driver.worker()
+    task_sid = driver.task()
+    driver.settle()
+    [primary, fallback] = driver.emulator.deliveries.records()
     assert (primary.attempts, primary.status, fallback.attempts, fallback.status) == (2, None, 1, 200)
+    assert primary.error is not None
     assert "refused" in primary.error
-    assert desk.status(task_sid) == "assigned"
+    assert driver.status(task_sid) == "assigned"
 
 
-def test_one_slow_receiver_does_not_hold_up_other_callbacks(desk, receiver):
+def test_one_slow_receiver_does_not_hold_up_other_callbacks(driver: WorkspaceDriver, receiver: Receiver) -> None:
     """Twenty callbacks meet inside the receiver: none waits for another's answer."""
     barrier = threading.Barrier(20)
     receiver.before = lambda _received: barrier.wait(5)
-    desk.callbacks(receiver.answer("/assign", {"instruction": "accept"}))
-    tasks = [desk.task() for _ in range(20)]
+    driver.callbacks(receiver.answer("/assign", {"instruction": "accept"}))
+    tasks = [driver.task() for _ in range(20)]
     for number in range(20):
-        desk.worker(f"worker {number}")
-    desk.set_reservation_status()
-    assert {desk.status(task_sid) for task_sid in tasks} == {"assigned"}
+        driver.worker(f"worker {number}")
+    driver.settle()
+    assert {driver.status(task_sid) for task_sid in tasks} == {"assigned"}
 
 
 @pytest.mark.parametrize(
@@ -232,38 +245,42 @@ def test_one_slow_receiver_does_not_hold_up_other_callbacks(desk, receiver):
         ("#rc=many&rp=never", 503, 1),
     ],
 )
-def test_the_fragment_of_the_url_says_what_is_tried_again(desk, receiver, fragment, status, tries):
-    desk.callbacks(receiver.answer("/assign", status=status) + fragment)
-    desk.worker()
-    desk.task()
-    desk.set_reservation_status()
-    [delivery] = desk.emulator.deliveries.records("assignment")
+def test_the_fragment_of_the_url_says_what_is_tried_again(
+    driver: WorkspaceDriver, receiver: Receiver, fragment: str, status: Any, tries: Any
+) -> None:
+    driver.callbacks(receiver.answer("/assign", status=status) + fragment)
+    driver.worker()
+    driver.task()
+    driver.settle()
+    [delivery] = driver.emulator.deliveries.records("assignment")
     assert (delivery.attempts, delivery.status, len(receiver.on("/assign"))) == (tries, status, tries)
 
 
-def test_a_retry_that_succeeds_is_the_answer(desk, receiver):
+def test_a_retry_that_succeeds_is_the_answer(driver: WorkspaceDriver, receiver: Receiver) -> None:
     url = receiver.answer("/assign", status=503)
     receiver.before = lambda _received: (
         len(receiver.on("/assign")) == 1 and receiver.answer("/assign", {"instruction": "accept"})
     )
-    desk.callbacks(url + "#rc=3&rp=5xx")
-    desk.worker()
-    task_sid = desk.task()
-    desk.set_reservation_status()
-    assert (desk.status(task_sid), len(receiver.on("/assign"))) == ("assigned", 2)
+    driver.callbacks(url + "#rc=3&rp=5xx")
+    driver.worker()
+    task_sid = driver.task()
+    driver.settle()
+    assert (driver.status(task_sid), len(receiver.on("/assign"))) == ("assigned", 2)
 
 
-def test_a_read_limit_of_its_own_ends_sooner_than_the_deadline(desk, receiver):
+def test_a_read_limit_of_its_own_ends_sooner_than_the_deadline(driver: WorkspaceDriver, receiver: Receiver) -> None:
     over = threading.Event()
     receiver.before = lambda received: over.wait(5) if received.path == "/assign" else None
-    desk.callbacks(receiver.answer("/assign", {}) + "#rt=200", receiver.answer("/fallback", {"instruction": "accept"}))
-    desk.worker()
-    task_sid = desk.task()
-    failed = desk.emulator.log.wait_for("assignment_callback_failed")
+    driver.callbacks(
+        receiver.answer("/assign", {}) + "#rt=200", receiver.answer("/fallback", {"instruction": "accept"})
+    )
+    driver.worker()
+    task_sid = driver.task()
+    failed = driver.emulator.log.wait_for("assignment_callback_failed")
     over.set()
     assert 200 <= failed["elapsed_ms"] < 2000
-    desk.set_reservation_status()
-    assert desk.status(task_sid) == "assigned"
+    driver.settle()
+    assert driver.status(task_sid) == "assigned"
 
 
 @pytest.mark.parametrize(
@@ -276,5 +293,5 @@ def test_a_read_limit_of_its_own_ends_sooner_than_the_deadline(desk, receiver):
         ("rp=all&sni=n&e=dublin", ConnectionOverrides(retry_on=frozenset({"4xx", "5xx", "ct", "rt"}))),
     ],
 )
-def test_overrides_are_read_and_what_is_out_of_range_is_not(fragment, wanted):
+def test_overrides_are_read_and_what_is_out_of_range_is_not(fragment: str, wanted: Any) -> None:
     assert connection_overrides.parse(f"https://hooks.example.test/a?b=c#{fragment}") == wanted

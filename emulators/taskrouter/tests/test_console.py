@@ -1,4 +1,4 @@
-"""The emulator's page: what it tells, what its buttons do, who is kept out; over HTTP, and in a real browser."""
+"""The console: its page, its buttons, and its guards; over HTTP, and in a real browser."""
 
 import os
 import re
@@ -8,13 +8,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 from urllib.request import urlopen
 
 import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
+from requests import Session
 
 from support.browser import needs_chromium
+from support.receiver import Receiver
+from support.workspace_driver import WorkspaceDriver
 from taskrouter_emulator import EmulatorServer
 
 ROOT = Path(__file__).parent.parent
@@ -22,11 +26,11 @@ CONSOLE = "/_emulator/console"
 
 
 @pytest.fixture
-def post(emulator, http):
-    """Presses a button as a page of the emulator's own would, without script."""
+def post(emulator: EmulatorServer, http: Session) -> Any:
+    """Press a button as a browser without script does."""
     http.auth = None
 
-    def post(button, headers=None, **fields):
+    def post(button: str, headers: Any = None, **fields: Any) -> Any:
         given = {"Origin": emulator.base_url} if headers is None else headers
         return http.post(f"{emulator.base_url}{CONSOLE}/{button}", data=fields, headers=given, allow_redirects=False)
 
@@ -34,23 +38,23 @@ def post(emulator, http):
 
 
 @pytest.fixture
-def look(emulator, http):
-    def look(path="/"):
+def look(emulator: EmulatorServer, http: Session) -> Any:
+    def look(path: str = "/") -> Any:
         http.auth = None
         return http.get(emulator.base_url + path).text
 
     return look
 
 
-def task_of(emulator, task_sid):
+def task_of(emulator: EmulatorServer, task_sid: str) -> Any:
     return next(one.tasks[task_sid] for one in emulator.state.workspaces.values() if task_sid in one.tasks)
 
 
-def test_one_look_tells_what_taskrouter_is_doing(desk, receiver, look):
-    desk.callbacks(receiver.answer("/assign", {"instruction": "explode"}))
-    desk.worker("dana")
-    task_sid = desk.task('{"from":"+14155550100"}')
-    desk.set_reservation_status()
+def test_one_look_tells_what_taskrouter_is_doing(driver: WorkspaceDriver, receiver: Receiver, look: Any) -> None:
+    driver.callbacks(receiver.answer("/assign", {"instruction": "explode"}))
+    driver.worker("dana")
+    task_sid = driver.task('{"from":"+14155550100"}')
+    driver.settle()
     page = look()
     assert task_sid in page
     assert "reserved" in page
@@ -62,13 +66,13 @@ def test_one_look_tells_what_taskrouter_is_doing(desk, receiver, look):
 
 
 @pytest.mark.parametrize("sample", ["Call", "Withheld caller", "Web chat", "Message", "Case"])
-def test_a_sample_task_arrives(desk, emulator, post, sample):
+def test_a_sample_task_arrives(driver: WorkspaceDriver, emulator: EmulatorServer, post: Any, sample: str) -> None:
     assert post("tasks", sample=sample).status_code == 303
     (task,) = next(iter(emulator.state.workspaces.values())).tasks.values()
     assert task.attributes.startswith("{")
 
 
-def test_a_task_with_attributes_of_ones_own(desk, emulator, post):
+def test_a_task_with_attributes_of_ones_own(driver: WorkspaceDriver, emulator: EmulatorServer, post: Any) -> None:
     post("tasks", attributes='{"topic":"x"}', channel="sms")
     (task,) = next(iter(emulator.state.workspaces.values())).tasks.values()
     assert (task.attributes, task.task_channel.unique_name) == ('{"topic":"x"}', "sms")
@@ -78,42 +82,44 @@ def test_a_task_with_attributes_of_ones_own(desk, emulator, post):
     ("act", "becomes"),
     [("accept", "accepted"), ("reject", "rejected"), ("time_out", "timeout")],
 )
-def test_buttons_of_a_pending_reservation(desk, emulator, post, act, becomes):
-    desk.worker("dana")
-    task_sid = desk.task()
-    reservation = desk.reservation(task_sid)
+def test_buttons_of_a_pending_reservation(
+    driver: WorkspaceDriver, emulator: EmulatorServer, post: Any, act: str, becomes: str
+) -> None:
+    driver.worker("dana")
+    task_sid = driver.task()
+    reservation = driver.reservation(task_sid)
     assert post(f"tasks/{task_sid}/reservations/{reservation.sid}", act=act).status_code == 303
     assert task_of(emulator, task_sid).reservations[reservation.sid].status == becomes
 
 
-def test_a_task_from_its_arrival_to_its_end(desk, emulator, post):
-    desk.worker("dana")
-    task_sid = desk.task()
-    post(f"tasks/{task_sid}/reservations/{desk.reservation(task_sid).sid}", act="accept")
+def test_a_task_from_its_arrival_to_its_end(driver: WorkspaceDriver, emulator: EmulatorServer, post: Any) -> None:
+    driver.worker("dana")
+    task_sid = driver.task()
+    post(f"tasks/{task_sid}/reservations/{driver.reservation(task_sid).sid}", act="accept")
     post(f"tasks/{task_sid}", act="wrap")
-    assert desk.status(task_sid) == "wrapping"
+    assert driver.status(task_sid) == "wrapping"
     post(f"tasks/{task_sid}", act="complete")
-    assert desk.status(task_sid) == "completed"
+    assert driver.status(task_sid) == "completed"
 
 
-def test_canceling_hanging_up_and_moving_a_worker(desk, emulator, post):
-    canceled, hung_up = desk.task(), desk.task()
+def test_canceling_hanging_up_and_moving_a_worker(driver: WorkspaceDriver, emulator: EmulatorServer, post: Any) -> None:
+    canceled, hung_up = driver.task(), driver.task()
     post(f"tasks/{canceled}", act="cancel")
     post(f"tasks/{hung_up}", act="hang_up")
-    assert [desk.status(sid) for sid in (canceled, hung_up)] == ["canceled", "canceled"]
-    worker_sid = desk.worker("dana")
-    post(f"workers/{worker_sid}", activity=desk.activities["Offline"])
-    assert desk.workspace.workers(worker_sid).fetch().activity_name == "Offline"
+    assert [driver.status(sid) for sid in (canceled, hung_up)] == ["canceled", "canceled"]
+    worker_sid = driver.worker("dana")
+    post(f"workers/{worker_sid}", activity=driver.activities["Offline"])
+    assert driver.workspace.workers(worker_sid).fetch().activity_name == "Offline"
 
 
-def test_time_goes_forward(desk, emulator, post):
-    desk.worker("dana")
-    task_sid = desk.task()
+def test_time_goes_forward(driver: WorkspaceDriver, emulator: EmulatorServer, post: Any) -> None:
+    driver.worker("dana")
+    task_sid = driver.task()
     post("clock", seconds="121")
-    assert desk.reservation(task_sid).reservation_status == "timeout"
+    assert driver.reservation(task_sid).reservation_status == "timeout"
 
 
-def test_a_fault_is_set_and_cleared(desk, emulator, post, look):
+def test_a_fault_is_set_and_cleared(driver: WorkspaceDriver, emulator: EmulatorServer, post: Any, look: Any) -> None:
     post("faults", kind="status", status="429", times="2", path="/Tasks")
     (fault,) = emulator.faults.all()
     assert (fault.kind, fault.status, fault.times, fault.path) == ("status", 429, 2, "/Tasks")
@@ -124,7 +130,7 @@ def test_a_fault_is_set_and_cleared(desk, emulator, post, look):
     assert (emulator.faults.all()[0].seconds, emulator.faults.all()[0].times) == (5.0, None)
 
 
-def test_a_small_workspace_to_try_it_with(emulator, post, look):
+def test_a_small_workspace_to_try_it_with(emulator: EmulatorServer, post: Any, look: Any) -> None:
     assert "There is no workspace yet" in look()
     assert post("workspace", callback_url="http://127.0.0.1:1/assign").status_code == 303
     (made,) = emulator.state.workspaces.values()
@@ -147,36 +153,40 @@ def test_a_small_workspace_to_try_it_with(emulator, post, look):
         ("workspace", {"callback_url": "javascript:alert(1)"}, "must begin with http"),
     ],
 )
-def test_what_cannot_be_done_is_said(desk, post, path, fields, told):
+def test_what_cannot_be_done_is_said(driver: WorkspaceDriver, post: Any, path: str, fields: Any, told: str) -> None:
     answer = post(path, **fields)
     assert answer.status_code == 400
     assert told in answer.text
 
 
-def test_a_reservation_that_is_decided_does_not_time_out(desk, post):
-    desk.worker("dana")
-    task_sid = desk.task()
-    path = f"tasks/{task_sid}/reservations/{desk.reservation(task_sid).sid}"
+def test_a_reservation_that_is_decided_does_not_time_out(driver: WorkspaceDriver, post: Any) -> None:
+    driver.worker("dana")
+    task_sid = driver.task()
+    path = f"tasks/{task_sid}/reservations/{driver.reservation(task_sid).sid}"
     post(path, act="accept")
     assert "is not pending" in post(path, act="time_out").text
 
 
-def test_nothing_new_is_nothing_sent(desk, emulator, http, look):
-    desk.task()
-    seen = re.search(r"seen=([\w.-]+)", look()).group(1)
+def test_nothing_new_is_nothing_sent(
+    driver: WorkspaceDriver, emulator: EmulatorServer, http: Session, look: Any
+) -> None:
+    driver.task()
+    match = re.search(r"seen=([\w.-]+)", look())
+    assert match is not None
+    seen = match[1]
     assert http.get(f"{emulator.base_url}{CONSOLE}/now?seen={seen}").status_code == 204
-    desk.task()
+    driver.task()
     http.auth = None
     assert http.get(f"{emulator.base_url}{CONSOLE}/now?seen={seen}").status_code == 200
 
 
-def test_what_comes_from_outside_is_text(desk, receiver, look):
-    """Attributes, names and answers are anybody's."""
+def test_what_comes_from_outside_is_text(driver: WorkspaceDriver, receiver: Receiver, look: Any) -> None:
+    """Attributes, names and responses are untrusted."""
     evil = "<script>alert(1)</script><img src=x onerror=alert(1)>"
-    desk.callbacks(receiver.answer("/assign", evil, kind="text/html"))
-    desk.worker(evil[:60])
-    desk.task('{"name":"' + evil + '"}')
-    desk.set_reservation_status()
+    driver.callbacks(receiver.answer("/assign", evil, kind="text/html"))
+    driver.worker(evil[:60])
+    driver.task('{"name":"' + evil + '"}')
+    driver.settle()
     page = look()
     assert "<script>alert" not in page
     assert "<img" not in page
@@ -195,28 +205,32 @@ class TestStrangers:
         ],
         ids=lambda headers: " ".join(headers.values()),
     )
-    def test_a_form_of_another_site_is_refused(self, desk, emulator, http, post, headers):
+    def test_a_form_of_another_site_is_refused(
+        self, driver: WorkspaceDriver, emulator: EmulatorServer, http: Session, post: Any, headers: Any
+    ) -> None:
         assert post("tasks", headers=headers, sample="Call").status_code == 403
         faults = http.post(f"{emulator.base_url}/_emulator/faults", data='{"kind":"reset"}', headers=headers)
         assert faults.status_code == 403
         assert next(iter(emulator.state.workspaces.values())).tasks == {}
         assert emulator.faults.all() == []
 
-    def test_a_name_that_somebody_else_has_pointed_here_is_refused(self, emulator, post):
+    def test_a_name_that_somebody_else_has_pointed_here_is_refused(self, emulator: EmulatorServer, post: Any) -> None:
         port = emulator.base_url.rpartition(":")[2]
         elsewhere = {"Host": f"evil.example:{port}", "Origin": f"http://evil.example:{port}"}
         assert requests.get(emulator.base_url, headers=elsewhere, timeout=5).status_code == 403
         assert post("clock", headers=elsewhere, seconds="5").status_code == 403
 
     @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]"])
-    def test_every_name_of_this_machine_is_good(self, emulator, name):
+    def test_every_name_of_this_machine_is_good(self, emulator: EmulatorServer, name: str) -> None:
         port = emulator.base_url.rpartition(":")[2]
         assert requests.get(emulator.base_url, headers={"Host": f"{name}:{port}"}, timeout=5).status_code == 200
 
-    def test_programs_need_no_origin(self, desk, emulator, http):
+    def test_programs_need_no_origin(self, driver: WorkspaceDriver, emulator: EmulatorServer, http: Session) -> None:
         assert http.post(f"{emulator.base_url}/_emulator/clock/advance", json={"seconds": 1}).status_code == 200
 
-    def test_nothing_is_loaded_from_elsewhere(self, desk, http, emulator):
+    def test_nothing_is_loaded_from_elsewhere(
+        self, driver: WorkspaceDriver, http: Session, emulator: EmulatorServer
+    ) -> None:
         answer = http.get(emulator.base_url)
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         assert not re.search(r'(src|href)="(https?:)?//', answer.text)
@@ -224,15 +238,18 @@ class TestStrangers:
         assert not re.search(r"\son\w+=", answer.text)
 
 
-def test_it_needs_nothing_of_the_service(tmp_path):
+@pytest.mark.scenario
+def test_it_needs_nothing_of_the_service(tmp_path: Path) -> None:
     """The package's folder alone, in an empty place."""
     shutil.copytree(ROOT / "src" / "taskrouter_emulator", tmp_path / "taskrouter_emulator")
     command = [sys.executable, "-m", "taskrouter_emulator", "--port", "0"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
     try:
-        greeting = running.stdout.readline()
-        url = re.search(r"http://127\.0\.0\.1:\d+", greeting).group()
+        assert running.stdout is not None
+        match = re.search(r"http://127\.0\.0\.1:\d+", running.stdout.readline())
+        assert match is not None
+        url = match[0]
         with urlopen(url, timeout=10) as answer:  # noqa: S310 - our own address
             page = answer.read().decode()
         assert "There is no workspace yet" in page
@@ -247,7 +264,7 @@ def test_it_needs_nothing_of_the_service(tmp_path):
 class TestInABrowser:
     @pytest.fixture
     def emulator(self) -> Iterator[EmulatorServer]:
-        """Its time passes, as for somebody who looks on."""
+        """An emulator whose time passes, as for a user."""
         with EmulatorServer() as running:
             yield running
 
@@ -273,7 +290,7 @@ class TestInABrowser:
     def press(self, page: Page, name: str) -> None:
         page.get_by_role("button", name=name, exact=True).first.click()
 
-    def test_a_task_is_taken_through_its_life(self, page: Page, receiver) -> None:
+    def test_a_task_is_taken_through_its_life(self, page: Page, receiver: Receiver) -> None:
         url = receiver.answer("/assign", {})
         page.goto("/")
         page.get_by_label("Assignment callback URL").fill(url)
@@ -290,8 +307,10 @@ class TestInABrowser:
         expect(page.locator(".task .badge.is-completed").first).to_be_visible()
         assert len(receiver.on("/assign")) == 2
 
-    def test_it_moves_by_itself_and_keeps_what_was_opened(self, page: Page, emulator: EmulatorServer, receiver) -> None:
-        """A task that arrives over REST appears, and a callback that somebody reads stays open."""
+    def test_it_moves_by_itself_and_keeps_what_was_opened(
+        self, page: Page, emulator: EmulatorServer, receiver: Receiver
+    ) -> None:
+        """A task that arrives over REST appears, and an opened callback stays open."""
         page.goto("/")
         page.get_by_label("Assignment callback URL").fill(receiver.answer("/assign", {"instruction": "accept"}))
         self.press(page, "Create sample workspace")
@@ -313,7 +332,7 @@ class TestInABrowser:
         expect(page.locator("#log").get_by_text("task created")).to_be_visible()
 
     def test_the_keyboard_stays_where_it_was(self, page: Page) -> None:
-        """While seconds are counted down everything is drawn anew; who has tabbed to a button is still there."""
+        """A countdown redraws the page every second; the focused button keeps the focus."""
         page.goto("/")
         self.press(page, "Create sample workspace")
         self.press(page, "Call")
@@ -338,7 +357,7 @@ class TestInABrowser:
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     @pytest.mark.parametrize("width", [380, 820, 1440])
     def test_nothing_sticks_out_on_any_screen(
-        self, page: Page, emulator: EmulatorServer, width: int, scheme: str
+        self, page: Page, emulator: EmulatorServer, width: int, scheme: Literal["light", "dark"]
     ) -> None:
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 800})

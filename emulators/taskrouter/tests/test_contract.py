@@ -1,25 +1,29 @@
-"""The emulator and Twilio's published OpenAPI document: what is sent and what is answered have the same names."""
+"""The emulator and Twilio's published OpenAPI document: parameters and members have the same names."""
 
 import json
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
+from requests import Session
 
+from support.openapi_contract import Contract
+from support.workspace_driver import WorkspaceDriver
 from taskrouter_emulator import EmulatorServer
 
 
 @pytest.fixture
-def answered(contract, desk, http):
-    """A worker as the emulator answers it: method, path, status, headers, and the body to be spoiled."""
-    answer = http.get(desk.workspace.workers(desk.worker()).fetch().url)
-    path = answer.url.removeprefix(desk.emulator.base_url)
+def answered(contract: Contract, driver: WorkspaceDriver, http: Session) -> Any:
+    """The response with a worker: method, path, status, headers, and the body to be spoiled."""
+    answer = http.get(driver.workspace.workers(driver.worker()).fetch().url)
+    path = answer.url.removeprefix(driver.emulator.base_url)
     return "GET", path, answer.status_code, dict(answer.headers), answer.json()
 
 
-def test_what_the_emulator_answers_is_in_order(contract, answered):
-    *where, body = answered
-    assert contract.complaints(*where, json.dumps(body)) == []
+def test_what_the_emulator_answers_is_in_order(contract: Contract, answered: Any) -> None:
+    method, path, status, headers, body = answered
+    assert contract.complaints(method, path, status, headers, json.dumps(body)) == []
 
 
 @pytest.mark.parametrize(
@@ -33,14 +37,14 @@ def test_what_the_emulator_answers_is_in_order(contract, answered):
         pytest.param(lambda body: body["links"].pop("channels"), "links", id="a link less"),
     ],
 )
-def test_what_is_not_in_order_is_noticed(contract, answered, spoil, complaint):
-    *where, body = answered
+def test_what_is_not_in_order_is_noticed(contract: Contract, answered: Any, spoil: Any, complaint: str) -> None:
+    method, path, status, headers, body = answered
     spoil(body)
-    found = contract.complaints(*where, json.dumps(body))
-    assert any(complaint in one for one in found), found
+    complaints = contract.complaints(method, path, status, headers, json.dumps(body))
+    assert any(complaint in text for text in complaints), complaints
 
 
-def test_a_missing_etag_another_status_and_an_unknown_path_are_noticed(contract, answered):
+def test_a_missing_etag_another_status_and_an_unknown_path_are_noticed(contract: Contract, answered: Any) -> None:
     method, path, status, headers, body = answered
     text = json.dumps(body)
     without = {name: value for name, value in headers.items() if name.lower() != "etag"}
@@ -49,7 +53,7 @@ def test_a_missing_etag_another_status_and_an_unknown_path_are_noticed(contract,
     assert "is no operation" in contract.complaints(method, "/v1/Workspaces/WS1/Nothing", 200, {}, "{}")[0]
 
 
-def test_a_refusal_has_four_keys_and_no_other(contract):
+def test_a_refusal_has_four_keys_and_no_other(contract: Contract) -> None:
     refusal = {"code": 20404, "message": "?", "more_info": "https://www.twilio.com/docs/errors/20404", "status": 404}
     assert contract.complaints("GET", "/v1/Workspaces/WS1", 404, {}, json.dumps(refusal)) == []
     assert contract.complaints("GET", "/v1/Workspaces/WS1", 404, {}, json.dumps(refusal | {"code": "20404"}))
@@ -58,12 +62,12 @@ def test_a_refusal_has_four_keys_and_no_other(contract):
 
 @dataclass
 class World:
-    """One of everything, made without HTTP, in an emulator of its own test."""
+    """One of every resource, created without HTTP."""
 
     emulator: EmulatorServer
     prefixes: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         setup = self.emulator.state.provisioning
         workspace = setup.create_workspace("Support")
         queue = setup.create_task_queue(workspace, "Everybody")
@@ -78,8 +82,8 @@ class World:
         records = (workspace, queue, workflow, worker, task, reservation, activity, channel, event)
         self.prefixes = {record.sid[:2]: record.sid for record in records} | {"CA": "CA" + "1" * 32}
 
-    def path(self, operation):
-        """Where the operation finds its resource here."""
+    def path(self, operation: Any) -> Any:
+        """Return the path of the operation's resource."""
         sids = {"WorkspaceSid": "WS", "TaskSid": "WT", "WorkerSid": "WK"}
         own = {"Workspaces": "WS", "Activities": "WA", "TaskChannels": "TC", "TaskQueues": "WQ", "Workflows": "WW"}
         own |= {"Workers": "WK", "Channels": "TC", "Tasks": "WT", "Reservations": "WR", "Events": "EV"}
@@ -87,8 +91,8 @@ class World:
         path = operation.template.replace("{Sid}", self.prefixes[own[collection]])
         return re.sub(r"\{(\w+)\}", lambda found: self.prefixes[sids[found[1]]], path)
 
-    def value(self, operation, parameter):
-        """Something that this parameter takes."""
+    def value(self, operation: Any, parameter: Any) -> Any:
+        """Return a valid value for this parameter."""
         schema = parameter.schema
         if parameter.name in _VALUES:
             return _VALUES[parameter.name]
@@ -105,19 +109,19 @@ class World:
         kinds = {"date-time": "2026-01-01T00:00:00Z", "uri": "http://127.0.0.1:1/there"}
         return kinds.get(schema.get("format")) or {"integer": "2", "boolean": "true"}.get(schema.get("type"), "text")
 
-    def send(self, http, operation, form):
+    def send(self, http: Session, operation: Any, form: Any) -> Any:
         url = self.emulator.base_url + self.path(operation)
         where = {"params": form} if operation.method == "get" else {"data": form}
         return http.request(operation.method.upper(), url, **where)
 
-    def companions(self, operation, parameter):
-        """What has to come along for the parameter to be right: everything required, and what it depends on."""
+    def companions(self, operation: Any, parameter: Any) -> Any:
+        """Return what the parameter needs beside it: required parameters, and those that it depends on."""
         required = {one.name: self.value(operation, one) for one in operation.parameters if one.required}
         more = {"IgnoreCapacity": {"RoutingTarget": self.prefixes["WK"]}}
         return required | more.get(parameter.name, {}) | _COMPANIONS.get(parameter.name, {})
 
 
-def _activities(workspace, available):
+def _activities(workspace: Any, available: Any) -> Any:
     return [activity for activity in workspace.activities.values() if activity.available is available]
 
 
@@ -155,12 +159,12 @@ _COMPANIONS = {
 }
 
 
-def _cases(contract):
+def _cases(contract: Contract) -> Any:
     return [(operation, one) for operation in contract.operations for one in operation.parameters]
 
 
-def test_every_documented_parameter_is_known(contract, http, emulator):
-    """Sent alone, with what is required, it is taken, and not reported as unknown."""
+def test_every_documented_parameter_is_known(contract: Contract, http: Session, emulator: EmulatorServer) -> None:
+    """Sent with the required parameters, it is accepted, and not reported as unknown."""
     for operation, parameter in _cases(contract):
         if parameter.name in ("PageToken", "DequeueStatusCallbackUrl"):
             continue  # a token is what the emulator gave out; the other one needs a call, and has a test of its own
@@ -171,7 +175,7 @@ def test_every_documented_parameter_is_known(contract, http, emulator):
     assert emulator.log.entries("parameters_ignored") == []
 
 
-def test_every_required_parameter_is_required(contract, http, emulator):
+def test_every_required_parameter_is_required(contract: Contract, http: Session, emulator: EmulatorServer) -> None:
     for operation, parameter in _cases(contract):
         if parameter.required:
             world = World(emulator)
@@ -182,8 +186,8 @@ def test_every_required_parameter_is_required(contract, http, emulator):
             assert parameter.name in answer.json()["message"]
 
 
-def _wrong(schema):
-    """A value that is not of the kind that the schema asks for; None if anything will do."""
+def _wrong(schema: Any) -> Any:
+    """Return a value of another type than the schema's; None if every value is valid."""
     if "pattern" in schema:
         return "XX1"
     if "enum" in schema or "enum" in schema.get("items", {}):
@@ -192,11 +196,13 @@ def _wrong(schema):
     return by_format.get(schema.get("format")) or {"integer": "many", "boolean": "perhaps"}.get(schema.get("type"))
 
 
-def test_every_parameter_of_a_wrong_kind_is_refused(contract, http, emulator):
+def test_every_parameter_of_a_wrong_kind_is_refused(
+    contract: Contract, http: Session, emulator: EmulatorServer
+) -> None:
     tried = 0
     for operation, parameter in _cases(contract):
         wrong = _wrong(parameter.schema)
-        if wrong is None or parameter.name in ("DequeueStatusCallbackUrl",):
+        if wrong is None or parameter.name == "DequeueStatusCallbackUrl":
             continue
         world = World(emulator)
         answer = world.send(http, operation, world.companions(operation, parameter) | {parameter.name: wrong})

@@ -1,5 +1,7 @@
 """The expression language of queues, filters and targets."""
 
+from typing import Any
+
 import pytest
 
 from taskrouter_emulator.model.expressions import MalformedExpression, parse
@@ -60,7 +62,7 @@ DANA = {
         ('(name == "eve" OR level == 3) AND senior == false', False),
     ],
 )
-def test_an_expression_holds_or_not(text, holds):
+def test_an_expression_holds_or_not(text: str, holds: Any) -> None:
     assert parse(text)(DANA) is holds
 
 
@@ -79,13 +81,13 @@ def test_an_expression_holds_or_not(text, holds):
         '"a" == "b',
     ],
 )
-def test_what_is_not_understood_is_refused_with_the_place(text):
+def test_what_is_not_understood_is_refused_with_the_place(text: str) -> None:
     with pytest.raises(MalformedExpression, match="cannot parse"):
         parse(text)
 
 
 @pytest.mark.parametrize("text", ["(" * 5000 + "1==1" + ")" * 5000, "a IN " + "[" * 5000 + "]" * 5000])
-def test_what_is_nested_too_deeply_is_refused(text):
+def test_what_is_nested_too_deeply_is_refused(text: str) -> None:
     with pytest.raises(MalformedExpression, match="nested"):
         parse(text)
 
@@ -100,9 +102,9 @@ def test_what_is_nested_too_deeply_is_refused(text):
         ("a == 1 AND b == 2 AND c == 3", False),
     ],
 )
-def test_it_is_told_when_the_order_of_and_and_or_matters(text, assumes):
+def test_it_is_told_when_the_order_of_and_and_or_matters(text: str, assumes: Any) -> None:
     assert parse(text).assumes_precedence is assumes
 
 
-def test_the_names_that_an_expression_asks_for_are_known():
+def test_the_names_that_an_expression_asks_for_are_known() -> None:
     assert parse('worker.level > task.wanted[0] AND "x" IN [kind, 1]').roots == {"worker", "task", "kind"}

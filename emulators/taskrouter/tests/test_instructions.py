@@ -1,16 +1,20 @@
-"""Every instruction, as an answer to the callback and over REST: executed, or refused with its code."""
+"""Every instruction, in a callback's response and over REST: executed, or refused with its code."""
 
 import json
+from typing import Any
 
 import pytest
 from twilio.base.exceptions import TwilioRestException
+
+from support.receiver import Receiver
+from support.workspace_driver import WorkspaceDriver
 
 CALL_SID = "CA" + "1" * 32
 VOICE = json.dumps({"call_sid": CALL_SID, "from": "+14155550100", "to": "+14155550199"})
 CHAT = json.dumps({"from": "+14155550100"})
 URL = "http://127.0.0.1:1/twiml"
 
-COMPLETE = {
+COMPLETE: dict[str, dict[str, Any]] = {
     "dequeue": {"instruction": "dequeue"},
     "conference": {"instruction": "conference", "from": "+14155550199"},
     "call and accept": {"instruction": "call", "from": "+14155550199", "url": URL, "accept": True},
@@ -19,74 +23,76 @@ COMPLETE = {
 
 
 @pytest.fixture
-def answered(desk, receiver):
-    """A task whose assignment callback was answered with this, and everything after it has happened."""
+def answered(driver: WorkspaceDriver, receiver: Receiver) -> Any:
+    """Create a task whose assignment callback gets this response, and wait until everything has settled."""
 
-    def make(answer, attributes=VOICE, contact_uri="client:dana"):
-        desk.callbacks(receiver.answer("/assign", answer))
-        desk.worker("dana", contact_uri=contact_uri)
-        task_sid = desk.task(attributes)
-        desk.set_reservation_status()
+    def make(answer: Any, attributes: Any = VOICE, contact_uri: Any = "client:dana") -> Any:
+        driver.callbacks(receiver.answer("/assign", answer))
+        driver.worker("dana", contact_uri=contact_uri)
+        task_sid = driver.task(attributes)
+        driver.settle()
         return task_sid
 
     return make
 
 
 @pytest.mark.parametrize("answer", COMPLETE.values(), ids=COMPLETE)
-def test_a_connected_worker_has_accepted(desk, answered, answer):
+def test_a_connected_worker_has_accepted(driver: WorkspaceDriver, answered: Any, answer: Any) -> None:
     task_sid = answered(answer)
-    assert desk.alerts() == []
-    assert desk.status(task_sid) == "assigned"
-    [accepted] = desk.emulator.log.entries("reservation_accepted")
+    assert driver.alerts() == []
+    assert driver.status(task_sid) == "assigned"
+    [accepted] = driver.emulator.log.entries("reservation_accepted")
     assert (accepted["via"], accepted["instruction"]) == ("callback", answer["instruction"])
 
 
 @pytest.mark.parametrize("name", ["call", "redirect"])
-def test_call_and_redirect_accept_only_if_they_say_so(desk, answered, name):
+def test_call_and_redirect_accept_only_if_they_say_so(driver: WorkspaceDriver, answered: Any, name: str) -> None:
     answer = COMPLETE[f"{name} and accept"] | {"accept": False}
     task_sid = answered(answer)
-    assert desk.alerts() == []
-    assert desk.reservation(task_sid).reservation_status == "pending"
+    assert driver.alerts() == []
+    assert driver.reservation(task_sid).reservation_status == "pending"
 
 
-def test_the_worker_answers_after_a_moment_and_the_time_out_waits(desk, receiver):
+def test_the_worker_answers_after_a_moment_and_the_time_out_waits(driver: WorkspaceDriver, receiver: Receiver) -> None:
     """While a worker's leg is set up the reservation is on hold: no time-out, and it is accepted in the end."""
-    desk.emulator.switches.worker_answers_after_s = 200
-    desk.callbacks(receiver.answer("/assign", {"instruction": "dequeue"}))
-    desk.worker()
-    task_sid = desk.task(VOICE)
-    desk.emulator.deliveries.wait_until_idle()
-    desk.emulator.state.advance(199)
-    assert desk.reservation(task_sid).reservation_status == "pending"
-    desk.emulator.state.advance(1)
-    assert desk.status(task_sid) == "assigned"
+    driver.emulator.switches.worker_answers_after_s = 200
+    driver.callbacks(receiver.answer("/assign", {"instruction": "dequeue"}))
+    driver.worker()
+    task_sid = driver.task(VOICE)
+    driver.emulator.deliveries.wait_until_idle()
+    driver.emulator.state.advance(199)
+    assert driver.reservation(task_sid).reservation_status == "pending"
+    driver.emulator.state.advance(1)
+    assert driver.status(task_sid) == "assigned"
 
 
 @pytest.mark.parametrize("name", ["dequeue", "call and accept"])
-def test_dialling_writes_the_workers_call_into_the_attributes(desk, answered, name):
+def test_dialling_writes_the_workers_call_into_the_attributes(
+    driver: WorkspaceDriver, answered: Any, name: str
+) -> None:
     """TaskRouter is a second writer of voice tasks; the rest of the text stays to the letter."""
     spaced = VOICE.replace(":", " : ")
-    attributes = desk.workspace.tasks(answered(COMPLETE[name], spaced)).fetch().attributes
+    attributes = driver.workspace.tasks(answered(COMPLETE[name], spaced)).fetch().attributes
     assert attributes.startswith(spaced.rstrip("}"))
     assert json.loads(attributes)["worker_call_sid"].startswith("CA")
-    assert desk.emulator.log.entries("attributes_written")[0]["by"] == "taskrouter"
+    assert driver.emulator.log.entries("attributes_written")[0]["by"] == "taskrouter"
 
 
-def test_reject_moves_the_worker_and_frees_the_task(desk, answered):
-    task_sid = answered({"instruction": "reject", "activity_sid": desk.activities["Unavailable"]})
-    assert desk.status(task_sid) == "pending"
-    [worker] = desk.workspace.workers.list()
+def test_reject_moves_the_worker_and_frees_the_task(driver: WorkspaceDriver, answered: Any) -> None:
+    task_sid = answered({"instruction": "reject", "activity_sid": driver.activities["Unavailable"]})
+    assert driver.status(task_sid) == "pending"
+    [worker] = driver.workspace.workers.list()
     assert worker.activity_name == "Unavailable"
 
 
-def test_a_voice_task_merely_accepted_leaves_the_caller_in_the_queue(desk, answered):
+def test_a_voice_task_merely_accepted_leaves_the_caller_in_the_queue(driver: WorkspaceDriver, answered: Any) -> None:
     answered({"instruction": "accept"})
-    assert desk.alerts() == ["caller_left_in_queue"]
+    assert driver.alerts() == ["caller_left_in_queue"]
 
 
-def test_a_chat_merely_accepted_is_all_right(desk, answered):
+def test_a_chat_merely_accepted_is_all_right(driver: WorkspaceDriver, answered: Any) -> None:
     answered({"instruction": "accept"}, CHAT)
-    assert desk.alerts() == []
+    assert driver.alerts() == []
 
 
 INCOMPLETE = [
@@ -114,30 +120,34 @@ INCOMPLETE = [
 
 
 @pytest.mark.parametrize(("code", "answer", "situation"), INCOMPLETE)
-def test_an_incomplete_instruction_is_an_alert_and_nothing_happens(desk, answered, code, answer, situation):
+def test_an_incomplete_instruction_is_an_alert_and_nothing_happens(
+    driver: WorkspaceDriver, answered: Any, code: int, answer: Any, situation: Any
+) -> None:
     task_sid = answered(answer, **situation)
-    assert desk.alerts() == [code]
-    assert desk.reservation(task_sid).reservation_status == "pending"
+    assert driver.alerts() == [code]
+    assert driver.reservation(task_sid).reservation_status == "pending"
 
 
 @pytest.mark.parametrize(
     ("name", "code"),
     [("call and accept", 40114), ("redirect and accept", 40123), ("dequeue", 40135), ("conference", 40136)],
 )
-def test_an_instruction_after_the_reservation_was_decided_is_an_alert(desk, receiver, name, code):
-    def accept_first(received):
-        reservation = desk.workspace.tasks(received.form["TaskSid"]).reservations(received.form["ReservationSid"])
+def test_an_instruction_after_the_reservation_was_decided_is_an_alert(
+    driver: WorkspaceDriver, receiver: Receiver, name: str, code: int
+) -> None:
+    def accept_first(received: Any) -> None:
+        reservation = driver.workspace.tasks(received.form["TaskSid"]).reservations(received.form["ReservationSid"])
         reservation.update(reservation_status="accepted")
 
     receiver.before = accept_first
-    desk.callbacks(receiver.answer("/assign", COMPLETE[name]))
-    desk.worker()
-    desk.task(VOICE)
-    desk.set_reservation_status()
-    assert desk.alerts() == ["caller_left_in_queue", code]
+    driver.callbacks(receiver.answer("/assign", COMPLETE[name]))
+    driver.worker()
+    driver.task(VOICE)
+    driver.settle()
+    assert driver.alerts() == ["caller_left_in_queue", code]
 
 
-REST = {
+REST: dict[str, dict[str, Any]] = {
     "dequeue": {"instruction": "dequeue", "dequeue_from": "+14155550199"},
     "conference": {"instruction": "Conference", "from_": "+14155550199", "to": "client:eve"},
     "call": {"instruction": "call", "call_from": "+14155550199", "call_url": URL, "call_accept": True},
@@ -151,14 +161,14 @@ REST = {
 
 
 @pytest.mark.parametrize("parameters", REST.values(), ids=REST)
-def test_the_same_instructions_work_over_rest(desk, parameters):
-    desk.worker()
-    task_sid = desk.task(VOICE)
-    desk.workspace.tasks(task_sid).reservations(desk.reservation(task_sid).sid).update(**parameters)
-    desk.set_reservation_status()
-    assert desk.status(task_sid) == "assigned"
-    assert desk.emulator.log.entries("reservation_accepted")[0]["via"] == "rest"
-    assert desk.alerts() == []
+def test_the_same_instructions_work_over_rest(driver: WorkspaceDriver, parameters: Any) -> None:
+    driver.worker()
+    task_sid = driver.task(VOICE)
+    driver.workspace.tasks(task_sid).reservations(driver.reservation(task_sid).sid).update(**parameters)
+    driver.settle()
+    assert driver.status(task_sid) == "assigned"
+    assert driver.emulator.log.entries("reservation_accepted")[0]["via"] == "rest"
+    assert driver.alerts() == []
 
 
 @pytest.mark.parametrize(
@@ -178,55 +188,59 @@ def test_the_same_instructions_work_over_rest(desk, parameters):
         (20001, {"instruction": "dequeue", "reservation_status": "accepted"}),
     ],
 )
-def test_over_rest_a_refusal_is_a_400_with_the_same_code(desk, parameters, code):
-    desk.worker()
-    task_sid = desk.task(VOICE)
+def test_over_rest_a_refusal_is_a_400_with_the_same_code(driver: WorkspaceDriver, parameters: Any, code: int) -> None:
+    driver.worker()
+    task_sid = driver.task(VOICE)
     with pytest.raises(TwilioRestException) as refused:
-        desk.workspace.tasks(task_sid).reservations(desk.reservation(task_sid).sid).update(**parameters)
+        driver.workspace.tasks(task_sid).reservations(driver.reservation(task_sid).sid).update(**parameters)
     assert (refused.value.status, refused.value.code) == (400, code)
-    assert desk.reservation(task_sid).reservation_status == "pending"
+    assert driver.reservation(task_sid).reservation_status == "pending"
 
 
-def test_conference_over_rest_on_a_decided_reservation_says_so(desk):
-    desk.worker()
-    task_sid = desk.task(VOICE)
-    reservation = desk.workspace.tasks(task_sid).reservations(desk.reservation(task_sid).sid)
+def test_conference_over_rest_on_a_decided_reservation_says_so(driver: WorkspaceDriver) -> None:
+    driver.worker()
+    task_sid = driver.task(VOICE)
+    reservation = driver.workspace.tasks(task_sid).reservations(driver.reservation(task_sid).sid)
     reservation.update(reservation_status="accepted")
     with pytest.raises(TwilioRestException, match="not currently in a Pending state"):
         reservation.update(**REST["conference"])
 
 
-def test_supervising_needs_an_accepted_reservation_and_an_address(desk):
-    lead = desk.worker("lead", "Offline", contact_uri="")
-    desk.worker()
-    task_sid = desk.task(VOICE)
-    reservation = desk.workspace.tasks(task_sid).reservations(desk.reservation(task_sid).sid)
+def test_supervising_needs_an_accepted_reservation_and_an_address(driver: WorkspaceDriver) -> None:
+    lead = driver.worker("lead", "Offline", contact_uri="")
+    driver.worker()
+    task_sid = driver.task(VOICE)
+    reservation = driver.workspace.tasks(task_sid).reservations(driver.reservation(task_sid).sid)
     reservation.update(reservation_status="accepted")
     with pytest.raises(TwilioRestException) as refused:
         reservation.update(instruction="supervise", supervisor=lead, supervisor_mode="whisper")
     assert refused.value.code == 40147
-    desk.workspace.workers(lead).update(attributes='{"contact_uri":"client:lead"}')
+    driver.workspace.workers(lead).update(attributes='{"contact_uri":"client:lead"}')
     reservation.update(instruction="supervise", supervisor=lead, supervisor_mode="whisper")
-    [entry] = desk.emulator.log.entries("worker_supervised")
-    assert (entry["mode"], desk.status(task_sid)) == ("whisper", "assigned")
+    [entry] = driver.emulator.log.entries("worker_supervised")
+    assert (entry["mode"], driver.status(task_sid)) == ("whisper", "assigned")
 
 
 @pytest.mark.parametrize(("name", "code"), [("dequeue", 40133), ("conference", 40145), ("call and accept", 40113)])
-def test_a_leg_that_fails_cancels_the_reservation_instead_of_timing_it_out(desk, answered, name, code):
-    desk.emulator.switches.worker_answers = False
+def test_a_leg_that_fails_cancels_the_reservation_instead_of_timing_it_out(
+    driver: WorkspaceDriver, answered: Any, name: str, code: int
+) -> None:
+    driver.emulator.switches.worker_answers = False
     task_sid = answered(COMPLETE[name])
-    assert desk.alerts()[0] == code
-    first = desk.workspace.tasks(task_sid).reservations.list()[0]
+    assert driver.alerts()[0] == code
+    first = driver.workspace.tasks(task_sid).reservations.list()[0]
     assert first.reservation_status == "canceled"
-    assert desk.kinds("reservation_timeout") == []
+    assert driver.kinds("reservation_timeout") == []
 
 
 @pytest.mark.parametrize(("multi", "ends"), [(True, "wrapping"), (False, "completed")])
-def test_when_the_call_ends_the_worker_goes_on_to_post_work(desk, answered, multi, ends):
-    desk.workspace.update(multi_task_enabled=multi)
-    task_sid = answered({"instruction": "dequeue", "post_work_activity_sid": desk.activities["Unavailable"]})
-    [task] = [one for space in desk.emulator.state.workspaces.values() for one in space.tasks.values()]
-    desk.emulator.state.reservations.hang_up(task)
-    assert desk.status(task_sid) == ends
-    [worker] = desk.workspace.workers.list()
+def test_when_the_call_ends_the_worker_goes_on_to_post_work(
+    driver: WorkspaceDriver, answered: Any, multi: Any, ends: Any
+) -> None:
+    driver.workspace.update(multi_task_enabled=multi)
+    task_sid = answered({"instruction": "dequeue", "post_work_activity_sid": driver.activities["Unavailable"]})
+    [task] = [one for space in driver.emulator.state.workspaces.values() for one in space.tasks.values()]
+    driver.emulator.state.reservations.hang_up(task)
+    assert driver.status(task_sid) == ends
+    [worker] = driver.workspace.workers.list()
     assert worker.activity_name == "Unavailable"

@@ -1,9 +1,10 @@
-"""Long random lives of a contact centre: whatever happens, some things are always true. And hostile configurations."""
+"""Invariants that hold in long random lives of a contact centre, and hostile configurations."""
 
 import json
 import random
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -69,7 +70,7 @@ class Centre:
             attributes = {"skills": skills, "level": self.dice.randrange(4), "contact_uri": f"client:{name}"}
             setup.create_worker(self.workspace, name, attributes=json.dumps(attributes), activity=self.activity())
 
-    def activity(self):
+    def activity(self) -> Any:
         offline, unavailable, available = self.workspace.activities.values()
         return self.dice.choice([offline, unavailable, available, available, available, available])
 
@@ -170,7 +171,7 @@ class Centre:
             by_channel = [sid for channel in worker.channels.values() for sid in channel.open_reservations]
             assert sorted(by_channel) == sorted(mine)
 
-    def check_task(self, task) -> None:
+    def check_task(self, task: Any) -> None:
         states = [one.status for one in task.open_reservations]
         accepted = states.count(ReservationStatus.ACCEPTED) + states.count(ReservationStatus.WRAPPING)
         assert accepted <= 1, "nobody shares a task"
@@ -191,7 +192,7 @@ class Centre:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_whatever_happens_some_things_are_always_true(seed):
+def test_whatever_happens_some_things_are_always_true(seed: int) -> None:
     centre = Centre(seed)
     for _ in range(250):
         centre.step()
@@ -212,7 +213,7 @@ _FILTERS = st.dictionaries(
 
 
 @given(filters=_JSON | st.lists(_FILTERS, max_size=2), default=_JSON | _TARGETS)
-def test_a_configuration_is_read_or_refused(filters, default):
+def test_a_configuration_is_read_or_refused(filters: Any, default: Any) -> None:
     with suppress(ApiError):
         workflow_configuration.read(json.dumps({"task_routing": {"filters": filters, "default_filter": default}}))
 
@@ -227,7 +228,7 @@ _WORDS = st.sampled_from(
 
 
 @given(words=st.lists(_WORDS, max_size=9), glue=st.sampled_from(["", " "]))
-def test_an_expression_is_understood_or_refused(words, glue):
+def test_an_expression_is_understood_or_refused(words: Any, glue: Any) -> None:
     scope = {"a": {"b": ["x", 3]}, "worker": {"level": 10**400}}
     with suppress(expressions.MalformedExpression):
         expressions.parse(glue.join(words))(scope)
@@ -237,5 +238,5 @@ def test_an_expression_is_understood_or_refused(words, glue):
     answer=_JSON
     | st.dictionaries(st.sampled_from(["instruction", "timeout", "accept", "to"]), _JSON | st.just("9" * 5000))
 )
-def test_any_answer_is_read(answer):
+def test_any_answer_is_read(answer: Any) -> None:
     interpret_response(200, "application/json", json.dumps(answer))

@@ -1,9 +1,12 @@
-"""Moves of tasks and reservations over REST, with the sentences that TaskRouter refuses the wrong ones with."""
+"""State changes of tasks and reservations over REST, with the messages of those that are refused."""
 
 import re
+from typing import Any
 
 import pytest
 from twilio.base.exceptions import TwilioRestException
+
+from support.workspace_driver import WorkspaceDriver
 
 MOVES = {
     "canceled": r"^Cannot cancel {where} because it is not pending or reserved\.$",
@@ -12,28 +15,28 @@ MOVES = {
 }
 
 
-def update_task(desk, task_sid, status, reason="because"):
-    return desk.workspace.tasks(task_sid).update(assignment_status=status, reason=reason)
+def update_task(driver: WorkspaceDriver, task_sid: str, status: Any, reason: Any = "because") -> Any:
+    return driver.workspace.tasks(task_sid).update(assignment_status=status, reason=reason)
 
 
-def update_reservation(desk, task_sid, status, **more):
-    sid = desk.reservation(task_sid).sid
-    return desk.workspace.tasks(task_sid).reservations(sid).update(reservation_status=status, **more)
+def update_reservation(driver: WorkspaceDriver, task_sid: str, status: Any, **more: Any) -> Any:
+    sid = driver.reservation(task_sid).sid
+    return driver.workspace.tasks(task_sid).reservations(sid).update(reservation_status=status, **more)
 
 
 @pytest.fixture
-def task_in(desk):
-    """A task brought into the state that is asked for."""
+def task_in(driver: WorkspaceDriver) -> Any:
+    """Create a task in the given state."""
 
-    def make(status):
+    def make(status: Any) -> Any:
         if status != "pending":
-            desk.worker()
-        task_sid = desk.task()
+            driver.worker()
+        task_sid = driver.task()
         if status in ("assigned", "wrapping", "completed"):
-            update_reservation(desk, task_sid, "accepted")
+            update_reservation(driver, task_sid, "accepted")
         if status in ("wrapping", "completed", "canceled"):
-            update_task(desk, task_sid, status)
-        assert desk.status(task_sid) == status
+            update_task(driver, task_sid, status)
+        assert driver.status(task_sid) == status
         return task_sid
 
     return make
@@ -49,59 +52,59 @@ STATES = ("pending", "reserved", "assigned", "wrapping", "completed", "canceled"
 
 @pytest.mark.parametrize("wanted", LEGAL)
 @pytest.mark.parametrize("state", STATES)
-def test_a_task_moves_only_where_it_may(desk, task_in, state, wanted):
+def test_a_task_moves_only_where_it_may(driver: WorkspaceDriver, task_in: Any, state: str, wanted: Any) -> None:
     task_sid = task_in(state)
     if state in LEGAL[wanted]:
-        moved = update_task(desk, task_sid, wanted, "the reason")
+        moved = update_task(driver, task_sid, wanted, "the reason")
         assert (moved.assignment_status, moved.reason) == (wanted, "the reason")
         return
     with pytest.raises(TwilioRestException) as refused:
-        update_task(desk, task_sid, wanted)
-    where = f"task {task_sid} in workspace {desk.workspace.fetch().sid} for account {desk.emulator.account_sid}"
+        update_task(driver, task_sid, wanted)
+    where = f"task {task_sid} in workspace {driver.workspace.fetch().sid} for account {driver.emulator.account_sid}"
     said = refused.value.msg.removeprefix("Unable to update record: ")
     assert (refused.value.status, refused.value.code) == (400, 20001)
     assert re.match(MOVES[wanted].format(where=re.escape(where)), said), said
-    assert desk.status(task_sid) == state
+    assert driver.status(task_sid) == state
 
 
 @pytest.mark.parametrize("status", ["pending", "reserved", "assigned", "done"])
-def test_no_client_sets_the_other_states(desk, task_in, status):
+def test_no_client_sets_the_other_states(driver: WorkspaceDriver, task_in: Any, status: Any) -> None:
     with pytest.raises(TwilioRestException) as refused:
-        update_task(desk, task_in("pending"), status)
+        update_task(driver, task_in("pending"), status)
     assert (refused.value.status, refused.value.code) == (400, 20001)
 
 
 @pytest.mark.parametrize("status", ["wrapping", "completed"])
-def test_attributes_and_the_end_of_work_take_two_requests(desk, task_in, status):
+def test_attributes_and_the_end_of_work_take_two_requests(driver: WorkspaceDriver, task_in: Any, status: Any) -> None:
     task_sid = task_in("assigned")
     with pytest.raises(TwilioRestException) as refused:
-        desk.workspace.tasks(task_sid).update(assignment_status=status, attributes='{"late":1}')
+        driver.workspace.tasks(task_sid).update(assignment_status=status, attributes='{"late":1}')
     assert refused.value.code == 20001
-    assert desk.workspace.tasks(task_sid).fetch().attributes == '{"from":"+14155550100"}'
+    assert driver.workspace.tasks(task_sid).fetch().attributes == '{"from":"+14155550100"}'
 
 
-def test_accepting_assigns_the_task(desk, task_in):
+def test_accepting_assigns_the_task(driver: WorkspaceDriver, task_in: Any) -> None:
     task_sid = task_in("reserved")
-    reservation = update_reservation(desk, task_sid, "accepted")
+    reservation = update_reservation(driver, task_sid, "accepted")
     assert (reservation.reservation_status, reservation.worker_name) == ("accepted", "dana")
-    assert desk.status(task_sid) == "assigned"
-    assert desk.emulator.log.entries("reservation_accepted")[0]["via"] == "rest"
+    assert driver.status(task_sid) == "assigned"
+    assert driver.emulator.log.entries("reservation_accepted")[0]["via"] == "rest"
 
 
-def test_rejecting_puts_the_task_back_and_moves_the_worker(desk, task_in):
+def test_rejecting_puts_the_task_back_and_moves_the_worker(driver: WorkspaceDriver, task_in: Any) -> None:
     task_sid = task_in("reserved")
-    update_reservation(desk, task_sid, "rejected", worker_activity_sid=desk.activities["Unavailable"])
-    assert desk.status(task_sid) == "pending"
-    [dana] = desk.workspace.workers.list()
+    update_reservation(driver, task_sid, "rejected", worker_activity_sid=driver.activities["Unavailable"])
+    assert driver.status(task_sid) == "pending"
+    [dana] = driver.workspace.workers.list()
     assert dana.activity_name == "Unavailable"
 
 
-def test_rejecting_without_an_activity_tries_somebody_else_first(desk, task_in):
+def test_rejecting_without_an_activity_tries_somebody_else_first(driver: WorkspaceDriver, task_in: Any) -> None:
     task_sid = task_in("reserved")
-    desk.worker("eve")
-    desk.emulator.state.advance(1)
-    update_reservation(desk, task_sid, "rejected")
-    assert desk.reservation(task_sid).worker_name == "eve"
+    driver.worker("eve")
+    driver.emulator.state.advance(1)
+    update_reservation(driver, task_sid, "rejected")
+    assert driver.reservation(task_sid).worker_name == "eve"
 
 
 ILLEGAL = [
@@ -120,14 +123,14 @@ ILLEGAL = [
 
 
 @pytest.mark.parametrize(("state", "wanted"), ILLEGAL)
-def test_a_reservation_moves_only_where_it_may(desk, task_in, state, wanted):
+def test_a_reservation_moves_only_where_it_may(driver: WorkspaceDriver, task_in: Any, state: str, wanted: Any) -> None:
     task_sid = task_in("reserved")
-    sid = desk.reservation(task_sid).sid
-    reservation = desk.workspace.tasks(task_sid).reservations(sid)
+    sid = driver.reservation(task_sid).sid
+    reservation = driver.workspace.tasks(task_sid).reservations(sid)
     if state == "timeout":
-        desk.emulator.state.advance(120)
+        driver.emulator.state.advance(120)
     elif state == "canceled":
-        update_task(desk, task_sid, "canceled")
+        update_task(driver, task_sid, "canceled")
     elif state != "pending":
         for step in ("accepted", "wrapping", "completed"):
             reservation.update(reservation_status=step)
@@ -139,93 +142,95 @@ def test_a_reservation_moves_only_where_it_may(desk, task_in, state, wanted):
     assert reservation.fetch().reservation_status == state
 
 
-def test_canceling_a_task_cancels_its_reservation(desk, task_in):
+def test_canceling_a_task_cancels_its_reservation(driver: WorkspaceDriver, task_in: Any) -> None:
     task_sid = task_in("reserved")
-    update_task(desk, task_sid, "canceled", "hangup")
-    assert desk.reservation(task_sid).reservation_status == "canceled"
-    assert desk.kinds("reservation_canceled", "task_canceled") == ["reservation_canceled", "task_canceled"]
+    update_task(driver, task_sid, "canceled", "hangup")
+    assert driver.reservation(task_sid).reservation_status == "canceled"
+    assert driver.kinds("reservation_canceled", "task_canceled") == ["reservation_canceled", "task_canceled"]
 
 
-def test_completing_the_only_reservation_completes_the_task(desk, task_in):
+def test_completing_the_only_reservation_completes_the_task(driver: WorkspaceDriver, task_in: Any) -> None:
     task_sid = task_in("assigned")
-    update_reservation(desk, task_sid, "wrapping")
-    assert desk.status(task_sid) == "wrapping"
-    update_reservation(desk, task_sid, "completed")
-    task = desk.workspace.tasks(task_sid).fetch()
+    update_reservation(driver, task_sid, "wrapping")
+    assert driver.status(task_sid) == "wrapping"
+    update_reservation(driver, task_sid, "completed")
+    task = driver.workspace.tasks(task_sid).fetch()
     assert (task.assignment_status, task.reason) == ("completed", "All reservations were completed")
 
 
-def test_completing_a_task_completes_its_reservation(desk, task_in):
+def test_completing_a_task_completes_its_reservation(driver: WorkspaceDriver, task_in: Any) -> None:
     task_sid = task_in("assigned")
-    update_task(desk, task_sid, "completed")
-    assert desk.reservation(task_sid).reservation_status == "completed"
+    update_task(driver, task_sid, "completed")
+    assert driver.reservation(task_sid).reservation_status == "completed"
 
 
-def test_a_finished_task_is_gone_after_five_minutes(desk, task_in):
+def test_a_finished_task_is_gone_after_five_minutes(driver: WorkspaceDriver, task_in: Any) -> None:
     task_sid = task_in("completed")
-    desk.emulator.state.advance(299)
-    assert desk.status(task_sid) == "completed"
-    desk.emulator.state.advance(1)
+    driver.emulator.state.advance(299)
+    assert driver.status(task_sid) == "completed"
+    driver.emulator.state.advance(1)
     with pytest.raises(TwilioRestException) as refused:
-        desk.status(task_sid)
+        driver.status(task_sid)
     assert (refused.value.status, refused.value.code) == (404, 20404)
 
 
-def test_an_assigned_task_is_removed_after_a_day(desk, task_in):
+def test_an_assigned_task_is_removed_after_a_day(driver: WorkspaceDriver, task_in: Any) -> None:
     task_in("assigned")
-    desk.emulator.state.advance(86_400)
-    assert desk.workspace.tasks.list() == []
-    assert desk.kinds("reservation_completed", "task_deleted") == ["reservation_completed", "task_deleted"]
+    driver.emulator.state.advance(86_400)
+    assert driver.workspace.tasks.list() == []
+    assert driver.kinds("reservation_completed", "task_deleted") == ["reservation_completed", "task_deleted"]
 
 
 @pytest.mark.parametrize(("state", "ends"), [("reserved", "canceled"), ("assigned", "completed")])
-def test_deleting_a_task_ends_its_reservation_and_frees_the_worker(desk, task_in, state, ends):
+def test_deleting_a_task_ends_its_reservation_and_frees_the_worker(
+    driver: WorkspaceDriver, task_in: Any, state: str, ends: Any
+) -> None:
     task_sid = task_in(state)
-    assert desk.workspace.tasks(task_sid).delete()
-    assert desk.kinds(f"reservation_{ends}", "task_deleted") == [f"reservation_{ends}", "task_deleted"]
-    assert desk.status(desk.task()) == "reserved"
+    assert driver.workspace.tasks(task_sid).delete()
+    assert driver.kinds(f"reservation_{ends}", "task_deleted") == [f"reservation_{ends}", "task_deleted"]
+    assert driver.status(driver.task()) == "reserved"
 
 
-def test_tasks_are_filtered_and_ordered(desk):
-    tasks = {name: desk.task(f'{{"name":"{name}"}}', priority=p) for name, p in (("a", 2), ("b", 1), ("c", 3))}
-    update_task(desk, tasks["c"], "canceled")
-    listed = desk.workspace.tasks.list
+def test_tasks_are_filtered_and_ordered(driver: WorkspaceDriver) -> None:
+    tasks = {name: driver.task(f'{{"name":"{name}"}}', priority=p) for name, p in (("a", 2), ("b", 1), ("c", 3))}
+    update_task(driver, tasks["c"], "canceled")
+    listed = driver.workspace.tasks.list
     assert {task.sid for task in listed(assignment_status=["pending", "reserved"])} == {tasks["a"], tasks["b"]}
     assert [task.sid for task in listed(assignment_status=["pending,canceled"])] == list(tasks.values())
     assert [task.priority for task in listed(ordering="Priority:desc")] == [3, 2, 1]
     assert [task.sid for task in listed(priority=1)] == [tasks["b"]]
     assert [task.sid for task in listed(evaluate_task_attributes='name == "a"')] == [tasks["a"]]
-    assert len(listed(workflow_sid=desk.workflow_sid, task_queue_name="Everybody")) == 3
+    assert len(listed(workflow_sid=driver.workflow_sid, task_queue_name="Everybody")) == 3
     assert listed(workflow_name="Other") == []
 
 
-def test_lists_may_leave_the_attributes_out(desk):
-    desk.emulator.switches.lists_without_attributes = True
-    task_sid = desk.task('{"a":1}')
-    assert [task.attributes for task in desk.workspace.tasks.list()] == [None]
-    assert desk.workspace.tasks(task_sid).fetch().attributes == '{"a":1}'
+def test_lists_may_leave_the_attributes_out(driver: WorkspaceDriver) -> None:
+    driver.emulator.switches.lists_without_attributes = True
+    task_sid = driver.task('{"a":1}')
+    assert [task.attributes for task in driver.workspace.tasks.list()] == [None]
+    assert driver.workspace.tasks(task_sid).fetch().attributes == '{"a":1}'
 
 
-def test_a_reservation_is_seen_under_task_and_worker(desk, task_in):
+def test_a_reservation_is_seen_under_task_and_worker(driver: WorkspaceDriver, task_in: Any) -> None:
     task_sid = task_in("reserved")
-    under_task = desk.reservation(task_sid)
-    [under_worker] = desk.workspace.workers(under_task.worker_sid).reservations.list()
+    under_task = driver.reservation(task_sid)
+    [under_worker] = driver.workspace.workers(under_task.worker_sid).reservations.list()
     assert (under_worker.sid, under_worker.task_sid) == (under_task.sid, task_sid)
     assert f"/Tasks/{task_sid}/Reservations/" in under_task.url
     assert f"/Workers/{under_task.worker_sid}/Reservations/" in under_worker.url
-    under = desk.workspace.workers(under_task.worker_sid).reservations(under_task.sid)
+    under = driver.workspace.workers(under_task.worker_sid).reservations(under_task.sid)
     assert under.update(reservation_status="accepted").reservation_status == "accepted"
 
 
-def test_an_unavailable_worker_can_reject_what_is_pending(desk, task_in):
+def test_an_unavailable_worker_can_reject_what_is_pending(driver: WorkspaceDriver, task_in: Any) -> None:
     task_sid = task_in("reserved")
-    [dana] = desk.workspace.workers.list()
-    worker = desk.workspace.workers(dana.sid)
-    worker.update(activity_sid=desk.activities["Unavailable"])
-    assert desk.status(task_sid) == "reserved"
-    worker.update(activity_sid=desk.activities["Available"])
-    worker.update(activity_sid=desk.activities["Unavailable"], reject_pending_reservations=True)
-    assert desk.status(task_sid) == "pending"
+    [dana] = driver.workspace.workers.list()
+    worker = driver.workspace.workers(dana.sid)
+    worker.update(activity_sid=driver.activities["Unavailable"])
+    assert driver.status(task_sid) == "reserved"
+    worker.update(activity_sid=driver.activities["Available"])
+    worker.update(activity_sid=driver.activities["Unavailable"], reject_pending_reservations=True)
+    assert driver.status(task_sid) == "pending"
 
 
 @pytest.mark.parametrize(
@@ -243,8 +248,8 @@ def test_an_unavailable_worker_can_reject_what_is_pending(desk, task_in):
         {"routing_target": "WK" + "0" * 32},
     ],
 )
-def test_a_task_with_impossible_parameters_is_refused(desk, parameters):
+def test_a_task_with_impossible_parameters_is_refused(driver: WorkspaceDriver, parameters: Any) -> None:
     with pytest.raises(TwilioRestException) as refused:
-        desk.task(**parameters)
+        driver.task(**parameters)
     assert (refused.value.status, refused.value.code) == (400, 20001)
-    assert desk.workspace.tasks.list() == []
+    assert driver.workspace.tasks.list() == []

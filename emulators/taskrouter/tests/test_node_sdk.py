@@ -1,4 +1,4 @@
-"""Twilio's official SDK for Node walks one task through the emulator; skipped where there is no Node or no registry."""
+"""Twilio's official SDK for Node takes one task through the emulator; skipped without Node or a registry."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 
 from support.npm import run_npm
+from taskrouter_emulator import EmulatorServer
 
 SDK = "twilio@6.2.0"
+
+pytestmark = pytest.mark.scenario
 
 
 @pytest.fixture(scope="module")
 def node_modules(request: pytest.FixtureRequest) -> Path:
-    """Where the SDK is installed: in pytest's cache, once, and never in the tree."""
+    """The folder with the SDK, installed once in pytest's cache."""
     if shutil.which("node") is None:
         pytest.skip("there is no node on this machine")
     folder = request.config.cache.mkdir(SDK.replace("@", "-"))
@@ -29,7 +32,7 @@ def node_modules(request: pytest.FixtureRequest) -> Path:
     return folder / "node_modules"
 
 
-def test_the_node_sdk_walks_one_task_from_creation_to_completion(emulator, node_modules):
+def test_the_node_sdk_walks_one_task_from_creation_to_completion(emulator: EmulatorServer, node_modules: Path) -> None:
     script = Path(__file__).with_name("one_task.cjs")
     done = subprocess.run(
         ["node", str(script), emulator.base_url, emulator.account_sid, emulator.auth_token],

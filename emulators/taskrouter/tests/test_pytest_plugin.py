@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
+
+pytestmark = pytest.mark.scenario
 
 
 def run_pytest(folder: Path, text: str, *arguments: str) -> str:

@@ -3,28 +3,31 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from requests import Session
 from twilio.base.exceptions import TwilioRestException
 
+from support.workspace_driver import WorkspaceDriver
 from taskrouter_emulator.model.attributes import MAX_CHARACTERS, with_member
 
 
-def etag(response):
+def etag(response: Any) -> Any:
     return response.headers["ETag"]
 
 
-def test_a_task_begins_at_version_0_and_every_change_counts_one(desk):
-    created = desk.workspace.tasks.create_with_http_info(attributes="{}")
+def test_a_task_begins_at_version_0_and_every_change_counts_one(driver: WorkspaceDriver) -> None:
+    created = driver.workspace.tasks.create_with_http_info(attributes="{}")
     assert (created.status_code, etag(created)) == (201, '"0"')
-    task = desk.workspace.tasks(created.data.sid)
+    task = driver.workspace.tasks(created.data.sid)
     assert etag(task.fetch_with_http_info()) == '"0"'
     assert etag(task.update_with_http_info(attributes='{"a":1}', priority=3)) == '"1"'
-    desk.worker()
+    driver.worker()
     assert etag(task.fetch_with_http_info()) == '"2"', "reserved"
-    desk.workspace.tasks(created.data.sid).reservations(desk.reservation(created.data.sid).sid).update(
+    driver.workspace.tasks(created.data.sid).reservations(driver.reservation(created.data.sid).sid).update(
         reservation_status="accepted"
     )
     assert etag(task.fetch_with_http_info()) == '"3"', "assigned"
@@ -33,45 +36,47 @@ def test_a_task_begins_at_version_0_and_every_change_counts_one(desk):
 
 
 @pytest.mark.parametrize("if_match", ["0", '"0"'], ids=["bare", "quoted"])
-def test_if_match_is_taken_bare_and_quoted(desk, if_match):
-    task = desk.workspace.tasks(desk.task())
+def test_if_match_is_taken_bare_and_quoted(driver: WorkspaceDriver, if_match: str | None) -> None:
+    task = driver.workspace.tasks(driver.task())
     assert etag(task.update_with_http_info(attributes="{}", if_match=if_match)) == '"1"'
 
 
 @pytest.mark.parametrize("if_match", ["1", '"7"', "*", "abc", ""])
-def test_any_other_if_match_is_412_and_changes_nothing(desk, http, if_match):
-    task = desk.workspace.tasks(desk.task('{"a":1}')).fetch()
+def test_any_other_if_match_is_412_and_changes_nothing(
+    driver: WorkspaceDriver, http: Session, if_match: str | None
+) -> None:
+    task = driver.workspace.tasks(driver.task('{"a":1}')).fetch()
     answer = http.post(task.url, data={"Attributes": "{}", "Priority": "9"}, headers={"If-Match": if_match})
     assert (answer.status_code, answer.json()["code"]) == (412, 20412)
-    unchanged = desk.workspace.tasks(task.sid).fetch_with_http_info()
+    unchanged = driver.workspace.tasks(task.sid).fetch_with_http_info()
     assert (etag(unchanged), unchanged.data.attributes, unchanged.data.priority) == ('"0"', '{"a":1}', 0)
 
 
-def test_reservations_have_versions_too(desk):
-    desk.worker()
-    task_sid = desk.task()
-    sid = desk.reservation(task_sid).sid
-    reservation = desk.workspace.tasks(task_sid).reservations(sid)
+def test_reservations_have_versions_too(driver: WorkspaceDriver) -> None:
+    driver.worker()
+    task_sid = driver.task()
+    sid = driver.reservation(task_sid).sid
+    reservation = driver.workspace.tasks(task_sid).reservations(sid)
     with pytest.raises(TwilioRestException) as stale:
         reservation.update(reservation_status="accepted", if_match="5")
     assert stale.value.code == 20412
     assert etag(reservation.update_with_http_info(reservation_status="accepted", if_match='"0"')) == '"1"'
 
 
-def test_a_conditional_delete_of_a_stale_task_is_412(desk, http):
+def test_a_conditional_delete_of_a_stale_task_is_412(driver: WorkspaceDriver, http: Session) -> None:
     """The SDK drops If-Match on delete, so plain requests do it."""
-    task = desk.workspace.tasks(desk.task()).fetch()
+    task = driver.workspace.tasks(driver.task()).fetch()
     assert http.delete(task.url, headers={"If-Match": "4"}).status_code == 412
     assert http.delete(task.url, headers={"If-Match": "0"}).status_code == 204
     assert http.get(task.url).status_code == 404
 
 
-def test_of_writers_with_the_same_etag_exactly_one_wins_each_round(desk, http):
-    task = desk.workspace.tasks(desk.task("{}")).fetch()
+def test_of_writers_with_the_same_etag_exactly_one_wins_each_round(driver: WorkspaceDriver, http: Session) -> None:
+    task = driver.workspace.tasks(driver.task("{}")).fetch()
     rounds, writers = 5, 8
     barrier = threading.Barrier(writers)
 
-    def write(writer):
+    def write(writer: Any) -> Any:
         wins = 0
         for version in range(rounds):
             barrier.wait()
@@ -82,8 +87,8 @@ def test_of_writers_with_the_same_etag_exactly_one_wins_each_round(desk, http):
 
     with ThreadPoolExecutor(writers) as pool:
         assert sum(pool.map(write, range(writers))) == rounds
-    assert desk.emulator.log.last == len(desk.emulator.log.entries())
-    assert len(desk.emulator.log.entries("attributes_written")) == rounds
+    assert driver.emulator.log.last == len(driver.emulator.log.entries())
+    assert len(driver.emulator.log.entries("attributes_written")) == rounds
 
 
 @pytest.mark.parametrize(
@@ -97,31 +102,31 @@ def test_of_writers_with_the_same_etag_exactly_one_wins_each_round(desk, http):
         '"just text"',
     ],
 )
-def test_attributes_come_back_to_the_letter(desk, text):
-    task_sid = desk.task(text)
-    assert desk.workspace.tasks(task_sid).fetch().attributes == text
-    assert desk.workspace.tasks(task_sid).update(attributes="{}").attributes == "{}"
-    assert desk.workspace.tasks(task_sid).update(attributes=text).attributes == text
-    assert desk.workspace.tasks.list()[0].attributes == text
+def test_attributes_come_back_to_the_letter(driver: WorkspaceDriver, text: str) -> None:
+    task_sid = driver.task(text)
+    assert driver.workspace.tasks(task_sid).fetch().attributes == text
+    assert driver.workspace.tasks(task_sid).update(attributes="{}").attributes == "{}"
+    assert driver.workspace.tasks(task_sid).update(attributes=text).attributes == text
+    assert driver.workspace.tasks.list()[0].attributes == text
 
 
-def test_attributes_end_at_4096_characters(desk):
+def test_attributes_end_at_4096_characters(driver: WorkspaceDriver) -> None:
     longest = json.dumps({"é": "é" * (MAX_CHARACTERS - 9)}, ensure_ascii=False)
     assert len(longest) == MAX_CHARACTERS
-    task_sid = desk.task(longest)
-    assert desk.workspace.tasks(task_sid).fetch().attributes == longest
+    task_sid = driver.task(longest)
+    assert driver.workspace.tasks(task_sid).fetch().attributes == longest
     with pytest.raises(TwilioRestException) as refused:
-        desk.workspace.tasks(task_sid).update(attributes=longest + " ")
+        driver.workspace.tasks(task_sid).update(attributes=longest + " ")
     assert (refused.value.status, refused.value.code) == (400, 20001)
 
 
 @pytest.mark.parametrize("text", ["", "{", "{'a':1}", '{"a":NaN}', "[" * 4000, '{"a":1}}'])
-def test_attributes_that_are_not_json_are_refused_unless_lax(desk, text):
+def test_attributes_that_are_not_json_are_refused_unless_lax(driver: WorkspaceDriver, text: str) -> None:
     with pytest.raises(TwilioRestException) as refused:
-        desk.task(text)
+        driver.task(text)
     assert (refused.value.status, refused.value.code) == (400, 20001)
-    desk.emulator.switches.lax_attributes = True
-    assert desk.workspace.tasks(desk.task(text)).fetch().attributes == text
+    driver.emulator.switches.lax_attributes = True
+    assert driver.workspace.tasks(driver.task(text)).fetch().attributes == text
 
 
 _JSON = st.recursive(
@@ -133,7 +138,9 @@ _JSON = st.recursive(
 
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.text(), _JSON, max_size=4), st.text(), st.sampled_from([None, 1]), st.booleans())
-def test_a_member_is_set_and_everything_else_stays(attributes, key, indent, ascii_only):
+def test_a_member_is_set_and_everything_else_stays(
+    attributes: Any, key: str, indent: int | None, ascii_only: bool
+) -> None:
     text = json.dumps(attributes, indent=indent, ensure_ascii=ascii_only)
     changed = with_member(text, key, "new")
     assert json.loads(changed) == attributes | {key: "new"}

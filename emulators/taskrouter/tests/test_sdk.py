@@ -1,12 +1,18 @@
-"""Twilio's official Python SDK drives every resource there is, and the document agrees that there is no other."""
+"""Twilio's official Python SDK calls every operation, and the document has no other."""
 
 import json
+from typing import Any
 
 import pytest
 from twilio.base.exceptions import TwilioRestException
+from twilio.rest import Client
+
+from support.openapi_contract import Contract
+from support.workspace_driver import WorkspaceDriver
+from taskrouter_emulator import EmulatorServer
 
 
-def drive_everything(client, emulator):
+def drive_everything(client: Client, emulator: EmulatorServer) -> None:  # noqa: PLR0915 - one story, every operation once
     """One small contact centre from an empty account to an empty account, through every operation of the API."""
     assert client.taskrouter.v1.workspaces.list() == []
     created = client.taskrouter.v1.workspaces.create(friendly_name="Support")
@@ -74,20 +80,20 @@ def drive_everything(client, emulator):
     assert client.taskrouter.v1.workspaces.list() == []
 
 
-def test_the_python_sdk_drives_every_resource(client, emulator):
+def test_the_python_sdk_drives_every_resource(client: Client, emulator: EmulatorServer) -> None:
     drive_everything(client, emulator)
     assert emulator.log.entries("parameters_ignored") == []
     assert emulator.log.entries("alert") == []
 
 
-def test_that_was_every_operation_of_the_document(contract, client, emulator):
+def test_that_was_every_operation_of_the_document(contract: Contract, client: Client, emulator: EmulatorServer) -> None:
     contract.seen.clear()
     drive_everything(client, emulator)
     assert {operation.id for operation in contract.operations} - contract.seen == set()
 
 
 @pytest.mark.parametrize("what", ["statistics", "real_time_statistics", "cumulative_statistics"])
-def test_statistics_are_not_emulated_and_say_so(desk, what):
+def test_statistics_are_not_emulated_and_say_so(driver: WorkspaceDriver, what: Any) -> None:
     with pytest.raises(TwilioRestException, match="Not emulated") as refused:
-        getattr(desk.workspace, what)().fetch()
+        getattr(driver.workspace, what)().fetch()
     assert (refused.value.status, refused.value.code) == (400, 20001)

@@ -1,4 +1,4 @@
-"""The running thing: ready at once, keep-alive, time passing by itself, and nothing left when it stops."""
+"""The running emulator: ready at once, keep-alive, a ticking clock, and nothing left after it stops."""
 
 import ast
 import http.client
@@ -10,18 +10,21 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from twilio.rest import Client
 
 import taskrouter_emulator
+from support.receiver import Receiver
+from support.workspace_driver import WorkspaceDriver
 from taskrouter_emulator import EmulatorServer
 
 SOURCES = str(Path(taskrouter_emulator.__file__).parents[1])
 
 
-def test_it_answers_when_the_constructor_returns_and_leaves_nothing_behind():
+def test_it_answers_when_the_constructor_returns_and_leaves_nothing_behind() -> None:
     before = set(threading.enumerate())
     with EmulatorServer() as emulator, socket.create_connection(("127.0.0.1", _port(emulator))) as idle:
         assert requests.get(f"{emulator.base_url}/_emulator/healthz", timeout=5).status_code == 200
@@ -33,26 +36,26 @@ def test_it_answers_when_the_constructor_returns_and_leaves_nothing_behind():
         requests.get(f"{emulator.base_url}/_emulator/healthz", timeout=5)
 
 
-def test_stopping_cuts_a_callback_under_way_and_may_be_repeated(desk, receiver):
+def test_stopping_cuts_a_callback_under_way_and_may_be_repeated(driver: WorkspaceDriver, receiver: Receiver) -> None:
     over, arrived = threading.Event(), threading.Event()
 
-    def hold(_received):
+    def hold(_received: Any) -> None:
         arrived.set()
         over.wait(5)
 
     receiver.before = hold
-    desk.callbacks(receiver.answer("/assign", {}))
-    desk.worker()
-    desk.task()
+    driver.callbacks(receiver.answer("/assign", {}))
+    driver.worker()
+    driver.task()
     assert arrived.wait(5)
-    desk.emulator.stop()
+    driver.emulator.stop()
     over.set()
-    [failed] = desk.emulator.log.entries("assignment_callback_failed")
+    [failed] = driver.emulator.log.entries("assignment_callback_failed")
     assert failed["elapsed_ms"] < 4000
-    desk.emulator.stop()
+    driver.emulator.stop()
 
 
-def test_one_connection_serves_many_requests(emulator):
+def test_one_connection_serves_many_requests(emulator: EmulatorServer) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", _port(emulator))
     connection.connect()
     connected = connection.sock
@@ -65,7 +68,7 @@ def test_one_connection_serves_many_requests(emulator):
     connection.close()
 
 
-def test_bodies_without_length_or_too_large_are_refused(emulator):
+def test_bodies_without_length_or_too_large_are_refused(emulator: EmulatorServer) -> None:
     absurd = {"Content-Length": "9" * 5000}
     for headers, status in (
         ({"Transfer-Encoding": "chunked"}, 411),
@@ -83,7 +86,7 @@ def test_bodies_without_length_or_too_large_are_refused(emulator):
         connection.close()
 
 
-def test_even_what_is_no_request_is_refused_in_taskrouters_form(emulator):
+def test_even_what_is_no_request_is_refused_in_taskrouters_form(emulator: EmulatorServer) -> None:
     with socket.create_connection(("127.0.0.1", _port(emulator))) as connected:
         connected.sendall(b"PROPFIND /v1/Workspaces HTTP/1.1\r\n\r\n")
         head, _, body = b"".join(iter(lambda: connected.recv(4096), b"")).partition(b"\r\n\r\n")
@@ -91,7 +94,7 @@ def test_even_what_is_no_request_is_refused_in_taskrouters_form(emulator):
     assert set(json.loads(body)) == {"code", "message", "more_info", "status"}
 
 
-def test_time_passes_by_itself(receiver):
+def test_time_passes_by_itself(receiver: Receiver) -> None:
     """With the ticker on, a dialled worker answers without anybody advancing the clock."""
     with EmulatorServer() as emulator:
         workspace = emulator.state.provisioning.create_workspace("Support")
@@ -108,7 +111,7 @@ def test_time_passes_by_itself(receiver):
         assert emulator.log.wait_for("reservation_accepted")["task_sid"] == task.sid
 
 
-def test_an_api_key_may_enter_too():
+def test_an_api_key_may_enter_too() -> None:
     with EmulatorServer(api_keys={"SK" + "1" * 32: "secret"}) as emulator:
         client = Client("SK" + "1" * 32, "secret", emulator.account_sid)
         client.taskrouter.base_url = emulator.base_url
@@ -116,21 +119,23 @@ def test_an_api_key_may_enter_too():
         client.http_client.session.close()
 
 
-def test_the_same_seed_gives_the_same_sids():
-    def first_sid():
+def test_the_same_seed_gives_the_same_sids() -> None:
+    def first_sid() -> Any:
         with EmulatorServer(seed="seven", ticking=False) as emulator:
             return emulator.state.provisioning.create_workspace("Support").sid
 
     assert first_sid() == first_sid()
 
 
+@pytest.mark.scenario
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_as_a_process_it_says_where_it_is_and_ends_silently(number):
+def test_as_a_process_it_says_where_it_is_and_ends_silently(number: signal.Signals) -> None:
     environment = {"PATH": os.environ["PATH"], "TWILIO_AUTH_TOKEN": "mine", "PYTHONPATH": SOURCES}
     command = [sys.executable, "-m", "taskrouter_emulator", "--port", "0"]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
+        assert process.stdout is not None
         address = process.stdout.readline().split(" at ")[1].split(",")[0]
         assert requests.get(f"{address}/_emulator/healthz", timeout=5).json() == {"status": "ok"}
         auth = ("AC" + "0" * 32, "mine")
@@ -140,7 +145,8 @@ def test_as_a_process_it_says_where_it_is_and_ends_silently(number):
         assert (process.returncode, said) == (0, "")
 
 
-def test_a_taken_port_gives_one_clear_line():
+@pytest.mark.scenario
+def test_a_taken_port_gives_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-W", "error", "-m", "taskrouter_emulator", "--port", port]
@@ -150,7 +156,7 @@ def test_a_taken_port_gives_one_clear_line():
     assert ended.stderr == f"Cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
-def test_the_package_imports_flask_and_the_standard_library_alone():
+def test_the_package_imports_flask_and_the_standard_library_alone() -> None:
     allowed = set(sys.stdlib_module_names) | {"flask", "werkzeug", "_typeshed", "taskrouter_emulator"}
     for path in Path(taskrouter_emulator.__file__).parent.rglob("*.py"):
         own = allowed | {"pytest"} if path.name == "pytest_plugin.py" else allowed
@@ -162,5 +168,5 @@ def test_the_package_imports_flask_and_the_standard_library_alone():
                 assert (node.module or "").split(".")[0] in own, path
 
 
-def _port(emulator):
+def _port(emulator: EmulatorServer) -> Any:
     return int(emulator.base_url.rpartition(":")[2])

@@ -67,6 +67,6 @@ def __getattr__(name: str) -> object:
     """Load the server on first use: importing the package alone, as pytest does for the plugin, loads no Flask."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from taskrouter_emulator import server
+    from taskrouter_emulator import server  # noqa: PLC0415 - on first use, see above
 
     return getattr(server, name)

@@ -22,92 +22,100 @@ from taskrouter_emulator.engine.state import State
 from taskrouter_emulator.transport.faults import Faults
 from taskrouter_emulator.transport.request_origin import refuse_other_sites
 
+ALERT_KINDS = ("alert", "parameters_ignored")
+MAX_ADVANCE_S = 31 * 86_400
+
 
 def control_api(state: State, faults: Faults, deliveries: Deliveries, host: str) -> Blueprint:
     """Return the blueprint of everything under `/_emulator`, but for the console."""
     blueprint = Blueprint("control", __name__, url_prefix="/_emulator")
     blueprint.before_request(refuse_other_sites(host))  # no credentials, hence no pages of other sites
-
-    @blueprint.get("/healthz")
-    def healthz() -> Response:
-        return jsonify(status="ok")
-
-    @blueprint.get("/log")
-    def log() -> Response:
-        entries = state.log.entries(request.args.get("kind"), after=_after())
-        return jsonify(entries=entries, last=state.log.last)
-
-    @blueprint.get("/alerts")
-    def alerts() -> Response:
-        entries = [entry for entry in state.log.entries(after=_after()) if entry["kind"] in ALERT_KINDS]
-        return jsonify(alerts=entries, last=state.log.last)
-
-    @blueprint.get("/deliveries")
-    def delivered() -> Response:
-        records = deliveries.records(request.args.get("kind"), after=_after())
-        return jsonify(deliveries=[record.as_dict() for record in records])
-
-    @blueprint.get("/faults")
-    def list_faults() -> Response:
-        return jsonify(faults=[fault.as_dict() for fault in faults.all()])
-
-    @blueprint.post("/faults")
-    def set_fault() -> tuple[Response, int]:
-        try:
-            return jsonify(faults.set(_object()).as_dict()), 201
-        except ValueError as exc:
-            raise BadRequest(str(exc)) from exc
-
-    @blueprint.delete("/faults")
-    def clear_faults() -> tuple[str, int]:
-        faults.clear()
-        return "", 204
-
-    @blueprint.delete("/faults/<fault_id>")
-    def clear_fault(fault_id: str) -> tuple[str, int]:
-        if not faults.clear(fault_id):
-            raise NotFound(f"No fault {fault_id} is in force")
-        return "", 204
-
-    @blueprint.get("/clock")
-    def clock() -> Response:
-        return jsonify(now=state.clock.now().isoformat())
-
-    @blueprint.post("/clock/advance")
-    def advance() -> Response:
-        seconds = _object().get("seconds")
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_ADVANCE_S:
-            raise BadRequest(f"seconds must be a number from 0 to {MAX_ADVANCE_S}")
-        state.advance(seconds)
-        return jsonify(now=state.clock.now().isoformat())
-
-    @blueprint.post("/calls/hang-up")
-    def hang_up() -> Response:
-        task_sid = _object().get("task_sid")
-        with state.transaction():
-            for workspace in state.workspaces.values():
-                if isinstance(task_sid, str) and (task := workspace.tasks.get(task_sid)) is not None:
-                    state.reservations.hang_up(task)
-                    return jsonify(assignment_status=task.status.value)
-        raise NotFound(f"There is no task {task_sid}")
-
-    @blueprint.get("/switches")
-    def switches() -> Response:
-        return jsonify(state.switches.as_dict())
-
-    @blueprint.post("/switches")
-    def set_switches() -> Response:
-        try:
-            state.switches.update(_object())
-        except ValueError as exc:
-            raise BadRequest(str(exc)) from exc
-        return jsonify(state.switches.as_dict())
-
+    _ControlApi(state, faults, deliveries).register(blueprint)
     return blueprint
 
 
-ALERT_KINDS = ("alert", "parameters_ignored")
-MAX_ADVANCE_S = 31 * 86_400
+class _ControlApi:
+    def __init__(self, state: State, faults: Faults, deliveries: Deliveries) -> None:
+        self._state = state
+        self._faults = faults
+        self._deliveries = deliveries
+
+    def register(self, blueprint: Blueprint) -> None:
+        blueprint.get("/healthz")(self.healthz)
+        blueprint.get("/log")(self.log)
+        blueprint.get("/alerts")(self.alerts)
+        blueprint.get("/deliveries")(self.deliveries)
+        blueprint.get("/faults")(self.list_faults)
+        blueprint.post("/faults")(self.set_fault)
+        blueprint.delete("/faults")(self.clear_faults)
+        blueprint.delete("/faults/<fault_id>")(self.clear_fault)
+        blueprint.get("/clock")(self.clock)
+        blueprint.post("/clock/advance")(self.advance)
+        blueprint.post("/calls/hang-up")(self.hang_up)
+        blueprint.get("/switches")(self.switches)
+        blueprint.post("/switches")(self.set_switches)
+
+    def healthz(self) -> Response:
+        return jsonify(status="ok")
+
+    def log(self) -> Response:
+        entries = self._state.log.entries(request.args.get("kind"), after=_after())
+        return jsonify(entries=entries, last=self._state.log.last)
+
+    def alerts(self) -> Response:
+        entries = [entry for entry in self._state.log.entries(after=_after()) if entry["kind"] in ALERT_KINDS]
+        return jsonify(alerts=entries, last=self._state.log.last)
+
+    def deliveries(self) -> Response:
+        records = self._deliveries.records(request.args.get("kind"), after=_after())
+        return jsonify(deliveries=[record.as_dict() for record in records])
+
+    def list_faults(self) -> Response:
+        return jsonify(faults=[fault.as_dict() for fault in self._faults.all()])
+
+    def set_fault(self) -> tuple[Response, int]:
+        try:
+            return jsonify(self._faults.set(_object()).as_dict()), 201
+        except ValueError as exc:
+            raise BadRequest(str(exc)) from exc
+
+    def clear_faults(self) -> tuple[str, int]:
+        self._faults.clear()
+        return "", 204
+
+    def clear_fault(self, fault_id: str) -> tuple[str, int]:
+        if not self._faults.clear(fault_id):
+            raise NotFound(f"No fault {fault_id} is in force")
+        return "", 204
+
+    def clock(self) -> Response:
+        return jsonify(now=self._state.clock.now().isoformat())
+
+    def advance(self) -> Response:
+        seconds = _object().get("seconds")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_ADVANCE_S:
+            raise BadRequest(f"seconds must be a number from 0 to {MAX_ADVANCE_S}")
+        self._state.advance(seconds)
+        return self.clock()
+
+    def hang_up(self) -> Response:
+        task_sid = _object().get("task_sid")
+        with self._state.transaction():
+            for workspace in self._state.workspaces.values():
+                if isinstance(task_sid, str) and (task := workspace.tasks.get(task_sid)) is not None:
+                    self._state.reservations.hang_up(task)
+                    return jsonify(assignment_status=task.status.value)
+        raise NotFound(f"There is no task {task_sid}")
+
+    def switches(self) -> Response:
+        return jsonify(self._state.switches.as_dict())
+
+    def set_switches(self) -> Response:
+        try:
+            self._state.switches.update(_object())
+        except ValueError as exc:
+            raise BadRequest(str(exc)) from exc
+        return self.switches()
 
 
 def _after() -> int:

@@ -22,7 +22,7 @@ def taskrouter_emulator_options() -> dict[str, Any]:
 @pytest.fixture
 def taskrouter_emulator(taskrouter_emulator_options: dict[str, Any]) -> "Iterator[EmulatedWorkspace]":
     """A TaskRouter emulator on a free port, with one workspace; stopped when the test ends."""
-    from taskrouter_emulator.testing import EmulatedWorkspace
+    from taskrouter_emulator.testing import EmulatedWorkspace  # noqa: PLC0415 - only runs that use it pay for it
 
     with EmulatedWorkspace.start(**taskrouter_emulator_options) as workspace:
         yield workspace

@@ -1,4 +1,4 @@
-"""Packages of the npm registry that only tests need: fetched at a pinned version, checked, kept in pytest's cache."""
+"""Packages of the npm registry that only tests need: fetched at a pinned version, verified, kept in pytest's cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IMPATIENT = ("--fetch-retries=0", "--fetch-timeout=15000", "--no-update-notifie
 
 
 def npm_pack(package: str, integrity: str, cache: Path) -> Path:
-    """The package's archive, downloaded if it is not there yet. Skips the test where there is no npm or no registry.
+    """Return the package's archive, downloaded unless it is cached. Skips the test without npm or a registry.
 
     package: name@version. integrity: as the registry writes it, `sha512-` and Base64. A wrong archive is a failure,
     never a skip.
@@ -31,7 +31,7 @@ def npm_pack(package: str, integrity: str, cache: Path) -> Path:
 
 
 def run_npm(arguments: list[str], folder: Path) -> None:
-    """Runs npm in this folder. Skips the test, saying why, where it cannot do its work."""
+    """Run npm in this folder. Skips the test, with the reason, where it fails."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("there is no npm on this machine")

@@ -1,8 +1,8 @@
-"""Twilio's published OpenAPI document, held against what the emulator answers.
+"""Twilio's published OpenAPI document, compared with the emulator's responses.
 
-The document lets every member of a resource be absent and others be there. We are stricter: an answer has all members
-that the document names and no other, its `links` are those of the document's own examples, and the ETag is there
-exactly where the document has one.
+The document allows every member of a resource to be absent and others to be present. This is stricter: a response has
+all members that the document names and no other, its `links` are those of the document's own examples, and the ETag is
+there exactly where the document has one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _REFUSAL = {
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of an operation. schema: as in the document, references resolved."""
+    """One parameter of an operation. schema: as in the document, with references resolved."""
 
     name: str
     schema: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Operation:
-    """One method on one path. template: with its names in braces. status: the one of success."""
+    """One method on one path. template: the path with names in braces. status: the status of success."""
 
     id: str
     method: str
@@ -73,14 +73,14 @@ class Operation:
 
 @dataclass
 class Contract:
-    """The operations of the document, and which of them have been seen to succeed."""
+    """The operations of the document, and which of them have succeeded."""
 
     operations: tuple[Operation, ...]
     seen: set[str] = field(default_factory=set)
 
     @classmethod
     def read(cls, archive: Path) -> Contract:
-        """Out of the npm package's archive. Statistics are left out: they are not emulated."""
+        """Read the document from the npm package's archive. Statistics are left out: they are not emulated."""
         with tarfile.open(archive) as package:
             member = package.extractfile(_MEMBER)
             assert member is not None, f"{_MEMBER} is not in {archive}"
@@ -88,12 +88,12 @@ class Contract:
         return cls(tuple(one for one in _operations(document) if "Statistics" not in one.template))
 
     def operation(self, method: str, path: str) -> Operation | None:
-        """The most literal one that fits, as `/Workers/Statistics` goes before `/Workers/{Sid}`."""
+        """Return the most literal match: `/Workers/Statistics` precedes `/Workers/{Sid}`."""
         fitting = [one for one in self.operations if one.method == method.lower() and one.path.fullmatch(path)]
         return min(fitting, key=lambda one: one.template.count("{"), default=None)
 
     def complaints(self, method: str, path: str, status: int, headers: Mapping[str, str], body: str) -> list[str]:
-        """What is wrong with this answer; nothing, if all is well. headers: names in any case."""
+        """Return what is wrong with this response; [] if nothing is. headers: names in any case."""
         if status >= 400:
             return _violations(OAS30Validator(_REFUSAL), json.loads(body))
         operation = self.operation(method, path)

@@ -73,7 +73,7 @@ class ParsedExpression:
 def parse(text: str) -> ParsedExpression:
     """Return the expression; empty text matches nothing. Raises MalformedExpression."""
     if not text.strip():
-        return ParsedExpression(text, frozenset(), False, lambda _scope: False)
+        return ParsedExpression(text, frozenset(), assumes_precedence=False, _predicate=lambda _scope: False)
     parser = _Parser(_tokens(text), text)
     predicate = parser.disjunction()
     parser.expect_end()

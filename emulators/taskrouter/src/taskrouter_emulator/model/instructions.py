@@ -229,7 +229,7 @@ def _is_absent_or_url(text: str | None) -> bool:
 
 
 def _is_absent_or_seconds(value: object) -> bool:
-    """Return whether this is a whole number, as number or text; https://www.twilio.com/docs/api/errors/14233"""
+    """Return whether this is a whole number, as number or text (https://www.twilio.com/docs/api/errors/14233)."""
     if value is None or isinstance(value, bool):
         return value is None
     text = str(value)

@@ -35,8 +35,9 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
-Entry = dict[str, object]
+Entry = dict[str, Any]
 
 MAX_ENTRIES = 100_000
 

@@ -5,7 +5,8 @@ transaction. Datetimes are aware, UTC.
 """
 
 from collections import deque
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -19,7 +20,7 @@ MAX_EVENTS = 10_000
 
 
 class TaskStatus(StrEnum):
-    """`assignment_status`: https://www.twilio.com/docs/taskrouter/lifecycle-task-state"""
+    """`assignment_status` (https://www.twilio.com/docs/taskrouter/lifecycle-task-state)."""
 
     PENDING = "pending"
     RESERVED = "reserved"
@@ -30,7 +31,7 @@ class TaskStatus(StrEnum):
 
 
 class ReservationStatus(StrEnum):
-    """`reservation_status`: https://www.twilio.com/docs/taskrouter/api/reservations"""
+    """`reservation_status` (https://www.twilio.com/docs/taskrouter/api/reservations)."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -157,7 +158,7 @@ class Worker:
     channels: dict[str, WorkerChannel] = field(default_factory=dict)
     open_reservations: "dict[str, Reservation]" = field(default_factory=dict)
 
-    def scope(self, roots: Set[str]) -> Mapping[str, object]:
+    def scope(self, roots: AbstractSet[str]) -> Mapping[str, object]:
         """Return the scope of an expression about workers: attributes, own fields, and both below `worker.`.
 
         roots: the first names of the expression's references; the rest is left out.

@@ -44,7 +44,7 @@ def next_step(step: RoutingStep, attributes: Mapping[str, object], *, skipped: b
     timed_out = step.timed_out or not skipped
     if step.target_at + 1 < len(step.filter.targets):
         at = step.target_at + 1
-        return _step(step.configuration, step.filter, step.filter_at, at, step.timeouts_s, timed_out)
+        return _step(step.configuration, step.filter, step.filter_at, at, step.timeouts_s, timed_out=timed_out)
     if step.filter_at is None:
         return None
     return _match(step.configuration, step.filter_at + 1, attributes, step.timeouts_s, timed_out=timed_out)
@@ -60,9 +60,9 @@ def _match(
 ) -> RoutingStep | None:
     for at, candidate in enumerate(configuration.filters[start:], start):
         if candidate.expression is not None and candidate.expression(attributes):
-            return _step(configuration, candidate, at, 0, timeouts_s, timed_out)
+            return _step(configuration, candidate, at, 0, timeouts_s, timed_out=timed_out)
     if configuration.default is not None and not timed_out:
-        return _step(configuration, configuration.default, None, 0, timeouts_s, timed_out)
+        return _step(configuration, configuration.default, None, 0, timeouts_s, timed_out=timed_out)
     return None
 
 
@@ -72,6 +72,7 @@ def _step(
     filter_at: int | None,
     target_at: int,
     earlier_s: int,
+    *,
     timed_out: bool,
 ) -> RoutingStep:
     timeout_s = workflow_filter.targets[target_at].timeout_s or 0

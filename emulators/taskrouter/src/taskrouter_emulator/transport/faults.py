@@ -208,7 +208,7 @@ class Faults:
         after_processing: whether the request has been processed; faults of the other point are passed by.
         """
         with self._lock:
-            fault = self._find(method, path, kinds, after_processing)
+            fault = self._find(method, path, kinds, after_processing=after_processing)
             if fault is None:
                 return None
             self._use(fault)
@@ -217,7 +217,7 @@ class Faults:
         self._log.append("fault_struck", fault=fault.kind.value, fault_id=fault.id, method=method, path=path, **sids)
         return fault
 
-    def _find(self, method: str, path: str, kinds: tuple[FaultKind, ...], after_processing: bool) -> Fault | None:
+    def _find(self, method: str, path: str, kinds: tuple[FaultKind, ...], *, after_processing: bool) -> Fault | None:
         if self._stopped:
             return None
         for fault in self._faults:

@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not send(self.connection, head, b"" if self.command == "HEAD" else content):
             self.close_connection = True
 
-    do_POST = do_DELETE = do_PUT = do_PATCH = do_HEAD = do_OPTIONS = do_GET
+    do_POST = do_DELETE = do_PUT = do_PATCH = do_HEAD = do_OPTIONS = do_GET  # noqa: N815 - http.server's names
 
     def finish(self) -> None:
         """Release the socket even if the client is gone and the last bytes cannot be sent."""
@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         """Write nothing: the emulator has its own log."""
 
     def _read_body(self) -> bytes | None:
@@ -213,7 +213,7 @@ class _StartResponse:
         self.status = "500 Internal Server Error"
         self.headers: list[tuple[str, str]] = []
 
-    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: object = None, /) -> Any:
+    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: object = None, /) -> Any:  # noqa: ARG002 - WSGI's
         self.status = status
         self.headers = headers
         return lambda _content: None
