@@ -50,7 +50,7 @@ bench: $(VENV)/.ready-to-test $(HTMX_FILE)
 	@echo "Measuring; this takes some six minutes. Others: make bench BENCH_ARGS='--only full --seconds 1', '--large', '--help'"
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-lint: $(VENV)/.ready-to-test $(HTMX_FILE)
+lint: $(VENV)/.ready-to-test $(VENV)/.ready-emulator $(HTMX_FILE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
