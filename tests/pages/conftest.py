@@ -39,7 +39,7 @@ def browser(stranger: FlaskClient) -> FlaskClient:
 @pytest.fixture
 def origin(app: Flask) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    serving = threading.Thread(target=server.serve_forever)
+    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     serving.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

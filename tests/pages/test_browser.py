@@ -279,7 +279,7 @@ def desk_port() -> Iterator[int]:
         return Response(frames, mimetype="text/html")
 
     server = make_server("127.0.0.1", 0, desk, threaded=True)
-    serving = threading.Thread(target=server.serve_forever)
+    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     serving.start()
     yield server.server_port
     server.shutdown()
