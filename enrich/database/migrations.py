@@ -1,4 +1,4 @@
-"""The schema's revisions: where a database is, where this code wants it, and the way between (Alembic)."""
+"""Schema migrations with Alembic: the present and the required revision, upgrade and downgrade."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from enrich.resources import resource
 
 
 def revisions(database: Database) -> tuple[str | None, str | None]:
-    """Where the database is (None: nowhere yet), and where this code wants it. Raises DatabaseError.
+    """Return the database's revision, None for an empty one, and the revision that this code requires.
 
-    Where a newer version has taken it, this code wants it to stay: migrations are made to be survived by the version
-    before them, which goes on serving until the last of its processes is replaced, and is what one goes back to.
+    An unknown revision, of a newer version, satisfies this code: every migration is compatible with the version before,
+    which keeps serving until its last process is replaced, and is the one to roll back to. Raises DatabaseError.
     """
     with translated(), database.engine.connect() as connection:
-        at = MigrationContext.configure(connection).get_current_revision()
-    return at, _head() if at is None or at in _known() else at
+        current = MigrationContext.configure(connection).get_current_revision()
+    return current, _head() if current is None or current in _known() else current
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Brings the schema up to the revision; a newer version's is left as it is. Raises DatabaseError."""
-    at, wanted = revisions(database)
-    if revision == "head" and at is not None and at == wanted:
+    """Upgrade the schema to the revision, unless it is of a newer version. Raises DatabaseError."""
+    current, required = revisions(database)
+    if revision == "head" and current is not None and current == required:
         return
     _run(database, lambda config: command.upgrade(config, revision))
 
 
 def downgrade(database: Database, revision: str) -> None:
-    """Takes the schema down to the revision (`base`: to nothing; `-1`: one step). Raises DatabaseError."""
+    """Downgrade the schema to the revision (`base`: empty; `-1`: one step). Raises DatabaseError."""
     _run(database, lambda config: command.downgrade(config, revision))
 
 
@@ -60,10 +60,10 @@ def _config() -> Config:
 
 @cache
 def _known() -> frozenset[str]:
-    return frozenset(each.revision for each in ScriptDirectory.from_config(_config()).walk_revisions())
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 @cache
 def _head() -> str | None:
-    """Read once: the files do not change under a running process."""
+    """Return the newest revision; cached, because the files do not change while the process runs."""
     return ScriptDirectory.from_config(_config()).get_current_head()

@@ -1,6 +1,6 @@
-"""Connections for prepared statements: a few, lent and given back, and made anew when a server was.
+"""Connection pool for prepared statements: connections are reused, and replaced after a server restart.
 
-Under `db.py`, which decides what is executed on them. Knows the drivers' connections, and no table.
+Used by engine.py. Works with the drivers' connections; knows no table.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from typing import Any
 from sqlalchemy import Engine
 
 from enrich import errors
-from enrich.database.errors import ours, translated
-from enrich.database.statements import Prepared
+from enrich.database.errors import translate, translated
+from enrich.database.statements import PreparedStatement
 
-# How long to wait for a connection, where nobody holds a clock.
-POOL_S = 30.0
+# The wait for a connection outside of deadlines.
+POOL_TIMEOUT_S = 30.0
 
 
 class Slots:
-    """So many may be in use at a time; one is, for as long as a `with` block of it runs.
+    """Context manager that limits the number of `with` blocks at a time.
 
-    A queue, not a semaphore: the clock may end a wait anywhere, and what threading builds on a condition variable takes
-    a lock once more on its way out; ended there, too, it gives back what another one holds. To put into a queue never
-    waits, and to get is one wait.
+    A queue, not a semaphore: OutOfTime can end a wait anywhere, and threading's condition variables take a lock again
+    on the way out; interrupted there, they release a lock that another one holds. Putting into a queue never waits, and
+    getting is a single wait.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, limit: int) -> None:
         self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
-        for _ in range(most):
+        for _ in range(limit):
             self._free.put(None)
 
     def __enter__(self) -> None:
-        """Raises DatabaseUnavailable when none was given back for a long time."""
+        """Raise DatabaseUnavailable if no slot becomes free within the time-out."""
         try:
-            self._free.get(timeout=POOL_S)
+            self._free.get(timeout=POOL_TIMEOUT_S)
         except queue.Empty:
             raise errors.DatabaseUnavailable("every connection is in use") from None
 
@@ -46,144 +46,144 @@ class Slots:
         self._free.put(None)
 
 
-class Connections:
-    """Connections of their own for prepared statements, each statement committed by itself.
+class ConnectionPool:
+    """A pool of connections for prepared statements, in autocommit.
 
-    Each is lent by its one cursor, which is kept: to make one is a quarter of what psycopg does for a statement. The
-    one that was given back last is lent first: what it has read lately is still in its memory. most: how many may be
-    in use at a time; SQLite needs no such limit, since its calls let nobody else run.
+    Each connection is represented by one cursor, which is reused: creating a cursor is a quarter of psycopg's work for
+    a statement. The last one released is acquired first, because its cache is warm. limit: connections in use at a
+    time; SQLite needs none, because its calls let no other greenlet run.
 
-    A connection to a server is made in a thread of its own, one after the other, and is made to its end: under load
-    that takes longer than a callback may wait for its receipt, and one that is begun and dropped, again and again,
-    costs the server more than one that is used, until it takes no more.
+    Connections to a server are opened in a thread, one after the other, and always to completion: under load opening
+    takes longer than a callback may wait for its receipt, and connections that are begun and dropped again and again
+    would exhaust the server.
     """
 
-    def __init__(self, engine: Engine, most: int) -> None:
+    def __init__(self, engine: Engine, limit: int) -> None:
         self._engine = engine
         self._idle: list[Any] = []
-        self._slots = None if engine.dialect.name == "sqlite" else Slots(most)
-        # Of each one that waits for a connection, where it finds it, or the error that all of them get.
+        self._slots = None if engine.dialect.name == "sqlite" else Slots(limit)
+        # One queue for each waiting caller, which receives a cursor or an error.
         self._waiting: deque[queue.SimpleQueue[Any]] = deque()
         self._is_connecting = False
-        self._door = threading.Lock()  # for a few instructions each time
+        self._lock = threading.Lock()  # held for a few instructions each time
 
-    def execute(self, prepared: Prepared, values: Any) -> Sequence[Any]:
-        """The rows of one statement, once more on a fresh connection where an idle one turned out to be dead.
+    def execute(self, prepared: PreparedStatement, values: Any) -> Sequence[Any]:
+        """Return the rows of one statement, retried on a new connection if an idle one was dead.
 
         Raises DatabaseError.
         """
         try:
             arguments = prepared.arguments(values)
-        except (LookupError, ValueError) as exc:  # a mistake of ours, or a text that cannot be encoded
+        except (LookupError, ValueError) as exc:  # internal error, or a text that cannot be encoded
             raise errors.DatabaseError(type(exc).__name__) from None
         with self._slots or nullcontext():
             return self._execute(prepared, arguments)
 
     def close(self) -> None:
-        """Closes those that are idle."""
+        """Close idle connections."""
         while self._idle:
             self._idle.pop().connection.close()
 
-    def _execute(self, prepared: Prepared, arguments: Any) -> Sequence[Any]:
+    def _execute(self, prepared: PreparedStatement, arguments: Any) -> Sequence[Any]:
         while True:
-            cursor, was_idle = self._take()
+            cursor, was_idle = self._acquire()
             try:
                 cursor.execute(prepared.text, arguments)
                 rows = prepared.rows(cursor.fetchall()) if prepared.returns_rows else ()
             except self._driver_error as exc:
                 is_dead = self._engine.dialect.is_disconnect(exc, cursor.connection, None)
                 if not is_dead:
-                    self._give(cursor)
-                    raise ours(exc, is_dead=False) from None
+                    self._release(cursor)
+                    raise translate(exc, is_dead=False) from None
                 cursor.connection.close()
-                self.close()  # those beside it are of the same server
+                self.close()  # the other idle ones have the same dead server
                 if not was_idle:
-                    raise ours(exc, is_dead=True) from None
+                    raise translate(exc, is_dead=True) from None
             except UnicodeError as exc:  # a text that the driver cannot encode never left
-                self._give(cursor)
+                self._release(cursor)
                 raise errors.DatabaseError(type(exc).__name__) from None
-            except BaseException:  # OutOfTime among them: nobody knows what state it is in
+            except BaseException:  # including OutOfTime: the connection's state is unknown
                 cursor.connection.close()
                 raise
             else:
-                self._give(cursor)
+                self._release(cursor)
                 return rows
 
-    def _take(self) -> tuple[Any, bool]:
-        """The cursor of one, and whether it was idle before: then the server may have left it meanwhile."""
+    def _acquire(self) -> tuple[Any, bool]:
+        """Return a cursor, and whether it was idle before: then its server may be gone."""
         try:
-            return self._idle.pop(), True  # which nobody can come between
+            return self._idle.pop(), True  # atomic
         except IndexError:
             pass
         if self._slots is None:
             return self._connect(), False
         mine: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        with self._door:
+        with self._lock:
             self._waiting.append(mine)
-            starts, self._is_connecting = not self._is_connecting, True
+            must_start, self._is_connecting = not self._is_connecting, True
         try:
-            if starts:
-                self._start()  # a wait, too
-            made = mine.get()
-        except BaseException:  # OutOfTime: nobody is to give us anything any more, and what somebody has is for others
-            with self._door:
+            if must_start:
+                self._start()  # can wait, too
+            result = mine.get()
+        except BaseException:  # OutOfTime: leave the queue, and pass on a cursor that has already arrived
+            with self._lock:
                 if mine in self._waiting:
                     self._waiting.remove(mine)
-            if not mine.empty() and not isinstance(given := mine.get(), Exception):
-                self._give(given)
+            if not mine.empty() and not isinstance(result := mine.get(), Exception):
+                self._release(result)
             raise
-        if isinstance(made, Exception):
-            raise made
-        return made, False
+        if isinstance(result, Exception):
+            raise result
+        return result, False
 
     def _start(self) -> None:
-        """Where the machine gives no thread, all who wait are told, and the next one who comes tries again."""
+        """Start the connecting thread. If that fails, all waiting callers fail, and the next one tries again."""
         try:
             threading.Thread(target=self._connect_for_all, daemon=True).start()
         except RuntimeError:
-            with self._door:
+            with self._lock:
                 self._is_connecting = False
-            self._tell_all(errors.DatabaseUnavailable("no thread could be started"))
+            self._fail_all(errors.DatabaseUnavailable("no thread could be started"))
 
-    def _give(self, cursor: Any) -> None:
-        if self._slots is None:  # nobody ever waits
+    def _release(self, cursor: Any) -> None:
+        if self._slots is None:  # no caller ever waits
             self._idle.append(cursor)
             return
-        with self._door:
+        with self._lock:
             if self._waiting:
                 self._waiting.popleft().put(cursor)
             else:
                 self._idle.append(cursor)
 
     def _connect_for_all(self) -> None:
-        """Makes connections for as long as somebody waits for one; after a failure all who wait are told."""
+        """Open connections while callers wait; after a failure all waiting callers fail."""
         while True:
-            with self._door:
+            with self._lock:
                 if not self._waiting:
                     self._is_connecting = False
                     return
             try:
-                self._give(self._connect())
-            except Exception as exc:  # noqa: BLE001 - those who wait are told, whatever it is
-                self._tell_all(
+                self._release(self._connect())
+            except Exception as exc:  # noqa: BLE001 - every waiting caller gets it, whatever it is
+                self._fail_all(
                     exc if isinstance(exc, errors.DatabaseError) else errors.DatabaseError(type(exc).__name__)
                 )
 
-    def _tell_all(self, failed: errors.DatabaseError) -> None:
-        with self._door:
+    def _fail_all(self, error: errors.DatabaseError) -> None:
+        with self._lock:
             while self._waiting:
-                self._waiting.popleft().put(failed)
+                self._waiting.popleft().put(error)
 
     def _connect(self) -> Any:
-        """One more, made as SQLAlchemy's pool makes them, and then no longer the pool's."""
+        """Open a connection as SQLAlchemy's pool does, detached from that pool; return its cursor."""
         try:
             with translated():
-                lent = self._engine.raw_connection()
-                lent.detach()
+                pooled = self._engine.raw_connection()
+                pooled.detach()
         except self._driver_error as exc:
-            raise ours(exc, is_dead=True) from None
-        connection: Any = lent.dbapi_connection  # of the driver; not None, as it may be once it is given back
-        # What SQLAlchemy leaves behind in a connection that others had before is not always what was set at first.
+            raise translate(exc, is_dead=True) from None
+        connection: Any = pooled.dbapi_connection  # the driver's; None only after it is returned
+        # SQLAlchemy does not always reset the isolation level of a connection that was in use before.
         self._engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
         return connection.cursor()
 

@@ -1,4 +1,4 @@
-"""What tables are made of: their base, which names constraints; columns for moments, and for text from outside."""
+"""Base and column types of all tables: constraint names, UTC times, and text from outside."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Base(DeclarativeBase):
-    """The tables of every subject. Constraints get their names here, so that migrations can find them again."""
+    """Base of all tables. Names constraints, so that migrations can refer to them."""
 
     metadata = MetaData(naming_convention=_CONSTRAINT_NAMES)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment, kept in UTC. SQLite has no time zones: there it is stored without, and comes back with."""
+    """An aware time, stored in UTC. SQLite has no time zones: it is stored without, and returned with UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -42,7 +42,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a naive datetime was given for a column that holds moments in UTC")
+            raise ValueError("a naive datetime for a column of times in UTC")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -52,9 +52,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class AnyText(TypeDecorator[str]):
-    """Text from outside, as it came. PostgreSQL takes neither NUL nor a lone surrogate: both are kept as escapes.
+    """Text from outside. PostgreSQL stores neither NUL nor lone surrogates: both are stored as escapes.
 
-    length: what is longer is cut; None: any.
+    length: longer text is cut; None: no limit.
     """
 
     impl = Text

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from enrich.database.pool import Connections
+from enrich.database.pool import ConnectionPool
 from enrich.errors import DatabaseUnavailable
 
 
-class Server(Connections):
+class Server(ConnectionPool):
     """Connections are numbers."""
 
     def __init__(self) -> None:
         engine = SimpleNamespace(dialect=SimpleNamespace(name="postgresql"))
-        super().__init__(engine, most=2)  # type: ignore[arg-type]  # of an engine only this much is asked here
+        super().__init__(engine, limit=2)  # type: ignore[arg-type]  # of an engine only this much is asked here
         self.made = 0
 
     def _connect(self) -> Any:
@@ -37,8 +37,8 @@ def test_where_no_thread_can_be_started_all_are_told_and_the_next_one_tries_agai
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_thread)
         with pytest.raises(DatabaseUnavailable):
-            server._take()
+            server._acquire()
     assert isinstance(other.get_nowait(), DatabaseUnavailable)
-    assert server._take() == (1, False)
-    server._give(1)
-    assert server._take() == (1, True)
+    assert server._acquire() == (1, False)
+    server._release(1)
+    assert server._acquire() == (1, True)

@@ -16,7 +16,7 @@ import gevent
 from enrich.errors import DatabaseUnavailable
 from enrich.resilience.timeouts import time_limit
 from enrich.domain.deadline import OutOfTime
-from enrich.database.pool import Connections, Slots
+from enrich.database.pool import ConnectionPool, Slots
 from enrich.journal.group_commit import GroupCommit
 from enrich.domain.deliveries import Receipt
 
@@ -28,7 +28,7 @@ def commit(rows, timeout_s):
 
 crowd = GroupCommit(commit)
 
-class Server(Connections):
+class Server(ConnectionPool):
     def __init__(self):
         super().__init__(SimpleNamespace(dialect=SimpleNamespace(name="postgresql")), 5)
         self.connecting, self.lent, self.made = 0, [], 0
@@ -48,7 +48,7 @@ server = Server()
 def a_connection(key):
     with server._slots:
         try:
-            connection, _ = server._take()
+            connection, _ = server._acquire()
         except DatabaseUnavailable:
             return
         assert connection not in server.lent, "two have the same"
@@ -57,7 +57,7 @@ def a_connection(key):
             gevent.sleep(random.uniform(0, 0.002))
         finally:
             server.lent.remove(connection)
-        server._give(connection)
+        server._release(connection)
 
 def a_slot(key):
     with slots:
