@@ -55,7 +55,7 @@ from enrich.resilience.dns_cache import DnsCache
 
 # Commands have no deadline: they wait this long for the write lock.
 DEFAULT_TIMEOUT_S = 30.0
-# For prepared and for other statements each. A process uses a few at a time: a statement takes about 1 ms, and the work
+# Of each pool: prepared and other statements have one each. A process uses a few at a time: a statement takes about 1 ms, and the work
 # with its rows longer. Interrupted connections are closed and replaced, which is a load that PostgreSQL must bear.
 POOL_SIZE = 10
 

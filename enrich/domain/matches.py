@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Trust(StrEnum):
-    """How far a look-up key can be trusted."""
+    """The trust in a look-up key."""
 
     VERIFIED = "verified"  # the carrier's number, or a value set by the integrator's own flow
     CLAIMED = "claimed"  # typed by a visitor: a hint for the agent, never an identification

@@ -22,7 +22,7 @@ class Outcome(StrEnum):
     FAILED = "failed"  # internal error; the log has the traceback
 
 
-# Outcomes that somebody should look at; the feed's filter and the overview count the same ones.
+# Outcomes that need attention; the feed's filter and the overview count the same ones.
 TROUBLE_OUTCOMES = (
     Outcome.COULD_NOT_LOOK,
     Outcome.COULD_NOT_WRITE,

@@ -1,1 +1,1 @@
-"""What happened: receipts and conclusions, what is still owed, and what the pages ask about it."""
+"""The journal: receipts and conclusions of deliveries, follow-ups, task states, and queries for the pages."""

@@ -1,4 +1,4 @@
-"""First tables: customers with their identifiers, notes and cases; the journal and what is owed; users
+"""First tables: customers with their identifiers, notes and cases; the journal with its follow-ups; users
 
 Locks: nothing, the tables are new.
 """

@@ -1,8 +1,8 @@
-"""What the feed is filtered by: channel, queue, worker, ending, and the first look-up key
+"""Columns and indexes for the feed's filters: channel, queue, worker, ending and first look-up key
 
-Locks: `entries` for a moment, to add columns that are empty or have a constant default; then against writing while
-each index is built. On a large PostgreSQL journal make the indexes beforehand, as they stand below, with
-CREATE INDEX CONCURRENTLY; they are then left alone. Rows from before have no channel and no queue.
+Locks: `entries` briefly, to add columns that are nullable or have a constant default; then against writes while each
+index is built. On a large PostgreSQL journal, create the indexes below beforehand with CREATE INDEX CONCURRENTLY; the
+migration then skips them. Older rows have no channel and no queue.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
-"""An index over what was given up, so that counting it costs nothing however long the journal is
+"""An index of given-up follow-ups, so that the cost of counting them does not grow with the journal
 
-Locks: writes to `followups` while the index is built, about a second for a million rows; callbacks that owe nothing are
-not held up. The old code does not notice it.
+Locks: `followups` against writes while the index is built, about a second for a million rows; callbacks without a
+follow-up do not wait. The old code is not affected.
 """
 
 import sqlalchemy as sa

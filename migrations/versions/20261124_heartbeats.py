@@ -1,6 +1,6 @@
-"""Heartbeats: a row for each worker, with when it last worked
+"""Heartbeats: one row per worker, with the time of its last heartbeat
 
-Locks: nothing, the table is new. The old code does not notice it.
+Locks: nothing, the table is new. The old code is not affected.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,6 @@
-"""The life of a task: what follow-ups know, what is so of one task, and a customer's finished interactions
+"""The life cycle of tasks: keys and data of follow-ups, task states, and finished interactions of customers
 
-Locks: followups, for as long as two empty columns and an index on one of them take; the other tables are new.
+Locks: `followups` while two nullable columns and an index on one of them are added; the other tables are new.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,6 @@
-"""What decided the answer, and the channel that events tell of
+"""The policy decision behind an answer, and the task channel's unique name from events
 
-Locks: nothing for longer than a moment, both columns are nullable and have no default. The old code does not notice
-them.
+Locks: `entries` briefly; both columns are nullable without a default. The old code is not affected.
 """
 
 import sqlalchemy as sa

@@ -1,8 +1,8 @@
-"""Settling: pins, the trail of changes, row versions, what is searched by, a customer's history
+"""Identification by staff: pins, audit trail, row versions, search words, and the index of a customer's history
 
-Locks: `customers` for a moment, to add columns that are empty or have a default; `entries` against writing while its
-index is built. On a large PostgreSQL journal make that one beforehand: CREATE INDEX CONCURRENTLY ix_entries_customer_id
-ON entries (customer_id, id) WHERE customer_id IS NOT NULL; it is then left alone. Words are filled in by the thousand.
+Locks: `customers` briefly, to add columns that are nullable or have a default; `entries` against writes while its index
+is built. On a large PostgreSQL journal, create it beforehand: CREATE INDEX CONCURRENTLY ix_entries_customer_id ON
+entries (customer_id, id) WHERE customer_id IS NOT NULL; the migration then skips it. Words are inserted in batches.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Tries to sign in, counted
+"""Counts of sign-in attempts
 
 Locks: nothing, the table is new.
 """

@@ -1,4 +1,4 @@
-"""Tallies: what the journal held, counted by the minute, the quarter of an hour and two hours
+"""Rollups of the journal, in tables called tallies: counts per minute, quarter of an hour and two hours
 
 Locks: nothing, the tables are new.
 """

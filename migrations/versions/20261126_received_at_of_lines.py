@@ -1,10 +1,10 @@
-"""When it was received, indexed for what the feed and the counts look for only: most rows are events
+"""A partial index on received_at without events, instead of one on all entries, most of which are events
 
-An event is looked for by its task and its Sid; its row is one index less to write.
+Events are looked up by task and Sid only, so writing one costs one index less.
 
-Locks: `entries` against writing while the new index is built. On a large PostgreSQL journal make it beforehand, as it
-stands below, with CREATE INDEX CONCURRENTLY; it is then left alone. The old code goes on, and reads the whole table
-when it prunes.
+Locks: `entries` against writes while the new index is built. On a large PostgreSQL journal, create the index below
+beforehand with CREATE INDEX CONCURRENTLY; the migration then skips it. The old code keeps working, but reads the whole
+table when it prunes.
 """
 
 import sqlalchemy as sa
