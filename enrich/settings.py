@@ -1,7 +1,7 @@
 """Every setting, in one table: its name, what it means, its default, and how its text is read.
 
-`.env.example`, `flask settings` and the README's table come from here; a test finds what is missing there. Reads a
-mapping that it is given, never the environment itself.
+`.env.example`, `flask settings` and the table in docs/configuration.md come from here; a test finds what is missing
+there. `read_settings` reads the mapping that it is given, never the environment itself.
 """
 
 from __future__ import annotations
@@ -140,155 +140,161 @@ def _sid(prefix: str) -> Callable[[str], str]:
 
 
 TABLE: tuple[Setting, ...] = (
-    Setting("SECRET_KEY", "secret_key", "", "signs the page's sessions; any long random text", secret=True),
+    Setting(
+        "SECRET_KEY", "secret_key", "", "Key that signs sessions and card tokens; any long random string", secret=True
+    ),
     Setting(
         "PUBLIC_URL",
         "public_url",
         "",
-        "origin, and path prefix if any, that Twilio calls, as configured there; signatures are checked against it",
+        "Base URL that Twilio calls, path prefix included, exactly as set there; signatures are verified against it",
         _origin,
     ),
-    Setting("TWILIO_ACCOUNT_SID", "twilio_account_sid", "", "the account that owns the workspace", _sid("AC")),
+    Setting("TWILIO_ACCOUNT_SID", "twilio_account_sid", "", "Account that owns the workspace", _sid("AC")),
     Setting(
-        "TWILIO_AUTH_TOKEN", "twilio_auth_token", "", "verifies webhooks; used for REST without an API key", secret=True
+        "TWILIO_AUTH_TOKEN",
+        "twilio_auth_token",
+        "",
+        "Verifies webhook signatures; also used for REST if there is no API key",
+        secret=True,
     ),
     Setting(
         "TWILIO_AUTH_TOKEN_NEXT",
         "twilio_auth_token_next",
         "",
-        "also accepted on webhooks, while the token is being rotated",
+        "Second token accepted on webhooks, for rotating the auth token",
         secret=True,
     ),
-    Setting("TWILIO_API_KEY", "twilio_api_key", "", "used for REST instead of the token", _sid("SK")),
-    Setting("TWILIO_API_SECRET", "twilio_api_secret", "", "the API key's secret", secret=True),
+    Setting("TWILIO_API_KEY", "twilio_api_key", "", "API key for REST, used instead of the auth token", _sid("SK")),
+    Setting("TWILIO_API_SECRET", "twilio_api_secret", "", "Secret of the API key", secret=True),
     Setting(
         "TWILIO_WORKSPACE_SID",
         "twilio_workspace_sid",
         "",
-        "when set, callbacks of any other workspace are refused",
+        "If set, callbacks from any other workspace are refused",
         _sid("WS"),
     ),
     Setting(
         "TASKROUTER_BASE_URL",
         "taskrouter_base_url",
         "https://taskrouter.twilio.com",
-        "where TaskRouter's REST API is; the emulator's address for trying things out",
+        "Base URL of TaskRouter's REST API; set it to the emulator's address to work without an account",
         _origin,
     ),
     Setting(
         "DATABASE_URL",
         "database_url",
         "",
-        "SQLAlchemy URL; postgres:// and postgresql:// mean psycopg (default: an SQLite file in ENRICH_INSTANCE_PATH)",
+        "SQLAlchemy URL; postgres:// and postgresql:// use psycopg (default: an SQLite file in ENRICH_INSTANCE_PATH)",
         secret=True,
     ),
-    Setting("ENRICH_INSTANCE_PATH", "instance_path", "instance", "where the embedded default keeps its files", Path),
-    Setting("ENRICH_ATTRIBUTE", "attribute", "crm", "the one key of the task's attributes that we own", str.strip),
+    Setting("ENRICH_INSTANCE_PATH", "instance_path", "instance", "Directory of the default SQLite database", Path),
+    Setting(
+        "ENRICH_ATTRIBUTE", "attribute", "crm", "Key in the task attributes under which the block is written", str.strip
+    ),
     Setting(
         "ENRICH_ACCEPT_VIA",
         "accept_via",
         "callback",
-        "callback: the instruction is the answer; rest: we accept over REST after the write and answer {}",
+        "callback: the instruction is the answer; rest: it is carried out over REST after the write, the answer is {}",
         _one_of("callback", "rest"),
     ),
     Setting(
         "ENRICH_DEFAULT_INSTRUCTION",
         "default_instruction",
         "auto",
-        "accept, defer, dequeue, or auto: defer where the attributes hold call_sid or flexInteractionSid, else accept",
+        "accept, defer, dequeue, or auto: defer if the attributes hold call_sid or flexInteractionSid, else accept",
         _one_of("auto", "accept", "defer", "dequeue"),
     ),
     Setting(
         "ENRICH_POLICY",
         "policy",
         "",
-        "path of the policy file; what it says goes before the settings",
+        "Path of the policy file; it takes precedence over the settings",
         lambda text: Path(text.strip()) if text.strip() else None,
     ),
     Setting(
         "ENRICH_BUDGET_S",
         "budget_s",
         "3.5",
-        "seconds for the work before the answer; the answer itself leaves within half a second more",
+        "Seconds for the work before the answer, which leaves at most half a second later",
         _number_between(float, 0.1, 3.5),
     ),
     Setting(
         "ENRICH_MAX_IN_FLIGHT",
         "max_in_flight",
         "100",
-        "assignment callbacks that one process works on at the same time; the next gets the default, enriched late",
+        "Assignment callbacks that one process handles at once; the excess gets the default and is enriched late",
         _number_between(int, 1, 10_000),
     ),
     Setting(
         "ENRICH_BREAKER_FAILURES",
         "breaker_failures",
         "5",
-        "failures in a row after which TaskRouter's API, or the database, is not asked for two seconds",
+        "Consecutive failures after which TaskRouter's API, or the database, is not called for two seconds",
         _number_between(int, 1, 1_000_000),
     ),
     Setting(
         "ENRICH_DEFAULT_REGION",
         "default_region",
         "US",
-        "region of phone numbers written without a country code",
+        "Region of phone numbers without a country code",
         _matching("[A-Za-z]{2}", "a two-letter region such as US or GB"),
     ),
     Setting(
         "ENRICH_LOOKUP_KEYS",
         "lookup_keys",
         "customer_id, account_number, outbound_to, to, from, caller, customerAddress, phone, email",
-        "task attributes to look customers up by, in order; attribute:kind where the kind is not plain from its name",
+        "Task attributes to look customers up by, in order; attribute:kind if the name does not tell the kind",
     ),
     Setting(
         "ENRICH_OWN_NUMBERS",
         "own_numbers",
         "",
-        "our own phone numbers, separated by commas; never a customer's",
+        "Your own phone numbers, separated by commas; they identify no customer",
         _words,
     ),
     Setting(
         "ENRICH_CLAIMED_CHANNELS",
         "claimed_channels",
         "web, webchat, chat",
-        "values of channelType on which a visitor types who they are: keys there are claims, not evidence",
+        "Values of channelType on which visitors type their own details: keys there are claims, not evidence",
         _words,
     ),
     Setting(
         "ENRICH_KEEP_DAYS",
         "keep_days",
         "90",
-        "days that the journal, and the trail of what staff did, are kept: both hold personal data",
+        "Days to keep the journal and the audit trail; both hold personal data",
         _number_between(int, 1, 36500),
     ),
     Setting(
         "ENRICH_TRUSTED_PROXIES",
         "trusted_proxies",
         "0",
-        "number of proxy hops whose forwarded client address is believed",
+        "Number of proxies in front whose forwarded client address is trusted",
         _number_between(int, 0, 10),
     ),
     Setting(
         "ENRICH_FRAME_ANCESTORS",
         "frame_ancestors",
         "",
-        "sites that may show a task's customer card in a frame, such as https://flex.twilio.com; without, no cards",
+        "Sites that may frame a task's customer card, such as https://flex.twilio.com; without any, there are no cards",
         _framing_sites,
     ),
     Setting(
         "ENRICH_CARD_MINUTES",
         "card_minutes",
         "30",
-        "minutes that a task's card can still be opened once the task is over",
+        "Minutes that a task's card stays available after the task has ended",
         _number_between(int, 0, 10_080),
     ),
-    Setting(
-        "METRICS_TOKEN", "metrics_token", "", "bearer token that opens the details of /readyz and /metrics", secret=True
-    ),
+    Setting("METRICS_TOKEN", "metrics_token", "", "Bearer token for /metrics and the details of /readyz", secret=True),
     Setting(
         "ENRICH_LOG_FORMAT",
         "log_format",
         "auto",
-        "json: one object a line; text: for people; auto: text on a terminal, json elsewhere",
+        "json: one object per line; text: for people; auto: text on a terminal, json elsewhere",
         _one_of("auto", "json", "text"),
     ),
 )
@@ -324,7 +330,7 @@ def example() -> str:
         f"# {setting.help}\n{'' if setting.name in FOR_SERVING else '# '}{setting.name}={setting.default}"
         for setting in TABLE
     ]
-    head = "# Copy to .env. The uncommented ones are needed to serve; the rest show their defaults.\n\n"
+    head = "# Copy to .env. The server needs the uncommented settings; the others show their defaults.\n\n"
     return head + "\n\n".join(blocks) + "\n"
 
 

@@ -28,9 +28,9 @@ def test_the_example_file_is_what_the_table_says() -> None:
 
 
 @pytest.mark.parametrize("setting", [pytest.param(setting, id=setting.name) for setting in TABLE])
-def test_the_readme_explains_every_setting(setting: Setting) -> None:
+def test_the_documentation_explains_every_setting(setting: Setting) -> None:
     default = "required" if setting.name in FOR_SERVING else f"`{setting.default}`" if setting.default else ""
-    assert f"| `{setting.name}` | {default} | {setting.help} |" in (ROOT / "README.md").read_text()
+    assert f"| `{setting.name}` | {default} | {setting.help} |" in (ROOT / "docs" / "configuration.md").read_text()
 
 
 def test_nothing_set_gives_the_defaults() -> None:
