@@ -76,7 +76,7 @@ def test_what_may_surprise_is_noted(make_app: MakeApp, without_twilio: Settings,
     app = make_app(replace(without_twilio, accept_via="rest"))
     status, told = run(app, "check", write(tmp_path, text))
     assert status == 0
-    assert "note: rule 'Others' applies where nobody could look, too" in told
+    assert "note: rule 'Others' also applies where no look-up was possible" in told
     assert "note: rule 'Others' is answered, not carried out over REST: there it needs from" in told
 
 

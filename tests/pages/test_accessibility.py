@@ -159,7 +159,7 @@ def test_the_masked_pages_and_the_cards_have_none_either(
         page.goto(path)
         found += findings(page, axe, path)
     assert not found, "\n".join(found)
-    key = app.extensions["enrich"].adapters.rules.card_key
+    key = app.extensions["enrich"].rules.card_key
     for sid in (SID, "WT1", "WT2", "WT3", "WT5"):
         page.goto(f"/card/{sid}?token={card_token.token_of(key, sid)}")
         found += findings(page, axe, f"card of {sid}")

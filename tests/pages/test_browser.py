@@ -295,7 +295,7 @@ def test_the_card_is_shown_in_the_frames_of_one_site_only(
     sites = (f"http://127.0.0.1:{desk_port}",)
     app.extensions["enrich"] = replace(parts, settings=replace(parts.settings, frame_ancestors=sites))
     make_entry(task_sid="WT1", match="claimed", trust="claimed", customer_id=None, customer_name="")
-    token = card_token.token_of(parts.adapters.rules.card_key, "WT1")
+    token = card_token.token_of(parts.rules.card_key, "WT1")
     frames = urlencode({"frame": [f"{origin}/card/WT1?token={token}", f"{origin}/login"]}, doseq=True)
     page.clock.install()
     page.goto(f"http://{host}:{desk_port}/?{frames}")

@@ -191,8 +191,8 @@ def test_hostile_data_is_shown_harmlessly(
 
 def test_without_the_setting_there_are_no_cards(app: Flask, agent: FlaskClient, make_entry: Make) -> None:
     make_entry(**ADA)
-    parts = app.extensions["enrich"]
-    rules = replace(parts.adapters.rules, card_key=b"")
-    app.extensions["enrich"] = replace(parts, adapters=replace(parts.adapters, rules=rules))
+    services = app.extensions["enrich"]
+    rules = replace(services.rules, card_key=b"")
+    app.extensions["enrich"] = replace(services, rules=rules)
     for token in (TOKEN, card_token.token_of(b"", SID), ""):
         assert open_card(agent, token)[0] == 403

@@ -36,7 +36,7 @@ def test_numbers_stand_in_words_charts_and_tables(
     make_entry(task_sid="WT9", kind="late")
     make_entry(task_sid="WT9", kind="event", outcome=None, match=None)
     make_followup(slow, due_at=now - timedelta(minutes=5))
-    tallies = browser.application.extensions["enrich"].tallies
+    tallies = browser.application.extensions["enrich"].rollups
     tallies.sample_open_followups(now, lambda: 3)
     tallies.sample_open_followups(now + timedelta(seconds=10), lambda: 100)  # too soon to look again
     page = browser.get(f"/overview?of={of}").text

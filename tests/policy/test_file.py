@@ -121,7 +121,7 @@ def test_what_the_context_does_not_say_the_settings_do() -> None:
 def test_a_setting_that_looks_up_by_what_is_projected_is_refused() -> None:
     """What we found out once must not prove itself."""
     policy = read('[context.projections]\ncustomers.external_id = "{customer.id}"')
-    with pytest.raises(SettingsError, match="we write ourselves"):
+    with pytest.raises(SettingsError, match="is written by this service itself"):
         rules_of(
             policy,
             attribute="crm",
@@ -207,7 +207,7 @@ MISTAKES = [
     ("[context]\ndrop = ['match']", "[context], drop: 'match' is none of them"),
     ("[context]\nkeys = []", "[context], keys: is empty"),
     ("[context]\nkeys = ['a:b:sure']", "[context], keys: 'a:b:sure': 'sure' is neither verified nor claimed"),
-    ("[context]\nkeys = ['crm.customer_id']", "[context], keys: 'crm.customer_id' is an attribute that we write"),
+    ("[context]\nkeys = ['crm.customer_id']", "[context], keys: 'crm.customer_id' is written by this service itself"),
     ("[context]\nkeys = ['a, b']", "[context], keys: 'a, b': each key is a text of its own"),
     ("[context]\nown_numbers = ['12']", "[context], own_numbers: '12' is not a phone number"),
     ("[context]\nprojections = 3", "[context.projections]: must be a table"),
@@ -223,7 +223,7 @@ MISTAKES = [
     ("[context.projections]\na = 'x'\n'a.b' = 'y'", "[context.projections], a.b: clashes with a"),
     (
         "[context]\nkeys = ['customers.external_id:customer_id']\n[context.projections]\ncustomers.external_id = 'x'",
-        "[context], keys: 'customers.external_id:customer_id' is an attribute that we write ourselves",
+        "[context], keys: 'customers.external_id:customer_id' is written by this service itself",
     ),
     ("timeouts = 3", "timeout must be a table"),
     ("[wrapup]\ncomplete_after_s = 'soon'", "[wrapup], complete_after_s: must be a whole number"),
