@@ -1,20 +1,19 @@
-// The default instruction and nothing else: the Fallback Assignment Callback URL for the case that the service as a
-// whole cannot be reached. A Twilio Function; `.protected` in its name lets Twilio check the signature of who calls it.
-// It says what ENRICH_DEFAULT_INSTRUCTION=auto says: a call that waits in <Enqueue>, and work that Flex sets up, is left
-// to the one who handles it; everything else is accepted. What it answered is enriched late: the service finds the
-// reservation over REST when it is back.
+// A Twilio Function for the Fallback Assignment Callback URL, for the case that the whole service is unreachable. It
+// answers with the default instruction. `.protected` in the name makes Twilio verify the signature of each request.
+// It implements ENRICH_DEFAULT_INSTRUCTION=auto: calls that wait in <Enqueue>, and work that Flex sets up, are deferred;
+// everything else is accepted. When the service is back, it finds these reservations over REST and enriches them late.
 
 const HANDLED_ELSEWHERE = ['call_sid', 'flexInteractionSid'];
 
 exports.handler = (context, event, callback) => {
   const text = String(event.TaskAttributes || '');
   const attributes = parsed(text);
-  // What cannot be read is searched for the words: leaving too much to others does less harm than accepting too much.
+  // Search unreadable attributes as text: to defer too often does less harm than to accept too often.
   const holds = (key) => (attributes ? Boolean(attributes[key]) : text.includes(key));
   callback(null, HANDLED_ELSEWHERE.some(holds) ? {} : { instruction: 'accept' });
 };
 
-// The attributes as an object; undefined where they are none.
+// Return the attributes as an object, or undefined if they are not one.
 function parsed(text) {
   try {
     const value = JSON.parse(text);
