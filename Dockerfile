@@ -1,13 +1,13 @@
-# One image for everything that runs: webhooks, page, worker, migrations. `compose.yaml` says which command is which.
-# Set-up is `make install`, the service alone: versions are locked with their hashes, and htmx comes out of its wheel.
+# One image for webhooks, page, worker and migrations; `compose.yaml` has the commands. `make install` installs the
+# service without the emulator: versions are locked with hashes, and htmx is taken from its wheel.
 ARG PYTHON=3.12-slim-bookworm
 
 FROM python:${PYTHON} AS setup
 RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /srv/enrich
-# Only what set-up reads, so that this layer is made anew when the versions change, and at no other time.
+# Copy only what `make install` reads, so that this layer is rebuilt only when the versions change.
 COPY Makefile requirements.txt requirements-htmx.txt ./
-# pip is left behind: nobody installs anything into what runs.
+# The final image has no pip: nothing is installed at run time.
 RUN mkdir -p enrich/static && make install && rm -rf .venv/htmx .venv/lib/python*/site-packages/pip*
 
 FROM python:${PYTHON}
@@ -19,7 +19,7 @@ COPY migrations migrations
 COPY templates templates
 COPY enrich enrich
 COPY --from=setup /srv/enrich/enrich/static enrich/static
-# Written now, since the one who runs it may not write here.
+# Compile now, since the user that runs the image cannot write here.
 RUN .venv/bin/python -m compileall -q app.py enrich migrations
 ENV PATH=/srv/enrich/.venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -29,7 +29,7 @@ ENV PATH=/srv/enrich/.venv/bin:$PATH \
     ENRICH_INSTANCE_PATH=/var/lib/enrich
 USER 10001
 EXPOSE 8000
-# Alive, not ready: who restarts a process because the database is away makes two troubles of one.
+# Liveness, not readiness: restarting the process does not help when the database is down.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
 CMD ["gunicorn", "app:create_app()"]

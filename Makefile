@@ -1,10 +1,10 @@
 # make            lists the targets
-# make demo       everything on this machine: a TaskRouter emulator, the service, the worker, and work that arrives
-# make check      in about a minute: lint, types, imports, and the tests that need nothing but their own process
-# make test       the tests
-# make bench      how fast it is, against the least that the same work can cost
+# make demo       runs a TaskRouter emulator, the service and a worker on this machine, and lets work arrive
+# make check      lint, types, imports and unit tests, in about a minute
+# make test       all tests
+# make bench      measures the service against bare functions that do the same input and output
 #
-# Needs Python 3.11 or newer and make; everything else is installed into .venv/, the first time, from requirements*.txt.
+# Needs Python 3.11 or newer and make. The first run installs everything else into .venv/, from requirements*.txt.
 
 PYTHON ?= python3
 VENV := .venv
@@ -76,7 +76,7 @@ lock:
 clean:
 	rm -rf $(VENV) enrich/static/htmx-*.min.js .pytest_cache .mypy_cache .ruff_cache .hypothesis instance/demo
 
-# What is missing on this machine is named in one line, before anything is tried with it.
+# Name what is missing on this machine in one line, before anything is installed.
 $(VENV)/bin/pip:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed, and there is no $(PYTHON)." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -96,15 +96,15 @@ $(VENV)/.ready-to-test: requirements-test.txt $(VENV)/.ready
 	@$(PIP) install --require-hashes -r requirements-test.txt
 	@touch $@
 
-# The emulator is installed in place: its own code is not hash-checked, what builds it is. It needs Flask alone, which the
-# service has brought. pip takes no -e together with --require-hashes, hence two steps.
+# Install the emulator in place (-e). Its only dependency, Flask, is installed with the service. pip does not allow -e
+# together with --require-hashes, so its build backend is installed first, hash-checked, in a step of its own.
 $(VENV)/.ready-emulator: requirements-build.txt $(EMULATOR)/pyproject.toml $(VENV)/.ready
 	@echo "Installing the TaskRouter emulator ($(EMULATOR)) ..."
 	@$(PIP) install --require-hashes -r requirements-build.txt
 	@$(PIP) install --no-deps --no-build-isolation -e $(EMULATOR)
 	@touch $@
 
-# htmx comes out of a Python wheel, into a folder of its own: nothing of it is ever imported.
+# htmx is one file of a Python wheel, which is installed into a folder of its own; nothing of it is imported.
 $(HTMX_FILE): requirements-htmx.txt | $(VENV)/bin/pip
 	@echo "Taking htmx $(HTMX) out of its wheel (requirements-htmx.txt, hash-checked) ..."
 	@$(PIP) install --require-hashes --no-deps --upgrade --target $(VENV)/htmx -r requirements-htmx.txt

@@ -1,7 +1,8 @@
 // A Twilio Function for the Fallback Assignment Callback URL, for the case that the whole service is unreachable. It
 // answers with the default instruction. `.protected` in the name makes Twilio verify the signature of each request.
-// It implements ENRICH_DEFAULT_INSTRUCTION=auto: calls that wait in <Enqueue>, and work that Flex sets up, are deferred;
-// everything else is accepted. When the service is back, it finds these reservations over REST and enriches them late.
+// It implements ENRICH_DEFAULT_INSTRUCTION=auto: calls that wait in <Enqueue>, and work that Flex sets up, are
+// deferred; everything else is accepted. When the service is back, it finds these reservations over REST and enriches
+// them late.
 
 const HANDLED_ELSEWHERE = ['call_sid', 'flexInteractionSid'];
 
