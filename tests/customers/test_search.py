@@ -7,15 +7,14 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import event, text
 
-from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.search import find_customers
-from enrich.customers.seeding import seed
 from enrich.database.engine import Database
+from tests.support.databases import seed_customers
 
 
 @pytest.fixture
 def crm(database: Database) -> Database:
-    seed(database, read_fixtures(builtin_path(), region="US"), now=datetime(2026, 11, 24, tzinfo=UTC))
+    seed_customers(database, datetime(2026, 11, 24, tzinfo=UTC))
     return database
 
 

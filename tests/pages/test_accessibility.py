@@ -23,11 +23,10 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers import card_token
-from enrich.customers.fixtures import builtin_path, read_fixtures
-from enrich.customers.seeding import seed
 from enrich.database.engine import Database
 from tests.support.app import EMAIL, PASSWORD
 from tests.support.browser import needs_chromium
+from tests.support.databases import seed_customers
 from tests.support.journal import Make
 
 pytestmark = needs_chromium
@@ -62,7 +61,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def many_endings(database: Database, make_entry: Make, make_followup: Make) -> None:
-    seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
+    seed_customers(database, datetime.now(UTC))
     candidates = [{"customer_id": "C-1003", "name": "Maria Bell"}, {"customer_id": "C-1004", "name": "Peter Bell"}]
     key = {"kind": "phone", "value": "+16175550142", "trust": "verified", "attribute": "from", "found": 2}
     several = {"keys": [key], "withheld": ["caller"], "candidates": candidates}

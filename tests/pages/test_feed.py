@@ -16,12 +16,11 @@ from sqlalchemy import event
 
 from enrich.accounts import users
 from enrich.accounts.tables import Role
-from enrich.customers.fixtures import builtin_path, read_fixtures
-from enrich.customers.seeding import seed
 from enrich.database.engine import Database
 from enrich.journal import feed, filters
 from enrich.journal.filters import ENDINGS, Choice, Filters
 from enrich.pages.feed_query import asked_for
+from tests.support.databases import seed_customers
 from tests.support.journal import Make
 
 NOW = datetime.now(UTC)
@@ -115,7 +114,7 @@ def test_every_ending_can_be_asked_for(browser: FlaskClient, some_tasks: None, e
 def test_tasks_are_found_by_customer_number_and_sid(
     browser: FlaskClient, database: Database, some_tasks: None, make_entry: Make, query: str, tasks: list[str]
 ) -> None:
-    seed(database, read_fixtures(builtin_path(), region="US"), now=NOW)
+    seed_customers(database, NOW)
     if "WT" + "0" * 31 + "7" in tasks:
         sid = "0" * 31 + "7"
         make_entry(task_sid=f"WT{sid}", reservation_sid=f"WR{sid}", delivery_key=f"WR{sid}")
@@ -123,12 +122,12 @@ def test_tasks_are_found_by_customer_number_and_sid(
 
 
 def test_a_search_keeps_to_the_filters(browser: FlaskClient, database: Database, some_tasks: None) -> None:
-    seed(database, read_fixtures(builtin_path(), region="US"), now=NOW)
+    seed_customers(database, NOW)
     assert shown(browser.get("/?q=C-1002&outcome=trouble").text) == ["WT4"]
 
 
 def test_a_viewer_cannot_try_out_names_and_numbers(stranger: FlaskClient, database: Database, some_tasks: None) -> None:
-    seed(database, read_fixtures(builtin_path(), region="US"), now=NOW)
+    seed_customers(database, NOW)
     users.add(database, email="vera@example.com", role=Role.VIEWER, password="correct horse battery")
     stranger.post("/login", data={"email": "vera@example.com", "password": "correct horse battery"})
     for query in ("Ada", "+14155550100", "ada@example.com", "+12125550143"):

@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from twilio.rest import Client
 
-from enrich.customers.fixtures import builtin_path, read_fixtures
-from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.services import Services
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service, sid
+from tests.support.databases import seed_customers
 from tests.support.worker import services_of
 
 
@@ -72,7 +71,7 @@ def _start(name: str, processes: Processes, folder: Path, taskrouter: str, setti
     }
     database = Database(environment["DATABASE_URL"])
     migrations.upgrade(database)
-    seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
+    seed_customers(database, datetime.now(UTC))
     processes.start(name, "gunicorn", "app:create_app()", env=environment)
     processes.wait_for(name, f"{url}/readyz", lambda: False)
     return Service(url, database, environment)

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from app import create_app
 from enrich.flows.catch_up import SETTLED_AFTER, CatchUp
 from enrich.journal.receipts import Journal
-from enrich.settings import read_settings
 from taskrouter_emulator import EmulatorServer
+from tests.support.app import run_command
 from tests.support.contact_centre import ContactCentre, Service
-from tests.support.worker import history_of, services_of, worker_of
+from tests.support.worker import app_of, history_of, services_of, worker_of
 
 
 def test_a_task_that_came_while_the_database_was_locked_is_enriched_in_the_end(
@@ -90,7 +89,6 @@ def test_why_nothing_was_brought_in_is_told(
     centre: ContactCentre, service: Service, emulator: EmulatorServer, fault: dict[str, Any], reason: str
 ) -> None:
     emulator.faults.set({**fault, "path": "/Events"})
-    app = create_app(read_settings({**service.environment, "TWILIO_WORKSPACE_SID": centre.workspace_sid}))
-    result = app.test_cli_runner().invoke(args=["taskrouter", "catch-up"])
-    app.extensions["enrich"].database.close()
-    assert (result.exit_code, reason in result.output, "Traceback" in result.output) == (1, True, False), result.output
+    with app_of(service, TWILIO_WORKSPACE_SID=centre.workspace_sid) as app:
+        code, output = run_command(app, "taskrouter", "catch-up")
+    assert (code, reason in output, "Traceback" in output) == (1, True, False), output

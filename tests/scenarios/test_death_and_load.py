@@ -19,14 +19,13 @@ import pytest
 import requests
 from sqlalchemy import make_url
 
-from enrich.customers.fixtures import builtin_path, read_fixtures
-from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.journal.followups import FollowupQueue
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service, forms_of, waiting_tasks
+from tests.support.databases import seed_customers
 from tests.support.worker import worker_of
 
 ASSIGNMENT = "/taskrouter/assignment"
@@ -57,7 +56,7 @@ def service(url: str, emulator: EmulatorServer) -> Iterator[Service]:
     port = free_port(0)
     database = Database(url)
     migrations.upgrade(database)
-    seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
+    seed_customers(database, datetime.now(UTC))
     environment = {
         "FLASK_SKIP_DOTENV": "1",
         "SECRET_KEY": "not-a-real-key",

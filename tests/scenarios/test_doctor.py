@@ -20,15 +20,17 @@ import pytest
 import requests
 from sqlalchemy import insert
 
-from app import create_app
 from enrich.cli import doctor
 from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.diagnosis.findings import Finding, Level
 from enrich.journal.tables import EntryRow
-from enrich.settings import read_settings
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
+from tests.support.app import run_command
 from tests.support.contact_centre import ContactCentre, Service
+from tests.support.databases import copy_template
+from tests.support.worker import app_of
 
 Findings = dict[str, Finding]
 
@@ -38,15 +40,11 @@ def examine(service: Service, *, ahead: timedelta = timedelta(0), **settings: st
 
     ahead: how far our clock is.
     """
-    app = create_app(read_settings({**service.environment, **settings}))
-    these = app.extensions["enrich"]
     findings: Findings = {}
-    try:
-        for finding in doctor.examine(these, lambda: datetime.now(UTC) + ahead):
+    with app_of(service, **settings) as app:
+        for finding in doctor.examine(app.extensions["enrich"], lambda: datetime.now(UTC) + ahead):
             if finding.check not in findings or finding.level > findings[finding.check].level:
                 findings[finding.check] = finding
-    finally:
-        these.database.close()
     return findings
 
 
@@ -174,13 +172,10 @@ class TestAllIsWell:
             '[workspace]\nname = "Examined"\ncreate = true\n[[queues]]\nname = "All"\n'
             '[[workflows]]\nname = "Main"\ndefault = "All"\n'
         )
-        environment = dict(here.environment)
-        app = create_app(read_settings(environment))
-        runner = app.test_cli_runner()
-        done = runner.invoke(args=["taskrouter", "provision", str(file)])
-        assert done.exit_code == 0, done.output
-        sid = done.output.rpartition("TWILIO_WORKSPACE_SID=")[2].strip()
-        app.extensions["enrich"].database.close()
+        with app_of(here) as app:
+            code, output = run_command(app, "taskrouter", "provision", str(file))
+        assert code == 0, output
+        sid = output.rpartition("TWILIO_WORKSPACE_SID=")[2].strip()
 
         findings = examine(here, TWILIO_WORKSPACE_SID=sid)
         assert {name: each.level for name, each in findings.items() if each.level} == {}
@@ -189,11 +184,10 @@ class TestAllIsWell:
 
     def test_the_command_tells_programs_and_people(self, here: Service) -> None:
         """Without a workspace of its own there is something to tell: the status is that of the worst finding."""
-        app = create_app(read_settings({**here.environment, "TWILIO_WORKSPACE_SID": "WS" + "f" * 32}))
-        runner = app.test_cli_runner()
-        for_people = runner.invoke(args=["taskrouter", "doctor"])
-        for_programs = runner.invoke(args=["taskrouter", "doctor", "--json"])
-        app.extensions["enrich"].database.close()
+        with app_of(here, TWILIO_WORKSPACE_SID="WS" + "f" * 32) as app:
+            runner = app.test_cli_runner()
+            for_people = runner.invoke(args=["taskrouter", "doctor"])
+            for_programs = runner.invoke(args=["taskrouter", "doctor", "--json"])
         assert for_people.exit_code == for_programs.exit_code == 2
         assert "problem  workspace" in for_people.output
         assert "to do" in for_people.output
@@ -284,12 +278,9 @@ class TestTheWayThroughProxies:
         finding = examine(service, PUBLIC_URL=f"http://127.0.0.1:{free_port(0)}")["round_trip"]
         assert "nobody listens there" in finding.found
 
-    def test_another_installation_is_there(self, service: Service, tmp_path: Path) -> None:
+    def test_another_installation_is_there(self, service: Service, sqlite_template: Path, tmp_path: Path) -> None:
         """The same account, and another database: what is sent there is not found here."""
-        url = f"sqlite:///{tmp_path / 'other.db'}"
-        app = create_app(read_settings({**service.environment, "DATABASE_URL": url}))
-        migrations.upgrade(app.extensions["enrich"].database)
-        app.extensions["enrich"].database.close()
+        url = copy_template(sqlite_template, tmp_path / "other.db")
         finding = examine(service, DATABASE_URL=url)["round_trip"]
         assert "is not in this database" in finding.found
 
@@ -335,14 +326,10 @@ class TestTaskRouterIsSetUpOtherwise:
 
 class TestWhatTheJournalShows:
     @pytest.fixture
-    def alone(self, service: Service, tmp_path: Path) -> Iterator[Service]:
+    def alone(self, service: Service, sqlite_database: Database) -> Service:
         """The settings of the service, with a database of the test's own."""
-        url = f"sqlite:///{tmp_path / 'enrich.db'}"
-        app = create_app(read_settings({**service.environment, "DATABASE_URL": url}))
-        database = app.extensions["enrich"].database
-        migrations.upgrade(database)
-        yield replace(service, database=database, environment={**service.environment, "DATABASE_URL": url})
-        database.close()
+        environment = {**service.environment, "DATABASE_URL": str(sqlite_database.url)}
+        return replace(service, database=sqlite_database, environment=environment)
 
     def keep(self, service: Service, **values: Any) -> None:
         row = {"kind": "assignment", "claim": "0", "received_at": datetime.now(UTC), "raw_form": ""}

@@ -14,13 +14,12 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from enrich.customers.fixtures import builtin_path, read_fixtures
-from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service, sid
+from tests.support.databases import seed_customers
 
 ASSIGNMENT = "/taskrouter/assignment"
 NUMBER, EMAIL, NAME = "+14155550100", "ada.private@example.com", "Zebedee Quill"
@@ -47,7 +46,7 @@ def run(emulator: EmulatorServer, tmp_path: Path, postgresql: str) -> Iterator[R
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
     migrations.upgrade(database)
-    seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
+    seed_customers(database, datetime.now(UTC))
     with Processes({}, tmp_path / "logs") as processes:
 
         def start(application: str) -> tuple[Service, Callable[[], str]]:

@@ -13,11 +13,11 @@ import pytest
 from flask import Flask
 from twilio.rest import Client
 
-from app import create_app
-from enrich.settings import read_settings
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
+from tests.support.app import run_command
 from tests.support.contact_centre import Service
-from tests.support.worker import worker_of
+from tests.support.fixtures import MakeApp
+from tests.support.worker import app_of, worker_of
 
 EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "taskrouter.example.toml"
 PUBLIC_URL = "https://hooks.example.test"
@@ -64,31 +64,28 @@ def file(tmp_path: Path, name: str) -> Path:
 
 
 @pytest.fixture
-def make_app(emulator: EmulatorServer, tmp_path: Path) -> Iterator[Callable[..., Flask]]:
-    made: list[Flask] = []
+def make_provisioning_app(make_app: MakeApp, emulator: EmulatorServer) -> Callable[..., Flask]:
+    """Makes applications that ask the emulator, without a secret key."""
 
-    def make_app(**settings: str) -> Flask:
+    def make(**settings: str) -> Flask:
         environment = {
+            "SECRET_KEY": "",
             "PUBLIC_URL": PUBLIC_URL,
             "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
             "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
             "TASKROUTER_BASE_URL": emulator.base_url,
-            "ENRICH_INSTANCE_PATH": str(tmp_path),
         }
-        made.append(create_app(read_settings(environment | settings)))
-        return made[-1]
+        return make_app(None, migrated=False, **(environment | settings))
 
-    yield make_app
-    for app in made:
-        app.extensions["enrich"].database.close()
+    return make
 
 
 @pytest.fixture
-def provision(make_app: Callable[..., Flask], file: Path) -> Callable[..., tuple[int, str]]:
+def provision(make_provisioning_app: Callable[..., Flask], file: Path) -> Callable[..., tuple[int, str]]:
     """Runs the command, and gives its status and what it told."""
 
     def provision(*options: str, **settings: str) -> tuple[int, str]:
-        runner = make_app(**settings).test_cli_runner()
+        runner = make_provisioning_app(**settings).test_cli_runner()
         result = runner.invoke(args=["taskrouter", "provision", *options, str(file)])
         return result.exit_code, result.output
 
@@ -302,10 +299,9 @@ def test_a_customer_is_routed_by_what_the_service_knows(
     """The whole way: provisioned, held in the intake, enriched on task.created, sent where gold customers go."""
     file = tmp_path / "example.toml"
     file.write_text(EXAMPLE.read_text().replace('name = "Support"', f'name = "{name}"'))
-    app = create_app(read_settings(service.environment))
-    done = app.test_cli_runner().invoke(args=["taskrouter", "provision", str(file)])
-    app.extensions["enrich"].database.close()
-    assert done.exit_code == 0, done.output
+    with app_of(service) as app:
+        code, output = run_command(app, "taskrouter", "provision", str(file))
+    assert code == 0, output
     workspace = find()
     dana, available = only(workspace.workers, "dana"), only(workspace.activities, "Available")
     workspace.workers(dana.sid).update(activity_sid=available.sid)
@@ -334,9 +330,9 @@ class TestTheExampleOfTheDocumentation:
             yield emulator
 
     @pytest.fixture
-    def workspace(self, emulator: EmulatorServer, make_app: Callable[..., Flask]) -> Any:
+    def workspace(self, emulator: EmulatorServer, make_provisioning_app: Callable[..., Flask]) -> Any:
         # Nobody listens at the public address; what is not answered stays pending, which is all that is needed here.
-        runner = make_app(PUBLIC_URL="http://127.0.0.1:1").test_cli_runner()
+        runner = make_provisioning_app(PUBLIC_URL="http://127.0.0.1:1").test_cli_runner()
         done = runner.invoke(args=["taskrouter", "provision", str(EXAMPLE)])
         assert done.exit_code == 0, done.output
         again = runner.invoke(args=["taskrouter", "provision", "--plan", str(EXAMPLE)])
@@ -347,10 +343,10 @@ class TestTheExampleOfTheDocumentation:
         return workspaces(workspaces.list()[0].sid)
 
     def test_described_it_is_a_file_by_which_nothing_changes(
-        self, workspace: Any, make_app: Callable[..., Flask], tmp_path: Path
+        self, workspace: Any, make_provisioning_app: Callable[..., Flask], tmp_path: Path
     ) -> None:
         """What people then do with it: change a line, see the plan."""
-        runner = make_app(PUBLIC_URL="http://127.0.0.1:1").test_cli_runner()
+        runner = make_provisioning_app(PUBLIC_URL="http://127.0.0.1:1").test_cli_runner()
         described = runner.invoke(args=["taskrouter", "describe"])
         assert described.exit_code == 0, described.output
         file = tmp_path / "described.toml"
@@ -361,8 +357,8 @@ class TestTheExampleOfTheDocumentation:
         planned = runner.invoke(args=["taskrouter", "provision", "--plan", str(file)])
         assert (planned.exit_code, "reservation_timeout_s: 30 -> 45" in planned.output) == (3, True), planned.output
 
-    def test_a_workspace_that_is_not_there_is_not_described(self, make_app: Callable[..., Flask]) -> None:
-        described = make_app().test_cli_runner().invoke(args=["taskrouter", "describe", "Nowhere"])
+    def test_a_workspace_that_is_not_there_is_not_described(self, make_provisioning_app: Callable[..., Flask]) -> None:
+        described = make_provisioning_app().test_cli_runner().invoke(args=["taskrouter", "describe", "Nowhere"])
         assert (described.exit_code, "no workspace 'Nowhere'" in described.output) == (1, True)
 
     def queue_of(self, workspace: Any, sid: str) -> str:

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from enrich.customers.fixtures import builtin_path, read_fixtures
-from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.support.contact_centre import ASSIGNMENT, ContactCentre, Service, forms_of, waiting_tasks
+from tests.support.databases import seed_customers
 from tests.support.worker import worker_of
 
 SHIPPED = Path(__file__).parents[2] / "gunicorn.conf.py"
@@ -28,6 +27,7 @@ SHIPPED = Path(__file__).parents[2] / "gunicorn.conf.py"
 SILENT = """
 exec(compile(open({shipped!r}).read(), "gunicorn.conf.py", "exec"))
 import _socket
+from tests.support.databases import seed_customers
 ask = _socket.getaddrinfo
 
 def getaddrinfo(host, *arguments, **named):
@@ -70,7 +70,7 @@ def test_a_silent_resolver_keeps_nobody_and_everything_is_done_late(
     }
     database = Database(environment["DATABASE_URL"])
     migrations.upgrade(database)
-    seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
+    seed_customers(database, datetime.now(UTC))
     service = Service(environment["PUBLIC_URL"], database, environment)
     with Processes({}, tmp_path / "logs") as processes:
         processes.start("web", "gunicorn", "-c", str(configuration), "app:create_app()", env=environment)

@@ -14,13 +14,12 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from enrich.customers.fixtures import builtin_path, read_fixtures
-from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service
+from tests.support.databases import seed_customers
 
 
 class Receiver(ThreadingHTTPServer):
@@ -94,7 +93,7 @@ def traced(emulator: EmulatorServer, receiver: Receiver, tmp_path: Path) -> Iter
     }
     database = Database(environment["DATABASE_URL"])
     migrations.upgrade(database)
-    seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
+    seed_customers(database, datetime.now(UTC))
     with Processes({}, tmp_path / "logs") as processes:
         processes.start("web", "gunicorn", "app:create_app()", env=environment)
         processes.start("worker", "flask", "worker", env=environment)

@@ -17,9 +17,9 @@ from tests.support.contact_centre import Service
 
 
 @contextmanager
-def app_of(service: Service) -> Iterator[Flask]:
-    """An application with the service's settings."""
-    app: Flask = create_app(read_settings(service.environment))
+def app_of(service: Service, **settings: str) -> Iterator[Flask]:
+    """An application with the service's settings, but for these."""
+    app: Flask = create_app(read_settings({**service.environment, **settings}))
     services: Services = app.extensions["enrich"]
     try:
         yield app
