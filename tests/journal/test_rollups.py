@@ -17,6 +17,7 @@ from enrich.journal.rollups import HOURS_S, MINUTE_S, QUARTER_S, RollupReport, R
 from enrich.journal.tables import EntryRow, RollupMarkRow, RollupRow
 
 NOW = datetime(2026, 11, 24, 16, 7, 30, tzinfo=UTC)
+MARKS = select(TallyMarkRow.span_s, TallyMarkRow.until).order_by(TallyMarkRow.span_s)
 
 
 @pytest.fixture
@@ -45,8 +46,14 @@ def entries(database: Database) -> Callable[..., None]:
 
 
 def count_all(database: Database, now: datetime = NOW) -> None:
-    for _ in range(200):  # each goes on where the last one had to stop; a new one has no memory of when it counted
-        Rollups(database).count(now)
+    """Count until the marks stand still: each goes on where the last one had to stop."""
+    before: list[tuple[Any, ...]] | None = None
+    while True:
+        Rollups(database).count(now)  # a new one has no memory of when it counted
+        marks = [tuple(row) for row in database.read(MARKS)]
+        if marks == before:
+            return
+        before = marks
 
 
 def summed(numbers: RollupReport) -> Counter[tuple[str, str]]:
