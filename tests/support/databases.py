@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, text
 
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
-from enrich.database.types import Base
-from enrich.resources import resource
-
-for _subject in ("accounts", "customers", "journal"):
-    importlib.import_module(f"enrich.{_subject}.tables")
 
 SEEDED_AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -39,25 +31,41 @@ def copy_template(template: Path, path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+# How a PostgreSQL database looked after its migrations, by its URL.
+_migrated: dict[str, list[tuple[str, ...]]] = {}
+_SCHEMA = text(
+    "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns"
+    " WHERE table_schema = 'public'"
+    " UNION ALL SELECT tablename, indexname, indexdef, '' FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2, 3"
+)
+
+
 def empty_postgresql(database: Database) -> None:
     """Bring a PostgreSQL database to the newest schema and empty it.
 
-    Emptying the tables takes a tenth of the time of making them, or of copying a template database (8 ms to 75 ms).
+    Where its schema is still what the migrations made, only its tables are emptied: 30 ms instead of the 80 ms that
+    making them takes, or copying a template database and removing it.
     """
+    url = str(database.url)
     with database.engine.begin() as connection:
-        tables = set(Base.metadata.tables)
-        is_complete = set(inspect(connection).get_table_names()) == tables | {"alembic_version"}
-        if is_complete and MigrationContext.configure(connection).get_current_heads() == (_head(),):
-            connection.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"))
+        schema = _schema_of(connection)
+        is_migrated = schema == _migrated.get(url)
+        if is_migrated:
+            tables = {table for table, *_ in schema} - {"alembic_version", ""}
+            connection.execute(text(f"TRUNCATE {', '.join(sorted(tables))} RESTART IDENTITY CASCADE"))
         else:
             connection.execute(text("DROP SCHEMA public CASCADE"))
             connection.execute(text("CREATE SCHEMA public"))
-    migrations.upgrade(database)
+    if not is_migrated:
+        migrations.upgrade(database)
+        with database.engine.connect() as connection:
+            _migrated[url] = _schema_of(connection)
 
 
-@cache
-def _head() -> str | None:
-    return ScriptDirectory(str(resource("migrations"))).get_current_head()
+def _schema_of(connection: Connection) -> list[tuple[str, ...]]:
+    """Return every column and every index, and the revision."""
+    schema = [(row[0], row[1], row[2], row[3]) for row in connection.execute(_SCHEMA).all()]
+    return [*schema, ("", str(MigrationContext.configure(connection).get_current_revision()))]
 
 
 def seed_customers(database: Database, now: datetime = SEEDED_AT) -> None:
