@@ -55,8 +55,9 @@ from enrich.resilience.dns_cache import DnsCache
 
 # Commands have no deadline: they wait this long for the write lock.
 DEFAULT_TIMEOUT_S = 30.0
-# Of each pool: prepared and other statements have one each. A process uses a few at a time: a statement takes about 1 ms, and the work
-# with its rows longer. Interrupted connections are closed and replaced, which is a load that PostgreSQL must bear.
+# Of each pool: prepared and other statements have one each. A process uses a few at a time: a statement takes about
+# 1 ms, and the work with its rows longer. Interrupted connections are closed and replaced, which is a load that
+# PostgreSQL must bear.
 POOL_SIZE = 10
 
 # SQLite's busy time-out, spent in C. Most writes of another process take less than a millisecond; and under load, when
