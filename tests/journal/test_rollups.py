@@ -17,7 +17,7 @@ from enrich.journal.rollups import HOURS_S, MINUTE_S, QUARTER_S, RollupReport, R
 from enrich.journal.tables import EntryRow, RollupMarkRow, RollupRow
 
 NOW = datetime(2026, 11, 24, 16, 7, 30, tzinfo=UTC)
-MARKS = select(TallyMarkRow.span_s, TallyMarkRow.until).order_by(TallyMarkRow.span_s)
+MARKS = select(RollupMarkRow.span_s, RollupMarkRow.until).order_by(RollupMarkRow.span_s)
 
 
 @pytest.fixture
