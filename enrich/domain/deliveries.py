@@ -220,13 +220,7 @@ class Followup:
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """One event as REST tells it. SIDs that it does not have are None. form: what its callback would have carried."""
+    """One event as TaskRouter's REST API remembers it. form: the parameters that its callback had."""
 
-    sid: str
-    event_type: str
     happened_at: datetime
-    task_sid: str | None
-    reservation_sid: str | None
-    worker_sid: str
-    worker_name: str
     form: Mapping[str, str]

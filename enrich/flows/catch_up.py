@@ -8,6 +8,7 @@ without a receipt of its callback gets one, and with it a follow-up that enriche
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -15,10 +16,10 @@ from urllib.parse import urlencode
 
 from enrich import errors
 from enrich.domain.deliveries import Delivery
-from enrich.domain.lengths import MAX_CHANNEL_LENGTH
 from enrich.domain.outcomes import EntryKind, Reason
 from enrich.flows.adapters import Adapters
 from enrich.flows.lifecycle import Lifecycle
+from enrich.taskrouter import callbacks
 
 if TYPE_CHECKING:
     from enrich.domain.deliveries import PastEvent
@@ -32,24 +33,12 @@ BATCH = 200
 
 def _deliveries(workspace_sid: str, event: PastEvent) -> Iterable[Delivery]:
     """Return the event itself and, for a new reservation, the assignment callback that went with it."""
-    kinds = {EntryKind.EVENT: event.sid}
-    if event.event_type == "reservation.created" and event.reservation_sid:
-        kinds[EntryKind.ASSIGNMENT] = event.reservation_sid
-    for kind, key in kinds.items():
-        yield Delivery(
-            kind=kind,
-            received_at=event.happened_at,
-            delivery_key=key,
-            workspace_sid=workspace_sid,
-            task_sid=event.task_sid,
-            reservation_sid=event.reservation_sid,
-            worker_sid=event.worker_sid,
-            worker_name=event.worker_name,
-            event_type=event.event_type if kind is EntryKind.EVENT else "",
-            channel_unique_name=event.form.get("TaskChannelUniqueName", "")[:MAX_CHANNEL_LENGTH] or None,
-            reason=Reason.CAUGHT_UP,
-            body=urlencode(event.form).encode(),
-        )
+    body = urlencode(event.form).encode()
+    of_event = callbacks.delivery_of(EntryKind.EVENT, event.form, body, event.happened_at)
+    of_event = replace(of_event, workspace_sid=workspace_sid, reason=Reason.CAUGHT_UP)
+    yield of_event
+    if of_event.event_type == "reservation.created" and of_event.reservation_sid:
+        yield replace(of_event, kind=EntryKind.ASSIGNMENT, delivery_key=of_event.reservation_sid, event_type="")
 
 
 class CatchUp:

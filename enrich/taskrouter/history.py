@@ -25,17 +25,7 @@ class History:
         with translated("reading events"):
             events = self._client.taskrouter.v1.workspaces(workspace_sid).events
             for event in events.stream(start_date=since, end_date=until, page_size=1000):
-                data = event.event_data or {}
-                yield PastEvent(
-                    sid=event.sid,
-                    event_type=event.event_type,
-                    happened_at=event.event_date,
-                    task_sid=data.get("task_sid"),
-                    reservation_sid=data.get("reservation_sid"),
-                    worker_sid=data.get("worker_sid") or "",
-                    worker_name=data.get("worker_name") or "",
-                    form=_form(event, data),
-                )
+                yield PastEvent(event.event_date, _form(event, event.event_data or {}))
 
 
 def _form(event: Any, data: Mapping[str, Any]) -> dict[str, str]:

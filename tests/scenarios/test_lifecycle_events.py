@@ -60,9 +60,10 @@ def test_shuffled_and_doubled(
     work_on(told)
 
     later = centre.emulator.clock.now() + timedelta(hours=1)
-    events = [each for each in history_of(told).events(centre.workspace_sid, began, later) if each.task_sid == task_sid]
+    past = history_of(told).events(centre.workspace_sid, began, later)
+    events = [event for event in past if event.form.get("TaskSid") == task_sid]
     assert {"task.created", "reservation.timeout", "reservation.accepted", "task.completed"} <= {
-        each.event_type for each in events
+        event.form["EventType"] for event in events
     }
     other = start_service(ENRICH_DEFAULT_INSTRUCTION="defer", ENRICH_KEEP_DAYS="40")
     # Whose task it is, the other one hears as well: from a callback that comes when the task is over already.
