@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request
 
-from enrich import errors
+from enrich import __version__, errors
 from enrich.database import migrations
 from enrich.domain.deadline import OutOfTime
 from enrich.journal.heartbeats import ALIVE
@@ -59,7 +59,7 @@ def readyz() -> tuple[Response, HTTPStatus]:
     except OutOfTime:
         findings["database"] = "database_too_slow"
     is_ready = all(finding == "ok" for finding in findings.values())
-    findings["worker"] = worker
+    findings |= {"worker": worker, "version": __version__}
     body: dict[str, Any] = {"ready": is_ready} | (findings if _may_see_details() else {})
     return jsonify(body), HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -82,7 +82,8 @@ def tell_metrics() -> Response:
 
 
 def _figures() -> metrics.Figures:
-    """The figures that the database knows; only that it does not answer, when it does not."""
+    """Return the figures of this request: the build and, if it responds, those of the database."""
+    build = {"enrich_build_info": {__version__: 1}}
     try:
         with time_limit(FIGURES_S):
             now = datetime.now(UTC)
@@ -91,8 +92,9 @@ def _figures() -> metrics.Figures:
             alarms = current_services().adapters.task_states.alarm_counts(now)
     except (errors.DatabaseError, OutOfTime) as exc:
         log.warning("no figures from the database", extra={"reason": getattr(exc, "reason", "database_too_slow")})
-        return {"enrich_database_up": 0.0}
+        return {"enrich_database_up": 0.0, **build}
     return {
+        **build,
         "enrich_database_up": 1.0,
         "enrich_followups_owed": found.owed,
         "enrich_followups_overdue_seconds": found.overdue_s,

@@ -27,6 +27,7 @@ from flask import Flask, current_app, request, url_for
 from jinja2 import StrictUndefined
 from markupsafe import Markup
 
+from enrich import __version__
 from enrich.accounts import masking
 from enrich.accounts.tables import Role
 from enrich.pages import (
@@ -84,6 +85,7 @@ def register(app: Flask) -> None:
         diff=diff,
         text=formatting,
         words=labels,
+        version=__version__,
         callback_url=f"{settings.public_url}/taskrouter/assignment",
     )
     for each in (sign_in, tasks, resolution, completion, customers, overview, staff, card):

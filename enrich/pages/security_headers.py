@@ -37,6 +37,6 @@ def secure(response: Response) -> Response:
         # The version stands in the address (`pages.asset`), so the same address never means another file.
         is_versioned = "v" in request.args or "-" in (request.view_args or {}).get("filename", "")
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_versioned else "no-cache"
-    elif request.blueprint in ("pages", "accounts") or response.mimetype == "text/html":
+    elif request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
     return response

@@ -159,9 +159,10 @@ def _local_part(url: str) -> str | None:
 
 
 def _refuse_unreadable() -> None:
-    """400 for what no browser sends: a query with bytes that are no text, or a form from an address that is none."""
-    if request.blueprint not in ("pages", "settling", "customers", "overview", "card", "accounts"):
-        return
+    """Refuse requests that no browser sends: a query that is no UTF-8, or a form from a malformed address.
+
+    For every endpoint of the application, so that a new page cannot be forgotten.
+    """
     try:
         _ = request.args
         _ = urlsplit(request.referrer or "").port if request.method == "POST" else None

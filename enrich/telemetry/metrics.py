@@ -97,6 +97,7 @@ TABLE: tuple[Metric, ...] = (
         "Follow-ups that a worker tried; only on the worker's own port.",
         ("kind", "outcome", "reason"),
     ),
+    Metric("enrich_build_info", "figure", "1, with the version of this service as its label.", ("version",)),
     Metric("enrich_database_up", "figure", "1 when the database answered this request for figures, else 0."),
     Metric("enrich_followups_owed", "figure", "Follow-ups that are not done and not given up; counted up to 10,000."),
     Metric("enrich_followups_overdue_seconds", "figure", "How long the follow-up that waits longest has been due."),

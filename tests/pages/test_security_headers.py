@@ -10,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from enrich import __version__
 from enrich.database.engine import Database
 
 HTML = {"Accept": "text/html"}
@@ -25,6 +26,11 @@ def test_pages_load_nothing_from_elsewhere_and_are_not_kept(browser: FlaskClient
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "same-origin"
     assert headers["Cache-Control"] == "no-store"
+
+
+def test_every_page_tells_the_version(browser: FlaskClient) -> None:
+    for path in ("/", "/customers", "/overview"):
+        assert f"TaskRouter Enrich {__version__}</footer>" in browser.get(path).text
 
 
 def test_no_page_needs_what_the_policy_forbids(browser: FlaskClient, make_entry: Callable[..., int]) -> None:
