@@ -68,7 +68,7 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
 
 
 def _parted(hooks_app: WSGIApplication, pages_app: WSGIApplication) -> WSGIApplication:
-    """What TaskRouter calls goes to the one, everything else to the other.
+    """Return an application that sends webhooks to the one, and every other request to the other.
 
     A path begins with one slash, as werkzeug reads it; nginx sends two where it takes a prefix off.
     """
@@ -82,7 +82,7 @@ def _parted(hooks_app: WSGIApplication, pages_app: WSGIApplication) -> WSGIAppli
 
 
 def _settings(command: click.Context | None) -> Settings:
-    """Those of the environment; complete where they are for serving. Other commands ask for what they use."""
+    """Return the settings of the environment; complete for serving. Other commands require only what they use."""
     settings = read_settings(environment())
     if _serves(command):
         settings.require(FOR_SERVING)

@@ -75,7 +75,7 @@ def _worker() -> str:
 
 @bp.get("/metrics")
 def tell_metrics() -> Response:
-    """What was counted, in Prometheus' text format, for who has the token; for everybody else there is nothing here."""
+    """Metrics in the Prometheus text format; 404 without the token."""
     if not _may_see_details():
         abort(404)
     return Response(current_services().metrics.exposition(_figures()), content_type=metrics.CONTENT_TYPE)

@@ -59,7 +59,7 @@ class Flows(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the views, commands and the worker of one app share. Safe to share between greenlets and threads.
+    """The services that views, commands and the worker of one app share. Safe for greenlets and threads.
 
     admission: decides which assignment callbacks this process works on. tracing: None unless it is configured.
     policy_error: the error in the policy file, in a command, which may have nothing to do with it; the rules are then

@@ -1,4 +1,4 @@
-"""How often somebody may try to sign in: counted in the database, so that every process counts the same.
+"""Limits on attempts to sign in, counted in the database, so that every process counts the same.
 
 An attempt is counted before the password is looked at, under two keys: where it comes from, and whose account it is
 for. Each key has some tries for free; after them every try makes the next wait, twice as long each time. Who has to
@@ -30,7 +30,7 @@ KEPT_FOR = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is counted by. free: tries without a wait; longest_s: the wait never grows beyond it."""
+    """One key that attempts are counted by. free: tries without a wait; longest_s: the upper bound of the wait."""
 
     value: str
     free: int

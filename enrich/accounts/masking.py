@@ -1,4 +1,4 @@
-"""What a viewer is shown of personal data: enough to tell one task from another, too little to reach anybody.
+"""Masks for personal data: a viewer sees enough to tell one task from another, too little to reach anybody.
 
 Numbers keep their country, their area and the last two digits (`+1 415 ••• ••71`), e-mail addresses and names their
 first letters, other look-up keys their last two characters. Of attributes and forms the names, the structure and the

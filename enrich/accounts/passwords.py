@@ -40,7 +40,7 @@ def hash_password(password: str) -> str:
 
 
 def is_right(password: str, password_hash: str | None) -> bool:
-    """Whether this password belongs to this hash.
+    """Return whether this password belongs to this hash.
 
     password_hash: None where nobody has the e-mail; a hash of nothing is then checked, so that the answer takes as
     long as for a wrong password and the clock tells nobody who has an account.
@@ -49,7 +49,7 @@ def is_right(password: str, password_hash: str | None) -> bool:
 
 
 def is_outdated(password_hash: str) -> bool:
-    """Whether this hash was made with other parameters than we would choose today."""
+    """Return whether this hash was made with other parameters than today's."""
     return _HASHER.check_needs_rehash(password_hash)
 
 

@@ -13,14 +13,14 @@ from enrich.domain.lengths import MAX_EMAIL_LENGTH, MAX_STAFF_NAME_LENGTH
 
 
 class Role(StrEnum):
-    """What somebody may do. Each may do what those before it may."""
+    """The role of an account; each includes those before it."""
 
     VIEWER = "viewer"
     EDITOR = "editor"
     ADMIN = "admin"
 
     def includes(self, other: Role) -> bool:
-        """Whether whoever has this role may do what the other may."""
+        """Return whether this role includes the other."""
         ranks = list(Role)
         return ranks.index(self) >= ranks.index(other)
 

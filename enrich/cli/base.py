@@ -1,4 +1,4 @@
-"""How `flask` commands tell errors that were foreseen: in one line, with status 1, not as a traceback."""
+"""Base classes of the `flask` commands: an expected error ends a command with one line and status 1."""
 
 from __future__ import annotations
 

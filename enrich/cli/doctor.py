@@ -108,7 +108,7 @@ def _database(these: Services, now: Callable[[], datetime]) -> Iterator[Finding]
 
 
 class _TaskRouter:
-    """What TaskRouter's side tells. workspaces: those that were seen, once the findings were asked for."""
+    """The findings on TaskRouter's side. workspaces: those that were inspected, once the findings were read."""
 
     def __init__(self, chosen: Settings, now: Callable[[], datetime]) -> None:
         self._chosen = chosen

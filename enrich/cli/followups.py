@@ -13,7 +13,7 @@ from enrich.services import current_services
 
 @click.group("followups", cls=Group)
 def followups_group() -> None:
-    """What is owed: enrichment, and what follows from events, until it is done or given up."""
+    """Pending follow-ups: late enrichment, and work that follows from events."""
 
 
 @followups_group.command("list")

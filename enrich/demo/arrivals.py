@@ -1,4 +1,4 @@
-"""Who calls, writes and chats in the demo: everyone that the service has a different answer for.
+"""The callers of the demo: one for every kind of answer that the service has.
 
 The people are those of the built-in fixtures; the numbers are fictional (555-01xx).
 """
@@ -21,7 +21,7 @@ Arrival = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """What there is to arrive with, out of a file of fixtures."""
+    """The customers of a file of fixtures, by how they can be reached."""
 
     phones: tuple[str, ...]
     shared_phones: tuple[str, ...]
@@ -117,7 +117,7 @@ def _nothing(people: People, chance: random.Random) -> Arrival:
 
 
 def _voice(caller: str, chance: random.Random) -> dict[str, Any]:
-    """What `<Enqueue>` writes into the attributes of a call."""
+    """Return the attributes that `<Enqueue>` writes for a call."""
     call_sid = f"CA{chance.getrandbits(128):032x}"
     caller = _dialled(caller) if caller[0].isdigit() or caller[0] in "+(" else caller
     return {
@@ -133,6 +133,6 @@ def _voice(caller: str, chance: random.Random) -> dict[str, Any]:
 
 
 def _dialled(phone: str) -> str:
-    """As a carrier hands it over: with its country, without spaces or extension."""
+    """Return the number as a carrier sends it: with its country code, without spaces or extension."""
     number = "".join(character for character in phone.partition(" ext")[0] if character in "+0123456789")
     return number if number.startswith("+") else f"+1{number}"

@@ -74,7 +74,7 @@ class Workplace:
         requests.delete(f"{self.base_url}/_emulator/faults", timeout=5).raise_for_status()
 
     def _take_up(self, task_sid: str) -> None:
-        """As the agent does in Flex when the callback's answer was to defer: the caller is connected, then accepted."""
+        """Accept a deferred reservation as an agent does in Flex: connect the caller, then accept."""
         reservations = self._workspace.tasks(task_sid).reservations
         for reservation in reservations.list(reservation_status="pending"):
             reservations(reservation.sid).update(instruction="dequeue", dequeue_from=OUR_NUMBER)

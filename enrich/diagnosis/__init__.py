@@ -1,4 +1,4 @@
-"""What it means, and what to do, when this or that was found out about an installation.
+"""The checks of `flask taskrouter doctor`: each finding with its meaning and its fix.
 
 Pure: plain values in, findings out. The doctor (doctor.py) finds out and tells; each check here takes what it judges,
 and nothing else. To be read in this order, from ourselves outwards, in which the doctor asks, and in which to mend:

@@ -1,4 +1,4 @@
-"""What TaskRouter lets us see: whether our credentials are good, and whether the workspace that is meant is there."""
+"""Findings on the account: credentials, and the workspace of the settings."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ OUR_PATHS = (endpoints.ASSIGNMENT, endpoints.FALLBACK, endpoints.EVENTS)
 
 
 def is_ours(url: str, public_url: str, path: str = endpoints.ASSIGNMENT) -> bool:
-    """Whether it is this endpoint of ours, to the letter; query and fragment apart."""
+    """Return whether the URL is this endpoint of ours, to the letter, query and fragment aside."""
     return endpoints.without_fragment(url).partition("?")[0] == public_url + path
 
 

@@ -1,4 +1,4 @@
-"""Whom a workspace asks and tells: its workflows with assignment URL, fallback and timeout, and its events.
+"""Findings on callbacks: a workspace's workflows with URL, fallback and timeout, and its events.
 
 Judged as they are set up at TaskRouter. Whether such a request arrives is seen by sending one: reach.py.
 """
@@ -19,7 +19,7 @@ SHORT_RESERVATION_S = 15
 
 
 def asks_us(seen: SeenWorkspace, public_url: str) -> bool:
-    """Whether a workflow or the events of this workspace are meant for us, rightly addressed or nearly."""
+    """Return whether a workflow or the events of this workspace call us, at the right address or nearly."""
     urls = [seen.events_url, *(each.assignment_url for each in seen.workflows)]
     return any(is_near(url, public_url) for url in urls)
 
@@ -77,7 +77,7 @@ def _reservation_timeout(workflow: SeenWorkflow) -> Finding:
 
 
 def events(seen: SeenWorkspace, public_url: str) -> Iterator[Finding]:
-    """Where one workspace sends its events, whether it sends them again, and which it holds back."""
+    """Yield findings on the events of one workspace: their URL, their retries, and those that are filtered out."""
     wanted = public_url + endpoints.EVENTS
     todo = f"set the Event Callback URL to {endpoints.events_url(public_url, 2)}: flask taskrouter provision"
     if not seen.events_url:

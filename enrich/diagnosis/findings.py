@@ -1,4 +1,4 @@
-"""What every check gives back: a finding, how bad it is, and what it means and asks for where all is not well."""
+"""Findings: what was found, its level and, if it is not OK, its meaning and its fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor wants to know of TaskRouter: whether it lets us in, what time it has, its workspaces and workflows.
+"""The doctor's view of TaskRouter: credentials, clock, workspaces and workflows.
 
 The SDK is large; only who asks imports it.
 """
@@ -28,7 +28,7 @@ class CredentialCheck:
 
 
 def knock(base_url: str, user: str, password: str, now: Callable[[], datetime]) -> CredentialCheck:
-    """Whether this user may enter, and the time that is told there: to a second, and less half the way there."""
+    """Return whether these credentials are accepted, and TaskRouter's clock, corrected for half of the round trip."""
     began = now()
     try:
         with requests.get(

@@ -24,7 +24,7 @@ _FORM = "application/x-www-form-urlencoded; charset=UTF-8"
 
 @dataclass(frozen=True, slots=True)
 class ProbeResponse:
-    """What came of it. status: None where no answer came; then `failed` says why, in a word, and detail in more.
+    """The response to the probe. status: None without a response; then `failed` has the reason, `detail` more of it.
 
     event_sid: what the event is known by in the journal. location: where a redirect leads.
     """
@@ -63,7 +63,7 @@ def send(url: str, account_sid: str, workspace_sid: str, token: str, *, signed_f
 
 
 def is_us(root: str) -> bool:
-    """Whether this service answers at `root`/healthz."""
+    """Return whether this service responds at `root`/healthz."""
     try:
         with requests.get(f"{root}/healthz", timeout=ANSWER_S, allow_redirects=False) as response:
             return response.status_code == 200 and response.text == "ok\n"

@@ -1,4 +1,4 @@
-"""Whether Twilio reaches us: PUBLIC_URL as it is written, and what became of a signed event that was sent to it.
+"""Findings on PUBLIC_URL: its form, and the fate of a signed event that was sent to it.
 
 The event was sent, and other addresses tried with it, by the doctor; here is what the answer means.
 """
@@ -69,7 +69,7 @@ class RoundTrip:
 
 
 def round_trip(trip: RoundTrip) -> Finding:
-    """What became of an event that we signed and sent to ourselves, the way Twilio would send it."""
+    """Return the finding on an event that we signed and sent to ourselves as Twilio would."""
     check = "round_trip"
     if trip.status is None:
         return _no_answer(trip)
@@ -175,7 +175,7 @@ def _path_advice(trip: RoundTrip) -> tuple[str, str]:
 
 
 def addresses_like(public_url: str) -> list[str]:
-    """What a service may take for its address when it was meant to be this one: other scheme, port or path."""
+    """Return addresses that are easily mistaken for this one: with another scheme, port or path."""
     parts = urlsplit(public_url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     roots = [f"{scheme}://{netloc}" for scheme in ("https", "http") for netloc in dict.fromkeys((parts.netloc, host))]

@@ -1,4 +1,4 @@
-"""What the newest tasks tell of our settings: whether the instruction suits them, and whether there is room on them."""
+"""Findings on the newest tasks: the default instruction suits them, and the block fits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FEW_CHARACTERS_LEFT = 500
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """What the newest assignment callbacks were about: how many, how many of them calls, how many Flex set up."""
+    """Counts of the newest assignment callbacks: all, calls, and interactions of Flex."""
 
     seen: int
     calls: int

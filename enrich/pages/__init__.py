@@ -1,4 +1,4 @@
-"""What staff see in the browser.
+"""The pages that staff see in the browser.
 
     views.py      the addresses: the feed, a task beside it, and their fragments
     settling.py   who is this? decided, undone, done again
@@ -101,7 +101,7 @@ def _places() -> list[tuple[str, str]]:
 
 
 def _is_at(endpoint: str) -> bool:
-    """Whether the page that is asked for belongs to this place. Settling a task is among the tasks."""
+    """Return whether the requested page belongs to this entry of the navigation."""
     here = (request.endpoint or "").partition(".")[0].replace("settling", "pages")
     return here == endpoint.partition(".")[0]
 
@@ -112,7 +112,7 @@ def _visible(shown: str) -> Markup:
 
 
 def _seen(shown: str) -> str:
-    """The same for where no markup can stand."""
+    """Return the text as `_visible` does, for places that take no markup."""
     return formatting.seen(masking.text(shown) if sees_masked() else shown)
 
 

@@ -24,7 +24,7 @@ class Fact:
 
 
 def facts(attributes: str | None, key: str) -> tuple[Fact, ...]:
-    """What the block under this key says, plain values before lists; nothing where there is no such block.
+    """Return the facts of the block under this key, plain values before lists; empty if there is no block.
 
     attributes: JSON text as written to the task, or None if nothing was.
     """

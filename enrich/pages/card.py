@@ -67,7 +67,7 @@ def show(task_sid: str) -> ResponseReturnValue:
 
 
 def _customer(facts: CardFacts) -> Customer | None:
-    """Who it is, as the CRM knows them by now; nobody where the match is none that was proved."""
+    """Return the matched customer as the CRM has them now; None unless the match is certain."""
     if facts.match != MatchKind.MATCHED or not facts.customer_id:
         return None
     return current_services().adapters.store.fetch_customer(facts.customer_id)

@@ -1,4 +1,4 @@
-"""How one task stands, beside what was found out about its customer; and the two buttons that end it.
+"""The state of one task, and the two buttons that end it.
 
 Wrapping up and completing are asked for, and then tried at once: what TaskRouter does not take now, a worker goes on
 trying, and the task's follow-ups tell how it went.
@@ -40,13 +40,13 @@ def complete(task_sid: str) -> ResponseReturnValue:
 
 @bp.app_template_global()
 def state_of(task_sid: str | None) -> TaskState | None:
-    """What is so of this task beside its customer; None where nothing out of the ordinary has happened."""
+    """Return the state of this task; None if nothing unusual has happened to it."""
     return current_services().adapters.task_states.of(task_sid) if task_sid else None
 
 
 @bp.app_template_global()
 def can_be_ended(story: Timeline) -> bool:
-    """Whether the task was offered to somebody, and is not known to be over."""
+    """Return whether the task was offered to a worker and is not known to be over."""
     over = any(entry.event_type in TASK_END_EVENTS for entry in story.entries)
     return formatting.is_plain_sid(story.task_sid) and any(entry.is_callback for entry in story.entries) and not over
 

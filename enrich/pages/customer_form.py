@@ -85,7 +85,7 @@ def of_form(text_of: Callable[[str], str], texts_of: Callable[[str], list[str]])
 
 
 def to_raw(customer_id: str, values: Values) -> dict[str, Any]:
-    """The same as one customer of a file."""
+    """Return the form as one customer of a fixture file."""
     ids: dict[str, list[str]] = {}
     for kind, value in values["ids"]:
         ids.setdefault(kind, []).append(value)
@@ -96,7 +96,7 @@ def to_raw(customer_id: str, values: Values) -> dict[str, Any]:
 
 
 def problems(told: tuple[str, ...], values: Values) -> dict[str, tuple[str, ...]]:
-    """What is wrong, by the field that it stands in. told: as `BadRow.problems` has it, "phones[1]: not a ...".
+    """Return the problems by field. told: as `BadRow.problems` has them, "phones[1]: not a ...".
 
     The message names the value, since the place in a list is nothing that a reader counts.
     """
@@ -111,7 +111,7 @@ def problems(told: tuple[str, ...], values: Values) -> dict[str, tuple[str, ...]
 
 
 def three_way(mine: Values, base: Values, theirs: Values) -> Form:
-    """What the reader's form becomes after somebody else saved theirs. base: what both began with.
+    """Merge the reader's form with one that was saved meanwhile. base: the values that both began with.
 
     What only the others changed is taken; what only the reader changed stays; where both did, the reader's stays in the
     field, and what the others wrote is told beside it.
@@ -136,7 +136,7 @@ def told_as_lines(value: Any) -> tuple[str, ...]:
 
 
 def is_values(read: Any) -> bool:
-    """Whether this, which came back from a browser, is what a form's values are made of."""
+    """Return whether this JSON from a browser has the shape of a form's values."""
     if not isinstance(read, dict) or set(read) != set(FIELDS):
         return False
     return all(isinstance(read[name], str) for name in CUSTOMER_TEXTS) and all(
@@ -145,7 +145,7 @@ def is_values(read: Any) -> bool:
 
 
 def _about(name: str, match: re.Match[str], values: Values) -> str:
-    """Which of several values is meant."""
+    """Return a description of the one value that a problem is about."""
     if name == "ids" and match["rest"]:
         return match["rest"].partition("[")[0]
     rows = values.get(name)

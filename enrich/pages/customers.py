@@ -137,7 +137,7 @@ def save(customer_id: str) -> ResponseReturnValue:
 @bp.get("/customers/<path:customer_id>/merge")
 @needs(Role.EDITOR)
 def merge(customer_id: str) -> ResponseReturnValue:
-    """Whom is this customer the same as? A search, and then both side by side (`other`)."""
+    """Merge two customers: a search for the other one, then both side by side (`other`)."""
     return _merge_page(customer_id, request.args.get("other", ""))
 
 
@@ -219,7 +219,7 @@ def _values() -> Values:
 
 
 def _base() -> Values:
-    """What stood in the form when it was made; an empty form where the browser sends nothing that could be it."""
+    """Return the values that the form was made with; an empty form if the browser sends nothing of that shape."""
     written = request.form.get("base", "")
     try:
         read: Any = json.loads(written) if len(written) <= LONGEST_BASE else None
@@ -239,7 +239,7 @@ def _record(customer_id: str) -> tuple[audit.Record, int | None]:
 
 
 def _identifiers(customer_id: str, record: audit.Record) -> list[dict[str, str]]:
-    """What the customer is found by, for the page: the exact form beside what was written, their own id left out."""
+    """Return the customer's identifiers for the page: normal form and original spelling, without their own id."""
     return [
         {"kind": kind, "value": value, "as_written": as_written, "source": source}
         for kind, value, as_written, source in record["identifiers"]

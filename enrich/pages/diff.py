@@ -46,7 +46,7 @@ class Line:
 
 
 class LineChange(StrEnum):
-    """What became of a line."""
+    """The change of one line."""
 
     SAME = "same"
     REMOVED = "removed"
@@ -73,7 +73,7 @@ class Block:
 
 
 def is_laid_out(text: str) -> bool:
-    """Whether this text holds together well enough to be indented; if not, `lines` gives it as it stands."""
+    """Return whether the text is well formed enough to be indented; otherwise `lines` returns it unchanged."""
     return _tokens(text) is not None
 
 
@@ -92,7 +92,7 @@ def diff(before: str, after: str) -> tuple[DiffLine, ...]:
 
 
 def blocks(found: tuple[DiffLine, ...], *, at_most: int = SHOWN_LINES) -> tuple[Block, ...]:
-    """The same lines, with long unchanged stretches set apart so that they can be folded away.
+    """Group the lines into blocks, so that long unchanged stretches can be folded.
 
     at_most: lines in all blocks together. Those near a change come first, and no run of lines gone, or come, takes more
     than a third where there is not room for all: both sides are seen.
@@ -237,7 +237,7 @@ def _opcodes(old: tuple[Line, ...], new: tuple[Line, ...]) -> list[tuple[str, in
 
 
 def _shared(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> int:
-    """How many lines both begin with."""
+    """Return the number of lines that both begin with."""
     return next(
         (index for index, (one, other) in enumerate(zip(old, new, strict=False)) if one != other),
         min(len(old), len(new)),

@@ -1,4 +1,4 @@
-"""What a browser is shown when it does not work: one calm page, in words.
+"""Error pages: one calm page with a headline and what the reader can do.
 
 Programs that do not ask for HTML get the same as one line of text. The page stands by itself: it asks neither for the
 user nor for the database, since either may be what failed.

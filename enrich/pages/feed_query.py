@@ -58,7 +58,7 @@ class Feed:
 
 
 def asked_for(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Those of these parameters that can mean something, in their order."""
+    """Return the known ones of these parameters, in their order."""
     asked = {}
     for field in FIELDS:
         value = parameters.get(field, "").strip()
@@ -70,7 +70,7 @@ def asked_for(parameters: Mapping[str, str]) -> dict[str, str]:
 def filters_of(
     asked: Mapping[str, str], database: Database, rules: KeyRules, now: datetime, *, by_id_only: bool
 ) -> Filters:
-    """What these parameters mean. by_id_only: names and numbers find nothing. Raises DatabaseError."""
+    """Return the filters of these parameters. by_id_only: names and numbers find nothing. Raises DatabaseError."""
     since = now - TIMES[asked["time"]] if "time" in asked else _moment(asked.get("from", ""))
     filters = Filters(
         ending=asked.get("outcome", ""),

@@ -1,4 +1,4 @@
-"""How values become text: moments, milliseconds, SIDs, and strings that somebody hostile may have written."""
+"""Formatting of values as text: moments, milliseconds, SIDs and untrusted strings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def seen(text: str) -> str:
 
 
 def ago(then: datetime, now: datetime) -> str:
-    """How long ago, in words that stay true for a while; the date where that is clearer. `static/enrich.js` agrees."""
+    """Return the time since then in words, or the date where that is clearer; `static/enrich.js` has the same rule."""
     seconds = (now - then).total_seconds()
     if seconds < 10:
         return "just now"
@@ -49,7 +49,7 @@ def ago(then: datetime, now: datetime) -> str:
 
 
 def until(then: datetime, now: datetime) -> str:
-    """How soon, in words: "in 30 s", "now"."""
+    """Return the time until then in words: "in 30 s", "now"."""
     seconds = (then - now).total_seconds()
     if seconds < 1:
         return "now"
@@ -79,7 +79,7 @@ def short_sid(sid: str) -> str:
 
 
 def is_plain_sid(sid: str | None) -> bool:
-    """Whether this can stand in an address as it is. What TaskRouter signed may still hold anything."""
+    """Return whether this can stand in an address unchanged; signed text may still hold anything."""
     return bool(sid and _PLAIN_SID.fullmatch(sid))
 
 

@@ -1,4 +1,4 @@
-"""What the page calls things: for every outcome, reason, kind and step the words that a clerk understands.
+"""Labels: the text for every outcome, reason, kind and step, as staff understand it.
 
 Pure: records in, words out. `Tone` chooses a colour and `icon` a shape, and the word always stands beside both.
 """
@@ -20,7 +20,7 @@ from enrich.journal.records import Entry, LookupFinding, Summary
 
 
 class Tone(StrEnum):
-    """How good or bad it is; one colour each."""
+    """The tone of a label; each has its own colour."""
 
     GOOD = "good"
     ASK = "ask"  # somebody has to look or to decide
@@ -31,7 +31,7 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How an entry ended: one word or two, a sentence for who wants to know what that means, a colour and a shape."""
+    """The label of an entry's outcome: one or two words, a sentence that explains them, a tone and an icon."""
 
     word: str
     sentence: str
@@ -112,7 +112,7 @@ UNKNOWN = Verdict("Unknown outcome", "This page does not know the outcome in the
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is said beside the ending: a word or two, a sentence that explains it, a colour's name."""
+    """A badge beside the outcome: one or two words, a sentence that explains them, a tone."""
 
     word: str
     sentence: str
@@ -317,7 +317,7 @@ CHANGES = {
 
 
 def verdict(entry: Summary, now: datetime) -> Verdict:
-    """How this entry ended, in a word. An enriched one is told by what the look-up came to."""
+    """Return the label of this entry's outcome; for an enriched one, that of its match."""
     if entry.outcome is None:
         if entry.kind == EntryKind.EVENT:
             return EVENT
@@ -330,7 +330,7 @@ def verdict(entry: Summary, now: datetime) -> Verdict:
 
 
 def verdict_of(contact: Contact) -> Verdict:
-    """The same for one entry of a customer's history, whose work is over."""
+    """Return the label for one entry of a customer's history, whose work is over."""
     if contact.outcome == Outcome.ENRICHED and contact.match in set(MatchKind):
         return MATCHES[MatchKind(contact.match)]
     return OUTCOMES[Outcome(contact.outcome)] if contact.outcome in set(Outcome) else UNKNOWN
@@ -378,12 +378,12 @@ def who(entry: Entry) -> str:
 
 
 def is_named(entry: Entry) -> bool:
-    """Whether `who` is a customer, not what there is instead."""
+    """Return whether `who` returns a customer's name, not a substitute."""
     return bool(entry.customer_name or entry.customer_id)
 
 
 def how(entry: Entry) -> str:
-    """How it matched: "by phone, verified"; "" where nobody was found. What is ambiguous verifies nobody."""
+    """Return how the customer was matched: "by phone, verified"; "" without a customer."""
     if not entry.by or entry.match not in (MatchKind.MATCHED, MatchKind.AMBIGUOUS, MatchKind.CLAIMED):
         return ""
     is_told = entry.match != MatchKind.AMBIGUOUS and entry.trust in set(Trust)
@@ -392,7 +392,7 @@ def how(entry: Entry) -> str:
 
 
 def marks(entry: Summary, *, owes: bool) -> tuple[Mark, ...]:
-    """What else there is to say about a task. owes: whether work is still owed."""
+    """Return the badges of a task. owes: a follow-up is pending."""
     late = (ENRICHED_LATE,) if entry.kind == EntryKind.LATE and entry.outcome == Outcome.ENRICHED else ()
     fallback = (FALLBACK,) if entry.kind == EntryKind.FALLBACK else ()
     owed = (FOLLOWUP_OWED,) if owes else ()
@@ -400,7 +400,7 @@ def marks(entry: Summary, *, owes: bool) -> tuple[Mark, ...]:
 
 
 def why(entry: Entry) -> str:
-    """Who and why, in one or two sentences."""
+    """Return the customer and the reason, in one or two sentences."""
     if entry.kind == EntryKind.EVENT:
         return TOLD[ActivityType(entry.event_type)][1] if entry.event_type in set(ActivityType) else EVENT.sentence
     key = next((key for key in entry.finding.keys if key.kind == entry.by and key.found), None)
@@ -423,12 +423,12 @@ def why(entry: Entry) -> str:
 
 
 def is_told(event_type: str) -> bool:
-    """Whether it is we who tell of it."""
+    """Return whether the event type is an activity of ours."""
     return event_type in set(ActivityType)
 
 
 def decided(decision: Mapping[str, Any] | None) -> str:
-    """What gave the answer, in one line: "Rule “Gold” decided, since …"; "" without a policy.
+    """Return the source of the answer in one line: "Rule “Gold” decided, since …"; "" without a policy.
 
     decision: as the journal keeps it (decision.Decision). What could not be carried out before it is told, too.
     """
@@ -444,17 +444,17 @@ def decided(decision: Mapping[str, Any] | None) -> str:
 
 
 def told(event_type: str) -> str:
-    """What an event is called: TaskRouter's own by their type, ours in words."""
+    """Return the label of an event: TaskRouter's own by their type, ours in words."""
     return TOLD[ActivityType(event_type)][0] if event_type in set(ActivityType) else event_type or EVENT.word
 
 
 def alarm(slug: str) -> str:
-    """What somebody has to look at, as a sentence; "" for no alarm."""
+    """Return an alarm as a sentence; "" for none."""
     return ALARMS[slug][1] if slug in ALARMS else plain(slug)
 
 
 def settle_word(entry: Entry) -> str:
-    """What the way to settling this is called."""
+    """Return the label of the button that leads to identifying the customer."""
     match entry.match:
         case MatchKind.AMBIGUOUS:
             return "Choose who it is"
@@ -467,7 +467,7 @@ def settle_word(entry: Entry) -> str:
 
 
 def change(done: AuditEntry) -> str:
-    """What a row of the trail says that somebody did."""
+    """Return the text of one row of the audit trail."""
     key = next((_key_word(each) for each in done.after["keys"]), "")
     words = CHANGES.get(done.action, plain(done.action))
     return words.format(key=key or "the details", customer=done.customer_id or "")
@@ -478,7 +478,7 @@ def _key_word(key: Mapping[str, Any]) -> str:
 
 
 def channel(name: str) -> str:
-    """What a channel is called: "WhatsApp", "Voice"."""
+    """Return the label of a channel: "WhatsApp", "Voice"."""
     return CHANNELS.get(name) or _first_up(plain(name))
 
 
@@ -495,7 +495,7 @@ def ended(kind: FollowupKind, reason: str, *, is_over: bool) -> str:
 
 
 def key_kind(kind: str) -> str:
-    """What a kind of look-up key is called: "phone number", "account number"."""
+    """Return the label of a kind of look-up key: "phone number", "account number"."""
     return KEYS.get(kind) or plain(kind)
 
 
@@ -517,7 +517,7 @@ def plain(slug: str) -> str:
 
 
 def endings() -> dict[str, str]:
-    """What the feed can be narrowed down to by how it ended, and how that is called."""
+    """Return the outcomes that the feed can be filtered by, with their labels."""
     return {
         "trouble": "Anything that did not work",
         "owed": FOLLOWUP_OWED.word,
@@ -528,7 +528,7 @@ def endings() -> dict[str, str]:
 
 
 def legend() -> Iterable[Verdict]:
-    """What the reader may meet in the feed, best first."""
+    """Return the labels that may stand in the feed, best first."""
     return (
         *MATCHES.values(),
         *(
@@ -546,7 +546,7 @@ def legend() -> Iterable[Verdict]:
 
 
 def legend_of_marks() -> Iterable[Mark]:
-    """What may stand beside it."""
+    """Return the badges that may stand beside them."""
     return (FOLLOWUP_OWED, ENRICHED_LATE, FALLBACK)
 
 

@@ -1,4 +1,4 @@
-"""How it is going: matches, endings, times against the deadline, what failed and what is owed, over time."""
+"""The overview: matches, outcomes, response times, errors and pending follow-ups over time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ bp.before_request(require_sign_in)
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What is looked at: so many spans of such a length, up to now. told: one span, in words."""
+    """The range of an overview: a number of spans of one length, up to now. told: one span, in words."""
 
     name: str
     label: str
@@ -133,7 +133,7 @@ def index() -> ResponseReturnValue:
 
 
 def first_moment(asked: Range, now: datetime) -> datetime:
-    """Where the range begins: so many spans back, the present one among them."""
+    """Return the beginning of the range, whose last span is the present one."""
     return rollups.begin(now, asked.span_s) - timedelta(seconds=asked.span_s * (asked.spans - 1))
 
 
@@ -192,7 +192,7 @@ def _reasons(rows: Iterable[Rollup]) -> tuple[ReasonCount, ...]:
 
 
 def _troubles(rows: Iterable[Rollup], place: dict[datetime, int]) -> tuple[Series, ...]:
-    """What went wrong over time, the most frequent reason first."""
+    """Return the errors over time, the most frequent reason first."""
     wrong = [row for row in rows if row.outcome in TROUBLE_OUTCOMES]
     counts: Counter[str] = Counter()
     for row in wrong:
@@ -213,7 +213,7 @@ def _troubles(rows: Iterable[Rollup], place: dict[datetime, int]) -> tuple[Serie
 
 
 def _owed(rows: Iterable[Rollup], place: dict[datetime, int]) -> Series:
-    """How many follow-ups were owed, on average of each span; None where no worker has looked."""
+    """Return the average number of pending follow-ups in each span; None where no worker sampled it."""
     found: list[float | None] = [None] * len(place)
     for row in rows:
         if row.kind == rollups.OPEN_FOLLOWUPS:
@@ -222,7 +222,7 @@ def _owed(rows: Iterable[Rollup], place: dict[datetime, int]) -> Series:
 
 
 def _columns(series: tuple[Series, ...]) -> list[tuple[float | None, ...]]:
-    """What stands above each other, span by span."""
+    """Return the values of all series, span by span."""
     return list(zip(*(each.values for each in series), strict=True))
 
 

@@ -55,7 +55,7 @@ class KeyNow:
 @bp.get("/tasks/<task_sid>/settle")
 @needs(Role.EDITOR)
 def form(task_sid: str) -> ResponseReturnValue:
-    """Who is this? The keys of the task and whose they are, customers to choose from, and a form for a new one."""
+    """Show the form that identifies a task's customer: its keys, candidates, and a form for a new customer."""
     return _form(_story(task_sid))
 
 
@@ -123,7 +123,7 @@ def undo(audit_id: int) -> ResponseReturnValue:
 
 @bp.app_template_global()
 def trail_of(task_sid: str | None) -> tuple[AuditEntry, ...]:
-    """What staff did about this task, the newest first."""
+    """Return the audit trail of this task, newest first."""
     if not formatting.is_plain_sid(task_sid):
         return ()
     with current_services().database.reading() as session:
@@ -138,7 +138,7 @@ def key_shown(kind: str, value: str) -> Markup:
 
 @bp.app_template_global()
 def told_of(change: AuditEntry) -> str:
-    """What a row of the trail did, in words."""
+    """Return the text of one row of the audit trail."""
     return labels.change(change)
 
 

@@ -1,4 +1,4 @@
-"""What every answer to a browser says about itself: what it may load, who may frame it, whether it may be kept."""
+"""Security headers of every response to a browser: content policy, framing, caching."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a browser is remembered by once somebody signed in, and the guard that pages name under their blueprint.
+"""Sessions of signed-in staff, and the guards that pages name under their blueprint.
 
 The session is Flask's signed cookie. It ends twelve hours after signing in; two hours after the reader did anything,
 which the polls of a page that lies open are not, unless its script says that somebody moves or types there; when the
@@ -90,7 +90,7 @@ def end() -> None:
 
 
 def signed_in() -> User | None:
-    """Who is looking; None when nobody is signed in. Raises DatabaseError."""
+    """Return the signed-in user; None if nobody is signed in. Raises DatabaseError."""
     return current_user.user if current_user.is_authenticated else None
 
 
@@ -126,13 +126,13 @@ def needs(role: Role) -> Callable[[Callable[P, ResponseReturnValue]], Callable[P
 
 
 def may(role: Role) -> bool:
-    """Whether the reader may do what this role may; False when nobody is signed in. Raises DatabaseError."""
+    """Return whether the signed-in user has this role; False if nobody is signed in. Raises DatabaseError."""
     user = signed_in()
     return user is not None and user.role.includes(role)
 
 
 def sees_masked() -> bool:
-    """Whether the reader is somebody who is shown personal data masked only. Raises DatabaseError."""
+    """Return whether the signed-in user sees personal data masked only. Raises DatabaseError."""
     user = signed_in()
     return user is not None and not user.role.includes(Role.EDITOR)
 

@@ -1,4 +1,4 @@
-"""Who may sign in, for admins: what `flask users` does, on a page. Nobody takes the last way in from themselves."""
+"""Staff accounts, for admins: `flask users` as a page. Nobody can remove their own access."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def entry_detail(entry_id: str) -> ResponseReturnValue:
 
 @bp.app_template_global()
 def address(told: Summary, fragment: str = "", **query: Any) -> str:
-    """Where this entry's task is shown, or the entry itself where it has none, beside the same feed.
+    """Return the address of this entry's task, or of the entry if it has no task, beside the same feed.
 
     fragment: "" or "_detail".
     """
@@ -172,7 +172,7 @@ def channels_of(choices: Choices) -> list[tuple[str, str]]:
 
 @bp.app_template_global()
 def told(field: str, value: str, choices: Choices) -> str:
-    """What a parameter of the address is called; what is in no list as it is."""
+    """Return the label of a parameter of the address; an unknown value is returned unchanged."""
     lists = {
         "outcome": labels.endings(),
         "worker": dict(named(choices.workers)),
@@ -213,7 +213,7 @@ def _id(written: str) -> int:
 
 
 def _id_in(written: str) -> int | None:
-    """The same; None where it can be none. A number of 5,000 digits does not get as far as `int`, which refuses it."""
+    """Return the id in this text; None if it cannot be one, such as a number of 5,000 digits, which `int` refuses."""
     number = int(written) if _ID.fullmatch(written) else 0
     return number if 0 < number <= HIGHEST_ID else None
 

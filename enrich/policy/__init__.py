@@ -1,1 +1,1 @@
-"""What to do: the policy file, its expressions and its rules. Pure."""
+"""The policy: its file, its expressions and its rules. Pure."""

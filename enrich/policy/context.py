@@ -38,7 +38,7 @@ class Projection:
     template: Template
 
     def value(self, context: Context) -> Any:
-        """What it is to hold; None where that cannot be had, and then it is not to stand there."""
+        """Return the projected value; None if it cannot be had, and is then removed."""
         try:
             return self.template.value(context)
         except Missing:
@@ -47,7 +47,7 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class ContextPolicy:
-    """What the table says. None: it does not say so."""
+    """The `[context]` table. None: not given."""
 
     fields: tuple[str, ...] | None = None
     drop: tuple[str, ...] | None = None

@@ -70,7 +70,7 @@ class Reference:
     path: tuple[str | int, ...]
 
     def value(self, context: Context) -> Any:
-        """What stands there; None, which is NULL, where there is nothing."""
+        """Return the value at this path; None, which is NULL, if there is none."""
         value: Any = context
         for step in self.path:
             if isinstance(value, dict):
@@ -172,7 +172,7 @@ _EXPECTED = (
 
 
 def _hint(text: str, at: int) -> str:
-    """What else could have been meant, for what other languages have and this one has not."""
+    """Return a hint for operators that other languages have and this one has not."""
     rest = text[at:].lower()
     before = text[at - 1 : at]
     if rest.startswith("&&"):

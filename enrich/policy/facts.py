@@ -1,4 +1,4 @@
-"""What conditions and texts see of a customer and of a match: records of the vocabulary as plain JSON objects.
+"""Customers and matches as plain JSON objects, for conditions and texts.
 
 Only a match that is certain discloses its customer: for any other, whatever details are at hand, there is none.
 """
@@ -36,7 +36,7 @@ def customer_facts(match: Match | None, customer: Customer | None) -> dict[str, 
 
 
 def match_facts(match: Match | None) -> dict[str, Any]:
-    """Its kind, and by which key on what trust, or for what reason there is none; nothing where nobody could look."""
+    """Return the kind of the match with its key and trust, or its reason; empty if no look-up was possible."""
     if match is None:
         return {}
     if isinstance(match, NoMatch):

@@ -35,7 +35,7 @@ LONGEST_NAME = 120
 
 @dataclass(frozen=True)
 class Policy:
-    """What one file says. An empty one decides nothing: then the settings do."""
+    """One policy file. An empty one decides nothing, and the settings do."""
 
     rules: tuple[Rule, ...] = ()
     defaults: Mapping[str, PolicyAction] = field(default_factory=dict)
@@ -45,23 +45,23 @@ class Policy:
 
     @cached_property
     def decides(self) -> bool:
-        """Whether it says anything about instructions."""
+        """Return whether the policy decides instructions."""
         return bool(self.rules or self.defaults)
 
     @cached_property
     def asks_worker(self) -> bool:
-        """Whether anything about the worker is needed: something refers to it, or an instruction dials them."""
+        """Return whether the worker's attributes are needed: by a reference, or by an instruction that dials them."""
         actions = [*(rule.action for rule in self.rules), *self.defaults.values()]
         return any(action.dials for action in actions) or any(path[0] == "worker" for path in self._paths())
 
     @cached_property
     def asks_channel(self) -> bool:
-        """Whether anything refers to the task's channel."""
+        """Return whether anything refers to the task's channel."""
         return any(path[:2] == ("task", "channel") for path in self._paths())
 
     @cached_property
     def asks_channel_for_default(self) -> bool:
-        """Whether the default is not the same for all channels."""
+        """Return whether the default differs by channel."""
         return bool(self.defaults.keys() - {DEFAULT_CHANNEL})
 
     def _paths(self) -> Iterator[tuple[str | int, ...]]:
@@ -228,7 +228,7 @@ def _read_value(where: str, key: str, value: Any, parameter: Parameter, known: K
 
 
 def _check_own_attributes(policy: Policy, known: Known, problems: Problems) -> None:
-    """What we write ourselves is no evidence, and a visitor may have put it there."""
+    """Refuse look-up keys that this service writes itself: no evidence, and a visitor may have set them."""
     ours = [(known.attribute,), *(each.path for each in policy.context.projections)]
     wheres = [(f"rule {rule.name!r}", rule.references) for rule in policy.rules]
     wheres += [(f"[defaults] {channel}", action.references) for channel, action in policy.defaults.items()]

@@ -1,4 +1,4 @@
-"""What a policy file may speak of, and what to say about words that it may not.
+"""The names that a policy file may use, and hints for those that it may not.
 
 The file is read here, but instructions are TaskRouter's and fields the customers': what they know comes in as plain
 values and functions.
@@ -38,7 +38,7 @@ class Parameter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the file may speak of. Plain values and functions, from the subjects that know.
+    """The names that a policy file may use: plain values and functions of the subjects that define them.
 
     instructions: their parameters by name.
     fields: of a customer, as conditions see them. block_fields, droppable: those of the block (customers/context.py).
@@ -64,7 +64,7 @@ def did_you_mean(word: str, words: Collection[str]) -> str:
 
 
 def check_reference(where: str, key: str, reference: Reference, known: Known, problems: Problems) -> bool:
-    """Whether this can ever be something; what is wrong with it is told."""
+    """Return whether the reference can ever have a value; otherwise a problem is added."""
     root, *rest = reference.path
     if root not in ROOTS:
         hint = f"; did you mean task.{reference.text}?" if not get_close_matches(str(root), ROOTS, 1, 0.7) else ""

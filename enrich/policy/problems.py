@@ -1,4 +1,4 @@
-"""What is wrong with a policy file, collected, so that one look at it tells everything."""
+"""The problems of a policy file, collected, so that one check names all of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Problems:
-    """Those of one file. Whoever reads a part of it adds what is wrong there, and goes on with a sensible default."""
+    """The problems of one file. The reader of each part adds its own, and goes on with a default."""
 
     found: list[Problem] = field(default_factory=list)
 

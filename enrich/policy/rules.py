@@ -70,7 +70,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What the rules, or a channel's default, came to. instruction: None: nothing applied.
+    """The result of the rules, or of a channel's default. instruction: None if nothing applied.
 
     by: the rule's name, or the channel's. when: the rule's condition; "" where it has none.
     """

@@ -26,7 +26,7 @@ class Missing(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value goes. otherwise: what is taken where there is none; None: then the text cannot be had."""
+    """A placeholder. otherwise: the default; None: without a value the text cannot be made."""
 
     reference: Reference
     otherwise: str | None
@@ -50,7 +50,7 @@ class Template:
 
     @property
     def chooses_host(self) -> bool:
-        """Whether, as an address, it leaves its host to a value."""
+        """Return whether the text, as a URL, takes its host from a value."""
         return bool(self.references) and not (isinstance(self.parts[0], str) and _WITH_HOST.match(self.parts[0]))
 
     def fill(self, context: Context, *, is_address: bool = False) -> str:
@@ -65,7 +65,7 @@ class Template:
         return "".join(filled)
 
     def value(self, context: Context) -> str | int | float | bool:
-        """The same, but a text that is nothing except one place keeps the type of its value. Raises Missing."""
+        """Return the text with its values; a single placeholder keeps the type of its value. Raises Missing."""
         if len(self.parts) == 1 and isinstance(self.parts[0], Place):
             value = self.parts[0].reference.value(context)
             if isinstance(value, bool | int | float):

@@ -1,4 +1,4 @@
-"""What is done after a reservation came to nothing: the `[timeouts]` table of the policy file, and the decision.
+"""Missed reservations: the `[timeouts]` table of the policy file, and the decision.
 
 When TaskRouter tells of a time-out, it has put the task back into the queue already (docs/taskrouter.md,
 "A reservation that timed out"): doing nothing is a decision, and the default. Everything here follows from how many
@@ -46,7 +46,7 @@ _ALARM_ASSIGNMENTS = 800
 
 
 class Alarm(StrEnum):
-    """What a person has to look at. The words stand in the journal, on the page and in the metrics."""
+    """An alarm: a task that needs attention. Journal, page and metrics use the same words."""
 
     NONE = ""
     LOOP = "canceled_loop"  # created, canceled, created: a worker's device that never rings, for one
@@ -56,7 +56,7 @@ class Alarm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """Where the work goes. workflow_sid, priority: None: as they were."""
+    """The target of a hand-over. workflow_sid, priority: None leaves them as they were."""
 
     workflow_sid: str | None = None
     priority: int | None = None
@@ -64,7 +64,7 @@ class HandOver:
 
 @dataclass(frozen=True, slots=True)
 class EscalationStep:
-    """What holds from so many misses on. None, 0: not that."""
+    """One step of the escalation, from a number of misses on. None, 0: unchanged."""
 
     after: int
     raise_priority_to: int | None = None
@@ -74,7 +74,7 @@ class EscalationStep:
 
 @dataclass(frozen=True, slots=True)
 class TimeoutPolicy:
-    """What the policy says. The default leaves the task where TaskRouter has put it, counts, and raises alarms.
+    """The `[timeouts]` table. By default the task stays where TaskRouter put it; misses are counted, alarms raised.
 
     worker_activity: from an ending to the activity that the worker is sent to, by SID.
     """
@@ -88,7 +88,7 @@ class TimeoutPolicy:
 
 @dataclass(frozen=True, slots=True)
 class MissCount:
-    """What became of one task's reservations so far: how many different ones ended how, and how many came to nothing.
+    """Counts of one task's distinct reservations, by how they ended.
 
     hand_overs: how often the work behind the task has been handed over until now.
     """
@@ -103,7 +103,7 @@ class MissCount:
 
 @dataclass(frozen=True, slots=True)
 class TimeoutDecision:
-    """What is to be so from now on; each part is a state, not a change, and may hold already.
+    """The state that a task should have from now on; each part may hold already.
 
     priority: at least this; None: whatever it is. escalation: the level in our block; 0: none.
     """
@@ -116,12 +116,12 @@ class TimeoutDecision:
 
     @property
     def leaves_it(self) -> bool:
-        """Whether the task stays as TaskRouter has put it back."""
+        """Return whether the task stays as TaskRouter returned it to the queue."""
         return self.priority is None and not self.escalation and self.hand_over is None
 
 
 def decide(policy: TimeoutPolicy, tally: MissCount) -> TimeoutDecision:
-    """What follows from these counts. More misses never give less: levels and priorities only rise."""
+    """Return the decision for these counts. Levels and priorities only rise with more misses."""
     misses = tally.misses(policy)
     reached = [step for step in policy.steps if step.after <= misses]
     hand_over = next((step.hand_over for step in sorted(reached, key=_after, reverse=True) if step.hand_over), None)

@@ -1,4 +1,4 @@
-"""What becomes of tasks whose work is over: the `[wrapup]` table of the policy file.
+"""Wrap-up: the `[wrapup]` table of the policy file.
 
 Nothing completes a task that is wrapping by itself (docs/taskrouter.md, "Wrap-up and completion"), and until it is
 completed it takes up its worker's capacity.

@@ -21,7 +21,7 @@ class Workspaces(Protocol):
 
 
 def plan(desired: Desired, workspaces: Workspaces) -> Plan:
-    """What there is to do. Raises PlanRefused where it cannot be done, and TaskRouterError."""
+    """Return the plan. Raises PlanRefused if it cannot be applied, and TaskRouterError."""
     made = make_plan(desired, workspaces.read(desired))
     if made.problems:
         raise errors.PlanRefused("\n".join(made.problems))
@@ -29,7 +29,10 @@ def plan(desired: Desired, workspaces: Workspaces) -> Plan:
 
 
 def provision(desired: Desired, workspaces: Workspaces, planned: Plan, tell: Callable[[PlanStep, str], None]) -> int:
-    """How many steps were taken. tell: gets each one as it is done, with its SID. Raises PlanStopped, PlanRefused."""
+    """Apply the plan and return the number of steps. Raises PlanStopped, PlanRefused.
+
+    tell: called with each step as it is done, and its SID.
+    """
     done = 0
     first = planned.steps[0]
     if first.action is PlanAction.CREATE:

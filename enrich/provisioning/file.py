@@ -33,7 +33,7 @@ _UNIQUE_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
 
 def read(text: str, public_url: str, *, workspace_sid: str = "") -> Desired:
-    """What the file wants.
+    """Return the set-up that the file describes.
 
     public_url: where TaskRouter reaches us; the callback URLs come from it. workspace_sid: the workspace that is meant,
     if that is settled; else the file has to name one. Raises WorkspaceFileError with every mistake.

@@ -1,4 +1,4 @@
-"""What has to be done so that a workspace is as its file says. Pure: desired and actual come in, a plan goes out.
+"""The plan that brings a workspace to the state in its file. Pure: from desired and actual state to a plan.
 
 Both sides speak in names, never in SIDs, so that the same file fits every account and the two can be compared.
 Nothing is ever deleted, and what the file does not mention is left as it is. Source: docs/taskrouter.md,
@@ -170,7 +170,7 @@ def _differences(wanted: Mapping[str, Any], existing: Mapping[str, Any]) -> Iter
 
 
 def _within(name: str, old: Any, new: Any) -> Iterator[PlannedChange]:
-    """What differs inside, as far down as both sides have the same shape."""
+    """Yield the differences within a value, as far down as both sides have the same shape."""
     if old == new:
         return
     if isinstance(new, Mapping) and isinstance(old, Mapping | None):

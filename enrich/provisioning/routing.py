@@ -34,7 +34,7 @@ _NUMBERS = ("priority", "timeout_s")
 
 
 def with_intake(document: Document, *, hold_s: int, queue: str) -> Document:
-    """The same with an intake in front: a task waits there, where nobody works, and is then routed as it is by then.
+    """Return the workflow with an intake in front, a queue without workers that holds a task before it is routed.
 
     hold_s: for how long. queue: the name of a queue without workers.
     A task that has timed out of one filter goes on with the next one that matches, and never with the default filter

@@ -1,4 +1,4 @@
-"""Where in a TOML text a table or a key stands: tomllib tells values, and no lines. Pure."""
+"""The lines of tables and keys in a TOML text; tomllib returns values without lines. Pure."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _Places:
         return path
 
     def _read_value(self, rest: str) -> None:
-        """Whether the value ends on this line; if not, what has to come first."""
+        """Read a value, and remember what has to close it if it does not end on this line."""
         position = 0
         while position < len(rest):
             if self._open in _TEXTS:

@@ -83,7 +83,7 @@ class Workspaces:
         return self._sid
 
     def read(self, desired: Desired) -> Actual:
-        """What is there; workers only if the file names some, and the channels of those. Raises TaskRouterError."""
+        """Return the actual set-up; workers and their channels only if the file names some. Raises TaskRouterError."""
         with translated("reading the workspace"):
             found = self._find(desired.workspace.name)
             if found is None:

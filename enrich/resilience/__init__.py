@@ -1,1 +1,1 @@
-"""What keeps a slow or dead dependency from holding everything up: time-outs, admission, circuit breaker, DNS cache."""
+"""Resilience against slow or dead dependencies: time-outs, admission, circuit breaker, DNS cache."""

@@ -1,4 +1,4 @@
-"""How much a process is working on, and how much more it may take."""
+"""Admission: the number of callbacks that a process works on, and its limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONCLUSION_COST_S = 0.006
 
 
 class Admission:
-    """Which assignment callbacks this process works on: so many at a time, and none while it is behind.
+    """Admits assignment callbacks up to a number in flight, and none while the process is behind.
 
     most: how many at a time. observe: told how many there are, whenever that changes. now: monotonic time.
     """

@@ -45,7 +45,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the next one who asks might be turned away."""
+        """Return whether the next request might be refused."""
         return self._failed >= self._most
 
     def guard(
@@ -73,7 +73,7 @@ class CircuitBreaker:
             self._is_well()
 
     def answered_since(self, moment: float) -> bool:
-        """Whether anybody was answered at that moment of its clock or later."""
+        """Return whether a request succeeded at this moment of the breaker's clock or later."""
         return self._answered_at >= moment
 
     def _is_well(self) -> None:

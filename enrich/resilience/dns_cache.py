@@ -1,4 +1,4 @@
-"""Where a host is: asked of the resolver once at a time, and kept.
+"""A cache of host addresses, which asks the resolver once at a time.
 
 gevent asks the resolver in a small pool of threads, and nothing can interrupt a thread. A resolver that does not answer
 would soon hold them all, and every new connection of the process behind them. So a name is asked for by one thread
@@ -29,7 +29,7 @@ def ask_resolver(host: str) -> tuple[str, ...]:
 
 @dataclass
 class _Known:
-    """What is known about one host. asking: a thread is; answered: set whenever it has come back."""
+    """The cached addresses of one host. asking: a thread is resolving; answered: set when it has finished."""
 
     addresses: tuple[str, ...] = ()
     fresh_until: float = 0.0

@@ -1,4 +1,4 @@
-"""When a request arrived: not when we came to look at it, but when its last byte came in.
+"""The time that a request waited in the socket, from its last byte until the process read it.
 
 Under load a connection waits, first to be accepted and then for its turn, and TaskRouter's five seconds run meanwhile.
 The kernel knows how long: TCP_INFO tells when the last data came in on a connection (tcp(7), `tcpi_last_data_recv`).

@@ -1,4 +1,4 @@
-"""What ends work from outside when its time is over: a `gevent.Timeout`, for everything that waits.
+"""Time-outs that interrupt work from outside: a `gevent.Timeout`, for everything that waits.
 
 It reaches every wait that yields to gevent's loop: connecting, reading headers or a body that drips, a pool, a lock, a
 frozen PostgreSQL. What does not yield is short by itself: SQLite's calls (they wait five milliseconds for a lock, see

@@ -170,7 +170,7 @@ def parse(raw_attributes: str) -> dict[str, Any]:
 
 
 def parse_or_none(raw_attributes: str) -> dict[str, Any] | None:
-    """The same; None where the text is not a JSON object."""
+    """Return the parsed attributes; None if the text is no JSON object."""
     try:
         return parse(raw_attributes)
     except AttributesUnreadable:
@@ -236,7 +236,7 @@ def _each_member(text: str) -> Iterator[_Member]:
 
 
 def _end_of_value(text: str, at: int) -> int:
-    """Where the JSON value at `at` ends. Raises ValueError when there is none."""
+    """Return the end of the JSON value at `at`. Raises ValueError if there is none."""
     try:
         return _scanner.raw_decode(text, at)[1]
     except RecursionError:
@@ -244,7 +244,7 @@ def _end_of_value(text: str, at: int) -> int:
 
 
 def _end_of_deep_value(text: str, at: int) -> int:
-    """The same without recursion, for values that are nested deeper than the C scanner follows. Raises ValueError."""
+    """Return the end of a value that is nested deeper than the C scanner follows. Raises ValueError."""
     closing: list[str] = []
     while True:
         opened = text[at : at + 1]
@@ -271,7 +271,7 @@ def _end_of_deep_value(text: str, at: int) -> int:
 
 
 def _after_name(text: str, at: int) -> int:
-    """Where the value behind the member name at `at` starts."""
+    """Return the start of the value behind the member name at `at`."""
     return _name_at(text, at)[1]
 
 
@@ -284,7 +284,7 @@ def _name_at(text: str, at: int) -> tuple[str, int]:
 
 
 def _why(exc: ValueError) -> str:
-    """What is wrong with the text, without any of it: it is a customer's."""
+    """Return the error without any of the text, which is a customer's."""
     if isinstance(exc, json.JSONDecodeError):
         return f"the attributes are not a JSON object: {exc.msg} at character {exc.pos}"
     return f"the attributes are not a JSON object: {exc}"
@@ -296,7 +296,7 @@ def _skip_space(text: str, at: int) -> int:
 
 
 def _expect(text: str, at: int, character: str) -> int:
-    """Where the next token starts, after `character` at `at`."""
+    """Return the start of the next token after `character` at `at`."""
     if text[at : at + 1] != character:
         raise ValueError(f"'{character}' was expected at character {at}")
     return _skip_space(text, at + 1)
@@ -350,7 +350,7 @@ def _without_space(text: str) -> str:
 
 
 def _same(text: str, block: Any) -> bool:
-    """Whether this JSON text means exactly this value. As text, since to Python 1, 1.0 and True are equal."""
+    """Return whether this JSON text has exactly this value; compared as text, since 1, 1.0 and True are equal."""
     if text == _dump(block):
         return True
     try:
@@ -368,7 +368,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _sendable(text: str) -> str:
-    r"""The same JSON, with a surrogate that stands alone written as \udXXX: it has no form in UTF-8."""
+    r"""Return the JSON with lone surrogates escaped as \udXXX, since they have no form in UTF-8."""
     if text.isascii():
         return text
     return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

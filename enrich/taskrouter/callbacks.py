@@ -1,4 +1,4 @@
-"""What TaskRouter sends, from bytes to a callback with its parts named.
+"""Callbacks of TaskRouter, from bytes to a record.
 
 Sources: docs/taskrouter.md, "Assignment callback" and "Events".
 
@@ -142,7 +142,7 @@ def sid_or_none(form: Form, name: str, prefix: str) -> str | None:
 
 
 def task_channel(form: Form) -> str:
-    """What the customer came through: "whatsapp", "web", "voice", ..., lower-cased, at most 64 characters; or "".
+    """Return the customer's channel: "whatsapp", "web", "voice", ..., lower-cased, at most 64 characters; or "".
 
     The attributes' own `channelType` says more than the task channel, which only events carry (docs/taskrouter.md,
     "Flex and channel conventions").

@@ -119,7 +119,7 @@ class TaskRouterClient:
         self._ask("POST", path, {"ReservationStatus": status}, timeout_s=timeout_s)
 
     def reservation_status(self, workspace_sid: str, task_sid: str, reservation_sid: str, *, timeout_s: float) -> str:
-        """How the reservation stands now. Raises TaskRouterError; TaskGone when there is none."""
+        """Return the reservation's status. Raises TaskRouterError; TaskGone if there is none."""
         path = _reservation_path(workspace_sid, task_sid, reservation_sid)
         return _member(_document(self._ask("GET", path, timeout_s=timeout_s)), "reservation_status")
 
@@ -225,7 +225,7 @@ class TaskRouterClient:
         raise _error(method, response)
 
     def _next_path(self, document: dict[str, Any]) -> str | None:
-        """Where the list goes on, None at its end. The address is TaskRouter's own; only its path is followed."""
+        """Return the path of the next page, None at the end; of the address in the page only the path is used."""
         meta = document.get("meta")
         url = meta.get("next_page_url") if isinstance(meta, dict) else None
         if not isinstance(url, str):

@@ -1,4 +1,4 @@
-"""Where TaskRouter is to ask us, where it does, and which events the service works with. Pure.
+"""Our endpoints, the URLs that TaskRouter calls, and the events that the service needs. Pure.
 
 Source: docs/taskrouter.md, "Connection overrides" and "Events".
 """
@@ -41,7 +41,7 @@ def events_url(public_url: str, retries: int) -> str:
 
 
 def without_fragment(url: str) -> str:
-    """What reaches the server of this URL, and what is signed."""
+    """Return the URL without its fragment: the part that the server sees, and that is signed."""
     return url.partition("#")[0]
 
 

@@ -1,4 +1,4 @@
-"""What TaskRouter remembers: its past events, over REST, with the official SDK, since nobody waits for them.
+"""Past events over REST, with the official SDK, since nobody waits for them.
 
 Source: docs/taskrouter.md, "Events". The SDK is large; only who asks imports it.
 """

@@ -34,7 +34,7 @@ _poll: Any = monkey.get_original("select", "poll")
 
 
 class NotHttp(Exception):
-    """What came back is no HTTP, ended in the middle, or would not end."""
+    """The response was no HTTP, was cut off, or did not end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Wire:
 
 
 class _Reading:
-    """What httptools tells of one answer, and what it comes to. Interim answers (1xx) are passed over."""
+    """The callbacks of httptools for one response, and their result. Interim responses (1xx) are skipped."""
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -165,7 +165,7 @@ class _Reading:
 
     @property
     def ends_with_the_connection(self) -> bool:
-        """Whether the body is over when the server closes, since nothing says how long it is (RFC 9112, 6.3)."""
+        """Return whether the body ends when the server closes, since no length is given (RFC 9112, 6.3)."""
         tells_its_length = "content-length" in self._headers or "transfer-encoding" in self._headers
         return self._status >= 200 and not tells_its_length
 
@@ -198,7 +198,7 @@ class _Reading:
 
 
 def _is_silent(connection: HTTPConnection) -> bool:
-    """Whether nothing has come in on a kept connection: neither its end, nor an answer that nobody has asked for."""
+    """Return whether a kept connection is quiet: neither closed, nor with a response that nobody asked for."""
     poll = _poll()
     poll.register(connection.sock, select.POLLIN)
     return not poll.poll(0)
@@ -244,7 +244,7 @@ class _KeptAddress(HTTPConnection):
 
 
 class _KeptAddressTls(_KeptAddress, HTTPSConnection):
-    """The same under TLS; the certificate is checked against the name."""
+    """A connection to a cached address under TLS; the certificate is checked against the host name."""
 
 
 def _tls_context() -> ssl.SSLContext:

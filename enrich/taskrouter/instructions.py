@@ -1,4 +1,4 @@
-"""What TaskRouter is told to do with a reservation (docs/taskrouter.md, "Instructions").
+"""Assignment instructions (docs/taskrouter.md, "Instructions").
 
 A table says which instructions there are and which parameters each takes; translation makes of an instruction the
 answer to a callback, or the form of a REST request. Pure. The names of instructions and keys are TaskRouter's.
@@ -70,7 +70,7 @@ def build(name: str, values: Mapping[str, Any]) -> Instruction:
 
 
 def lacking(instruction: Instruction, task: Attributes, worker: Attributes) -> str:
-    """What this instruction would be refused for here; "" if for nothing.
+    """Return the reason why TaskRouter would refuse this instruction here; "" for none.
 
     task, worker: their attributes. Sources: alerts 40131, 40140 (dequeue), 40110 (call), 40137, 40142 (conference).
     """
@@ -89,7 +89,7 @@ def to_json(instruction: Mapping[str, Any]) -> str:
 
 
 def rest_form(instruction: Instruction) -> tuple[tuple[str, str], ...] | None:
-    """The same as fields of a POST to the Reservation; None where REST has no form of it.
+    """Return the instruction as fields of a POST to the Reservation; None if REST has no form of it.
 
     That is so for `defer`, for parameters that only an answer has, and for dequeue without `from`, which REST requires.
     """
@@ -111,7 +111,7 @@ def rest_form(instruction: Instruction) -> tuple[tuple[str, str], ...] | None:
 
 
 def is_repeatable(instruction: Instruction) -> bool:
-    """Whether sending it over REST again, after nobody knows whether it was done, does no harm: it dials nobody."""
+    """Return whether the instruction may be sent again after an unknown result: it dials nobody."""
     return instruction.get("instruction") in ("accept", "reject", "redirect")
 
 
@@ -316,7 +316,7 @@ def _as_field(value: Any) -> str:
 
 
 def _rung_too_long(instruction: Instruction, to: Any) -> str:
-    """What is wrong with its timeout for this address; "" if nothing is (docs/taskrouter.md, "Instructions")."""
+    """Return the error in the timeout for this address; "" for none (docs/taskrouter.md, "Instructions")."""
     is_sip = isinstance(to, str) and to.strip().lower().startswith(("sip:", "sips:"))
     timeout = instruction.get("timeout", 0)
     return (

@@ -1,4 +1,4 @@
-"""Whether a request was signed by our account (docs/taskrouter.md, "Signatures").
+"""Verification of Twilio's signature (docs/taskrouter.md, "Signatures").
 
 The official SDK's validator raises on hostile input (no header, bytes, odd ports) and decodes the body before it looks;
 a signed body with invalid UTF-8 would be refused. This one works on the bytes as they came; the tests hold it against

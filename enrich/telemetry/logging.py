@@ -108,7 +108,7 @@ def _chain(exc: BaseException, longest: int) -> Iterator[str]:
 
 
 def _named(exc: BaseException) -> str:
-    """Its kind, and what may be said of it: our own words, or a code that comes from a closed list."""
+    """Return the kind of an exception with text that is safe to log: our own words, or a code from a closed list."""
     kind = type(exc)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     if isinstance(exc, EnrichError):
@@ -121,5 +121,5 @@ def _named(exc: BaseException) -> str:
 
 
 def _harmless(event: str) -> str:
-    """What others say, without anything that a request brought along."""
+    """Return a library's message without the data of a request."""
     return _QUERY.sub("?...", _INVALID.sub(r"\1", event))

@@ -1,4 +1,4 @@
-"""What is counted: every metric in one table, and the ways to count.
+"""Metrics: all of them in one table, and the functions that count.
 
 Names, meaning and labels stand in `TABLE`; the dashboard and the alert rules in docs/operations/ name these and no
 others (a test sees to it). Every label has a short closed list of values: what is on no list is counted as `other`, so
@@ -240,7 +240,7 @@ class Metrics:
 
 
 class _Together:
-    """What was counted, and what was looked up."""
+    """The counted metrics together with the figures of the database."""
 
     def __init__(self, counted: Any, figures: Figures) -> None:
         self._counted = counted
