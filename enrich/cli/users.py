@@ -29,7 +29,7 @@ def users_group() -> None:
     required=True,
     help="viewer: looks, personal data masked; editor: sees it and settles; admin: also decides who may sign in.",
 )
-@click.option("--name", default="", help="How the page calls them; without, their e-mail.")
+@click.option("--name", default="", help="Shown on the pages; default: the e-mail address.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input, its first line.")
 @with_appcontext
 def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:

@@ -13,13 +13,13 @@ from enrich import errors
 
 # Status -> headline, and what the reader can do.
 WORDS = {
-    400: ("That form is no longer valid", "Go back, reload the page and try once more."),
-    403: ("Not for this account", "Your account may not do this. Ask an administrator of this page."),
-    404: ("Nothing here", "The address is wrong, or the journal no longer keeps this task."),
-    405: ("Not like this", "This address is there, but it cannot be used this way."),
-    413: ("Too much at once", "What was sent is larger than this service takes."),
-    500: ("A mistake of ours", "It was written to the log. Calls are routed on meanwhile."),
-    503: ("The database does not answer", "Nothing is lost: try again in a moment. Calls are routed on meanwhile."),
+    400: ("This form has expired", "Go back, reload the page and try again."),
+    403: ("Not allowed", "Your role does not allow this. Ask an administrator."),
+    404: ("Not found", "The address is wrong, or the journal no longer has this task."),
+    405: ("Method not allowed", "This address exists, but not for this kind of request."),
+    413: ("Too large", "The request is larger than this service accepts."),
+    500: ("Internal error", "The log has the details. Calls are routed meanwhile."),
+    503: ("The database does not respond", "Nothing is lost: try again in a moment. Calls are routed meanwhile."),
 }
 
 

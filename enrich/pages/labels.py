@@ -41,59 +41,59 @@ class Verdict:
 
 MATCHES = {
     MatchKind.MATCHED: Verdict(
-        "Matched", "One customer, on evidence that can be trusted. The agent sees who it is.", Tone.GOOD, "check"
+        "Matched", "One customer matched on verified evidence. The agent sees who it is.", Tone.GOOD, "check"
     ),
     MatchKind.AMBIGUOUS: Verdict(
         "Ambiguous",
-        "Several customers fit equally well. The agent sees all of them; none was picked at random.",
+        "Several customers match equally well. The agent sees all of them; none was picked at random.",
         Tone.ASK,
         "fork",
     ),
     MatchKind.CLAIMED: Verdict(
         "Claimed, verify first",
-        "Somebody says that they are this customer, and nothing proves it. Verify before anything is disclosed.",
+        "The visitor claims to be this customer. Verify before you disclose anything.",
         Tone.ASK,
         "shield",
     ),
-    MatchKind.NONE: Verdict("No match", "We looked, and there is nobody.", Tone.QUIET, "none"),
+    MatchKind.NONE: Verdict("No match", "No customer has these details.", Tone.QUIET, "none"),
 }
 
 OUTCOMES = {
-    Outcome.ENRICHED: Verdict("Enriched", "What we know about the customer stands on the task.", Tone.GOOD, "check"),
+    Outcome.ENRICHED: Verdict("Enriched", "The customer's details are on the task.", Tone.GOOD, "check"),
     Outcome.COULD_NOT_LOOK: Verdict(
-        "Could not look",
-        "The customer data did not answer, so nobody knows yet who this is. That is not the same as “no match”.",
+        "Look-up failed",
+        "The customer database did not respond, so the customer is not known yet. This is not the same as “No match”.",
         Tone.BAD,
         "no-look",
     ),
     Outcome.COULD_NOT_WRITE: Verdict(
-        "Could not write",
-        "The look-up worked, but TaskRouter did not take the result: the agent does not see it.",
+        "Write failed",
+        "The look-up worked, but TaskRouter did not accept the result, so the agent does not see it.",
         Tone.BAD,
         "no-write",
     ),
     Outcome.OUT_OF_TIME: Verdict(
         "Out of time",
-        "The time for the answer ran out. The task was routed on without waiting for us.",
+        "The callback's time ran out. The task was routed without waiting.",
         Tone.BAD,
         "clock",
     ),
     Outcome.MALFORMED: Verdict(
         "Not understood",
-        "TaskRouter's request could not be read. It was answered safely and kept for an engineer.",
+        "TaskRouter's request could not be read. It was answered with the default and kept for an engineer.",
         Tone.BAD,
         "garbled",
     ),
     Outcome.NOT_TRIED: Verdict(
         "Answered without look-up",
-        "The answer went out at once and nobody looked: the fallback was asked, or there was too much to do.",
+        "The answer was sent at once without a look-up: TaskRouter called the fallback, or the service was overloaded.",
         Tone.QUIET,
         "skip",
     ),
     Outcome.GONE: Verdict("Task was over", "The task had ended before anything could be written.", Tone.QUIET, "flag"),
     Outcome.FAILED: Verdict(
-        "Our mistake",
-        "Something in this service went wrong. The task was routed on; the log has the details.",
+        "Internal error",
+        "An internal error. The task was routed; the log has the details.",
         Tone.BAD,
         "alert",
     ),
@@ -101,12 +101,12 @@ OUTCOMES = {
 
 IN_PROGRESS = Verdict("In progress", "The task is being enriched right now.", Tone.BUSY, "dots")
 BROKEN_OFF = Verdict(
-    "Broken off",
-    "Work on this began, and the journal does not say how it ended.",
+    "Interrupted",
+    "Work on this started, and the journal does not say how it ended.",
     Tone.BAD,
     "broken",
 )
-EVENT = Verdict("Event", "TaskRouter told us that something happened to the task.", Tone.QUIET, "dot")
+EVENT = Verdict("Event", "An event of the task, as TaskRouter reported it.", Tone.QUIET, "dot")
 UNKNOWN = Verdict("Unknown outcome", "This page does not know the outcome in the journal.", Tone.BAD, "alert")
 
 
@@ -121,81 +121,81 @@ class Mark:
 
 ENRICHED_LATE = Mark(
     "Enriched late",
-    "The callback could not do it in time; it was done afterwards. The task may have been with the agent by then.",
+    "The task was enriched after the callback. The agent may have had it by then.",
     "late",
 )
 FALLBACK = Mark(
     "Fallback",
-    "TaskRouter got no answer from the callback that it could use, and asked the fallback address instead.",
+    "TaskRouter got no usable answer from the callback, and called the fallback URL.",
     "late",
 )
 FOLLOWUP_OWED = Mark(
-    "Follow-up owed",
-    "Something is still to be done for this task; it is tried again until it is done or given up.",
+    "Follow-up pending",
+    "Work on this task is pending; it is retried until it is done or given up.",
     "owed",
 )
 
 # Reasons of errors.py and of vocabulary.NoMatchReason, as the end of a line and as a sentence.
 REASONS = {
-    "no_such_key": ("nobody has these details", "No customer has any of the details that came with the task."),
-    "withheld": ("number withheld", "The caller hides the number, and nothing else says who it is."),
-    "no_key": ("nothing to look up by", "The task carries no number, address or id that a customer could be found by."),
-    "set_by_staff": ("settled by staff", "Staff said that this task is none of the customers who were found."),
-    "failed": ("a mistake of ours", "A mistake of ours; the log has the details."),
+    "no_such_key": ("no customer has these details", "No customer has any of the details on the task."),
+    "withheld": ("number withheld", "The caller's number is withheld, and nothing else identifies them."),
+    "no_key": ("no contact details", "The task has no number, address or id to look up."),
+    "set_by_staff": ("set by staff", "Staff decided that the task belongs to none of the customers found."),
+    "failed": ("internal error", "An internal error; the log has the details."),
     "settings": ("wrong setting", "A setting of this service is missing or wrong."),
-    "policy": ("policy file wrong", "The policy file cannot be followed; the service does not start with it."),
-    "workspace_file": ("workspace file wrong", "A file that describes a workspace cannot be followed."),
-    "plan_refused": ("plan refused", "A planned change of the workspace would do harm, and was not made."),
-    "plan_stopped": ("plan stopped", "A planned change of the workspace was broken off."),
-    "fixture_file": ("fixture file wrong", "A file of customer data cannot be read."),
-    "invalid_signature": ("signature wrong", "The request was not signed by our account."),
-    "malformed_payload": ("request unreadable", "The request is signed, but it cannot be understood."),
-    "database_error": ("customer data failed", "Our database refused the question."),
-    "database_locked": ("customer data busy", "Our database was busy with another writer for too long."),
-    "database_busy": ("too much at once", "So much was being written to our database that its turn did not come."),
-    "database_unavailable": ("customer data unreachable", "Our database could not be reached."),
+    "policy": ("policy file invalid", "The policy file is invalid; the service does not start with it."),
+    "workspace_file": ("workspace file invalid", "A workspace file is invalid."),
+    "plan_refused": ("plan refused", "A planned change of the workspace would do harm and was not applied."),
+    "plan_stopped": ("plan stopped", "A planned change of the workspace was interrupted."),
+    "fixture_file": ("fixture file invalid", "A file of customer data cannot be read."),
+    "invalid_signature": ("invalid signature", "The request was not signed by our account."),
+    "malformed_payload": ("request unreadable", "The request is signed, but cannot be read."),
+    "database_error": ("database error", "The database returned an error."),
+    "database_locked": ("database locked", "Another writer locked the database for too long."),
+    "database_busy": ("overload", "The database had too many writes waiting."),
+    "database_unavailable": ("database unreachable", "The database could not be reached."),
     "database_resting": (
-        "customer data unreachable",
-        "Our database had just failed several times, so it was left alone for a moment.",
+        "database unreachable",
+        "The database had just failed several times, so it was not asked for a moment.",
     ),
-    "schema_missing": ("database not set up", "The tables of our database are missing or of another version."),
+    "schema_missing": ("database not set up", "The database's tables are missing or of another version."),
     "taskrouter_error": ("TaskRouter failed", "TaskRouter could not be read or written."),
     "stale_task": (
         "others kept changing the task",
-        "Somebody else changed the task each time we wanted to write, so we did not overwrite them.",
+        "Another system changed the task before each of our writes, and was not overwritten.",
     ),
     "task_gone": ("task is over", "TaskRouter no longer knows the task: it is over."),
-    "not_authorized": ("credentials refused", "TaskRouter refused our credentials. An operator has to mend that."),
+    "not_authorized": ("credentials refused", "TaskRouter refused our credentials. An operator has to fix that."),
     "rate_limited": ("too many requests", "TaskRouter asked us to slow down."),
     "not_assigned": (
         "not accepted yet",
         "Nobody has accepted the task, so there is nothing to wrap up or to complete.",
     ),
     "request_refused": ("request refused", "TaskRouter refused what we sent."),
-    "taskrouter_failed": ("TaskRouter had an error", "TaskRouter had an error of its own."),
+    "taskrouter_failed": ("TaskRouter error", "TaskRouter returned a server error."),
     "taskrouter_unreachable": ("TaskRouter unreachable", "TaskRouter could not be reached."),
-    "taskrouter_too_slow": ("TaskRouter too slow", "TaskRouter did not answer within the time that was left."),
+    "taskrouter_too_slow": ("TaskRouter too slow", "TaskRouter did not respond in time."),
     "taskrouter_resting": (
-        "TaskRouter in trouble",
-        "TaskRouter had just failed several times, so it was left alone for a moment.",
+        "TaskRouter failing",
+        "TaskRouter had just failed several times, so it was not asked for a moment.",
     ),
-    "not_understood": ("TaskRouter's answer unreadable", "What came back was not an answer of TaskRouter."),
+    "not_understood": ("TaskRouter's answer unreadable", "The response was not one of TaskRouter's."),
     "attributes_unreadable": (
         "attributes unreadable",
-        "The task's attributes are not a JSON object, so nothing can be added without harming them.",
+        "The task's attributes are no JSON object, so nothing can be added without damaging them.",
     ),
-    "no_room": ("no room on the task", "The attributes of others leave no room for even the smallest note of ours."),
+    "no_room": ("no room on the task", "The task's other attributes leave no room even for the smallest block."),
     # Said by the stories themselves, not by an error.
-    "out_of_time": ("out of time", "The time for the answer ran out."),
-    "database_too_slow": ("customer data too slow", "Our database did not answer within the time that was left."),
-    "not_recorded": ("not recorded", "The journal could not be written, so only the default went out."),
+    "out_of_time": ("out of time", "The callback's time ran out."),
+    "database_too_slow": ("database too slow", "The database did not respond in time."),
+    "not_recorded": ("not recorded", "The journal could not be written, so only the default answer was sent."),
     "interrupted": (
-        "end not recorded",
-        "The service was stopped meanwhile, or had no time to write down how it ended.",
+        "interrupted",
+        "The service was stopped, or had no time to record the outcome.",
     ),
-    "overload": ("too much at once", "More came in at once than we work on, so this was answered without looking."),
-    "caught_up": ("found afterwards", "It could not be recorded when it came; TaskRouter told us of it afterwards."),
-    "fallback": ("fallback was asked", "TaskRouter asked the fallback address, which answers without looking."),
+    "overload": ("overload", "The service was overloaded, so this was answered without a look-up."),
+    "caught_up": ("found afterwards", "It was not recorded when it came, and was read from TaskRouter afterwards."),
+    "fallback": ("fallback", "TaskRouter called the fallback URL, which answers without a look-up."),
 }
 
 KINDS = {
@@ -204,7 +204,7 @@ KINDS = {
     EntryKind.EVENT: "Event",
     EntryKind.LATE: "Enriched late",
     EntryKind.WARM: "Enriched ahead",
-    EntryKind.STAFF: "Asked for by staff",
+    EntryKind.STAFF: "Requested by staff",
 }
 
 TIMES = {"15m": "Last 15 minutes", "1h": "Last hour", "24h": "Last 24 hours", "7d": "Last 7 days"}
@@ -230,87 +230,87 @@ KEYS = {
     "email": "e-mail address",
     "customer_id": "customer id",
     "client": "client name",
-    "staff": "settled task",
+    "staff": "task identified by staff",
 }
 
 TRUSTS = {Trust.VERIFIED: "verified", Trust.CLAIMED: "claimed"}
 
 TRUST_SENTENCES = {
     Trust.VERIFIED: "set by the carrier or by your own flow",
-    Trust.CLAIMED: "typed by a visitor, proves nothing",
+    Trust.CLAIMED: "typed by a visitor, not verified",
 }
 
 STEPS = {
-    "receive": "Write the receipt",
-    "look_up": "Look the customer up",
+    "receive": "Store the receipt",
+    "look_up": "Look up the customer",
     "fetch": "Fetch the task",
     "write": "Write the attributes",
-    "channel": "Ask for the task's channel",
+    "channel": "Read the task's channel",
     "accept": "Accept the reservation",
-    "instruct": "Carry the instruction out",
-    "conclude": "Write the conclusion",
+    "instruct": "Send the instruction",
+    "conclude": "Store the conclusion",
 }
 
 FOLLOWUPS = {
     FollowupKind.ENRICH: "Enrich the task late",
     FollowupKind.WARM: "Enrich the task before it is offered",
-    FollowupKind.MISSED: "Do what the policy says to a missed reservation",
-    FollowupKind.HAND_OVER: "Hand the work over in a new task",
+    FollowupKind.MISSED: "Apply the policy to a missed reservation",
+    FollowupKind.HAND_OVER: "Hand over to a new task",
     FollowupKind.WRAP_UP: "Wrap up",
     FollowupKind.COMPLETE: "Complete",
-    FollowupKind.FINISHED: "Keep what is finished in the customer's history",
+    FollowupKind.FINISHED: "Add the finished task to the customer's history",
 }
 
 # What we did, as the story tells it.
 TOLD = {
-    ActivityType.ESCALATED: ("Escalated", "The level stands in our block, for the workflow's filters to route by."),
-    ActivityType.PRIORITY_RAISED: ("Priority raised", "Nobody took it up, so it goes before others now."),
-    ActivityType.WORKER_MOVED: ("Worker moved", "The worker who let it ring was put into another activity."),
-    ActivityType.HANDED_OVER: ("Handed over", "Nobody took it up here: the work went on in a new task."),
-    ActivityType.TAKEN_OVER: ("Taken over", "This task goes on with the work of another one that nobody took up."),
-    ActivityType.ALARM: ("Alarm", "Somebody should look at this task: it is offered again and again."),
-    ActivityType.WRAP_UP_ASKED: ("Wrap-up asked for", "Somebody wants it wrapped up."),
-    ActivityType.COMPLETION_ASKED: ("Completion asked for", "Somebody wants it completed."),
-    ActivityType.WRAPPED_UP: ("Wrapped up", "TaskRouter was told that the work itself is over."),
-    ActivityType.OUTCOME: ("Outcome written", "What came of the work stands in our block."),
+    ActivityType.ESCALATED: ("Escalated", "The level is in the block, for the workflow's filters to route by."),
+    ActivityType.PRIORITY_RAISED: ("Priority raised", "No worker accepted it, so its priority was raised."),
+    ActivityType.WORKER_MOVED: ("Worker moved", "The worker who missed it was moved to another activity."),
+    ActivityType.HANDED_OVER: ("Handed over", "No worker accepted it here; the work continues in a new task."),
+    ActivityType.TAKEN_OVER: ("Taken over", "This task continues the work of another one that no worker accepted."),
+    ActivityType.ALARM: ("Alarm", "This task needs attention: it is offered again and again."),
+    ActivityType.WRAP_UP_ASKED: ("Wrap-up requested", "Wrap-up was requested."),
+    ActivityType.COMPLETION_ASKED: ("Completion requested", "Completion was requested."),
+    ActivityType.WRAPPED_UP: ("Wrapped up", "The task was put into wrapping."),
+    ActivityType.OUTCOME: ("Outcome written", "The outcome is in the block."),
     ActivityType.STUCK: (
         "Stuck in wrapping",
         "It has been wrapping for longer than the policy allows, and is completed now.",
     ),
-    ActivityType.COMPLETED: ("Completed", "TaskRouter was told that all of it is over, and the worker is free again."),
+    ActivityType.COMPLETED: ("Completed", "The task was completed, and the worker is available again."),
     ActivityType.HISTORY: (
-        "Kept in history",
-        "The customer's history tells who dealt with it, when, and for how long.",
+        "Added to history",
+        "The customer's history has the worker, the time and the duration.",
     ),
 }
 
 # What somebody has to look at (policy.timeouts.Alarm), in a few words and as a sentence.
 ALARMS = {
     "canceled_loop": (
-        "offered in a circle",
+        "reservations keep being canceled",
         "Reservation after reservation is canceled, as when a worker's device is not registered and never rings.",
     ),
     "assignment_limit": (
-        "close to the limit",
-        "It was offered so often that TaskRouter is about to cancel it: at the thousandth time it does.",
+        "close to the assignment limit",
+        "It was offered so often that TaskRouter will soon cancel it: it does so at 1,000 assignments.",
     ),
     "handed_over_before": (
         "missed again after a hand-over",
-        "It was handed over to here, and nobody takes it up here either. It is not handed over a second time.",
+        "It was handed over to this task, and no worker accepts it here either. It is not handed over again.",
     ),
 }
 
-# What staff did, as a row of the trail. {key}: "the phone number +1 ..."; {customer}: an id.
+# Audit trail, as a row of the trail. {key}: "the phone number +1 ..."; {customer}: an id.
 CHANGES = {
-    "pinned": "said that this task is {customer}'s",
-    "nobody": "said that it is none of those who were found",
-    "released": "let the task's own details decide again",
-    "linked": "gave {key} to {customer}",
-    "unlinked": "took {key} from {customer}",
-    "created": "made the customer {customer}",
+    "pinned": "identified {customer} as this task's customer",
+    "nobody": "decided that it is none of the customers found",
+    "released": "withdrew the decision about this task",
+    "linked": "linked {key} to {customer}",
+    "unlinked": "unlinked {key} from {customer}",
+    "created": "created the customer {customer}",
     "edited": "edited {customer}",
     "merged": "merged another customer into {customer}",
-    "undone": "took a change back",
+    "undone": "undid a change",
     "enriched": "enriched the task again",
     "replayed": "replayed the callback",
 }
@@ -339,7 +339,7 @@ def verdict_of(contact: Contact) -> Verdict:
 def reason(entry: Entry) -> str:
     """Why it ended so, as the end of a line: "number withheld"; "" where there is nothing to add."""
     if entry.reason == NoMatchReason.NO_SUCH_KEY:
-        return f"nobody has this {_one_kind(entry.finding) or 'number, address or id'}"
+        return f"no customer has this {_one_kind(entry.finding) or 'number, address or id'}"
     if entry.reason in (entry.outcome, "interrupted"):
         return ""  # the verdict has said it
     return short_reason(entry.reason)
@@ -408,18 +408,18 @@ def why(entry: Entry) -> str:
     count = len(entry.finding.candidates)
     match entry.match:
         case MatchKind.MATCHED if entry.by == STAFF:
-            return f"Staff said that this task is {who(entry)}'s, whatever its details say."
+            return f"Staff identified {who(entry)} as this task's customer."
         case MatchKind.MATCHED:
             return f"{_first_up(led)} belongs to {who(entry)} and to no other customer."
         case MatchKind.AMBIGUOUS:
             several = f"{count} customers" if count else "several customers"
-            return f"{_first_up(led)} leads to {several}, and nothing on the task tells which of them it is."
+            return f"{_first_up(led)} matches {several}, and nothing on the task tells which one."
         case MatchKind.CLAIMED:
-            return f"{_first_up(led)} was typed by a visitor. It leads to {who(entry)}; ask before you believe it."
+            return f"{_first_up(led)} was typed by a visitor. It matches {who(entry)}; verify first."
         case MatchKind.NONE:
             return reason_sentence(entry.reason) or MATCHES[MatchKind.NONE].sentence
         case _:
-            return reason_sentence(entry.reason) or "Nobody has looked yet."
+            return reason_sentence(entry.reason) or "Not looked up yet."
 
 
 def is_told(event_type: str) -> bool:
@@ -438,8 +438,8 @@ def decided(decision: Mapping[str, Any] | None) -> str:
     line = {
         "rule": f"Rule “{name}” decided" + (f", since {when}." if when else "; it always applies."),
         "channel": f"No rule applied; the default for the channel {name} decided.",
-    }.get(str(decision.get("by")), "No rule applied; the default of this installation decided.")
-    passed = [f" Passed over: {each.get('rule')} ({each.get('reason')})." for each in decision.get("passed") or ()]
+    }.get(str(decision.get("by")), "No rule applied; the default instruction decided.")
+    passed = [f" Skipped: {each.get('rule')} ({each.get('reason')})." for each in decision.get("passed") or ()]
     return line + "".join(passed)
 
 
@@ -457,13 +457,13 @@ def settle_word(entry: Entry) -> str:
     """Return the label of the button that leads to identifying the customer."""
     match entry.match:
         case MatchKind.AMBIGUOUS:
-            return "Choose who it is"
+            return "Choose the customer"
         case MatchKind.CLAIMED:
-            return "Confirm, or say who it is"
+            return "Verify customer"
         case MatchKind.MATCHED:
-            return "Not them?"
+            return "Wrong customer?"
         case _:
-            return "Say who it is"
+            return "Identify customer"
 
 
 def change(done: AuditEntry) -> str:
@@ -490,7 +490,7 @@ def ended(kind: FollowupKind, reason: str, *, is_over: bool) -> str:
     done = "wrapped up" if kind is FollowupKind.WRAP_UP else "completed"
     if not is_over:
         why = f" {reason_sentence(reason)}" if reason else ""
-        return f"It could not be {done} yet.{why} It is tried again until it is."
+        return f"It could not be {done} yet.{why} It is retried until it is done."
     return f"It was not {done}. {reason_sentence(reason)}" if reason else f"It is {done}."
 
 
@@ -519,7 +519,7 @@ def plain(slug: str) -> str:
 def endings() -> dict[str, str]:
     """Return the outcomes that the feed can be filtered by, with their labels."""
     return {
-        "trouble": "Anything that did not work",
+        "trouble": "All errors",
         "owed": FOLLOWUP_OWED.word,
         **{str(match): verdict.word for match, verdict in MATCHES.items()},
         **{str(outcome): OUTCOMES[outcome].word for outcome in OUTCOMES if outcome is not Outcome.ENRICHED},

@@ -116,14 +116,14 @@ def index() -> ResponseReturnValue:
         ranges=RANGES,
         labels=labels,
         ticks=_ticks(seen.moments, now),
-        endings_chart=_markup(charts.stacked(seen.endings, labels, title=f"Callbacks by how they ended: {_sum(seen)}")),
+        endings_chart=_markup(charts.stacked(seen.endings, labels, title=f"Callbacks by outcome: {_sum(seen)}")),
         times_chart=_markup(
-            charts.lines(seen.times, labels, limit=deadline_ms, title="Milliseconds until the answer, and the deadline")
+            charts.lines(seen.times, labels, limit=deadline_ms, title="Response time in milliseconds, and the deadline")
         ),
         rows_with=[any(column) for column in _columns(seen.endings)],
-        troubles_chart=_markup(charts.stacked(seen.troubles, labels, title="What went wrong, by reason")),
+        troubles_chart=_markup(charts.stacked(seen.troubles, labels, title="Errors, by reason")),
         troubled=[any(column) for column in _columns(seen.troubles)],
-        owed_chart=_markup(charts.lines((seen.owed,), labels, limit=None, title="Follow-ups owed")),
+        owed_chart=_markup(charts.lines((seen.owed,), labels, limit=None, title="Pending follow-ups")),
         bar=lambda value, highest: _markup(charts.bar(value, highest, "s-bad")),
         deadline_ms=deadline_ms,
         figures=figures,
@@ -218,7 +218,7 @@ def _owed(rows: Iterable[Rollup], place: dict[datetime, int]) -> Series:
     for row in rows:
         if row.kind == rollups.OPEN_FOLLOWUPS:
             found[place[row.began_at]] = row.count.number / max(1, sum(row.count.times.values()))
-    return Series("owed", "s-most", tuple(found))
+    return Series("pending", "s-most", tuple(found))
 
 
 def _columns(series: tuple[Series, ...]) -> list[tuple[float | None, ...]]:

@@ -66,14 +66,14 @@ def settle(task_sid: str) -> ResponseReturnValue:
     story = _story(task_sid)
     act, customer_id = request.form.get("act", ""), request.form.get("customer", "")
     if act == "nobody":
-        return _done(resolver().nobody(task_sid), task_sid, "It is none of the customers who were found.")
+        return _done(resolver().nobody(task_sid), task_sid, "The task belongs to none of the customers found.")
     if act == "release":
-        return _done(resolver().release(task_sid), task_sid, "The task's own details decide again.")
+        return _done(resolver().release(task_sid), task_sid, "The decision about this task was withdrawn.")
     if act == "create":
         return _create(story)
     chosen = search.customers(current_services().database, [customer_id] if customer_id else [])
     if not chosen or chosen[0].merged_into:
-        return _form(story, problem="Choose a customer first."), 422
+        return _form(story, problem="Choose a customer."), 422
     (customer,) = chosen
     if act == "unlink":
         taken = _key(story) or abort(400)
@@ -117,7 +117,7 @@ def undo(audit_id: int) -> ResponseReturnValue:
     undone = resolver().undo(audit_id, task_sid)
     if isinstance(undone, ChangedSince):
         return render_template("conflict.html", what=undone.what, back=back), 409
-    tell(undone, "Undone." if undone.change else "There was nothing to undo.")
+    tell(undone, "Undone." if undone.change else "Nothing to undo.")
     return redirect(back, 303)
 
 
@@ -151,10 +151,10 @@ def resolver() -> Resolver:
 
 def tell(settled: Resolution, what: str) -> None:
     """Says at the top of the next page what happened, with a way to take it back."""
-    sentences = [what if settled.change or settled.live else "It was so already: nothing was changed."]
+    sentences = [what if settled.change or settled.live else "Nothing had to be changed."]
     live = settled.live
     if live is not None and live.outcome is Outcome.GONE:
-        sentences.append("The task is over, so nothing can be written on it any more.")
+        sentences.append("The task is over, so nothing more can be written to it.")
     elif live is not None and live.is_owed:
         why = labels.reason_sentence(live.reason) or "It did not work just now."
         sentences.append(f"{why} The task is not changed yet; the worker does it as soon as it can.")
@@ -163,7 +163,7 @@ def tell(settled: Resolution, what: str) -> None:
     elif live is not None:
         sentences.append(f"The task could not be changed. {labels.reason_sentence(live.reason)}")
     if settled.others:
-        others = "One more open task follows" if settled.others == 1 else f"{settled.others} more open tasks follow"
+        others = "New account open task follows" if settled.others == 1 else f"{settled.others} more open tasks follow"
         sentences.append(f"{others} in a moment.")
     undoable = f"undo:{settled.change.audit_id}" if settled.change else "said"
     flash(" ".join(sentences), undoable)

@@ -182,7 +182,7 @@ def test_without_script_everything_is_there_too(chromium: Browser, origin: str, 
     expect(page.locator("#live")).to_be_hidden()
     page.get_by_role("link", name="Ada Lovelace").click()
     expect(page).to_have_url(re.compile("/tasks/WT1$"))
-    expect(page.get_by_role("heading", name="Where the time went")).to_be_visible()
+    expect(page.get_by_role("heading", name="Time by step")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     expect(page).to_have_url(re.compile("/login$"))
     context.close()
@@ -304,7 +304,7 @@ def test_the_card_is_shown_in_the_frames_of_one_site_only(
         expect(first.get_by_role("heading", name="Verify first")).to_be_visible()
         make_entry(task_sid="WT1", match="none", reason="withheld", customer_id=None, customer_name="")
         page.clock.fast_forward("00:11")  # the card asks every ten seconds
-        expect(first.get_by_role("heading", name="Nobody we know")).to_be_visible()
+        expect(first.get_by_role("heading", name="Unknown customer")).to_be_visible()
     else:
         expect(first.locator("#card")).to_have_count(0)
     expect(second.get_by_label("E-mail")).to_have_count(0)
@@ -347,7 +347,7 @@ def test_without_script_filters_search_and_pages_work_too(chromium: Browser, ori
     expect(page.locator("#line-WT059 time")).to_have_attribute("title", re.compile("UTC$"))
     page.get_by_role("link", name="Older tasks").click()
     expect(page.locator("#feed .line")).to_have_count(10)
-    page.get_by_role("link", name="To the newest tasks").click()
+    page.get_by_role("link", name="Newest tasks").click()
     page.get_by_text("Filters").click()
     page.get_by_label("Channel").select_option(label="Voice")
     page.get_by_role("button", name="Apply").click()

@@ -67,8 +67,12 @@ def test_on_a_claim_nothing_is_disclosed(agent: FlaskClient, make_entry: Make) -
 @pytest.mark.parametrize(
     ("differences", "told", "not_told"),
     [
-        ({"match": "ambiguous", "finding": TWO, **NOBODY}, "2 customers fit Ask who is speaking", "Analytical"),
-        ({"match": "none", "reason": "withheld", **NOBODY}, "Nobody we know The caller hides", "Lovelace"),
+        ({"match": "ambiguous", "finding": TWO, **NOBODY}, "2 customers match Ask who is speaking", "Analytical"),
+        (
+            {"match": "none", "reason": "withheld", **NOBODY},
+            "Unknown customer The caller&#39;s number is withheld",
+            "Lovelace",
+        ),
         ({"match": None, "outcome": "could_not_look", **NOBODY}, "Not known yet", "Lovelace"),
         ({"match": None, "outcome": None, "concluded_at": None, **NOBODY}, "Not known yet", "Lovelace"),
         ({"customer_id": "C-9999", "customer_name": "Gone Person"}, "No longer a customer", "Gone Person"),
@@ -90,7 +94,7 @@ def test_the_last_look_up_counts_whatever_became_of_its_writing(agent: FlaskClie
     make_entry(**ADA)
     make_entry(kind="staff", match="none", outcome="could_not_write", reason="no_such_key", **NOBODY)
     make_entry(match=None, outcome="could_not_look", **NOBODY)
-    assert "Nobody we know" in open_card(agent)[1]
+    assert "Unknown customer" in open_card(agent)[1]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +149,7 @@ def test_an_open_card_learns_what_changed_and_empties_itself(agent: FlaskClient,
     make_entry(match="none", reason="no_such_key", **NOBODY)
     changed = agent.get(poll, headers=htmx)
     assert changed.text.lstrip().startswith('<main id="card"')
-    assert "Nobody we know" in changed.text
+    assert "Unknown customer" in changed.text
     long_ago = datetime.now(UTC) - timedelta(hours=1)
     make_entry(kind="event", event_type="task.completed", received_at=long_ago, outcome=None, match=None)
     over = agent.get(poll, headers=htmx)

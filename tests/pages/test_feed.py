@@ -133,7 +133,7 @@ def test_a_viewer_cannot_try_out_names_and_numbers(stranger: FlaskClient, databa
     for query in ("Ada", "+14155550100", "ada@example.com", "+12125550143"):
         page = stranger.get(f"/?q={quote(query)}").text
         assert shown(page) == []
-        assert "Your role searches by customer id and by SID" in page
+        assert "Your role can search by customer id and by SID only" in page
         assert "C-1001" not in stranger.get(f"/customers?q={quote(query)}").text
     assert shown(stranger.get("/?q=C-1001").text) == ["WT1"]
     assert "A••• L•••" in stranger.get("/customers?q=c-1001").text

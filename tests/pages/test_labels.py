@@ -89,16 +89,16 @@ def test_every_shape_is_drawn(verdict: labels.Verdict) -> None:
         ({"match": "ambiguous"}, "Ambiguous"),
         ({"match": "claimed"}, "Claimed, verify first"),
         ({"match": "none", "reason": "withheld"}, "No match"),
-        ({"outcome": "could_not_look", "match": None}, "Could not look"),
-        ({"outcome": "could_not_write"}, "Could not write"),
+        ({"outcome": "could_not_look", "match": None}, "Look-up failed"),
+        ({"outcome": "could_not_write"}, "Write failed"),
         ({"outcome": "out_of_time"}, "Out of time"),
         ({"outcome": "malformed"}, "Not understood"),
         ({"outcome": "not_tried"}, "Answered without look-up"),
         ({"outcome": "gone"}, "Task was over"),
-        ({"outcome": "failed", "reason": "failed"}, "Our mistake"),
-        ({"outcome": "failed", "reason": "interrupted"}, "Broken off"),
+        ({"outcome": "failed", "reason": "failed"}, "Internal error"),
+        ({"outcome": "failed", "reason": "interrupted"}, "Interrupted"),
         ({"outcome": None, "concluded_at": None}, "In progress"),
-        ({"outcome": None, "concluded_at": None, "received_at": NOW - timedelta(seconds=11)}, "Broken off"),
+        ({"outcome": None, "concluded_at": None, "received_at": NOW - timedelta(seconds=11)}, "Interrupted"),
         ({"outcome": None, "kind": "event"}, "Event"),
         ({"outcome": "invented later"}, "Unknown outcome"),
         ({"match": "invented later"}, "Unknown outcome"),
@@ -112,10 +112,10 @@ def test_each_ending_has_its_word(differences: dict[str, Any], word: str) -> Non
     ("reason", "keys", "said"),
     [
         ("withheld", (), "number withheld"),
-        ("no_key", (), "nothing to look up by"),
-        ("no_such_key", (PHONE,), "nobody has this phone number"),
-        ("no_such_key", (replace(PHONE, kind="email"),), "nobody has this e-mail address"),
-        ("no_such_key", (PHONE, replace(PHONE, kind="email")), "nobody has this number, address or id"),
+        ("no_key", (), "no contact details"),
+        ("no_such_key", (PHONE,), "no customer has this phone number"),
+        ("no_such_key", (replace(PHONE, kind="email"),), "no customer has this e-mail address"),
+        ("no_such_key", (PHONE, replace(PHONE, kind="email")), "no customer has this number, address or id"),
         ("", (), ""),
         ("added_later", (), "added later"),
     ],
@@ -157,7 +157,7 @@ def test_how_it_matched_is_told_only_of_who_was_found() -> None:
 def test_every_mark_is_explained() -> None:
     late = labels.marks(replace(ENTRY, kind="late"), owes=True)
     fallback = labels.marks(replace(ENTRY, kind="fallback"), owes=False)
-    assert {mark.word for mark in (*late, *fallback)} == {"Enriched late", "Follow-up owed", "Fallback"}
+    assert {mark.word for mark in (*late, *fallback)} == {"Enriched late", "Follow-up pending", "Fallback"}
     assert {*late, *fallback} == set(labels.legend_of_marks())
 
 
@@ -168,7 +168,7 @@ def test_what_could_not_be_understood_is_in_the_legend() -> None:
 def test_an_interruption_is_not_blamed_on_a_stop_alone() -> None:
     said = labels.reason_sentence("interrupted")
     assert "stopped" in said
-    assert "no time to write down" in said
+    assert "no time to record" in said
 
 
 def test_an_event_is_called_by_what_it_is() -> None:
@@ -200,7 +200,7 @@ def test_there_is_always_a_sentence(match: str | None) -> None:
                 "when": "",
                 "passed": [{"rule": "Gold", "reason": "to: task.to is not there"}],
             },
-            "No rule applied; the default of this installation decided. Passed over: Gold (to: task.to is not there).",
+            "No rule applied; the default instruction decided. Skipped: Gold (to: task.to is not there).",
         ),
     ],
 )

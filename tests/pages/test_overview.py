@@ -18,10 +18,10 @@ def text_of(page: str) -> str:
 @pytest.mark.parametrize("of", ["hour", "day", "week", "nonsense"])
 def test_an_empty_journal_is_told_as_nothing(browser: FlaskClient, of: str) -> None:
     page = browser.get(f"/overview?of={of}").text
-    assert "No callback came in this time." in page
-    assert "Nothing, in this time." in page
+    assert "No callbacks in this range." in page
+    assert "None in this range." in page
     assert "no task needs a look" in page
-    assert "No worker has looked in this time." in page
+    assert "No worker sampled them in this range." in page
 
 
 @pytest.mark.parametrize("of", ["hour", "day", "week"])
@@ -41,14 +41,14 @@ def test_numbers_stand_in_words_charts_and_tables(
     tallies.sample_open_followups(now + timedelta(seconds=10), lambda: 100)  # too soon to look again
     page = browser.get(f"/overview?of={of}").text
     told = text_of(page)
-    assert "Follow-ups owed on average of each span" in told
-    assert "Owed 3.0" in re.sub(r"[A-Z][a-z]{2} ?\d\d:\d\d |\d\d:\d\d ", "", told)
+    assert "Pending follow-ups average of each span" in told
+    assert "Pending 3.0" in re.sub(r"[A-Z][a-z]{2} ?\d\d:\d\d |\d\d:\d\d ", "", told)
     assert "Matched 80.0 %" in told  # what could not be written was looked up all the same
     assert "Callbacks 5" in told
     assert "1 enriched late" in told
     assert "Answered in time 80.0 %" in told
-    assert "Owed now 1 the oldest due for 5 min" in told
-    assert "Could not write too many requests 1" in told
+    assert "Pending now 1 the oldest due for 5 min" in told
+    assert "Write failed too many requests 1" in told
     assert page.count('role="img"') == 4
     assert page.count("As a table") == 4
     assert "style=" not in page

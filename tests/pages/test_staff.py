@@ -1,4 +1,4 @@
-"""Who may sign in, decided by an admin on the page."""
+"""Accounts, decided by an admin on the page."""
 
 from __future__ import annotations
 

@@ -57,13 +57,13 @@ def test_a_fragment_is_one_element_with_an_id(browser: FlaskClient, make_entry: 
         ({"match": "claimed", "trust": "claimed", "by": "email"}, "Claimed, verify first by e-mail, claimed"),
         ({"match": "ambiguous", "by": "account_number"}, "Ambiguous by account number Grace Hopper"),
         ({"match": "none", "reason": "withheld"}, "No match number withheld"),
-        ({"match": "none", "reason": "no_such_key"}, "No match nobody has this phone number"),
-        ({"match": "none", "reason": "no_key"}, "No match nothing to look up by"),
+        ({"match": "none", "reason": "no_such_key"}, "No match no customer has this phone number"),
+        ({"match": "none", "reason": "no_key"}, "No match no contact details"),
         (
             {"outcome": "could_not_look", "match": None, "reason": "database_locked"},
-            "Could not look customer data busy",
+            "Look-up failed database locked",
         ),
-        ({"outcome": "could_not_write", "reason": "taskrouter_failed"}, "Could not write TaskRouter had an error"),
+        ({"outcome": "could_not_write", "reason": "taskrouter_failed"}, "Write failed TaskRouter error"),
         ({"outcome": "out_of_time", "reason": "taskrouter_too_slow"}, "Out of time TaskRouter too slow"),
         ({"outcome": "malformed", "match": None}, "Not understood"),
         ({"outcome": "not_tried", "match": None}, "Answered without look-up"),
@@ -82,7 +82,7 @@ def test_late_and_owed_are_marked(browser: FlaskClient, make_entry: Make, make_f
     make_entry(kind="late")
     line = shown_text(line_of(browser.get("/").text))
     assert "Enriched late" in line
-    assert "Follow-up owed" in line
+    assert "Follow-up pending" in line
 
 
 def test_a_worker_without_a_name_is_told_by_sid(browser: FlaskClient, make_entry: Make) -> None:
@@ -137,7 +137,7 @@ def test_an_opened_task_is_marked_in_the_feed_and_told_beside_it(browser: FlaskC
     assert 'aria-current="true"' in line_of(page)
     told = shown_text(page[page.index('id="detail"') :])
     assert "The phone number +14155550100 belongs to Ada Lovelace and to no other customer." in told
-    assert "Look the customer up 4.2 ms" in told
+    assert "Look up the customer 4.2 ms" in told
     assert "41 ms of 3,500 ms" in told
     assert '"instruction": "accept"' in told
 
@@ -157,7 +157,7 @@ def test_the_attributes_are_compared(browser: FlaskClient, make_entry: Make) -> 
 @pytest.mark.parametrize(
     ("differences", "said"),
     [
-        ({"attributes_after": None}, "our part stood there already"),
+        ({"attributes_after": None}, "the block was there already"),
         ({"attributes_after": None, "outcome": "could_not_write"}, "nothing was written"),
         ({"attributes_after": None, "attributes_before": '{"broken'}, "Not JSON; shown as stored"),
     ],
@@ -179,7 +179,7 @@ def test_everything_that_happened_is_told_in_order(browser: FlaskClient, make_en
     assert history
     told = shown_text(history[0])
     assert re.search(
-        "task.created .* Assignment callback Could not look .* 2 more times .* Enriched late Matched", told
+        "task.created .* Assignment callback Look-up failed .* 2 more times .* Enriched late Matched", told
     )
     assert "Enrich the task late done just now . 1 try in all." in shown_text(page)
 
@@ -189,7 +189,7 @@ def test_what_is_owed_says_when_and_why(browser: FlaskClient, make_entry: Make, 
     due_at = datetime.now(UTC) + timedelta(seconds=300)
     make_followup(entry, attempts=3, due_at=due_at, last_reason="rate_limited")
     told = shown_text(browser.get(f"/tasks/{SID}").text)
-    assert re.search(r"owed , next try in [45] min. 3 tries so far. TaskRouter asked us to slow down.", told)
+    assert re.search(r"pending , next try in [45] min. 3 tries so far. TaskRouter asked us to slow down.", told)
 
 
 def test_an_unsettled_task_asks_again_and_a_settled_one_waits_for_the_feed(
@@ -262,7 +262,7 @@ def test_an_event_is_told_when_it_is_asked_for(browser: FlaskClient, make_entry:
     make_entry()
     assert "x1y2" not in browser.get(f"/tasks/{SID}").text
     told = shown_text(browser.get(f"/tasks/{SID}?entry={asked}").text)
-    assert "TaskRouter told us that something happened to the task." in told
+    assert "An event of the task, as TaskRouter reported it." in told
     assert "x1y2" in told
 
 
@@ -340,9 +340,9 @@ def test_late_work_is_told_apart_from_its_callback(browser: FlaskClient, make_en
     page = browser.get(f"/tasks/{SID}").text
     told = shown_text(page)
     assert "The late work took 612 ms" in told
-    assert "The callback took 3,350 ms, could not look" in told
+    assert "The callback took 3,350 ms, look-up failed" in told
     assert "Time taken" not in told
-    assert "612 ms of late work, which no call waited for" in told
+    assert "612 ms of the follow-up, which no call waited for" in told
     assert "of 3,500 ms" not in told
     assert 'class="budget"' not in page
     whole, _ = link_to(page, "callback")
@@ -353,7 +353,7 @@ def test_late_work_is_told_apart_from_its_callback(browser: FlaskClient, make_en
 def test_the_legend_explains_the_marks(browser: FlaskClient, make_entry: Make) -> None:
     make_entry()
     told = shown_text(browser.get("/").text)
-    for mark in ("Follow-up owed", "Enriched late", "Fallback", "Not understood"):
+    for mark in ("Follow-up pending", "Enriched late", "Fallback", "Not understood"):
         assert mark in told
 
 
@@ -365,7 +365,7 @@ NO_IDS = ["/entries/-1", "/entries/0", "/entries/x", "/entries/%00", "/entries/%
 def test_what_the_journal_does_not_have_is_not_found(browser: FlaskClient, path: str) -> None:
     answer = browser.get(path, headers={"Accept": "text/html"})
     assert answer.status_code == 404
-    assert "Nothing here" in answer.text
+    assert "Not found" in answer.text
 
 
 # --- hostile texts

@@ -90,7 +90,7 @@ def test_nothing_personal_and_no_secret_is_logged_whatever_goes_wrong(
 ) -> None:
     service, written = run("tests.scenarios.broken:create_app()")
     centre = open_centre(service, events="task.created")
-    # A mistake of ours that quotes whom it was looking for, in the web process and then in the worker.
+    # Internal error that quotes whom it was looking for, in the web process and then in the worker.
     task_sid = centre.task_arrives(attributes())
     centre.answer(task_sid)
     # Callbacks that cannot be understood, that nobody signed, and that a constraint of the database refuses.

@@ -73,12 +73,12 @@ def test_an_unknown_caller_is_linked_and_the_live_task_changes_and_undo_changes_
     task_sid = arrives(centre, number)
     assert centre.block(task_sid)["match"] == "none"
     page.goto(f"/tasks/{task_sid}")
-    page.get_by_role("link", name="Say who it is").click()
+    page.get_by_role("link", name="Identify customer").click()
     page.get_by_label("Find by name, number, e-mail or id").fill("lovel")
     page.get_by_role("button", name="Find").click()
     page.get_by_role("radio", name=re.compile("Ada Lovelace")).check()
     expect(page.get_by_role("radio", name=re.compile("From now on"))).to_be_checked()
-    page.get_by_role("button", name="Settle this task").click()
+    page.get_by_role("button", name="Identify customer").click()
     expect(page).to_have_url(re.compile(f"/tasks/{task_sid}$"))
     expect(page.get_by_role("status").filter(has_text="TaskRouter has it")).to_contain_text("from now on")
     expect(page.locator("#detail h1")).to_have_text("Ada Lovelace")
@@ -98,7 +98,7 @@ def test_one_of_two_is_chosen_for_this_task_only(page: Page, centre: ContactCent
     page.get_by_role("link", name="Choose who it is").click()
     page.get_by_role("radio", name=re.compile("Tom Bell")).check()
     expect(page.get_by_role("radio", name="This task only")).to_be_checked()
-    page.get_by_role("button", name="Settle this task").click()
+    page.get_by_role("button", name="Identify customer").click()
     expect(page.locator("#detail h1")).to_have_text("Tom Bell")
     assert (centre.block(task_sid)["by"], centre.block(task_sid)["name"]) == ("staff", "Tom Bell")
     assert centre.block(arrives(centre, SHARED))["match"] == "ambiguous"
@@ -109,7 +109,7 @@ def test_a_new_customer_is_made_for_the_caller(page: Page, centre: ContactCentre
     task_sid = arrives(centre, number)
     page.goto(f"/tasks/{task_sid}/settle")
     page.get_by_label("Name", exact=True).fill("Hedy Lamarr")
-    page.get_by_role("button", name="Create and settle").click()
+    page.get_by_role("button", name="Create and identify").click()
     expect(page.locator("#detail h1")).to_have_text("Hedy Lamarr")
     assert centre.block(task_sid)["name"] == "Hedy Lamarr"
     assert centre.block(arrives(centre, number))["name"] == "Hedy Lamarr"
@@ -118,7 +118,7 @@ def test_a_new_customer_is_made_for_the_caller(page: Page, centre: ContactCentre
 def test_a_wrong_match_is_unlinked(page: Page, centre: ContactCentre) -> None:
     task_sid = arrives(centre, "+14155550100")
     page.goto(f"/tasks/{task_sid}")
-    page.get_by_role("link", name="Not them?").click()
+    page.get_by_role("link", name="Wrong customer?").click()
     page.get_by_role("button", name=re.compile(r"Unlink \+14155550100 from Ada")).click()
     expect(page.locator("#detail .outcome")).to_contain_text("No match")
     assert centre.block(task_sid)["match"] == "none"
@@ -130,7 +130,7 @@ def test_two_customers_are_merged_and_unmerged(page: Page, centre: ContactCentre
     page.get_by_label("Find the other").fill("tom bell")
     page.get_by_role("button", name="Find").click()
     page.get_by_role("link", name="Tom Bell").click()
-    expect(page.get_by_role("heading", name="Are these the same?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Merge these customers?")).to_be_visible()
     page.get_by_role("radio", name="Keep Maria Bell").check()
     page.get_by_role("button", name="Merge").click()
     expect(page.get_by_role("heading", name="Maria Bell")).to_be_visible()
@@ -158,7 +158,7 @@ def test_two_people_edit_one_customer_and_nothing_is_lost(page: Page, chromium: 
     expect(page.get_by_role("alert")).to_contain_text("Somebody else saved this customer")
     expect(page.get_by_label("Company")).to_have_value("Harbor & Sons")
     expect(page.get_by_label("Tier")).to_have_value("silver")
-    expect(page.get_by_text("Meanwhile somebody wrote: gold")).to_be_visible()
+    expect(page.get_by_text("Changed meanwhile to: gold")).to_be_visible()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("status")).to_contain_text("Saved")
     expect(page.get_by_text("Harbor & Sons")).to_be_visible()
@@ -181,7 +181,7 @@ def test_a_later_decision_is_not_undone_over(page: Page, centre: ContactCentre) 
         page.goto(f"/tasks/{task_sid}/settle?q={name.split()[1]}")
         page.get_by_role("radio", name=re.compile(name)).check()
         page.get_by_role("radio", name=re.compile("From now on")).check()
-        page.get_by_role("button", name="Settle this task").click()
+        page.get_by_role("button", name="Identify customer").click()
         expect(page.locator("#detail h1")).to_have_text(name)
     page.locator(".trail li").nth(1).get_by_role("button").click()
     expect(page.get_by_role("heading", name="Not undone")).to_be_visible()
@@ -201,7 +201,7 @@ def test_a_viewer_is_offered_nothing_and_refused_all(
     viewer.get_by_label("Password").fill(PASSWORD)
     viewer.get_by_role("button", name="Sign in").click()
     expect(viewer.locator("#detail")).to_be_visible()
-    expect(viewer.get_by_role("link", name="Not them?")).to_have_count(0)
+    expect(viewer.get_by_role("link", name="Wrong customer?")).to_have_count(0)
     for path in (f"/tasks/{task_sid}/settle", "/customers/C-1001/edit", "/customers/C-1001/merge", "/new-customer"):
         refused = viewer.goto(path)
         assert refused is not None
