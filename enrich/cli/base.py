@@ -13,7 +13,7 @@ from enrich import errors
 
 @contextmanager
 def foreseen_errors() -> Iterator[None]:
-    """Raises click's exception, which ends the command, for any error of ours."""
+    """Raise ClickException, which ends the command, for every expected error of ours."""
     try:
         yield
     except errors.EnrichError as exc:

@@ -23,16 +23,16 @@ LARGE_FILE = 1000
 
 @click.group(cls=Group)
 def crm() -> None:
-    """Customers: fixtures in and out, and what a key would match."""
+    """Customers: load and export data, and look up a key."""
 
 
 @crm.command("seed")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @with_appcontext
 def seed(files: tuple[Path, ...]) -> None:
-    """Load FILEs of customers (.json, .jsonl, .csv), or the built-in ones. A second time changes nothing.
+    """Load FILEs of customers (.json, .jsonl, .csv), or the built-in ones. Loading a file again changes nothing.
 
-    Rows that are wrong are told with line, field and reason; the others are loaded, and the status is 1.
+    Wrong rows are listed with line, field and reason; the others are loaded, and the exit status is 1.
     """
     bad = 0
     region = current_services().settings.default_region
@@ -45,7 +45,7 @@ def seed(files: tuple[Path, ...]) -> None:
         bad += len(report.bad)
         click.echo(
             f"{path.name}: {report.created} new, {report.changed} changed, {report.unchanged} unchanged"
-            + (f", {report.settled} partly as staff settled them" if report.settled else "")
+            + (f", {report.settled} partly as edited by staff" if report.settled else "")
             + (f", {len(report.bad)} not loaded" if report.bad else "")
         )
     if bad:
@@ -54,7 +54,7 @@ def seed(files: tuple[Path, ...]) -> None:
 
 @contextmanager
 def _progress_of(path: Path) -> Iterator[Callable[[int], None] | None]:
-    """A progress bar for a file of more than a thousand lines, on a terminal: on the lines, as rows are not known."""
+    """Show a progress bar, by lines, for a file of more than a thousand lines on a terminal."""
     with path.open("rb") as file:
         lines = sum(1 for _ in file)
     if lines < LARGE_FILE or not sys.stderr.isatty():
@@ -75,11 +75,11 @@ def export(file: Any) -> None:
 
 @crm.command("lookup")
 @click.argument("key", required=False)
-@click.option("--kind", help="What KEY is: phone, email, address, account_number … (default: whatever is looked up)")
+@click.option("--kind", help="Kind of KEY: phone, email, address, account_number … (default: all that are looked up)")
 @click.option("--attributes", help="Instead of KEY: the attributes of a task, as JSON.")
 @with_appcontext
 def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
-    """Tell which customer KEY leads to, and why, as it would for a task that holds it."""
+    """Show which customer KEY matches, and why, as for a task with this attribute."""
     current_services().require_policy()
     rules = current_services().rules
     keys = matching.lookup_keys(*_as_task(key, kind, attributes, rules.keys))
@@ -90,7 +90,7 @@ def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
     for asked in matching.explain(keys, found.candidates, match)["keys"]:
         click.echo(f"{asked['kind']} {asked['value']} ({asked['trust']}): {asked['found'] or 'nobody'}")
     for attribute in keys.withheld:
-        click.echo(f"{attribute}: the caller hides the number")
+        click.echo(f"{attribute}: number withheld")
     click.echo(
         json.dumps({rules.attribute: block.compose(match, customer, rules.shape)[0]}, ensure_ascii=False, indent=2)
     )
@@ -99,7 +99,7 @@ def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
 def _as_task(
     key: str | None, kind: str | None, attributes: str | None, rules: matching.KeyRules
 ) -> tuple[dict[str, Any], matching.KeyRules]:
-    """Attributes that hold what was given, and the rules to read them by."""
+    """Return attributes with the given key, and the rules to read them by."""
     if (key is None) == (attributes is None):
         raise click.UsageError("Give either KEY or --attributes.")
     if attributes is not None:

@@ -19,17 +19,17 @@ def db() -> None:
 @click.argument("revision", default="head")
 @with_appcontext
 def db_upgrade(revision: str) -> None:
-    """Bring the schema up to REVISION (default: the newest)."""
+    """Upgrade the schema to REVISION (default: the newest)."""
     migrations.upgrade(current_services().database, revision)
     _tell_revision()
 
 
 @db.command("downgrade")
 @click.argument("revision")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_appcontext
 def db_downgrade(revision: str, yes: bool) -> None:
-    """Take the schema down to REVISION: `-1` for one step, `base` for all, and then everything is gone."""
+    """Downgrade the schema to REVISION: `-1` for one step, `base` for all; this deletes data."""
     if not yes:
         shown = current_services().database.url.render_as_string(hide_password=True)
         click.confirm(f"Tables and columns of {shown} will be deleted, with what is in them. Go on?", abort=True)
@@ -40,7 +40,7 @@ def db_downgrade(revision: str, yes: bool) -> None:
 @db.command("current")
 @with_appcontext
 def db_current() -> None:
-    """Tell where the schema is, and where this code wants it."""
+    """Show the schema's revision, and the one that this version needs."""
     _tell_revision()
 
 

@@ -44,25 +44,31 @@ ONE_TASK = "/Tasks/WT[0-9a-f]{32}$"
 
 
 @click.command("demo", cls=Command)
-@click.option("--port", type=PORT, default=8000, show_default=True, help="The service's; another if it is taken.")
 @click.option(
-    "--emulator-port", type=PORT, default=8810, show_default=True, help="The emulator's; another if it is taken."
+    "--port", type=PORT, default=8000, show_default=True, help="Port of the service; another one if it is taken."
 )
-@click.option("--seconds", type=float, help="End by itself after that many seconds.")
+@click.option(
+    "--emulator-port",
+    type=PORT,
+    default=8810,
+    show_default=True,
+    help="Port of the emulator; another one if it is taken.",
+)
+@click.option("--seconds", type=float, help="Stop after that many seconds.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("instance/demo"),
     show_default=True,
-    help="For the database and the logs.",
+    help="Folder of the database and the logs.",
 )
 @click.option(
     "--policy",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A policy file to watch at work; that of ENRICH_POLICY is left out, as all settings are.",
+    help="A policy file to try; ENRICH_POLICY is ignored, as all settings are.",
 )
 def demo(port: int, emulator_port: int, seconds: float | None, folder: Path, policy: Path | None) -> None:
-    """Run the emulator, the service and the worker on this machine, and let work arrive. Ctrl-C ends it all."""
+    """Run the emulator, the service and the worker on this machine, with incoming work. Stop with Ctrl-C."""
     require_emulator()
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -80,14 +86,14 @@ def demo(port: int, emulator_port: int, seconds: float | None, folder: Path, pol
             if not over.is_set():
                 click.echo(_welcome(environment, password, folder))
                 _run(workplace, processes, over, time.monotonic() + (seconds or float("inf")))
-            click.echo("\nEnding the service, the worker and the emulator ...")
+            click.echo("\nStopping the service, the worker and the emulator ...")
         lock.close()
     except DidNotStart as exc:
         raise click.ClickException(str(exc)) from exc
 
 
 def _only_one(folder: Path) -> IO[str]:
-    """A lock on the folder, held until it is closed: two demos on one database would spoil each other's work."""
+    """Lock the folder until the lock is closed: two demos cannot share a database."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")
@@ -115,7 +121,7 @@ def _ports(port: int, emulator_port: int) -> tuple[int, int]:
 
 
 def _environment(folder: Path, port: int, emulator_port: int) -> dict[str, str]:
-    """The settings of the demo, and no others: what is set for a real account stays out of it."""
+    """Return the demo's settings; those for a real account are left out."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -137,7 +143,7 @@ def _environment(folder: Path, port: int, emulator_port: int) -> dict[str, str]:
 
 
 def _prepare(url: str) -> str:
-    """Migrates and seeds the database, and gives the demo's account a new password, which is returned."""
+    """Migrate and seed the database, give the demo's account a new password, and return it."""
     database = Database(url)
     password = "-".join(secrets.token_hex(2) for _ in range(4))
     try:
@@ -151,7 +157,7 @@ def _prepare(url: str) -> str:
 
 
 def _start(processes: Processes, environment: Mapping[str, str], over: threading.Event) -> Workplace:
-    """Everything is up when this returns, or `over` is set."""
+    """Start everything and wait until it responds, or `over` is set."""
     # Imported here: every web process knows this command, and none needs the SDK that the workplace is set up with.
     from enrich.demo.workplace import Workplace
 
@@ -173,14 +179,14 @@ def _welcome(environment: Mapping[str, str], password: str, folder: Path) -> str
     Open       {environment["PUBLIC_URL"]}
     Sign in    {EMAIL}   {password}
 
-Work arrives every second or two; now and then TaskRouter's API is slow or fails, and you can watch what becomes of it.
-What TaskRouter does, and buttons for it: {environment["TASKROUTER_BASE_URL"]}/   Logs: {folder / "logs"}
-Ctrl-C ends it all.
+Work arrives every second or two; now and then TaskRouter's API is slow or fails, and you can watch the effect.
+The emulator's console: {environment["TASKROUTER_BASE_URL"]}/   Logs: {folder / "logs"}
+Stop with Ctrl-C.
 """
 
 
 def _run(workplace: Workplace, processes: Processes, over: threading.Event, until: float) -> None:
-    """Work arrives, is dealt with, and trouble comes and goes, until it is over. Raises DidNotStart if a part dies."""
+    """Let work arrive, agents work and faults come and go until it is over. Raises DidNotStart if a process dies."""
     chance = random.Random()  # noqa: S311 - a demo's dice
     work = arrivals(People.of(builtin_path()), chance)
     trouble = _trouble(workplace)
@@ -200,7 +206,7 @@ def _run(workplace: Workplace, processes: Processes, over: threading.Event, unti
 
 
 def _trouble(workplace: Workplace) -> Iterator[tuple[bool, float]]:
-    """Each step ends trouble or puts it in force: whether all is calm now, and for how many seconds."""
+    """Yield whether TaskRouter is well, and for how many seconds; each step sets or clears a fault."""
     while True:
         for calm_s, told, fault, lasts_s in SPELLS:
             yield True, calm_s
@@ -208,4 +214,4 @@ def _trouble(workplace: Workplace) -> Iterator[tuple[bool, float]]:
             click.echo(f"  {datetime.now():%H:%M:%S}  {told} for {lasts_s:.0f} s")  # noqa: DTZ005 - the reader's own clock
             yield False, lasts_s
             workplace.recovers()
-            click.echo(f"  {datetime.now():%H:%M:%S}  it is well again; what is owed is done late")  # noqa: DTZ005 - likewise
+            click.echo(f"  {datetime.now():%H:%M:%S}  it works again; pending follow-ups are done now")  # noqa: DTZ005 - likewise

@@ -35,7 +35,7 @@ _WORDS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "problem"}
 @click.option("--json", "as_json", is_flag=True, help="For programs: {status, findings: [{level, check, found, ...}]}.")
 @with_appcontext
 def doctor(as_json: bool) -> None:
-    """Examine settings, database, worker and TaskRouter's set-up, and send a signed event to PUBLIC_URL and back.
+    """Check settings, database, worker and TaskRouter's set-up, and send a signed event to PUBLIC_URL.
 
     Status: 0 all is well, 1 there are warnings, 2 there are problems.
     """
@@ -57,7 +57,7 @@ def doctor(as_json: bool) -> None:
 
 
 def examine(these: Services, now: Callable[[], datetime]) -> Iterator[Finding]:
-    """Every finding, in the order in which to mend them. Never raises for what it examines."""
+    """Yield every finding, in the order in which to fix them. Raises nothing for what it checks."""
     chosen = these.settings
     yield from _settings(chosen)
     yield installation.policy(str(chosen.policy or ""), str(these.policy_error or ""))
@@ -146,7 +146,7 @@ class _TaskRouter:
 
 
 def _urls(workspaces: Sequence[SeenWorkspace], chosen: Settings) -> Iterator[Finding]:
-    """Of the workspace that is meant; else of those that ask us, and where none does, of the first."""
+    """Return the workspaces to check: the configured one, else those that call us, else the first."""
     meant = [each for each in workspaces if each.sid == chosen.twilio_workspace_sid]
     if not chosen.twilio_workspace_sid:
         meant = [each for each in workspaces if callbacks.asks_us(each, chosen.public_url)] or list(workspaces[:1])

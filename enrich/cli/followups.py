@@ -19,23 +19,23 @@ def followups_group() -> None:
 @followups_group.command("list")
 @with_appcontext
 def list_owed() -> None:
-    """List what is owed or was given up, the newest 100."""
+    """List follow-ups that are pending or were given up, the newest 100."""
     lines = current_services().adapters.followups.overview()
     for line in lines:
         state = f"due {line.due_at:%Y-%m-%d %H:%M:%S} UTC" if line.due_at else "given up"
         tried = f"tried {line.attempts} times" + (f", last {line.last_reason}" if line.last_reason else "")
         click.echo(f"{line.id}  {line.kind}  {line.task_sid}  {state}, {tried}")
     if not lines:
-        click.echo("nothing is owed")
+        click.echo("No pending follow-ups.")
 
 
 @followups_group.command("retry")
 @click.argument("ids", nargs=-1, type=int, required=True)
 @with_appcontext
 def retry(ids: tuple[int, ...]) -> None:
-    """Try the follow-ups IDS again, now, from the beginning."""
+    """Retry the follow-ups IDS now, with their attempts reset."""
     count = current_services().adapters.followups.retry(ids, datetime.now(UTC))
     others = "" if count == len(ids) else "; the others are done, or there are none with these numbers"
-    click.echo(f"{count} of {len(ids)} will be tried again{others}")
+    click.echo(f"{count} of {len(ids)} will be retried{others}")
     if not count:
         raise SystemExit(1)

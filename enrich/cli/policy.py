@@ -34,14 +34,14 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group("policy", cls=Group)
 def policy() -> None:
-    """The policy file: what TaskRouter is told, and when."""
+    """The policy file: which instruction is given, and when."""
 
 
 @policy.command("check")
 @click.argument("file", type=_FILE, required=False)
 @with_appcontext
 def check(file: Path | None) -> None:
-    """Tell everything that is wrong with FILE, or with that of ENRICH_POLICY; status 1 if anything is."""
+    """Check FILE, or the file of ENRICH_POLICY, and list every problem; exit status 1 if there is one."""
     settings = current_services().settings
     path = file or settings.policy
     if path is None:
@@ -49,16 +49,16 @@ def check(file: Path | None) -> None:
     found = read_policy_file(settings, path)
     for line in decision.advice(rules_of(current_services().settings, found)):
         click.echo(f"note: {line}")
-    click.echo(f"{path}: {_summary(found)}; nothing is wrong")
+    click.echo(f"{path}: {_summary(found)}: OK")
 
 
 @policy.command("test")
 @click.argument("source")
-@click.option("--policy", "file", type=_FILE, help="Another policy file than that of ENRICH_POLICY.")
+@click.option("--policy", "file", type=_FILE, help="Policy file to use instead of ENRICH_POLICY.")
 @click.option("--nobody-looked", is_flag=True, help="As if the look-up had failed: customer and match are NULL.")
 @with_appcontext
 def test(source: str, file: Path | None, nobody_looked: bool) -> None:
-    """Tell which rule decides about one callback, why the others do not, and what TaskRouter would be told.
+    """Show which rule decides one callback, why the others do not, and the answer to TaskRouter.
 
     SOURCE: the SID of a reservation, or the number of an entry, that the journal has; else a file with a callback's
     form, as it is sent or as a JSON object; - for standard input. The customer is looked up as of now.
@@ -89,7 +89,7 @@ def test(source: str, file: Path | None, nobody_looked: bool) -> None:
     click.echo(f"\ndecided by {_by(decided)}")
     click.echo(f"answer     {instructions.to_json(decided.instruction)}")
     fields = instructions.rest_form(decided.instruction)
-    click.echo(f"over REST  {' '.join(f'{name}={value}' for name, value in fields) if fields else 'has no form there'}")
+    click.echo(f"over REST  {' '.join(f'{name}={value}' for name, value in fields) if fields else 'not possible'}")
 
 
 def _summary(found: Policy) -> str:
@@ -101,7 +101,7 @@ def _summary(found: Policy) -> str:
 
 
 def _form(source: str) -> Form:
-    """The form of the callback that SOURCE means. Raises ClickException when there is none."""
+    """Return the form of the callback that SOURCE names. Raises ClickException if there is none."""
     if re.fullmatch(r"[0-9]{1,18}|WR[0-9a-fA-F]{32}", source):
         body = current_services().adapters.journal.stored_form(source)
         if not body:
@@ -124,16 +124,16 @@ def _given(source: str, text: str) -> Form:
             raise click.ClickException(f"{source}: not JSON: {exc}") from exc
         form = {name: value if isinstance(value, str) else json.dumps(value) for name, value in document.items()}
     if "TaskAttributes" not in form:
-        raise click.ClickException(f"{source}: no TaskAttributes in it; that is no assignment callback")
+        raise click.ClickException(f"{source}: not an assignment callback: it has no TaskAttributes")
     return form
 
 
 def _look_up(run: EnrichmentRun, callback: AssignmentCallback, enricher: Enricher) -> Mapping[str, Any] | None:
-    """The block that would be written; None where nobody can look, and that is told."""
+    """Return the block that would be written; None, with a note, if the database does not respond."""
     try:
         return enricher.identify(run, callback.attributes or {}, callback.form.get("TaskSid", ""))[0]
     except errors.DatabaseError as exc:
-        click.echo(f"note: could not look: {exc.reason}", err=True)
+        click.echo(f"note: look-up failed: {exc.reason}", err=True)
         return None
 
 

@@ -24,11 +24,11 @@ THERE_IS_MORE_TO_DO = 3
 
 @click.command("provision", cls=Command)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default="taskrouter.toml")
-@click.option("--plan", "only_plan", is_flag=True, help="Only tell what would be done; status 3 if there is anything.")
-@click.option("--reevaluate", is_flag=True, help="Where routing is changed, tasks that wait are routed anew.")
+@click.option("--plan", "only_plan", is_flag=True, help="Only show the changes; exit status 3 if there are any.")
+@click.option("--reevaluate", is_flag=True, help="Route waiting tasks again where the routing changes.")
 @with_appcontext
 def provision(file: Path, only_plan: bool, reevaluate: bool) -> None:
-    """Set up the workspace as FILE says (default: taskrouter.toml). A second time changes nothing.
+    """Set up the workspace as in FILE (default: taskrouter.toml). A second run changes nothing.
 
     Nothing is ever deleted: what is at Twilio and not in FILE is told as drift, and left alone. What may stand in FILE
     is told in docs/provisioning.md. Status: 0 done or nothing to do, 1 not done, 3 (with --plan) something to do.
@@ -56,7 +56,7 @@ def provision(file: Path, only_plan: bool, reevaluate: bool) -> None:
 @click.argument("name", default="")
 @with_appcontext
 def describe(name: str) -> None:
-    """Write the file for `provision` that describes a workspace as it is: a beginning for one that is there already.
+    """Print a file for `provision` that describes an existing workspace.
 
     The workspace is that of TWILIO_WORKSPACE_SID, or the one called NAME, or the only one. Workers are left out.
     """

@@ -13,7 +13,7 @@ from enrich.services import current_services
 @click.option("--example", is_flag=True, help="The text of .env.example.")
 @with_appcontext
 def settings_command(example: bool) -> None:
-    """List every setting: what it is set to, its default, and what it means."""
+    """List every setting with its value, default and meaning."""
     if example:
         click.echo(settings.example(), nl=False)
         return

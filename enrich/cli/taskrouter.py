@@ -22,7 +22,7 @@ from enrich.taskrouter import callbacks
 
 @click.group(cls=Group)
 def taskrouter() -> None:
-    """TaskRouter itself, over REST."""
+    """TaskRouter over REST: set-up, checks, policy, catch-up, wrap-up and completion."""
 
 
 taskrouter.add_command(policy)
@@ -41,7 +41,7 @@ taskrouter.add_command(doctor)
 @click.option("--minutes", type=click.IntRange(1, 30 * 24 * 60), default=60, show_default=True, help="How far back.")
 @with_appcontext
 def catch_up(minutes: int) -> None:
-    """Bring in what was never recorded: events, and reservations whose enrichment is then owed."""
+    """Record events and callbacks that were missed, and queue their enrichment."""
     services = current_services()
     services.settings.require(settings.FOR_REST)
     services.require_policy()
@@ -79,23 +79,23 @@ def _workspaces(services: Services) -> Sequence[str]:
 
 @taskrouter.command("wrap-up")
 @click.argument("task_sid", metavar="TASK")
-@click.option("--reservation", help="Only this worker's part of the work: the SID of the reservation.")
-@click.option("--workspace", help="The workspace of TASK (default: the one that is set, or that the journal knows).")
+@click.option("--reservation", help="SID of a reservation: only this worker's part of the work.")
+@click.option("--workspace", help="Workspace of TASK (default: the configured one, or the one in the journal).")
 @with_appcontext
 def wrap_up(task_sid: str, reservation: str | None, workspace: str | None) -> None:
-    """Put TASK into wrapping: the work itself is over. What is further already stays as it is."""
+    """Put TASK into wrapping. A task that is further already stays as it is."""
     _carry_out(FollowupKind.WRAP_UP, task_sid, reservation, workspace)
 
 
 @taskrouter.command("complete")
 @click.argument("task_sid", metavar="TASK")
-@click.option("--outcome", default="", help="What came of it; kept on the task and in the customer's history.")
-@click.option("--reason", default="", help="What TaskRouter keeps as the task's reason.")
-@click.option("--reservation", help="Only this worker's part of the work: the SID of the reservation.")
-@click.option("--workspace", help="The workspace of TASK (default: the one that is set, or that the journal knows).")
+@click.option("--outcome", default="", help="Outcome of the work, for the task and the customer's history.")
+@click.option("--reason", default="", help="Reason that TaskRouter keeps on the task.")
+@click.option("--reservation", help="SID of a reservation: only this worker's part of the work.")
+@click.option("--workspace", help="Workspace of TASK (default: the configured one, or the one in the journal).")
 @with_appcontext
 def complete(task_sid: str, outcome: str, reason: str, reservation: str | None, workspace: str | None) -> None:
-    """Complete TASK, from assigned or wrapping. What is completed or gone already is well."""
+    """Complete TASK, from assigned or wrapping. A task that is completed or gone needs nothing."""
     _carry_out(FollowupKind.COMPLETE, task_sid, reservation, workspace, outcome, reason)
 
 
@@ -111,14 +111,16 @@ def _carry_out(
     services.settings.require(settings.FOR_REST)
     for name, sid, prefix in (("TASK", task_sid, "WT"), ("--reservation", reservation, "WR")):
         if sid is not None and callbacks.sid_or_none({name: sid}, name, prefix) is None:
-            raise click.BadParameter(f"not a SID: {prefix} and 32 hexadecimal digits", param_hint=name)
+            raise click.BadParameter(f"must be a SID: {prefix} and 32 hexadecimal digits", param_hint=name)
     known = workspace or services.settings.twilio_workspace_sid or services.adapters.task_states.workspace_of(task_sid)
     if not known:
-        raise click.UsageError("The journal does not know this task: give its --workspace.")
+        raise click.UsageError("The journal has no such task: give its --workspace.")
     request = CompletionRequest(kind, known, task_sid, "command line", outcome, reason, reservation)
     is_over, why = services.dispatcher.run_now(services.completion.request(request))
     if not is_over:
-        raise click.ClickException(f"{why or 'a worker is at it'}: it is owed, and flask worker goes on trying")
+        raise click.ClickException(
+            f"{why or 'a worker is working on it'}: it stays in the queue, and flask worker retries it"
+        )
     if why:
         raise click.ClickException(f"not done: {why}")
     click.echo("done")

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @click.group("users")
 def users_group() -> None:
-    """Staff accounts: who may sign in to the page, and as what."""
+    """Staff accounts and their roles."""
 
 
 @users_group.command("add")
@@ -27,10 +27,10 @@ def users_group() -> None:
     "--role",
     type=click.Choice([str(role) for role in Role]),
     required=True,
-    help="viewer: looks, personal data masked; editor: sees it and settles; admin: also decides who may sign in.",
+    help="viewer: personal data masked; editor: sees it, identifies and edits customers; admin: also manages accounts.",
 )
 @click.option("--name", default="", help="Shown on the pages; default: the e-mail address.")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input, its first line.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
 @with_appcontext
 def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
     """Add an account for EMAIL. Asks for the password."""
@@ -49,10 +49,10 @@ def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
 
 @users_group.command("password")
 @click.argument("email")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input, its first line.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
 @with_appcontext
 def set_password(email: str, password_stdin: bool) -> None:
-    """Set a new password for EMAIL. Their sessions end."""
+    """Set a new password for EMAIL, and end their sessions."""
     with foreseen_errors():
         if not users.find(current_services().database, email):
             raise _unknown(email)
@@ -67,7 +67,7 @@ def set_password(email: str, password_stdin: bool) -> None:
 @click.argument("role", type=click.Choice([str(role) for role in Role]))
 @with_appcontext
 def set_role(email: str, role: str) -> None:
-    """Give EMAIL another ROLE, from their next click on."""
+    """Change the role of EMAIL, from their next request on."""
     with foreseen_errors():
         before = users.find(current_services().database, email)
         user = users.set_role(current_services().database, email, Role(role))
@@ -81,7 +81,7 @@ def set_role(email: str, role: str) -> None:
 @click.argument("email")
 @with_appcontext
 def disable(email: str) -> None:
-    """Let EMAIL sign in no more. Their sessions end; what they have done stays."""
+    """Disable the account EMAIL, and end its sessions. Its audit trail stays."""
     _set_active(email, active=False)
     click.echo(f"{users.normal_email(email)} is signed out everywhere, and cannot sign in. Undo: flask users enable")
 
@@ -90,7 +90,7 @@ def disable(email: str) -> None:
 @click.argument("email")
 @with_appcontext
 def enable(email: str) -> None:
-    """Let EMAIL sign in again, with the password from before."""
+    """Enable the account EMAIL again, with its old password."""
     _set_active(email, active=True)
     click.echo(f"{users.normal_email(email)} can sign in again.")
 
@@ -134,4 +134,4 @@ def _taken(email: str) -> click.ClickException:
 
 
 def _unknown(email: str) -> click.ClickException:
-    return click.ClickException(f"Nobody has an account as {users.normal_email(email)}. See: flask users list")
+    return click.ClickException(f"There is no account {users.normal_email(email)}. See: flask users list")

@@ -22,11 +22,11 @@ from enrich.services import current_services
 
 
 @click.command("worker", cls=Command)
-@click.option("--once", is_flag=True, help="Do what is due now, and end.")
+@click.option("--once", is_flag=True, help="Run what is due now, and exit.")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /readyz and /healthz there.")
 @with_appcontext
 def worker(once: bool, metrics: str | None) -> None:
-    """Do what is owed, every half second, until SIGTERM or Ctrl-C. Any number of workers may run."""
+    """Run follow-ups until SIGTERM or Ctrl-C. Any number of workers may run."""
     services = current_services()
     services.settings.require(settings.FOR_REST)
     if services.settings.frame_ancestors:  # the card's token must be the one that the server makes
@@ -58,7 +58,7 @@ def worker(once: bool, metrics: str | None) -> None:
 
 
 def _serve_health(at: str) -> None:
-    """Begins to answer for this process there, and for nothing else of the service. Raises click's error."""
+    """Serve health and metrics of this process there. Raises BadParameter."""
     from gevent.pywsgi import WSGIServer
 
     app = Flask("worker")

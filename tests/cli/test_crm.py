@@ -43,7 +43,7 @@ def test_what_is_exported_is_what_was_seeded(app: Flask, tmp_path: Path) -> None
         (("A-17", "--kind", "account_number"), '"customer_id": "C-1001"'),
         (("C-1003",), '"customer_id": "C-1003"'),
         (("+16175550142",), '"match": "ambiguous"'),
-        (("anonymous",), "hides the number"),
+        (("anonymous",), "number withheld"),
         (("--attributes", '{"channelType":"web","email":"ada@example.com"}'), '"match": "claimed"'),
     ],
 )

@@ -55,7 +55,7 @@ def write(folder: Path, text: str, name: str = "file") -> str:
 def test_the_example_is_good(app: Flask) -> None:
     assert run(app, "check") == (
         0,
-        f"{EXAMPLE}: 5 rules, defaults for chat, default, voice, 3 projections; nothing is wrong\n",
+        f"{EXAMPLE}: 5 rules, defaults for chat, default, voice, 3 projections: OK\n",
     )
 
 
@@ -128,7 +128,7 @@ def test_attributes_may_be_given_as_they_are_read(app: Flask) -> None:
     assert "customer   none: the match is claimed\n" in told
     assert "customers.external_id: nothing\n" in told
     assert "answer     {}\n" in told
-    assert "over REST  has no form there\n" in told
+    assert "over REST  not possible\n" in told
 
 
 def test_as_if_nobody_had_looked(app: Flask, tmp_path: Path) -> None:
@@ -191,5 +191,5 @@ def test_another_file_can_be_tried_while_the_one_in_use_is_wrong(
     assert run(app, "test", callback)[0] == 1
     status, told = run(app, "test", callback, "--policy", str(EXAMPLE))
     assert status == 0  # without a database, too
-    assert "could not look" in told
+    assert "look-up failed" in told
     assert "customer   nobody looked\n" in told

@@ -45,7 +45,7 @@ def test_the_password_can_come_from_standard_input(terminal: FlaskCliRunner, dat
         (["add", "nobody", "--role", "admin"], "no e-mail address"),
         (["add", "ada@example.com", "--role", "king"], "'king' is not one of"),
         (["add", "ada@example.com"], "--role"),
-        (["password", "nobody@example.com"], "Nobody has an account"),
+        (["password", "nobody@example.com"], "There is no account"),
     ],
 )
 def test_what_cannot_be_done_is_said(terminal: FlaskCliRunner, dana: User, arguments: list[str], said: str) -> None:
@@ -111,4 +111,4 @@ def test_who_is_disabled_does_not_sign_in_until_enabled(
 @pytest.mark.parametrize("arguments", [["role", "nobody@example.com", "admin"], ["disable", "nobody@example.com"]])
 def test_nobodys_account_cannot_be_changed(terminal: FlaskCliRunner, database: Database, arguments: list[str]) -> None:
     done = terminal.invoke(args=["users", *arguments])
-    assert (done.exit_code, "Nobody has an account" in done.output) == (1, True)
+    assert (done.exit_code, "There is no account" in done.output) == (1, True)

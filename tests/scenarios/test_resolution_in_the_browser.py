@@ -95,7 +95,7 @@ def test_an_unknown_caller_is_linked_and_the_live_task_changes_and_undo_changes_
 def test_one_of_two_is_chosen_for_this_task_only(page: Page, centre: ContactCentre) -> None:
     task_sid = arrives(centre, SHARED)
     page.goto(f"/tasks/{task_sid}")
-    page.get_by_role("link", name="Choose who it is").click()
+    page.get_by_role("link", name="Choose the customer").click()
     page.get_by_role("radio", name=re.compile("Tom Bell")).check()
     expect(page.get_by_role("radio", name="This task only")).to_be_checked()
     page.get_by_role("button", name="Identify customer").click()
@@ -155,7 +155,7 @@ def test_two_people_edit_one_customer_and_nothing_is_lost(page: Page, chromium: 
     page.get_by_label("Tier").fill("silver")
     page.get_by_label("Language").fill("de")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("alert")).to_contain_text("Somebody else saved this customer")
+    expect(page.get_by_role("alert")).to_contain_text("Another user saved this customer")
     expect(page.get_by_label("Company")).to_have_value("Harbor & Sons")
     expect(page.get_by_label("Tier")).to_have_value("silver")
     expect(page.get_by_text("Changed meanwhile to: gold")).to_be_visible()
