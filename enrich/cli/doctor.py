@@ -50,9 +50,7 @@ def doctor(as_json: bool) -> None:
         click.echo(json.dumps({"status": _WORDS[level], "findings": told}, ensure_ascii=False, indent=2))
     else:
         counts = {each: sum(finding.level is each for finding in findings) for each in Level}
-        click.echo(
-            f"\nProblems: {counts[Level.PROBLEM]}. Warnings: {counts[Level.WARNING]}. All is well: {counts[Level.OK]}."
-        )
+        click.echo(f"\nProblems: {counts[Level.PROBLEM]}. Warnings: {counts[Level.WARNING]}. OK: {counts[Level.OK]}.")
     raise SystemExit(int(level))
 
 
@@ -132,7 +130,7 @@ class _TaskRouter:
         )
         yield from account.credentials(door.entered, token)
         if door.entered != "ok":
-            yield not_examined("workspace", "TaskRouter does not let us in")
+            yield not_examined("workspace", "TaskRouter refuses the credentials")
             return
         yield installation.clock(door.skew_s, "TaskRouter")
         try:
@@ -223,5 +221,5 @@ def _lengths(written: Sequence[samples.AttributesSample]) -> tasks.Lengths:
 def _in_words(finding: Finding) -> str:
     lines = [f"{_WORDS[finding.level]:<8} {finding.check:<20} {finding.found}"]
     if finding.level is not Level.OK:
-        lines += [f"{'':<9}{'it means':<20} {finding.meaning}", f"{'':<9}{'to do':<20} {finding.todo}"]
+        lines += [f"{'':<9}{'Meaning':<20} {finding.meaning}", f"{'':<9}{'Fix':<20} {finding.todo}"]
     return "\n".join(lines)

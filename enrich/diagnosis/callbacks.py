@@ -25,7 +25,7 @@ def asks_us(seen: SeenWorkspace, public_url: str) -> bool:
 
 
 def workflows(seen: SeenWorkspace, public_url: str) -> Iterator[Finding]:
-    """The workflows of one workspace that ask us, or nearly do."""
+    """Yield findings on the workflows of one workspace that call us, or nearly do."""
     ours = [each for each in seen.workflows if is_ours(each.assignment_url, public_url)]
     near = [each for each in seen.workflows if each not in ours and is_near(each.assignment_url, public_url)]
     wanted = public_url + endpoints.ASSIGNMENT
@@ -33,19 +33,19 @@ def workflows(seen: SeenWorkspace, public_url: str) -> Iterator[Finding]:
         names = ", ".join(repr(each.name) for each in seen.workflows) or "there is none"
         yield problem(
             "assignment_url",
-            f"no workflow of {seen.name!r} asks {wanted} ({names})",
+            f"no workflow of {seen.name!r} calls {wanted} ({names})",
             "nothing is enriched",
             f"set the Assignment Callback URL of a workflow to {wanted}: flask taskrouter provision",
         )
     for each in near:
         yield problem(
             "assignment_url",
-            f"workflow {each.name!r} asks {each.assignment_url}, and PUBLIC_URL says {wanted}",
-            "the signature covers the URL as it stands at Twilio: every callback is refused with 403",
-            f"make the two agree: {what_differs(each.assignment_url, wanted)}",
+            f"workflow {each.name!r} calls {each.assignment_url}, but PUBLIC_URL needs {wanted}",
+            "the signature covers the URL as configured at Twilio: every callback is refused with 403",
+            f"make the two equal: {what_differs(each.assignment_url, wanted)}",
         )
     for each in ours:
-        yield ok("assignment_url", f"workflow {each.name!r} asks {wanted}")
+        yield ok("assignment_url", f"workflow {each.name!r} calls {wanted}")
     for each in (*near, *ours):
         yield _fallback(each)
         yield _reservation_timeout(each)
@@ -55,12 +55,12 @@ def _fallback(workflow: SeenWorkflow) -> Finding:
     check, name = "fallback_url", f"workflow {workflow.name!r}"
     todo = "set the Fallback Assignment Callback URL to PUBLIC_URL" + endpoints.FALLBACK
     if not workflow.fallback_url:
-        return warning(check, f"{name} has no fallback", "a callback that fails is asked nowhere else", todo)
+        return warning(check, f"{name} has no fallback", "a failed callback is not sent anywhere else", todo)
     if endpoints.without_fragment(workflow.fallback_url) == endpoints.without_fragment(workflow.assignment_url):
         return warning(
             check,
             f"{name} falls back to the URL that has just failed",
-            "that has five seconds again, does look-ups again, and most likely fails again",
+            "it takes five seconds again, looks up again, and most likely fails again",
             todo,
         )
     return ok(check, f"{name} falls back to {workflow.fallback_url}")
@@ -69,7 +69,7 @@ def _fallback(workflow: SeenWorkflow) -> Finding:
 def _reservation_timeout(workflow: SeenWorkflow) -> Finding:
     check, seconds = "reservation_timeout", workflow.reservation_timeout_s
     found = f"reservations of workflow {workflow.name!r} last {seconds} s"
-    meaning = "our answer may take 4 s of it, and the fallback's as many again; then somebody has to decide"
+    meaning = "our answer may take 4 s of it, the fallback's 4 s more, and the worker needs time to accept"
     todo = f"set the Task Reservation Timeout to {SHORT_RESERVATION_S} s or more"
     if seconds < TOO_SHORT_RESERVATION_S:
         return problem(check, found, meaning, todo)
@@ -83,17 +83,17 @@ def events(seen: SeenWorkspace, public_url: str) -> Iterator[Finding]:
     if not seen.events_url:
         yield warning(
             "events_url",
-            f"{seen.name!r} sends events nowhere",
-            "nothing is enriched before it is offered, and what becomes of a task is not known",
+            f"{seen.name!r} sends no events",
+            "no task is enriched before it is offered, and the end of a task is not recorded",
             todo,
         )
         return
     if not is_ours(seen.events_url, public_url, endpoints.EVENTS):
         nearly = is_near(seen.events_url, public_url)
         meaning = (
-            "the signature covers the URL as it stands at Twilio: every event is refused with 403"
+            "the signature covers the URL as configured at Twilio: every event is refused with 403"
             if nearly
-            else "nothing is enriched before it is offered, and what becomes of a task is not known"
+            else "no task is enriched before it is offered, and the end of a task is not recorded"
         )
         yield (problem if nearly else warning)("events_url", f"events go to {seen.events_url}", meaning, todo)
         return
@@ -101,20 +101,20 @@ def events(seen: SeenWorkspace, public_url: str) -> Iterator[Finding]:
     if "rc" not in endpoints.overrides(seen.events_url):
         yield warning(
             "event_retries",
-            "an event that is lost is not sent again",
-            "Twilio asks once, unless the URL says more",
+            "a lost event is not sent again",
+            "Twilio sends it once, unless the URL asks for retries",
             todo,
         )
     if seen.events is None:
         yield warning(
-            "events_filter", "every event is sent", "a busy workspace sends many that nobody looks at", "set the filter"
+            "events_filter", "every event is sent", "a busy workspace sends many that are not used", "set the filter"
         )
     elif missing := sorted(endpoints.NEEDED_EVENTS - seen.events):
         yield warning(
             "events_filter",
-            "the filter holds back: " + ", ".join(missing),
-            "what these would tell is not done or not known",
+            "the filter removes: " + ", ".join(missing),
+            "the work that these events cause is not done",
             "add them to the Events Filter: flask taskrouter provision",
         )
     else:
-        yield ok("events_filter", "the filter lets through what is needed")
+        yield ok("events_filter", "the filter lets all needed events through")

@@ -1,4 +1,4 @@
-"""Our own side: secrets, policy file, schema, clock, worker, and what is owed.
+"""Findings on this installation: secrets, policy file, schema, clock, worker, follow-ups.
 
 Of others only the time is asked, to hold our clock against. What tasks tell of our settings is in tasks.py.
 """
@@ -20,14 +20,14 @@ OVERDUE_S = 120.0
 
 
 def secret_key(key: str, metrics_token: str) -> Iterator[Finding]:
-    """SECRET_KEY signs sessions: who guesses it signs in as anybody. Neither is ever told."""
+    """Check the keys. SECRET_KEY signs sessions; a guess signs in as anybody. No key is shown."""
     if not key:
         yield problem("secret_key", "SECRET_KEY is not set", "the service does not start", _NEW_KEY)
     elif len(key) < SHORT_KEY or len(set(key)) < SHORT_KEY // 2 or key.lower().strip("!0123456789") in WELL_KNOWN_KEYS:
         yield problem(
             "secret_key",
             f"SECRET_KEY can be guessed ({len(key)} characters)",
-            "who guesses it is anybody's user",
+            "anyone who guesses it can sign in as any user",
             _NEW_KEY,
         )
     elif len(key) < GOOD_KEY:
@@ -38,26 +38,26 @@ def secret_key(key: str, metrics_token: str) -> Iterator[Finding]:
         yield warning(
             "metrics_token",
             f"METRICS_TOKEN has only {len(metrics_token)} characters",
-            "the public host serves /metrics and the details of /readyz to whoever guesses it",
+            "the public host serves /metrics and the details of /readyz to anyone who guesses it",
             _NEW_KEY.replace("SECRET_KEY", "METRICS_TOKEN"),
         )
 
 
 def policy(path: str, wrong: str) -> Finding:
-    """path: "" where none is set. wrong: what is, each on a line of its own; "" where the file is good."""
+    """Check the policy file. path: "" if none is set. wrong: its problems, one a line; "" for none."""
     if not path:
         return ok("policy", "no policy file is set")
     if wrong:
-        return problem("policy", "; ".join(wrong.splitlines()), "the service does not start with it", "mend the file")
+        return problem("policy", "; ".join(wrong.splitlines()), "the service does not start with it", "fix the file")
     return ok("policy", f"{path} is valid")
 
 
 def schema(at: str | None, head: str | None, failed: str = "") -> Finding:
-    """at, head: the revision of the database, and the one that this version needs. failed: why nobody could look."""
+    """Check the schema. at, head: its revision, and the one that this version needs. failed: the database's error."""
     if failed:
         return problem(
             "database",
-            f"the database does not answer: {failed}",
+            f"the database does not respond: {failed}",
             "nothing can be recorded or looked up; TaskRouter gets the default instruction",
             "check DATABASE_URL, and whether the database runs",
         )
@@ -65,20 +65,20 @@ def schema(at: str | None, head: str | None, failed: str = "") -> Finding:
         return problem(
             "migrations",
             f"the schema is at {at or 'nothing'}, and this version needs {head}",
-            "what is new is not there: callbacks fail to be recorded",
+            "tables or columns are missing: callbacks cannot be recorded",
             "flask db upgrade",
         )
     return ok("migrations", f"the schema is at {at}")
 
 
 def clock(skew_s: float | None, of: str) -> Finding:
-    """skew_s: how far the other's clock is ahead of ours. of: whose it is."""
+    """Check the clock. skew_s: seconds that the other clock is ahead of ours. of: its owner."""
     check = f"clock_{of.lower().replace(' ', '_')}"
     if skew_s is None:
         return not_examined(check, f"{of} told no time")
     told = f"{abs(skew_s):.0f} s {'behind' if skew_s > 0 else 'ahead of'} {of}'s"
-    meaning = "times in the journal are wrong, and catching up and follow-ups look at the wrong minutes"
-    todo = "let NTP set this machine's clock, and that of the other"
+    meaning = "times in the journal are wrong, and catch-up and follow-ups use wrong times"
+    todo = "synchronise both clocks with NTP"
     if abs(skew_s) >= LARGE_SKEW_S:
         return problem(check, f"our clock is {told}", meaning, todo)
     if abs(skew_s) >= SKEW_S:
@@ -87,34 +87,34 @@ def clock(skew_s: float | None, of: str) -> Finding:
 
 
 def worker(last_beat: datetime | None, now: datetime, alive_within: timedelta) -> Finding:
-    """last_beat: when any worker last left word, aware; None for never."""
-    meaning = "what could not be done in time is not done late, and nothing is warm before it is asked for"
+    """Check the workers. last_beat: the last heartbeat of any worker, aware; None for never."""
+    meaning = "late enrichment is not done, and no task is enriched before its callback"
     todo = "run flask worker beside the web server"
     if last_beat is None:
-        return problem("worker", "no worker has ever left word", meaning, todo)
+        return problem("worker", "no worker has ever sent a heartbeat", meaning, todo)
     silent = now - last_beat
     if silent > alive_within:
-        return problem("worker", f"the last worker left word {_ago(silent)} ago", meaning, todo)
-    return ok("worker", f"a worker left word {_ago(silent)} ago")
+        return problem("worker", f"the last heartbeat of a worker was {_ago(silent)} ago", meaning, todo)
+    return ok("worker", f"a worker sent a heartbeat {_ago(silent)} ago")
 
 
 def owed(overdue_s: float, owed_now: int, given_up: int) -> Iterator[Finding]:
-    """overdue_s: for how long the one that waits longest has been due. given_up: within a day."""
+    """Check the follow-ups. overdue_s: seconds that the oldest has been due. given_up: within a day."""
     if overdue_s > OVERDUE_S:
         yield warning(
             "followups",
-            f"{owed_now} follow-ups are owed, one for {_ago(timedelta(seconds=overdue_s))} already",
+            f"{owed_now} follow-ups are pending, the oldest due for {_ago(timedelta(seconds=overdue_s))} already",
             "workers do not keep up, or none runs",
             "run more of them: flask worker; see flask followups list",
         )
     else:
-        yield ok("followups", f"{owed_now} follow-ups are owed, none for long")
+        yield ok("followups", f"{owed_now} follow-ups are pending, none overdue")
     if given_up:
         yield warning(
             "followups_given_up",
             f"{given_up} follow-ups were given up within a day",
-            "these tasks stayed without what was owed",
-            "flask followups list tells why, flask followups retry tries again",
+            "their work was not done",
+            "flask followups list shows the reasons, flask followups retry retries them",
         )
 
 

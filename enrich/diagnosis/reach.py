@@ -16,14 +16,14 @@ SLOW_ROUND_TRIP_MS = 1_000
 
 
 def public_address(public_url: str, taskrouter_url: str) -> Finding:
-    """PUBLIC_URL as it is written. taskrouter_url: TASKROUTER_BASE_URL; for an emulator a private address will do."""
+    """Check PUBLIC_URL. taskrouter_url: TASKROUTER_BASE_URL; for an emulator a private address is fine."""
     check, parts = "public_url", urlsplit(public_url)
     host = parts.hostname or ""
     is_twilio = (urlsplit(taskrouter_url).hostname or "").endswith("twilio.com")
     if is_twilio and _is_private(host):
         return problem(
             check,
-            f"PUBLIC_URL is {public_url}, which nobody outside can reach",
+            f"PUBLIC_URL is {public_url}, which cannot be reached from outside",
             "Twilio cannot call it",
             "put a public host, or a tunnel, in front, and set PUBLIC_URL to its address",
         )
@@ -31,7 +31,7 @@ def public_address(public_url: str, taskrouter_url: str) -> Finding:
         return warning(
             check,
             f"PUBLIC_URL is {public_url}",
-            "tasks and their answers travel unencrypted",
+            "tasks and answers are sent unencrypted",
             "serve it under https, and set PUBLIC_URL to that",
         )
     return ok(check, f"PUBLIC_URL is {public_url}")
@@ -86,8 +86,8 @@ def round_trip(trip: RoundTrip) -> Finding:
             return warning(
                 check,
                 f"{found} after {trip.elapsed_ms:.0f} ms",
-                "that much is gone from TaskRouter's five seconds before anything is looked up",
-                "see what stands between: proxy, tunnel, database",
+                "so much of TaskRouter's five seconds is lost before the look-up",
+                "check proxy, tunnel and database",
             )
         return ok(check, f"{found} after {trip.elapsed_ms:.0f} ms, and is in the journal")
     if trip.status == 403:
@@ -96,7 +96,7 @@ def round_trip(trip: RoundTrip) -> Finding:
         return problem(
             check,
             f"{found}, a redirect to {trip.location or 'nowhere'}",
-            "Twilio signs the URL that it is told; behind a redirect the signature is no longer good",
+            "Twilio signs the configured URL; behind a redirect the signature is invalid",
             f"set PUBLIC_URL, and the URLs at Twilio, to where it leads ({root_of(trip.location) or 'see the proxy'})",
         )
     if trip.status == 404:
@@ -104,9 +104,9 @@ def round_trip(trip: RoundTrip) -> Finding:
     if trip.status == 401:
         return problem(
             check,
-            f"{found}: something in front wants a password",
-            "Twilio is refused by it, too",
-            "let POST /taskrouter/* through without; the signature guards it",
+            f"{found}: a proxy asks for a password",
+            "it refuses Twilio, too",
+            "let POST /taskrouter/* through without a password; the signature protects it",
         )
     if trip.status in (502, 504):
         return problem(
@@ -114,31 +114,41 @@ def round_trip(trip: RoundTrip) -> Finding:
         )
     if trip.status == 503:
         return problem(
-            check, f"{found}: it could not be kept", "the database does not take it", "see the findings on the database"
+            check,
+            f"{found}: it could not be recorded",
+            "the database does not accept it",
+            "see the findings on the database",
         )
     return problem(
         check,
         f"{found}, and 204 was expected",
-        "something else than this service answers there, or something between them changes the request",
+        "another service responds there, or a proxy changes the request",
         "see where PUBLIC_URL leads: proxy, firewall, tunnel page",
     )
 
 
 def _no_answer(trip: RoundTrip) -> Finding:
     found, meaning, todo = {
-        "name": ("its name is not known", "Twilio does not find it either", "check PUBLIC_URL and its DNS"),
+        "name": ("its name does not resolve", "Twilio cannot resolve it either", "check PUBLIC_URL and its DNS"),
         "tls": (
-            f"its certificate is not good ({trip.detail})",
+            f"its certificate is invalid ({trip.detail})",
             "Twilio refuses it, too",
             "install a certificate of a public authority, with the chain",
         ),
-        "refused": ("nobody listens there", "nothing is answered", "start the service and the proxy; check the port"),
+        "refused": (
+            "the connection is refused",
+            "nothing is answered",
+            "start the service and the proxy; check the port",
+        ),
         "timeout": (
-            "no answer came in time",
-            "Twilio would wait as long, in vain",
+            "no response in time",
+            "Twilio would wait in vain, too",
             "check firewall, proxy and service",
         ),
-    }.get(trip.failed, (f"it failed: {trip.detail}", "Twilio most likely fares the same", "see where PUBLIC_URL leads"))
+    }.get(
+        trip.failed,
+        (f"it failed: {trip.detail}", "Twilio most likely fails the same way", "see where PUBLIC_URL leads"),
+    )
     return problem("round_trip", f"{trip.url} was not reached: {found}", meaning, todo)
 
 
@@ -148,15 +158,15 @@ def _refused(trip: RoundTrip, found: str) -> Finding:
         port = "" if urlsplit(trip.good_for).port else ", whatever the port"
         return problem(
             "round_trip",
-            f"{found}: the service that runs there believes its address to be {trip.good_for}{port}",
+            f"{found}: the service that runs there has the PUBLIC_URL {trip.good_for}{port}",
             "every webhook is refused, since the signature covers the address",
-            f"give it the same PUBLIC_URL as here ({root_of(trip.url)}), and start it anew",
+            f"give it the same PUBLIC_URL as here ({root_of(trip.url)}), and restart it",
         )
     return problem(
         "round_trip",
         f"{found}: the signature is refused there",
         "every webhook is refused. It was signed for this URL with the auth token that is set here",
-        "see that the service runs with the same PUBLIC_URL, TWILIO_AUTH_TOKEN and TWILIO_WORKSPACE_SID as here, and "
+        "check that the service runs with the same PUBLIC_URL, TWILIO_AUTH_TOKEN and TWILIO_WORKSPACE_SID as here, and "
         "that the proxy passes on X-Twilio-Signature and leaves body, path and query as they are",
     )
 
@@ -169,8 +179,8 @@ def _path_advice(trip: RoundTrip) -> tuple[str, str]:
             f"take {prefix} off in the proxy, or out of PUBLIC_URL and the URLs at Twilio",
         )
     return (
-        "PUBLIC_URL does not lead to this service, or not with its whole path",
-        "check its path: the proxy has to pass on /taskrouter/events, and nothing in front of it",
+        "PUBLIC_URL does not lead to this service, or loses part of its path",
+        "check its path: the proxy must pass on /taskrouter/events, with nothing in front of it",
     )
 
 

@@ -20,7 +20,7 @@ class Kinds:
 
 
 def instruction(default: str, accept_via: str, kinds: Kinds) -> Finding:
-    """The default instruction against the tasks that came."""
+    """Check the default instruction against the newest tasks."""
     check = "instruction"
     found = f"ENRICH_DEFAULT_INSTRUCTION={default}"
     if default in ("auto", "defer") or not kinds.seen:
@@ -31,14 +31,14 @@ def instruction(default: str, accept_via: str, kinds: Kinds) -> Finding:
         return problem(
             check,
             f"{found}, and {kinds.calls} of the last {kinds.seen} tasks were calls (they hold call_sid)",
-            f"accepting{via} connects nobody: the caller stays in hold music",
+            f"accepting{via} does not connect the caller, who stays in hold music",
             "use auto, defer (Flex) or dequeue",
         )
     if kinds.flex:
         return problem(
             check,
             f"{found}, and {kinds.flex} of the last {kinds.seen} tasks are Flex interactions (flexInteractionSid)",
-            "Flex sets these up itself when the agent accepts; an instruction from here breaks that",
+            "Flex handles these itself when the agent accepts; another instruction breaks that",
             "use auto or defer",
         )
     return ok(check, f"{found} suits the last {kinds.seen} tasks")
@@ -46,7 +46,7 @@ def instruction(default: str, accept_via: str, kinds: Kinds) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Characters of attributes, of the newest tasks that were written to. no_room, trimmed: how often."""
+    """Lengths of attributes of the newest tasks written to. no_room, trimmed: counts."""
 
     seen: int
     longest: int = 0
@@ -56,15 +56,15 @@ class Lengths:
 
 
 def headroom(lengths: Lengths) -> Finding:
-    """The room that others' attributes leave for our block (docs/taskrouter.md, "Attributes")."""
+    """Check the room that other attributes leave for the block (docs/taskrouter.md, "Attributes")."""
     check = "headroom"
     if not lengths.seen:
-        return ok(check, "no task was written to yet")
+        return ok(check, "no task has been written to yet")
     found = f"of {lengths.seen} tasks the longest attributes had {lengths.longest:,} of {attributes.LIMIT:,} characters"
     if lengths.no_room:
         return problem(
             check,
-            f"{found}; {lengths.no_room} times there was no room for our block",
+            f"{found}; {lengths.no_room} times there was no room for the block",
             "these tasks are not enriched",
             "write less into attributes before the task is created; shorten the block (fields, notes, cases)",
         )
@@ -72,14 +72,14 @@ def headroom(lengths: Lengths) -> Finding:
         return warning(
             check,
             f"{found}; {lengths.trimmed} blocks had to shrink",
-            "agents do not see all that is known",
+            "agents do not see all details",
             "write less into attributes before the task is created; shorten the block (fields, notes, cases)",
         )
     if lengths.most > attributes.LIMIT - FEW_CHARACTERS_LEFT:
         return warning(
             check,
             f"{found}; one in twenty has more than {lengths.most:,}",
-            "TaskRouter and Flex write there, too: soon the block has to shrink",
+            "TaskRouter and Flex write there, too: soon the block will be shortened",
             "write less into attributes; shorten the block",
         )
     return ok(check, found)

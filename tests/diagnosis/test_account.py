@@ -28,7 +28,7 @@ def test_credentials(rest: str, token: str | None, check: str, level: Level) -> 
 def test_workspace() -> None:
     other = replace(WORKSPACE, sid="WS2", name="Sales")
     expect(account.workspace((WORKSPACE,), ""), "workspace", OK, "'Support' is the only one")
-    expect(account.workspace((WORKSPACE, other), "WS2"), "workspace", OK, "'Sales' is there")
+    expect(account.workspace((WORKSPACE, other), "WS2"), "workspace", OK, "'Sales' exists")
     expect(account.workspace((WORKSPACE, other), ""), "workspace", WARNING, "2 workspaces")
     expect(account.workspace((WORKSPACE,), "WS9"), "workspace", PROBLEM, "WS1 (Support)")
     expect(account.workspace((), ""), "workspace", PROBLEM, "provision")

@@ -26,8 +26,8 @@ from tests.support.diagnosis import OK, PROBLEM, PUBLIC_URL, WARNING, WORKFLOW, 
         ("https://hooks.example.test/taskrouter/assignment", PROBLEM, "path /taskrouter/assignment there"),
         (f"{PUBLIC_URL}/taskrouter/assignment/", PROBLEM, "refused with 403"),
         ("https://old.example.test/taskrouter/assignment", PROBLEM, "host old.example.test there"),
-        ("https://elsewhere.example.test/hook", PROBLEM, "no workflow of 'Support' asks"),
-        ("", PROBLEM, "no workflow of 'Support' asks"),
+        ("https://elsewhere.example.test/hook", PROBLEM, "no workflow of 'Support' calls"),
+        ("", PROBLEM, "no workflow of 'Support' calls"),
     ],
 )
 def test_assignment_url(url: str, level: Level, told: str) -> None:
@@ -60,7 +60,7 @@ def test_reservation_timeout(seconds: int, level: Level) -> None:
     [
         ({}, "events_url", OK, ""),
         ({}, "events_filter", OK, ""),
-        ({"events_url": ""}, "events_url", WARNING, "sends events nowhere"),
+        ({"events_url": ""}, "events_url", WARNING, "sends no events"),
         ({"events_url": "https://else.example.test/e"}, "events_url", WARNING, "else.example.test"),
         (
             {"events_url": "http://hooks.example.test/enrich/taskrouter/events"},
@@ -70,7 +70,7 @@ def test_reservation_timeout(seconds: int, level: Level) -> None:
         ),
         ({"events_url": f"{PUBLIC_URL}/taskrouter/events"}, "event_retries", WARNING, "not sent again"),
         ({"events": None}, "events_filter", WARNING, "every event is sent"),
-        ({"events": NEEDED_EVENTS - {"task.created"}}, "events_filter", WARNING, "holds back: task.created"),
+        ({"events": NEEDED_EVENTS - {"task.created"}}, "events_filter", WARNING, "removes: task.created"),
     ],
 )
 def test_events(change: dict[str, Any], check: str, level: Level, told: str) -> None:

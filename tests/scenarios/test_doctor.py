@@ -190,7 +190,7 @@ class TestAllIsWell:
             for_programs = runner.invoke(args=["taskrouter", "doctor", "--json"])
         assert for_people.exit_code == for_programs.exit_code == 2
         assert "problem  workspace" in for_people.output
-        assert "to do" in for_people.output
+        assert "Fix" in for_people.output
         document = json.loads(for_programs.output)
         assert document["status"] == "problem"
         assert {"level", "check", "found", "meaning", "todo"} == set(document["findings"][0])
@@ -209,7 +209,7 @@ class TestAllIsWell:
         findings = examine(here, TWILIO_API_KEY="SK" + "0" * 32, TWILIO_API_SECRET="x")
         assert findings["credentials"].level is Level.PROBLEM
         assert findings["auth_token"].level is Level.OK
-        assert "does not answer" in examine(here, TASKROUTER_BASE_URL="http://127.0.0.1:1")["credentials"].found
+        assert "does not respond" in examine(here, TASKROUTER_BASE_URL="http://127.0.0.1:1")["credentials"].found
 
 
 class TestTheWayThroughProxies:
@@ -233,14 +233,14 @@ class TestTheWayThroughProxies:
         front.to = service.url
         finding = examine(service, PUBLIC_URL=front.address)["round_trip"]
         assert finding.level is Level.PROBLEM
-        assert f"believes its address to be {https}" in finding.found
+        assert f"has the PUBLIC_URL {https}" in finding.found
 
     def test_a_service_that_believes_in_its_own_port(self, service: Service, front: Front) -> None:
         """It was started without the public address, as on a developer's machine."""
         front.to = service.url
         finding = examine(service, PUBLIC_URL=front.address)["round_trip"]
         assert finding.level is Level.PROBLEM
-        assert "believes its address to be http://127.0.0.1, whatever the port" in finding.found
+        assert "has the PUBLIC_URL http://127.0.0.1, whatever the port" in finding.found
 
     @pytest.mark.parametrize(
         ("setting", "value", "expected"),
@@ -248,7 +248,7 @@ class TestTheWayThroughProxies:
             ("drop", "X-Twilio-Signature", "passes on X-Twilio-Signature"),
             ("edit_body", True, "leaves body, path and query as they are"),
             ("redirect", "https://www.example.test", "a redirect to https://www.example.test/taskrouter/events"),
-            ("answer", 401, "wants a password"),
+            ("answer", 401, "asks for a password"),
             ("answer", 502, "start gunicorn"),
             ("answer", 200, "204 was expected"),
         ],
@@ -268,15 +268,15 @@ class TestTheWayThroughProxies:
         with tls_server(*self_signed) as address:
             finding = examine(service, PUBLIC_URL=address)["round_trip"]
         assert finding.level is Level.PROBLEM
-        assert "its certificate is not good (certificate verify failed: self-signed" in finding.found
+        assert "its certificate is invalid (certificate verify failed: self-signed" in finding.found
 
     def test_a_name_that_nobody_knows(self, service: Service) -> None:
         finding = examine(service, PUBLIC_URL="http://hooks.nowhere.invalid")["round_trip"]
-        assert "its name is not known" in finding.found
+        assert "its name does not resolve" in finding.found
 
     def test_nobody_is_there(self, service: Service) -> None:
         finding = examine(service, PUBLIC_URL=f"http://127.0.0.1:{free_port(0)}")["round_trip"]
-        assert "nobody listens there" in finding.found
+        assert "the connection is refused" in finding.found
 
     def test_another_installation_is_there(self, service: Service, sqlite_template: Path, tmp_path: Path) -> None:
         """The same account, and another database: what is sent there is not found here."""
