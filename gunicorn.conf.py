@@ -1,7 +1,7 @@
-"""How gunicorn serves this service: `gunicorn 'app:create_app()'` reads this file by itself.
+"""The configuration of gunicorn, which `gunicorn 'app:create_app()'` reads by itself.
 
-gevent, because one clock must be able to end whatever a callback waits for (`enrich.resilience.timeouts`). Each
-setting can still be given on gunicorn's command line.
+The worker is gevent's, so that one clock can interrupt everything that a callback waits for
+(`enrich.resilience.timeouts`). Options on gunicorn's command line override these settings.
 """
 
 import gc
@@ -19,7 +19,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 # Connections that are kept open and idle count, too, and who is not accepted cannot even be turned away.
 worker_connections = 4000
 backlog = 4096
-MOST_ACCEPTED = 64
+MAX_ACCEPTED = 64
 # Twilio keeps its connections open; a proxy in front does too.
 keepalive = 75
 # A worker that has not turned its loop for this long is stuck for good: the clock ends everything else after 4 s.
@@ -70,7 +70,7 @@ def post_worker_init(worker: Any) -> None:
         @property
         def max_accept(self) -> int:  # asked once a turn
             begun, worker.begun = worker.begun, 0
-            return min(MOST_ACCEPTED, 1 + worker.at_work + begun)
+            return min(MAX_ACCEPTED, 1 + worker.at_work + begun)
 
         @max_accept.setter
         def max_accept(self, _given: int) -> None:
@@ -93,7 +93,7 @@ def post_request(worker: Any, _request: Any, _environ: Any, _response: Any) -> N
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """What was turned away under load and is not recorded yet gets the rest of the graceful time."""
+    """Record the receipts of shed callbacks that still wait, within the rest of the graceful time."""
     served = getattr(worker, "wsgi", None)
     if served is not None:
         served.extensions["enrich"].adapters.journal.finish(worker.cfg.graceful_timeout - 1)
@@ -122,7 +122,7 @@ def on_starting(server: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """What a dead worker was doing at the moment is no longer being done."""
+    """Drop the gauges of a dead worker."""
     server.counts.forget(worker.pid)
 
 

@@ -19,6 +19,7 @@ from enrich.cli.base import foreseen_errors
 from enrich.resources import resource
 from enrich.services import build_services
 from enrich.settings import FOR_SERVING, Settings, environment, read_settings
+from enrich.taskrouter import endpoints
 from enrich.telemetry import logging as telemetry_logging
 from enrich.webhooks import views as webhooks
 from enrich.webhooks.load_shedding import LoadShedding
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 # No form of a page is longer; what is longer is not read to its end.
-LARGEST_OF_PAGES = 1_000_000
+MAX_PAGE_REQUEST_BYTES = 1_000_000
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -52,8 +53,8 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
     )
     app.config.update(
         SECRET_KEY=settings.secret_key or None,
-        MAX_CONTENT_LENGTH=LARGEST_OF_PAGES,
-        MAX_FORM_MEMORY_SIZE=LARGEST_OF_PAGES,
+        MAX_CONTENT_LENGTH=MAX_PAGE_REQUEST_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_PAGE_REQUEST_BYTES,
     )
     app.extensions["enrich"] = services = build_services(settings, serves=serves)
     app.register_blueprint(health.bp)
@@ -75,7 +76,7 @@ def _parted(hooks_app: WSGIApplication, pages_app: WSGIApplication) -> WSGIAppli
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"] = "/" + environ["PATH_INFO"].lstrip("/")
-        is_hook = path.startswith(f"{webhooks.PREFIX}/")
+        is_hook = path.startswith(f"{endpoints.PREFIX}/")
         return (hooks_app if is_hook else pages_app)(environ, start_response)
 
     return application

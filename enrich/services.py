@@ -121,8 +121,7 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
         followups=FollowupQueue(database),
         taskrouter=TaskRouterClient(
             settings.taskrouter_base_url,
-            settings.twilio_api_key or settings.twilio_account_sid,
-            settings.twilio_api_secret or settings.twilio_auth_token,
+            *settings.rest_credentials,
             addresses=addresses,
             breaker=_breaker("taskrouter", settings, metrics),
             observe=count_exchange,

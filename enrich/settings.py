@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from enrich import errors
+from enrich.domain.matches import DEFAULT_CLAIMED_CHANNELS, DEFAULT_LOOKUP_KEYS, DEFAULT_REGION
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,14 @@ class Settings:
     instance_path: Path
     metrics_token: str = field(repr=False)
     log_format: str
+
+    @property
+    def rest_credentials(self) -> tuple[str, str]:
+        """The user and the password for REST: the API key if it is set, else the account's SID and token."""
+        return (
+            self.twilio_api_key or self.twilio_account_sid,
+            self.twilio_api_secret or self.twilio_auth_token,
+        )
 
     def require(self, names: Iterable[str]) -> None:
         """Raises SettingsError naming every one of these environment names that is not set, and what it is for."""
@@ -237,14 +246,14 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "ENRICH_DEFAULT_REGION",
         "default_region",
-        "US",
+        DEFAULT_REGION,
         "Region of phone numbers without a country code",
         _matching("[A-Za-z]{2}", "a two-letter region such as US or GB"),
     ),
     Setting(
         "ENRICH_LOOKUP_KEYS",
         "lookup_keys",
-        "customer_id, account_number, outbound_to, to, from, caller, customerAddress, phone, email",
+        DEFAULT_LOOKUP_KEYS,
         "Task attributes to look customers up by, in order; attribute:kind if the name does not tell the kind",
     ),
     Setting(
@@ -257,7 +266,7 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "ENRICH_CLAIMED_CHANNELS",
         "claimed_channels",
-        "web, webchat, chat",
+        ", ".join(DEFAULT_CLAIMED_CHANNELS),
         "Values of channelType on which visitors type their own details: keys there are claims, not evidence",
         _words,
     ),

@@ -18,6 +18,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import phonenumbers
 
+from enrich.domain.sids import is_sid
+
 HIDDEN = "•••"
 
 # Seven digits or more with what people write between them. Not a date, and not a part of a SID.
@@ -25,7 +27,6 @@ _PHONE = re.compile(r"(?<![0-9A-Za-z])\+?\(?[0-9](?:[0-9 ().\-/\u00a0]{5,30})[0-
 _FEWEST_DIGITS = 7
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2})?")
 _EMAIL = re.compile(r"[^\s@<>\"'(),:;&=/\[\]]{1,64}@[^\s@<>\"'(),:;&=/\[\]]{1,253}")
-_SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 
 # Members and parameters whose values are words of a closed list, ids, or names of things and colleagues.
 _TOLD = frozenset(
@@ -168,7 +169,7 @@ def raw_form(stored: str) -> str:
 
 
 def _value(member: str, written: str) -> str:
-    if member in _TOLD or _SID.fullmatch(written):
+    if member in _TOLD or is_sid(written):
         return text(written[:200])
     if member == "name":
         return json.dumps(name(_plain(written)), ensure_ascii=False)[1:-1]
@@ -190,7 +191,7 @@ def _field(field: str, value: str) -> str:
         return raw_json(value)
     if field in _TOLD_OF_FORM:
         return text(value[:200])
-    return value if _SID.fullmatch(value) else HIDDEN
+    return value if is_sid(value) else HIDDEN
 
 
 def _phone_in_text(found: re.Match[str]) -> str:

@@ -118,24 +118,22 @@ class _TaskRouter:
         from enrich.diagnosis import inspection
 
         chosen = self._chosen
-        user = chosen.twilio_api_key or chosen.twilio_account_sid
-        password = chosen.twilio_api_secret or chosen.twilio_auth_token
-        door = inspection.knock(chosen.taskrouter_base_url, user, password, self._now)
+        rest = inspection.check_credentials(chosen.taskrouter_base_url, *chosen.rest_credentials, self._now)
         token = (
-            inspection.knock(
+            inspection.check_credentials(
                 chosen.taskrouter_base_url, chosen.twilio_account_sid, chosen.twilio_auth_token, self._now
             ).entered
             if chosen.twilio_api_key
             else None
         )
-        yield from account.credentials(door.entered, token)
-        if door.entered != "ok":
+        yield from account.credentials(rest.entered, token)
+        if rest.entered != "ok":
             yield not_examined("workspace", "TaskRouter refuses the credentials")
             return
-        yield installation.clock(door.skew_s, "TaskRouter")
+        yield installation.clock(rest.skew_s, "TaskRouter")
         try:
             self.workspaces = inspection.workspaces(
-                chosen.taskrouter_base_url, chosen.twilio_account_sid, user, password
+                chosen.taskrouter_base_url, chosen.twilio_account_sid, *chosen.rest_credentials
             )
         except errors.TaskRouterError as exc:
             yield not_examined("workspace", f"{exc.reason}: {exc}")

@@ -19,6 +19,7 @@ from enrich import errors
 from enrich.cli.base import Group
 from enrich.domain.matches import Matched
 from enrich.domain.outcomes import EntryKind
+from enrich.domain.sids import is_sid
 from enrich.flows import decision
 from enrich.flows.adapters import Adapters
 from enrich.flows.decision import Considered, InstructionDecision
@@ -102,7 +103,7 @@ def _summary(found: Policy) -> str:
 
 def _form(source: str) -> Form:
     """Return the form of the callback that SOURCE names. Raises ClickException if there is none."""
-    if re.fullmatch(r"[0-9]{1,18}|WR[0-9a-fA-F]{32}", source):
+    if re.fullmatch(r"[0-9]{1,18}", source) or is_sid(source, "WR"):
         body = current_services().adapters.journal.stored_form(source)
         if not body:
             raise click.ClickException(f"{source}: the journal has no such callback")

@@ -84,8 +84,7 @@ def workspaces_of(chosen: settings.Settings, *, reevaluate: bool = False) -> Wor
     return Workspaces(
         chosen.taskrouter_base_url,
         chosen.twilio_account_sid,
-        chosen.twilio_api_key or chosen.twilio_account_sid,
-        chosen.twilio_api_secret or chosen.twilio_auth_token,
+        *chosen.rest_credentials,
         chosen.twilio_workspace_sid,
         reevaluate=reevaluate,
     )

@@ -58,8 +58,7 @@ def catch_up_since(services: Services, since: datetime, now: datetime) -> int:
     history = History(
         chosen.taskrouter_base_url,
         chosen.twilio_account_sid,
-        chosen.twilio_api_key or chosen.twilio_account_sid,
-        chosen.twilio_api_secret or chosen.twilio_auth_token,
+        *chosen.rest_credentials,
     )
     return CatchUp(services.adapters, services.lifecycle, history).run(_workspaces(services), since, now)
 

@@ -16,6 +16,10 @@ from enrich.customers import identifiers
 from enrich.customers.identifiers import ADDRESS, EMAIL, PHONE, STAFF, Identifier
 from enrich.domain.lengths import MAX_IDENTIFIER_KIND_LENGTH, MAX_IDENTIFIER_LENGTH
 from enrich.domain.matches import (
+    DEFAULT_CLAIMED_CHANNELS,
+    DEFAULT_LOOKUP_KEYS,
+    DEFAULT_REGION,
+    MAX_KEYS,
     Ambiguous,
     Candidate,
     Claimed,
@@ -28,14 +32,6 @@ from enrich.domain.matches import (
     Trust,
 )
 
-# In order of evidence: the CRM's own ids, the other party's address, then typed values.
-DEFAULT_SPEC = "customer_id, account_number, outbound_to, to, from, caller, customerAddress, phone, email"
-DEFAULT_REGION = "US"
-# On web chat a visitor fills in the attributes, so nothing there is verified.
-DEFAULT_CLAIMED_CHANNELS = frozenset({"web", "webchat", "chat"})
-
-# More than any real task has; without a limit one task could cause thousands of look-ups.
-MAX_KEYS = 8
 # Limit of the store for one key. A number that this many customers share (a head office, a test number) does not
 # identify any of them; see `choose`.
 MAX_CANDIDATES_PER_KEY = 100
@@ -78,12 +74,12 @@ class KeyRules:
     sources: tuple[KeySource, ...]
     region: str = DEFAULT_REGION
     own_numbers: frozenset[str] = field(default=frozenset())
-    claimed_channels: frozenset[str] = DEFAULT_CLAIMED_CHANNELS
+    claimed_channels: frozenset[str] = frozenset(DEFAULT_CLAIMED_CHANNELS)
 
     @classmethod
     def parse(
         cls,
-        spec: str = DEFAULT_SPEC,
+        spec: str = DEFAULT_LOOKUP_KEYS,
         *,
         region: str = DEFAULT_REGION,
         own_numbers: Iterable[str] = (),

@@ -21,12 +21,11 @@ from enrich.customers.identifiers import (
     normalise,
     words_of,
 )
-from enrich.customers.matching import MAX_KEYS
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow, IdentifierRow, WordRow
 from enrich.database.engine import Database
 from enrich.domain.lengths import MAX_IDENTIFIER_LENGTH
-from enrich.domain.matches import LookupKey, LookupKeys, Trust
+from enrich.domain.matches import MAX_KEYS, LookupKey, LookupKeys, Trust
 
 MAX_RESULTS = 20
 # Higher than any letter: ends the index range of words with a common beginning.

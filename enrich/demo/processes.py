@@ -18,8 +18,8 @@ from typing import Self
 import requests
 
 # Longer than the web server's graceful stop; what has not ended by then is killed.
-LONGEST_STOP_S = 15.0
-LONGEST_START_S = 60.0
+MAX_STOP_S = 15.0
+MAX_START_S = 60.0
 
 
 class DidNotStart(Exception):
@@ -76,13 +76,13 @@ class Processes:
         """Sends the signal to the process and to all that it has started."""
         os.killpg(self._running[name].pid, number)
 
-    def wait_for_end(self, name: str, timeout_s: float = LONGEST_STOP_S) -> int:
+    def wait_for_end(self, name: str, timeout_s: float = MAX_STOP_S) -> int:
         """The status that the process ends with. Raises subprocess.TimeoutExpired."""
         return self._running[name].wait(timeout_s)
 
     def wait_for(self, name: str, url: str, is_over: Callable[[], bool]) -> None:
         """Returns when the process answers 200 at this address, or `is_over`. Raises DidNotStart."""
-        until = time.monotonic() + LONGEST_START_S
+        until = time.monotonic() + MAX_START_S
         while not is_over():
             self.check((name,))
             try:
@@ -112,7 +112,7 @@ class Processes:
     ) -> None:
         for process in reversed(self._running.values()):
             process.terminate()
-        until = time.monotonic() + LONGEST_STOP_S
+        until = time.monotonic() + MAX_STOP_S
         for process in self._running.values():
             try:
                 process.wait(max(0.1, until - time.monotonic()))

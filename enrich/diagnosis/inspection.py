@@ -27,7 +27,7 @@ class CredentialCheck:
     skew_s: float | None = None
 
 
-def knock(base_url: str, user: str, password: str, now: Callable[[], datetime]) -> CredentialCheck:
+def check_credentials(base_url: str, user: str, password: str, now: Callable[[], datetime]) -> CredentialCheck:
     """Return whether these credentials are accepted, and TaskRouter's clock, corrected for half of the round trip."""
     began = now()
     try:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from enrich.diagnosis.callback_urls import root_of
 from enrich.diagnosis.findings import Finding, ok, problem, warning
+from enrich.taskrouter import endpoints
 
 SLOW_ROUND_TRIP_MS = 1_000
 
@@ -180,7 +181,7 @@ def _path_advice(trip: RoundTrip) -> tuple[str, str]:
         )
     return (
         "PUBLIC_URL does not lead to this service, or loses part of its path",
-        "check its path: the proxy must pass on /taskrouter/events, with nothing in front of it",
+        f"check its path: the proxy must pass on {endpoints.EVENTS}, with nothing in front of it",
     )
 
 

@@ -49,6 +49,7 @@ from enrich.pages import (
     tasks,
 )
 from enrich.pages.sessions import may, sees_masked, signed_in
+from enrich.taskrouter.endpoints import ASSIGNMENT
 
 # What stands in the head of every page, in order, for whoever may go there; only what the app really has.
 PLACES = (
@@ -86,7 +87,7 @@ def register(app: Flask) -> None:
         text=formatting,
         words=labels,
         version=__version__,
-        callback_url=f"{settings.public_url}/taskrouter/assignment",
+        callback_url=settings.public_url + ASSIGNMENT,
     )
     for each in (sign_in, tasks, resolution, completion, customers, overview, staff, card):
         app.register_blueprint(each.bp)

@@ -25,8 +25,8 @@ bp = Blueprint("customers", __name__)
 bp.before_request(require_sign_in)
 
 # What comes back in the form's hidden field: a record with its notes may be long, but not longer than this.
-LONGEST_BASE = 500_000
-MOST_INTERACTIONS = 20
+MAX_BASE_LENGTH = 500_000
+MAX_INTERACTIONS = 20
 
 
 @bp.get("/customers")
@@ -61,7 +61,7 @@ def customer(customer_id: str) -> ResponseReturnValue:
         identifiers=_identifiers(customer_id, record),
         merged=merged,
         trail=trail,
-        interactions=current_services().adapters.store.interactions_of(customer_id, at_most=MOST_INTERACTIONS),
+        interactions=current_services().adapters.store.interactions_of(customer_id, at_most=MAX_INTERACTIONS),
         history=contacts.history(database, (customer_id, *merged)),
         now=datetime.now(UTC),
     )
@@ -222,7 +222,7 @@ def _base() -> Values:
     """Return the values that the form was made with; an empty form if the browser sends nothing of that shape."""
     written = request.form.get("base", "")
     try:
-        read: Any = json.loads(written) if len(written) <= LONGEST_BASE else None
+        read: Any = json.loads(written) if len(written) <= MAX_BASE_LENGTH else None
     except (ValueError, RecursionError):
         read = None
     return read if customer_form.is_values(read) else customer_form.empty()

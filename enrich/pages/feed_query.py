@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 from enrich.customers import search
 from enrich.customers.identifiers import ADDRESS, is_storable, normalise
-from enrich.customers.matching import MAX_KEYS, KeyRules
+from enrich.customers.matching import KeyRules
 from enrich.database.engine import Database
 from enrich.domain.lengths import MAX_IDENTIFIER_LENGTH
+from enrich.domain.matches import MAX_KEYS
+from enrich.domain.sids import is_sid
 from enrich.journal.feed import TaskLine
 from enrich.journal.filters import ENDINGS, Filters
 
@@ -26,7 +28,6 @@ TIMES = {
     "24h": timedelta(hours=24),
     "7d": timedelta(days=7),
 }
-_SID = re.compile(r"(W[TRKQ])[0-9a-fA-F]{32}")
 # As ids of customers are; a viewer, who is not shown names and numbers, cannot try them out either.
 _CUSTOMER_ID = re.compile(r"[A-Za-z]{1,6}[-_ ]?[0-9]{1,12}")
 
@@ -85,17 +86,15 @@ def filters_of(
 
 def _searched(filters: Filters, query: str, database: Database, rules: KeyRules, *, by_id_only: bool) -> Filters:
     filters = replace(filters, searched=True)
-    sid = _SID.fullmatch(query)
-    if sid:
-        match sid[1]:
-            case "WT":
-                return replace(filters, task_sid=query)
-            case "WR":
-                return replace(filters, reservation_sid=query)
-            case "WK":
-                return replace(filters, searched=False, worker_sid=query)
-            case _:
-                return replace(filters, searched=False, task_queue_sid=query)
+    match query[:2] if is_sid(query) else "":
+        case "WT":
+            return replace(filters, task_sid=query)
+        case "WR":
+            return replace(filters, reservation_sid=query)
+        case "WK":
+            return replace(filters, searched=False, worker_sid=query)
+        case "WQ":
+            return replace(filters, searched=False, task_queue_sid=query)
     if by_id_only:
         return replace(filters, customer_ids=by_id(query))
     kinds = tuple(dict.fromkeys(source.kind for source in rules.sources if source.kind != ADDRESS))

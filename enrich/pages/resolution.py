@@ -40,7 +40,7 @@ _ID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 # Of those who share one key; a number that more of them share tells nothing about any.
-MOST_OWNERS = 20
+MAX_OWNERS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,7 @@ def _keys_now(asked: LookupFinding) -> tuple[KeyNow, ...]:
     """The keys by which this task was looked up, each with whose it is by now."""
     keys = [key for key in asked.keys if key.kind != STAFF]
     with current_services().database.reading() as session:
-        owners = {key: audit.owners(session, Identifier(key.kind, key.value))[:MOST_OWNERS] for key in keys}
+        owners = {key: audit.owners(session, Identifier(key.kind, key.value))[:MAX_OWNERS] for key in keys}
     ids = dict.fromkeys(one for each in owners.values() for one in each)
     customers = search.customers(current_services().database, list(ids))
     by_id = {one.id: one for one in customers}

@@ -25,7 +25,7 @@ WHERE = "[context]"
 PROJECTIONS = "[context.projections]"
 _NAME = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
 DEEPEST_PATH = 4
-MOST_PROJECTIONS = 30
+MAX_PROJECTIONS = 30
 # Only what is certain is projected, and only what we know; what came with the task stays where it is.
 _PROJECTED_ROOTS = ("customer", "match")
 
@@ -131,8 +131,8 @@ def _projections(table: Any, known: Known, problems: Problems) -> tuple[Projecti
             problems.add(PROJECTIONS, ".".join(path), f"clashes with {'.'.join(clash)}: one would stand in the other")
         elif template:
             projections[path] = Projection(path, template)
-    if len(projections) > MOST_PROJECTIONS:
-        problems.add(PROJECTIONS, "", f"there are {len(projections)}; at most {MOST_PROJECTIONS} are written")
+    if len(projections) > MAX_PROJECTIONS:
+        problems.add(PROJECTIONS, "", f"there are {len(projections)}; at most {MAX_PROJECTIONS} are written")
     return tuple(projections.values())
 
 

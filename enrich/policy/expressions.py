@@ -24,7 +24,7 @@ Context = dict[str, Any]
 _Holds = Callable[[Context], bool]
 _Value = Callable[[Context], Any]
 
-LONGEST = 4000
+MAX_EXPRESSION_LENGTH = 4000
 # Far deeper than anybody writes, and far from where Python itself gives up.
 DEEPEST = 50
 
@@ -59,7 +59,7 @@ _GRAMMAR = r"""
 
 
 class ExpressionError(ValueError):
-    """This is not an expression. The message names the place where understanding ended, and what was expected."""
+    """The text is no expression. The message names the place of the error, and what was expected there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Expression:
     _root: _Node
 
     def why(self, context: Context) -> str:
-        """Why it holds or does not, by the comparisons that decided, with what they found."""
+        """Return the comparisons that decided whether it holds, with the values they found."""
         return "; ".join(self._root.why(context))
 
 
@@ -106,8 +106,8 @@ def compile_expression(text: str) -> Expression:
     """
     if not text.strip():
         raise ExpressionError("it is empty; without a condition, leave the key out")
-    if len(text) > LONGEST:
-        raise ExpressionError(f"it has {len(text)} characters; at most {LONGEST} are read")
+    if len(text) > MAX_EXPRESSION_LENGTH:
+        raise ExpressionError(f"it has {len(text)} characters; at most {MAX_EXPRESSION_LENGTH} are read")
     try:
         root = _Builder(text).build(_parse(text))
         is_too_deep = root.depth > DEEPEST

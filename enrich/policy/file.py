@@ -29,8 +29,8 @@ from enrich.policy.timeouts import TimeoutPolicy, parse_timeouts
 from enrich.policy.wrapup import WrapupPolicy, parse_wrapup
 
 DEFAULT_CHANNEL = "default"
-MOST_RULES = 500
-LONGEST_NAME = 120
+MAX_RULES = 500
+MAX_NAME_LENGTH = 120
 
 
 @dataclass(frozen=True)
@@ -98,17 +98,17 @@ def _read_rules(tables: Any, known: Known, problems: Problems) -> tuple[Rule, ..
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         problems.add("[[rules]]", "", "must be tables, each under its own [[rules]]")
         return ()
-    if len(tables) > MOST_RULES:
-        problems.add("[[rules]]", "", f"there are {len(tables)} rules; at most {MOST_RULES} are asked in time")
+    if len(tables) > MAX_RULES:
+        problems.add("[[rules]]", "", f"there are {len(tables)} rules; at most {MAX_RULES} are asked in time")
         return ()
     rules: list[Rule] = []
     names: set[str] = set()
     for number, table in enumerate(tables, 1):
         name = table.get("name")
         where = f"rule {number}" + (f" {name!r}" if isinstance(name, str) else "")
-        if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
+        if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME_LENGTH:
             problems.add(
-                where, "name", f"needed, as text of at most {LONGEST_NAME} characters: journal and log show it"
+                where, "name", f"needed, as text of at most {MAX_NAME_LENGTH} characters: journal and log show it"
             )
             name = where
         elif name in names:

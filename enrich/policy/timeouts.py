@@ -38,7 +38,7 @@ TABLE = "timeouts"
 # nobody missed anything.
 ENDINGS = ("timeout", "rejected", "canceled")
 # At the thousandth, TaskRouter cancels the task (docs/taskrouter.md, "Sizes and counts").
-MOST_ASSIGNMENTS = 1_000
+MAX_ASSIGNMENTS = 1_000
 HIGHEST_PRIORITY = 2_147_483_647
 
 _ALARM_CANCELED = 5
@@ -158,7 +158,7 @@ def parse_timeouts(table: Mapping[str, object], problems: Problems) -> TimeoutPo
         misses=_misses(table, default.misses, problems),
         worker_activity=_activities(table.get("worker_activity", {}), problems),
         alarm_canceled=_number(table, "alarm_canceled", TABLE, problems, low=2) or _ALARM_CANCELED,
-        alarm_assignments=_number(table, "alarm_assignments", TABLE, problems, low=2, high=MOST_ASSIGNMENTS)
+        alarm_assignments=_number(table, "alarm_assignments", TABLE, problems, low=2, high=MAX_ASSIGNMENTS)
         or _ALARM_ASSIGNMENTS,
     )
 
@@ -177,7 +177,7 @@ def _step(table: Mapping[str, Any], where: str, problems: Problems) -> Escalatio
     if "after" not in table:
         problems.add(where, "after", "is missing: from which miss on the step holds, 1 for the first")
         return None
-    after = _number(table, "after", where, problems, low=1, high=MOST_ASSIGNMENTS)
+    after = _number(table, "after", where, problems, low=1, high=MAX_ASSIGNMENTS)
     priority = _number(table, "raise_priority_to", where, problems, high=HIGHEST_PRIORITY)
     escalation = _number(table, "escalation", where, problems, low=1, high=1_000) or 0
     hand_over = _hand_over(table.get("hand_over", False), where, problems)

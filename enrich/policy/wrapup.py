@@ -20,7 +20,7 @@ from enrich.policy.problems import Problems
 
 TABLE = "wrapup"
 # An agent needs a moment; and what wraps for longer than a day, TaskRouter deletes (docs/taskrouter.md, "Time limits").
-SHORTEST_S, LONGEST_S = 5, 86_400
+MIN_AFTER_S, MAX_AFTER_S = 5, 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ def parse_wrapup(table: Mapping[str, object], problems: Problems) -> WrapupPolic
             problems.add(TABLE, str(key), f"is not known here; there are {', '.join(known)}")
     seconds = table.get("complete_after_s")
     if seconds is not None and (
-        isinstance(seconds, bool) or not isinstance(seconds, int) or not SHORTEST_S <= seconds <= LONGEST_S
+        isinstance(seconds, bool) or not isinstance(seconds, int) or not MIN_AFTER_S <= seconds <= MAX_AFTER_S
     ):
-        problems.add(TABLE, "complete_after_s", f"must be a whole number from {SHORTEST_S} to {LONGEST_S:,}")
+        problems.add(TABLE, "complete_after_s", f"must be a whole number from {MIN_AFTER_S} to {MAX_AFTER_S:,}")
         seconds = None
     reason = table.get("reason", default.reason)
     if not isinstance(reason, str) or not reason.strip() or len(reason) > MAX_COMPLETION_REASON_LENGTH:

@@ -20,15 +20,15 @@ from enrich.provisioning.routing import INTAKE, NEVER, Document, with_intake
 from enrich.taskrouter import endpoints
 
 # docs/taskrouter.md, "Time limits" and "Sizes and counts".
-LONGEST_NAME = 64
-LONGEST_RESERVATION_S = 86_400
+MAX_NAME_LENGTH = 64
+MAX_RESERVATION_S = 86_400
 HIGHEST_PRIORITY = 2_147_483_647
-MOST_RESERVED = 50
+MAX_RESERVED = 50
 DEFAULT_RETRIES = 2
-MOST_RETRIES = 5
+MAX_RETRIES = 5
 # Until a task.created has come, and its task is enriched; a caller waits for it, so it is short.
 DEFAULT_HOLD_S = 3
-LONGEST_HOLD_S = 60
+MAX_HOLD_S = 60
 _UNIQUE_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
 
@@ -45,7 +45,7 @@ def read(text: str, public_url: str, *, workspace_sid: str = "") -> Desired:
     wrong = _Wrong(toml_lines.lines_of(text))
     file = _Table(values, (), wrong)
     workspace = file.table("workspace") or _Table({}, ("workspace",), wrong)
-    name = workspace.text("name", longest=LONGEST_NAME, required=not workspace_sid) or ""
+    name = workspace.text("name", longest=MAX_NAME_LENGTH, required=not workspace_sid) or ""
     may_create = workspace.flag("create") or False
     resources = [
         *(_activity(each) for each in file.tables("activities")),
@@ -72,7 +72,7 @@ def _workspace_fields(table: _Table, public_url: str) -> dict[str, Any]:
     )
     wanted = table.flag("events")
     more = table.texts("more_events")
-    retries = table.number("event_retries", 0, MOST_RETRIES)
+    retries = table.number("event_retries", 0, MAX_RETRIES)
     if wanted is False:
         for key in table.known & {"more_events", "event_retries"} & table.values.keys():
             table.wrong.add((*table.path, key), "says something about events, and events = false leaves them alone")
@@ -88,12 +88,12 @@ def _activity(table: _Table) -> Resource:
 
 
 def _channel(table: _Table) -> Resource:
-    name = table.text("unique_name", required=True, longest=LONGEST_NAME) or ""
+    name = table.text("unique_name", required=True, longest=MAX_NAME_LENGTH) or ""
     if name and not _UNIQUE_NAME.fullmatch(name):
         table.wrong.add(
             (*table.path, "unique_name"), "may have letters, digits, _ and $, and does not begin with a digit"
         )
-    shown = table.text("name", longest=LONGEST_NAME)
+    shown = table.text("name", longest=MAX_NAME_LENGTH)
     optimized = table.flag("optimized_routing")
     table.end()
     # The name is needed to make one, and what people have called it since is theirs.
@@ -105,7 +105,7 @@ def _queue(table: _Table) -> Resource:
     fields = table.given(
         workers=table.text("workers"),
         order=table.choice("order", ("FIFO", "LIFO")),
-        max_reserved_workers=table.number("max_reserved_workers", 1, MOST_RESERVED),
+        max_reserved_workers=table.number("max_reserved_workers", 1, MAX_RESERVED),
         reservation_activity=table.text("reservation_activity"),
         assignment_activity=table.text("assignment_activity"),
     )
@@ -125,7 +125,7 @@ def _worker(table: _Table) -> Resource:
 
 def _workflow(table: _Table, public_url: str, queues: set[str]) -> list[Resource]:
     """The workflow, behind the queue of its intake where it has one that the file does not describe itself."""
-    fields = table.given(reservation_timeout_s=table.number("reservation_timeout_s", 1, LONGEST_RESERVATION_S))
+    fields = table.given(reservation_timeout_s=table.number("reservation_timeout_s", 1, MAX_RESERVATION_S))
     fallback = table.address("fallback_url")
     if table.flag("enrich") is not False:
         fields["assignment_url"] = public_url + endpoints.ASSIGNMENT
@@ -139,7 +139,7 @@ def _workflow(table: _Table, public_url: str, queues: set[str]) -> list[Resource
     if filters or default:
         routing: Document = {"filters": filters} | ({"default": default} if default else {})
         if intake is not None:
-            held_s = intake.number("hold_s", 1, LONGEST_HOLD_S) or DEFAULT_HOLD_S
+            held_s = intake.number("hold_s", 1, MAX_HOLD_S) or DEFAULT_HOLD_S
             queue = intake.text("queue") or INTAKE
             intake.end()
             routing = with_intake(routing, hold_s=held_s, queue=queue)
@@ -295,7 +295,7 @@ class _Table:
         return [_Table(value, (*self.path, key, number), self.wrong) for number, value in enumerate(values)]
 
     def resource(self, kind: Kind, fields: dict[str, Any], initial: Mapping[str, Any] | None = None) -> Resource:
-        name = self.text("name", required=True, longest=LONGEST_NAME) or ""
+        name = self.text("name", required=True, longest=MAX_NAME_LENGTH) or ""
         self.end()
         return Resource(kind, name, fields, initial or {})
 

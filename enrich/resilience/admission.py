@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 # What waited so long before we came to look at it is answered at once: there are more than we can work on.
-LONGEST_WAIT_S = 0.5
+MAX_WAIT_S = 0.5
 # The same, when those before it waited so long on average. A turn of the loop under load is as long as that; and each
 # callback takes several turns, so that work which is begun now would run out of time.
 USUAL_WAIT_S = 0.15
@@ -45,7 +45,7 @@ class Admission:
         self.in_flight = 0
 
     def refused(self, waited_s: float) -> str:
-        """Why this one is too much: `queue` or `in_flight`; "" when it is let in. Who was let in must leave.
+        """Return the reason to refuse a callback, `queue` or `in_flight`; "" admits it, and it must `leave`.
 
         waited_s: how long it lay there before we came to look at it.
         """
@@ -71,7 +71,7 @@ class Admission:
         self._usual_wait_s += (waited_s - self._usual_wait_s) / LATELY
         too_long_s = CAUGHT_UP_S if self._is_catching_up else USUAL_WAIT_S
         self._is_catching_up = self._usual_wait_s > too_long_s
-        return waited_s > LONGEST_WAIT_S or self._is_catching_up
+        return waited_s > MAX_WAIT_S or self._is_catching_up
 
 
 def budget_s(longest_s: float, in_flight: int) -> float:

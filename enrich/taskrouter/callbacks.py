@@ -19,13 +19,13 @@ from urllib.parse import unquote_to_bytes
 from enrich.domain.deliveries import Delivery, TaskEvent
 from enrich.domain.lengths import MAX_CHANNEL_LENGTH, MAX_EVENT_TYPE_LENGTH, MAX_WORKER_NAME_LENGTH
 from enrich.domain.outcomes import EntryKind
+from enrich.domain.sids import is_sid
 from enrich.errors import MalformedPayload
 from enrich.taskrouter.attributes import parse_or_none
 
 # Read from the text, not parsed: it is only filtered by, and every callback and event waits for it.
 _CHANNEL_TYPE = re.compile(r'"channelType"\s*:\s*"([^"\\]{1,64})"')
 _CALL_SID = re.compile(r'"call_sid"\s*:')
-_SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 _NOT_QUOTED = re.compile(rb"%(?![0-9a-fA-F]{2})")
 # TaskRouter sends some twenty parameters; splitting more of them would be work done for an attacker.
 _MOST_PARAMETERS = 1000
@@ -138,7 +138,7 @@ def _moment(number: str, per_second: int) -> datetime | None:
 def sid_or_none(form: Form, name: str, prefix: str) -> str | None:
     """The SID under this name, or None where there is none or something else stands there."""
     value = form.get(name, "")
-    return value if _SID.fullmatch(value) and value.startswith(prefix) else None
+    return value if is_sid(value, prefix) else None
 
 
 def task_channel(form: Form) -> str:

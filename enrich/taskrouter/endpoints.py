@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-ASSIGNMENT = "/taskrouter/assignment"
-FALLBACK = "/taskrouter/assignment/fallback"
-EVENTS = "/taskrouter/events"
+# The paths that TaskRouter calls, below PUBLIC_URL.
+PREFIX = "/taskrouter"
+ASSIGNMENT = f"{PREFIX}/assignment"
+FALLBACK = f"{ASSIGNMENT}/fallback"
+EVENTS = f"{PREFIX}/events"
 
 NEEDED_EVENTS = frozenset(
     {

@@ -39,7 +39,7 @@ class MetricsDirectory:
         os.environ[VARIABLE] = str(self.path)
 
     def forget(self, pid: int) -> None:
-        """This process is dead: what it was doing just then is over. What it has done stays counted."""
+        """Drop the gauges of a dead process; its counters stay."""
         for file in self.path.glob(f"gauge_live*_{pid}.db"):
             file.unlink(missing_ok=True)
 

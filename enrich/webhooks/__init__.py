@@ -1,1 +1,1 @@
-"""The doors that TaskRouter knocks on: signature, payloads, views."""
+"""The webhooks that TaskRouter calls: intake, handlers, views, load shedding."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from enrich.resilience.queue_time import waited_s
 from enrich.services import Services
+from enrich.taskrouter.endpoints import ASSIGNMENT
 from enrich.webhooks import handlers, intake
 from enrich.webhooks.handlers import WebhookResponse
 from enrich.webhooks.intake import IN_FLIGHT, WAITED_S
@@ -20,7 +21,6 @@ from enrich.webhooks.intake import IN_FLIGHT, WAITED_S
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-ASSIGNMENT = "/taskrouter/assignment"
 # TaskRouter's callbacks are forms of a known length; any other request is left to Flask.
 MAX_FORM_BYTES = 65_536
 

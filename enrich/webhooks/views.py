@@ -13,16 +13,16 @@ from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from enrich.services import Services
+from enrich.taskrouter import endpoints
 from enrich.webhooks import handlers, intake
 from enrich.webhooks.handlers import WebhookResponse
 from enrich.webhooks.intake import VerifiedRequest
 
-PREFIX = "/taskrouter"
 # The longest callback that TaskRouter can send takes some 30 kB; a longer body is not read to its end.
 MAX_BODY_BYTES = 1_000_000
 
 log = logging.getLogger(__name__)
-bp = Blueprint("webhooks", __name__, url_prefix=PREFIX)
+bp = Blueprint("webhooks", __name__)
 
 
 def application(services: Services) -> Flask:
@@ -41,19 +41,19 @@ def application(services: Services) -> Flask:
     return app
 
 
-@bp.post("/assignment")
+@bp.post(endpoints.ASSIGNMENT)
 def answer_assignment() -> Response:
     """Answer an assignment callback, after enriching its task."""
     return _guarded(handlers.answer_assignment)
 
 
-@bp.post("/assignment/fallback")
+@bp.post(endpoints.FALLBACK)
 def answer_fallback() -> Response:
     """Answer at once: TaskRouter asks here when the first answer did not come."""
     return _guarded(handlers.answer_fallback)
 
 
-@bp.post("/events")
+@bp.post(endpoints.EVENTS)
 def record_event() -> Response:
     """Record an event: 204 once it is in the journal, 503 if it could not be recorded."""
     return _guarded(handlers.record_event)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.customers.matching import MAX_CANDIDATES_PER_KEY, MAX_KEYS, KeyRules, choose, explain, lookup_keys
+from enrich.customers.matching import MAX_CANDIDATES_PER_KEY, KeyRules, choose, explain, lookup_keys
 from enrich.domain.matches import (
+    MAX_KEYS,
     Ambiguous,
     Candidate,
     Claimed,

@@ -8,7 +8,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.engine.interfaces import Dialect
 
 from enrich import errors
-from enrich.customers.matching import MAX_CANDIDATES_PER_KEY, MAX_KEYS
+from enrich.customers.matching import MAX_CANDIDATES_PER_KEY
 from enrich.customers.store import (
     MAX_NOTES,
     MAX_OPEN_CASES,
@@ -22,6 +22,7 @@ from enrich.customers.tables import AuditCustomerRow, AuditRow, CaseRow, Custome
 from enrich.database.engine import Database
 from enrich.database.types import Base
 from enrich.domain.matches import (
+    MAX_KEYS,
     Candidate,
     Case,
     Customer,

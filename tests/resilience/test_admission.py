@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enrich.resilience.admission import CAUGHT_UP_S, LATELY, LONGEST_WAIT_S, SILENCE_S, USUAL_WAIT_S, Admission
+from enrich.resilience.admission import CAUGHT_UP_S, LATELY, MAX_WAIT_S, SILENCE_S, USUAL_WAIT_S, Admission
 from tests.support.clock import ManualClock
 
 
@@ -29,7 +29,7 @@ def test_how_many_there_are_is_told_whenever_it_changes() -> None:
 
 
 def test_one_that_waited_too_long_is_too_much_and_the_next_is_not(admission: Admission) -> None:
-    assert [admission.refused(LONGEST_WAIT_S + 0.01), admission.refused(0.0)] == ["queue", ""]
+    assert [admission.refused(MAX_WAIT_S + 0.01), admission.refused(0.0)] == ["queue", ""]
 
 
 def test_when_all_of_them_wait_even_a_little_none_is_let_in(admission: Admission) -> None:
@@ -58,7 +58,7 @@ def test_a_machine_that_stands_still_for_a_moment_turns_nobody_away(admission: A
 
 def test_after_a_silence_nothing_is_held_against_the_next(admission: Admission, clock: ManualClock) -> None:
     for _ in range(3 * LATELY):
-        admission.refused(LONGEST_WAIT_S + 0.01)
+        admission.refused(MAX_WAIT_S + 0.01)
     assert admission.refused(0.0) == "queue"
     clock.now_s += SILENCE_S + 0.01
     assert admission.refused(0.0) == ""
