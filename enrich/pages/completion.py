@@ -38,7 +38,6 @@ def complete(task_sid: str) -> ResponseReturnValue:
     return _carry_out(FollowupKind.COMPLETE, task_sid, outcome, reason)
 
 
-@bp.app_template_global()
 def state_of(task_sid: str | None) -> TaskState | None:
     """Return the state of this task; None if nothing unusual has happened to it."""
     return current_services().adapters.task_states.of(task_sid) if task_sid else None

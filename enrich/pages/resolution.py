@@ -121,7 +121,6 @@ def undo(audit_id: int) -> ResponseReturnValue:
     return redirect(back, 303)
 
 
-@bp.app_template_global()
 def trail_of(task_sid: str | None) -> tuple[AuditEntry, ...]:
     """Return the audit trail of this task, newest first."""
     if not formatting.is_plain_sid(task_sid):

@@ -20,7 +20,9 @@ from enrich.journal.filters import Choice, Choices
 from enrich.journal.records import Summary
 from enrich.journal.timeline import Timeline
 from enrich.pages import formatting, labels, masked_records
+from enrich.pages.completion import state_of
 from enrich.pages.feed_query import Feed, asked_for, filters_of
+from enrich.pages.resolution import trail_of
 from enrich.pages.sessions import require_sign_in, sees_masked
 from enrich.services import current_services
 
@@ -121,14 +123,21 @@ def _page(story: Timeline | None) -> str:
         "tasks/index.html",
         feed=_feed(before=_before()),
         choices=_choices(),
-        story=story,
+        **_task_context(story),
         opened=element_id(story.shown) if story else "",
         now=_now(),
     )
 
 
 def _detail(story: Timeline) -> str:
-    return render_template("tasks/_detail.html", story=story, now=_now())
+    return render_template("tasks/_detail.html", **_task_context(story), now=_now())
+
+
+def _task_context(story: Timeline | None) -> dict[str, Any]:
+    """Return the variables of the opened task, read here so that no template asks the database."""
+    if story is None:
+        return {"story": None, "trail": (), "state": None}
+    return {"story": story, "trail": trail_of(story.shown.task_sid), "state": state_of(story.task_sid)}
 
 
 def _feed(*, before: int | None) -> Feed:
