@@ -28,14 +28,14 @@ T = TypeVar("T")
 
 
 def problem(password: str) -> str:
-    """Why this cannot be a password; "" where it can."""
+    """Return what is wrong with this password; "" if nothing is."""
     if len(password) < MIN_LENGTH:
         return f"The password needs at least {MIN_LENGTH} characters."
     return "" if len(password) <= MAX_LENGTH else f"The password may have {MAX_LENGTH} characters at most."
 
 
 def hash_password(password: str) -> str:
-    """The argon2id hash of this password, with its salt and parameters in it: at most 200 characters."""
+    """Return the argon2id hash of this password, salt and parameters included: at most 200 characters."""
     return _off_the_loop(lambda: _HASHER.hash(password))
 
 
@@ -76,5 +76,5 @@ def _off_the_loop(work: Callable[[], T]) -> T:
 
 @cache
 def _own_threads() -> ThreadPool:
-    """Made at first use: a process forks before it serves, and native threads do not survive that."""
+    """Return the pool, made at first use: a process forks before it serves, and native threads do not survive that."""
     return ThreadPool(HASHES_AT_A_TIME)

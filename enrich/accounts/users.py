@@ -35,43 +35,43 @@ class User:
 
     @property
     def password_mark(self) -> str:
-        """A short word that changes with the password, and from which nobody can tell the password."""
+        """A short hash that changes with the password and does not reveal it."""
         return hashlib.sha256(self.password_hash.encode()).hexdigest()[:16]
 
 
 def normal_email(email: str) -> str:
-    """The e-mail as accounts are kept under: without blanks around it, in lower case."""
+    """Return the e-mail as accounts are stored: stripped, in lower case."""
     return email.strip().lower()
 
 
 def email_problem(email: str) -> str:
-    """Why nobody can have an account as this; "" where it is an e-mail address."""
+    """Return what is wrong with this e-mail address; "" if nothing is."""
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", email.strip()) or len(email) > MAX_EMAIL_LENGTH or not email.isprintable():
         return "This is no e-mail address."
     return ""
 
 
 def name_problem(name: str) -> str:
-    """Why nobody can be called this; "" where they can. Nothing is a name, too: then the e-mail stands for it."""
+    """Return what is wrong with this name; "" if nothing is. A name may be empty."""
     if not name.isprintable():
         return "This holds characters that cannot be shown."
     return "" if len(name) <= MAX_STAFF_NAME_LENGTH else f"At most {MAX_STAFF_NAME_LENGTH} characters."
 
 
 def find(database: Database, email: str) -> User | None:
-    """The user with this e-mail, in any case of letters, active or not. Raises DatabaseError."""
+    """Return the user with this e-mail, in any case of letters, active or not. Raises DatabaseError."""
     if _IN_NO_EMAIL.search(email):
         return None
     return _one(database, UserRow.email == normal_email(email))
 
 
 def find_by_id(database: Database, user_id: int) -> User | None:
-    """The user with this id, active or not. Raises DatabaseError."""
+    """Return the user with this id, active or not. Raises DatabaseError."""
     return _one(database, UserRow.id == user_id)
 
 
 def list_all(database: Database) -> tuple[User, ...]:
-    """Every user by e-mail. Raises DatabaseError."""
+    """Return all users, ordered by e-mail. Raises DatabaseError."""
     with database.reading() as session:
         return tuple(_user(row) for row in session.scalars(select(UserRow).order_by(UserRow.email)))
 

@@ -1,7 +1,7 @@
-"""The browsers that have signed in to an account before: counted by themselves, so that nobody is locked out by others.
+"""Cookies of browsers that have signed in before: their attempts count apart, so that others cannot lock them out.
 
-A signed cookie holds a word by chance and a hash of the e-mail; the database knows nothing of it. It proves that this
-account's password was right here once, and opens nothing.
+The signed cookie holds a random id and a hash of the e-mail; the database does not store it. It proves that this
+browser once sent the account's right password, and grants no access.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LASTS_S = 180 * 86400
 
 
 def of(email: str) -> str | None:
-    """The word of this browser, if somebody has signed in to this account with it; else None."""
+    """Return the id of this browser if it has signed in to this account before, else None."""
     try:
         word, account = _serializer().loads(request.cookies.get(COOKIE, ""), max_age=LASTS_S)
     except (BadData, ValueError, TypeError):
@@ -26,7 +26,7 @@ def of(email: str) -> str | None:
 
 
 def remember(response: Response, email: str) -> None:
-    """Gives the browser its cookie for this account."""
+    """Set the browser's cookie for this account."""
     response.set_cookie(
         COOKIE,
         _serializer().dumps([of(email) or secrets.token_urlsafe(12), _mark(email)]),
