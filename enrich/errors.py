@@ -1,38 +1,38 @@
 """Every error of this service, as one tree.
 
     EnrichError
-    ├── SettingsError              a setting is missing or wrong; names it
-    ├── PolicyError                the policy file cannot be followed; tells everything that is wrong with it
-    ├── FixtureFileError           a file of customers that cannot be read at all; says what to do
-    ├── WorkspaceFileError         a file that describes a workspace, with every mistake in it and its line
-    ├── PlanRefused                what such a file wants cannot be done; says why, and nothing was done
-    ├── PlanStopped                a step of it failed half way; what was done stands, and a second run goes on
+    ├── SettingsError              a setting is missing or invalid
+    ├── PolicyError                the policy file is invalid; lists every problem
+    ├── FixtureFileError           a file of customers cannot be read
+    ├── WorkspaceFileError         a workspace file is invalid; lists every problem with its line
+    ├── PlanRefused                the plan cannot be applied; nothing was changed
+    ├── PlanStopped                a step of the plan failed; a second run continues
     ├── InvalidSignature           not signed by our account
-    ├── MalformedPayload           signed, but not an assignment callback that can be understood
-    ├── DatabaseError              could not look, could not record
+    ├── MalformedPayload           signed, but not a valid callback
+    ├── DatabaseError              a read or write failed
     │   ├── DatabaseLocked         another process holds SQLite's write lock
-    │   │   └── DatabaseBusy       the writers of this very process take turns, and ours did not come
-    │   │       └── NotYetRecorded ... and it will, in a moment; only the answer cannot wait for it
-    │   ├── SchemaMissing          the tables are not there, or not as this version needs them
+    │   │   └── DatabaseBusy       timed out waiting for another writer of this process
+    │   │       └── NotYetRecorded the write is queued, but the answer cannot wait for it
+    │   ├── SchemaMissing          tables are missing or of another version
     │   └── DatabaseUnavailable    no connection, or it broke
-    │       └── DatabaseResting    not asked: it failed several times in a row a moment ago
+    │       └── DatabaseCircuitOpen  not asked: it failed several times in a row a moment ago
     └── TaskRouterError            could not fetch or write the task
-        ├── StaleTask              412: somebody else wrote first; fetch and splice again
+        ├── StaleTask              412: the task changed meanwhile; fetch and splice again
         ├── TaskGone               404: the task is over
         ├── NotAuthorized          401, 403: our credentials
         ├── RateLimited            429
         ├── RequestRefused         400 and every other 4xx
-        ├── NotAssigned            nobody has accepted the task, so there is nothing to wrap up or complete
+        ├── NotAssigned            no worker has accepted the task yet
         ├── TaskRouterFailed       5xx
         ├── TaskRouterUnreachable  no connection, or it broke
         ├── TaskRouterTooSlow      no answer within the time that was left
-        ├── TaskRouterResting      not asked: it failed several times in a row a moment ago
-        ├── NotUnderstood          an answer that is not TaskRouter's: HTML, broken JSON, no ETag
+        ├── TaskRouterCircuitOpen  not asked: it failed several times in a row a moment ago
+        ├── NotUnderstood          unexpected response: HTML, invalid JSON, no ETag
         ├── AttributesUnreadable   the task's attributes are not a JSON object; nothing can be spliced in
         └── NoRoom                 not even the smallest block fits beside the attributes of others
 
-`reason` is a short slug; journal, log and page show the same word. `retryable` says whether trying again, later and
-unchanged, can help. Running out of the callback's time is no error of this tree: see `deadline.OutOfTime`.
+`reason` is a short slug that journal, log and page share. `retryable` marks what may succeed later.
+The end of the time budget is not in this tree: see `deadline.OutOfTime`.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 # Twilio's code for a request that does not fit the state of what it is about (docs/taskrouter.md, "Status of a task").
-# Which state that is, only a fresh look tells: it may be done already, or not be possible yet.
+# Fetch the task to learn its state: the change may be done already, or not be possible yet.
 WRONG_STATE = 20001
 
 
 class EnrichError(Exception):
-    """The root. The message is for engineers: never a secret, never personal data."""
+    """Base of all errors. Messages are for engineers and contain no secrets or personal data."""
 
     reason: ClassVar[str] = "failed"
     retryable: ClassVar[bool] = False
@@ -126,7 +126,9 @@ class DatabaseCircuitOpen(DatabaseUnavailable):
 
 
 class TaskRouterError(EnrichError):
-    """transient: asking again at once can help. retry_after_s: how long TaskRouter wants to be left alone, if told.
+    """Base of TaskRouter errors.
+
+    transient: an immediate retry may help. retry_after_s: delay that TaskRouter asked for, or None.
 
     code: Twilio's own, None where the answer had none.
     """
@@ -150,7 +152,7 @@ class TaskGone(TaskRouterError):
 
 
 class NotAuthorized(TaskRouterError):
-    """Retryable although nothing changes by itself: an operator mends the credentials, and it is still owed."""
+    """Retryable: the follow-up can succeed once an operator corrects the credentials."""
 
     reason = "not_authorized"
     retryable = True

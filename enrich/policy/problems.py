@@ -1,4 +1,4 @@
-"""The problems of a policy file, collected, so that one check names all of them."""
+"""Problems of a policy file, collected so that one run reports all of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: where (a table or a rule, as its writer knows it), the key ("" for the whole), and what to do."""
+    """One problem. where: the table or rule. key: "" if it concerns the whole. message: the fix."""
 
     where: str
     key: str
@@ -20,7 +20,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Problems:
-    """The problems of one file. The reader of each part adds its own, and goes on with a default."""
+    """Problems of one file. Each reader adds its own, then continues with a default."""
 
     found: list[Problem] = field(default_factory=list)
 
