@@ -1,9 +1,8 @@
-"""The whole thing on one machine: `flask demo`, which `make demo` calls.
+"""Everything on one machine: `flask demo` (cli/demo.py), which `make demo` calls.
 
     processes.py   the emulator, the web server and the worker, each a process of its own, started and ended together
     workplace.py   the workspace at the emulator, its workers, and what they do with the tasks they are given
     arrivals.py    the mixed stream of work: who calls, writes or chats, and when TaskRouter's API is slow or fails
-    command.py     `flask demo`: one after the other
 
 The service does not know that it is a demo: it gets settings, and TASKROUTER_BASE_URL is the emulator's address.
 """

@@ -1,19 +1,19 @@
 """The pages that staff see in the browser.
 
-    views.py      the addresses: the feed, a task beside it, and their fragments
-    settling.py   who is this? decided, undone, done again
-    customers.py  find, look at, make, edit, merge; customer_form.py: a customer as a form
-    feed.py       which tasks an address of the feed asks for
-    staff.py      who may sign in
-    overview.py   how it is going, over time; charts.py: numbers as SVG
-    words.py      what outcomes, reasons and steps are called
-    diff.py       attributes as lines, and what changed between two of them
-    block.py      our block on the task, read back
-    steps.py      where the time went, as bars
-    card.py       the customer of one task, for a frame on the agent's desktop
-    masking.py    what a viewer is shown of personal data
-    text.py       moments, SIDs and hostile strings as text
-    headers.py    security headers; failures.py: the pages for when it does not work
+    tasks.py             the list of tasks, one task beside it, and their fragments; feed_query.py: which tasks to list
+    resolution.py        identify a task's customer, undo it, redo it
+    completion.py        end a task's wrap-up
+    customers.py         find, view, create, edit and merge customers; customer_form.py: a customer as a form
+    staff.py             who may sign in; sign_in.py, sessions.py, devices.py: signing in and staying so
+    overview.py          figures over time; charts.py: figures as SVG
+    card.py              the customer of one task, for a frame on the agent's desktop
+    labels.py            labels of outcomes, reasons and steps
+    diff.py              attributes as lines, and what changed between two of them
+    block_facts.py       our block on the task, read back
+    step_chart.py        where the time went, as bars
+    masked_records.py    records as a viewer sees them, with personal data masked
+    formatting.py        times, SIDs and hostile strings as text
+    security_headers.py  security headers; error_pages.py: pages for failed requests
 
 The templates are in `templates/`, the stylesheet and the one small script in `enrich/static/`.
 """

@@ -1,4 +1,4 @@
-"""A workspace as it is, written as the file that would leave it so: workspace_file.py the other way round. Pure."""
+"""A workspace as it is, written as the file that would leave it so: the reverse of file.py. Pure."""
 
 from __future__ import annotations
 

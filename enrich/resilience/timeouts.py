@@ -2,8 +2,8 @@
 
 It reaches every wait that yields to gevent's loop: connecting, reading headers or a body that drips, a pool, a lock, a
 frozen PostgreSQL. What does not yield is short by itself: SQLite's calls (they wait five milliseconds for a lock, see
-`db.py`), parsing (sizes are limited first), password hashing (in a thread). Outside the server, where gevent has
-patched nothing, the same code runs with the ordinary time-outs of its waits.
+`database/engine.py`), parsing (sizes are limited first), password hashing (in a thread). Outside the server, where
+gevent has patched nothing, the same code runs with the ordinary time-outs of its waits.
 """
 
 from __future__ import annotations

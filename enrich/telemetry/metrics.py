@@ -5,7 +5,7 @@ others (a test sees to it). Every label has a short closed list of values: what 
 that nothing from outside can make series without end, and nothing personal can get in.
 
 Counting is the edge's business: the stories return what they did, the adapters tell a callable that they were given.
-Under gunicorn several processes count into files of one directory (counts.py), and any of them can tell all of it.
+Under gunicorn several processes count into files of one directory (multiprocess.py); any of them can report all counts.
 What the database knows better than any process is looked up when somebody asks (`Figures`).
 """
 
