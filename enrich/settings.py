@@ -18,6 +18,7 @@ from dotenv import dotenv_values
 
 from enrich import errors
 from enrich.domain.matches import DEFAULT_CLAIMED_CHANNELS, DEFAULT_LOOKUP_KEYS, DEFAULT_REGION
+from enrich.domain.sids import is_sid
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,12 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _sid(prefix: str) -> Callable[[str], str]:
-    return _matching(f"{prefix}[0-9a-fA-F]{{32}}", f"{prefix} and 32 hexadecimal digits")
+    def read(text: str) -> str:
+        if text and not is_sid(text.strip(), prefix):
+            raise ValueError(f"must be {prefix} and 32 hexadecimal digits")
+        return text.strip()
+
+    return read
 
 
 TABLE: tuple[Setting, ...] = (

@@ -25,12 +25,12 @@ Pure.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from enrich.domain.sids import is_sid
 from enrich.policy.problems import Problems
 
 TABLE = "timeouts"
@@ -199,7 +199,7 @@ def _hand_over(given: object, where: str, problems: Problems) -> HandOver | None
     where = f"{where}.hand_over"
     _refuse_unknown(given, ("workflow", "priority"), where, problems)
     workflow = given.get("workflow")
-    if workflow is not None and not _is_sid(workflow, "WW"):
+    if workflow is not None and not is_sid(workflow, "WW"):
         problems.add(where, "workflow", "must be the SID of a workflow: WW and 32 hexadecimal digits")
         workflow = None
     return HandOver(workflow, _number(given, "priority", where, problems, high=HIGHEST_PRIORITY))
@@ -223,7 +223,7 @@ def _activities(given: object, problems: Problems) -> Mapping[str, str]:
     _refuse_unknown(given, ENDINGS, where, problems)
     activities = {}
     for ending, activity in given.items():
-        if not _is_sid(activity, "WA"):
+        if not is_sid(activity, "WA"):
             problems.add(where, str(ending), "must be the SID of an activity: WA and 32 hexadecimal digits")
         elif ending in ENDINGS:
             activities[str(ending)] = str(activity)
@@ -247,7 +247,3 @@ def _refuse_unknown(table: Mapping[str, object], known: tuple[str, ...], where: 
     for key in table:
         if key not in known:
             problems.add(where, str(key), f"is not known here; there are {', '.join(known)}")
-
-
-def _is_sid(value: object, prefix: str) -> bool:
-    return isinstance(value, str) and re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value) is not None

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from enrich.domain.sids import is_sid
+
 # An answer, as TaskRouter reads it: snake_case keys, lists as words separated by commas.
 Instruction = dict[str, Any]
 Attributes = Mapping[str, Any]
@@ -207,12 +209,11 @@ def _some_of(*words: str) -> Callable[[Any], str]:
 
 
 def _sid(prefix: str, what: str) -> Callable[[Any], str]:
-    pattern = re.compile(f"{prefix}[0-9a-fA-F]{{32}}")
-
     def read(value: Any) -> str:
-        if not isinstance(value, str) or not pattern.fullmatch(value.strip()):
+        written = value.strip() if isinstance(value, str) else value
+        if not is_sid(written, prefix):
             raise ValueError(f"must be the SID of {what}: {prefix} and 32 hexadecimal digits")
-        return value.strip()
+        return written
 
     return read
 
