@@ -20,6 +20,7 @@ import taskrouter_emulator
 from support.receiver import Receiver
 from support.workspace_driver import WorkspaceDriver
 from taskrouter_emulator import EmulatorServer
+from taskrouter_emulator.transport.http_server import HttpServer
 
 SOURCES = str(Path(taskrouter_emulator.__file__).parents[1])
 
@@ -34,6 +35,26 @@ def test_it_answers_when_the_constructor_returns_and_leaves_nothing_behind() -> 
     assert set(threading.enumerate()) <= before
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{emulator.base_url}/_emulator/healthz", timeout=5)
+
+
+def test_stopping_waits_for_a_connection_that_was_closed_but_whose_thread_still_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed, stopped, outlived = threading.Event(), threading.Event(), []
+    close = HttpServer.shutdown_request
+
+    def linger(server: HttpServer, request: Any) -> None:
+        close(server, request)
+        closed.set()
+        outlived.append(stopped.wait(0.5))
+
+    monkeypatch.setattr(HttpServer, "shutdown_request", linger)
+    with EmulatorServer() as emulator:
+        requests.get(f"{emulator.base_url}/_emulator/healthz", headers={"Connection": "close"}, timeout=5)
+        assert closed.wait(5)
+        emulator.stop()
+        stopped.set()
+    assert outlived == [False]
 
 
 def test_stopping_cuts_a_callback_under_way_and_may_be_repeated(driver: WorkspaceDriver, receiver: Receiver) -> None:

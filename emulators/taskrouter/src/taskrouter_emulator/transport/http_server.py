@@ -46,6 +46,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
     def __init__(self, host: str, port: int, application: "WSGIApplication") -> None:
         self.application = application
         self._connections: dict[socket.socket, threading.Thread] = {}
+        self._finishing: set[threading.Thread] = set()  # their connections are closed, they may still run
         self._lock = threading.Lock()
         self._ending = False
         super().__init__((host, port), _Handler)
@@ -67,9 +68,12 @@ class HttpServer(socketserver.ThreadingTCPServer):
         with self._lock:
             self._ending = True
             connections = dict(self._connections)
+            finishing = [thread for thread in self._finishing if thread.is_alive()]
         for connection, thread in connections.items():
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+            thread.join()
+        for thread in finishing:
             thread.join()
         self.server_close()
 
@@ -87,11 +91,13 @@ class HttpServer(socketserver.ThreadingTCPServer):
         )
         with self._lock:
             self._connections[request] = thread
+            self._finishing = {thread for thread in self._finishing if thread.is_alive()}
         thread.start()
 
     def shutdown_request(self, request: Any) -> None:
         with self._lock:
-            self._connections.pop(request, None)
+            if thread := self._connections.pop(request, None):
+                self._finishing.add(thread)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
