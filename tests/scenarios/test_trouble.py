@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 import requests
 
+from enrich import __version__
 from enrich.database import migrations
 from tests.support.contact_centre import ContactCentre, Service
 from tests.support.worker import worker_of
@@ -153,7 +154,13 @@ def test_a_database_without_its_tables_is_told_by_readyz(
     secret = {"Authorization": "Bearer not-a-real-token"}
     assert requests.get(f"{service.url}/readyz", timeout=5).json() == {"ready": True}
     told = requests.get(f"{service.url}/readyz", headers=secret, timeout=5).json()
-    assert told == {"ready": True, "database": "ok", "migrations": "ok", "worker": "never seen"}
+    assert told == {
+        "ready": True,
+        "version": __version__,
+        "database": "ok",
+        "migrations": "ok",
+        "worker": "never seen",
+    }
 
     migrations.downgrade(service.database, "base")
     response = requests.get(f"{service.url}/readyz", headers=secret, timeout=5)
