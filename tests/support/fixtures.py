@@ -149,9 +149,9 @@ def dana(database: Database) -> User:
     return user
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The one real browser of the run: Playwright cannot be started a second time while it works."""
+    """A real browser, closed with its module: one Playwright runs at a time, and the emulator's tests have theirs."""
     quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *quiet])

@@ -3,7 +3,6 @@
 Every response to `client` and `http` is compared with Twilio's OpenAPI document, if it is available.
 """
 
-import asyncio
 import json
 import os
 import socket
@@ -134,9 +133,7 @@ def unused_port() -> int:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A real browser, closed with its module: a thread runs one Playwright at a time, and the service has its own."""
-    if asyncio._get_running_loop() is not None:
-        pytest.skip("another Playwright is at work in this process: run these tests first, or alone")
+    """A real browser, closed with its module: one Playwright runs at a time, and the service's tests have theirs."""
     quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *quiet])
