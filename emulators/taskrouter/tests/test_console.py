@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
-from urllib.request import urlopen
 
 import pytest
 import requests
@@ -250,8 +249,7 @@ def test_it_needs_nothing_of_the_service(tmp_path: Path) -> None:
         match = re.search(r"http://127\.0\.0\.1:\d+", running.stdout.readline())
         assert match is not None
         url = match[0]
-        with urlopen(url, timeout=10) as answer:  # noqa: S310 - our own address
-            page = answer.read().decode()
+        page = requests.get(url, timeout=10).text
         assert "There is no workspace yet" in page
         assert "Refresh" in page
     finally:

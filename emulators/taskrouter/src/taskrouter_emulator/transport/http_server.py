@@ -219,7 +219,7 @@ class _StartResponse:
         self.status = "500 Internal Server Error"
         self.headers: list[tuple[str, str]] = []
 
-    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: object = None, /) -> Any:  # noqa: ARG002 - WSGI's
+    def __call__(self, status: str, headers: list[tuple[str, str]], _exc_info: object = None, /) -> Any:
         self.status = status
         self.headers = headers
         return lambda _content: None
