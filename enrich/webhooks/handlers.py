@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from enrich import errors
@@ -61,23 +62,13 @@ def answer_assignment(request: VerifiedRequest, services: Services) -> WebhookRe
 
 def answer_fallback(request: VerifiedRequest, services: Services) -> WebhookResponse:
     """Return the stored answer, or the default, at once: TaskRouter asks here after the first answer failed."""
-
-    def answer() -> WebhookResponse:
-        callback = _callback(EntryKind.FALLBACK, request, services)
-        result = services.assignments.answer_at_once(callback, Reason.FALLBACK, request.deadline)
-        return _answered(callback.delivery, result, request, services)
-
+    answer = partial(_answer_at_once, EntryKind.FALLBACK, Reason.FALLBACK, request, services)
     return _in_any_case(answer, EntryKind.FALLBACK, request, services)
 
 
 def answer_overload(request: VerifiedRequest, services: Services) -> WebhookResponse:
     """Return the answer to an assignment callback that is shed: recorded with others, answered without a look-up."""
-
-    def answer() -> WebhookResponse:
-        callback = _callback(EntryKind.ASSIGNMENT, request, services)
-        result = services.assignments.answer_at_once(callback, Reason.OVERLOAD, request.deadline)
-        return _answered(callback.delivery, result, request, services)
-
+    answer = partial(_answer_at_once, EntryKind.ASSIGNMENT, Reason.OVERLOAD, request, services)
     event = "an overload could not be answered from the journal"
     return _in_any_case(answer, EntryKind.ASSIGNMENT, request, services, event)
 
@@ -142,6 +133,13 @@ def _in_any_case(
     return WebhookResponse(
         HTTPStatus.OK, instructions.to_json(decision.default_for(request.form, services.rules)), JSON
     )
+
+
+def _answer_at_once(kind: EntryKind, reason: Reason, request: VerifiedRequest, services: Services) -> WebhookResponse:
+    """Return the answer to a callback that gets no look-up. reason: why it gets none."""
+    callback = _callback(kind, request, services)
+    result = services.assignments.answer_at_once(callback, reason, request.deadline)
+    return _answered(callback.delivery, result, request, services)
 
 
 def _callback(kind: EntryKind, request: VerifiedRequest, services: Services) -> AssignmentCallback:
