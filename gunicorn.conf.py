@@ -33,7 +33,7 @@ errorlog = "-"
 loglevel = os.environ.get("GUNICORN_LOG_LEVEL", "info")
 
 
-class OneFormat(Logger):  # type: ignore[misc]
+class OneFormat(Logger):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's own lines look as ours do, and tell no more of a request than ours."""
 
     def setup(self, cfg: Any) -> None:
@@ -66,7 +66,7 @@ def post_worker_init(worker: Any) -> None:
     """
     from gunicorn.workers import ggevent
 
-    class Server(ggevent.StreamServer):  # type: ignore[misc]
+    class Server(ggevent.StreamServer):  # type: ignore[misc]  # gunicorn has no types
         @property
         def max_accept(self) -> int:  # asked once a turn
             begun, worker.begun = worker.begun, 0

@@ -64,11 +64,11 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
     hooks_app = LoadShedding(webhooks.application(services), services)
     # Flask's documented way to put a middleware in front; to mypy it assigns to a method, and a callable's parameters
     # have no names.
-    app.wsgi_app = _parted(hooks_app, pages_app)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = _dispatcher(hooks_app, pages_app)  # type: ignore[assignment, method-assign]
     return app
 
 
-def _parted(hooks_app: WSGIApplication, pages_app: WSGIApplication) -> WSGIApplication:
+def _dispatcher(hooks_app: WSGIApplication, pages_app: WSGIApplication) -> WSGIApplication:
     """Return an application that sends webhooks to the one, and every other request to the other.
 
     A path begins with one slash, as werkzeug reads it; nginx sends two where it takes a prefix off.

@@ -208,10 +208,15 @@ def _run(workplace: Workplace, processes: Processes, over: threading.Event, unti
 def _trouble(workplace: Workplace) -> Iterator[tuple[bool, float]]:
     """Yield whether TaskRouter is well, and for how many seconds; each step sets or clears a fault."""
     while True:
-        for calm_s, told, fault, lasts_s in SPELLS:
+        for calm_s, symptom, fault, lasts_s in SPELLS:
             yield True, calm_s
             workplace.has_trouble(fault | {"path": ONE_TASK})
-            click.echo(f"  {datetime.now():%H:%M:%S}  {told} for {lasts_s:.0f} s")  # noqa: DTZ005 - the reader's own clock
+            _say(f"{symptom} for {lasts_s:.0f} s")
             yield False, lasts_s
             workplace.recovers()
-            click.echo(f"  {datetime.now():%H:%M:%S}  it works again; pending follow-ups are done now")  # noqa: DTZ005 - likewise
+            _say("it works again; pending follow-ups are done now")
+
+
+def _say(text: str) -> None:
+    """Print a line with the time on the reader's own clock."""
+    click.echo(f"  {time.strftime('%H:%M:%S')}  {text}")

@@ -54,9 +54,8 @@ class Workplace:
         """Workers take up deferred calls, talk for a while, and complete."""
         now = datetime.now(UTC)
         try:
-            # How long a call takes is a demo's dice.
             for task in self._workspace.tasks.list(assignment_status=["reserved", "assigned"]):
-                due = self._due.setdefault(task.sid, now + timedelta(seconds=random.uniform(2, 9)))  # noqa: S311
+                due = self._due.setdefault(task.sid, now + timedelta(seconds=random.uniform(2, 9)))  # noqa: S311 - a demo's dice
                 if now < due:
                     continue
                 if task.assignment_status == "reserved":
