@@ -120,9 +120,8 @@ class Lifecycle:
         Raises DatabaseError, TaskRouterError.
         """
         decision, before, state = self._judge(followup)
-        if self._adapters.task_states.events(
-            state.task_sid, TASK_END_EVENTS
-        ):  # an end that arrived before there was a state
+        # The end may have arrived before there was a state to end.
+        if self._adapters.task_states.events(state.task_sid, TASK_END_EVENTS):
             self._adapters.task_states.ended(state.task_sid, self._adapters.now())
         if state.alarm != before.alarm:
             self._record(

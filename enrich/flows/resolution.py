@@ -296,10 +296,9 @@ class Resolver:
                 return Resolution(None)
             now = self._adapters.now()
             owed = self._queue_live(session, task_sid) if task_sid else None
-            for finished in {task_sid, *made.tasks} - {
-                None
-            }:  # a finished task may belong to another customer's history now
-                woken = NewFollowup(FollowupKind.FINISHED, now, lifecycle.finished_key(str(finished)))
+            # A finished task may belong in another customer's history now.
+            for sid in made.tasks | ({task_sid} if task_sid else set()):
+                woken = NewFollowup(FollowupKind.FINISHED, now, lifecycle.finished_key(sid))
                 FollowupInserts.wake(session.connection(), woken)
             others = contacts.open_tasks(
                 session,

@@ -78,14 +78,14 @@ def rules_of(
     accept_via: str,
 ) -> Rules:
     """Return the rules of these settings and this policy. Raises SettingsError naming the setting that is wrong."""
-    said = policy.context
-    own = [attribute, *(".".join(projection.path) for projection in said.projections)]
+    context = policy.context
+    own = [attribute, *(".".join(projection.path) for projection in context.projections)]
     try:
         keys = matching.KeyRules.parse(
-            ", ".join(said.keys) if said.keys is not None else lookup_keys,
+            ", ".join(context.keys) if context.keys is not None else lookup_keys,
             region=region,
-            own_numbers=said.own_numbers if said.own_numbers is not None else own_numbers,
-            claimed_channels=said.claimed_channels if said.claimed_channels is not None else claimed_channels,
+            own_numbers=context.own_numbers if context.own_numbers is not None else own_numbers,
+            claimed_channels=context.claimed_channels if context.claimed_channels is not None else claimed_channels,
             own_attributes=own,
         )
     except ValueError as exc:
@@ -94,8 +94,8 @@ def rules_of(
         attribute=attribute,
         keys=keys,
         shape=block.BlockShape(
-            fields=frozenset(said.fields) if said.fields is not None else frozenset(block.FIELDS),
-            drop_order=said.drop if said.drop is not None else block.DROP_ORDER,
+            fields=frozenset(context.fields) if context.fields is not None else frozenset(block.FIELDS),
+            drop_order=context.drop if context.drop is not None else block.DROP_ORDER,
         ),
         default_instruction=default_instruction,
         accept_via=accept_via,

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from enrich.domain.deadline import Stopwatch
+from enrich.domain.deadline import StepName, Stopwatch
 from enrich.domain.deliveries import Conclusion
 from enrich.domain.matches import Customer, Match
 from enrich.domain.outcomes import Outcome, Reason
 from enrich.taskrouter import attributes
 
 # The step that the clock interrupted tells which dependency was slow.
-_SLOW_DEPENDENCY = {
-    "look_up": Reason.DATABASE_TOO_SLOW,
-    "channel": Reason.DATABASE_TOO_SLOW,
-    "fetch": Reason.TASKROUTER_TOO_SLOW,
-    "write": Reason.TASKROUTER_TOO_SLOW,
+_SLOW_DEPENDENCY: Mapping[str, Reason] = {
+    StepName.LOOK_UP: Reason.DATABASE_TOO_SLOW,
+    StepName.CHANNEL: Reason.DATABASE_TOO_SLOW,
+    StepName.FETCH: Reason.TASKROUTER_TOO_SLOW,
+    StepName.WRITE: Reason.TASKROUTER_TOO_SLOW,
 }
 
 
@@ -52,8 +52,9 @@ class EnrichmentRun:
     def end_out_of_time(self) -> None:
         """Record that the clock ended the run, unless the run had ended already."""
         if self.outcome is None:
-            interrupted = next((step.name for step in reversed(self.stopwatch.steps) if step.failed), "")
-            self.end(Outcome.OUT_OF_TIME, _SLOW_DEPENDENCY.get(interrupted, Reason.OUT_OF_TIME), retryable=True)
+            interrupted = [step.name for step in self.stopwatch.steps if step.failed]
+            slow = _SLOW_DEPENDENCY.get(interrupted[-1]) if interrupted else None
+            self.end(Outcome.OUT_OF_TIME, slow or Reason.OUT_OF_TIME, retryable=True)
 
     def conclusion(self, elapsed_ms: float | None, decision: Mapping[str, Any] | None = None) -> Conclusion:
         """Return the run as the journal keeps it.
