@@ -76,7 +76,7 @@ _TOLD_OF_FORM = frozenset(
     }
 )
 _JSON_OF_FORM = frozenset(("TaskAttributes", "WorkerAttributes"))
-_LONGEST_NAME = 40
+_MAX_NAME_LENGTH = 40
 
 # A name with its colon, a string, a number, a word; what may stand between them; and whatever is no JSON.
 _TOKEN = re.compile(
@@ -148,7 +148,7 @@ def raw_json(stored: str) -> str:
         nonlocal member
         if found["colon"] is not None:
             member = found["string"][1:-1]
-            shown = found["string"] if len(member) <= _LONGEST_NAME else f'"{HIDDEN}"'
+            shown = found["string"] if len(member) <= _MAX_NAME_LENGTH else f'"{HIDDEN}"'
             return text(shown) + found["colon"]
         if found["string"] is not None:
             return f'"{_value(member, found["string"][1:-1])}"'
@@ -165,7 +165,7 @@ def raw_form(stored: str) -> str:
         fields = parse_qsl(stored, keep_blank_values=True, strict_parsing=True, max_num_fields=200)
     except ValueError:
         return HIDDEN if stored else ""
-    return urlencode([(field[:_LONGEST_NAME], _field(field, value)) for field, value in fields])
+    return urlencode([(field[:_MAX_NAME_LENGTH], _field(field, value)) for field, value in fields])
 
 
 def _value(member: str, written: str) -> str:

@@ -28,7 +28,7 @@ _CHANNEL_TYPE = re.compile(r'"channelType"\s*:\s*"([^"\\]{1,64})"')
 _CALL_SID = re.compile(r'"call_sid"\s*:')
 _NOT_QUOTED = re.compile(rb"%(?![0-9a-fA-F]{2})")
 # TaskRouter sends some twenty parameters; splitting more of them would be work done for an attacker.
-_MOST_PARAMETERS = 1000
+_MAX_PARAMETERS = 1000
 
 Form = Mapping[str, str]
 
@@ -54,7 +54,7 @@ def split_form(body: bytes) -> list[tuple[bytes, bytes]]:
     `keep_blank_values`, but in bytes, because the signature covers bytes: `parse_qsl` refuses bytes outside ASCII.
     """
     pairs: list[tuple[bytes, bytes]] = []
-    for part in filter(None, body.replace(b"+", b" ").split(b"&", _MOST_PARAMETERS)):
+    for part in filter(None, body.replace(b"+", b" ").split(b"&", _MAX_PARAMETERS)):
         name, _, value = part.partition(b"=")
         if b"%" in part:
             name, value = _unquoted(name), _unquoted(value)

@@ -26,7 +26,7 @@ from enrich.taskrouter.http import HttpResponse, NotHttp, Wire
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 
 # Answers of TaskRouter are a few kilobytes; what is longer is not one.
-_LARGEST_ANSWER = 1_000_000
+_MAX_ANSWER_BYTES = 1_000_000
 _BY_STATUS: dict[int, type[errors.TaskRouterError]] = {
     401: errors.NotAuthorized,
     403: errors.NotAuthorized,
@@ -35,7 +35,7 @@ _BY_STATUS: dict[int, type[errors.TaskRouterError]] = {
     429: errors.RateLimited,
 }
 # A list of more pages than this is not read to its end; what is left is there the next time.
-_MOST_PAGES = 20
+_MAX_PAGES = 20
 
 # What tells that the API itself is in trouble; a refusal is an answer.
 _TROUBLE = (errors.TaskRouterFailed, errors.TaskRouterUnreachable, errors.TaskRouterTooSlow, OutOfTime)
@@ -69,7 +69,7 @@ class TaskRouterClient:
         connections: int = 64,
         observe: Callable[[Exchange], None] = lambda _exchange: None,
     ) -> None:
-        self._wire = Wire(base_url, addresses=addresses, connections=connections, largest=_LARGEST_ANSWER)
+        self._wire = Wire(base_url, addresses=addresses, connections=connections, largest=_MAX_ANSWER_BYTES)
         self._breaker = breaker
         self._observe = observe
         self._prefix = f"{urllib3.util.parse_url(base_url).path or ''}/v1"
@@ -158,7 +158,7 @@ class TaskRouterClient:
         """
         path: str | None = f"/Workspaces/{workspace_sid}/Tasks?{urlencode(query)}"
         listed: list[ListedTask] = []
-        for _ in range(_MOST_PAGES):
+        for _ in range(_MAX_PAGES):
             if path is None:
                 break
             document = _document(self._ask("GET", path, timeout_s=timeout_s))

@@ -26,8 +26,8 @@ DEFER: Instruction = {}
 # What the policy calls it.
 DEFER_NAME = "defer"
 
-_LONGEST_TEXT = 2000
-_LONGEST_RING_S, _LONGEST_SIP_RING_S = 999, 600
+_MAX_TEXT_LENGTH = 2000
+_MAX_RING_S, _MAX_SIP_RING_S = 999, 600
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -146,8 +146,8 @@ def _text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("must be text")
     text = str(value).strip()
-    if not text or len(text) > _LONGEST_TEXT or _CONTROLS.search(text):
-        raise ValueError(f"must be text of one line, at most {_LONGEST_TEXT} characters")
+    if not text or len(text) > _MAX_TEXT_LENGTH or _CONTROLS.search(text):
+        raise ValueError(f"must be text of one line, at most {_MAX_TEXT_LENGTH} characters")
     return text
 
 
@@ -237,7 +237,7 @@ def _words(rest: str, read: Callable[[Any], str]) -> Parameter:
     return Parameter(rest, read, is_repeated=True)
 
 
-_timeout = _number(1, _LONGEST_RING_S)
+_timeout = _number(1, _MAX_RING_S)
 
 # By their names in an answer, in the order in which they are sent. The keys of conference beside `to`, `from`,
 # `post_work_activity_sid` and `room_name` are those of REST in the spelling of an answer (docs/taskrouter.md,
@@ -321,7 +321,7 @@ def _rung_too_long(instruction: Instruction, to: Any) -> str:
     is_sip = isinstance(to, str) and to.strip().lower().startswith(("sip:", "sips:"))
     timeout = instruction.get("timeout", 0)
     return (
-        f"timeout: {timeout} is outside 1 to {_LONGEST_SIP_RING_S}, for a SIP address"
-        if (is_sip and timeout > _LONGEST_SIP_RING_S)
+        f"timeout: {timeout} is outside 1 to {_MAX_SIP_RING_S}, for a SIP address"
+        if (is_sip and timeout > _MAX_SIP_RING_S)
         else ""
     )
