@@ -107,5 +107,5 @@ def _figures() -> metrics.Figures:
 
 def _may_see_details() -> bool:
     token = current_services().settings.metrics_token
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return bool(token) and hmac.compare_digest(given.encode(), token.encode())
+    sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return bool(token) and hmac.compare_digest(sent.encode(), token.encode())

@@ -94,8 +94,8 @@ def splice(
         if length(spliced) <= LIMIT:
             return Spliced(spliced, block)
     without = _take_out(text, members, key)
-    for each in projected:
-        without = _take_out_at(without, each.path)
+    for projection in projected:
+        without = _take_out_at(without, projection.path)
     if without != text:
         return Spliced(_sendable(without), None)
     raise NoRoom(f"the attributes of others take {length(text)} of {LIMIT} characters")
@@ -105,15 +105,16 @@ def _versions(blocks: Sequence[Block], projected: Sequence[Projected]) -> Iterat
     """The blocks with what stands beside them, and at last the smallest alone."""
     for block in blocks:
         yield block, projected
-    if any(each.value is not None for each in projected):
-        yield blocks[-1], [Projected(each.path, None) for each in projected]
+    if any(projection.value is not None for projection in projected):
+        yield blocks[-1], [Projected(projection.path, None) for projection in projected]
 
 
 def _with(text: str, members: list[_Member], key: str, block: Block, projected: Sequence[Projected]) -> str:
     """The text with the block and what stands beside it; the text itself where all of that stands there already."""
     text = _put(text, members, key, block)
-    for each in projected:
-        text = _put_at(text, each.path, each.value) if each.value is not None else _take_out_at(text, each.path)
+    for projection in projected:
+        path, value = projection.path, projection.value
+        text = _take_out_at(text, path) if value is None else _put_at(text, path, value)
     return text
 
 
@@ -307,12 +308,12 @@ def _put(text: str, members: list[_Member], key: str, value: Any) -> str:
 
     The text itself where exactly that stands there already, once, however it is written.
     """
-    ours = [index for index, member in enumerate(members) if member.name == key]
-    if ours:
-        first = members[ours[0]]
-        if len(ours) == 1 and _same(text[first.value_at : first.end], value):
+    indexes = [index for index, member in enumerate(members) if member.name == key]
+    if indexes:
+        first = members[indexes[0]]
+        if len(indexes) == 1 and _same(text[first.value_at : first.end], value):
             return text
-        tail = _take_out_from(text, members, ours[1:], first.end)
+        tail = _take_out_from(text, members, indexes[1:], first.end)
         return f"{text[: first.value_at]}{_dump(value)}{tail}"
     member = f"{json.dumps(key)}:{_dump(value)}"
     if members:
@@ -324,15 +325,15 @@ def _put(text: str, members: list[_Member], key: str, value: Any) -> str:
 
 def _take_out(text: str, members: list[_Member], key: str) -> str:
     """The text without any member named `key`, each with one of its commas."""
-    ours = [index for index, member in enumerate(members) if member.name == key]
+    indexes = [index for index, member in enumerate(members) if member.name == key]
     # Those at the very front take the comma behind them, all others the one before.
     front = 0
-    while front < len(ours) and ours[front] == front:
+    while front < len(indexes) and indexes[front] == front:
         front += 1
     if not front:
-        return _take_out_from(text, members, ours, 0)
+        return _take_out_from(text, members, indexes, 0)
     resume = members[front].start if front < len(members) else members[-1].end
-    return text[: members[0].start] + _take_out_from(text, members, ours[front:], resume)
+    return text[: members[0].start] + _take_out_from(text, members, indexes[front:], resume)
 
 
 def _take_out_from(text: str, members: list[_Member], indices: Sequence[int], at: int) -> str:

@@ -149,8 +149,10 @@ def task_channel(form: Form) -> str:
     """
     attributes = form.get("TaskAttributes", "")
     found = _CHANNEL_TYPE.search(attributes)
-    told = found[1] if found else form.get("TaskChannelUniqueName") or ("voice" if _CALL_SID.search(attributes) else "")
-    return told.strip().lower()[:MAX_CHANNEL_LENGTH]
+    channel = (
+        found[1] if found else form.get("TaskChannelUniqueName") or ("voice" if _CALL_SID.search(attributes) else "")
+    )
+    return channel.strip().lower()[:MAX_CHANNEL_LENGTH]
 
 
 def worker_name(form: Form) -> str:

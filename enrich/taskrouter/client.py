@@ -162,7 +162,7 @@ class TaskRouterClient:
             if path is None:
                 break
             document = _document(self._ask("GET", path, timeout_s=timeout_s))
-            listed += [_listed(each) for each in _rows(document, "tasks")]
+            listed += [_listed(row) for row in _rows(document, "tasks")]
             path = self._next_path(document)
         return listed
 
@@ -320,16 +320,16 @@ def _error(method: str, response: HttpResponse) -> errors.TaskRouterError:
         code = _whole(_document(response).get("code"))
     except errors.NotUnderstood:
         code = None
-    told = f"{method}: HTTP {response.status}, code {'?' if code is None else code}"
+    message = f"{method}: HTTP {response.status}, code {'?' if code is None else code}"
     status = response.status
     retry_after_s = _retry_after_s(response.headers.get("retry-after"))
     if status in _BY_STATUS:
-        return _BY_STATUS[status](told, retry_after_s=retry_after_s, code=code)
+        return _BY_STATUS[status](message, retry_after_s=retry_after_s, code=code)
     if status >= 500:
-        return errors.TaskRouterFailed(told, retry_after_s=retry_after_s, code=code)
+        return errors.TaskRouterFailed(message, retry_after_s=retry_after_s, code=code)
     if 400 <= status < 500:
-        return errors.RequestRefused(told, code=code)
-    return errors.NotUnderstood(told)
+        return errors.RequestRefused(message, code=code)
+    return errors.NotUnderstood(message)
 
 
 def _retry_after_s(header: str | None) -> float | None:

@@ -49,5 +49,5 @@ def without_fragment(url: str) -> str:
 
 def overrides(url: str) -> dict[str, str]:
     """The connection overrides in the URL's fragment, as they stand there."""
-    pairs = (each.partition("=") for each in urlsplit(url).fragment.split("&"))
+    pairs = (part.partition("=") for part in urlsplit(url).fragment.split("&"))
     return {name: value for name, _, value in pairs if name}

@@ -133,15 +133,15 @@ class Wire:
             if left_s <= 0:
                 raise TimeoutError("the answer takes too long")
             sock.settimeout(left_s)
-            got = sock.recv(_READ_AT_ONCE)
-            length += len(got)
+            chunk = sock.recv(_READ_AT_ONCE)
+            length += len(chunk)
             if length > self._largest:
                 raise NotHttp(f"an answer of more than {self._largest} bytes")
-            if not got:
+            if not chunk:
                 if not reading.ends_with_the_connection:
                     raise NotHttp("the connection was closed before the answer was over")
                 break
-            reading.feed(got)
+            reading.feed(chunk)
         return reading.answer(), reading.may_be_kept
 
 
@@ -156,10 +156,10 @@ class _Reading:
         self.is_over = False
         self.may_be_kept = False
 
-    def feed(self, got: bytes) -> None:
+    def feed(self, chunk: bytes) -> None:
         """Raises NotHttp."""
         try:
-            self._parser.feed_data(got)
+            self._parser.feed_data(chunk)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
             raise NotHttp(f"{type(exc).__name__}") from exc
 

@@ -53,15 +53,15 @@ def build(name: str, values: Mapping[str, Any]) -> Instruction:
     names the parameter which is missing, unknown or wrong, and KeyError for an unknown instruction.
     """
     parameters = TABLE[name]
-    given = {key: value for key, value in values.items() if value is not None and value != ""}
-    for key in given:
+    present = {key: value for key, value in values.items() if value is not None and value != ""}
+    for key in present:
         if key not in parameters:
             raise ValueError(f"{key}: {name} has no such parameter")
     instruction: Instruction = {} if name == DEFER_NAME else {"instruction": name}
     for key, parameter in parameters.items():
-        if key in given:
+        if key in present:
             try:
-                instruction[key] = parameter.read(given[key])
+                instruction[key] = parameter.read(present[key])
             except ValueError as exc:
                 raise ValueError(f"{key}: {exc}") from exc
         elif parameter.is_required:
@@ -197,10 +197,10 @@ def _one_of(*words: str) -> Callable[[Any], str]:
 
 def _some_of(*words: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
-        asked = value.split(",") if isinstance(value, str) else value
-        if not isinstance(asked, list | tuple) or not asked:
+        entries = value.split(",") if isinstance(value, str) else value
+        if not isinstance(entries, list | tuple) or not entries:
             raise ValueError(f"must be a list of some of {', '.join(words)}")
-        found = [word.strip().lower() if isinstance(word, str) else word for word in asked]
+        found = [word.strip().lower() if isinstance(word, str) else word for word in entries]
         if wrong := [word for word in found if word not in words]:
             raise ValueError(f"{wrong[0]!r} is none of {', '.join(words)}")
         return ",".join(dict.fromkeys(found))

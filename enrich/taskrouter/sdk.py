@@ -34,8 +34,8 @@ def translated(doing: str) -> Iterator[None]:
     except requests.RequestException as exc:
         raise errors.TaskRouterUnreachable(f"{doing}: {type(exc).__name__}") from exc
     except TwilioRestException as exc:
-        told = f"{doing}: HTTP {exc.status}, code {exc.code}: {exc.msg}"
-        raise _error_of(exc.status)(told) from exc
+        message = f"{doing}: HTTP {exc.status}, code {exc.code}: {exc.msg}"
+        raise _error_of(exc.status)(message) from exc
     except TwilioException as exc:
         # A list that is refused is this alone, with the answer as its second argument.
         status = getattr(exc.args[1], "status_code", None) if len(exc.args) > 1 else getattr(exc, "status", None)

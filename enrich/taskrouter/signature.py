@@ -29,7 +29,7 @@ def verify(url: str, pairs: Pairs, body: bytes, signature: str | None, tokens: I
     """
     if not signature:
         raise InvalidSignature("the request has no X-Twilio-Signature")
-    given = signature.encode("utf-8", "replace")
+    received = signature.encode("utf-8", "replace")
     digests = parse_qs(urlsplit(url).query).get("bodySHA256") if "?" in url else None
     if digests:
         # A JSON body: the signature covers the URL, and the URL covers the body.
@@ -39,7 +39,7 @@ def verify(url: str, pairs: Pairs, body: bytes, signature: str | None, tokens: I
     signed = _form_text(pairs)
     for token in tokens:
         for variant in _with_and_without_port(url):
-            if hmac.compare_digest(_digest(token, variant.encode() + signed), given):
+            if hmac.compare_digest(_digest(token, variant.encode() + signed), received):
                 return
     raise InvalidSignature(f"not signed with our token for {url.partition('?')[0]}")
 
