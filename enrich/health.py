@@ -1,6 +1,6 @@
-"""Is it alive, able to work, and how is it doing? Twilio's public host serves these too: details need `METRICS_TOKEN`.
+"""The health endpoints: liveness, readiness and metrics. They are public: details need `METRICS_TOKEN`.
 
-The worker serves the same on a port of its own, where it is told to.
+The worker serves the same on a port of its own, if one is set.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def readyz() -> tuple[Response, HTTPStatus]:
 
 
 def _worker() -> str:
-    """Raises DatabaseError."""
+    """Return the state of the workers by their last heartbeat. Raises DatabaseError."""
     last = current_services().heartbeats.last()
     if last is None:
         return "never seen"

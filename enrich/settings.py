@@ -63,7 +63,7 @@ class Settings:
         )
 
     def require(self, names: Iterable[str]) -> None:
-        """Raises SettingsError naming every one of these environment names that is not set, and what it is for."""
+        """Check that these are set. Raises SettingsError naming each one that is not, and its purpose."""
         missing = [
             f"{setting.name}: {setting.help}"
             for setting in TABLE

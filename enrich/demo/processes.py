@@ -94,7 +94,7 @@ class Processes:
             time.sleep(0.1)
 
     def check(self, names: Sequence[str] = ()) -> None:
-        """Raises DidNotStart when one of these, or of all, has ended."""
+        """Check that these processes, or all, still run. Raises DidNotStart if one has ended."""
         for name in names or tuple(self._running):
             status = self._running[name].poll()
             if status is not None:

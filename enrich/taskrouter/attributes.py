@@ -221,7 +221,7 @@ def _members(text: str) -> list[_Member]:
 
 
 def _each_member(text: str) -> Iterator[_Member]:
-    """Raises ValueError where the text is no JSON object, or more than one."""
+    """Yield the members of a JSON object. Raises ValueError if the text is anything else."""
     at = _expect(text, _skip_space(text, 0), "{")
     is_closed = text[at : at + 1] == "}"
     while not is_closed:

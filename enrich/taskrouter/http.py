@@ -157,7 +157,7 @@ class _Reading:
         self.may_be_kept = False
 
     def feed(self, chunk: bytes) -> None:
-        """Raises NotHttp."""
+        """Parse the next chunk. Raises NotHttp."""
         try:
             self._parser.feed_data(chunk)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
