@@ -35,11 +35,11 @@ def seed(files: tuple[Path, ...]) -> None:
     Wrong rows are listed with line, field and reason; the others are loaded, and the exit status is 1.
     """
     bad = 0
-    region = current_services().settings.default_region
+    services = current_services()
     for path in files or (fixtures.builtin_path(),):
         with _progress_of(path) as progress:
-            rows = fixtures.read_fixtures(path, region=region)
-            report = seeding.seed(current_services().database, rows, now=datetime.now(UTC), progress=progress)
+            rows = fixtures.read_fixtures(path, region=services.settings.default_region)
+            report = seeding.seed(services.database, rows, now=datetime.now(UTC), progress=progress)
         for row in report.bad:
             click.echo(f"{path.name}: {row}", err=True)
         bad += len(report.bad)
@@ -80,10 +80,10 @@ def export(file: Any) -> None:
 @with_appcontext
 def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
     """Show which customer KEY matches, and why, as for a task with this attribute."""
-    current_services().require_policy()
-    rules = current_services().rules
+    services = current_services()
+    services.require_policy()
+    rules, store = services.rules, services.adapters.store
     keys = matching.lookup_keys(*_as_task(key, kind, attributes, rules.keys))
-    store = current_services().adapters.store
     found = store.look_up(keys)
     match = matching.choose(keys, found.candidates)
     customer = store.details_of(match, found)

@@ -7,6 +7,7 @@ from flask.cli import with_appcontext
 
 from enrich.cli.base import Group
 from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.services import current_services
 
 
@@ -20,8 +21,9 @@ def db() -> None:
 @with_appcontext
 def db_upgrade(revision: str) -> None:
     """Upgrade the schema to REVISION (default: the newest)."""
-    migrations.upgrade(current_services().database, revision)
-    _tell_revision()
+    database = current_services().database
+    migrations.upgrade(database, revision)
+    _print_revision(database)
 
 
 @db.command("downgrade")
@@ -30,20 +32,21 @@ def db_upgrade(revision: str) -> None:
 @with_appcontext
 def db_downgrade(revision: str, yes: bool) -> None:
     """Downgrade the schema to REVISION: `-1` for one step, `base` for all; this deletes data."""
+    database = current_services().database
     if not yes:
-        shown = current_services().database.url.render_as_string(hide_password=True)
+        shown = database.url.render_as_string(hide_password=True)
         click.confirm(f"Tables and columns of {shown} will be deleted, with what is in them. Go on?", abort=True)
-    migrations.downgrade(current_services().database, revision)
-    _tell_revision()
+    migrations.downgrade(database, revision)
+    _print_revision(database)
 
 
 @db.command("current")
 @with_appcontext
 def db_current() -> None:
     """Show the schema's revision, and the one that this version needs."""
-    _tell_revision()
+    _print_revision(current_services().database)
 
 
-def _tell_revision() -> None:
-    at, head = migrations.revisions(current_services().database)
+def _print_revision(database: Database) -> None:
+    at, head = migrations.revisions(database)
     click.echo(f"at {at or 'nothing'}" + ("" if at == head else f"; this version needs {head}: flask db upgrade"))

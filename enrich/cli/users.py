@@ -38,11 +38,12 @@ def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
         raise click.BadParameter(f"{email!r} is no e-mail address.", param_hint="EMAIL")
     if problem := users.name_problem(name):
         raise click.BadParameter(f"{name!r}: {problem}", param_hint="--name")
+    database = current_services().database
     with foreseen_errors():
-        if users.find(current_services().database, email):
+        if users.find(database, email):
             raise _taken(email)
         password = _read_password(from_stdin=password_stdin)
-        if not users.add(current_services().database, email=email, role=Role(role), password=password, name=name):
+        if not users.add(database, email=email, role=Role(role), password=password, name=name):
             raise _taken(email)
     click.echo(f"Added {users.normal_email(email)} as {role}. They sign in at /login.")
 
@@ -53,11 +54,12 @@ def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
 @with_appcontext
 def set_password(email: str, password_stdin: bool) -> None:
     """Set a new password for EMAIL, and end their sessions."""
+    database = current_services().database
     with foreseen_errors():
-        if not users.find(current_services().database, email):
+        if not users.find(database, email):
             raise _unknown(email)
         password = _read_password(from_stdin=password_stdin)
-        if not users.set_password(current_services().database, email, password):
+        if not users.set_password(database, email, password):
             raise _unknown(email)
     click.echo(f"{users.normal_email(email)} has a new password, and is signed out everywhere.")
 
@@ -68,9 +70,10 @@ def set_password(email: str, password_stdin: bool) -> None:
 @with_appcontext
 def set_role(email: str, role: str) -> None:
     """Change the role of EMAIL, from their next request on."""
+    database = current_services().database
     with foreseen_errors():
-        before = users.find(current_services().database, email)
-        user = users.set_role(current_services().database, email, Role(role))
+        before = users.find(database, email)
+        user = users.set_role(database, email, Role(role))
     if not before or not user:
         raise _unknown(email)
     log.info("role changed", extra={"user_id": user.id, "before": before.role, "after": user.role})

@@ -15,6 +15,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from enrich.customers import card_token
+from enrich.customers.store import CustomerStore
 from enrich.domain.matches import Customer, MatchKind
 from enrich.journal.card_facts import CardFacts, card_facts
 from enrich.pages import formatting, security_headers
@@ -49,15 +50,16 @@ def frame(response: Response) -> Response:
 @bp.get("/<task_sid>")
 def show(task_sid: str) -> ResponseReturnValue:
     """The card; to htmx the fragment of it, or 204 while it is as the asking page shows it (`shown`)."""
-    settings, adapters = current_services().settings, current_services().adapters
+    services = current_services()
+    now = services.adapters.now()
     is_poll = "HX-Request" in request.headers
-    facts = card_facts(current_services().database, task_sid, adapters.now())
+    facts = card_facts(services.database, task_sid, now)
     if facts is None:
         return _said("Nothing known yet", "This task has not been offered to anyone, as far as we were told.", 404)
-    if facts.over_at and facts.over_at + timedelta(minutes=settings.card_minutes) < adapters.now():
+    if facts.over_at and facts.over_at + timedelta(minutes=services.settings.card_minutes) < now:
         # Sent whole and without a trigger, so that an open card empties itself and asks no more.
         return _said("This task is over", "Its card could be seen until a while after it.", 200 if is_poll else 410)
-    customer = _customer(facts)
+    customer = _customer(services.adapters.store, facts)
     version = hashlib.sha256(repr((facts, customer)).encode("utf-8", "replace")).hexdigest()[:16]
     if is_poll and request.args.get("shown") == version:
         return Response(status=204)
@@ -66,11 +68,11 @@ def show(task_sid: str) -> ResponseReturnValue:
     return render_template(template, facts=facts, customer=customer, task_sid=task_sid, token=token, version=version)
 
 
-def _customer(facts: CardFacts) -> Customer | None:
+def _customer(store: CustomerStore, facts: CardFacts) -> Customer | None:
     """Return the matched customer as the CRM has them now; None unless the match is certain."""
     if facts.match != MatchKind.MATCHED or not facts.customer_id:
         return None
-    return current_services().adapters.store.fetch_customer(facts.customer_id)
+    return store.fetch_customer(facts.customer_id)
 
 
 def _said(headline: str, sentence: str, status: int) -> Response:

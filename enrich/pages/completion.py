@@ -14,6 +14,7 @@ from enrich.domain.lengths import MAX_TASK_OUTCOME_LENGTH
 from enrich.domain.outcomes import TASK_END_EVENTS, FollowupKind
 from enrich.domain.tasks import TaskState
 from enrich.flows.completion import CompletionRequest
+from enrich.journal.task_states import TaskStates
 from enrich.journal.timeline import Timeline
 from enrich.pages import formatting, labels
 from enrich.pages.sessions import needs, require_sign_in, signed_in
@@ -38,9 +39,9 @@ def complete(task_sid: str) -> ResponseReturnValue:
     return _carry_out(FollowupKind.COMPLETE, task_sid, outcome, reason)
 
 
-def state_of(task_sid: str | None) -> TaskState | None:
+def state_of(task_states: TaskStates, task_sid: str | None) -> TaskState | None:
     """Return the state of this task; None if nothing unusual has happened to it."""
-    return current_services().adapters.task_states.of(task_sid) if task_sid else None
+    return task_states.of(task_sid) if task_sid else None
 
 
 @bp.app_template_global()

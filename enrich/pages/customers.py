@@ -11,15 +11,16 @@ from flask.typing import ResponseReturnValue
 
 from enrich.accounts.tables import Role
 from enrich.customers import audit, editing, search
-from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
+from enrich.customers.fixture_rows import BadRow, read_customer
+from enrich.database.engine import Database
 from enrich.flows.resolution import StaleEdit
 from enrich.journal import contacts
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Form, Values
 from enrich.pages.feed_query import by_id
-from enrich.pages.resolution import find, new_customer_id, new_record, resolver, tell
+from enrich.pages.resolution import find, new_customer_id, new_record, resolver_for_user, tell
 from enrich.pages.sessions import needs, require_sign_in, sees_masked
-from enrich.services import current_services
+from enrich.services import Services, current_services
 
 bp = Blueprint("customers", __name__)
 bp.before_request(require_sign_in)
@@ -36,21 +37,19 @@ def index() -> ResponseReturnValue:
     A viewer, who is not shown names and numbers, cannot try them out either: they find by id only.
     """
     query = request.args.get("q", "").strip()
-    lately = (
-        ()
-        if query
-        else search.customers(current_services().database, contacts.recent_customer_ids(current_services().database))
-    )
+    services = current_services()
+    database = services.database
+    lately = () if query else search.customers(database, contacts.recent_customer_ids(database))
     by_id_only = sees_masked()
-    found = search.customers(current_services().database, by_id(query)) if by_id_only else find(query)
+    found = search.customers(database, by_id(query)) if by_id_only else find(services, query)
     return render_template("customers/index.html", query=query, found=found, lately=lately, by_id_only=by_id_only)
 
 
 @bp.get("/customers/<path:customer_id>")
 def customer(customer_id: str) -> ResponseReturnValue:
     """One customer: what the CRM knows, whatever they contacted us about, and what staff changed."""
-    database = current_services().database
-    with database.reading() as session:
+    services = current_services()
+    with services.database.reading() as session:
         record = audit.records(session, [customer_id])[customer_id] or abort(404)
         merged = audit.merged_into(session, customer_id)
         trail = audit.entries_of_customer(session, customer_id)
@@ -61,8 +60,8 @@ def customer(customer_id: str) -> ResponseReturnValue:
         identifiers=_identifiers(customer_id, record),
         merged=merged,
         trail=trail,
-        interactions=current_services().adapters.store.interactions_of(customer_id, at_most=MAX_INTERACTIONS),
-        history=contacts.history(database, (customer_id, *merged)),
+        interactions=services.adapters.store.interactions_of(customer_id, at_most=MAX_INTERACTIONS),
+        history=contacts.history(services.database, (customer_id, *merged)),
         now=datetime.now(UTC),
     )
 
@@ -78,13 +77,14 @@ def new() -> ResponseReturnValue:
 @needs(Role.EDITOR)
 def create() -> ResponseReturnValue:
     """Makes the customer, and shows them; the form again, where something is wrong with it."""
+    services = current_services()
     values = _values()
     customer_id = request.form.get("id", "").strip() or new_customer_id()
-    read = _read(customer_id, values)
+    read = read_customer(customer_form.to_raw(customer_id, values), services.settings.default_region)
     if isinstance(read, BadRow):
         form = Form(values, customer_form.problems(read.problems, values))
         return _form_page("", form, given_id=customer_id), 422
-    settled = resolver().create(None, customer_id, new_record(read), None)
+    settled = resolver_for_user(services).create(None, customer_id, new_record(read), None)
     if settled.change is None:
         form = Form(values, {"id": ("There is a customer of this id already.",)})
         return _form_page("", form, given_id=customer_id), 422
@@ -96,7 +96,7 @@ def create() -> ResponseReturnValue:
 @needs(Role.EDITOR)
 def edit(customer_id: str) -> ResponseReturnValue:
     """The form with what the customer's record holds."""
-    record, version = _record(customer_id)
+    record, version = _record(current_services().database, customer_id)
     values = customer_form.of_record(customer_id, record)
     return _form_page(customer_id, Form(values), version=version, base=values)
 
@@ -105,9 +105,10 @@ def edit(customer_id: str) -> ResponseReturnValue:
 @needs(Role.EDITOR)
 def save(customer_id: str) -> ResponseReturnValue:
     """Saves the form and shows the customer; the form again where something is wrong, or somebody was faster."""
+    services = current_services()
     values, base = _values(), _base()
     version = request.form.get("version", "")
-    read = _read(customer_id, values)
+    read = read_customer(customer_form.to_raw(customer_id, values), services.settings.default_region)
     if isinstance(read, BadRow):
         form = Form(values, customer_form.problems(read.problems, values))
         return _form_page(customer_id, form, version=version, base=base), 422
@@ -122,11 +123,11 @@ def save(customer_id: str) -> ResponseReturnValue:
         )
 
     seen = int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else None
-    settled = resolver().edit(customer_id, seen, become)
+    settled = resolver_for_user(services).edit(customer_id, seen, become)
     if isinstance(settled, StaleEdit):
         if settled.record is None:
             return abort(404)
-        record, version_now = _record(customer_id)
+        record, version_now = _record(services.database, customer_id)
         theirs = customer_form.of_record(customer_id, record)
         form = customer_form.three_way(values, base, theirs)
         return _form_page(customer_id, form, version=version_now, base=theirs, is_stale=True), 409
@@ -138,21 +139,22 @@ def save(customer_id: str) -> ResponseReturnValue:
 @needs(Role.EDITOR)
 def merge(customer_id: str) -> ResponseReturnValue:
     """Merge two customers: a search for the other one, then both side by side (`other`)."""
-    return _merge_page(customer_id, request.args.get("other", ""))
+    return _merge_page(current_services(), customer_id, request.args.get("other", ""))
 
 
 @bp.post("/customers/<path:customer_id>/merge")
 @needs(Role.EDITOR)
 def do_merge(customer_id: str) -> ResponseReturnValue:
     """Merges the two, and shows the one that was kept (`kept`); both again, where they were changed meanwhile."""
+    services = current_services()
     other, kept = request.form.get("other", ""), request.form.get("kept", "")
     if kept not in (customer_id, other) or not other or other == customer_id:
         return abort(400)
     gone = other if kept == customer_id else customer_id
     versions = {one: int(found) for one in (customer_id, other) if (found := _version_given(one)) is not None}
-    settled = resolver().merge(kept, gone, versions)
+    settled = resolver_for_user(services).merge(kept, gone, versions)
     if isinstance(settled, StaleEdit):
-        return _merge_page(customer_id, other, is_stale=True), 409
+        return _merge_page(services, customer_id, other, is_stale=True), 409
     tell(settled, "Merged.")
     return redirect(url_for("customers.customer", customer_id=kept), 303)
 
@@ -163,12 +165,12 @@ def _version_given(customer_id: str) -> str | None:
     return given if given.isascii() and given.isdecimal() and len(given) < 10 else None
 
 
-def _merge_page(customer_id: str, other_id: str, *, is_stale: bool = False) -> str:
-    record, version = _record(customer_id)
+def _merge_page(services: Services, customer_id: str, other_id: str, *, is_stale: bool = False) -> str:
+    record, version = _record(services.database, customer_id)
     query = request.args.get("q", "").strip()
     other = None
     if other_id and other_id != customer_id:
-        other_record, other_version = _record(other_id)
+        other_record, other_version = _record(services.database, other_id)
         other = {
             "id": other_id,
             "version": other_version,
@@ -185,7 +187,7 @@ def _merge_page(customer_id: str, other_id: str, *, is_stale: bool = False) -> s
         },
         other=other,
         query=query,
-        found=[one for one in find(query) if one.id != customer_id and not one.merged_into],
+        found=[one for one in find(services, query) if one.id != customer_id and not one.merged_into],
         fields=customer_form.FIELDS,
         labels=customer_form.LABELS,
         lines=customer_form.told_as_lines,
@@ -228,12 +230,8 @@ def _base() -> Values:
     return read if customer_form.is_values(read) else customer_form.empty()
 
 
-def _read(customer_id: str, values: Values) -> CustomerFixture | BadRow:
-    return read_customer(customer_form.to_raw(customer_id, values), current_services().settings.default_region)
-
-
-def _record(customer_id: str) -> tuple[audit.Record, int | None]:
-    with current_services().database.reading() as session:
+def _record(database: Database, customer_id: str) -> tuple[audit.Record, int | None]:
+    with database.reading() as session:
         record = audit.records(session, [customer_id])[customer_id] or abort(404)
         return record, audit.version(session, customer_id)
 

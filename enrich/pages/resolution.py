@@ -23,6 +23,7 @@ from enrich.customers.audit import Actor, AuditEntry, ChangedSince
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
 from enrich.customers.search import FoundCustomer
+from enrich.database.engine import Database
 from enrich.domain.outcomes import Outcome
 from enrich.flows.resolution import Resolution, Resolver
 from enrich.journal import timeline
@@ -30,7 +31,7 @@ from enrich.journal.records import KeyFound, LookupFinding
 from enrich.journal.timeline import Timeline
 from enrich.pages import customer_form, formatting, labels
 from enrich.pages.sessions import local_path, needs, require_sign_in, sees_masked, signed_in
-from enrich.services import current_services
+from enrich.services import Services, current_services
 
 bp = Blueprint("settling", __name__)
 bp.before_request(require_sign_in)
@@ -56,33 +57,36 @@ class KeyNow:
 @needs(Role.EDITOR)
 def form(task_sid: str) -> ResponseReturnValue:
     """Show the form that identifies a task's customer: its keys, candidates, and a form for a new customer."""
-    return _form(_story(task_sid))
+    services = current_services()
+    return _form(services, _story(services.database, task_sid))
 
 
 @bp.post("/tasks/<task_sid>/settle")
 @needs(Role.EDITOR)
 def settle(task_sid: str) -> ResponseReturnValue:
     """Carries out one decision about this task (`act`), and goes back to it."""
-    story = _story(task_sid)
+    services = current_services()
+    database, resolver = services.database, resolver_for_user(services)
+    story = _story(database, task_sid)
     act, customer_id = request.form.get("act", ""), request.form.get("customer", "")
     if act == "nobody":
-        return _done(resolver().nobody(task_sid), task_sid, "The task belongs to none of the customers found.")
+        return _done(resolver.nobody(task_sid), task_sid, "The task belongs to none of the customers found.")
     if act == "release":
-        return _done(resolver().release(task_sid), task_sid, "The decision about this task was withdrawn.")
+        return _done(resolver.release(task_sid), task_sid, "The decision about this task was withdrawn.")
     if act == "create":
-        return _create(story)
-    chosen = search.customers(current_services().database, [customer_id] if customer_id else [])
+        return _create(services, resolver, story)
+    chosen = search.customers(database, [customer_id] if customer_id else [])
     if not chosen or chosen[0].merged_into:
-        return _form(story, problem="Choose a customer."), 422
+        return _form(services, story, problem="Choose a customer."), 422
     (customer,) = chosen
     if act == "unlink":
-        taken = _key(story) or abort(400)
-        word = f"{taken.value} is no longer {customer.name}'s."
-        return _done(resolver().unlink(task_sid, customer.id, taken), task_sid, word)
+        key = _key(database, story) or abort(400)
+        word = f"{key.value} is no longer {customer.name}'s."
+        return _done(resolver.unlink(task_sid, customer.id, key), task_sid, word)
     if act == "choose":
-        key = _key(story)
-        word = f"{key.value} is {customer.name}'s from now on." if key else f"This task is {customer.name}'s."
-        return _done(resolver().choose(task_sid, customer.id, key), task_sid, word)
+        own_key = _key(database, story)
+        word = f"{own_key.value} is {customer.name}'s from now on." if own_key else f"This task is {customer.name}'s."
+        return _done(resolver.choose(task_sid, customer.id, own_key), task_sid, word)
     return abort(400)
 
 
@@ -90,19 +94,22 @@ def settle(task_sid: str) -> ResponseReturnValue:
 @needs(Role.EDITOR)
 def enrich_again(task_sid: str) -> ResponseReturnValue:
     """Enriches the task from a fresh read, and goes back to it."""
-    _story(task_sid)
-    return _done(resolver().enrich_again(task_sid), task_sid, "Enriched again.")
+    services = current_services()
+    _story(services.database, task_sid)
+    return _done(resolver_for_user(services).enrich_again(task_sid), task_sid, "Enriched again.")
 
 
 @bp.post("/tasks/<task_sid>/replay")
 @needs(Role.EDITOR)
 def replay(task_sid: str) -> ResponseReturnValue:
     """Does the enrichment of a stored callback (`entry`) again, and goes back to the task."""
-    asked = request.form.get("entry", "")
-    story = _story(task_sid, entry_id=int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 19 else None)
+    services = current_services()
+    entry = request.form.get("entry", "")
+    entry_id = int(entry) if entry.isascii() and entry.isdecimal() and len(entry) < 19 else None
+    story = _story(services.database, task_sid, entry_id=entry_id)
     if not story.shown.is_callback or not story.shown.raw_form:
         return abort(400)
-    settled = resolver().replay(task_sid, story.shown.raw_form)
+    settled = resolver_for_user(services).replay(task_sid, story.shown.raw_form)
     return _done(settled, task_sid, "The callback was replayed.")
 
 
@@ -114,18 +121,18 @@ def undo(audit_id: int) -> ResponseReturnValue:
     task_sid = request.form.get("task_sid") or None
     if audit_id > 2**63 - 1 or (task_sid and not formatting.is_plain_sid(task_sid)):
         return abort(404)
-    undone = resolver().undo(audit_id, task_sid)
+    undone = resolver_for_user(current_services()).undo(audit_id, task_sid)
     if isinstance(undone, ChangedSince):
         return render_template("conflict.html", what=undone.what, back=back), 409
     tell(undone, "Undone." if undone.change else "Nothing to undo.")
     return redirect(back, 303)
 
 
-def trail_of(task_sid: str | None) -> tuple[AuditEntry, ...]:
+def trail_of(database: Database, task_sid: str | None) -> tuple[AuditEntry, ...]:
     """Return the audit trail of this task, newest first."""
     if not formatting.is_plain_sid(task_sid):
         return ()
-    with current_services().database.reading() as session:
+    with database.reading() as session:
         return audit.entries_of_task(session, task_sid or "")
 
 
@@ -141,9 +148,9 @@ def told_of(change: AuditEntry) -> str:
     return labels.change(change)
 
 
-def resolver() -> Resolver:
-    """Return what carries out the reader's decisions."""
-    user, services = signed_in() or abort(403), current_services()
+def resolver_for_user(services: Services) -> Resolver:
+    """Return the resolver that carries out, and records, the signed-in user's decisions."""
+    user = signed_in() or abort(403)
     actor = Actor(user.id, user.name or user.email)
     return Resolver(services.database, services.adapters, services.enricher, actor)
 
@@ -185,18 +192,19 @@ def new_record(read: CustomerFixture) -> audit.Record:
     return record | {"settled": None}
 
 
-def _create(story: Timeline) -> ResponseReturnValue:
+def _create(services: Services, resolver: Resolver, story: Timeline) -> ResponseReturnValue:
     values = customer_form.empty() | {name: request.form.get(name, "").strip() for name in ("name", "company", "tier")}
     customer_id = new_customer_id()
-    read = read_customer(customer_form.to_raw(customer_id, values), current_services().settings.default_region)
+    read = read_customer(customer_form.to_raw(customer_id, values), services.settings.default_region)
     if isinstance(read, BadRow):
-        return _form(story, new=values, problems=customer_form.problems(read.problems, values)), 422
+        return _form(services, story, new=values, problems=customer_form.problems(read.problems, values)), 422
     task_sid = story.task_sid or ""
-    settled = resolver().create(task_sid, customer_id, new_record(read), _key(story))
+    settled = resolver.create(task_sid, customer_id, new_record(read), _key(services.database, story))
     return _done(settled, task_sid, f"{read.name} is a customer now, and this task is theirs.")
 
 
 def _form(
+    services: Services,
     story: Timeline,
     *,
     problem: str = "",
@@ -204,12 +212,13 @@ def _form(
     problems: dict[str, tuple[str, ...]] | None = None,
 ) -> str:
     query = request.values.get("q", "").strip()
-    asked = timeline.last_finding(current_services().database, story.task_sid or "")
-    keys = _keys_now(asked)
-    found = find(query)
-    owners = [owner for each in keys for owner in each.owners]
-    before = search.customers(current_services().database, [one.customer_id for one in asked.candidates])
-    choices = _once([*owners, *before, *found])
+    database = services.database
+    finding = timeline.last_finding(database, story.task_sid or "")
+    keys = _keys_now(database, finding)
+    found = find(services, query)
+    owners = [owner for key in keys for owner in key.owners]
+    candidates = search.customers(database, [candidate.customer_id for candidate in finding.candidates])
+    choices = _once([*owners, *candidates, *found])
     return render_template(
         "tasks/settle.html",
         story=story,
@@ -225,31 +234,30 @@ def _form(
     )
 
 
-def find(query: str) -> tuple[FoundCustomer, ...]:
-    """The customers that the reader means by this."""
-    rules = current_services().rules.keys
+def find(services: Services, query: str) -> tuple[FoundCustomer, ...]:
+    """Return the customers that match the search, by name, id or look-up key."""
+    rules = services.rules.keys
     kinds = dict.fromkeys(source.kind for source in rules.sources)
-    return search.find_customers(current_services().database, query, kinds=kinds, region=rules.region)
+    return search.find_customers(services.database, query, kinds=kinds, region=rules.region)
 
 
-def _keys_now(asked: LookupFinding) -> tuple[KeyNow, ...]:
-    """The keys by which this task was looked up, each with whose it is by now."""
-    keys = [key for key in asked.keys if key.kind != STAFF]
-    with current_services().database.reading() as session:
+def _keys_now(database: Database, finding: LookupFinding) -> tuple[KeyNow, ...]:
+    """Return the keys by which this task was looked up, each with its present owners."""
+    keys = [key for key in finding.keys if key.kind != STAFF]
+    with database.reading() as session:
         owners = {key: audit.owners(session, Identifier(key.kind, key.value))[:MAX_OWNERS] for key in keys}
-    ids = dict.fromkeys(one for each in owners.values() for one in each)
-    customers = search.customers(current_services().database, list(ids))
-    by_id = {one.id: one for one in customers}
+    ids = dict.fromkeys(customer_id for ids_of_key in owners.values() for customer_id in ids_of_key)
+    by_id = {customer.id: customer for customer in search.customers(database, list(ids))}
     return tuple(KeyNow(key, _token(key), tuple(by_id[one] for one in owners[key] if one in by_id)) for key in keys)
 
 
-def _key(story: Timeline) -> Identifier | None:
+def _key(database: Database, story: Timeline) -> Identifier | None:
     """The key that the form names, if it is one of the task's; None for this task only. Others are refused."""
     token = request.form.get("key", "")
     if not token:
         return None
-    asked = timeline.last_finding(current_services().database, story.task_sid or "")
-    found = next((key for key in asked.keys if key.kind != STAFF and _token(key) == token), None)
+    finding = timeline.last_finding(database, story.task_sid or "")
+    found = next((key for key in finding.keys if key.kind != STAFF and _token(key) == token), None)
     return Identifier(found.kind, found.value) if found else abort(400)
 
 
@@ -261,10 +269,10 @@ def _once(found: Iterable[FoundCustomer]) -> list[FoundCustomer]:
     return list({one.id: one for one in found}.values())
 
 
-def _story(task_sid: str, entry_id: int | None = None) -> Timeline:
+def _story(database: Database, task_sid: str, entry_id: int | None = None) -> Timeline:
     if not formatting.is_plain_sid(task_sid):
         abort(404)
-    return timeline.task_timeline(current_services().database, task_sid, entry_id=entry_id) or abort(404)
+    return timeline.task_timeline(database, task_sid, entry_id=entry_id) or abort(404)
 
 
 def _done(settled: Resolution, task_sid: str, word: str) -> ResponseReturnValue:

@@ -31,7 +31,8 @@ def sign_in() -> ResponseReturnValue:
 
     After some tries every further one has to wait, and gets 429 with the seconds before anything is looked at.
     """
-    database, now = current_services().database, current_services().adapters.now()
+    services = current_services()
+    database, now = services.database, services.adapters.now()
     email = users.normal_email(request.form.get("email", ""))
     address = attempts.address_key(request.remote_addr or "")
     device = devices.of(email)
@@ -39,11 +40,11 @@ def sign_in() -> ResponseReturnValue:
     counted = Attempts(database)
     wait_s = math.ceil(counted.admit((address, account), now))
     if wait_s:
-        current_services().metrics.sign_in("limited")
+        services.metrics.sign_in("limited")
         log.warning("sign-in refused", extra={"reason": "too_many_attempts", "address": request.remote_addr})
         return _form(request.form.get("email", ""), wait_s=wait_s)
     user = users.sign_in(database, email, request.form.get("password", ""))
-    current_services().metrics.sign_in("signed_in" if user else "failed")
+    services.metrics.sign_in("signed_in" if user else "failed")
     if user is None:
         log.warning("sign-in refused", extra={"reason": "wrong_password", "address": request.remote_addr})
         return _form(request.form.get("email", ""), is_wrong=True)

@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from enrich.accounts import passwords, users
 from enrich.accounts.tables import Role
 from enrich.accounts.users import User
+from enrich.database.engine import Database
 from enrich.pages.sessions import needs, require_sign_in, signed_in
 from enrich.services import current_services
 
@@ -19,20 +20,21 @@ log = logging.getLogger(__name__)
 bp = Blueprint("staff", __name__, url_prefix="/staff")
 bp.before_request(require_sign_in)
 
-Change = Callable[[User], str]
+Change = Callable[[Database, User], str]
 
 
 @bp.get("")
 @needs(Role.ADMIN)
 def index() -> ResponseReturnValue:
     """Every account, and a form for one more."""
-    return _page({}, {})
+    return _page(current_services().database, {}, {})
 
 
 @bp.post("")
 @needs(Role.ADMIN)
 def add() -> ResponseReturnValue:
     """Makes the account; the form again, with what is wrong beside the field, where one cannot be made so."""
+    database = current_services().database
     given = {name: request.form.get(name, "") for name in ("email", "name", "role")}
     password = request.form.get("password", "")
     problems = {
@@ -44,14 +46,12 @@ def add() -> ResponseReturnValue:
     problems = {name: told for name, told in problems.items() if told}
     if not problems:
         role = Role(given["role"])
-        user = users.add(
-            current_services().database, email=given["email"], role=role, password=password, name=given["name"]
-        )
+        user = users.add(database, email=given["email"], role=role, password=password, name=given["name"])
         if user:
             _note("account added", user, role=user.role)
             return _done(f"{user.email} can sign in as {user.role}. Tell them the password on another way.")
         problems["email"] = "There is an account for this e-mail already."
-    return _page(given, problems), 422
+    return _page(database, given, problems), 422
 
 
 def _changes(path: str) -> Callable[[Change], Callable[[int], ResponseReturnValue]]:
@@ -62,11 +62,12 @@ def _changes(path: str) -> Callable[[Change], Callable[[int], ResponseReturnValu
         @needs(Role.ADMIN)
         @wraps(change)
         def view(user_id: int) -> ResponseReturnValue:
-            user = users.find_by_id(current_services().database, user_id) or abort(404)
+            database = current_services().database
+            user = users.find_by_id(database, user_id) or abort(404)
             reader = signed_in()
             if reader and reader.id == user.id:
                 return _done("Your own account is for another admin to change; a new password is yours to set.")
-            return _done(change(user))
+            return _done(change(database, user))
 
         return view
 
@@ -74,28 +75,28 @@ def _changes(path: str) -> Callable[[Change], Callable[[int], ResponseReturnValu
 
 
 @_changes("role")
-def set_role(user: User) -> str:
+def set_role(database: Database, user: User) -> str:
     """Gives them another role, from their next request on."""
     given = request.form.get("role", "")
     if given not in list(Role):
         abort(400)
-    changed = users.set_role(current_services().database, user.email, Role(given)) or abort(404)
+    changed = users.set_role(database, user.email, Role(given)) or abort(404)
     _note("role changed", user, before=user.role, after=changed.role)
     return f"{changed.email} is {changed.role} now."
 
 
 @_changes("disable")
-def disable(user: User) -> str:
+def disable(database: Database, user: User) -> str:
     """Signs them out, and lets them in no more."""
-    users.set_active(current_services().database, user.email, active=False)
+    users.set_active(database, user.email, active=False)
     _note("account disabled", user)
     return f"{user.email} is signed out everywhere, and cannot sign in."
 
 
 @_changes("enable")
-def enable(user: User) -> str:
+def enable(database: Database, user: User) -> str:
     """Lets them in again, with the password from before."""
-    users.set_active(current_services().database, user.email, active=True)
+    users.set_active(database, user.email, active=True)
     _note("account enabled", user)
     return f"{user.email} can sign in again."
 
@@ -104,12 +105,13 @@ def enable(user: User) -> str:
 @needs(Role.ADMIN)
 def set_password(user_id: int) -> ResponseReturnValue:
     """Sets a new password, one's own included. Their sessions end."""
-    user = users.find_by_id(current_services().database, user_id) or abort(404)
+    database = current_services().database
+    user = users.find_by_id(database, user_id) or abort(404)
     password = request.form.get("password", "")
     problem = passwords.problem(password)
     if problem:
-        return _page({}, {}, of=user.id, password_problem=problem), 422
-    users.set_password(current_services().database, user.email, password)
+        return _page(database, {}, {}, of=user.id, password_problem=problem), 422
+    users.set_password(database, user.email, password)
     _note("password set", user)
     return _done(f"{user.email} has a new password, and is signed out everywhere.")
 
@@ -124,11 +126,13 @@ def _done(told: str) -> ResponseReturnValue:
     return redirect(url_for("staff.index"))
 
 
-def _page(given: dict[str, str], problems: dict[str, str], *, of: int = 0, password_problem: str = "") -> str:
+def _page(
+    database: Database, given: dict[str, str], problems: dict[str, str], *, of: int = 0, password_problem: str = ""
+) -> str:
     """given, problems: of the form for a new account. of, password_problem: of somebody's new password."""
     return render_template(
         "staff/index.html",
-        everyone=users.list_all(current_services().database),
+        everyone=users.list_all(database),
         roles=list(Role),
         given={"email": "", "name": "", "role": Role.VIEWER, **given},
         problems=problems,

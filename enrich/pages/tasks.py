@@ -14,6 +14,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from enrich.database.engine import Database
 from enrich.journal import feed as journal_feed
 from enrich.journal import filters, timeline
 from enrich.journal.filters import Choice, Choices
@@ -24,7 +25,7 @@ from enrich.pages.completion import state_of
 from enrich.pages.feed_query import Feed, asked_for, filters_of
 from enrich.pages.resolution import trail_of
 from enrich.pages.sessions import require_sign_in, sees_masked
-from enrich.services import current_services
+from enrich.services import Services, current_services
 
 bp = Blueprint("pages", __name__)
 bp.before_request(require_sign_in)
@@ -37,31 +38,34 @@ _ID = re.compile("[0-9]{1,19}")
 @bp.get("/")
 def tasks() -> ResponseReturnValue:
     """The newest tasks, none opened."""
-    return _page(None)
+    return _page(current_services(), None)
 
 
 @bp.get("/tasks/<task_sid>")
 def task(task_sid: str) -> ResponseReturnValue:
     """The newest tasks, and this one opened: its newest entry in full, or the one that is asked for (`entry`)."""
-    return _page(_task_story(task_sid))
+    services = current_services()
+    return _page(services, _task_story(services.database, task_sid))
 
 
 @bp.get("/entries/<entry_id>")
 def entry(entry_id: str) -> ResponseReturnValue:
     """The newest tasks, and this entry, which belongs to no task, opened. One that does is shown with its task."""
-    story = _entry_story(_id(entry_id))
+    services = current_services()
+    story = _entry_story(services.database, _id(entry_id))
     task_sid = story.shown.task_sid
     if formatting.is_plain_sid(task_sid):
         return redirect(url_for("pages.task", task_sid=task_sid, entry=story.shown.id))
-    return _page(story)
+    return _page(services, story)
 
 
 @bp.get("/feed")
 def feed() -> ResponseReturnValue:
     """Fragment: the feed; 204 while it is as the asking page shows it (`shown`)."""
-    if request.args.get("shown") == journal_feed.feed_version(current_services().database):
+    services = current_services()
+    if request.args.get("shown") == journal_feed.feed_version(services.database):
         return Response(status=204)
-    fragment = render_template("tasks/_feed.html", feed=_feed(before=_before()), opened="", now=_now())
+    fragment = render_template("tasks/_feed.html", feed=_feed(services, before=_before()), opened="", now=_now())
     # Whatever task is open beside it looks whether the change was its own.
     return Response(fragment, headers={"HX-Trigger": "tasks-changed"})
 
@@ -70,7 +74,7 @@ def feed() -> ResponseReturnValue:
 def feed_news() -> ResponseReturnValue:
     """Fragment: how many tasks have come since this id (`since`), for a page that shows older ones; 204 for none."""
     since = _id_in(request.args.get("since", "")) or 0
-    newest = _feed(before=None)
+    newest = _feed(current_services(), before=None)
     count = sum(line.id > since for line in newest.lines)
     if not count:
         return Response(status=204)
@@ -80,24 +84,26 @@ def feed_news() -> ResponseReturnValue:
 @bp.get("/tasks/<task_sid>/detail")
 def task_detail(task_sid: str) -> ResponseReturnValue:
     """Fragment: one task; 204 while it is as the asking page shows it (`shown`)."""
+    services = current_services()
     shown = request.args.get("shown")
     if (
         shown
         and formatting.is_plain_sid(task_sid)
-        and shown == timeline.task_version(current_services().database, task_sid, _now())
+        and shown == timeline.task_version(services.database, task_sid, _now())
     ):
         return Response(status=204)
-    return _detail(_task_story(task_sid))
+    return _detail(services, _task_story(services.database, task_sid))
 
 
 @bp.get("/entries/<entry_id>/detail")
 def entry_detail(entry_id: str) -> ResponseReturnValue:
     """Fragment: one entry that belongs to no task; 204 while it is as the asking page shows it (`shown`)."""
+    services = current_services()
     asked = _id(entry_id)
     shown = request.args.get("shown")
-    if shown and shown == timeline.entry_version(current_services().database, asked, _now()):
+    if shown and shown == timeline.entry_version(services.database, asked, _now()):
         return Response(status=204)
-    return _detail(_entry_story(asked))
+    return _detail(services, _entry_story(services.database, asked))
 
 
 @bp.app_template_global()
@@ -118,31 +124,35 @@ def element_id(told: Summary) -> str:
     return f"line-{told.task_sid if formatting.is_plain_sid(told.task_sid) else told.id}"
 
 
-def _page(story: Timeline | None) -> str:
+def _page(services: Services, story: Timeline | None) -> str:
     return render_template(
         "tasks/index.html",
-        feed=_feed(before=_before()),
-        choices=_choices(),
-        **_task_context(story),
+        feed=_feed(services, before=_before()),
+        choices=filters.choices(services.database),
+        **_task_context(services, story),
         opened=element_id(story.shown) if story else "",
         now=_now(),
     )
 
 
-def _detail(story: Timeline) -> str:
-    return render_template("tasks/_detail.html", **_task_context(story), now=_now())
+def _detail(services: Services, story: Timeline) -> str:
+    return render_template("tasks/_detail.html", **_task_context(services, story), now=_now())
 
 
-def _task_context(story: Timeline | None) -> dict[str, Any]:
+def _task_context(services: Services, story: Timeline | None) -> dict[str, Any]:
     """Return the variables of the opened task, read here so that no template asks the database."""
     if story is None:
         return {"story": None, "trail": (), "state": None}
-    return {"story": story, "trail": trail_of(story.shown.task_sid), "state": state_of(story.task_sid)}
+    return {
+        "story": story,
+        "trail": trail_of(services.database, story.shown.task_sid),
+        "state": state_of(services.adapters.task_states, story.task_sid),
+    }
 
 
-def _feed(*, before: int | None) -> Feed:
+def _feed(services: Services, *, before: int | None) -> Feed:
     """The page of the feed that the address asks for. Its version is read first: what comes between is seen later."""
-    database, rules = current_services().database, current_services().rules.keys
+    database, rules = services.database, services.rules.keys
     version = journal_feed.feed_version(database)
     asked = asked_for(request.args)
     wanted = filters_of(asked, database, rules, _now(), by_id_only=sees_masked())
@@ -162,10 +172,6 @@ def _feed(*, before: int | None) -> Feed:
         looked_back_to=journal_feed.received_at(database, looked_back_to) if looked_back_to else None,
         newest=int(version.partition("-")[0]),
     )
-
-
-def _choices() -> Choices:
-    return filters.choices(current_services().database)
 
 
 @bp.app_template_global()
@@ -198,18 +204,16 @@ def _before() -> int | None:
     return _id_in(request.args.get("before", ""))
 
 
-def _task_story(task_sid: str) -> Timeline:
+def _task_story(database: Database, task_sid: str) -> Timeline:
     if not formatting.is_plain_sid(task_sid):
         abort(404)
     asked = request.args.get("entry")
-    story = timeline.task_timeline(
-        current_services().database, task_sid, entry_id=None if asked is None else _id(asked)
-    )
+    story = timeline.task_timeline(database, task_sid, entry_id=None if asked is None else _id(asked))
     return _for_reader(story or abort(404))
 
 
-def _entry_story(entry_id: int) -> Timeline:
-    return _for_reader(timeline.entry_timeline(current_services().database, entry_id) or abort(404))
+def _entry_story(database: Database, entry_id: int) -> Timeline:
+    return _for_reader(timeline.entry_timeline(database, entry_id) or abort(404))
 
 
 def _for_reader(story: Timeline) -> Timeline:
