@@ -1,4 +1,4 @@
-"""Error pages: one calm page with a headline and what the reader can do.
+"""Error pages: a headline and what the reader can do.
 
 Programs that do not ask for HTML get the same as one line of text. The page stands by itself: it asks neither for the
 user nor for the database, since either may be what failed.
@@ -7,13 +7,15 @@ user nor for the database, since either may be what failed.
 from __future__ import annotations
 
 from flask import Flask, Response, render_template, request
+from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
 from enrich import errors
 
+EXPIRED = ("This form has expired", "Go back, reload the page and try again.")
 # Status -> headline, and what the reader can do.
-WORDS = {
-    400: ("This form has expired", "Go back, reload the page and try again."),
+TEXTS = {
+    400: ("Bad request", "The address or form has a value that this page does not accept. Go back and try again."),
     403: ("Not allowed", "Your role does not allow this. Ask an administrator."),
     404: ("Not found", "The address is wrong, or the journal no longer has this task."),
     405: ("Method not allowed", "This address exists, but not for this kind of request."),
@@ -24,7 +26,7 @@ WORDS = {
 
 
 def register(app: Flask) -> None:
-    """Shows these pages for every HTTP error, and for a database that does not answer."""
+    """Show these pages for every HTTP error, and for a database that does not respond."""
     app.register_error_handler(HTTPException, _failed)
     app.register_error_handler(errors.DatabaseError, _without_database)
 
@@ -34,12 +36,12 @@ def _without_database(error: errors.DatabaseError) -> Response:
 
 
 def _failed(error: HTTPException) -> Response:
-    """The page for this error. What the error itself brings (a redirect, Allow, Retry-After) stays."""
+    """Return the page for this error. The error's own headers (Location, Allow, Retry-After) stay."""
     response: Response = error.get_response()  # type: ignore[assignment]  # werkzeug names its base class
     if response.status_code < 400:
         return response
     code = response.status_code
-    headline, advice = WORDS.get(code, (error.name, ""))
+    headline, advice = EXPIRED if isinstance(error, CSRFError) else TEXTS.get(code, (error.name, ""))
     if "text/html" in request.headers.get("Accept", ""):
         response.set_data(render_template("error.html", code=code, headline=headline, advice=advice))
         response.content_type = "text/html; charset=utf-8"

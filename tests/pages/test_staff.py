@@ -97,6 +97,14 @@ def test_a_role_that_is_none_changes_nothing(admin: FlaskClient, database: Datab
     assert user(database, SAM).role is Role.VIEWER
 
 
+def test_a_value_that_is_refused_is_not_called_an_expired_form(admin: FlaskClient, database: Database) -> None:
+    address = f"/staff/{user(database, SAM).id}/role"
+    page = admin.post(address, data={"role": "owner"}, headers={"Accept": "text/html"})
+    assert page.status_code == 400
+    assert "Bad request" in page.text
+    assert "expired" not in page.text
+
+
 def test_an_account_is_disabled_and_enabled(admin: FlaskClient, database: Database) -> None:
     assert "cannot sign in" in change(admin, database, SAM, "disable")
     assert not user(database, SAM).active
