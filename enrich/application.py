@@ -32,7 +32,7 @@ MAX_PAGE_REQUEST_BYTES = 1_000_000
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The service, ready to serve.
+    """Create the Flask application.
 
     settings: those to use; without, they come from the environment and from `.env` beside this file, the environment
     first. Raises SettingsError naming what is wrong, and, when it is to serve, what is missing; a command is told the

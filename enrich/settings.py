@@ -56,7 +56,7 @@ class Settings:
 
     @property
     def rest_credentials(self) -> tuple[str, str]:
-        """The user and the password for REST: the API key if it is set, else the account's SID and token."""
+        """Return user and password for REST: the API key if it is set, else account SID and auth token."""
         return (
             self.twilio_api_key or self.twilio_account_sid,
             self.twilio_api_secret or self.twilio_auth_token,
@@ -320,7 +320,7 @@ FOR_REST = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings that these environment variables give. Raises SettingsError naming every one that is wrong."""
+    """Return the settings from these environment variables. Raises SettingsError that names every wrong one."""
     values: dict[str, Any] = {}
     wrong: list[str] = []
     for setting in TABLE:
@@ -340,7 +340,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def example() -> str:
-    """The text of `.env.example`: every setting with its meaning, its default commented out."""
+    """Return the text of `.env.example`: every setting with its meaning, its default commented out."""
     blocks = [
         f"# {setting.help}\n{'' if setting.name in FOR_SERVING else '# '}{setting.name}={setting.default}"
         for setting in TABLE

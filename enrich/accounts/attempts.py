@@ -38,7 +38,7 @@ class Key:
 
 
 def address_key(address: str) -> Key:
-    """By where it comes from. A whole office may share an address; a home has a whole /64 of IPv6."""
+    """Return the key of the client's address. An office may share one; a home has a whole /64 of IPv6."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -49,12 +49,12 @@ def address_key(address: str) -> Key:
 
 
 def account_key(email: str) -> Key:
-    """By whose account it is for, whether there is one or not."""
+    """Return the key of the account, whether it exists or not."""
     return Key(f"for {_short(email)}", free=5, longest_s=60)
 
 
 def device_key(device: str) -> Key:
-    """By the browser that has signed in to this account before."""
+    """Return the key of a browser that has signed in to this account before."""
     return Key(f"by {_short(device)}", free=5, longest_s=900)
 
 
@@ -67,7 +67,7 @@ class Attempts:
         self._count = dialect.insert(AttemptsRow)
 
     def admit(self, keys: Sequence[Key], now: datetime) -> float:
-        """Counts one attempt under these keys; 0, or the seconds to wait, and then nothing was counted.
+        """Count one attempt under these keys and return 0; or return the seconds to wait, and count nothing.
 
         Raises DatabaseError.
         """
@@ -84,7 +84,7 @@ class Attempts:
         return 0.0
 
     def succeeded(self, address: Key, account: Key, now: datetime) -> None:
-        """The attempt was a good one: it does not count, and the account's count is over. Raises DatabaseError."""
+        """Record a successful attempt: it does not count, and the account's count is reset. Raises DatabaseError."""
         row = AttemptsRow
         with self._database.transaction() as session:
             session.execute(delete(row).where((row.key == account.value) | (row.last_at < now - KEPT_FOR)))
@@ -94,7 +94,7 @@ class Attempts:
             )
 
     def _admit(self, key: Key, now: datetime) -> float:
-        """In one statement, so that of a hundred attempts at once no more get through than one after the other."""
+        """Count the attempt in one statement, so that concurrent attempts are limited as successive ones are."""
         row = AttemptsRow
         count = case((row.last_at < now - FORGOTTEN_AFTER, 1), else_=row.count + 1)
         counting = self._count.values(key=key.value, count=1, last_at=now, wait_until=now).on_conflict_do_update(
@@ -109,7 +109,7 @@ class Attempts:
 
 
 def _wait_until(key: Key, now: datetime) -> ColumnElement[datetime]:
-    """No wait before the last free try; 1 s after it, then 2, 4, 8, ..., spelt out for the database."""
+    """Return the end of the wait: none before the last free attempt, then 1, 2, 4, 8, ... s, as SQL."""
     row = AttemptsRow
 
     def moment(wait_s: int) -> ColumnElement[datetime]:
@@ -123,5 +123,5 @@ def _wait_until(key: Key, now: datetime) -> ColumnElement[datetime]:
 
 
 def _short(text: str) -> str:
-    """Nobody's e-mail stands in the table, and whatever was typed fits into its key."""
+    """Hash the text, so that the table holds no e-mail addresses and any input fits its key."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]

@@ -90,14 +90,14 @@ _TOKEN = re.compile(
 
 
 def text(shown: str) -> str:
-    """The text, with the numbers and e-mail addresses in it masked."""
+    """Return the text with its numbers and e-mail addresses masked."""
     if "@" in shown:
         shown = _EMAIL.sub(lambda found: email(found[0]), shown)
     return _PHONE.sub(_phone_in_text, shown)
 
 
 def phone(written: str) -> str:
-    """The number with its country, its area and its last two digits; of one that is none the last two digits."""
+    """Return the number with country, area and last two digits; only the last two digits if it is not a number."""
     try:
         parsed = phonenumbers.parse(written, None)
         shown = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
@@ -116,14 +116,14 @@ def phone(written: str) -> str:
 
 
 def email(written: str) -> str:
-    """The address with the first letters of its two parts, and its top-level domain."""
+    """Return the address with the first letters of its two parts, and its top-level domain."""
     local, _, domain = written.rpartition("@")
     first, _, top = domain.rpartition(".")
     return f"{local[:1]}{HIDDEN}@{first[:1]}{HIDDEN}.{top}" if first else f"{local[:1]}{HIDDEN}@{HIDDEN}"
 
 
 def name(written: str) -> str:
-    """The first letters of a name: "A••• L•••"."""
+    """Return the first letters of a name: "A••• L•••"."""
     return " ".join(f"{part[:1]}{HIDDEN}" for part in written.split()[:4])
 
 

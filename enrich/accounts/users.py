@@ -77,7 +77,7 @@ def list_all(database: Database) -> tuple[User, ...]:
 
 
 def add(database: Database, *, email: str, role: Role, password: str, name: str = "") -> User | None:
-    """The new user; None when this e-mail has an account already, which is left as it is. Raises DatabaseError."""
+    """Add a user and return it; None if the e-mail has an account already. Raises DatabaseError."""
     password_hash = passwords.hash_password(password)
     with database.transaction() as session:
         if session.scalar(select(UserRow.id).where(UserRow.email == normal_email(email))):
@@ -96,7 +96,7 @@ def add(database: Database, *, email: str, role: Role, password: str, name: str 
 
 
 def set_password(database: Database, email: str, password: str) -> User | None:
-    """The user, with this password from now on; None when nobody has this e-mail. Their sessions end.
+    """Set the user's password and end their sessions; None if nobody has this e-mail.
 
     Raises DatabaseError.
     """
@@ -104,12 +104,12 @@ def set_password(database: Database, email: str, password: str) -> User | None:
 
 
 def set_role(database: Database, email: str, role: Role) -> User | None:
-    """The user, with this role from their next request on; None when nobody has this e-mail. Raises DatabaseError."""
+    """Set the user's role, from the next request on; None if nobody has this e-mail. Raises DatabaseError."""
     return _changed(database, email, role=role)
 
 
 def set_active(database: Database, email: str, *, active: bool) -> User | None:
-    """The user, who may sign in or may not; None when nobody has this e-mail. Who may not is signed out at once.
+    """Enable or disable the user; None if nobody has this e-mail. Disabling ends their sessions.
 
     Raises DatabaseError.
     """
@@ -117,7 +117,7 @@ def set_active(database: Database, email: str, *, active: bool) -> User | None:
 
 
 def sign_in(database: Database, email: str, password: str) -> User | None:
-    """The active user with this e-mail and password; None whichever of both is wrong. Raises DatabaseError.
+    """Return the active user with this e-mail and password; None if either is wrong. Raises DatabaseError.
 
     A hash made with older parameters is replaced on the way, since only now the password is known.
     """

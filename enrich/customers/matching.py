@@ -59,7 +59,7 @@ class KeySource:
 
     @property
     def attribute(self) -> str:
-        """The dotted path."""
+        """Return the attribute's dotted path."""
         return ".".join(self.path)
 
 

@@ -99,7 +99,7 @@ def _email(people: People, chance: random.Random) -> Arrival:
 
 
 def _chat(people: People, chance: random.Random) -> Arrival:
-    """Anybody can type an address into a chat window."""
+    """Create a web chat whose visitor typed the address."""
     return "chat", {"channelType": "web", "email": chance.choice(people.emails), "from": "visitor", "page": "/pricing"}
 
 

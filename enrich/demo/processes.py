@@ -27,7 +27,7 @@ class DidNotStart(Exception):
 
 
 def free_port(wanted: int, host: str = "127.0.0.1") -> int:
-    """The wanted port if it is free, else any that is."""
+    """Return the wanted port if it is free, else any free one."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -55,7 +55,7 @@ class Processes:
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
-        """Starts `python -m <arguments>` under this name."""
+        """Start `python -m <arguments>` under this name."""
         self.logs.mkdir(parents=True, exist_ok=True)
         with self._log(name).open("wb") as output:
             self._running[name] = subprocess.Popen(  # noqa: S603 - our own modules, nothing from outside
@@ -69,19 +69,19 @@ class Processes:
             )
 
     def pid(self, name: str) -> int:
-        """The process that was started; what it has started itself are its children."""
+        """Return the id of the process that was started; what it started itself are its children."""
         return self._running[name].pid
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """Sends the signal to the process and to all that it has started."""
+        """Send the signal to the process and to everything that it started."""
         os.killpg(self._running[name].pid, number)
 
     def wait_for_end(self, name: str, timeout_s: float = MAX_STOP_S) -> int:
-        """The status that the process ends with. Raises subprocess.TimeoutExpired."""
+        """Wait for the process to end and return its status. Raises subprocess.TimeoutExpired."""
         return self._running[name].wait(timeout_s)
 
     def wait_for(self, name: str, url: str, is_over: Callable[[], bool]) -> None:
-        """Returns when the process answers 200 at this address, or `is_over`. Raises DidNotStart."""
+        """Wait until the process answers 200 at this address, or `is_over`. Raises DidNotStart."""
         until = time.monotonic() + MAX_START_S
         while not is_over():
             self.check((name,))

@@ -36,7 +36,7 @@ class Workplace:
         self._client.taskrouter.base_url = self.base_url
 
     def set_up(self, public_url: str) -> None:
-        """Creates what `workplace.toml` says, with its URLs pointing at the service."""
+        """Create the workspace of `workplace.toml`, with its URLs pointing at the service."""
         desired = file.read(SETUP.read_text(encoding="utf-8"), public_url)
         workspaces = Workspaces(self.base_url, self.account_sid, self.account_sid, self.auth_token)
         apply.provision(desired, workspaces, apply.plan(desired, workspaces), lambda _step, _sid: None)
@@ -66,7 +66,7 @@ class Workplace:
             return
 
     def has_trouble(self, fault: Mapping[str, Any]) -> None:
-        """Puts a fault of the emulator's in force."""
+        """Set a fault in the emulator."""
         requests.post(f"{self.base_url}/_emulator/faults", json=fault, timeout=5).raise_for_status()
 
     def recovers(self) -> None:

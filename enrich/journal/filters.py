@@ -47,13 +47,13 @@ class Filters:
 
     @property
     def is_indexed(self) -> bool:
-        """True if an index leads to the matching rows."""
+        """Return whether an index leads to the matching rows."""
         is_rare_ending = self.ending not in ("", MatchKind.MATCHED)
         return is_rare_ending or self.searched or any((self.worker_sid, self.task_queue_sid, self.task_channel))
 
     @property
     def is_empty(self) -> bool:
-        """True if every line matches."""
+        """Return whether every line matches."""
         return self == Filters()
 
 

@@ -74,7 +74,7 @@ class Summary:
 
     @property
     def is_callback(self) -> bool:
-        """True if TaskRouter waited for the answer."""
+        """Return whether TaskRouter waited for the answer."""
         return self.kind in (EntryKind.ASSIGNMENT, EntryKind.FALLBACK)
 
     def is_broken_off(self, now: datetime) -> bool:

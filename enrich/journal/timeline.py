@@ -54,7 +54,7 @@ class FullEntry(Entry):
 
     @property
     def attributes_now(self) -> str | None:
-        """The task's attributes afterwards: as written, or as fetched if no write was needed."""
+        """Return the task's attributes after this entry: as written, or as fetched if no write was needed."""
         if self.attributes_after is None and self.outcome == Outcome.ENRICHED:
             return self.attributes_before
         return self.attributes_after
@@ -76,7 +76,7 @@ class TimelineFollowup:
 
     @property
     def is_open(self) -> bool:
-        """True until it is done or given up."""
+        """Return whether it is neither done nor given up."""
         return self.done_at is None and self.given_up_at is None
 
 
@@ -97,7 +97,7 @@ class Timeline:
 
     @property
     def newest(self) -> Summary:
-        """The entry that the feed shows for this task; if there are only events, the last one."""
+        """Return the entry that the feed shows for this task; if there are only events, the last one."""
         return max(self.entries, key=lambda entry: (entry.kind != EntryKind.EVENT, entry.id))
 
     @property
@@ -106,7 +106,7 @@ class Timeline:
 
     @property
     def callback(self) -> Summary | None:
-        """The callback that caused the shown late enrichment: of the same reservation, else the last before it.
+        """Return the callback behind the shown late enrichment: of the same reservation, else the last one before it.
 
         None if the shown entry is of another kind, or the callback is not among the entries.
         """
@@ -118,12 +118,12 @@ class Timeline:
 
     @property
     def open_followups(self) -> tuple[TimelineFollowup, ...]:
-        """The follow-ups that are neither done nor given up."""
+        """Return the follow-ups that are neither done nor given up."""
         return tuple(followup for followup in self.followups if followup.is_open)
 
     @property
     def is_final(self) -> bool:
-        """True if it stays as it is unless TaskRouter calls again."""
+        """Return whether nothing more is expected unless TaskRouter calls again."""
         is_concluded = self.newest.concluded_at is not None and self.shown.concluded_at is not None
         return is_concluded and not self.open_followups
 

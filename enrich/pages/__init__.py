@@ -7,7 +7,7 @@
     staff.py             who may sign in; sign_in.py, sessions.py, devices.py: signing in and staying so
     overview.py          figures over time; charts.py: figures as SVG
     card.py              the customer of one task, for a frame on the agent's desktop
-    labels.py            labels of outcomes, reasons and steps
+    labels.py            labels of outcomes, reasons and steps; label_texts.py: their texts
     diff.py              attributes as lines, and what changed between two of them
     block_facts.py       our block on the task, read back
     step_chart.py        where the time went, as bars
@@ -38,6 +38,7 @@ from enrich.pages import (
     diff,
     error_pages,
     formatting,
+    label_texts,
     labels,
     overview,
     resolution,
@@ -51,17 +52,19 @@ from enrich.pages import (
 from enrich.pages.sessions import may, sees_masked, signed_in
 from enrich.taskrouter.endpoints import ASSIGNMENT
 
-# What stands in the head of every page, in order, for whoever may go there; only what the app really has.
+# The navigation, in order: endpoint, label, and the role that may open it. An endpoint the app lacks is left out.
 PLACES = (
     ("pages.tasks", "Tasks", Role.VIEWER),
     ("customers.index", "Customers", Role.VIEWER),
     ("overview.index", "Overview", Role.VIEWER),
     ("staff.index", "Staff", Role.ADMIN),
 )
+# Blueprints without an entry of their own: identifying a customer is done on a task.
+_NAVIGATION_BLUEPRINTS = {"settling": "pages"}
 
 
 def register(app: Flask) -> None:
-    """Gives the app its pages, its error pages and the headers of both."""
+    """Register the pages, the error pages and the headers of both with the app."""
     settings = app.extensions["enrich"].settings
     sessions.set_up(app)
     static = Path(str(app.static_folder))
@@ -71,7 +74,7 @@ def register(app: Flask) -> None:
 
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(visible=_visible, seen=_seen, person=_person, private=_private)
+    app.jinja_env.filters.update(visible=_visible, as_text=_as_text, person=_person, private=_private)
     app.jinja_env.globals.update(
         asset=lambda name: url_for("static", filename=name, v=versions[name]),
         # Set-up puts htmx there, its version in its name. Without it the page works as it does without script.
@@ -85,12 +88,13 @@ def register(app: Flask) -> None:
         is_at=_is_at,
         diff=diff,
         text=formatting,
-        words=labels,
+        labels=labels,
+        label_texts=label_texts,
         version=__version__,
         callback_url=settings.public_url + ASSIGNMENT,
     )
-    for each in (sign_in, tasks, resolution, completion, customers, overview, staff, card):
-        app.register_blueprint(each.bp)
+    for module in (sign_in, tasks, resolution, completion, customers, overview, staff, card):
+        app.register_blueprint(module.bp)
     app.after_request(security_headers.secure)
     error_pages.register(app)
 
@@ -103,27 +107,27 @@ def _places() -> list[tuple[str, str]]:
 
 def _is_at(endpoint: str) -> bool:
     """Return whether the requested page belongs to this entry of the navigation."""
-    here = (request.endpoint or "").partition(".")[0].replace("settling", "pages")
-    return here == endpoint.partition(".")[0]
+    blueprint = (request.endpoint or "").partition(".")[0]
+    return _NAVIGATION_BLUEPRINTS.get(blueprint, blueprint) == endpoint.partition(".")[0]
 
 
 def _visible(shown: str) -> Markup:
-    """Any text from outside, as `text.visible`; to a viewer, with numbers and e-mail addresses masked."""
+    """Return text from outside as `formatting.visible` does; for a viewer, with numbers and e-mail addresses masked."""
     return formatting.visible(masking.text(shown) if sees_masked() else shown)
 
 
-def _seen(shown: str) -> str:
+def _as_text(shown: str) -> str:
     """Return the text as `_visible` does, for places that take no markup."""
-    return formatting.seen(masking.text(shown) if sees_masked() else shown)
+    return formatting.as_text(masking.text(shown) if sees_masked() else shown)
 
 
 def _person(name: str) -> Markup:
-    """The name of a customer; to a viewer, its first letters."""
+    """Return a customer's name; for a viewer, its first letters."""
     return formatting.visible(masking.name(name) if sees_masked() else name)
 
 
 def _private(shown: str) -> Markup:
-    """Free text about a customer, a note say; not for a viewer."""
+    """Return free text about a customer, such as a note; hidden from a viewer."""
     return formatting.visible(masking.HIDDEN if sees_masked() and shown else shown)
 
 

@@ -10,13 +10,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-# The page tells these in its own words above.
-_TOLD_ELSEWHERE = ("match", "by", "trust", "reason", "candidates", "customer_id", "card")
+# Shown elsewhere on the page, with labels of their own.
+_SHOWN_ELSEWHERE = ("match", "by", "trust", "reason", "candidates", "customer_id", "card")
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing the block says. values: one text for a plain value, one for each element of a list."""
+    """One member of the block. values: one text for a plain value, one for each element of a list."""
 
     label: str
     values: tuple[str, ...]
@@ -34,11 +34,11 @@ def facts(attributes: str | None, key: str) -> tuple[Fact, ...]:
         # Numbers stay text: nothing is rounded, and ten thousand digits cost nothing.
         parsed = json.loads(attributes, parse_int=str, parse_float=str, parse_constant=str)
         block = parsed.get(key) if isinstance(parsed, dict) else None
-        told = block.items() if isinstance(block, dict) else ()
-        found = [_fact(name, value) for name, value in told if name not in _TOLD_ELSEWHERE]
+        members = block.items() if isinstance(block, dict) else ()
+        block_facts = [_fact(name, value) for name, value in members if name not in _SHOWN_ELSEWHERE]
     except (ValueError, RecursionError):
         return ()
-    return tuple(sorted((fact for fact in found if fact.values), key=lambda fact: fact.is_list))
+    return tuple(sorted((fact for fact in block_facts if fact.values), key=lambda fact: fact.is_list))
 
 
 def _fact(name: str, value: Any) -> Fact:
@@ -53,7 +53,7 @@ def _label(name: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """One value on one line; a case or the like as its parts."""
+    """Return a value on one line; an object as its parts."""
     if isinstance(value, dict):
         return " · ".join(text for part in value.values() if (text := _text(part)))
     if isinstance(value, list):

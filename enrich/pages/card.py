@@ -27,18 +27,18 @@ bp = Blueprint("card", __name__, url_prefix="/card")
 
 @bp.before_request
 def guard() -> ResponseReturnValue | None:
-    """Lets in who has the token of the very task that is asked for; 403 is all that anybody else learns."""
+    """Require the token of this very task; anybody else gets 403 and learns nothing."""
     key = current_services().rules.card_key
     task_sid = str((request.view_args or {}).get("task_sid", ""))
     if key and formatting.is_plain_sid(task_sid) and card_token.is_valid(key, task_sid, request.args.get("token", "")):
         return None
     log.warning("card refused", extra={"reason": "wrong_token" if key else "no_cards_here"})
-    return _said("This card cannot be shown", "The link to it is not the one that belongs to this task.", 403)
+    return _message("This card cannot be shown", "The link to it is not the one that belongs to this task.", 403)
 
 
 @bp.after_request
 def frame(response: Response) -> Response:
-    """Only the sites of the settings may show it; the address, which holds the token, goes nowhere."""
+    """Let only the sites of the settings frame it, and send its address, which holds the token, nowhere."""
     ancestors = " ".join(current_services().settings.frame_ancestors) or "'none'"
     response.headers["Content-Security-Policy"] = security_headers.policy(frame_ancestors=ancestors)
     response.headers["Referrer-Policy"] = "no-referrer"
@@ -49,16 +49,16 @@ def frame(response: Response) -> Response:
 
 @bp.get("/<task_sid>")
 def show(task_sid: str) -> ResponseReturnValue:
-    """The card; to htmx the fragment of it, or 204 while it is as the asking page shows it (`shown`)."""
+    """Show the card; to htmx its fragment, or 204 if the page shows this version (`shown`) already."""
     services = current_services()
     now = services.adapters.now()
     is_poll = "HX-Request" in request.headers
     facts = card_facts(services.database, task_sid, now)
     if facts is None:
-        return _said("Nothing known yet", "This task has not been offered to anyone, as far as we were told.", 404)
+        return _message("Nothing known yet", "This task has not been offered to anyone, as far as we were told.", 404)
     if facts.over_at and facts.over_at + timedelta(minutes=services.settings.card_minutes) < now:
         # Sent whole and without a trigger, so that an open card empties itself and asks no more.
-        return _said("This task is over", "Its card could be seen until a while after it.", 200 if is_poll else 410)
+        return _message("This task is over", "Its card could be seen until a while after it.", 200 if is_poll else 410)
     customer = _customer(services.adapters.store, facts)
     version = hashlib.sha256(repr((facts, customer)).encode("utf-8", "replace")).hexdigest()[:16]
     if is_poll and request.args.get("shown") == version:
@@ -75,6 +75,6 @@ def _customer(store: CustomerStore, facts: CardFacts) -> Customer | None:
     return store.fetch_customer(facts.customer_id)
 
 
-def _said(headline: str, sentence: str, status: int) -> Response:
-    template = "card/_said.html" if "HX-Request" in request.headers else "card/said.html"
+def _message(headline: str, sentence: str, status: int) -> Response:
+    template = "card/_message.html" if "HX-Request" in request.headers else "card/message.html"
     return make_response(render_template(template, headline=headline, sentence=sentence), status)

@@ -1,9 +1,9 @@
-"""Charts as SVG text: what happened over time, how long it took, and on which side of the limit.
+"""Charts as SVG text: stacked bars, lines with a limit, and single bars.
 
-Pure: numbers and words in, markup out, everything escaped. No colours and no styles: the content-security policy allows
-none inside a page, so each part has a class, and the stylesheet knows both colour schemes. Shapes only; what is to be
-read (numbers on the axes, a legend, times) stands beside the SVG as HTML, so that it neither shrinks nor stretches. The
-page has the same numbers as a table.
+Pure: numbers and text in, markup out, everything escaped. No colours and no styles: the content-security policy allows
+none inside a page, so each part has a class, and the stylesheet knows both colour schemes. Shapes only;
+all text (axes, legend, times) stands beside the SVG as HTML, so that it neither shrinks nor stretches. The page has the
+same numbers as a table.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STEPS = (10, 12, 14, 16, 20, 24, 30, 40, 50, 60, 80, 100)
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One thing over time. css: the class that colours it; values: one for each span, None where there is none."""
+    """One curve or row of bars. css: the class that colours it; values: one for each span, None for no value."""
 
     name: str
     css: str
@@ -29,7 +29,7 @@ class Series:
 
 
 def top_of(highest: float) -> float:
-    """A round number that is not below this one, at least 4: where an axis ends. Half of it is a whole number, too."""
+    """Return the end of an axis: the next round number, at least 4, whose half is a whole number, too."""
     if highest <= 4:
         return 4.0
     power = 10 ** math.floor(math.log10(highest))
@@ -38,57 +38,62 @@ def top_of(highest: float) -> float:
 
 
 def stacked(series: Sequence[Series], labels: Sequence[str], *, title: str) -> str:
-    """One bar for each span, in which the series stand on each other, the first at the bottom.
+    """Return a stacked bar chart, one bar for each span, the first series at the bottom.
 
-    labels: of each span, for who points at its bar. title: what the whole shows, for who does not see it.
+    labels: of each span, shown as a tooltip. title: a description for screen readers.
     """
-    columns = list(zip(*(each.values for each in series), strict=True))
+    columns = list(zip(*(curve.values for curve in series), strict=True))
     top = top_of(max((sum(value or 0 for value in column) for column in columns), default=0))
     room = WIDTH / max(1, len(columns))
     parts = []
     for number, column in enumerate(columns):
         x, y = number * room + room * GAP / 2, float(HEIGHT)
         bars = []
-        for each, value in zip(series, column, strict=True):
+        for curve, value in zip(series, column, strict=True):
             if value:
                 height = value / top * HEIGHT
                 y -= height
-                bars.append(_rect(each.css, x, y, room * (1 - GAP), height))
-        told = ", ".join(f"{_number(value)} {each.name}" for each, value in zip(series, column, strict=True) if value)
+                bars.append(_rect(curve.css, x, y, room * (1 - GAP), height))
+        description = ", ".join(
+            f"{_number(value)} {curve.name}" for curve, value in zip(series, column, strict=True) if value
+        )
         if bars:
-            parts.append(f"<g><title>{escape(f'{labels[number]}: {told}')}</title>{''.join(bars)}</g>")
+            parts.append(f"<g><title>{escape(f'{labels[number]}: {description}')}</title>{''.join(bars)}</g>")
     return _svg(_grid() + "".join(parts), title)
 
 
 def lines(series: Sequence[Series], labels: Sequence[str], *, limit: float | None, title: str) -> str:
-    """A line for each series, broken where it has no value; a single value is a dot. limit: a line across, if any."""
-    highest = max((value for each in series for value in each.values if value is not None), default=0.0)
+    """Return a line chart, one line for each series, broken at missing values; a single value is a dot.
+
+    limit: the value of a line across the chart; None for no line.
+    """
+    highest = max((value for curve in series for value in curve.values if value is not None), default=0.0)
     top = top_of(max(highest, limit or 0.0))
     parts = [_grid()]
     if limit is not None:
         y = _y(limit, top)
         parts.append(f'<line class="limit" x1="0" y1="{y}" x2="{WIDTH}" y2="{y}"/>')
-    for each in series:
-        for run in _runs(each.values):
-            points = [(_x(number, len(each.values)), _y(value, top)) for number, value in run]
+    for curve in series:
+        for run in _runs(curve.values):
+            points = [(_x(number, len(curve.values)), _y(value, top)) for number, value in run]
             if len(points) == 1:
                 (x, y) = points[0]
                 points = [(x - 3, y), (x + 3, y)]
             path = " ".join(f"{x:g},{y:g}" for x, y in points)
-            parts.append(f'<polyline class="{escape(each.css)}" points="{path}"/>')
+            parts.append(f'<polyline class="{escape(curve.css)}" points="{path}"/>')
     room = WIDTH / max(1, len(labels))
     for number, label in enumerate(labels):
-        told = ", ".join(
-            f"{each.name} {_number(value)} ms" for each in series if (value := each.values[number]) is not None
+        description = ", ".join(
+            f"{curve.name} {_number(value)} ms" for curve in series if (value := curve.values[number]) is not None
         )
-        if told:
+        if description:
             rect = _rect("feel", number * room, 0, room, HEIGHT)
-            parts.append(f"<g><title>{escape(f'{label}: {told}')}</title>{rect}</g>")
+            parts.append(f"<g><title>{escape(f'{label}: {description}')}</title>{rect}</g>")
     return _svg("".join(parts), title)
 
 
 def bar(value: float, highest: float, css: str) -> str:
-    """One bar that lies, as long as its part of the highest. The number is to stand beside it."""
+    """Return a horizontal bar, as long as its share of the highest. The page shows the number beside it."""
     width = max(0.6, round(100 * value / highest, 2)) if value and highest else 0
     return (
         '<svg class="bar" width="100%" height="10" aria-hidden="true">'
@@ -112,7 +117,7 @@ def _rect(css: str, x: float, y: float, width: float, height: float) -> str:
 
 
 def _runs(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
-    """The stretches that have values, each with where it stands."""
+    """Return the runs of present values, each value with its position."""
     runs: list[list[tuple[int, float]]] = [[]]
     for number, value in enumerate(values):
         if value is None:

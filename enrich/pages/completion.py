@@ -27,14 +27,14 @@ bp.before_request(require_sign_in)
 @bp.post("/tasks/<task_sid>/wrap-up")
 @needs(Role.EDITOR)
 def wrap_up(task_sid: str) -> ResponseReturnValue:
-    """The work itself is over."""
+    """Wrap up the task."""
     return _carry_out(FollowupKind.WRAP_UP, task_sid)
 
 
 @bp.post("/tasks/<task_sid>/complete")
 @needs(Role.EDITOR)
 def complete(task_sid: str) -> ResponseReturnValue:
-    """All of it is over. Form: `outcome`, what came of it; `reason`, what TaskRouter keeps; both may be empty."""
+    """Complete the task. Form: `outcome`, for the customer's history; `reason`, for TaskRouter; both may be empty."""
     outcome, reason = (request.form.get(name, "").strip()[:MAX_TASK_OUTCOME_LENGTH] for name in ("outcome", "reason"))
     return _carry_out(FollowupKind.COMPLETE, task_sid, outcome, reason)
 
@@ -57,7 +57,7 @@ def _carry_out(kind: FollowupKind, task_sid: str, outcome: str = "", reason: str
     reader = signed_in()
     if workspace_sid is None or reader is None:
         abort(404)
-    wanted = CompletionRequest(kind, workspace_sid, task_sid, reader.email, outcome, reason)
-    is_over, why = services.dispatcher.run_now(services.completion.request(wanted))
-    flash(labels.ended(kind, why, is_over=is_over), "said")
+    completion_request = CompletionRequest(kind, workspace_sid, task_sid, reader.email, outcome, reason)
+    is_over, failure = services.dispatcher.run_now(services.completion.request(completion_request))
+    flash(labels.request_result(kind, failure, is_over=is_over), "said")
     return redirect(url_for("pages.task", task_sid=task_sid), code=303)

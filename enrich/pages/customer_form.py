@@ -1,4 +1,4 @@
-"""A customer as a form: what stands in its fields, what is wrong with them, and what two people made of one record.
+"""A customer as a form: its values, its problems, and the merge of two users' edits.
 
 Pure. The values of a form are a dict of the texts, of lists of texts (`phones`, `emails`, `notes`), of pairs (`ids`, as
 [kind, value]) and of `cases` ([id, subject, status, opened_on]). What may stand there is checked where files are
@@ -36,24 +36,24 @@ _PLACE = re.compile(r"(?P<field>[a-z]+)(?:\[(?P<index>[0-9]+)\])?(?:\.(?P<rest>.
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form as it is shown. problems: what is wrong, by field. theirs: what somebody else made of a field meanwhile.
+    """A form as it is shown. problems: messages by field. theirs: values that another user saved meanwhile, by field.
 
-    taken: fields that somebody else changed and the reader did not; their values are in `values`.
+    merged: fields that only the other user changed; their values are in `values`.
     """
 
     values: Values
     problems: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     theirs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    taken: tuple[str, ...] = ()
+    merged: tuple[str, ...] = ()
 
 
 def empty() -> Values:
-    """The values of a form that nobody has filled in."""
+    """Return the values of an empty form."""
     return {**dict.fromkeys(CUSTOMER_TEXTS, ""), "phones": [], "emails": [], "ids": [], "notes": [], "cases": []}
 
 
 def of_record(customer_id: str, record: Mapping[str, Any]) -> Values:
-    """The values of the form for this record."""
+    """Return the values of the form for this record."""
     written: dict[str, list[str]] = {}
     for kind, value, as_written, _ in record["identifiers"]:
         texts = written.setdefault(kind, [])
@@ -71,7 +71,10 @@ def of_record(customer_id: str, record: Mapping[str, Any]) -> Values:
 
 
 def of_form(text_of: Callable[[str], str], texts_of: Callable[[str], list[str]]) -> Values:
-    """The values that were sent; empty rows are left out. text_of, texts_of: one value, and all, of a field's name."""
+    """Return the values that were sent, without empty rows.
+
+    text_of, texts_of: return one value, or all values, of a field.
+    """
     ids = zip(texts_of("ids_kind"), texts_of("ids_value"), strict=False)
     cases = zip(*(texts_of(name) for name in _CASE_COLUMNS), strict=False)
     return {
@@ -95,41 +98,41 @@ def to_raw(customer_id: str, values: Values) -> dict[str, Any]:
     return {"id": customer_id, **texts, **lists, "ids": ids, "cases": cases}
 
 
-def problems(told: tuple[str, ...], values: Values) -> dict[str, tuple[str, ...]]:
-    """Return the problems by field. told: as `BadRow.problems` has them, "phones[1]: not a ...".
+def problems(messages: tuple[str, ...], values: Values) -> dict[str, tuple[str, ...]]:
+    """Return the problems by field. messages: as `BadRow.problems` has them, "phones[1]: not a ...".
 
     The message names the value, since the place in a list is nothing that a reader counts.
     """
-    found: dict[str, list[str]] = {}
-    for one in told:
-        place, _, what = one.partition(": ")
+    by_field: dict[str, list[str]] = {}
+    for message in messages:
+        place, _, problem = message.partition(": ")
         match = _PLACE.match(place)
         name = match["field"] if match and match["field"] in LABELS else "name"
         about = _about(name, match, values) if match else ""
-        found.setdefault(name, []).append(f"{about}: {what}" if about else _first_up(what))
-    return {name: tuple(messages) for name, messages in found.items()}
+        by_field.setdefault(name, []).append(f"{about}: {problem}" if about else _first_up(problem))
+    return {name: tuple(lines) for name, lines in by_field.items()}
 
 
 def three_way(mine: Values, base: Values, theirs: Values) -> Form:
     """Merge the reader's form with one that was saved meanwhile. base: the values that both began with.
 
     What only the others changed is taken; what only the reader changed stays; where both did, the reader's stays in the
-    field, and what the others wrote is told beside it.
+    field, and the other value is shown beside it.
     """
-    values, told, taken = dict(mine), {}, []
+    values, conflicts, merged = dict(mine), {}, []
     for name in FIELDS:
         if theirs[name] in (base.get(name), mine[name]):
             continue
         if mine[name] == base.get(name):
             values[name] = theirs[name]
-            taken.append(name)
+            merged.append(name)
         else:
-            told[name] = told_as_lines(theirs[name])
-    return Form(values, theirs=told, taken=tuple(taken))
+            conflicts[name] = as_lines(theirs[name])
+    return Form(values, theirs=conflicts, merged=tuple(merged))
 
 
-def told_as_lines(value: Any) -> tuple[str, ...]:
-    """The value of one field as lines; ("empty",) for nothing."""
+def as_lines(value: Any) -> tuple[str, ...]:
+    """Return the value of one field as lines; ("empty",) for no value."""
     rows = value if isinstance(value, list) else [value]
     lines = [" · ".join(cell for cell in row if cell) if isinstance(row, list) else str(row) for row in rows if row]
     return tuple(lines) or ("empty",)
@@ -161,5 +164,5 @@ def _filled(texts: Any) -> list[str]:
     return [text.strip() for text in texts if text.strip()]
 
 
-def _first_up(words: str) -> str:
-    return words[:1].upper() + words[1:]
+def _first_up(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -18,7 +18,7 @@ from enrich.journal import contacts
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Form, Values
 from enrich.pages.feed_query import by_id
-from enrich.pages.resolution import find, new_customer_id, new_record, resolver_for_user, tell
+from enrich.pages.resolution import find, flash_result, new_customer_id, new_record, resolver_for_user
 from enrich.pages.sessions import needs, require_sign_in, sees_masked
 from enrich.services import Services, current_services
 
@@ -32,22 +32,22 @@ MAX_INTERACTIONS = 20
 
 @bp.get("/customers")
 def index() -> ResponseReturnValue:
-    """The customers that the reader means (`q`); without a question those who were seen lately.
+    """List the customers that match the search (`q`); without one, the most recent contacts.
 
     A viewer, who is not shown names and numbers, cannot try them out either: they find by id only.
     """
     query = request.args.get("q", "").strip()
     services = current_services()
     database = services.database
-    lately = () if query else search.customers(database, contacts.recent_customer_ids(database))
+    recent = () if query else search.customers(database, contacts.recent_customer_ids(database))
     by_id_only = sees_masked()
-    found = search.customers(database, by_id(query)) if by_id_only else find(services, query)
-    return render_template("customers/index.html", query=query, found=found, lately=lately, by_id_only=by_id_only)
+    matches = search.customers(database, by_id(query)) if by_id_only else find(services, query)
+    return render_template("customers/index.html", query=query, matches=matches, recent=recent, by_id_only=by_id_only)
 
 
 @bp.get("/customers/<path:customer_id>")
 def customer(customer_id: str) -> ResponseReturnValue:
-    """One customer: what the CRM knows, whatever they contacted us about, and what staff changed."""
+    """Show one customer: their record, their tasks, and the audit trail."""
     services = current_services()
     with services.database.reading() as session:
         record = audit.records(session, [customer_id])[customer_id] or abort(404)
@@ -69,14 +69,14 @@ def customer(customer_id: str) -> ResponseReturnValue:
 @bp.get("/new-customer")
 @needs(Role.EDITOR)
 def new() -> ResponseReturnValue:
-    """The form for a customer that the CRM does not have."""
+    """Show the form for a new customer."""
     return _form_page("", Form(customer_form.empty()))
 
 
 @bp.post("/new-customer")
 @needs(Role.EDITOR)
 def create() -> ResponseReturnValue:
-    """Makes the customer, and shows them; the form again, where something is wrong with it."""
+    """Create the customer and show it; or show the form again with its problems."""
     services = current_services()
     values = _values()
     customer_id = request.form.get("id", "").strip() or new_customer_id()
@@ -88,14 +88,14 @@ def create() -> ResponseReturnValue:
     if settled.change is None:
         form = Form(values, {"id": ("There is a customer of this id already.",)})
         return _form_page("", form, given_id=customer_id), 422
-    tell(settled, f"{read.name} is a customer now.")
+    flash_result(settled, f"{read.name} is a customer now.")
     return redirect(url_for("customers.customer", customer_id=customer_id), 303)
 
 
 @bp.get("/customers/<path:customer_id>/edit")
 @needs(Role.EDITOR)
 def edit(customer_id: str) -> ResponseReturnValue:
-    """The form with what the customer's record holds."""
+    """Show the form with the customer's record."""
     record, version = _record(current_services().database, customer_id)
     values = customer_form.of_record(customer_id, record)
     return _form_page(customer_id, Form(values), version=version, base=values)
@@ -104,7 +104,7 @@ def edit(customer_id: str) -> ResponseReturnValue:
 @bp.post("/customers/<path:customer_id>/edit")
 @needs(Role.EDITOR)
 def save(customer_id: str) -> ResponseReturnValue:
-    """Saves the form and shows the customer; the form again where something is wrong, or somebody was faster."""
+    """Save the form and show the customer; or the form again, if it has problems or another user saved first."""
     services = current_services()
     values, base = _values(), _base()
     version = request.form.get("version", "")
@@ -122,8 +122,8 @@ def save(customer_id: str) -> ResponseReturnValue:
             cases=[[case.id, case.subject, case.status, case.opened_on or ""] for case in read.cases or ()],
         )
 
-    seen = int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else None
-    settled = resolver_for_user(services).edit(customer_id, seen, become)
+    base_version = int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else None
+    settled = resolver_for_user(services).edit(customer_id, base_version, become)
     if isinstance(settled, StaleEdit):
         if settled.record is None:
             return abort(404)
@@ -131,7 +131,7 @@ def save(customer_id: str) -> ResponseReturnValue:
         theirs = customer_form.of_record(customer_id, record)
         form = customer_form.three_way(values, base, theirs)
         return _form_page(customer_id, form, version=version_now, base=theirs, is_stale=True), 409
-    tell(settled, "Saved.")
+    flash_result(settled, "Saved.")
     return redirect(url_for("customers.customer", customer_id=customer_id), 303)
 
 
@@ -145,24 +145,24 @@ def merge(customer_id: str) -> ResponseReturnValue:
 @bp.post("/customers/<path:customer_id>/merge")
 @needs(Role.EDITOR)
 def do_merge(customer_id: str) -> ResponseReturnValue:
-    """Merges the two, and shows the one that was kept (`kept`); both again, where they were changed meanwhile."""
+    """Merge the two and show the kept one (`kept`); or both again, if they were changed meanwhile."""
     services = current_services()
     other, kept = request.form.get("other", ""), request.form.get("kept", "")
     if kept not in (customer_id, other) or not other or other == customer_id:
         return abort(400)
     gone = other if kept == customer_id else customer_id
-    versions = {one: int(found) for one in (customer_id, other) if (found := _version_given(one)) is not None}
+    versions = {key: int(version) for key in (customer_id, other) if (version := _submitted_version(key)) is not None}
     settled = resolver_for_user(services).merge(kept, gone, versions)
     if isinstance(settled, StaleEdit):
         return _merge_page(services, customer_id, other, is_stale=True), 409
-    tell(settled, "Merged.")
+    flash_result(settled, "Merged.")
     return redirect(url_for("customers.customer", customer_id=kept), 303)
 
 
-def _version_given(customer_id: str) -> str | None:
-    """The version of one of the two, as the form carries it: `version` in the order of `of`."""
-    given = dict(zip(request.form.getlist("of"), request.form.getlist("version"), strict=False)).get(customer_id, "")
-    return given if given.isascii() and given.isdecimal() and len(given) < 10 else None
+def _submitted_version(customer_id: str) -> str | None:
+    """Return the version of one of the two in the form: `version` in the order of `of`."""
+    version = dict(zip(request.form.getlist("of"), request.form.getlist("version"), strict=False)).get(customer_id, "")
+    return version if version.isascii() and version.isdecimal() and len(version) < 10 else None
 
 
 def _merge_page(services: Services, customer_id: str, other_id: str, *, is_stale: bool = False) -> str:
@@ -187,10 +187,10 @@ def _merge_page(services: Services, customer_id: str, other_id: str, *, is_stale
         },
         other=other,
         query=query,
-        found=[one for one in find(services, query) if one.id != customer_id and not one.merged_into],
+        matches=[match for match in find(services, query) if match.id != customer_id and not match.merged_into],
         fields=customer_form.FIELDS,
-        labels=customer_form.LABELS,
-        lines=customer_form.told_as_lines,
+        field_labels=customer_form.LABELS,
+        lines=customer_form.as_lines,
         is_stale=is_stale,
     )
 
@@ -209,7 +209,7 @@ def _form_page(
         id=customer_id,
         given_id=given_id,
         form=form,
-        labels=customer_form.LABELS,
+        field_labels=customer_form.LABELS,
         version=version,
         base=json.dumps(base) if base is not None else "",
         is_stale=is_stale,

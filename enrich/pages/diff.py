@@ -14,16 +14,16 @@ from itertools import pairwise
 
 INDENT = "  "
 # Deeper levels are not indented any further: 2,000 nested arrays would otherwise be 4 MB of blanks.
-DEEPEST_INDENT = 24
+MAX_INDENT_DEPTH = 24
 # Lines are matched up between the first and the last change, each with each: 20 ms for 400 against 400, whatever they
 # are. difflib's worst case there, `[0,1]*198` against `[0,2]*198`, took 464 ms. What is longer is shown as gone and
 # come again.
-MATCHED_LINES = 400
+MAX_MATCHED_LINES = 400
 # Rows of the page, for one comparison or one text. All 4,096 characters of a task can be 2,000 lines, and 300 kB.
-SHOWN_LINES = 300
+MAX_SHOWN_LINES = 300
 CONTEXT_LINES = 3
 # Folding one or two lines away would hide more than it saves.
-FOLD_AT_LEAST = 4
+MIN_FOLDED_LINES = 4
 
 _TOKEN = re.compile(
     r"""(?P<string>"(?:[^"\\]|\\.)*") | (?P<mark>[{}\[\],:]) | (?P<blank>[ \t\r\n]+) | (?P<scalar>[^\s"{}\[\],:]+)""",
@@ -42,7 +42,7 @@ class Line:
 
     @property
     def indent(self) -> str:
-        return INDENT * min(self.depth, DEEPEST_INDENT)
+        return INDENT * min(self.depth, MAX_INDENT_DEPTH)
 
 
 class LineChange(StrEnum):
@@ -78,7 +78,7 @@ def is_laid_out(text: str) -> bool:
 
 
 def lines(text: str) -> tuple[Line, ...]:
-    """The text, one member or element to a line; as it stands where it is no JSON. Raises nothing."""
+    """Return the text, one member or element to a line; unchanged if it is not JSON. Raises nothing."""
     tokens = _tokens(text)
     if tokens is None:
         return tuple(Line(0, line) for line in text.splitlines() or [""])
@@ -86,68 +86,70 @@ def lines(text: str) -> tuple[Line, ...]:
 
 
 def diff(before: str, after: str) -> tuple[DiffLine, ...]:
-    """Every line of both, in reading order: what went, then what came. Blanks and commas do not count as changes."""
+    """Return the lines of both in reading order, removed before added. Blanks and commas are not changes."""
     old, new = lines(before), lines(after)
     return tuple(_numbered(old, new))
 
 
-def blocks(found: tuple[DiffLine, ...], *, at_most: int = SHOWN_LINES) -> tuple[Block, ...]:
+def blocks(diff_lines: tuple[DiffLine, ...], *, at_most: int = MAX_SHOWN_LINES) -> tuple[Block, ...]:
     """Group the lines into blocks, so that long unchanged stretches can be folded.
 
     at_most: lines in all blocks together. Those near a change come first, and no run of lines gone, or come, takes more
     than a third where there is not room for all: both sides are seen.
     """
-    near = _near_a_change(found)
+    near = _near_a_change(diff_lines)
     stretches = _runs(near)
     lengths = [end - start for start, end in stretches if near[start]]
     longest = at_most if sum(lengths) <= at_most else at_most // 3
     room = at_most
-    made: dict[int, list[Block]] = {}
+    blocks_by_start: dict[int, list[Block]] = {}
     for start, end in stretches:
         if near[start]:
-            made[start] = _shortened(found[start:end], longest, room)
-            room -= sum(len(block.lines) for block in made[start])
+            blocks_by_start[start] = _shortened(diff_lines[start:end], longest, room)
+            room -= sum(len(block.lines) for block in blocks_by_start[start])
     for start, end in stretches:
         if not near[start]:
-            taken = min(room, end - start)
-            made[start] = [Block(found[start : start + taken], is_folded=True, left_out=end - start - taken)]
-            room -= taken
-    return tuple(block for start, _ in stretches for block in made[start])
+            count = min(room, end - start)
+            blocks_by_start[start] = [
+                Block(diff_lines[start : start + count], is_folded=True, left_out=end - start - count)
+            ]
+            room -= count
+    return tuple(block for start, _ in stretches for block in blocks_by_start[start])
 
 
-def _near_a_change(found: tuple[DiffLine, ...]) -> list[bool]:
-    near = [False] * len(found)
-    for index, each in enumerate(found):
-        if each.change is not LineChange.SAME:
-            for other in range(max(0, index - CONTEXT_LINES), min(len(found), index + CONTEXT_LINES + 1)):
+def _near_a_change(diff_lines: tuple[DiffLine, ...]) -> list[bool]:
+    near = [False] * len(diff_lines)
+    for index, diff_line in enumerate(diff_lines):
+        if diff_line.change is not LineChange.SAME:
+            for other in range(max(0, index - CONTEXT_LINES), min(len(diff_lines), index + CONTEXT_LINES + 1)):
                 near[other] = True
     for start, end in _runs(near):
-        if not near[start] and end - start < FOLD_AT_LEAST:
+        if not near[start] and end - start < MIN_FOLDED_LINES:
             near[start:end] = [True] * (end - start)
     return near
 
 
-def _shortened(found: tuple[DiffLine, ...], longest: int, room: int) -> list[Block]:
-    """These lines, `longest` at most of each run of one kind, `room` in all; a block ends where some are missing."""
-    made: list[Block] = []
+def _shortened(diff_lines: tuple[DiffLine, ...], longest: int, room: int) -> list[Block]:
+    """Return these lines in blocks, at most `longest` of each run and `room` in all; a gap ends a block."""
+    shortened: list[Block] = []
     pending: list[DiffLine] = []
-    for start, end in _runs([each.change for each in found]):
-        taken = min(end - start, longest, room)
-        left_out = end - start - taken
-        room -= taken
-        pending += found[start : start + taken]
+    for start, end in _runs([diff_line.change for diff_line in diff_lines]):
+        count = min(end - start, longest, room)
+        left_out = end - start - count
+        room -= count
+        pending += diff_lines[start : start + count]
         if not left_out:
             continue
-        if pending or not made:
-            made.append(Block(tuple(pending), is_folded=False, left_out=left_out))
+        if pending or not shortened:
+            shortened.append(Block(tuple(pending), is_folded=False, left_out=left_out))
         else:
-            made[-1] = replace(made[-1], left_out=made[-1].left_out + left_out)
+            shortened[-1] = replace(shortened[-1], left_out=shortened[-1].left_out + left_out)
         pending = []
-    return [*made, Block(tuple(pending), is_folded=False)] if pending else made
+    return [*shortened, Block(tuple(pending), is_folded=False)] if pending else shortened
 
 
 def _tokens(text: str) -> list[str] | None:
-    """The tokens without the blanks between them.
+    """Return the tokens without the blanks between them.
 
     None where a string is open, brackets do not pair up, or two values stand side by side with nothing between them.
     """
@@ -222,7 +224,7 @@ def _opcodes(old: tuple[Line, ...], new: tuple[Line, ...]) -> list[tuple[str, in
     head = _shared(before, after)
     tail = _shared(before[head:][::-1], after[head:][::-1])
     old_end, new_end = len(before) - tail, len(after) - tail
-    if max(old_end, new_end) - head > MATCHED_LINES:
+    if max(old_end, new_end) - head > MAX_MATCHED_LINES:
         pairs = []
     else:
         pairs = [(i + head, j + head) for i, j in _matched(before[head:old_end], after[head:new_end])]
@@ -245,7 +247,7 @@ def _shared(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> int:
 
 
 def _matched(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> list[tuple[int, int]]:
-    """The longest common subsequence: places in `old` and in `new` of lines that are the same, in order."""
+    """Return the longest common subsequence, as pairs of positions in `old` and in `new`, in order."""
     numbers: dict[tuple[int, str], int] = {}
     one, other = ([numbers.setdefault(line, len(numbers)) for line in side] for side in (old, new))
     # lengths[i][j]: how many can be matched from old[i] and new[j] on.

@@ -1,6 +1,6 @@
-"""The feed as its address asks for it: which tasks, from when, found by what. The address is the view, to be sent on.
+"""The feed's query: search, filters and page, as parameters of the address, which can be shared.
 
-What an address cannot mean is left out of it, so that the page says what it really shows.
+An invalid parameter is left out, so that the page says what it shows.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _CUSTOMER_ID = re.compile(r"[A-Za-z]{1,6}[-_ ]?[0-9]{1,12}")
 class Feed:
     """One page of the feed.
 
-    asked: the parameters of its address that mean something. before: None on the newest page, which alone stays live;
+    query: the valid parameters of its address. before: None on the newest page, which alone stays live;
     older: where the next begins, None where there is none. looked_back_to: when looking ended early, and nothing is
     known of what came before. newest: the highest id that there was.
     """
 
     lines: tuple[TaskLine, ...]
     version: str
-    asked: Mapping[str, str]
+    query: Mapping[str, str]
     before: int | None = None
     older: int | None = None
     looked_back_to: datetime | None = None
@@ -51,37 +51,37 @@ class Feed:
 
     @property
     def is_filtered(self) -> bool:
-        return bool(self.asked)
+        return bool(self.query)
 
     def without(self, field: str) -> dict[str, str]:
-        """The address without this parameter."""
-        return {name: value for name, value in self.asked.items() if name != field}
+        """Return the query without this parameter."""
+        return {name: value for name, value in self.query.items() if name != field}
 
 
-def asked_for(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Return the known ones of these parameters, in their order."""
-    asked = {}
+def query_of(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the known and valid ones of these parameters, in the order of FIELDS."""
+    query = {}
     for field in FIELDS:
         value = parameters.get(field, "").strip()
-        if value and len(value) <= MAX_IDENTIFIER_LENGTH and is_storable(value) and _MEANS_SOMETHING[field](value):
-            asked[field] = value
-    return asked
+        if value and len(value) <= MAX_IDENTIFIER_LENGTH and is_storable(value) and _IS_VALID[field](value):
+            query[field] = value
+    return query
 
 
 def filters_of(
-    asked: Mapping[str, str], database: Database, rules: KeyRules, now: datetime, *, by_id_only: bool
+    query: Mapping[str, str], database: Database, rules: KeyRules, now: datetime, *, by_id_only: bool
 ) -> Filters:
     """Return the filters of these parameters. by_id_only: names and numbers find nothing. Raises DatabaseError."""
-    since = now - TIMES[asked["time"]] if "time" in asked else _moment(asked.get("from", ""))
+    since = now - TIMES[query["time"]] if "time" in query else _moment(query.get("from", ""))
     filters = Filters(
-        ending=asked.get("outcome", ""),
-        worker_sid=asked.get("worker", ""),
-        task_queue_sid=asked.get("queue", ""),
-        task_channel=asked.get("channel", ""),
+        ending=query.get("outcome", ""),
+        worker_sid=query.get("worker", ""),
+        task_queue_sid=query.get("queue", ""),
+        task_channel=query.get("channel", ""),
         since=since,
-        until=_moment(asked.get("to", "")),
+        until=_moment(query.get("to", "")),
     )
-    return _searched(filters, asked["q"], database, rules, by_id_only=by_id_only) if "q" in asked else filters
+    return _searched(filters, query["q"], database, rules, by_id_only=by_id_only) if "q" in query else filters
 
 
 def _searched(filters: Filters, query: str, database: Database, rules: KeyRules, *, by_id_only: bool) -> Filters:
@@ -98,16 +98,16 @@ def _searched(filters: Filters, query: str, database: Database, rules: KeyRules,
     if by_id_only:
         return replace(filters, customer_ids=by_id(query))
     kinds = tuple(dict.fromkeys(source.kind for source in rules.sources if source.kind != ADDRESS))
-    found = search.find_customers(database, query, kinds=kinds, region=rules.region)
+    customers = search.find_customers(database, query, kinds=kinds, region=rules.region)
     return replace(
         filters,
-        customer_ids=tuple(customer.id for customer in found),
+        customer_ids=tuple(customer.id for customer in customers),
         first_keys=_keys(query, (ADDRESS, *kinds), rules.region),
     )
 
 
 def by_id(query: str) -> tuple[str, ...]:
-    """The ids of customers that this can be, in either case of letters; none where it has not the form of one."""
+    """Return the customer ids that this can be, in both cases; none if it does not have the form of an id."""
     return tuple(dict.fromkeys((query, query.upper()))) if _CUSTOMER_ID.fullmatch(query) else ()
 
 
@@ -117,7 +117,7 @@ def _keys(query: str, kinds: Iterable[str], region: str) -> tuple[str, ...]:
 
 
 def _moment(written: str) -> datetime | None:
-    """A date, or a date and a time, in UTC unless it says otherwise; None for what is neither."""
+    """Parse a date, or a date and time, in UTC unless it has an offset; None if it is neither."""
     try:
         moment = datetime.fromisoformat(written)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -125,7 +125,7 @@ def _moment(written: str) -> datetime | None:
         return None
 
 
-_MEANS_SOMETHING = {
+_IS_VALID = {
     "q": lambda _: True,
     "outcome": ENDINGS.__contains__,
     "worker": lambda value: len(value) <= 34,

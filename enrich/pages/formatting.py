@@ -20,7 +20,7 @@ _PLAIN_SID = re.compile(r"[A-Za-z0-9_-]{1,34}")
 
 
 def visible(text: str) -> Markup:
-    """The text, escaped, in a direction of its own, with every unseen character shown by its number."""
+    """Return the text escaped, isolated in its direction, with every invisible character shown by its number."""
     shown = _UNSEEN.sub(_by_number, str(escape(text)))
     return Markup(f"<bdi>{shown}</bdi>")  # noqa: S704 - escaped in the line above
 
@@ -29,8 +29,8 @@ def _by_number(match: re.Match[str]) -> str:
     return f'<span class="unseen">U+{ord(match.group()):04X}</span>'
 
 
-def seen(text: str) -> str:
-    """The text for where no markup can stand (a title, an attribute): unseen characters become U+FFFD."""
+def as_text(text: str) -> str:
+    """Return the text for places without markup (a title, an attribute): invisible characters become U+FFFD."""
     return _UNSEEN.sub("\ufffd", text)
 
 
@@ -59,12 +59,12 @@ def until(then: datetime, now: datetime) -> str:
 
 
 def exact(moment: datetime) -> str:
-    """The moment to the second, in UTC."""
+    """Return the moment to the second, in UTC."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def iso(moment: datetime) -> str:
-    """The moment as a machine reads it, to the millisecond."""
+    """Return the moment in ISO 8601, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -84,7 +84,7 @@ def is_plain_sid(sid: str | None) -> bool:
 
 
 def form_fields(raw_form: str) -> tuple[tuple[str, str], ...]:
-    """The fields of a form as it came, in order; one nameless field with all of it where it is no form."""
+    """Return the fields of a form in order; one nameless field with the whole body if it is not a form."""
     try:
         return tuple(parse_qsl(raw_form, keep_blank_values=True, strict_parsing=True, max_num_fields=200))
     except ValueError:

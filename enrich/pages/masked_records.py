@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def line(entry: AnEntry) -> AnEntry:
-    """An entry as a viewer may see it. What has none of the texts of a full one does not get them."""
+    """Return an entry as a viewer may see it."""
     return replace(entry, customer_name=name(entry.customer_name), finding=_finding(entry.finding))
 
 
-def story(told: Timeline) -> Timeline:
-    """A task's story as a viewer may see it."""
-    entries = tuple(replace(entry, customer_name=name(entry.customer_name)) for entry in told.entries)
-    return replace(told, shown=_full(told.shown), entries=entries)
+def story(timeline: Timeline) -> Timeline:
+    """Return a task's timeline as a viewer may see it."""
+    entries = tuple(replace(entry, customer_name=name(entry.customer_name)) for entry in timeline.entries)
+    return replace(timeline, shown=_full(timeline.shown), entries=entries)
 
 
 def _full(entry: FullEntry) -> FullEntry:
@@ -38,7 +38,7 @@ def _full(entry: FullEntry) -> FullEntry:
 
 
 def _decision(decision: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Without the rule's condition: it may speak of one customer."""
+    """Return the decision without the rule's condition, which may name one customer."""
     return {**decision, "when": HIDDEN} if decision and decision.get("when") else decision
 
 
@@ -49,10 +49,10 @@ def _masked(stored: str | None) -> str | None:
 def _finding(finding: LookupFinding) -> LookupFinding:
     return replace(
         finding,
-        keys=tuple(_key(each) for each in finding.keys),
-        candidates=tuple(replace(each, name=name(each.name)) for each in finding.candidates),
+        keys=tuple(_key(key_found) for key_found in finding.keys),
+        candidates=tuple(replace(candidate, name=name(candidate.name)) for candidate in finding.candidates),
     )
 
 
-def _key(found: KeyFound) -> KeyFound:
-    return replace(found, value=key(found.kind, found.value))
+def _key(key_found: KeyFound) -> KeyFound:
+    return replace(key_found, value=key(key_found.kind, key_found.value))

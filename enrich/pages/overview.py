@@ -16,8 +16,7 @@ from enrich.domain.outcomes import TROUBLE_OUTCOMES, EntryKind, Outcome
 from enrich.journal import rollups
 from enrich.journal.followups import Figures
 from enrich.journal.rollups import Rollup, RollupReport
-from enrich.pages import charts
-from enrich.pages import labels as pages_labels
+from enrich.pages import charts, label_texts, labels
 from enrich.pages.charts import Series
 from enrich.pages.sessions import require_sign_in
 from enrich.services import current_services
@@ -28,13 +27,13 @@ bp.before_request(require_sign_in)
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The range of an overview: a number of spans of one length, up to now. told: one span, in words."""
+    """The range of an overview: a number of spans of one length, up to now. span_label: one span, in words."""
 
     name: str
     label: str
     span_s: int
     spans: int
-    told: str
+    span_label: str
 
 
 RANGES = (
@@ -52,12 +51,12 @@ ENDINGS: tuple[tuple[str, str, Which], ...] = (
     ("ambiguous", "s-ask", lambda row: _enriched(row, MatchKind.AMBIGUOUS)),
     ("claimed", "s-claimed", lambda row: _enriched(row, MatchKind.CLAIMED)),
     ("no match", "s-quiet", lambda row: _enriched(row, MatchKind.NONE)),
-    ("answered without look-up", "s-owed", lambda row: row.outcome in (Outcome.NOT_TRIED, Outcome.GONE)),
+    ("answered without look-up", "s-pending", lambda row: row.outcome in (Outcome.NOT_TRIED, Outcome.GONE)),
     ("went wrong", "s-bad", lambda row: row.outcome in TROUBLE_OUTCOMES),
     ("in progress", "s-busy", lambda row: not row.outcome),
 )
-# The reasons that are told apart over time, the most frequent ones; the others stand together.
-REASON_COLOURS = ("s-bad", "s-ask", "s-claimed", "s-owed")
+# Colours of the most frequent reasons; all others share one.
+REASON_COLOURS = ("s-bad", "s-ask", "s-claimed", "s-pending")
 OTHER_REASONS = ("others", "s-quiet")
 PERCENTILES = (("half", "s-half", 0.5), ("95 %", "s-most", 0.95), ("99 %", "s-all", 0.99))
 
@@ -73,10 +72,10 @@ class ReasonCount:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything that the page shows. matched_part, in_time_part: of 1, None where there is nothing to take a part of.
+    """The figures of the page. matched_part, in_time_part: of 1, None where there is nothing to take a part of.
 
-    highest, slowest_ms, worst, most_owed: where the axes of the charts end. late: how many were enriched after their
-    callback. troubles: what went wrong, by reason, callbacks and late work. owed: follow-ups, on average of the span.
+    highest, slowest_ms, max_errors, max_pending: ends of the axes. late: number of tasks enriched after their callback.
+    errors: by reason, of callbacks and late work. pending: follow-ups, on average of the span.
     """
 
     range: Range
@@ -91,77 +90,84 @@ class Overview:
     slowest_ms: float
     overall_ms: tuple[tuple[str, float | None], ...]
     reasons: tuple[ReasonCount, ...]
-    troubles: tuple[Series, ...]
-    worst: float
-    owed: Series
-    most_owed: float
+    errors: tuple[Series, ...]
+    max_errors: float
+    pending: Series
+    max_pending: float
     is_whole: bool
 
 
 @bp.get("/overview")
 def index() -> ResponseReturnValue:
-    """The overview of the last hour, day or week (`of`)."""
-    asked = next((each for each in RANGES if each.name == request.args.get("of")), RANGES[1])
+    """Show the overview of the last hour, day or week (`of`)."""
+    requested = next((choice for choice in RANGES if choice.name == request.args.get("of")), RANGES[1])
     now = datetime.now(UTC)
-    here = current_services()
-    seen = overview(
-        asked, here.rollups.between(first_moment(asked, now), now, asked.span_s), now, here.settings.budget_s
+    services = current_services()
+    report = overview(
+        requested,
+        services.rollups.between(first_moment(requested, now), now, requested.span_s),
+        now,
+        services.settings.budget_s,
     )
-    labels = [_utc(moment, asked) for moment in seen.moments]
-    deadline_ms = here.settings.budget_s * 1000
-    figures: Figures = here.adapters.followups.figures(now)
+    span_labels = [_utc(moment, requested) for moment in report.moments]
+    deadline_ms = services.settings.budget_s * 1000
+    figures: Figures = services.adapters.followups.figures(now)
     return render_template(
         "overview/index.html",
-        seen=seen,
+        overview=report,
         ranges=RANGES,
-        labels=labels,
-        ticks=_ticks(seen.moments, now),
-        endings_chart=_markup(charts.stacked(seen.endings, labels, title=f"Callbacks by outcome: {_sum(seen)}")),
-        times_chart=_markup(
-            charts.lines(seen.times, labels, limit=deadline_ms, title="Response time in milliseconds, and the deadline")
+        ticks=_ticks(report.moments, now),
+        endings_chart=_markup(
+            charts.stacked(report.endings, span_labels, title=f"Callbacks by outcome: {_sum(report)}")
         ),
-        rows_with=[any(column) for column in _columns(seen.endings)],
-        troubles_chart=_markup(charts.stacked(seen.troubles, labels, title="Errors, by reason")),
-        troubled=[any(column) for column in _columns(seen.troubles)],
-        owed_chart=_markup(charts.lines((seen.owed,), labels, limit=None, title="Pending follow-ups")),
+        times_chart=_markup(
+            charts.lines(
+                report.times, span_labels, limit=deadline_ms, title="Response time in milliseconds, and the deadline"
+            )
+        ),
+        rows_with=[any(column) for column in _columns(report.endings)],
+        errors_chart=_markup(charts.stacked(report.errors, span_labels, title="Errors, by reason")),
+        spans_with_errors=[any(column) for column in _columns(report.errors)],
+        pending_chart=_markup(charts.lines((report.pending,), span_labels, limit=None, title="Pending follow-ups")),
         bar=lambda value, highest: _markup(charts.bar(value, highest, "s-bad")),
         deadline_ms=deadline_ms,
         figures=figures,
-        alarms=here.adapters.task_states.alarms(now),
+        alarms=services.adapters.task_states.alarms(now),
         now=now,
     )
 
 
-def first_moment(asked: Range, now: datetime) -> datetime:
+def first_moment(requested: Range, now: datetime) -> datetime:
     """Return the beginning of the range, whose last span is the present one."""
-    return rollups.begin(now, asked.span_s) - timedelta(seconds=asked.span_s * (asked.spans - 1))
+    return rollups.begin(now, requested.span_s) - timedelta(seconds=requested.span_s * (requested.spans - 1))
 
 
-def overview(asked: Range, numbers: RollupReport, now: datetime, budget_s: float) -> Overview:
-    """The numbers as the page shows them."""
-    since = first_moment(asked, now)
-    moments = tuple(since + timedelta(seconds=asked.span_s * number) for number in range(asked.spans))
+def overview(requested: Range, numbers: RollupReport, now: datetime, budget_s: float) -> Overview:
+    """Return the numbers as the page shows them."""
+    since = first_moment(requested, now)
+    moments = tuple(since + timedelta(seconds=requested.span_s * number) for number in range(requested.spans))
     place = {moment: number for number, moment in enumerate(moments)}
     rows = [row for row in numbers.rows if row.began_at in place]
     callbacks = [row for row in rows if row.kind in _CALLBACKS]
     endings = tuple(Series(name, css, _per_span(callbacks, which, place)) for name, css, which in ENDINGS)
-    looked = [row for row in callbacks if row.match]
+    looked_up = [row for row in callbacks if row.match]
     times = _times_per_span(callbacks, place)
     curves = tuple(
-        Series(name, css, tuple(rollups.percentile(each, part) for each in times)) for name, css, part in PERCENTILES
+        Series(name, css, tuple(rollups.percentile(span_times, part) for span_times in times))
+        for name, css, part in PERCENTILES
     )
     whole: Counter[int] = sum(times, Counter())
-    highest_ms = max((value for each in curves for value in each.values if value is not None), default=0.0)
+    highest_ms = max((value for curve in curves for value in curve.values if value is not None), default=0.0)
     budget_bucket = rollups.bucket_of(budget_s * 1000)
-    timed = sum(whole.values())
-    troubles = _troubles(rows, place)
-    owed = _owed(rows, place)
+    timed_count = sum(whole.values())
+    errors = _errors(rows, place)
+    pending = _pending(rows, place)
     return Overview(
-        range=asked,
+        range=requested,
         moments=moments,
         callbacks=_number(callbacks),
-        matched_part=_part(_number(row for row in looked if row.match == MatchKind.MATCHED), _number(looked)),
-        in_time_part=_part(sum(number for step, number in whole.items() if step <= budget_bucket), timed),
+        matched_part=_part(_number(row for row in looked_up if row.match == MatchKind.MATCHED), _number(looked_up)),
+        in_time_part=_part(sum(number for step, number in whole.items() if step <= budget_bucket), timed_count),
         late=_number(row for row in rows if row.kind == EntryKind.LATE and row.outcome == Outcome.ENRICHED),
         endings=endings,
         highest=charts.top_of(max((sum(value or 0 for value in column) for column in _columns(endings)), default=0)),
@@ -169,61 +175,61 @@ def overview(asked: Range, numbers: RollupReport, now: datetime, budget_s: float
         slowest_ms=charts.top_of(max(highest_ms, budget_s * 1000)),
         overall_ms=tuple((name, rollups.percentile(whole, part)) for name, _, part in PERCENTILES),
         reasons=_reasons(rows),
-        troubles=troubles,
-        worst=charts.top_of(max((sum(value or 0 for value in column) for column in _columns(troubles)), default=0)),
-        owed=owed,
-        most_owed=charts.top_of(max((value for value in owed.values if value is not None), default=0)),
+        errors=errors,
+        max_errors=charts.top_of(max((sum(value or 0 for value in column) for column in _columns(errors)), default=0)),
+        pending=pending,
+        max_pending=charts.top_of(max((value for value in pending.values if value is not None), default=0)),
         is_whole=numbers.is_whole,
     )
 
 
 def _reasons(rows: Iterable[Rollup]) -> tuple[ReasonCount, ...]:
-    """Why things went wrong, most often first; of callbacks and of what was done late."""
+    """Count the reasons of errors, most frequent first, of callbacks and of late work."""
     counts: Counter[tuple[str, str]] = Counter()
     for row in rows:
         if row.outcome in TROUBLE_OUTCOMES:
             counts[row.outcome, row.reason] += row.count.number
     return tuple(
         ReasonCount(
-            pages_labels.OUTCOMES[Outcome(outcome)].word, pages_labels.short_reason(reason) or "no reason given", count
+            label_texts.OUTCOMES[Outcome(outcome)].word, labels.short_reason(reason) or "no reason given", count
         )
-        for (outcome, reason), count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+        for (outcome, reason), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     )
 
 
-def _troubles(rows: Iterable[Rollup], place: dict[datetime, int]) -> tuple[Series, ...]:
+def _errors(rows: Iterable[Rollup], place: dict[datetime, int]) -> tuple[Series, ...]:
     """Return the errors over time, the most frequent reason first."""
     wrong = [row for row in rows if row.outcome in TROUBLE_OUTCOMES]
     counts: Counter[str] = Counter()
     for row in wrong:
         counts[row.reason] += row.count.number
-    told_apart = [reason for reason, _ in sorted(counts.items(), key=lambda each: (-each[1], each[0]))]
-    told_apart = told_apart[: len(REASON_COLOURS)]
+    top_reasons = [reason for reason, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    top_reasons = top_reasons[: len(REASON_COLOURS)]
 
     def of(reason: str) -> Which:
         return lambda row: row.reason == reason
 
     series = [
-        Series(pages_labels.short_reason(reason) or "no reason given", css, _per_span(wrong, of(reason), place))
-        for reason, css in zip(told_apart, REASON_COLOURS, strict=False)
+        Series(labels.short_reason(reason) or "no reason given", css, _per_span(wrong, of(reason), place))
+        for reason, css in zip(top_reasons, REASON_COLOURS, strict=False)
     ]
-    if len(counts) > len(told_apart):
-        series.append(Series(*OTHER_REASONS, _per_span(wrong, lambda row: row.reason not in told_apart, place)))
+    if len(counts) > len(top_reasons):
+        series.append(Series(*OTHER_REASONS, _per_span(wrong, lambda row: row.reason not in top_reasons, place)))
     return tuple(series)
 
 
-def _owed(rows: Iterable[Rollup], place: dict[datetime, int]) -> Series:
+def _pending(rows: Iterable[Rollup], place: dict[datetime, int]) -> Series:
     """Return the average number of pending follow-ups in each span; None where no worker sampled it."""
-    found: list[float | None] = [None] * len(place)
+    averages: list[float | None] = [None] * len(place)
     for row in rows:
         if row.kind == rollups.OPEN_FOLLOWUPS:
-            found[place[row.began_at]] = row.count.number / max(1, sum(row.count.times.values()))
-    return Series("pending", "s-most", tuple(found))
+            averages[place[row.began_at]] = row.count.number / max(1, sum(row.count.times.values()))
+    return Series("pending", "s-most", tuple(averages))
 
 
 def _columns(series: tuple[Series, ...]) -> list[tuple[float | None, ...]]:
     """Return the values of all series, span by span."""
-    return list(zip(*(each.values for each in series), strict=True))
+    return list(zip(*(curve.values for curve in series), strict=True))
 
 
 def _enriched(row: Rollup, match: MatchKind) -> bool:
@@ -254,17 +260,17 @@ def _part(part: int, whole: int) -> float | None:
 
 
 def _ticks(moments: tuple[datetime, ...], now: datetime) -> tuple[datetime, ...]:
-    """Five moments to stand under the charts, the last of them now."""
+    """Return five moments for the axis of the charts, the last one now."""
     return (*(moments[len(moments) * number // 4] for number in range(4)), now)
 
 
-def _utc(moment: datetime, asked: Range) -> str:
-    return f"{moment:%a %H:%M} UTC" if asked.name == "week" else f"{moment:%H:%M} UTC"
+def _utc(moment: datetime, requested: Range) -> str:
+    return f"{moment:%a %H:%M} UTC" if requested.name == "week" else f"{moment:%H:%M} UTC"
 
 
-def _sum(seen: Overview) -> str:
-    told = [f"{sum(value or 0 for value in each.values):,.0f} {each.name}" for each in seen.endings]
-    return ", ".join(told)
+def _sum(report: Overview) -> str:
+    sums = [f"{sum(value or 0 for value in series.values):,.0f} {series.name}" for series in report.endings]
+    return ", ".join(sums)
 
 
 def _markup(svg: str) -> Markup:

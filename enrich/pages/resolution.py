@@ -36,7 +36,7 @@ from enrich.services import Services, current_services
 bp = Blueprint("settling", __name__)
 bp.before_request(require_sign_in)
 
-# Of an id that is made here: eight of these are more than anybody will ever guess or repeat.
+# Of a generated id: eight of these are neither guessed nor repeated.
 _ID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -64,7 +64,7 @@ def form(task_sid: str) -> ResponseReturnValue:
 @bp.post("/tasks/<task_sid>/settle")
 @needs(Role.EDITOR)
 def settle(task_sid: str) -> ResponseReturnValue:
-    """Carries out one decision about this task (`act`), and goes back to it."""
+    """Carry out one decision about this task (`act`), and go back to it."""
     services = current_services()
     database, resolver = services.database, resolver_for_user(services)
     story = _story(database, task_sid)
@@ -93,7 +93,7 @@ def settle(task_sid: str) -> ResponseReturnValue:
 @bp.post("/tasks/<task_sid>/enrich")
 @needs(Role.EDITOR)
 def enrich_again(task_sid: str) -> ResponseReturnValue:
-    """Enriches the task from a fresh read, and goes back to it."""
+    """Enrich the task from a fresh read, and go back to it."""
     services = current_services()
     _story(services.database, task_sid)
     return _done(resolver_for_user(services).enrich_again(task_sid), task_sid, "Enriched again.")
@@ -102,7 +102,7 @@ def enrich_again(task_sid: str) -> ResponseReturnValue:
 @bp.post("/tasks/<task_sid>/replay")
 @needs(Role.EDITOR)
 def replay(task_sid: str) -> ResponseReturnValue:
-    """Does the enrichment of a stored callback (`entry`) again, and goes back to the task."""
+    """Replay the enrichment of a stored callback (`entry`), and go back to the task."""
     services = current_services()
     entry = request.form.get("entry", "")
     entry_id = int(entry) if entry.isascii() and entry.isdecimal() and len(entry) < 19 else None
@@ -116,7 +116,7 @@ def replay(task_sid: str) -> ResponseReturnValue:
 @bp.post("/changes/<int:audit_id>/undo")
 @needs(Role.EDITOR)
 def undo(audit_id: int) -> ResponseReturnValue:
-    """Takes back one change, and goes back to where the reader was (`back`)."""
+    """Undo one change, and go back to the page before (`back`)."""
     back = local_path(request.form.get("back")) or url_for("pages.tasks")
     task_sid = request.form.get("task_sid") or None
     if audit_id > 2**63 - 1 or (task_sid and not formatting.is_plain_sid(task_sid)):
@@ -124,7 +124,7 @@ def undo(audit_id: int) -> ResponseReturnValue:
     undone = resolver_for_user(current_services()).undo(audit_id, task_sid)
     if isinstance(undone, ChangedSince):
         return render_template("conflict.html", what=undone.what, back=back), 409
-    tell(undone, "Undone." if undone.change else "Nothing to undo.")
+    flash_result(undone, "Undone." if undone.change else "Nothing to undo.")
     return redirect(back, 303)
 
 
@@ -138,12 +138,12 @@ def trail_of(database: Database, task_sid: str | None) -> tuple[AuditEntry, ...]
 
 @bp.app_template_global()
 def key_shown(kind: str, value: str) -> Markup:
-    """The value of a look-up key; to a viewer, as much as tells one from another."""
+    """Return the value of a look-up key; for a viewer, masked but still distinguishable."""
     return formatting.visible(masking.key(kind, value) if sees_masked() else value)
 
 
 @bp.app_template_global()
-def told_of(change: AuditEntry) -> str:
+def change_label(change: AuditEntry) -> str:
     """Return the text of one row of the audit trail."""
     return labels.change(change)
 
@@ -155,8 +155,8 @@ def resolver_for_user(services: Services) -> Resolver:
     return Resolver(services.database, services.adapters, services.enricher, actor)
 
 
-def tell(settled: Resolution, what: str) -> None:
-    """Says at the top of the next page what happened, with a way to take it back."""
+def flash_result(settled: Resolution, what: str) -> None:
+    """Show the result on the next page, with a button to undo it."""
     sentences = [what if settled.change or settled.live else "Nothing had to be changed."]
     live = settled.live
     if live is not None and live.outcome is Outcome.GONE:
@@ -176,12 +176,12 @@ def tell(settled: Resolution, what: str) -> None:
 
 
 def new_customer_id() -> str:
-    """An id for a customer who was made here and not in the CRM: "S-" and eight letters and digits."""
+    """Generate an id for a customer created here and not in the CRM: "S-" and eight letters and digits."""
     return "S-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(8))
 
 
 def new_record(read: CustomerFixture) -> audit.Record:
-    """The record of a customer that staff made."""
+    """Return the record of a customer that staff created."""
     record = editing.edited(
         audit.empty_record(read.name),
         texts={"name": read.name, **read.texts},
@@ -215,17 +215,17 @@ def _form(
     database = services.database
     finding = timeline.last_finding(database, story.task_sid or "")
     keys = _keys_now(database, finding)
-    found = find(services, query)
+    matches = find(services, query)
     owners = [owner for key in keys for owner in key.owners]
     candidates = search.customers(database, [candidate.customer_id for candidate in finding.candidates])
-    choices = _once([*owners, *candidates, *found])
+    choices = _distinct([*owners, *candidates, *matches])
     return render_template(
         "tasks/settle.html",
         story=story,
         keys=keys,
         choices=[one for one in choices if not one.merged_into],
         query=query,
-        found=found,
+        matches=matches,
         chosen=request.form.get("customer", ""),
         problem=problem,
         new=new or customer_form.empty(),
@@ -252,21 +252,21 @@ def _keys_now(database: Database, finding: LookupFinding) -> tuple[KeyNow, ...]:
 
 
 def _key(database: Database, story: Timeline) -> Identifier | None:
-    """The key that the form names, if it is one of the task's; None for this task only. Others are refused."""
+    """Return the key that the form names; None for this task only. Aborts if it is not one of the task's."""
     token = request.form.get("key", "")
     if not token:
         return None
     finding = timeline.last_finding(database, story.task_sid or "")
-    found = next((key for key in finding.keys if key.kind != STAFF and _token(key) == token), None)
-    return Identifier(found.kind, found.value) if found else abort(400)
+    key_found = next((key for key in finding.keys if key.kind != STAFF and _token(key) == token), None)
+    return Identifier(key_found.kind, key_found.value) if key_found else abort(400)
 
 
 def _token(key: KeyFound) -> str:
     return urlencode({key.kind: key.value})
 
 
-def _once(found: Iterable[FoundCustomer]) -> list[FoundCustomer]:
-    return list({one.id: one for one in found}.values())
+def _distinct(customers: Iterable[FoundCustomer]) -> list[FoundCustomer]:
+    return list({customer.id: customer for customer in customers}.values())
 
 
 def _story(database: Database, task_sid: str, entry_id: int | None = None) -> Timeline:
@@ -276,5 +276,5 @@ def _story(database: Database, task_sid: str, entry_id: int | None = None) -> Ti
 
 
 def _done(settled: Resolution, task_sid: str, word: str) -> ResponseReturnValue:
-    tell(settled, word)
+    flash_result(settled, word)
     return redirect(url_for("pages.task", task_sid=task_sid), 303)

@@ -6,7 +6,7 @@ from flask import Response, request
 
 
 def policy(*, frame_ancestors: str = "'none'") -> str:
-    """The content-security policy of a page: everything from here, nothing inline, and who may frame it."""
+    """Return the content-security policy of a page: everything from this site, nothing inline, and who may frame it."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -26,7 +26,7 @@ CONTENT_SECURITY_POLICY = policy()
 
 
 def secure(response: Response) -> Response:
-    """The response with its headers. One that a view has set by itself stays."""
+    """Add the headers to a response. A header that a view has set stays."""
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     if response.mimetype == "text/html":
         response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)

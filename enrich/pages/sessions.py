@@ -76,7 +76,7 @@ def set_up(app: Flask) -> None:
 
 
 def begin(user: User) -> None:
-    """Signs this user in: nothing of the session from before stays."""
+    """Sign this user in, with nothing left of the session before."""
     session.clear()
     session.permanent = True
     session["signed_in_at"] = session["seen_at"] = int(time.time())
@@ -84,7 +84,7 @@ def begin(user: User) -> None:
 
 
 def end() -> None:
-    """Signs out."""
+    """Sign the user out."""
     logout_user()
     session.clear()
 
@@ -95,7 +95,7 @@ def signed_in() -> User | None:
 
 
 def require_sign_in() -> ResponseReturnValue | None:
-    """The guard: lets a signed-in user pass, sends everyone else to sign in and then back.
+    """Let a signed-in user pass; send everybody else to the sign-in form, and back afterwards.
 
     A request of htmx gets 401 and is told to load the sign-in page as a whole: following a redirect, it would put the
     form where a fragment belongs.
@@ -138,7 +138,7 @@ def sees_masked() -> bool:
 
 
 def local_path(target: str | None) -> str | None:
-    r"""The target if it is a path on this very site, else None: nobody is sent elsewhere after signing in.
+    r"""Return the target if it is a path on this site, else None, so that signing in leads nowhere else.
 
     Browsers read `//host` as another host, take `\` for `/`, and skip tabs and line ends wherever they stand.
     """
@@ -178,7 +178,7 @@ def _note_activity() -> None:
 
 
 def _load(session_id: str) -> SignedIn | None:
-    """The user of this session; None when it is over, or they are no longer who it was begun for."""
+    """Return the user of this session; None if it has ended or is no longer valid for them."""
     began, seen = session.get("signed_in_at"), session.get("seen_at")
     if not isinstance(began, int) or time.time() - began > SESSION_LASTS.total_seconds():
         return None

@@ -19,7 +19,7 @@ bp = Blueprint("accounts", __name__)
 
 @bp.get("/login")
 def login() -> ResponseReturnValue:
-    """The sign-in form; straight on for who is signed in already."""
+    """Show the sign-in form; a signed-in user is redirected."""
     if sessions.signed_in():
         return redirect(_where_to())
     return _form("")
@@ -27,7 +27,7 @@ def login() -> ResponseReturnValue:
 
 @bp.post("/login")
 def sign_in() -> ResponseReturnValue:
-    """Signs in and goes back to where the reader wanted to be; the form again when e-mail or password is wrong.
+    """Sign in and go back to the page that was wanted; show the form again if e-mail or password is wrong.
 
     After some tries every further one has to wait, and gets 429 with the seconds before anything is looked at.
     """
@@ -58,7 +58,7 @@ def sign_in() -> ResponseReturnValue:
 
 @bp.post("/logout")
 def logout() -> ResponseReturnValue:
-    """Signs out; fine for who is signed out already."""
+    """Sign out; harmless if nobody is signed in."""
     user = sessions.signed_in()
     if user:
         log.info("signed out", extra={"user_id": user.id})
@@ -67,7 +67,7 @@ def logout() -> ResponseReturnValue:
 
 
 def _form(email: str, *, is_wrong: bool = False, wait_s: int = 0) -> Response:
-    """The form; with what was wrong the last time."""
+    """Render the form, with the problem of the last attempt."""
     fragment = render_template("login.html", email=email, next=_where_to(), is_wrong=is_wrong, wait_s=wait_s)
     response = make_response(fragment, 429 if wait_s else 401 if is_wrong else 200)
     if wait_s:

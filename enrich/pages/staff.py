@@ -26,38 +26,38 @@ Change = Callable[[Database, User], str]
 @bp.get("")
 @needs(Role.ADMIN)
 def index() -> ResponseReturnValue:
-    """Every account, and a form for one more."""
+    """List the accounts, with a form for a new one."""
     return _page(current_services().database, {}, {})
 
 
 @bp.post("")
 @needs(Role.ADMIN)
 def add() -> ResponseReturnValue:
-    """Makes the account; the form again, with what is wrong beside the field, where one cannot be made so."""
+    """Create the account; or show the form again, with the problem beside each field."""
     database = current_services().database
-    given = {name: request.form.get(name, "") for name in ("email", "name", "role")}
+    values = {name: request.form.get(name, "") for name in ("email", "name", "role")}
     password = request.form.get("password", "")
     problems = {
-        "email": users.email_problem(given["email"]),
-        "name": users.name_problem(given["name"]),
-        "role": "" if given["role"] in list(Role) else "Choose one of the roles.",
+        "email": users.email_problem(values["email"]),
+        "name": users.name_problem(values["name"]),
+        "role": "" if values["role"] in list(Role) else "Choose one of the roles.",
         "password": passwords.problem(password),
     }
-    problems = {name: told for name, told in problems.items() if told}
+    problems = {name: problem for name, problem in problems.items() if problem}
     if not problems:
-        role = Role(given["role"])
-        user = users.add(database, email=given["email"], role=role, password=password, name=given["name"])
+        role = Role(values["role"])
+        user = users.add(database, email=values["email"], role=role, password=password, name=values["name"])
         if user:
             _note("account added", user, role=user.role)
             return _done(f"{user.email} can sign in as {user.role}. Tell them the password on another way.")
         problems["email"] = "There is an account for this e-mail already."
-    return _page(database, given, problems), 422
+    return _page(database, values, problems), 422
 
 
 def _changes(path: str) -> Callable[[Change], Callable[[int], ResponseReturnValue]]:
     """A view that changes the account of somebody else, and says what `change` says of it."""
 
-    def made(change: Change) -> Callable[[int], ResponseReturnValue]:
+    def register(change: Change) -> Callable[[int], ResponseReturnValue]:
         @bp.post(f"/<int:user_id>/{path}", endpoint=path)
         @needs(Role.ADMIN)
         @wraps(change)
@@ -71,23 +71,23 @@ def _changes(path: str) -> Callable[[Change], Callable[[int], ResponseReturnValu
 
         return view
 
-    return made
+    return register
 
 
 @_changes("role")
 def set_role(database: Database, user: User) -> str:
-    """Gives them another role, from their next request on."""
-    given = request.form.get("role", "")
-    if given not in list(Role):
+    """Change the role, from the next request on."""
+    role = request.form.get("role", "")
+    if role not in list(Role):
         abort(400)
-    changed = users.set_role(database, user.email, Role(given)) or abort(404)
+    changed = users.set_role(database, user.email, Role(role)) or abort(404)
     _note("role changed", user, before=user.role, after=changed.role)
     return f"{changed.email} is {changed.role} now."
 
 
 @_changes("disable")
 def disable(database: Database, user: User) -> str:
-    """Signs them out, and lets them in no more."""
+    """Disable the account and end its sessions."""
     users.set_active(database, user.email, active=False)
     _note("account disabled", user)
     return f"{user.email} is signed out everywhere, and cannot sign in."
@@ -95,7 +95,7 @@ def disable(database: Database, user: User) -> str:
 
 @_changes("enable")
 def enable(database: Database, user: User) -> str:
-    """Lets them in again, with the password from before."""
+    """Enable the account again, with its password."""
     users.set_active(database, user.email, active=True)
     _note("account enabled", user)
     return f"{user.email} can sign in again."
@@ -104,7 +104,7 @@ def enable(database: Database, user: User) -> str:
 @bp.post("/<int:user_id>/password")
 @needs(Role.ADMIN)
 def set_password(user_id: int) -> ResponseReturnValue:
-    """Sets a new password, one's own included. Their sessions end."""
+    """Set a new password, one's own included, and end the account's sessions."""
     database = current_services().database
     user = users.find_by_id(database, user_id) or abort(404)
     password = request.form.get("password", "")
@@ -121,20 +121,20 @@ def _note(event: str, user: User, **more: str) -> None:
     log.info(event, extra={"user_id": user.id, "by_user_id": reader.id if reader else None, **more})
 
 
-def _done(told: str) -> ResponseReturnValue:
-    flash(told, "said")
+def _done(message: str) -> ResponseReturnValue:
+    flash(message, "said")
     return redirect(url_for("staff.index"))
 
 
 def _page(
-    database: Database, given: dict[str, str], problems: dict[str, str], *, of: int = 0, password_problem: str = ""
+    database: Database, values: dict[str, str], problems: dict[str, str], *, of: int = 0, password_problem: str = ""
 ) -> str:
-    """given, problems: of the form for a new account. of, password_problem: of somebody's new password."""
+    """values, problems: of the form for a new account. of, password_problem: of somebody's new password."""
     return render_template(
         "staff/index.html",
         everyone=users.list_all(database),
         roles=list(Role),
-        given={"email": "", "name": "", "role": Role.VIEWER, **given},
+        values={"email": "", "name": "", "role": Role.VIEWER, **values},
         problems=problems,
         of=of,
         password_problem=password_problem,

@@ -35,7 +35,7 @@ class Chart:
 
 
 def chart(steps: Sequence[Step], elapsed_ms: float | None, budget_s: float) -> Chart:
-    """The chart of these steps.
+    """Return the chart of these steps.
 
     elapsed_ms: time of the whole, which may be more than its steps; None where it is not known.
     """

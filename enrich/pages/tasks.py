@@ -20,9 +20,9 @@ from enrich.journal import filters, timeline
 from enrich.journal.filters import Choice, Choices
 from enrich.journal.records import Summary
 from enrich.journal.timeline import Timeline
-from enrich.pages import formatting, labels, masked_records
+from enrich.pages import formatting, label_texts, labels, masked_records
 from enrich.pages.completion import state_of
-from enrich.pages.feed_query import Feed, asked_for, filters_of
+from enrich.pages.feed_query import Feed, filters_of, query_of
 from enrich.pages.resolution import trail_of
 from enrich.pages.sessions import require_sign_in, sees_masked
 from enrich.services import Services, current_services
@@ -31,26 +31,27 @@ bp = Blueprint("pages", __name__)
 bp.before_request(require_sign_in)
 
 LINES_PER_PAGE = 50
-HIGHEST_ID = 2**63 - 1  # of what the database can be asked for
+# The largest integer that both databases store.
+MAX_ID = 2**63 - 1
 _ID = re.compile("[0-9]{1,19}")
 
 
 @bp.get("/")
 def tasks() -> ResponseReturnValue:
-    """The newest tasks, none opened."""
+    """Show the newest tasks."""
     return _page(current_services(), None)
 
 
 @bp.get("/tasks/<task_sid>")
 def task(task_sid: str) -> ResponseReturnValue:
-    """The newest tasks, and this one opened: its newest entry in full, or the one that is asked for (`entry`)."""
+    """Show the newest tasks and one task opened: its newest entry, or the requested one (`entry`)."""
     services = current_services()
     return _page(services, _task_story(services.database, task_sid))
 
 
 @bp.get("/entries/<entry_id>")
 def entry(entry_id: str) -> ResponseReturnValue:
-    """The newest tasks, and this entry, which belongs to no task, opened. One that does is shown with its task."""
+    """Show the newest tasks and an entry without task opened; an entry with a task is shown with its task."""
     services = current_services()
     story = _entry_story(services.database, _id(entry_id))
     task_sid = story.shown.task_sid
@@ -99,29 +100,29 @@ def task_detail(task_sid: str) -> ResponseReturnValue:
 def entry_detail(entry_id: str) -> ResponseReturnValue:
     """Fragment: one entry that belongs to no task; 204 while it is as the asking page shows it (`shown`)."""
     services = current_services()
-    asked = _id(entry_id)
+    number = _id(entry_id)
     shown = request.args.get("shown")
-    if shown and shown == timeline.entry_version(services.database, asked, _now()):
+    if shown and shown == timeline.entry_version(services.database, number, _now()):
         return Response(status=204)
-    return _detail(services, _entry_story(services.database, asked))
+    return _detail(services, _entry_story(services.database, number))
 
 
 @bp.app_template_global()
-def address(told: Summary, fragment: str = "", **query: Any) -> str:
+def address(summary: Summary, fragment: str = "", **query: Any) -> str:
     """Return the address of this entry's task, or of the entry if it has no task, beside the same feed.
 
     fragment: "" or "_detail".
     """
-    query = asked_for(request.args) | query
-    if formatting.is_plain_sid(told.task_sid):
-        return url_for(f"pages.task{fragment}", task_sid=told.task_sid, **query)
-    return url_for(f"pages.entry{fragment}", entry_id=told.id, **query)
+    query = query_of(request.args) | query
+    if formatting.is_plain_sid(summary.task_sid):
+        return url_for(f"pages.task{fragment}", task_sid=summary.task_sid, **query)
+    return url_for(f"pages.entry{fragment}", entry_id=summary.id, **query)
 
 
 @bp.app_template_global()
-def element_id(told: Summary) -> str:
-    """The id of this entry's line on the page: the same for every entry of one task."""
-    return f"line-{told.task_sid if formatting.is_plain_sid(told.task_sid) else told.id}"
+def element_id(summary: Summary) -> str:
+    """Return the id of this entry's line on the page, the same for every entry of one task."""
+    return f"line-{summary.task_sid if formatting.is_plain_sid(summary.task_sid) else summary.id}"
 
 
 def _page(services: Services, story: Timeline | None) -> str:
@@ -151,22 +152,22 @@ def _task_context(services: Services, story: Timeline | None) -> dict[str, Any]:
 
 
 def _feed(services: Services, *, before: int | None) -> Feed:
-    """The page of the feed that the address asks for. Its version is read first: what comes between is seen later."""
+    """Return the requested page of the feed. Its version is read first, so that the next poll sees later changes."""
     database, rules = services.database, services.rules.keys
     version = journal_feed.feed_version(database)
-    asked = asked_for(request.args)
-    wanted = filters_of(asked, database, rules, _now(), by_id_only=sees_masked())
-    if wanted.is_empty:
+    query = query_of(request.args)
+    chosen_filters = filters_of(query, database, rules, _now(), by_id_only=sees_masked())
+    if chosen_filters.is_empty:
         lines, looked_back_to = journal_feed.recent_tasks(database, limit=LINES_PER_PAGE + 1, before=before), None
     else:
-        found = journal_feed.find_tasks(database, wanted, limit=LINES_PER_PAGE + 1, before=before)
-        lines, looked_back_to = found.lines, found.continue_before
+        page = journal_feed.find_tasks(database, chosen_filters, limit=LINES_PER_PAGE + 1, before=before)
+        lines, looked_back_to = page.lines, page.continue_before
     shown = lines[:LINES_PER_PAGE]
     older = shown[-1].id if len(lines) > LINES_PER_PAGE else looked_back_to
     return Feed(
         lines=tuple(masked_records.line(line) for line in shown) if sees_masked() else shown,
         version=version,
-        asked=asked,
+        query=query,
         before=before,
         older=older,
         looked_back_to=journal_feed.received_at(database, looked_back_to) if looked_back_to else None,
@@ -176,7 +177,7 @@ def _feed(services: Services, *, before: int | None) -> Feed:
 
 @bp.app_template_global()
 def named(choices: Sequence[Choice]) -> list[tuple[str, str]]:
-    """Values and what they are called; by the end of their SID, where nobody has told a name."""
+    """Return values with their labels; the end of the SID if no name is known."""
     return [(choice.value, choice.name or formatting.short_sid(choice.value)) for choice in choices]
 
 
@@ -186,16 +187,16 @@ def channels_of(choices: Choices) -> list[tuple[str, str]]:
 
 
 @bp.app_template_global()
-def told(field: str, value: str, choices: Choices) -> str:
+def filter_label(field: str, value: str, choices: Choices) -> str:
     """Return the label of a parameter of the address; an unknown value is returned unchanged."""
     lists = {
-        "outcome": labels.endings(),
+        "outcome": labels.outcome_choices(),
         "worker": dict(named(choices.workers)),
         "queue": dict(named(choices.queues)),
         "channel": dict(channels_of(choices)),
-        "time": labels.TIMES,
+        "time": label_texts.TIMES,
     }
-    return formatting.seen(
+    return formatting.as_text(
         lists.get(field, {}).get(value, value.replace("T", " ") if field in ("from", "to") else value)
     )
 
@@ -207,8 +208,8 @@ def _before() -> int | None:
 def _task_story(database: Database, task_sid: str) -> Timeline:
     if not formatting.is_plain_sid(task_sid):
         abort(404)
-    asked = request.args.get("entry")
-    story = timeline.task_timeline(database, task_sid, entry_id=None if asked is None else _id(asked))
+    entry_id = request.args.get("entry")
+    story = timeline.task_timeline(database, task_sid, entry_id=None if entry_id is None else _id(entry_id))
     return _for_reader(story or abort(404))
 
 
@@ -221,14 +222,14 @@ def _for_reader(story: Timeline) -> Timeline:
 
 
 def _id(written: str) -> int:
-    """The id of an entry as it stands in an address; what can be none is not found."""
+    """Return the id of an entry in an address; aborts with 404 if it cannot be one."""
     return _id_in(written) or abort(404)
 
 
 def _id_in(written: str) -> int | None:
     """Return the id in this text; None if it cannot be one, such as a number of 5,000 digits, which `int` refuses."""
     number = int(written) if _ID.fullmatch(written) else 0
-    return number if 0 < number <= HIGHEST_ID else None
+    return number if 0 < number <= MAX_ID else None
 
 
 def _now() -> datetime:

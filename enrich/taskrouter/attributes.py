@@ -70,7 +70,7 @@ class Projected:
 def splice(
     raw_attributes: str, key: str, blocks: Sequence[Block], projected: Sequence[Projected] = ()
 ) -> Spliced | Unchanged:
-    """The attributes with the first of `blocks` that fits as the value of `key`; everything else stays to the letter.
+    """Return the attributes with the first of `blocks` that fits under `key`; all else stays to the letter.
 
     raw_attributes: the text as fetched; blank counts as an empty object.
     blocks: versions of one block, largest first; deterministic, or the task would be written again and again.
@@ -102,7 +102,7 @@ def splice(
 
 
 def _versions(blocks: Sequence[Block], projected: Sequence[Projected]) -> Iterator[tuple[Block, Sequence[Projected]]]:
-    """The blocks with what stands beside them, and at last the smallest alone."""
+    """Yield the blocks with the values beside them, and last the smallest block alone."""
     for block in blocks:
         yield block, projected
     if any(projection.value is not None for projection in projected):
@@ -110,7 +110,7 @@ def _versions(blocks: Sequence[Block], projected: Sequence[Projected]) -> Iterat
 
 
 def _with(text: str, members: list[_Member], key: str, block: Block, projected: Sequence[Projected]) -> str:
-    """The text with the block and what stands beside it; the text itself where all of that stands there already."""
+    """Return the text with the block and the values beside it; the text itself if it has all of them already."""
     text = _put(text, members, key, block)
     for projection in projected:
         path, value = projection.path, projection.value
@@ -119,7 +119,7 @@ def _with(text: str, members: list[_Member], key: str, block: Block, projected: 
 
 
 def _put_at(text: str, path: tuple[str, ...], value: Any) -> str:
-    """The object's text with the value at this path. Of containers that stand there twice, readers see the last."""
+    """Return the object's text with the value at this path. Of duplicate containers, readers see the last."""
     members = _members(text)
     name, *rest = path
     if not rest:
@@ -132,14 +132,14 @@ def _put_at(text: str, path: tuple[str, ...], value: Any) -> str:
 
 
 def _take_out_at(text: str, path: tuple[str, ...]) -> str:
-    """The object's text without the member at this path, however often its containers stand there."""
+    """Return the object's text without the member at this path, in every duplicate of its containers."""
     members = _members(text)
     name, *rest = path
     return _in_each(text, members, name, tuple(rest), None) if rest else _take_out(text, members, name)
 
 
 def _in_each(text: str, members: list[_Member], name: str, rest: tuple[str, ...], value: Any) -> str:
-    """The text with the value, None for none, in the last object of this name, and nothing of ours in the others."""
+    """Return the text with the value (None: without) in the last object of this name, and without in the others."""
     is_last = True
     for member in reversed(members):
         if member.name == name:
@@ -153,7 +153,7 @@ def _in_each(text: str, members: list[_Member], name: str, rest: tuple[str, ...]
 
 
 def parse(raw_attributes: str) -> dict[str, Any]:
-    """The attributes as values, to read keys from; never to be written back.
+    """Parse the attributes into values, to read keys from; never to be written back.
 
     Members that are nested deeper than Python follows are left out. Raises AttributesUnreadable when the text is not a
     JSON object.
@@ -179,7 +179,7 @@ def parse_or_none(raw_attributes: str) -> dict[str, Any] | None:
 
 
 def _parse_each(text: str) -> dict[str, Any]:
-    """The members one by one, without those that Python cannot follow."""
+    """Parse the members one by one, leaving out those that Python cannot parse."""
     parsed: dict[str, Any] = {}
     for member in _members(text):
         try:
@@ -213,7 +213,7 @@ _scanner = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_not_
 
 
 def _members(text: str) -> list[_Member]:
-    """The members of the outermost object, in order, duplicates included. The C scanner of `json` skips the values."""
+    """Return the members of the outermost object in order, with duplicates. `json`'s C scanner skips the values."""
     try:
         return list(_each_member(text))
     except ValueError as exc:
@@ -304,7 +304,7 @@ def _expect(text: str, at: int, character: str) -> int:
 
 
 def _put(text: str, members: list[_Member], key: str, value: Any) -> str:
-    """The text with `value` under `key`: where the first of ours stands, or behind the last member.
+    """Return the text with `value` under `key`: in place of our first member, or behind the last member.
 
     The text itself where exactly that stands there already, once, however it is written.
     """
@@ -324,7 +324,7 @@ def _put(text: str, members: list[_Member], key: str, value: Any) -> str:
 
 
 def _take_out(text: str, members: list[_Member], key: str) -> str:
-    """The text without any member named `key`, each with one of its commas."""
+    """Return the text without any member named `key`, each with one of its commas."""
     indexes = [index for index, member in enumerate(members) if member.name == key]
     # Those at the very front take the comma behind them, all others the one before.
     front = 0
@@ -337,7 +337,7 @@ def _take_out(text: str, members: list[_Member], key: str) -> str:
 
 
 def _take_out_from(text: str, members: list[_Member], indices: Sequence[int], at: int) -> str:
-    """The text from `at` on, without the members at `indices` and the comma before each."""
+    """Return the text from `at` on, without the members at `indices` and the comma before each."""
     kept: list[str] = []
     for index in indices:
         kept.append(text[at : members[index - 1].end])
@@ -346,7 +346,7 @@ def _take_out_from(text: str, members: list[_Member], indices: Sequence[int], at
 
 
 def _without_space(text: str) -> str:
-    """The text without the white space between its tokens; every token stays to the letter."""
+    """Return the text without the white space between its tokens; every token stays to the letter."""
     return _STRING_OR_SPACE.sub(lambda found: found[1] or "", text)
 
 

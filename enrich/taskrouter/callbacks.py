@@ -75,7 +75,7 @@ def _unquoted(text: bytes) -> bytes:
 
 
 def read_form(pairs: list[tuple[bytes, bytes]]) -> Form:
-    """The form as text, the last value of a repeated name. What is no UTF-8 is replaced: nothing is written back."""
+    """Decode the form; of a repeated name, the last value. Invalid UTF-8 is replaced, since nothing is written back."""
     return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in pairs}
 
 
@@ -116,7 +116,7 @@ def delivery_of(kind: EntryKind, form: Form, body: bytes, received_at: datetime)
 
 
 def task_event(event_type: str, form: Form, received_at: datetime) -> TaskEvent:
-    """The event that this form tells of. received_at: when it happened, where the form does not say so itself."""
+    """Return the event of this form. received_at: its time if the form has none."""
     return TaskEvent(
         event_type=event_type,
         happened_at=_moment(form.get("TimestampMs", ""), 1000) or _moment(form.get("Timestamp", ""), 1) or received_at,
@@ -136,7 +136,7 @@ def _moment(number: str, per_second: int) -> datetime | None:
 
 
 def sid_or_none(form: Form, name: str, prefix: str) -> str | None:
-    """The SID under this name, or None where there is none or something else stands there."""
+    """Return the SID under this name; None if it is missing or not a SID."""
     value = form.get(name, "")
     return value if is_sid(value, prefix) else None
 

@@ -78,13 +78,13 @@ class TaskRouterClient:
         ) | {"Accept": "application/json"}
 
     def fetch_task(self, workspace_sid: str, task_sid: str, *, timeout_s: float) -> Task:
-        """The task as it is now. Raises TaskRouterError; TaskGone when there is none."""
+        """Fetch the task. Raises TaskRouterError; TaskGone if there is none."""
         return _task(self._ask("GET", _task_path(workspace_sid, task_sid), timeout_s=timeout_s))
 
     def update_attributes(
         self, workspace_sid: str, task_sid: str, attributes: str, *, if_match: str, timeout_s: float
     ) -> None:
-        """Replaces the task's whole Attributes text, provided nobody wrote since `if_match`.
+        """Replace the task's whole Attributes text unless somebody wrote since `if_match`.
 
         Raises TaskRouterError; StaleTask when somebody did, and then nothing was changed.
         """
@@ -101,7 +101,7 @@ class TaskRouterClient:
         *,
         timeout_s: float,
     ) -> None:
-        """Carries an instruction out on the reservation: returns when that got 200.
+        """Carry out an instruction on the reservation.
 
         fields: a name may be repeated (docs/taskrouter.md, "Instructions"). Raises TaskRouterError.
         """
@@ -124,7 +124,7 @@ class TaskRouterClient:
         return _member(_document(self._ask("GET", path, timeout_s=timeout_s)), "reservation_status")
 
     def move_task(self, workspace_sid: str, task_sid: str, status: str, reason: str, *, timeout_s: float) -> None:
-        """Moves the task to `wrapping`, `completed` or `canceled`; never together with attributes.
+        """Move the task to `wrapping`, `completed` or `canceled`; never together with attributes.
 
         Source: docs/taskrouter.md, "Attributes".
 
@@ -137,12 +137,12 @@ class TaskRouterClient:
     def update_priority(
         self, workspace_sid: str, task_sid: str, priority: int, *, if_match: str, timeout_s: float
     ) -> None:
-        """The task's priority, provided nobody wrote since `if_match`. Raises TaskRouterError; StaleTask if so."""
+        """Set the task's priority unless somebody wrote since `if_match`. Raises TaskRouterError; StaleTask if so."""
         path = _task_path(workspace_sid, task_sid)
         self._ask("POST", path, {"Priority": str(priority)}, {"If-Match": if_match}, timeout_s=timeout_s)
 
     def create_task(self, workspace_sid: str, form: dict[str, str], *, timeout_s: float) -> str:
-        """The SID of a new task. form: Attributes, WorkflowSid, TaskChannel, ... Raises TaskRouterError.
+        """Create a task and return its SID. form: Attributes, WorkflowSid, TaskChannel, ... Raises TaskRouterError.
 
         Source: docs/taskrouter.md, "Tasks".
 
@@ -152,7 +152,7 @@ class TaskRouterClient:
         return _member(_document(self._ask("POST", path, form, timeout_s=timeout_s, expected=201)), "sid")
 
     def list_tasks(self, workspace_sid: str, query: dict[str, str], *, timeout_s: float) -> list[ListedTask]:
-        """The tasks that this query selects: AssignmentStatus, EvaluateTaskAttributes, ... Raises TaskRouterError.
+        """List the tasks that this query selects: AssignmentStatus, EvaluateTaskAttributes, ... Raises TaskRouterError.
 
         timeout_s: for each page.
         """
@@ -172,7 +172,7 @@ class TaskRouterClient:
         return _member(worker, "activity_sid"), worker.get("available") is True
 
     def move_worker(self, workspace_sid: str, worker_sid: str, activity_sid: str, *, timeout_s: float) -> None:
-        """Puts the worker into that activity. Raises TaskRouterError."""
+        """Move the worker to that activity. Raises TaskRouterError."""
         path = _worker_path(workspace_sid, worker_sid)
         self._ask("POST", path, {"ActivitySid": activity_sid}, timeout_s=timeout_s)
 
@@ -189,7 +189,7 @@ class TaskRouterClient:
         timeout_s: float,
         expected: int = 200,
     ) -> HttpResponse:
-        """The answer with this status. timeout_s limits each wait; the callback's clock ends what drips beneath it."""
+        """Send the request, return its answer. timeout_s limits each wait, the callback's clock all of them."""
         with self._breaker.guard(_TROUBLE, _resting):
             return self._exchange(method, path, form, headers or {}, timeout_s, expected)
 
@@ -315,7 +315,7 @@ def _document(response: HttpResponse) -> dict[str, Any]:
 
 
 def _error(method: str, response: HttpResponse) -> errors.TaskRouterError:
-    """The error that this status means. Tells Twilio's own code, never its message: that may quote what we sent."""
+    """Return the error for this status. It names Twilio's code, never its message, which may quote what we sent."""
     try:
         code = _whole(_document(response).get("code"))
     except errors.NotUnderstood:

@@ -38,7 +38,7 @@ RETRIED = "5xx,ct,rt"
 
 
 def events_url(public_url: str, retries: int) -> str:
-    """The event callback URL. retries: how often a lost event is sent again, 0 to 5; 0 leaves it to Twilio."""
+    """Return the event callback URL. retries: how often Twilio retries a lost event, 0 to 5; 0 leaves it to Twilio."""
     return public_url + EVENTS + (f"#rc={retries}&rp={RETRIED}" if retries else "")
 
 
@@ -48,6 +48,6 @@ def without_fragment(url: str) -> str:
 
 
 def overrides(url: str) -> dict[str, str]:
-    """The connection overrides in the URL's fragment, as they stand there."""
+    """Return the connection overrides in the URL's fragment, unchanged."""
     pairs = (part.partition("=") for part in urlsplit(url).fragment.split("&"))
     return {name: value for name, _, value in pairs if name}

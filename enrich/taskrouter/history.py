@@ -21,7 +21,7 @@ class History:
         self._client = connect(base_url, account_sid, user, password)
 
     def events(self, workspace_sid: str, since: datetime, until: datetime) -> Iterator[PastEvent]:
-        """The events of that time, in TaskRouter's order. Raises TaskRouterError; what came before that is good."""
+        """Yield the events of that period, in TaskRouter's order. Raises TaskRouterError."""
         with translated("reading events"):
             events = self._client.taskrouter.v1.workspaces(workspace_sid).events
             for event in events.stream(start_date=since, end_date=until, page_size=1000):
@@ -29,7 +29,7 @@ class History:
 
 
 def _form(event: Any, data: Mapping[str, Any]) -> dict[str, str]:
-    """The event in the callback's spelling, `TaskSid` for `task_sid` (docs/taskrouter.md, "Events")."""
+    """Return the event with the names of a callback, `TaskSid` for `task_sid` (docs/taskrouter.md, "Events")."""
     form = {"EventType": event.event_type, "Sid": event.sid}
     for name, value in data.items():
         if value is not None:

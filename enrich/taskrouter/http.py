@@ -69,7 +69,7 @@ class Wire:
     def exchange(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None, *, timeout_s: float
     ) -> HttpResponse:
-        """The answer. target: path and query, ready to be sent.
+        """Send the request and return the answer. target: path and query, already encoded.
 
         Raises TimeoutError, OSError, NotHttp; ValueError when the request itself is none.
         """
@@ -90,7 +90,7 @@ class Wire:
         return answer
 
     def close(self) -> None:
-        """Closes the connections that are idle."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
@@ -107,7 +107,7 @@ class Wire:
         return "\r\n".join((*lines, "", "")).encode("latin-1") + (body or b"")
 
     def _take(self, timeout_s: float) -> HTTPConnection:
-        """One that stands: kept, and not closed by the server meanwhile, or a new one."""
+        """Return an open connection: a kept one that the server has not closed, or a new one."""
         while self._idle:
             connection = self._idle.pop()
             if _is_silent(connection):
@@ -125,7 +125,7 @@ class Wire:
         return connection
 
     def _read(self, sock: Any, until: float) -> tuple[HttpResponse, bool]:
-        """The answer, and whether the connection can be used again."""
+        """Read the answer; also return whether the connection can be used again."""
         reading = _Reading()
         length = 0
         while not reading.is_over:

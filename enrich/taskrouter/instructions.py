@@ -47,7 +47,7 @@ class Parameter:
 
 
 def build(name: str, values: Mapping[str, Any]) -> Instruction:
-    """The instruction of that name with these parameters, by their names in an answer.
+    """Build the instruction of that name from these parameters, named as in an answer.
 
     values: text, numbers, truth values, lists of words; None and blank text count as not given. Raises ValueError that
     names the parameter which is missing, unknown or wrong, and KeyError for an unknown instruction.
@@ -118,7 +118,7 @@ def is_repeatable(instruction: Instruction) -> bool:
 
 
 def default_instruction(name: str, attributes: Attributes | None, raw_attributes: str = "") -> Instruction:
-    """The instruction that is given when nothing more particular is known.
+    """Return the default instruction for this task and worker.
 
     name: `accept`, `defer`, `dequeue` or `auto`. attributes: the callback's snapshot, read; None where it cannot be,
     and then `raw_attributes`, which may be anything, is searched for the words.

@@ -20,7 +20,7 @@ ANSWER_S = 20.0
 
 
 def connect(base_url: str, account_sid: str, user: str, password: str) -> Client:
-    """The SDK's client for this account at this address, with a limit to how long it waits."""
+    """Return the SDK's client for this account at this address, with a time-out."""
     client = Client(user, password, account_sid, http_client=TwilioHttpClient(timeout=ANSWER_S))
     client.taskrouter.base_url = base_url
     return client
@@ -28,7 +28,7 @@ def connect(base_url: str, account_sid: str, user: str, password: str) -> Client
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """No exception of the SDK leaves this module. Twilio's message is told: it says what of the set-up it refuses."""
+    """Translate the SDK's exceptions. The message is Twilio's own: it names what of the set-up is refused."""
     try:
         yield
     except requests.RequestException as exc:

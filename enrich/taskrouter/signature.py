@@ -22,7 +22,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def verify(url: str, pairs: Pairs, body: bytes, signature: str | None, tokens: Iterable[str]) -> None:
-    """Returns when the request was signed with one of these tokens; raises InvalidSignature otherwise.
+    """Return if one of these tokens signed the request; raise InvalidSignature otherwise.
 
     url: as configured at Twilio, query string included, without fragment, user and password.
     pairs: the form's names and values, unquoted, in bytes. body: only looked at when the URL carries its hash.
@@ -45,7 +45,7 @@ def verify(url: str, pairs: Pairs, body: bytes, signature: str | None, tokens: I
 
 
 def sign(url: str, pairs: Pairs, token: str) -> str:
-    """The signature of such a form, as Twilio would send it."""
+    """Return the signature that Twilio would send with this form."""
     return _digest(token, url.encode() + _form_text(pairs)).decode()
 
 
@@ -54,12 +54,12 @@ def _digest(token: str, text: bytes) -> bytes:
 
 
 def _form_text(pairs: Pairs) -> bytes:
-    """Names in byte order, each followed by its value; a name's repeated values sorted, and each only once."""
+    """Return the form as it is signed: names in byte order, each followed by its distinct values, sorted."""
     return b"".join(chain.from_iterable(sorted(set(pairs))))
 
 
 def _with_and_without_port(url: str) -> Iterator[str]:
-    """The URL as it is, then with its port left out or the default one put in: products differ in what they sign."""
+    """Return the URL as it is, then without its port or with the default one: products differ in what they sign."""
     yield url
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname

@@ -85,14 +85,14 @@ def test_two_people_at_one_record_lose_nothing() -> None:
     form = customer_form.three_way(mine, base, theirs)
     assert (form.values["tier"], form.values["language"], form.values["company"]) == ("silver", "de", "King & Co")
     assert form.theirs == {"tier": ("bronze",)}
-    assert form.taken == ("company",)
+    assert form.merged == ("company",)
 
 
 def test_both_having_written_the_same_is_no_conflict() -> None:
     base = make_values()
     same = base | {"notes": []}
     form = customer_form.three_way(same, base, dict(same))
-    assert (form.theirs, form.taken) == ({}, ())
+    assert (form.theirs, form.merged) == ({}, ())
 
 
 def test_what_comes_back_from_a_browser_may_be_anything() -> None:

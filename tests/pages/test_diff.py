@@ -108,7 +108,7 @@ def test_a_changed_value_goes_and_comes() -> None:
 
 
 def test_too_long_to_match_up_is_gone_and_come_again() -> None:
-    many = diff.MATCHED_LINES + 1
+    many = diff.MAX_MATCHED_LINES + 1
     found = diff.diff(f"[{','.join(['1'] * many)}]", f"[{','.join(['2'] * many)}]")
     assert [each.change for each in found[1:-1]] == [LineChange.REMOVED] * many + [LineChange.ADDED] * many
 
@@ -146,7 +146,7 @@ def dense(value: int, length: int = 1990) -> str:
 
 def test_no_comparison_shows_more_lines_than_a_reader_can_take() -> None:
     found = diff.blocks(diff.diff(dense(1), dense(2)))
-    assert sum(len(block.lines) for block in found) <= diff.SHOWN_LINES
+    assert sum(len(block.lines) for block in found) <= diff.MAX_SHOWN_LINES
     assert sum(len(block.lines) + block.left_out for block in found) == 2 * 1995 - 3
     shown = [each.change for block in found for each in block.lines]
     assert shown.count(LineChange.REMOVED) > 90

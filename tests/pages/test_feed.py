@@ -19,7 +19,7 @@ from enrich.accounts.tables import Role
 from enrich.database.engine import Database
 from enrich.journal import feed, filters
 from enrich.journal.filters import ENDINGS, Choice, Filters
-from enrich.pages.feed_query import asked_for
+from enrich.pages.feed_query import query_of
 from tests.support.databases import seed_customers
 from tests.support.journal import Make
 
@@ -86,7 +86,7 @@ def test_the_address_says_which_tasks_are_shown(
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_every_ending_can_be_asked_for(browser: FlaskClient, some_tasks: None, ending: str) -> None:
+def test_every_ending_can_be_query_of(browser: FlaskClient, some_tasks: None, ending: str) -> None:
     page = browser.get(f"/?outcome={ending}")
     assert page.status_code == 200
     assert f'<option value="{ending}" selected' in page.text
@@ -142,8 +142,8 @@ def test_a_viewer_cannot_try_out_names_and_numbers(stranger: FlaskClient, databa
 def test_what_an_address_cannot_mean_is_left_out_of_it() -> None:
     meant = {"q": " Ada ", "outcome": "none", "time": "1h", "from": "2026-11-24T10:00"}
     nonsense = {"outcome": "drop table", "time": "x", "from": "soon", "to": "\0", "channel": "x" * 65, "q": "a\0"}
-    assert asked_for(meant | {"other": "1", "worker": ""}) == meant | {"q": "Ada"}
-    assert asked_for(nonsense) == {}
+    assert query_of(meant | {"other": "1", "worker": ""}) == meant | {"q": "Ada"}
+    assert query_of(nonsense) == {}
 
 
 def test_the_view_is_kept_from_page_to_page(browser: FlaskClient, make_entry: Make) -> None:

@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 2, 14, 3, 22, tzinfo=UTC)
 def test_nothing_is_hidden_and_nothing_is_markup(given: str, shown: str) -> None:
     assert formatting.visible(given) == shown
     formatting.visible(given).encode()
-    formatting.seen(given).encode()
+    formatting.as_text(given).encode()
 
 
 @pytest.mark.parametrize(

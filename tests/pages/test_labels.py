@@ -14,7 +14,7 @@ from enrich import errors
 from enrich.domain.matches import MatchKind, NoMatchReason, Trust
 from enrich.domain.outcomes import ActivityType, EntryKind, FollowupKind, Outcome, Reason
 from enrich.journal.records import CandidateFound, Entry, KeyFound, LookupFinding
-from enrich.pages import labels
+from enrich.pages import label_texts, labels
 from enrich.policy.timeouts import Alarm
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -51,22 +51,27 @@ def every_error(root: type[errors.EnrichError] = errors.EnrichError) -> Iterator
 
 @pytest.mark.parametrize("slug", sorted({kind.reason for kind in every_error()} | set(NoMatchReason) | set(Reason)))
 def test_every_reason_has_words(slug: str) -> None:
-    assert labels.REASONS[slug][0]
+    assert label_texts.REASONS[slug][0]
     assert labels.reason_sentence(slug).endswith(".")
 
 
 def test_every_closed_list_has_words() -> None:
-    assert set(labels.OUTCOMES) == set(Outcome)
-    assert set(labels.MATCHES) == set(MatchKind)
-    assert set(labels.KINDS) == set(EntryKind)
-    assert set(labels.TRUSTS) == set(labels.TRUST_SENTENCES) == set(Trust)
-    assert set(labels.FOLLOWUPS) == set(FollowupKind)
-    assert set(labels.TOLD) == set(ActivityType)
-    assert set(labels.ALARMS) == set(Alarm) - {Alarm.NONE}
+    assert set(label_texts.OUTCOMES) == set(Outcome)
+    assert set(label_texts.MATCHES) == set(MatchKind)
+    assert set(label_texts.KINDS) == set(EntryKind)
+    assert set(label_texts.TRUSTS) == set(label_texts.TRUST_SENTENCES) == set(Trust)
+    assert set(label_texts.FOLLOWUPS) == set(FollowupKind)
+    assert set(label_texts.ACTIVITIES) == set(ActivityType)
+    assert set(label_texts.ALARMS) == set(Alarm) - {Alarm.NONE}
 
 
-def all_verdicts() -> list[labels.Verdict]:
-    return [*labels.MATCHES.values(), *labels.OUTCOMES.values(), labels.IN_PROGRESS, labels.BROKEN_OFF]
+def all_verdicts() -> list[label_texts.Verdict]:
+    return [
+        *label_texts.MATCHES.values(),
+        *label_texts.OUTCOMES.values(),
+        label_texts.IN_PROGRESS,
+        label_texts.BROKEN_OFF,
+    ]
 
 
 def test_different_endings_have_different_words_and_shapes() -> None:
@@ -77,8 +82,10 @@ def test_different_endings_have_different_words_and_shapes() -> None:
     assert len({icon for icon, _ in tones}) == len(tones)
 
 
-@pytest.mark.parametrize("verdict", [*all_verdicts(), labels.EVENT, labels.UNKNOWN], ids=lambda verdict: verdict.word)
-def test_every_shape_is_drawn(verdict: labels.Verdict) -> None:
+@pytest.mark.parametrize(
+    "verdict", [*all_verdicts(), label_texts.EVENT, label_texts.UNKNOWN], ids=lambda verdict: verdict.word
+)
+def test_every_shape_is_drawn(verdict: label_texts.Verdict) -> None:
     assert f'id="i-{verdict.icon}"' in ICONS
 
 
@@ -143,26 +150,26 @@ THREE = tuple(CandidateFound(f"C-{name}", name) for name in ("Ada", "Grace", "Jo
     ],
 )
 def test_a_line_always_names_somebody_or_something(entry: Entry, said: str) -> None:
-    assert labels.who(entry) == said
+    assert labels.customer_label(entry) == said
 
 
 def test_how_it_matched_is_told_only_of_who_was_found() -> None:
-    assert labels.how(ENTRY) == "by phone, verified"
-    assert labels.how(replace(ENTRY, by="account_number", trust="claimed", match="claimed")) == (
+    assert labels.evidence(ENTRY) == "by phone, verified"
+    assert labels.evidence(replace(ENTRY, by="account_number", trust="claimed", match="claimed")) == (
         "by account number, claimed"
     )
-    assert labels.how(replace(ENTRY, match="none")) == ""
+    assert labels.evidence(replace(ENTRY, match="none")) == ""
 
 
 def test_every_mark_is_explained() -> None:
     late = labels.marks(replace(ENTRY, kind="late"), owes=True)
     fallback = labels.marks(replace(ENTRY, kind="fallback"), owes=False)
     assert {mark.word for mark in (*late, *fallback)} == {"Enriched late", "Follow-up pending", "Fallback"}
-    assert {*late, *fallback} == set(labels.legend_of_marks())
+    assert {*late, *fallback} == set(labels.mark_legend())
 
 
 def test_what_could_not_be_understood_is_in_the_legend() -> None:
-    assert labels.OUTCOMES[Outcome.MALFORMED] in labels.legend()
+    assert label_texts.OUTCOMES[Outcome.MALFORMED] in labels.legend()
 
 
 def test_an_interruption_is_not_blamed_on_a_stop_alone() -> None:
@@ -173,14 +180,14 @@ def test_an_interruption_is_not_blamed_on_a_stop_alone() -> None:
 
 def test_an_event_is_called_by_what_it_is() -> None:
     event = replace(ANYBODY, kind="event", event_type="task.created", outcome=None, match=None, finding=LookupFinding())
-    assert (labels.who(event), labels.why(event)) == ("task.created", labels.EVENT.sentence)
-    assert labels.who(replace(event, event_type="")) == "Event"
+    assert (labels.customer_label(event), labels.explanation(event)) == ("task.created", label_texts.EVENT.sentence)
+    assert labels.customer_label(replace(event, event_type="")) == "Event"
 
 
 @pytest.mark.parametrize("match", [*MatchKind, None])
 def test_there_is_always_a_sentence(match: str | None) -> None:
-    assert labels.why(replace(ENTRY, match=match)).endswith(".")
-    assert labels.why(replace(ENTRY, match=match, by="", finding=LookupFinding())).endswith(".")
+    assert labels.explanation(replace(ENTRY, match=match)).endswith(".")
+    assert labels.explanation(replace(ENTRY, match=match, by="", finding=LookupFinding())).endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -205,4 +212,4 @@ def test_there_is_always_a_sentence(match: str | None) -> None:
     ],
 )
 def test_what_decided_is_told_in_one_line(decision: dict[str, Any] | None, line: str) -> None:
-    assert labels.decided(decision) == line
+    assert labels.decision_source(decision) == line

@@ -84,7 +84,7 @@ def test_an_unknown_caller_is_linked_and_the_live_task_changes_and_undo_changes_
     expect(page.locator("#detail h1")).to_have_text("Ada Lovelace")
     assert (centre.block(task_sid)["by"], centre.block(task_sid)["customer_id"]) == ("phone", "C-1001")
 
-    page.locator(".said").get_by_role("button", name="Undo").click()
+    page.locator(".notice").get_by_role("button", name="Undo").click()
     expect(page.locator("#detail .outcome")).to_contain_text("No match")
     assert centre.block(task_sid) == {"match": "none", "reason": "no_such_key"}
     trail = page.locator(".trail li")
