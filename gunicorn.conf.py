@@ -5,17 +5,20 @@ The worker is gevent's, so that one clock can interrupt everything that a callba
 """
 
 import gc
-import os
 import resource
 import sys
 from typing import Any
 
 from gunicorn.glogging import Logger
 
-bind = os.environ.get("BIND", "127.0.0.1:8000")
+from enrich.settings import environment
+
+# From `.env`, too, as every other setting.
+_environment = environment()
+bind = _environment.get("BIND", "127.0.0.1:8000")
 worker_class = "gevent"
 # A process uses one core; callbacks mostly wait.
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = int(_environment.get("WEB_CONCURRENCY", "2"))
 # Connections that are kept open and idle count, too, and who is not accepted cannot even be turned away.
 worker_connections = 4000
 backlog = 4096
@@ -30,7 +33,7 @@ graceful_timeout = 6
 # Paths only, nothing personal; our own log has one line for each callback.
 accesslog = None
 errorlog = "-"
-loglevel = os.environ.get("GUNICORN_LOG_LEVEL", "info")
+loglevel = _environment.get("GUNICORN_LOG_LEVEL", "info")
 
 
 class OneFormat(Logger):  # type: ignore[misc]  # gunicorn has no types

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import re
 import runpy
 import shlex
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -353,3 +355,23 @@ def assert_is_command(app: Flask, words: list[str]) -> None:
         elif hasattr(command, "commands"):
             assert word in command.commands, words
             command = command.commands[word]
+
+
+def test_gunicorn_reads_its_address_and_processes_from_the_dotenv_file(tmp_path: Path) -> None:
+    """As all other settings; the file stands beside the package in a checkout."""
+    shutil.copytree(HERE / "enrich", tmp_path / "enrich", ignore=shutil.ignore_patterns("__pycache__", "static"))
+    for name in ("gunicorn.conf.py", "pyproject.toml"):
+        shutil.copy(HERE / name, tmp_path)
+    (tmp_path / "app.py").write_text("def unused(environ, start_response): ...\n")
+    (tmp_path / ".env").write_text("BIND=127.0.0.1:8765\nWEB_CONCURRENCY=7\n")
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
+    config = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--print-config", "app:unused"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert re.search(r"^bind += \['127\.0\.0\.1:8765'\]$", config, re.MULTILINE), config
+    assert re.search(r"^workers += 7$", config, re.MULTILINE), config

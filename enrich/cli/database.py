@@ -26,7 +26,8 @@ def db_upgrade(revision: str) -> None:
     _print_revision(database)
 
 
-@db.command("downgrade")
+# Without this, click takes `-1` for an option.
+@db.command("downgrade", context_settings={"ignore_unknown_options": True})
 @click.argument("revision")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_appcontext

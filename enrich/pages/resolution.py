@@ -40,7 +40,7 @@ bp.before_request(require_sign_in)
 _ID_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-# Of those who share one key; a number that more of them share tells nothing about any.
+# Owners of one key shown at most: a number that more share identifies nobody.
 MAX_OWNERS = 20
 
 
@@ -169,7 +169,7 @@ def flash_result(settled: Resolution, what: str) -> None:
     elif live is not None:
         sentences.append(f"The task could not be changed. {labels.reason_sentence(live.reason)}")
     if settled.others:
-        others = "New account open task follows" if settled.others == 1 else f"{settled.others} more open tasks follow"
+        others = "One more open task follows" if settled.others == 1 else f"{settled.others} more open tasks follow"
         sentences.append(f"{others} in a moment.")
     undoable = f"undo:{settled.change.audit_id}" if settled.change else "said"
     flash(" ".join(sentences), undoable)

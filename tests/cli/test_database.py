@@ -19,6 +19,20 @@ def test_a_database_comes_up_and_goes_down(new_app: Flask) -> None:
     assert run(new_app, "db", "downgrade", "base", "--yes")[0] == 0
 
 
+def test_one_step_down_is_written_as_the_help_writes_it(new_app: Flask) -> None:
+    run(new_app, "db", "upgrade")
+    head = migrations.revisions(services_of(new_app).database)[1]
+    assert run(new_app, "db", "downgrade", "-1", "--yes")[0] == 0
+    assert migrations.revisions(services_of(new_app).database)[0] not in (None, head)
+
+
+def test_an_option_that_does_not_exist_is_refused(new_app: Flask) -> None:
+    run(new_app, "db", "upgrade")
+    before = run(new_app, "db", "current")
+    assert run(new_app, "db", "downgrade", "--force", "--yes")[0] != 0
+    assert run(new_app, "db", "current") == before
+
+
 def test_a_revision_that_does_not_exist_is_told_in_words(new_app: Flask) -> None:
     status, output = run(new_app, "db", "upgrade", "9999")
     assert (status, "9999" in output, "Traceback" in output) == (1, True, False)
