@@ -1,5 +1,5 @@
-// What the page cannot do by itself: mark the open task, keep the reader's place while the feed is replaced, say when
-// the line to the server is gone, and tell times in the reader's own zone. Everything works without it, only stiller.
+// The page's script: marks the open task, holds the feed still while somebody reads it, shows a lost connection, and
+// formats times in the reader's own zone. Everything works without it; the page then just does not update itself.
 (() => {
   "use strict";
   document.documentElement.classList.add("js");
@@ -7,13 +7,15 @@
   const narrow = matchMedia("(max-width: 59.99rem)");
   const find = (selector) => document.querySelector(selector);
 
-  // --- times: the same words as pages/text.py ---------------------------------------------------------------------
+  // --- times: the same rule as pages/formatting.py ----------------------------------------------------------------
   const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
-  const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hour12: false });
 
+  // By the class of the element; one without a class of these keeps the text that the server gave it.
   const formats = {
+    clock: new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hour12: false }),
     moment: date,
+    date: new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }),
     hm: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false }),
     day: new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit", hour12: false }),
   };
@@ -27,11 +29,11 @@
     return date.format(moment);
   }
 
-  function tellTimes() {
+  function showTimes() {
     for (const time of document.querySelectorAll("time")) {
       const moment = new Date(time.dateTime);
-      const words = time.classList.contains("ago") ? ago(moment) : (formats[time.className] ?? clock).format(moment);
-      if (time.textContent !== words) time.textContent = words;
+      const text = time.classList.contains("ago") ? ago(moment) : formats[time.className]?.format(moment);
+      if (text !== undefined && time.textContent !== text) time.textContent = text;
       time.title = exact.format(moment);
     }
   }
@@ -46,12 +48,39 @@
   }
 
   // --- the reader's place -----------------------------------------------------------------------------------------
-  // At its top the feed is replaced as a whole. Who has scrolled down keeps the lines that are there: those that
-  // changed are renewed in place, and of new ones a notice tells.
+  // The feed is replaced as a whole, unless it is held: then changed lines are renewed in place, and a notice counts the
+  // new ones. It is held while it is paused, scrolled, or under the pointer or the keyboard's focus, so that nobody opens
+  // another task than the one they aimed at.
   let before = { lines: new Set(), unfolded: [] };
-  let address = null; // where the feed asks next, once lines were renewed in place
+  // Address of the feed's next request, once lines were renewed in place.
+  let address = null;
+  let isPaused = false;
+  // The reader asked for the new lines: the next answer replaces the feed even while it is held.
+  let isReloading = false;
 
-  const isAway = () => window.scrollY > 0 && find("#feed")?.offsetParent !== null;
+  function isHeld() {
+    const feed = find("#feed");
+    if (!feed || feed.offsetParent === null) return false;
+    return isPaused || window.scrollY > 0 || feed.matches(":hover") || feed.querySelector(":focus-visible") !== null;
+  }
+
+  function reloadFeed() {
+    const fragment = new URL(find("#feed[hx-get]").getAttribute("hx-get"), location.href);
+    fragment.searchParams.delete("shown");
+    return htmx.ajax("GET", fragment.pathname + fragment.search, { target: "#feed", swap: "outerHTML" });
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("#pause");
+    if (!button) return;
+    isPaused = !isPaused;
+    button.setAttribute("aria-pressed", String(isPaused));
+    showConnection();
+    if (!isPaused && find("#feed[hx-get]")) {
+      isReloading = true;
+      reloadFeed();
+    }
+  });
 
   function renewInPlace(html) {
     const sent = new DOMParser().parseFromString(html, "text/html").getElementById("feed");
@@ -91,24 +120,29 @@
     if (!link || !feed || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     window.scrollTo(0, 0);
-    const fragment = new URL(feed.getAttribute("hx-get"), location.href);
-    fragment.searchParams.delete("shown");
-    htmx.ajax("GET", fragment.pathname + fragment.search, { target: "#feed", swap: "outerHTML" }).then(() => {
-      find("#feed .line a")?.focus({ preventScroll: true });
-    });
+    isReloading = true;
+    reloadFeed().then(() => find("#feed .line a")?.focus({ preventScroll: true }));
   });
 
   document.addEventListener("htmx:configRequest", (event) => {
-    if (event.detail.elt.id === "feed" && address) event.detail.path = address;
+    if (event.detail.elt.id !== "feed" || !address) return;
+    event.detail.path = address;
+    if (find("#news a") && !isHeld()) {
+      // No longer held: ask for the whole feed, which has the new lines, and not only for what changed since.
+      const fragment = new URL(address, location.href);
+      fragment.searchParams.delete("shown");
+      event.detail.path = fragment.pathname + fragment.search;
+    }
   });
 
   document.addEventListener("htmx:beforeSwap", (event) => {
     const isFeed = event.detail.target.id === "feed" && event.detail.xhr.status === 200;
-    if (isFeed && isAway() && renewInPlace(event.detail.serverResponse)) {
+    if (isFeed && !isReloading && isHeld() && renewInPlace(event.detail.serverResponse)) {
       event.detail.shouldSwap = false;
-      tellTimes();
+      showTimes();
       return;
     }
+    if (isFeed) isReloading = false;
     before = {
       lines: new Set([...document.querySelectorAll("#feed .line")].map((line) => line.id)),
       unfolded: [...document.querySelectorAll("#detail details[open]")].map((details) => details.id),
@@ -116,7 +150,7 @@
   });
 
   document.addEventListener("htmx:afterSwap", (event) => {
-    const asked = event.detail.requestConfig.elt;
+    const requester = event.detail.requestConfig.elt;
     if (event.detail.target.id === "feed") {
       address = null;
       announce(0);
@@ -124,8 +158,8 @@
         if (!before.lines.has(line.id)) line.classList.add("is-new");
       }
     } else if (event.detail.target.id !== "detail") {
-      // somebody else's
-    } else if (asked.id === "detail") {
+      // Neither the feed nor the detail: nothing to restore.
+    } else if (requester.id === "detail") {
       for (const id of before.unfolded) document.getElementById(id)?.setAttribute("open", "");
     } else {
       // Opened by the reader: begin at its top, and where it takes the list's place, go there.
@@ -136,7 +170,7 @@
       }
     }
     markOpened();
-    tellTimes();
+    showTimes();
   });
 
   // What is open stays open when the reader searches or filters; an empty field is no part of the address.
@@ -147,29 +181,39 @@
     setTimeout(() => [...event.target.elements].forEach((field) => (field.disabled = false)));
   });
 
-  // --- the line to the server -------------------------------------------------------------------------------------
-  function live(isThere) {
-    const sign = find("#live");
-    if (!sign || sign.classList.contains("is-lost") === !isThere) return;
-    sign.classList.toggle("is-lost", !isThere);
-    sign.querySelector(".live-word").textContent = isThere ? "Live" : "No connection, trying again";
-  }
-  document.addEventListener("htmx:sendError", () => live(false));
-  document.addEventListener("htmx:responseError", (event) => live(event.detail.xhr.status < 500));
-  document.addEventListener("htmx:afterRequest", (event) => event.detail.successful && live(true));
+  // --- the connection to the server -------------------------------------------------------------------------------
+  let isConnected = true;
 
-  // --- whether somebody is there: a page that merely lies open does not keep a session alive -------------------------
+  function showConnection() {
+    const status = find("#live");
+    if (!status) return;
+    status.classList.toggle("is-lost", !isConnected);
+    status.classList.toggle("is-paused", isConnected && isPaused);
+    const word = !isConnected ? "No connection, trying again" : isPaused ? "Paused" : "Live";
+    const element = status.querySelector(".live-word");
+    // A status region is read aloud whenever its text is set.
+    if (element.textContent !== word) element.textContent = word;
+  }
+  function setConnected(value) {
+    isConnected = value;
+    showConnection();
+  }
+  document.addEventListener("htmx:sendError", () => setConnected(false));
+  document.addEventListener("htmx:responseError", (event) => setConnected(event.detail.xhr.status < 500));
+  document.addEventListener("htmx:afterRequest", (event) => event.detail.successful && setConnected(true));
+
+  // --- activity of the reader: a page that merely lies open does not keep a session alive --------------------------
   let isActive = false;
-  for (const sign of ["pointermove", "keydown", "scroll", "touchstart"]) {
-    addEventListener(sign, () => (isActive = true), { capture: true, passive: true });
+  for (const type of ["pointermove", "keydown", "scroll", "touchstart"]) {
+    addEventListener(type, () => (isActive = true), { capture: true, passive: true });
   }
   document.addEventListener("htmx:configRequest", (event) => {
     if (isActive) event.detail.headers["X-Reader-Active"] = "1";
     isActive = false;
   });
 
-  // --- small manners ----------------------------------------------------------------------------------------------
-  // A click that asks for a new tab or window is the browser's, not htmx's.
+  // --- links and copy buttons -------------------------------------------------------------------------------------
+  // A click for a new tab or window is left to the browser.
   document.addEventListener(
     "click",
     (event) => {
@@ -187,6 +231,6 @@
     setTimeout(() => button.classList.remove("is-done"), 1500);
   });
 
-  tellTimes();
-  setInterval(tellTimes, 5000);
+  showTimes();
+  setInterval(showTimes, 5000);
 })();

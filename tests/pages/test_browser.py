@@ -94,9 +94,43 @@ def test_focus_and_the_open_task_survive_an_arrival(page: Page, make_entry: Make
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
     make_entry(task_sid="WT2", customer_name="Katherine Johnson")
-    expect(page.locator("#feed .line")).to_have_count(2)
+    expect(page.locator("#news a")).to_have_text("1 newer task. Show it")
     expect(link).to_be_focused()
     expect(page.locator("#feed [aria-current]")).to_contain_text("Ada Lovelace")
+    page.locator("#news a").click()
+    expect(page.locator("#feed .line")).to_have_count(2)
+    expect(page.locator("#feed [aria-current]")).to_contain_text("Ada Lovelace")
+
+
+def test_the_list_holds_still_under_the_pointer(page: Page, make_entry: Make, complaints: list[str]) -> None:
+    """A task that moved away while the reader aimed at it opened another one."""
+    make_entry(task_sid="WT1")
+    sign_in(page)
+    page.locator("#line-WT1").hover()
+    make_entry(task_sid="WT2", customer_name="Katherine Johnson")
+    expect(page.locator("#news a")).to_have_text("1 newer task. Show it")
+    expect(page.locator("#feed .line")).to_have_count(1)
+    page.mouse.move(0, 0)
+    expect(page.locator("#feed .line")).to_have_count(2)
+    expect(page.locator("#news a")).to_have_count(0)
+    assert complaints == []
+
+
+def test_the_list_can_be_paused_and_goes_on(page: Page, make_entry: Make, database: Database) -> None:
+    make_entry(task_sid="WT1", concluded_at=None, outcome=None, match=None)
+    sign_in(page)
+    pause = page.get_by_role("button", name="Pause the list")
+    pause.click()
+    expect(page.locator("#live")).to_have_text("Paused")
+    expect(pause).to_have_attribute("aria-pressed", "true")
+    make_entry(task_sid="WT2", customer_name="Katherine Johnson")
+    database.write(text("UPDATE entries SET outcome='enriched', match='matched', concluded_at=received_at"))
+    expect(page.locator("#news a")).to_have_text("1 newer task. Show it")
+    expect(page.locator("#line-WT1")).to_contain_text("Matched")
+    expect(page.locator("#feed .line")).to_have_count(1)
+    pause.click()
+    expect(page.locator("#live")).to_have_text("Live")
+    expect(page.locator("#feed .line")).to_have_count(2)
 
 
 def test_an_open_task_is_told_anew_when_it_is_concluded(page: Page, make_entry: Make, database: Database) -> None:
@@ -230,6 +264,7 @@ def test_a_filter_is_an_address_and_stays_live(page: Page, make_entry: Make, com
     expect(page.locator("#feed .line")).to_have_count(3)
     page.locator("#line-WT002 a").click()
     expect(page).to_have_url(re.compile(r"/tasks/WT002\?channel=sms$"))
+    page.mouse.move(0, 0)
     make_entry(task_sid="WT100", task_channel="sms")
     make_entry(task_sid="WT101", task_channel="voice")
     expect(page.locator("#feed .line")).to_have_count(4)
@@ -262,6 +297,7 @@ def test_a_viewer_sees_what_happened_and_nobodys_number(
     expect(page.locator("#detail .why").first).to_contain_text("+1 415 ••• ••00")
     key = {"kind": "phone", "value": "+14155550100", "trust": "verified", "attribute": "from", "found": 0}
     nobody = {"match": "none", "reason": "no_such_key", "customer_id": None, "customer_name": ""}
+    page.mouse.move(0, 0)
     make_entry(task_sid="WT2", finding={"keys": [key]}, **nobody)
     expect(page.locator("#line-WT2")).to_contain_text("+1 415 ••• ••00")
     for secret in ("Lovelace", "4155550100", "415 555"):
@@ -358,3 +394,22 @@ def test_without_script_filters_search_and_pages_work_too(chromium: Browser, ori
     page.get_by_role("link", name="Show all tasks").click()
     expect(page.locator("#feed .line")).to_have_count(50)
     context.close()
+
+
+@pytest.mark.parametrize("width", [481, 560, 640, 700, 740])
+def test_the_header_stays_on_one_line_at_every_width(page: Page, database: Database, width: int) -> None:
+    """200 % zoom on a laptop is 700 pixels; an administrator has the most entries in the navigation."""
+    database.write(text("UPDATE users SET role = 'admin'"))
+    sign_in(page)
+    page.set_viewport_size({"width": width, "height": 700})
+    lines = page.locator(".top a, .top button").evaluate_all("parts => parts.map(part => part.getClientRects().length)")
+    assert set(lines) == {1}
+    overflow = page.locator(".places").evaluate("places => places.scrollWidth - places.clientWidth")
+    assert overflow <= 0
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_an_accounts_date_stays_a_date(page: Page, database: Database) -> None:
+    database.write(text("UPDATE users SET role = 'admin'"))
+    sign_in(page, "/staff")
+    expect(page.locator("td time")).to_have_text(re.compile(r"\b20\d\d\b"))
