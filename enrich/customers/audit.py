@@ -246,6 +246,14 @@ def entries_of_task(session: Session, task_sid: str, *, at_most: int = 20) -> tu
     return _newest_entries(session, select(_TRAIL).where(_TRAIL.c.task_sid == task_sid), at_most)
 
 
+def newest_decision(session: Session, task_sid: str) -> AuditEntry | None:
+    """Return the newest audit entry that decided about this task; None if there is none."""
+    decisions = select(_TRAIL).where(
+        _TRAIL.c.task_sid == task_sid, _TRAIL.c.action.not_in((AuditAction.ENRICHED, AuditAction.REPLAYED))
+    )
+    return next(iter(_newest_entries(session, decisions, 1)), None)
+
+
 def entries_of_customer(session: Session, customer_id: str, *, at_most: int = 20) -> tuple[AuditEntry, ...]:
     """Return the audit entries of this customer, newest first."""
     about = select(_ABOUT.c.audit_id).where(_ABOUT.c.customer_id == customer_id)

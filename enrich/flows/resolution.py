@@ -15,7 +15,7 @@ is only claimed or other keys of the task lead elsewhere, the task is pinned as 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 
 from enrich import errors
 from enrich.customers import audit, editing
-from enrich.customers.audit import Actor, AuditAction, AuditedChange, ChangedSince, Scope
+from enrich.customers.audit import Actor, AuditAction, AuditedChange, AuditEntry, ChangedSince, Scope
 from enrich.customers.identifiers import Identifier
 from enrich.database.engine import Database
 from enrich.domain.deadline import Deadline
@@ -64,12 +64,14 @@ class LiveEnrichment:
 class Resolution:
     """The result of a decision. change: None if it was so already. live: None without a task, or without a change.
 
-    others: number of other open tasks that are enriched again by follow-ups.
+    others: number of other open tasks that are enriched again by follow-ups. overtaken_by: another decision about the
+    task, made since the reader's form; then nothing was changed.
     """
 
     change: AuditedChange | None
     live: LiveEnrichment | None = None
     others: int = 0
+    overtaken_by: AuditEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +91,25 @@ def decides_alone(finding: Mapping[str, Any] | None, key: Identifier) -> bool:
 
 
 class Resolver:
-    """Carries out what one member of staff decides. Every method raises DatabaseError."""
+    """Carries out what one member of staff decides. Every method raises DatabaseError.
 
-    def __init__(self, database: Database, adapters: Adapters, enricher: Enricher, actor: Actor) -> None:
+    known_decision: id of the newest decision about the task that this person saw, 0 for none; a later one by somebody
+    else is not replaced. None: not checked.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        adapters: Adapters,
+        enricher: Enricher,
+        actor: Actor,
+        known_decision: int | None = None,
+    ) -> None:
         self._database = database
         self._adapters = adapters
         self._enricher = enricher
         self._actor = actor
+        self._known_decision = known_decision
 
     def choose(self, task_sid: str, customer_id: str, key: Identifier | None) -> Resolution:
         """Identify the task's customer. key: give it to this customer from now on; None: this task only."""
@@ -126,10 +140,18 @@ class Resolver:
 
         return self._carry_out(decide, task_sid)
 
-    def create(self, task_sid: str | None, customer_id: str, record: Record, key: Identifier | None) -> Resolution:
+    def create(
+        self,
+        task_sid: str | None,
+        customer_id: str,
+        record: Record,
+        key: Identifier | None,
+        moved: Collection[Identifier] = (),
+    ) -> Resolution:
         """Create a customer; the task, if there is one, is theirs, and so is the key from now on, if there is one.
 
-        Returns no change if a customer of that id exists already.
+        moved: identifiers of the record to take from their other owners; the rest is shared. Returns no change if a
+        customer of that id exists already.
         """
         tasks = frozenset({task_sid} if task_sid else ())
 
@@ -140,12 +162,15 @@ class Resolver:
 
             def act() -> None:
                 audit.put(session, customer_id, record, at)
+                for identifier in moved:
+                    audit.link(session, identifier, customer_id, at)
                 if task_sid and key:
                     self._give(session, task_sid, customer_id, key)
                 elif task_sid:
                     audit.pin(session, task_sid, customer_id, self._actor, at)
 
-            scope = Scope(frozenset({customer_id}), frozenset({key} if task_sid and key else ()), tasks)
+            keys = frozenset(moved) | frozenset({key} if task_sid and key else ())
+            scope = Scope(frozenset({customer_id}), keys, tasks)
             return audit.change(
                 session, scope, AuditAction.CREATED, self._actor, at, act, task_sid=task_sid, customer_id=customer_id
             )
@@ -192,8 +217,17 @@ class Resolver:
 
         return self._carry_out(decide, task_sid)
 
-    def edit(self, customer_id: str, version: int | None, become: Callable[[Record], Record]) -> Resolution | StaleEdit:
-        """Replace the customer's record by `become(record)`, if it is still at this version."""
+    def edit(
+        self,
+        customer_id: str,
+        version: int | None,
+        become: Callable[[Record], Record],
+        moved: Collection[Identifier] = (),
+    ) -> Resolution | StaleEdit:
+        """Replace the customer's record by `become(record)`, if it is still at this version.
+
+        moved: identifiers of the new record to take from their other owners; the rest is shared.
+        """
         stale: list[StaleEdit] = []
 
         def decide(session: Session) -> AuditedChange | None:
@@ -203,10 +237,12 @@ class Resolver:
             if record is None or audit.version(session, customer_id) != version:
                 stale.append(StaleEdit(customer_id, record))
                 return None
-            scope = Scope(customers=frozenset({customer_id}))
+            scope = Scope(customers=frozenset({customer_id}), keys=frozenset(moved))
 
             def act() -> None:
                 audit.put(session, customer_id, become(record), at)
+                for identifier in moved:
+                    audit.link(session, identifier, customer_id, at)
 
             return audit.change(session, scope, AuditAction.EDITED, self._actor, at, act, customer_id=customer_id)
 
@@ -291,6 +327,8 @@ class Resolver:
 
     def _carry_out(self, decide: Callable[[Session], AuditedChange | None], task_sid: str | None) -> Resolution:
         with self._database.transaction() as session:
+            if task_sid and (newer := self._newer_decision(session, task_sid)):
+                return Resolution(None, overtaken_by=newer)
             made = decide(session)
             if made is None:
                 return Resolution(None)
@@ -310,6 +348,14 @@ class Resolver:
             )
             contacts.add_enrich_followups(session, [one.entry_id for one in others], now=now, due_at=now)
         return Resolution(made, live=self._enrich_now(*owed) if owed else None, others=len(others))
+
+    def _newer_decision(self, session: Session, task_sid: str) -> AuditEntry | None:
+        """Return the newest decision about the task if this person has not seen it."""
+        if self._known_decision is None:
+            return None
+        audit.serialise_changes(session)
+        newest = audit.newest_decision(session, task_sid)
+        return newest if newest and newest.id != self._known_decision else None
 
     def _queue_live(self, session: Session, task_sid: str) -> tuple[int, Delivery] | None:
         """Return the follow-up that is tried here, and its delivery; None if the journal does not know the task."""

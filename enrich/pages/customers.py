@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +13,9 @@ from flask.typing import ResponseReturnValue
 
 from enrich.accounts.tables import Role
 from enrich.customers import audit, editing, search
-from enrich.customers.fixture_rows import BadRow, read_customer
+from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
+from enrich.customers.identifiers import Identifier
+from enrich.customers.search import FoundCustomer
 from enrich.database.engine import Database
 from enrich.flows.resolution import StaleEdit
 from enrich.journal import contacts
@@ -21,6 +25,15 @@ from enrich.pages.feed_query import by_id
 from enrich.pages.resolution import find, flash_result, new_customer_id, new_record, resolver_for_user
 from enrich.pages.sessions import needs, require_sign_in, sees_masked
 from enrich.services import Services, current_services
+
+
+@dataclass(frozen=True, slots=True)
+class SharedIdentifier:
+    """An identifier in the form that other customers have already."""
+
+    key: Identifier
+    owners: tuple[FoundCustomer, ...]
+
 
 bp = Blueprint("customers", __name__)
 bp.before_request(require_sign_in)
@@ -84,7 +97,10 @@ def create() -> ResponseReturnValue:
     if isinstance(read, BadRow):
         form = Form(values, customer_form.problems(read.problems, values))
         return _form_page("", form, given_id=customer_id), 422
-    settled = resolver_for_user(services).create(None, customer_id, new_record(read), None)
+    shared = _shared(services.database, customer_id, read)
+    if shared and _ownership() is None:
+        return _form_page("", Form(values), given_id=customer_id, shared=shared), 422
+    settled = resolver_for_user(services).create(None, customer_id, new_record(read), None, _moved(shared))
     if settled.change is None:
         form = Form(values, {"id": ("There is a customer of this id already.",)})
         return _form_page("", form, given_id=customer_id), 422
@@ -113,6 +129,10 @@ def save(customer_id: str) -> ResponseReturnValue:
         form = Form(values, customer_form.problems(read.problems, values))
         return _form_page(customer_id, form, version=version, base=base), 422
 
+    shared = _shared(services.database, customer_id, read)
+    if shared and _ownership() is None:
+        return _form_page(customer_id, Form(values), version=version, base=base, shared=shared), 422
+
     def become(record: audit.Record) -> audit.Record:
         return editing.edited(
             record,
@@ -123,7 +143,7 @@ def save(customer_id: str) -> ResponseReturnValue:
         )
 
     base_version = int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else None
-    settled = resolver_for_user(services).edit(customer_id, base_version, become)
+    settled = resolver_for_user(services).edit(customer_id, base_version, become, _moved(shared))
     if isinstance(settled, StaleEdit):
         if settled.record is None:
             return abort(404)
@@ -203,6 +223,7 @@ def _form_page(
     version: int | str | None = "",
     base: Values | None = None,
     is_stale: bool = False,
+    shared: Sequence[SharedIdentifier] = (),
 ) -> str:
     return render_template(
         "customers/form.html",
@@ -213,7 +234,37 @@ def _form_page(
         version=version,
         base=json.dumps(base) if base is not None else "",
         is_stale=is_stale,
+        shared=shared,
     )
+
+
+def _shared(database: Database, customer_id: str, read: CustomerFixture) -> list[SharedIdentifier]:
+    """Return the identifiers of the form that this customer does not have yet and others have."""
+    with database.reading() as session:
+        # The switchboard of an extension is everybody's behind it.
+        switchboards = {key.value.partition(";ext=")[0] for key in read.identifiers if ";ext=" in key.value}
+        keys = [key for key in read.identifiers if key.value not in switchboards]
+        owners = {key: audit.owners(session, key) for key in keys}
+    other_owners = {
+        key: [owner for owner in ids if owner != customer_id] for key, ids in owners.items() if customer_id not in ids
+    }
+    found = search.customers(database, [owner for ids in other_owners.values() for owner in ids])
+    by_id = {customer.id: customer for customer in found}
+    return [
+        SharedIdentifier(key, tuple(by_id[owner] for owner in ids if owner in by_id))
+        for key, ids in other_owners.items()
+        if ids
+    ]
+
+
+def _ownership() -> str | None:
+    """Return the reader's answer for identifiers that others have: "share" or "move"; None if not answered."""
+    answer = request.form.get("ownership", "")
+    return answer if answer in ("share", "move") else None
+
+
+def _moved(shared: Sequence[SharedIdentifier]) -> list[Identifier]:
+    return [one.key for one in shared] if _ownership() == "move" else []
 
 
 def _values() -> Values:

@@ -1,4 +1,4 @@
-"""Settling a task on the page: who it is, whose its number is from now on, and taking either back.
+"""Identifying a task's customer on the page, linking its number from now on, and undoing either.
 
 Each form is posted, carried out (`enrich.flows.resolution`), and answered by a redirect to the task with a message that
 says what happened. Viewers are refused.
@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -66,13 +66,13 @@ def form(task_sid: str) -> ResponseReturnValue:
 def settle(task_sid: str) -> ResponseReturnValue:
     """Carry out one decision about this task (`act`), and go back to it."""
     services = current_services()
-    database, resolver = services.database, resolver_for_user(services)
+    database, resolver = services.database, resolver_for_user(services, known_decision=_known_decision())
     story = _story(database, task_sid)
     act, customer_id = request.form.get("act", ""), request.form.get("customer", "")
     if act == "nobody":
-        return _done(resolver.nobody(task_sid), task_sid, "The task belongs to none of the customers found.")
+        return _done(services, resolver.nobody(task_sid), story, "The task belongs to none of the customers found.")
     if act == "release":
-        return _done(resolver.release(task_sid), task_sid, "The decision about this task was withdrawn.")
+        return _done(services, resolver.release(task_sid), story, "The decision about this task was withdrawn.")
     if act == "create":
         return _create(services, resolver, story)
     chosen = search.customers(database, [customer_id] if customer_id else [])
@@ -82,11 +82,11 @@ def settle(task_sid: str) -> ResponseReturnValue:
     if act == "unlink":
         key = _key(database, story) or abort(400)
         word = f"{key.value} is no longer {customer.name}'s."
-        return _done(resolver.unlink(task_sid, customer.id, key), task_sid, word)
+        return _done(services, resolver.unlink(task_sid, customer.id, key), story, word)
     if act == "choose":
         own_key = _key(database, story)
         word = f"{own_key.value} is {customer.name}'s from now on." if own_key else f"This task is {customer.name}'s."
-        return _done(resolver.choose(task_sid, customer.id, own_key), task_sid, word)
+        return _done(services, resolver.choose(task_sid, customer.id, own_key), story, word)
     return abort(400)
 
 
@@ -95,8 +95,8 @@ def settle(task_sid: str) -> ResponseReturnValue:
 def enrich_again(task_sid: str) -> ResponseReturnValue:
     """Enrich the task from a fresh read, and go back to it."""
     services = current_services()
-    _story(services.database, task_sid)
-    return _done(resolver_for_user(services).enrich_again(task_sid), task_sid, "Enriched again.")
+    story = _story(services.database, task_sid)
+    return _done(services, resolver_for_user(services).enrich_again(task_sid), story, "Enriched again.")
 
 
 @bp.post("/tasks/<task_sid>/replay")
@@ -110,7 +110,7 @@ def replay(task_sid: str) -> ResponseReturnValue:
     if not story.shown.is_callback or not story.shown.raw_form:
         return abort(400)
     settled = resolver_for_user(services).replay(task_sid, story.shown.raw_form)
-    return _done(settled, task_sid, "The callback was replayed.")
+    return _done(services, settled, story, "The callback was replayed.")
 
 
 @bp.post("/changes/<int:audit_id>/undo")
@@ -121,11 +121,12 @@ def undo(audit_id: int) -> ResponseReturnValue:
     task_sid = request.form.get("task_sid") or None
     if audit_id > 2**63 - 1 or (task_sid and not formatting.is_plain_sid(task_sid)):
         return abort(404)
-    undone = resolver_for_user(current_services()).undo(audit_id, task_sid)
+    services = current_services()
+    undone = resolver_for_user(services).undo(audit_id, task_sid)
     if isinstance(undone, ChangedSince):
         return render_template("conflict.html", what=undone.what, back=back), 409
     flash_result(undone, "Undone." if undone.change else "Nothing to undo.")
-    return redirect(back, 303)
+    return redirect(url_for("customers.index") if _is_gone(services.database, undone, back) else back, 303)
 
 
 def trail_of(database: Database, task_sid: str | None) -> tuple[AuditEntry, ...]:
@@ -148,11 +149,18 @@ def change_label(change: AuditEntry) -> str:
     return labels.change(change)
 
 
-def resolver_for_user(services: Services) -> Resolver:
+def _is_gone(database: Database, undone: Resolution, back: str) -> bool:
+    """Return whether `back` is the page of a customer whose creation was undone."""
+    affected = undone.change.customers if undone.change else frozenset()
+    shown = [one for one in affected if urlsplit(back).path == url_for("customers.customer", customer_id=one)]
+    return bool(shown) and not search.customers(database, shown)
+
+
+def resolver_for_user(services: Services, known_decision: int | None = None) -> Resolver:
     """Return the resolver that carries out, and records, the signed-in user's decisions."""
     user = signed_in() or abort(403)
     actor = Actor(user.id, user.name or user.email)
-    return Resolver(services.database, services.adapters, services.enricher, actor)
+    return Resolver(services.database, services.adapters, services.enricher, actor, known_decision)
 
 
 def flash_result(settled: Resolution, what: str) -> None:
@@ -198,9 +206,8 @@ def _create(services: Services, resolver: Resolver, story: Timeline) -> Response
     read = read_customer(customer_form.to_raw(customer_id, values), services.settings.default_region)
     if isinstance(read, BadRow):
         return _form(services, story, new=values, problems=customer_form.problems(read.problems, values)), 422
-    task_sid = story.task_sid or ""
-    settled = resolver.create(task_sid, customer_id, new_record(read), _key(services.database, story))
-    return _done(settled, task_sid, f"{read.name} is a customer now, and this task is theirs.")
+    settled = resolver.create(story.task_sid, customer_id, new_record(read), _key(services.database, story))
+    return _done(services, settled, story, f"{read.name} is a customer now, and this task is theirs.")
 
 
 def _form(
@@ -219,6 +226,8 @@ def _form(
     owners = [owner for key in keys for owner in key.owners]
     candidates = search.customers(database, [candidate.customer_id for candidate in finding.candidates])
     choices = _distinct([*owners, *candidates, *matches])
+    with database.reading() as session:
+        decision = audit.newest_decision(session, story.task_sid or "")
     return render_template(
         "tasks/settle.html",
         story=story,
@@ -228,6 +237,8 @@ def _form(
         matches=matches,
         chosen=request.form.get("customer", ""),
         problem=problem,
+        back=_back(story),
+        known_decision=decision.id if decision else 0,
         new=new or customer_form.empty(),
         problems=problems or {},
         now=datetime.now(UTC),
@@ -275,6 +286,22 @@ def _story(database: Database, task_sid: str, entry_id: int | None = None) -> Ti
     return timeline.task_timeline(database, task_sid, entry_id=entry_id) or abort(404)
 
 
-def _done(settled: Resolution, task_sid: str, word: str) -> ResponseReturnValue:
+def _back(story: Timeline) -> str:
+    """Return the address of the task as the reader had it, with the filter of the list beside it."""
+    return local_path(request.values.get("back")) or url_for("pages.task", task_sid=story.task_sid)
+
+
+def _known_decision() -> int:
+    """Return the id of the newest decision about the task that the form showed; 0 for none."""
+    value = request.form.get("decision", "")
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < 19 else 0
+
+
+def _done(services: Services, settled: Resolution, story: Timeline, word: str) -> ResponseReturnValue:
+    newer = settled.overtaken_by
+    if newer is not None:
+        ago = formatting.ago(newer.at, datetime.now(UTC))
+        problem = f"Nothing was changed: {newer.by} {labels.change(newer)} ({ago}). Decide again if you disagree."
+        return _form(services, story, problem=problem), 409
     flash_result(settled, word)
-    return redirect(url_for("pages.task", task_sid=task_sid), 303)
+    return redirect(_back(story), 303)

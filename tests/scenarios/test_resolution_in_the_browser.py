@@ -115,6 +115,19 @@ def test_a_new_customer_is_made_for_the_caller(page: Page, centre: ContactCentre
     assert centre.block(arrives(centre, number))["name"] == "Hedy Lamarr"
 
 
+def test_the_filter_of_the_list_survives_a_decision_and_its_undo(page: Page, centre: ContactCentre) -> None:
+    task_sid = arrives(centre, unknown_number())
+    page.goto(f"/tasks/{task_sid}?outcome=none")
+    page.get_by_role("link", name="Identify customer").click()
+    page.get_by_label("Find by name, number, e-mail or id").fill("lovel")
+    page.get_by_role("button", name="Find").click()
+    page.get_by_role("radio", name=re.compile("Ada Lovelace")).check()
+    page.get_by_role("button", name="Identify customer").click()
+    expect(page).to_have_url(re.compile(rf"/tasks/{task_sid}\?outcome=none$"))
+    page.locator(".notice").get_by_role("button", name="Undo").click()
+    expect(page).to_have_url(re.compile(rf"/tasks/{task_sid}\?outcome=none$"))
+
+
 def test_a_wrong_match_is_unlinked(page: Page, centre: ContactCentre) -> None:
     task_sid = arrives(centre, "+14155550100")
     page.goto(f"/tasks/{task_sid}")
