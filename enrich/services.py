@@ -221,6 +221,7 @@ def rules_of(settings: Settings, policy: Policy) -> Rules:
         region=settings.default_region,
         own_numbers=settings.own_numbers,
         claimed_channels=settings.claimed_channels,
+        verified_channels=settings.verified_channels,
         default_instruction=settings.default_instruction,
         accept_via=settings.accept_via,
     )

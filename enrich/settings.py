@@ -49,6 +49,7 @@ class Settings:
     lookup_keys: str
     own_numbers: tuple[str, ...]
     claimed_channels: tuple[str, ...]
+    verified_channels: tuple[str, ...]
     keep_days: int
     instance_path: Path
     metrics_token: str = field(repr=False)
@@ -218,7 +219,7 @@ TABLE: tuple[Setting, ...] = (
         "ENRICH_DEFAULT_INSTRUCTION",
         "default_instruction",
         "auto",
-        "accept, defer, dequeue, or auto: defer if the attributes hold call_sid or flexInteractionSid, else accept",
+        "accept, defer, dequeue, or auto: defer calls and Flex interactions, accept everything else",
         _one_of("auto", "accept", "defer", "dequeue"),
     ),
     Setting(
@@ -273,7 +274,14 @@ TABLE: tuple[Setting, ...] = (
         "ENRICH_CLAIMED_CHANNELS",
         "claimed_channels",
         ", ".join(DEFAULT_CLAIMED_CHANNELS),
-        "Values of channelType on which visitors type their own details: keys there are claims, not evidence",
+        "Values of channelType on which anybody can give any name or sender: keys there are claims, not evidence",
+        _words,
+    ),
+    Setting(
+        "ENRICH_VERIFIED_CHANNELS",
+        "verified_channels",
+        "",
+        "The only channels whose keys are evidence, instead of a list of claimed ones; ENRICH_CLAIMED_CHANNELS wins",
         _words,
     ),
     Setting(
@@ -334,6 +342,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         wrong.append("TWILIO_API_KEY, TWILIO_API_SECRET: set both or neither")
     if wrong:
         raise errors.SettingsError("wrong:\n  " + "\n  ".join(wrong))
+    if environ.get("ENRICH_CLAIMED_CHANNELS"):
+        values["verified_channels"] = ()
     if not values["database_url"]:
         values["database_url"] = f"sqlite:///{Path(values['instance_path']).absolute() / 'enrich.db'}"
     return Settings(**{each.name: values[each.name] for each in fields(Settings)})

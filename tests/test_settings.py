@@ -39,6 +39,12 @@ def test_nothing_set_gives_the_defaults() -> None:
     assert settings.database_url.startswith("sqlite:///")
 
 
+def test_claimed_channels_that_are_set_win_over_verified_ones() -> None:
+    verified = {"ENRICH_VERIFIED_CHANNELS": "voice, sms"}
+    assert read_settings(verified).verified_channels == ("voice", "sms")
+    assert read_settings(verified | {"ENRICH_CLAIMED_CHANNELS": "web"}).verified_channels == ()
+
+
 def test_an_empty_variable_is_not_set() -> None:
     assert read_settings({"ENRICH_BUDGET_S": ""}).budget_s == 3.5
 

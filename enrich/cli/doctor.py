@@ -22,6 +22,7 @@ from enrich.database import migrations
 from enrich.diagnosis import account, callbacks, installation, probe, reach, tasks
 from enrich.diagnosis.findings import Finding, Level, not_examined, problem, worst
 from enrich.diagnosis.snapshot import SeenWorkspace
+from enrich.domain.work_kinds import WorkKind, work_of
 from enrich.journal import heartbeats, samples
 from enrich.services import Services, current_services
 from enrich.settings import FOR_SERVING, TABLE, Settings
@@ -198,8 +199,9 @@ def _kinds(forms: Sequence[str]) -> tasks.Kinds:
             held = attributes.parse(form.get("TaskAttributes", ""))
         except errors.AttributesUnreadable:
             continue
-        calls += bool(held.get("call_sid"))
-        flex += bool(held.get("flexInteractionSid"))
+        work = work_of(held)
+        calls += work.is_call
+        flex += work.kind is WorkKind.FLEX
     return tasks.Kinds(len(forms), calls, flex)
 
 

@@ -31,16 +31,16 @@ from enrich.domain.matches import (
     NoMatchReason,
     Trust,
 )
+from enrich.domain.work_kinds import CALLED, CALLING, OUTBOUND_TO, Work, work_of
 
 # Limit of the store for one key. A number that this many customers share (a head office, a test number) does not
 # identify any of them; see `choose`.
 MAX_CANDIDATES_PER_KEY = 100
 
-# These hold the customer's address in one direction of the call, and our own in the other. `customerAddress` is the
-# customer's in both.
-_CALLING = frozenset({"from", "caller"})
-_CALLED = frozenset({"to", "called", "outbound_to"})
-_ADDRESSES = _CALLING | _CALLED | {"customerAddress"}
+_ADDRESSES = CALLING | CALLED | {OUTBOUND_TO, "customerAddress"}
+_NOT_CALLERS = CALLED | {OUTBOUND_TO}
+# The channel, in the list of verified ones, of work that names none.
+_VOICE, _UNNAMED = "voice", "default"
 
 _MAX_INTEGER_BITS = 840  # 253 digits; Python refuses to convert much longer integers to text
 
@@ -69,12 +69,14 @@ class KeyRules:
 
     region: of national phone numbers. own_numbers: normal forms of the company's own numbers, which identify nobody.
     claimed_channels: values of `channelType`, as plain words, on which every key is only claimed.
+    verified_channels: those on which keys are verified, and then on no other; None: all that are not claimed.
     """
 
     sources: tuple[KeySource, ...]
     region: str = DEFAULT_REGION
     own_numbers: frozenset[str] = field(default=frozenset())
     claimed_channels: frozenset[str] = frozenset(DEFAULT_CLAIMED_CHANNELS)
+    verified_channels: frozenset[str] | None = None
 
     @classmethod
     def parse(
@@ -84,6 +86,7 @@ class KeyRules:
         region: str = DEFAULT_REGION,
         own_numbers: Iterable[str] = (),
         claimed_channels: Iterable[str] = DEFAULT_CLAIMED_CHANNELS,
+        verified_channels: Iterable[str] = (),
         own_attributes: Collection[str] = (),
     ) -> KeyRules:
         """Parse the rules from settings.
@@ -92,7 +95,8 @@ class KeyRules:
         Dots lead into nested attributes. By default, the kind is that of a well-known name (`from`: address,
         `phone...`, `email...`), else the last name itself, and the trust, `verified` or `claimed`, is the channel's.
         own_numbers: as written. own_attributes: dotted paths that the service itself writes (block, projections), which
-        cannot be evidence. Raises ValueError with the wrong word in its message.
+        cannot be evidence. verified_channels: if there are any, they are listed instead of the claimed ones. Raises
+        ValueError with the wrong word in its message.
         """
         region = region.strip().upper()
         if region not in phonenumbers.SUPPORTED_REGIONS:
@@ -105,6 +109,7 @@ class KeyRules:
             region=region,
             own_numbers=frozenset(_own_number(number, region) for number in own_numbers),
             claimed_channels=frozenset(identifiers.plain_word(channel) for channel in claimed_channels),
+            verified_channels=frozenset(identifiers.plain_word(channel) for channel in verified_channels) or None,
         )
 
 
@@ -112,20 +117,21 @@ def lookup_keys(attributes: Mapping[str, Any], rules: KeyRules, task_sid: str | 
     """Return the look-up keys of a task, in the order of the rules, at most eight.
 
     attributes: any JSON object. Values that are neither text nor integers, longer than 254 characters, or not of their
-    kind are skipped. On an outbound call (`direction` begins with "outbound") `from` and `caller` are our own number;
-    otherwise `to`, `called` and `outbound_to` are. A key that occurs twice counts once, verified if either is.
+    kind are skipped. So are addresses of our own: `from` and `caller` of an outbound call (`outbound_to`, or a
+    `direction` that begins with "outbound"), else `to` and `called`; a key that the rules name with its kind and trust
+    is believed in either direction (docs/matching.md, "Whose address it is"). A key that occurs twice counts once,
+    verified if either is.
     One attribute can give several keys, the most exact first: an extension, then its switchboard, which is only
     claimed. So is a number in a SIP address, unless the rules trust the attribute.
     task_sid: the task, which staff may have assigned to a customer; None without a task. Raises nothing.
     """
-    is_outbound = _text_of(attributes.get("direction")).casefold().startswith("outbound")
-    our_own = _CALLING if is_outbound else _CALLED
-    channel_trust = _channel_trust(attributes, rules)
+    work = work_of(attributes)
+    channel_trust = _channel_trust(attributes, work, rules)
     keys: dict[Identifier, LookupKey] = {}
     withheld: list[str] = []
     for source in rules.sources:
         text = _value_at(attributes, source.path)
-        if text is None or source.attribute in our_own:
+        if text is None or _is_ours(source, work):
             continue
         if _is_withheld_caller(source, text):
             withheld.append(source.attribute)
@@ -233,12 +239,30 @@ def _own_number(number: str, region: str) -> str:
 # --- attributes -> keys
 
 
-def _channel_trust(attributes: Mapping[str, Any], rules: KeyRules) -> Trust:
-    """Return the trust of keys on the task's channel: claimed if the channel is one of those, or not readable."""
+def _is_ours(source: KeySource, work: Work) -> bool:
+    """Return whether the attribute holds our own address on this work.
+
+    A key with kind and trust says whose address it is, whatever the direction. That cannot be said of `from` beside
+    `outbound_to`; and the kind `address` for it means that senders are trusted, not that outbound calls come from them.
+    """
+    if source.attribute not in work.own_addresses:
+        return False
+    if source.trust is None:
+        return True
+    return source.attribute in CALLING and (work.names_called or source.kind == ADDRESS)
+
+
+def _channel_trust(attributes: Mapping[str, Any], work: Work, rules: KeyRules) -> Trust:
+    """Return the trust of keys on the task's channel: claimed if the rules say so, or the channel is not readable."""
     channel = attributes.get("channelType")
-    is_readable = channel is None or isinstance(channel, str)
-    is_claimed = not is_readable or identifiers.plain_word(channel or "") in rules.claimed_channels
-    return Trust.CLAIMED if is_claimed else Trust.VERIFIED
+    if channel is not None and not isinstance(channel, str):
+        return Trust.CLAIMED
+    word = identifiers.plain_word(channel or "")
+    if rules.verified_channels is None:
+        is_verified = word not in rules.claimed_channels
+    else:
+        is_verified = (word or (_VOICE if work.is_call else _UNNAMED)) in rules.verified_channels
+    return Trust.VERIFIED if is_verified else Trust.CLAIMED
 
 
 def _is_self_declared(source: KeySource, text: str) -> bool:
@@ -247,10 +271,6 @@ def _is_self_declared(source: KeySource, text: str) -> bool:
 
 def _has_extension(identifier: Identifier) -> bool:
     return identifier.kind == PHONE and ";ext=" in identifier.value
-
-
-def _text_of(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _value_at(attributes: Mapping[str, Any], path: tuple[str, ...]) -> str | None:
@@ -271,7 +291,7 @@ def _is_withheld_caller(source: KeySource, text: str) -> bool:
     """Return whether a caller withholds the number. An empty form field and a called number do not count."""
     if source.kind == PHONE:
         return bool(text.strip()) and identifiers.is_withheld(text)
-    return source.kind == ADDRESS and source.attribute not in _CALLED and identifiers.is_withheld(text)
+    return source.kind == ADDRESS and source.attribute not in _NOT_CALLERS and identifiers.is_withheld(text)
 
 
 def _is_own_number(identifier: Identifier, rules: KeyRules) -> bool:

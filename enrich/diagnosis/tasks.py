@@ -30,15 +30,15 @@ def instruction(default: str, accept_via: str, kinds: Kinds) -> Finding:
     if default == "accept" and kinds.calls:
         return problem(
             check,
-            f"{found}, and {kinds.calls} of the last {kinds.seen} tasks were calls (they hold call_sid)",
-            f"accepting{via} does not connect the caller, who stays in hold music",
+            f"{found}, and {kinds.calls} of the last {kinds.seen} tasks were calls (call_sid or outbound_to)",
+            f"accepting{via} connects nobody: a caller stays in hold music, and an outbound call is never made",
             "use auto, defer (Flex) or dequeue",
         )
     if kinds.flex:
         return problem(
             check,
-            f"{found}, and {kinds.flex} of the last {kinds.seen} tasks are Flex interactions (flexInteractionSid)",
-            "Flex handles these itself when the agent accepts; another instruction breaks that",
+            f"{found}, and {kinds.flex} of the last {kinds.seen} tasks are Flex interactions (they hold a SID of Flex)",
+            "Flex handles its work itself when the agent accepts; another instruction breaks that",
             "use auto or defer",
         )
     return ok(check, f"{found} suits the last {kinds.seen} tasks")

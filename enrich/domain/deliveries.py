@@ -12,6 +12,9 @@ from enrich.domain.deadline import Step
 from enrich.domain.matches import Match
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 
+# The channels that attributes suggest without naming one: none, and that of a call.
+GUESSED_CHANNELS = ("", "voice")
+
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
@@ -35,7 +38,8 @@ class Delivery:
     """One signed request as it arrived. Missing or malformed SIDs are None or ""; `body` has the original.
 
     delivery_key: identifies repeats of the same delivery; None if it cannot be repeated.
-    task_channel: "voice", "whatsapp", "web", ...; "" if unknown.
+    task_channel: "voice", "whatsapp", "web", ...; "" if unknown. guessed_channel: what the attributes suggest without
+    naming a channel, which an event may correct; None if they name it.
     channel_unique_name: unique name of the task channel, None if the delivery has none. Only events carry it, as they
     do task_queue_name.
     reason: set if the delivery is only answered now, not worked on.
@@ -51,6 +55,7 @@ class Delivery:
     worker_name: str = ""
     event_type: str = ""
     task_channel: str = ""
+    guessed_channel: str | None = None
     channel_unique_name: str | None = None
     task_queue_sid: str = ""
     task_queue_name: str = ""

@@ -9,8 +9,8 @@ from enum import StrEnum
 # Our own ids first, then the other end of the line, then details that somebody typed.
 DEFAULT_LOOKUP_KEYS = "customer_id, account_number, outbound_to, to, from, caller, customerAddress, phone, email"
 DEFAULT_REGION = "US"
-# On web chat the attributes come from the visitor's own form.
-DEFAULT_CLAIMED_CHANNELS = ("web", "webchat", "chat")
+# On web chat the attributes come from the visitor's own form, and anybody can write any sender into an e-mail.
+DEFAULT_CLAIMED_CHANNELS = ("web", "webchat", "chat", "email")
 # More keys than any real task has; without a limit one task could cause thousands of look-ups.
 MAX_KEYS = 8
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from enrich.domain.work_kinds import work_of
 from enrich.flows.rules import Rules
 from enrich.flows.run import EnrichmentRun
 from enrich.policy.expressions import Context
@@ -115,7 +116,7 @@ def channel_of(callback: AssignmentCallback, stored: str | None) -> str:
     if isinstance(kind, str) and kind.strip():
         word = kind.strip().lower()
         return _CHANNELS_BY_TYPE.get(word, word)
-    return VOICE if task_attributes.get("call_sid") else DEFAULT_CHANNEL
+    return VOICE if work_of(task_attributes).is_call else DEFAULT_CHANNEL
 
 
 def context_of(callback: AssignmentCallback, run: EnrichmentRun, rules: Rules, channel: str) -> Context:

@@ -24,6 +24,7 @@ from enrich.domain.deadline import Deadline
 from enrich.domain.deliveries import Followup, NewFollowup
 from enrich.domain.outcomes import ActivityType, FollowupKind
 from enrich.domain.tasks import Task
+from enrich.domain.work_kinds import work_of
 from enrich.flows.activity import ActivityLog
 from enrich.flows.adapters import Adapters
 from enrich.flows.rules import Rules
@@ -31,9 +32,6 @@ from enrich.policy.timeouts import HandOver
 from enrich.taskrouter import attributes
 
 WAITING = ("pending", "reserved")
-# Attributes of work that is bound to its task: a call in the queue, an interaction of Flex (docs/taskrouter.md,
-# "Moving a task").
-BOUND_BY = ("call_sid", "flexInteractionSid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +53,15 @@ class _Mark:
 
 
 def can_be_moved(raw_attributes: str) -> bool:
-    """Return whether the work is in the task alone. Unreadable attributes may hold anything."""
+    """Return whether the work is in the task alone (docs/taskrouter.md, "Moving a task").
+
+    Unreadable attributes may hold anything.
+    """
     try:
         parsed = attributes.parse(raw_attributes)
     except errors.AttributesUnreadable:
         return False
-    return not any(parsed.get(name) for name in BOUND_BY)
+    return not work_of(parsed).is_bound
 
 
 @dataclass(frozen=True, slots=True)

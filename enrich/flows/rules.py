@@ -76,6 +76,7 @@ def rules_of(
     claimed_channels: Collection[str],
     default_instruction: str,
     accept_via: str,
+    verified_channels: Collection[str] = (),
 ) -> Rules:
     """Return the rules of these settings and this policy. Raises SettingsError naming the setting that is wrong."""
     context = policy.context
@@ -86,6 +87,7 @@ def rules_of(
             region=region,
             own_numbers=context.own_numbers if context.own_numbers is not None else own_numbers,
             claimed_channels=context.claimed_channels if context.claimed_channels is not None else claimed_channels,
+            verified_channels=verified_channels if context.claimed_channels is None else (),
             own_attributes=own,
         )
     except ValueError as exc:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from enrich.domain.work_kinds import FLEX_SIDS
 from enrich.errors import AttributesUnreadable, NoRoom
 
 # 4,096 characters of JSON text, white space included (docs/taskrouter.md, "Attributes").
@@ -25,7 +26,8 @@ LIMIT = 4096
 # "Flex and channel conventions").
 FOREIGN = (
     *("call_sid", "account_sid", "api_version", "worker_call_sid", "conference", "conversations.conversation_id"),
-    *("flexInteractionSid", "flexInteractionChannelSid", "conversationSid", "channelSid", "channelType"),
+    *FLEX_SIDS,
+    *("conversationSid", "channelSid", "channelType"),
     *("direction", "from", "to", "caller", "called", "outbound_to", "customerAddress"),
 )
 

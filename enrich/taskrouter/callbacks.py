@@ -16,16 +16,18 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from enrich.domain.deliveries import Delivery, TaskEvent
+from enrich.domain.deliveries import GUESSED_CHANNELS, Delivery, TaskEvent
 from enrich.domain.lengths import MAX_CHANNEL_LENGTH, MAX_EVENT_TYPE_LENGTH, MAX_WORKER_NAME_LENGTH
 from enrich.domain.outcomes import EntryKind
 from enrich.domain.sids import is_sid
+from enrich.domain.work_kinds import CALL_ATTRIBUTES
 from enrich.errors import MalformedPayload
 from enrich.taskrouter.attributes import parse_or_none
 
 # Read from the text, not parsed: it is only filtered by, and every callback and event waits for it.
 _CHANNEL_TYPE = re.compile(r'"channelType"\s*:\s*"([^"\\]{1,64})"')
-_CALL_SID = re.compile(r'"call_sid"\s*:')
+# Not if the value is null or blank, as in `enrich.domain.work_kinds`.
+_CALL = re.compile(rf'"(?:{"|".join(CALL_ATTRIBUTES)})"\s*:(?!\s*(?:null|false|"\s*"|\[\s*\]|{{\s*}}))')
 _NOT_QUOTED = re.compile(rb"%(?![0-9a-fA-F]{2})")
 # TaskRouter sends some twenty parameters; splitting more of them would be work done for an attacker.
 _MAX_PARAMETERS = 1000
@@ -97,6 +99,7 @@ def require_sids(form: Form) -> None:
 def delivery_of(kind: EntryKind, form: Form, body: bytes, received_at: datetime) -> Delivery:
     """Return the delivery as the journal keeps it; SIDs that are missing or malformed stay empty."""
     reservation_sid = sid_or_none(form, "ReservationSid", "WR")
+    channel, guessed = _channels(form)
     return Delivery(
         kind=kind,
         received_at=received_at,
@@ -107,7 +110,8 @@ def delivery_of(kind: EntryKind, form: Form, body: bytes, received_at: datetime)
         worker_sid=sid_or_none(form, "WorkerSid", "WK") or "",
         worker_name=worker_name(form),
         event_type=form.get("EventType", "")[:MAX_EVENT_TYPE_LENGTH],
-        task_channel=task_channel(form),
+        task_channel=channel,
+        guessed_channel=guessed,
         channel_unique_name=form.get("TaskChannelUniqueName", "")[:MAX_CHANNEL_LENGTH] or None,
         task_queue_sid=sid_or_none(form, "TaskQueueSid", "WQ") or "",
         task_queue_name=form.get("TaskQueueName", ""),
@@ -147,12 +151,20 @@ def task_channel(form: Form) -> str:
     The attributes' own `channelType` says more than the task channel, which only events carry (docs/taskrouter.md,
     "Flex and channel conventions").
     """
+    return _channels(form)[0]
+
+
+def _channels(form: Form) -> tuple[str, str | None]:
+    """Return the channel as `task_channel` does, and what the attributes alone suggest; None if they name it."""
     attributes = form.get("TaskAttributes", "")
-    found = _CHANNEL_TYPE.search(attributes)
-    channel = (
-        found[1] if found else form.get("TaskChannelUniqueName") or ("voice" if _CALL_SID.search(attributes) else "")
-    )
-    return channel.strip().lower()[:MAX_CHANNEL_LENGTH]
+    if found := _CHANNEL_TYPE.search(attributes):
+        return _channel_name(found[1]), None
+    guessed = GUESSED_CHANNELS[_CALL.search(attributes) is not None]
+    return _channel_name(form.get("TaskChannelUniqueName", "")) or guessed, guessed
+
+
+def _channel_name(text: str) -> str:
+    return text.strip().lower()[:MAX_CHANNEL_LENGTH]
 
 
 def worker_name(form: Form) -> str:

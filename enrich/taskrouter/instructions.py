@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from enrich.domain.sids import is_sid
+from enrich.domain.work_kinds import WorkKind, work_in_text, work_of
 
 # An answer, as TaskRouter reads it: snake_case keys, lists as words separated by commas.
 Instruction = dict[str, Any]
@@ -76,10 +77,12 @@ def lacking(instruction: Instruction, task: Attributes, worker: Attributes) -> s
 
     task, worker: their attributes. Sources: alerts 40131, 40140 (dequeue), 40110 (call), 40137, 40142 (conference).
     """
-    name = instruction.get("instruction")
-    if name in ("dequeue", "conference") and not task.get("call_sid"):
-        return f"{name} exists only for calls, and the task has no call_sid"
-    if name == "conference" and not (task.get("to") or task.get("outbound_to")):
+    name, work = instruction.get("instruction"), work_of(task)
+    if name == "dequeue" and not work.has_call:
+        return "dequeue exists only for calls, and the task has no call_sid"
+    if name == "conference" and not work.is_call:
+        return "conference exists only for calls, and the task has neither call_sid nor outbound_to"
+    if name == "conference" and not (task.get("to") or work.names_called):
         return "a conference needs to or outbound_to on the task"
     if name in ("dequeue", "call", "conference") and not (instruction.get("to") or worker.get("contact_uri")):
         return f"{name} has no to, and the worker has no contact_uri"
@@ -122,21 +125,18 @@ def default_instruction(name: str, attributes: Attributes | None, raw_attributes
 
     name: `accept`, `defer`, `dequeue` or `auto`. attributes: the callback's snapshot, read; None where it cannot be,
     and then `raw_attributes`, which may be anything, is searched for the words.
-    `auto` defers where a bare accept would do harm: with `call_sid` the caller would stay in hold music, with
-    `flexInteractionSid` Flex sets the work up itself. `dequeue` exists only for calls (alert 40140): work without
-    `call_sid` is accepted.
+    `auto` defers where a bare accept would do harm: the caller would stay in hold music, a call that is still to be
+    made is never made (alert 40142), and Flex sets its interactions up itself. `dequeue` exists only for calls that
+    there are (alert 40140): without one, and for Flex's, it does as `auto` does.
     """
-
-    def holds(key: str) -> bool:
-        return bool(attributes.get(key)) if attributes is not None else key in raw_attributes
-
     if name == "accept":
         return ACCEPT
     if name == "defer":
         return DEFER
-    if name == "dequeue":
-        return DEQUEUE if holds("call_sid") else ACCEPT
-    return DEFER if holds("call_sid") or holds("flexInteractionSid") else ACCEPT
+    work = work_of(attributes) if attributes is not None else work_in_text(raw_attributes)
+    if name == "dequeue" and work.has_call and work.kind is not WorkKind.FLEX:
+        return DEQUEUE
+    return DEFER if work.is_bound else ACCEPT
 
 
 # --- the table: readers, then instructions

@@ -79,6 +79,16 @@ TYPED_PHONE = make_key("+2", Trust.CLAIMED)
             id="outbound, as the Voice API spells it",
         ),
         pytest.param(
+            {"from": "+14155550199", "caller": "client:dana", "outbound_to": "+14155550100"},
+            [("phone", "+14155550100", "outbound_to")],
+            id="we call them, without a direction",
+        ),
+        pytest.param(
+            {"from": "+14155550198", "to": "+14155550199", "outbound_to": "+14155550100", "direction": "inbound"},
+            [("phone", "+14155550100", "outbound_to")],
+            id="we call them back, with the attributes of their call",
+        ),
+        pytest.param(
             {"customerAddress": "whatsapp:+14155550100", "direction": "outbound"},
             [("phone", "+14155550100", "customerAddress")],
             id="the customer's address in either direction",
@@ -126,6 +136,52 @@ def test_a_key_can_have_a_trust_of_its_own() -> None:
     for channel in ("web", "voice"):
         keys = lookup_keys({"channelType": channel, **attributes}, rules)
         assert [key.trust for key in keys.keys] == [Trust.VERIFIED, Trust.CLAIMED]
+
+
+THEM, US = "+14155550151", "+14155550190"
+
+
+@pytest.mark.parametrize(
+    ("spec", "attributes", "attribute"),
+    [
+        pytest.param("to:phone:verified", {"to": THEM, "from": US, "direction": "inbound"}, "to", id="callback"),
+        pytest.param("called:address:claimed", {"called": THEM, "caller": US}, "called", id="claimed"),
+        pytest.param("from:phone:verified", {"from": THEM, "to": US, "direction": "outbound"}, "from", id="outbound"),
+        pytest.param("to:phone:verified", {"to": US, "from": THEM}, "", id="a number of ours, whatever is said"),
+        pytest.param("to:phone", {"to": THEM}, "", id="no trust is given"),
+        pytest.param("from:phone:verified", {"from": THEM, "outbound_to": US}, "", id="ours beside outbound_to"),
+        pytest.param("from:address:verified", {"from": THEM, "direction": "outbound"}, "", id="senders are trusted"),
+    ],
+)
+def test_a_key_with_kind_and_trust_says_whose_address_it_is(
+    spec: str, attributes: dict[str, Any], attribute: str
+) -> None:
+    expected = [("phone", THEM, attribute)] if attribute else []
+    assert asked(attributes, KeyRules.parse(spec, own_numbers=[US])) == expected
+
+
+@pytest.mark.parametrize(
+    ("attributes", "trust"),
+    [
+        ({"channelType": "SMS"}, Trust.VERIFIED),
+        ({"channelType": "whats-app"}, Trust.VERIFIED),
+        ({"channelType": "email"}, Trust.CLAIMED),
+        ({"channelType": "telegram"}, Trust.CLAIMED),
+        ({"channelType": 7}, Trust.CLAIMED),
+        ({"call_sid": "CA1"}, Trust.VERIFIED),
+        ({}, Trust.CLAIMED),
+    ],
+    ids=str,
+)
+def test_verified_channels_can_be_listed_instead(attributes: dict[str, Any], trust: Trust) -> None:
+    rules = KeyRules.parse("customer_id", verified_channels=["voice", "sms", "WhatsApp"])
+    (key,) = lookup_keys({"customer_id": "C-1", **attributes}, rules).keys
+    assert key.trust is trust
+
+
+def test_work_without_a_channel_can_be_verified_by_name() -> None:
+    (key,) = lookup_keys({"customer_id": "C-1"}, KeyRules.parse(verified_channels=["default"])).keys
+    assert key.trust is Trust.VERIFIED
 
 
 def test_of_the_same_key_the_verified_one_counts() -> None:

@@ -90,7 +90,7 @@ def test_whoever_it_is_the_task_says_so(
     [
         pytest.param({"from": "whatsapp:+447700900123", "channelType": "whatsapp"}, "C-1005", id="whatsapp"),
         pytest.param({"from": "client:alice"}, "C-1009", id="twilio-client"),
-        pytest.param({"customerAddress": "ines@example.org", "channelType": "email"}, "C-1008", id="e-mail"),
+        pytest.param({"customerAddress": "ines@example.org"}, "C-1008", id="e-mail"),
         pytest.param({"account_number": "A-17"}, "C-1001", id="account-number"),
         pytest.param({"from": "(415) 555-0100"}, "C-1001", id="national-form"),
         pytest.param(

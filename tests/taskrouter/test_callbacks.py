@@ -69,12 +69,24 @@ def test_a_worker_is_called_by_what_there_is(form: dict[str, str], name: str) ->
         ({"TaskAttributes": '{"channelType" : "WhatsApp"}', "TaskChannelUniqueName": "chat"}, "whatsapp"),
         ({"TaskAttributes": '{"call_sid":"CA1"}', "TaskChannelUniqueName": "voice"}, "voice"),
         ({"TaskAttributes": '{"call_sid":"CA1"}'}, "voice"),
+        ({"TaskAttributes": '{"outbound_to": "+1"}'}, "voice"),
+        ({"TaskAttributes": '{"call_sid": null, "outbound_to": ""}'}, ""),
         ({"TaskAttributes": "{}"}, ""),
         ({"TaskAttributes": '{"channelType": 7}'}, ""),
         ({"TaskAttributes": '{"channelType": "' + "x" * 5000}, ""),
         ({}, ""),
     ],
-    ids=["its own word", "of an event", "a call", "nothing", "no text", "endless", "no attributes"],
+    ids=[
+        "its own word",
+        "of an event",
+        "a call",
+        "a call to be made",
+        "no call",
+        "nothing",
+        "no text",
+        "endless",
+        "no attributes",
+    ],
 )
 def test_the_channel_is_what_the_attributes_say(form: dict[str, str], channel: str) -> None:
     assert task_channel(form) == channel

@@ -26,6 +26,7 @@ from enrich.taskrouter.instructions import (
 
 CALL = '{"call_sid":"CA1"}'
 FLEX = '{"flexInteractionSid":"KD1"}'
+OUTBOUND = '{"from":"client:dana","outbound_to":"+14155550100"}'
 OTHER = '{"from":"+14155550100","call_sid":null}'
 
 ACTIVITY = "WA" + "a" * 32
@@ -42,6 +43,11 @@ CALL_SID = "CA" + "c" * 32
         pytest.param("dequeue", OTHER, ACCEPT, id="dequeue-is-for-calls-alone"),
         pytest.param("auto", CALL, DEFER, id="accept-would-leave-the-caller-in-hold-music"),
         pytest.param("auto", FLEX, DEFER, id="flex-sets-the-work-up-itself"),
+        pytest.param("auto", OUTBOUND, DEFER, id="after-an-accept-nobody-is-called"),
+        pytest.param("dequeue", OUTBOUND, DEFER, id="there-is-no-call-to-dequeue-yet"),
+        pytest.param("dequeue", FLEX, DEFER, id="flex-does-not-want-its-work-accepted"),
+        pytest.param("auto", '{"flexChannelInviteSid":"KG1"}', DEFER, id="flex-without-its-first-sid"),
+        pytest.param("auto", '{"outbound_to":"+1"', DEFER, id="unreadable-but-plainly-to-be-called"),
         ("auto", OTHER, ACCEPT),
         ("auto", "{}", ACCEPT),
         ("auto", "", ACCEPT),
@@ -252,6 +258,10 @@ def test_what_taskrouter_would_refuse_is_never_built(name: str, values: dict[str
         ({"instruction": "call"}, {}, {}, "no contact_uri"),
         ({"instruction": "conference", "to": "x"}, {"call_sid": "CA1"}, {}, "needs to or outbound_to"),
         ({"instruction": "conference", "to": "x"}, {"call_sid": "CA1", "outbound_to": "+1"}, {}, ""),
+        ({"instruction": "conference"}, {"outbound_to": "+1"}, {"contact_uri": "client:dana"}, ""),
+        ({"instruction": "conference"}, {"outbound_to": "+1"}, {}, "no contact_uri"),
+        ({"instruction": "conference", "to": "x"}, {"to": "+1"}, {}, "neither call_sid nor outbound_to"),
+        ({"instruction": "dequeue"}, {"outbound_to": "+1"}, {"contact_uri": "client:dana"}, "no call_sid"),
     ],
 )
 def test_what_would_be_refused_for_this_task_is_told(
