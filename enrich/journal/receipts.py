@@ -13,17 +13,19 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import aliased
 
 from enrich import errors
 from enrich.database.engine import Database
-from enrich.domain.deliveries import Conclusion, Delivery, NewFollowup, Receipt
+from enrich.database.types import Sid
+from enrich.domain.deliveries import GUESSED_CHANNELS, Conclusion, Delivery, NewFollowup, Receipt
 from enrich.domain.matches import Matched, NoMatch
 from enrich.domain.outcomes import EntryKind, FollowupKind
 from enrich.journal.followups import FollowupInserts
 from enrich.journal.group_commit import GroupCommit
-from enrich.journal.tables import EntryRow, FollowupRow
+from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
 
 # Longer request bodies are cut.
 MAX_FORM_LENGTH = 65_536
@@ -58,16 +60,20 @@ class Journal:
             "answer": func.coalesce(row.answer, receiving.excluded.answer),
         }
         columns = (row.id, row.delivery_key, row.claim, row.answer, row.concluded_at)
-        self._receive = receiving.on_conflict_do_update(index_elements=[row.delivery_key], set_=on_repeat).returning(
-            *columns
+        self._receive = (
+            receiving.values(task_channel=_channel_from_event())
+            .on_conflict_do_update(index_elements=[row.delivery_key], set_=on_repeat)
+            .returning(*columns)
         )
-        self._receive_concluded = database.prepare(self._receive, dict.fromkeys((*_RECEIVED, *_CONCLUDED)))
+        by_parameter = [name for name in _RECEIVED if name != "task_channel"]
+        self._receive_concluded = database.prepare(self._receive, dict.fromkeys((*by_parameter, *_CONCLUDED)))
         self._receive_group = (
             receiving.from_select(_RECEIVED, database.rows_of_json("rows", [row[name] for name in _RECEIVED]))
             .on_conflict_do_update(index_elements=[row.delivery_key], set_=on_repeat)
             .returning(*columns)
         )
-        self._receive_alone = database.prepare(self._receive, _RECEIVED)
+        self._receive_alone = database.prepare(self._receive, by_parameter)
+        self._correct_channel = database.prepare(_CORRECT_CHANNEL)
         self._group_commit = make_group(self._commit_group, on_failure=_log_unrecorded, time_limit=time_limit)
         self._answer = (
             update(EntryRow)
@@ -101,14 +107,24 @@ class Journal:
         """Commit and return the delivery's receipt. A repeat is counted, and gets the entry of the first delivery.
 
         answer: stored if the entry has none yet. followups: committed together with a first delivery; a repeat creates
-        none. Raises DatabaseError.
+        none. An event that names the channel corrects what the task's entries guessed. Raises DatabaseError.
         """
         values = _received(delivery) | {"answer": answer}
+        receipt = self._receive_with(values, delivery, followups, timeout_s)
+        if _corrects_channel(delivery):
+            corrected = {"of_task": delivery.task_sid, "channel": delivery.task_channel}
+            self._database.write(self._correct_channel, corrected, timeout_s=timeout_s)
+        return receipt
+
+    def _receive_with(
+        self, values: Mapping[str, Any], delivery: Delivery, followups: Sequence[NewFollowup], timeout_s: float
+    ) -> Receipt:
+        parameters = _with_channel(values, delivery)
         if not followups:
-            return _receipt(self._database.write(self._receive_alone, values, timeout_s=timeout_s)[0], values)
+            return _receipt(self._database.write(self._receive_alone, parameters, timeout_s=timeout_s)[0], values)
 
         def work(connection: Connection) -> Receipt:
-            receipt = _receipt(connection.execute(self._receive, values).one(), values)
+            receipt = _receipt(connection.execute(self._receive, parameters).one(), values)
             if not receipt.is_repeat:
                 self._followups.add(connection, receipt.entry_id, followups, at=delivery.received_at)
             return receipt
@@ -123,7 +139,8 @@ class Journal:
         A repeat is counted, and gets the entry of the first delivery, which keeps its conclusion. Raises DatabaseError.
         """
         values = _received(delivery) | _concluded(conclusion, at) | {"answer": answer}
-        return _receipt(self._database.write(self._receive_concluded, values, timeout_s=timeout_s)[0], values)
+        parameters = _with_channel(values, delivery)
+        return _receipt(self._database.write(self._receive_concluded, parameters, timeout_s=timeout_s)[0], values)
 
     def was_answered_since(self, moment: float) -> bool:
         """Return whether the database has answered this process since this monotonic time."""
@@ -221,7 +238,7 @@ class Journal:
     def record(self, delivery: Delivery, conclusion: Conclusion, *, at: datetime) -> int:
         """Insert an entry with its conclusion; return its id. Raises DatabaseError.
 
-        If the delivery has neither channel nor queue, those of the task's last entry that has them are used.
+        If the delivery has neither channel nor queue, those of the task's last entries that have them are used.
         """
         values = _received(delivery) | _concluded(conclusion, at)
         if delivery.task_sid and not delivery.task_channel and not delivery.task_queue_sid:
@@ -230,13 +247,19 @@ class Journal:
 
     def _last_place(self, task_sid: str) -> dict[str, str]:
         row = EntryRow.__table__.c
+        # Each by itself: a callback names its queue, and only an event may name the channel.
         last = (
-            select(row.task_channel, row.task_queue_sid)
-            .where(row.task_sid == task_sid, (row.task_channel != "") | (row.task_queue_sid != ""))
-            .order_by(row.id.desc())
-            .limit(1)
+            func.coalesce(
+                select(place)
+                .where(row.task_sid == task_sid, place != "")
+                .order_by(place.in_(GUESSED_CHANNELS), row.id.desc())
+                .limit(1)
+                .scalar_subquery(),
+                "",
+            ).label(place.name)
+            for place in (row.task_channel, row.task_queue_sid)
         )
-        return next((dict(found._mapping) for found in self._database.read(last)), {})
+        return dict(self._database.read(select(*last))[0]._mapping)
 
 
 def _log_unrecorded(rows: Sequence[Mapping[str, Any]], error: errors.DatabaseError) -> None:
@@ -247,6 +270,50 @@ def _log_unrecorded(rows: Sequence[Mapping[str, Any]], error: errors.DatabaseErr
 
 def _receipt(row: Any, values: Mapping[str, Any]) -> Receipt:
     return Receipt(row.id, row.claim != values["claim"], row.answer, row.concluded_at is not None)
+
+
+def _channel_from_event() -> ColumnElement[str]:
+    """Return the channel of a new entry: from an event of its task if the attributes name none, else as known."""
+    event = aliased(EntryRow)
+    told = (
+        select(event.task_channel)
+        .where(event.task_sid == bindparam("of_task"), event.kind == EVENT, event.channel_unique_name.is_not(None))
+        .order_by(event.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    known = bindparam("channel", type_=EntryRow.task_channel.type)
+    return case((bindparam("of_task", type_=Sid).is_not(None), func.coalesce(told, known)), else_=known)
+
+
+def _with_channel(values: Mapping[str, Any], delivery: Delivery) -> dict[str, Any]:
+    """Return the parameters of a receipt. of_task: only for a delivery that may learn its channel from an event."""
+    guesses = delivery.guessed_channel is not None and delivery.kind is not EntryKind.EVENT
+    parameters = dict(values)
+    channel = parameters.pop("task_channel")
+    return parameters | {"channel": channel, "of_task": delivery.task_sid if guesses else None}
+
+
+def _corrects_channel(delivery: Delivery) -> bool:
+    """Return whether this event names a channel that the attributes do not suggest."""
+    return (
+        delivery.kind is EntryKind.EVENT
+        and delivery.task_sid is not None
+        and delivery.guessed_channel is not None
+        and delivery.channel_unique_name is not None
+        and delivery.task_channel != delivery.guessed_channel
+    )
+
+
+_CORRECT_CHANNEL = (
+    update(EntryRow)
+    .where(
+        EntryRow.task_sid == bindparam("of_task"),
+        NO_EVENT,
+        or_(*(EntryRow.task_channel == guess for guess in GUESSED_CHANNELS)),
+    )
+    .values(task_channel=bindparam("channel"))
+)
 
 
 def _received(delivery: Delivery) -> dict[str, Any]:

@@ -285,6 +285,48 @@ def test_a_task_is_on_the_channel_that_its_newest_event_told(journal: Journal) -
     assert journal.channel_of(task_sid) == "voice"
 
 
+@pytest.mark.parametrize(
+    ("guessed", "told", "channel"),
+    [("", "callback", "callback"), ("voice", "Default", "default"), ("voice", "voice", "voice"), (None, "chat", "web")],
+)
+@pytest.mark.parametrize("event_is_first", [True, False])
+@pytest.mark.parametrize("way", ["alone", "concluded", "late"])
+def test_an_entry_is_on_the_channel_that_an_event_names(
+    journal: Journal,
+    database: Database,
+    guessed: str | None,
+    told: str,
+    channel: str,
+    way: str,
+    *,
+    event_is_first: bool,
+) -> None:
+    """Before the callback or after it; channelType (here web) says more than any event."""
+    of_task: dict[str, Any] = {"task_sid": make_delivery().task_sid, "guessed_channel": guessed}
+    named = told.lower() if guessed is not None else "web"
+    event = make_delivery(
+        2, kind=EntryKind.EVENT, delivery_key="EV" + "2" * 32, channel_unique_name=told, task_channel=named, **of_task
+    )
+    callback = make_delivery(
+        task_channel="web" if guessed is None else guessed, task_queue_sid="WQ" + "1" * 32, **of_task
+    )
+    if event_is_first:
+        journal.receive(event, timeout_s=1)
+    if way == "concluded":
+        journal.receive_concluded(callback, Conclusion(Outcome.ENRICHED), at=NOW, timeout_s=1, answer=ACCEPT)
+    elif way == "alone":
+        journal.receive(callback, timeout_s=1)
+    else:
+        journal.receive_grouped(callback, timeout_s=5, answer=DEFER)
+    if not event_is_first:
+        journal.receive(event, timeout_s=1)
+        journal.receive(event, timeout_s=1)
+    if way == "late":
+        journal.record(make_delivery(kind=EntryKind.LATE, delivery_key=None), Conclusion(Outcome.ENRICHED), at=NOW)
+    newest = select(EntryRow.task_channel).where(EntryRow.kind != EntryKind.EVENT).order_by(EntryRow.id.desc())
+    assert database.read(newest)[0].task_channel == channel
+
+
 def test_a_stored_callback_is_found_by_its_reservation_and_by_its_entry(journal: Journal) -> None:
     delivery = make_delivery(body=b"TaskSid=WT&TaskAttributes=%7B%7D")
     entry_id = journal.receive(delivery, timeout_s=1).entry_id
