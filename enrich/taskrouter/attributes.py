@@ -37,6 +37,14 @@ _SPACES = " \t\n\r"
 _SPACE = re.compile(f"[{_SPACES}]*")
 _STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+')
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+# Every escape in a JSON text, so that of `\\u00e9` the backslash is one and `u00e9` is text: a pair of surrogates, one
+# UTF-16 unit, or the backslash with the character behind it.
+_ESCAPE = re.compile(
+    r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|.)", re.DOTALL
+)
+# Characters whose escape stays: those that JSON does not allow otherwise; control characters; what makes a text safe
+# inside HTML and script, where encoders escape it on purpose; the byte order mark, which readers drop.
+_STAYS_ESCAPED = re.compile("[\x00-\x1f\"&'/<>\\\\\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufeff]")
 
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -77,24 +85,27 @@ def splice(
     raw_attributes: the text as fetched; blank counts as an empty object.
     blocks: versions of one block, largest first; deterministic, or the task would be written again and again.
     projected: what stands beside it with every version; when there is no room for the smallest, it stands without them.
-    Only when a version does not fit otherwise is the white space between the tokens of the whole text left out.
+    Only when a version does not fit otherwise is the white space between the tokens of the whole text left out, and
+    only when it still does not fit are escapes replaced by the characters that they stand for.
     When none fits, a member that somebody else put under our key is still taken out.
     Raises AttributesUnreadable when the text is not a JSON object, NoRoom when nothing fits and nothing is to be taken
     out.
     """
     text = raw_attributes if raw_attributes.strip(_SPACES) else "{}"
     members = _members(text)
-    compact = None
+    shorter: Sequence[tuple[str, list[_Member]]] = ()
     for block, beside in _versions(blocks, projected):
         spliced = _with(text, members, key, block, beside)
         if spliced == text:
             return Unchanged(block)
         spliced = _sendable(spliced)
-        if length(spliced) > LIMIT:
-            compact = _without_space(text) if compact is None else compact
-            spliced = _sendable(_with(compact, _members(compact), key, block, beside))
         if length(spliced) <= LIMIT:
             return Spliced(spliced, block)
+        shorter = shorter or [(spelling, _members(spelling)) for spelling in _shorter_spellings(text)]
+        for spelling, its_members in shorter:
+            spliced = _sendable(_with(spelling, its_members, key, block, beside))
+            if length(spliced) <= LIMIT:
+                return Spliced(spliced, block)
     without = _take_out(text, members, key)
     for projection in projected:
         without = _take_out_at(without, projection.path)
@@ -350,6 +361,34 @@ def _take_out_from(text: str, members: list[_Member], indices: Sequence[int], at
 def _without_space(text: str) -> str:
     """Return the text without the white space between its tokens; every token stays to the letter."""
     return _STRING_OR_SPACE.sub(lambda found: found[1] or "", text)
+
+
+def _shorter_spellings(text: str) -> Sequence[str]:
+    """Return shorter texts of the same JSON, longest first: without white space, and without needless escapes."""
+    compact = _without_space(text)
+    return (compact, _without_escapes(compact)) if "\\u" in compact else (compact,)
+
+
+def _without_escapes(text: str) -> str:
+    r"""Return the text with characters for their \uXXXX escapes: one or two UTF-16 units instead of six or twelve.
+
+    PHP and Python escape everything outside ASCII by default. Every value reads as before; everything else stays to
+    the letter.
+    """
+    return _ESCAPE.sub(_unescaped, text)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    high, low, single = found.groups()
+    if high:
+        code = 0x10000 + (int(high, 16) - 0xD800) * 0x400 + int(low, 16) - 0xDC00
+    elif single:
+        code = int(single, 16)
+    else:
+        return found[0]
+    is_noncharacter = code & 0xFFFE == 0xFFFE
+    character = chr(code)
+    return found[0] if is_noncharacter or _STAYS_ESCAPED.match(character) else character
 
 
 def _same(text: str, block: Any) -> bool:

@@ -27,6 +27,7 @@ from tests.support.attribute_texts import (
     attribute_texts,
     json_values,
     objects,
+    spelled_strings,
 )
 
 
@@ -190,6 +191,79 @@ def test_white_space_goes_before_the_block_shrinks() -> None:
     )
 
 
+def short_by(missing: int, text: str) -> str:
+    """Return this object, not empty, with a member so long that it and the whole block are too long by this much."""
+    with_block = f'{text[:-1]},"filler":"","crm":{BLOCK_TEXT}}}'
+    return f'{text[:-1]},"filler":"{"x" * (LIMIT - length(with_block) + missing)}"}}'
+
+
+@pytest.mark.parametrize(
+    ("escaped", "plain"),
+    [
+        pytest.param(r"\u00e9", "é", id="latin"),
+        pytest.param(r"\u00E9", "é", id="upper-case"),
+        pytest.param(r"\u6f22\u5b57", "漢字", id="chinese"),
+        pytest.param(r"\ud83d\ude00", "😀", id="pair"),
+        pytest.param(r"\uD83D\ud83d\ude00", r"\uD83D😀", id="half-before-a-pair"),
+        pytest.param(r"\ud83d\ude00\ude00", r"😀\ude00", id="half-after-a-pair"),
+        pytest.param(r"\\\u00e9", r"\\é", id="behind-an-escaped-backslash"),
+        pytest.param(r"\\\\\u00e9", r"\\\\é", id="behind-two"),
+        pytest.param(r"\/\n\u00e9\t", r"\/\né\t", id="other-escapes-stay"),
+        pytest.param(r"\u0041\u0020\u00a0", "A \u00a0", id="letter-and-spaces"),
+    ],
+)
+def test_escapes_go_before_the_block_shrinks(escaped: str, plain: str) -> None:
+    text = short_by(1, f'{{"n{escaped}":"{escaped}"}}')
+    assert put(text, BLOCK, SMALL) == f'{text.replace(escaped, plain)[:-1]},"crm":{BLOCK_TEXT}}}'
+
+
+@pytest.mark.parametrize(
+    "stays",
+    [
+        pytest.param(r"\\u00e9", id="escaped-backslash-before-u"),
+        pytest.param(r"\\\\u00e9", id="two-escaped-backslashes-before-u"),
+        pytest.param(r"\u005cu00e9", id="backslash-as-an-escape-before-u"),
+        pytest.param(r"\u0022", id="quotation-mark"),
+        pytest.param(r"\u005c", id="backslash"),
+        pytest.param(r"\u0000\u001f\u000a", id="controls"),
+        pytest.param(r"\u007f\u0085\u009f", id="delete-and-c1"),
+        pytest.param(r"\u2028\u2029", id="line-separators"),
+        pytest.param(r"\u003c\u002fscript\u003E\u0026\u0027", id="html"),
+        pytest.param(r"\ud83d", id="high-surrogate"),
+        pytest.param(r"\ude00", id="low-surrogate"),
+        pytest.param(r"\ude00\ud83d", id="pair-in-the-wrong-order"),
+        pytest.param(r"\ud83d \ude00", id="halves-apart"),
+        pytest.param(r"\ud83d\\ude00", id="half-and-an-escaped-backslash"),
+        pytest.param(r"\ufdd0\uffff\ud83f\udffe", id="noncharacters"),
+        pytest.param(r"\ufeff", id="byte-order-mark"),
+    ],
+)
+def test_an_escape_that_is_needed_stays_and_the_block_shrinks(stays: str) -> None:
+    text = short_by(1, f'{{"a":"{stays}"}}')
+    assert put(text, BLOCK, SMALL) == f'{text[:-1]},"crm":{{"match":"matched"}}}}'
+
+
+def test_escapes_stay_where_there_is_room() -> None:
+    text = short_by(0, r'{"a":"\u00e9"}')
+    assert put(text, BLOCK, SMALL) == f'{text[:-1]},"crm":{BLOCK_TEXT}}}'
+
+
+def test_white_space_goes_before_escapes() -> None:
+    text = short_by(1, r'{"a": "\u00e9"}')
+    assert put(text, BLOCK, SMALL) == f'{text.replace(": ", ":")[:-1]},"crm":{BLOCK_TEXT}}}'
+
+
+@pytest.mark.parametrize(
+    ("escaped", "saved"),
+    [pytest.param(r"\u00e9", 5, id="one-unit-for-six"), pytest.param(r"\ud83d\ude00", 10, id="two-units-for-twelve")],
+)
+def test_the_limit_is_4096_utf_16_units(escaped: str, saved: int) -> None:
+    fits = put(short_by(saved, f'{{"a":"{escaped}"}}'), BLOCK, SMALL)
+    assert (length(fits), as_written(fits)[-1]) == (4096, ("crm", list(BLOCK.items())))
+    does_not = put(short_by(saved + 1, f'{{"a":"{escaped}"}}'), BLOCK, SMALL)
+    assert as_written(does_not)[-1] == ("crm", list(SMALL.items()))
+
+
 def test_attributes_that_leave_no_room_are_left_alone() -> None:
     with pytest.raises(NoRoom):
         splice(f'{{"a":"{"x" * (LIMIT - 12)}"}}', "crm", (BLOCK, SMALL))
@@ -286,3 +360,30 @@ def test_whatever_the_room_the_result_fits_and_others_are_whole(text: str, room:
     if isinstance(result, Spliced):
         assert length(result.text) <= LIMIT
         assert others(result.text) == others(full)
+
+
+def units(text: str) -> list[tuple[str, Any]]:
+    """Return the members in UTF-16, where two halves that were written apart are one character."""
+    return [(as_utf_16(name), as_utf_16(value)) for name, value in as_written(text)]
+
+
+def as_utf_16(value: Any) -> Any:
+    return value.encode("utf-16-le", "surrogatepass") if isinstance(value, str) else value
+
+
+@given(spelled_strings, spelled_strings, st.integers(1, len(BLOCK_TEXT) - len(json.dumps(SMALL))))
+def test_whatever_is_escaped_reads_as_before(name: str, value: str, missing: int) -> None:
+    text = short_by(missing, f'{{{name}:{value},"more":[{value}]}}')
+    after = put(text, BLOCK, SMALL)
+    assert length(after) <= LIMIT
+    assert [pair for pair in units(after) if pair[0] != as_utf_16("crm")] == units(text)
+    after.encode()
+
+
+@given(st.lists(st.sampled_from("éÿ漢😀𝄞\xa0 aZ"), min_size=1, max_size=30))
+def test_the_block_is_whole_if_there_is_room_without_escapes(characters: list[str]) -> None:
+    """However many of the characters were escaped."""
+    plain = "".join(characters)
+    escaped = "".join(f"\\u{unit:04x}" for unit in memoryview(plain.encode("utf-16-le")).cast("H"))
+    saved = length(escaped) - length(plain)
+    assert length(put(short_by(saved, f'{{"a":"{escaped}"}}'), BLOCK, SMALL)) == LIMIT
