@@ -1,6 +1,10 @@
 """TaskRouter over REST: one task with its ETag, the conditional write, the moves of tasks, reservations and workers.
 
-On our own kept connections (`wire.py`). Every HTTP failure leaves here as one error of errors.py.
+On our own kept connections (`http.py`). Every HTTP failure leaves here as one error of errors.py.
+
+Any 2xx with the document that was asked for is success, whichever number it has. A 2xx without one is NotUnderstood:
+the write may have been done all the same, so whoever goes on reads first. Flows do so by themselves, since they start
+with a fetch; a reservation, whose status moves only once, is read here.
 Sources: docs/taskrouter.md, "Tasks", "Attributes", "Versions", "Status of a task", "Reservations", "REST API".
 """
 
@@ -36,6 +40,16 @@ _BY_STATUS: dict[int, type[errors.TaskRouterError]] = {
 }
 # A list of more pages than this is not read to its end; what is left is there the next time.
 _MAX_PAGES = 20
+
+# The statuses of a reservation that say that it has reached this one (docs/taskrouter.md, "Reservations").
+_REACHED: Mapping[str, tuple[str, ...]] = {
+    "accepted": ("accepted", "wrapping", "completed"),
+    "wrapping": ("wrapping", "completed"),
+    "completed": ("completed",),
+    "rejected": ("rejected",),
+}
+# It can become none of the above any more.
+_ENDED = ("rejected", "timeout", "canceled", "rescinded", "completed")
 
 # What tells that the API itself is in trouble; a refusal is an answer.
 _TROUBLE = (errors.TaskRouterFailed, errors.TaskRouterUnreachable, errors.TaskRouterTooSlow, OutOfTime)
@@ -90,7 +104,7 @@ class TaskRouterClient:
         """
         path = _task_path(workspace_sid, task_sid)
         done = self._ask("POST", path, {"Attributes": attributes}, {"If-Match": if_match}, timeout_s=timeout_s)
-        _member(_document(done), "sid")  # a 200 that is no task came from somebody in between
+        _member(_document(done), "sid")  # a 2xx that is no task came from somebody in between
 
     def instruct(
         self,
@@ -103,10 +117,20 @@ class TaskRouterClient:
     ) -> None:
         """Carry out an instruction on the reservation.
 
-        fields: a name may be repeated (docs/taskrouter.md, "Instructions"). Raises TaskRouterError.
+        fields: a name may be repeated (docs/taskrouter.md, "Instructions"). With `ReservationStatus` among them it is
+        carried out once the reservation has that status. Any other takes its time: it counts once the answer is a
+        document, or the reservation is not pending any more. Raises TaskRouterError.
         """
         path = _reservation_path(workspace_sid, task_sid, reservation_sid)
-        self._ask("POST", path, fields, timeout_s=timeout_s)
+        done = self._ask("POST", path, fields, timeout_s=timeout_s)
+        if status := dict(fields).get("ReservationStatus"):
+            self._require_status(done, path, status, timeout_s)
+            return
+        try:
+            _document(done)
+        except errors.NotUnderstood:
+            if self._reservation_status(path, timeout_s) == "pending":
+                raise
 
     def update_reservation(
         self, workspace_sid: str, task_sid: str, reservation_sid: str, status: str, *, timeout_s: float
@@ -116,12 +140,33 @@ class TaskRouterClient:
         Raises TaskRouterError; RequestRefused with the code errors.WRONG_STATE if its state does not allow the change.
         """
         path = _reservation_path(workspace_sid, task_sid, reservation_sid)
-        self._ask("POST", path, {"ReservationStatus": status}, timeout_s=timeout_s)
+        done = self._ask("POST", path, {"ReservationStatus": status}, timeout_s=timeout_s)
+        self._require_status(done, path, status, timeout_s)
 
     def reservation_status(self, workspace_sid: str, task_sid: str, reservation_sid: str, *, timeout_s: float) -> str:
         """Return the reservation's status. Raises TaskRouterError; TaskGone if there is none."""
         path = _reservation_path(workspace_sid, task_sid, reservation_sid)
+        return self._reservation_status(path, timeout_s)
+
+    def _reservation_status(self, path: str, timeout_s: float) -> str:
         return _member(_document(self._ask("GET", path, timeout_s=timeout_s)), "reservation_status")
+
+    def _require_status(self, done: HttpResponse, path: str, status: str, timeout_s: float) -> None:
+        """Return if the reservation has this status: as the response says or, if it does not, as another fetch does.
+
+        Raises TaskRouterError: RequestRefused if the reservation can no longer reach it, else NotUnderstood.
+        """
+        try:
+            now = _member(_document(done), "reservation_status")
+        except errors.NotUnderstood:
+            now = ""
+        if now != status:
+            now = self._reservation_status(path, timeout_s)
+        if now in _REACHED.get(status, (status,)):
+            return
+        if now in _ENDED:
+            raise errors.RequestRefused(f"the reservation is {now}, not {status}", code=errors.WRONG_STATE)
+        raise errors.NotUnderstood(f"the reservation is still {now}, not {status}")
 
     def move_task(self, workspace_sid: str, task_sid: str, status: str, reason: str, *, timeout_s: float) -> None:
         """Move the task to `wrapping`, `completed` or `canceled`; never together with attributes.
@@ -132,24 +177,26 @@ class TaskRouterClient:
         not fit its state RequestRefused with the code errors.WRONG_STATE.
         """
         form = {"AssignmentStatus": status} | ({"Reason": reason} if reason else {})
-        self._ask("POST", _task_path(workspace_sid, task_sid), form, timeout_s=timeout_s)
+        done = self._ask("POST", _task_path(workspace_sid, task_sid), form, timeout_s=timeout_s)
+        _member(_document(done), "sid")
 
     def update_priority(
         self, workspace_sid: str, task_sid: str, priority: int, *, if_match: str, timeout_s: float
     ) -> None:
         """Set the task's priority unless somebody wrote since `if_match`. Raises TaskRouterError; StaleTask if so."""
         path = _task_path(workspace_sid, task_sid)
-        self._ask("POST", path, {"Priority": str(priority)}, {"If-Match": if_match}, timeout_s=timeout_s)
+        done = self._ask("POST", path, {"Priority": str(priority)}, {"If-Match": if_match}, timeout_s=timeout_s)
+        _member(_document(done), "sid")
 
     def create_task(self, workspace_sid: str, form: dict[str, str], *, timeout_s: float) -> str:
         """Create a task and return its SID. form: Attributes, WorkflowSid, TaskChannel, ... Raises TaskRouterError.
 
         Source: docs/taskrouter.md, "Tasks".
 
-        A request that got no answer may have made one all the same.
+        A request without a readable answer may have made one all the same.
         """
         path = f"/Workspaces/{workspace_sid}/Tasks"
-        return _member(_document(self._ask("POST", path, form, timeout_s=timeout_s, expected=201)), "sid")
+        return _member(_document(self._ask("POST", path, form, timeout_s=timeout_s)), "sid")
 
     def list_tasks(self, workspace_sid: str, query: dict[str, str], *, timeout_s: float) -> list[ListedTask]:
         """List the tasks that this query selects: AssignmentStatus, EvaluateTaskAttributes, ... Raises TaskRouterError.
@@ -174,7 +221,8 @@ class TaskRouterClient:
     def move_worker(self, workspace_sid: str, worker_sid: str, activity_sid: str, *, timeout_s: float) -> None:
         """Move the worker to that activity. Raises TaskRouterError."""
         path = _worker_path(workspace_sid, worker_sid)
-        self._ask("POST", path, {"ActivitySid": activity_sid}, timeout_s=timeout_s)
+        done = self._ask("POST", path, {"ActivitySid": activity_sid}, timeout_s=timeout_s)
+        _member(_document(done), "sid")
 
     def close(self) -> None:
         self._wire.close()
@@ -187,11 +235,13 @@ class TaskRouterClient:
         headers: dict[str, str] | None = None,
         *,
         timeout_s: float,
-        expected: int = 200,
     ) -> HttpResponse:
-        """Send the request, return its answer. timeout_s limits each wait, the callback's clock all of them."""
+        """Send the request and return its answer if it is a 2xx, whatever its body. Raises TaskRouterError.
+
+        timeout_s limits each wait; the callback's clock limits all of them.
+        """
         with self._breaker.guard(_TROUBLE, _resting):
-            return self._exchange(method, path, form, headers or {}, timeout_s, expected)
+            return self._exchange(method, path, form, headers or {}, timeout_s)
 
     def _exchange(
         self,
@@ -200,7 +250,6 @@ class TaskRouterClient:
         form: Fields | None,
         headers: dict[str, str],
         timeout_s: float,
-        expected: int,
     ) -> HttpResponse:
         sent = self._headers | headers
         if form is not None:
@@ -220,7 +269,7 @@ class TaskRouterClient:
             raise errors.TaskRouterUnreachable(f"{method}: {type(exc).__name__}") from exc
         finally:
             self._observe(Exchange(method, status, began_at, time.monotonic() - began_at))
-        if response.status == expected:
+        if 200 <= response.status < 300:
             return response
         raise _error(method, response)
 

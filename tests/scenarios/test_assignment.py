@@ -192,6 +192,26 @@ class TestAcceptViaRest:
         assert entry.outcome == "enriched"
         assert entry.steps[-1] == entry.steps[-1] | {"name": "accept", "failed": "request_refused"}
 
+    def test_an_acceptance_whose_answer_cannot_be_read_is_looked_for_and_not_repeated(
+        self, open_centre: Callable[..., ContactCentre], rest: Service
+    ) -> None:
+        centre = open_centre(rest)
+        centre.emulator.faults.html(202, path="/Reservations/", method="POST", times=1, after_processing=True)
+        task_sid = centre.task_arrives({"from": "+14155550100"})
+        assert centre.answer(task_sid) == {}
+        assert centre.log_of(task_sid).count("reservation_accepted") == 1
+
+    def test_a_page_in_place_of_an_acceptance_accepts_nothing(
+        self, open_centre: Callable[..., ContactCentre], start_service: Callable[..., Service]
+    ) -> None:
+        """A proxy that asks for a password says 200, too; then the caller is routed by the answer."""
+        rest = start_service(ENRICH_ACCEPT_VIA="rest", ENRICH_BUDGET_S="0.6")
+        centre = open_centre(rest)
+        centre.emulator.faults.html(200, path="/Reservations/")
+        task_sid = centre.task_arrives({"from": "+14155550100"})
+        assert centre.answer(task_sid) == {"instruction": "accept"}
+        centre.emulator.log.wait_for("reservation_accepted", 10, task_sid=task_sid)
+
     def test_work_that_is_deferred_is_not_accepted(
         self, open_centre: Callable[..., ContactCentre], rest: Service
     ) -> None:

@@ -72,6 +72,13 @@ ROWS = (
     ),
     Row("401", lambda f: f.status(401, path=ONE_TASK), "could_not_write", ("not_authorized",)),
     Row("HTML", lambda f: f.html(path=ONE_TASK), "could_not_write", ("not_understood",)),
+    Row(
+        "POST-done-then-HTML-202",
+        lambda f: f.html(202, method="POST", path=ONE_TASK, times=1, after_processing=True),
+        "enriched",
+        ("",),
+        in_time=True,
+    ),
     Row("HTML-502-once", lambda f: f.html(502, path=ONE_TASK, times=1), "enriched", ("",), in_time=True),
     Row("broken-JSON", lambda f: f.broken_json(method="GET", path=ONE_TASK), "could_not_write", ("not_understood",)),
     Row("no-ETag", lambda f: f.without_etag(method="GET", path=ONE_TASK), "could_not_write", ("not_understood",)),

@@ -4,87 +4,24 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from enrich.resilience.dns_cache import DnsCache
 from enrich.taskrouter.http import HttpResponse, NotHttp, Wire
+from tests.support.scripted_server import ScriptedServer
 
 LARGEST = 10_000
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
-@dataclass
-class Server:
-    """Says `says` to each request, one connection after the other; an empty one closes. got: what was asked."""
-
-    listening: socket.socket
-    says: list[bytes] = field(default_factory=list)
-    got: list[bytes] = field(default_factory=list)
-    connections: int = 0
-    closed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    scheme: str = "http"
-
-    @property
-    def url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.listening.getsockname()[1]}"
-
-    def run(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listening.accept()
-            except ssl.SSLError:  # who does not trust us
-                continue
-            except OSError:
-                return
-            self.connections += 1
-            with connection:
-                self._serve(connection)
-            self.closed.release()
-
-    def _serve(self, connection: socket.socket) -> None:
-        while self.says:
-            try:
-                request = connection.recv(65_536)
-            except OSError:
-                return
-            if not request:
-                return
-            self.got.append(request)
-            said = self.says.pop(0)
-            if not said:
-                return
-            connection.sendall(said)
-
-
 @pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    running: list[tuple[Server, threading.Thread]] = []
-
-    def serve(*says: bytes, listening: socket.socket | None = None, scheme: str = "http") -> Server:
-        server = Server(listening or socket.create_server(("127.0.0.1", 0)), list(says), scheme=scheme)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        running.append((server, thread))
-        return server
-
-    yield serve
-    for server, thread in running:
-        server.listening.shutdown(socket.SHUT_RDWR)
-        server.listening.close()
-        thread.join(10)
-        assert not thread.is_alive()
-
-
-@pytest.fixture
-def wire_to() -> Iterator[Callable[[Server], Wire]]:
+def wire_to() -> Iterator[Callable[[ScriptedServer], Wire]]:
     made: list[Wire] = []
 
-    def wire_to(server: Server) -> Wire:
+    def wire_to(server: ScriptedServer) -> Wire:
         made.append(Wire(server.url, addresses=DnsCache(), connections=2, largest=LARGEST))
         return made[-1]
 
@@ -98,7 +35,7 @@ def ask(wire: Wire, body: bytes | None = None, *, timeout_s: float = 10) -> Http
 
 
 def test_a_request_is_whole_and_its_connection_is_used_again(
-    serve: Callable[..., Server], wire_to: Callable[[Server], Wire]
+    serve: Callable[..., ScriptedServer], wire_to: Callable[[ScriptedServer], Wire]
 ) -> None:
     server = serve(b'HTTP/1.1 200 OK\r\nETag: "3"\r\nContent-Length: 2\r\n\r\nhi', OK)
     wire = wire_to(server)
@@ -122,7 +59,11 @@ def test_a_request_is_whole_and_its_connection_is_used_again(
     ],
 )
 def test_an_answer_is_read_to_its_end(
-    serve: Callable[..., Server], wire_to: Callable[[Server], Wire], said: bytes, status: int, data: bytes
+    serve: Callable[..., ScriptedServer],
+    wire_to: Callable[[ScriptedServer], Wire],
+    said: bytes,
+    status: int,
+    data: bytes,
 ) -> None:
     server = serve(said, OK)
     wire = wire_to(server)
@@ -143,7 +84,7 @@ def test_an_answer_is_read_to_its_end(
     ],
 )
 def test_what_cannot_be_used_again_is_not(
-    serve: Callable[..., Server], wire_to: Callable[[Server], Wire], said: bytes
+    serve: Callable[..., ScriptedServer], wire_to: Callable[[ScriptedServer], Wire], said: bytes
 ) -> None:
     server = serve(said, OK)
     wire = wire_to(server)
@@ -151,12 +92,14 @@ def test_what_cannot_be_used_again_is_not(
     assert server.connections == 2
 
 
-def test_a_body_may_end_with_its_connection(serve: Callable[..., Server], wire_to: Callable[[Server], Wire]) -> None:
+def test_a_body_may_end_with_its_connection(
+    serve: Callable[..., ScriptedServer], wire_to: Callable[[ScriptedServer], Wire]
+) -> None:
     assert ask(wire_to(serve(b"HTTP/1.1 200 OK\r\n\r\nhi"))).data == b"hi"
 
 
 def test_a_connection_that_the_server_closed_meanwhile_is_not_used(
-    serve: Callable[..., Server], wire_to: Callable[[Server], Wire]
+    serve: Callable[..., ScriptedServer], wire_to: Callable[[ScriptedServer], Wire]
 ) -> None:
     """TaskRouter's servers do that after a while; the request would be lost with it."""
     server = serve(OK)
@@ -179,7 +122,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used(
     ],
 )
 def test_an_answer_that_breaks_off_is_none(
-    serve: Callable[..., Server], wire_to: Callable[[Server], Wire], said: bytes
+    serve: Callable[..., ScriptedServer], wire_to: Callable[[ScriptedServer], Wire], said: bytes
 ) -> None:
     with pytest.raises(NotHttp):
         ask(wire_to(serve(said)))
@@ -196,7 +139,7 @@ def test_an_answer_that_breaks_off_is_none(
     ],
 )
 def test_what_is_no_answer_is_none_and_its_connection_is_not_used_again(
-    serve: Callable[..., Server], wire_to: Callable[[Server], Wire], said: bytes
+    serve: Callable[..., ScriptedServer], wire_to: Callable[[ScriptedServer], Wire], said: bytes
 ) -> None:
     server = serve(said, OK)
     wire = wire_to(server)
@@ -207,7 +150,7 @@ def test_what_is_no_answer_is_none_and_its_connection_is_not_used_again(
 
 
 def test_a_server_that_says_nothing_is_waited_for_no_longer_than_told(
-    serve: Callable[..., Server], wire_to: Callable[[Server], Wire]
+    serve: Callable[..., ScriptedServer], wire_to: Callable[[ScriptedServer], Wire]
 ) -> None:
     server = serve(b"HTTP/1.1 200 OK\r\n", OK)
     wire = wire_to(server)
@@ -218,7 +161,7 @@ def test_a_server_that_says_nothing_is_waited_for_no_longer_than_told(
 
 @pytest.mark.parametrize(("target", "value"), [("/x y", "v"), ("/x\r\nA: b", "v"), ("x", "v"), ("/x", "v\r\nA: b")])
 def test_nothing_can_be_smuggled_into_a_request(
-    serve: Callable[..., Server], wire_to: Callable[[Server], Wire], target: str, value: str
+    serve: Callable[..., ScriptedServer], wire_to: Callable[[ScriptedServer], Wire], target: str, value: str
 ) -> None:
     server = serve(OK)
     with pytest.raises(ValueError, match="not a"):
@@ -227,8 +170,8 @@ def test_nothing_can_be_smuggled_into_a_request(
 
 
 def test_under_tls_the_server_has_to_be_who_it_says(
-    serve: Callable[..., Server],
-    wire_to: Callable[[Server], Wire],
+    serve: Callable[..., ScriptedServer],
+    wire_to: Callable[[ScriptedServer], Wire],
     self_signed: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
