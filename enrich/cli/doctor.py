@@ -154,20 +154,20 @@ def _urls(workspaces: Sequence[SeenWorkspace], chosen: Settings) -> Iterator[Fin
 
 def _round_trip(these: Services, workspaces: Sequence[SeenWorkspace]) -> reach.RoundTrip:
     chosen = these.settings
-    url = chosen.public_url + endpoints.EVENTS
+    query = callbacks.configured_query(workspaces, chosen.public_url)
+    url = chosen.public_url + endpoints.EVENTS + query
     workspace_sid = chosen.twilio_workspace_sid or (workspaces[0].sid if workspaces else "WS" + "0" * 32)
 
-    def send(signed_for: str | None = None) -> probe.ProbeResponse:
-        return probe.send(
-            url, chosen.twilio_account_sid, workspace_sid, chosen.twilio_auth_token, signed_for=signed_for
-        )
+    def send(signed_for: str | None = None, *, to: str = url) -> probe.ProbeResponse:
+        return probe.send(to, chosen.twilio_account_sid, workspace_sid, chosen.twilio_auth_token, signed_for=signed_for)
 
     answer = send()
-    good_for, origin_is_us = "", False
-    if answer.status == 403:
-        variants = (each + endpoints.EVENTS for each in reach.addresses_like(chosen.public_url))
-        good_for = next((each for each in variants if send(each).status == 204), "")
-        good_for = good_for.removesuffix(endpoints.EVENTS)
+    good_for, origin_is_us, loses_query = "", False, False
+    if answer.status == 403 and query:
+        loses_query = send(to=chosen.public_url + endpoints.EVENTS).status == 204
+    if answer.status == 403 and not loses_query:
+        roots = reach.addresses_like(chosen.public_url)
+        good_for = next((root for root in roots if send(root + endpoints.EVENTS + query).status == 204), "")
     elif answer.status == 404:
         parts_of_url = urlsplit(chosen.public_url)
         origin_is_us = bool(parts_of_url.path) and probe.is_us(f"{parts_of_url.scheme}://{parts_of_url.netloc}")
@@ -181,6 +181,7 @@ def _round_trip(these: Services, workspaces: Sequence[SeenWorkspace]) -> reach.R
         recorded=_is_recorded(these, answer) if answer.status == 204 else None,
         good_for=good_for,
         origin_is_us=origin_is_us,
+        loses_query=loses_query,
     )
 
 

@@ -5,7 +5,7 @@ Judged as they are set up at TaskRouter. Whether such a request arrives is seen 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from enrich.diagnosis.callback_urls import is_near, is_ours, what_differs
 from enrich.diagnosis.findings import Finding, ok, problem, warning
@@ -22,6 +22,18 @@ def asks_us(seen: SeenWorkspace, public_url: str) -> bool:
     """Return whether a workflow or the events of this workspace call us, at the right address or nearly."""
     urls = [seen.events_url, *(each.assignment_url for each in seen.workflows)]
     return any(is_near(url, public_url) for url in urls)
+
+
+def configured_query(workspaces: Sequence[SeenWorkspace], public_url: str) -> str:
+    """Return the query of the first URL at TaskRouter that is ours and has one, with its question mark; "" if none."""
+    ours = [each.events_url for each in workspaces if is_ours(each.events_url, public_url, endpoints.EVENTS)] + [
+        workflow.assignment_url
+        for each in workspaces
+        for workflow in each.workflows
+        if is_ours(workflow.assignment_url, public_url)
+    ]
+    queries = (endpoints.without_fragment(url).partition("?")[2] for url in ours)
+    return next((f"?{query}" for query in queries if query), "")
 
 
 def workflows(seen: SeenWorkspace, public_url: str) -> Iterator[Finding]:

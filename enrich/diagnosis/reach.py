@@ -55,7 +55,7 @@ class RoundTrip:
     location: where a redirect leads.
     recorded: whether it is in the database that we look into; None where that cannot be known.
     good_for: another URL with which the same request was let in. origin_is_us: whether this service answers at the
-    same host without the path of PUBLIC_URL.
+    same host without the path of PUBLIC_URL. loses_query: it was let in without the query of the configured URL.
     """
 
     url: str
@@ -67,6 +67,7 @@ class RoundTrip:
     recorded: bool | None = None
     good_for: str = ""
     origin_is_us: bool = False
+    loses_query: bool = False
 
 
 def round_trip(trip: RoundTrip) -> Finding:
@@ -154,6 +155,14 @@ def _no_answer(trip: RoundTrip) -> Finding:
 
 
 def _refused(trip: RoundTrip, found: str) -> Finding:
+    if trip.loses_query:
+        return problem(
+            "round_trip",
+            f"{found}, and without its query 204",
+            "the signature covers the query as it is configured at Twilio; something in front of the service changes "
+            "it, for example the order of its parameters",
+            "make the proxy pass on the query as it came, or leave the query out of the URLs at Twilio",
+        )
     if trip.good_for:
         # What is verified leaves open whether the port was signed, so one without is good for all.
         port = "" if urlsplit(trip.good_for).port else ", whatever the port"

@@ -11,20 +11,28 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from dataclasses import dataclass
+from itertools import chain, permutations
 from urllib.parse import parse_qs, urlsplit
 
 from enrich.errors import InvalidSignature
+from enrich.taskrouter.query_spellings import other_spellings
 
 Pairs = Sequence[tuple[bytes, bytes]]
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+# Other spellings of the query are tried only for bodies that a callback can have: whoever sends a wrong signature
+# decides how much is computed. With these limits a refusal takes some milliseconds at most.
+_MAX_RESPELLED_BYTES = 65_536
+# And other orders, to say why it was refused, only for so few parameters: 4 have 24 orders.
+_MAX_EXPLAINED_BYTES, _MAX_REORDERED = 16_384, 4
 
 
 def verify(url: str, pairs: Pairs, body: bytes, signature: str | None, tokens: Iterable[str]) -> None:
     """Return if one of these tokens signed the request; raise InvalidSignature otherwise.
 
-    url: as configured at Twilio, query string included, without fragment, user and password.
+    url: as configured at Twilio, query string included, without fragment, user and password. Its query may be escaped
+    in another way than it is there (`query_spellings`), but not ordered in another way.
     pairs: the form's names and values, unquoted, in bytes. body: only looked at when the URL carries its hash.
     """
     if not signature:
@@ -36,12 +44,46 @@ def verify(url: str, pairs: Pairs, body: bytes, signature: str | None, tokens: I
         if not hmac.compare_digest(hashlib.sha256(body).hexdigest().encode(), digests[0].lower().encode()):
             raise InvalidSignature("the body does not have the hash that its URL carries")
         pairs = ()
-    signed = _form_text(pairs)
-    for token in tokens:
-        for variant in _with_and_without_port(url):
-            if hmac.compare_digest(_digest(token, variant.encode() + signed), received):
-                return
-    raise InvalidSignature(f"not signed with our token for {url.partition('?')[0]}")
+    request = _Request(_form_text(pairs), received, tuple(tokens))
+    address, _, query = url.partition("?")
+    spellings = other_spellings(query) if query and len(request.form) <= _MAX_RESPELLED_BYTES else ()
+    if request.is_signed_for(url) or any(request.is_signed_for(f"{address}?{spelling}") for spelling in spellings):
+        return
+    raise InvalidSignature(f"not signed with our token for {address}{_why(request, address, query)}")
+
+
+def _why(request: _Request, address: str, query: str) -> str:
+    """Return what else the request was signed for, to be added to an error; "" if that cannot be told."""
+    if not query or len(request.form) > _MAX_EXPLAINED_BYTES:
+        return ""
+    if request.is_signed_for(address):
+        return ", but for that address without a query: something in front of the service adds one"
+    parameters = query.split("&")
+    if 1 < len(parameters) <= _MAX_REORDERED and any(
+        request.is_signed_for(f"{address}?{'&'.join(order)}") for order in permutations(parameters)
+    ):
+        return (
+            ", but for the same parameters of the query in another order: something in front of the service reorders "
+            "them; it has to pass the query on as it came"
+        )
+    return " with this query; it has to arrive as it is configured at Twilio"
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The signed text of the form, the signature that came, and our tokens."""
+
+    form: bytes
+    signature: bytes
+    tokens: tuple[str, ...]
+
+    def is_signed_for(self, url: str) -> bool:
+        """Return whether one of the tokens gives this signature for the URL, with its port or without."""
+        return any(
+            hmac.compare_digest(_digest(token, variant.encode("utf-8", "surrogateescape") + self.form), self.signature)
+            for token in self.tokens
+            for variant in _with_and_without_port(url)
+        )
 
 
 def sign(url: str, pairs: Pairs, token: str) -> str:

@@ -64,7 +64,7 @@ def accept(environ: WSGIEnvironment, read_body: Callable[[], bytes], services: S
     """
     settings, waited_s = services.settings, environ.get(WAITED_S, 0.0)
     deadline = Deadline.after(settings.budget_s, waited_s=waited_s)
-    query, signed = environ.get("QUERY_STRING", ""), environ.get("HTTP_X_TWILIO_SIGNATURE")
+    query, signed = _query_of(environ), environ.get("HTTP_X_TWILIO_SIGNATURE")
     try:
         body = _read(read_body, settings.budget_s)
         form = verified_form(body, environ["PATH_INFO"], query, signed, settings)
@@ -73,6 +73,12 @@ def accept(environ: WSGIEnvironment, read_body: Callable[[], bytes], services: S
         raise
     token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
     return VerifiedRequest(form, body, deadline, waited_s, environ.get(IN_FLIGHT, 1), token)
+
+
+def _query_of(environ: WSGIEnvironment) -> str:
+    """Return the query as it came. WSGI has bytes as latin-1 (PEP 3333); Twilio signs UTF-8."""
+    query: str = environ.get("QUERY_STRING", "")
+    return query if query.isascii() else query.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
 
 
 def _read(read_body: Callable[[], bytes], limit_s: float) -> bytes:

@@ -41,6 +41,7 @@ def test_public_url(url: str, taskrouter: str, level: Level) -> None:
         ({"recorded": False}, PROBLEM, "another database"),
         ({"status": 403}, PROBLEM, "X-Twilio-Signature"),
         ({"status": 403, "good_for": "http://hooks.example.test"}, PROBLEM, "PUBLIC_URL http://hooks.example.test"),
+        ({"status": 403, "loses_query": True}, PROBLEM, "order of its parameters"),
         (
             {"status": 301, "location": "https://www.example.test/taskrouter/events"},
             PROBLEM,

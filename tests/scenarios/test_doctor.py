@@ -63,6 +63,7 @@ class Front:
     redirect: str = ""
     answer: int | None = None
     edit_body: bool = False
+    sort_query: bool = False
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,10 @@ def proxy() -> Iterator[Front]:
             if front.edit_body:
                 body = body.replace(b"%2B", b"+")
                 headers["Content-Length"] = str(len(body))
-            url = front.to + self.path.removeprefix(front.strip)
+            path, mark, query = self.path.removeprefix(front.strip).partition("?")
+            if front.sort_query:
+                query = "&".join(sorted(query.split("&")))
+            url = front.to + path + mark + query
             response = requests.request(self.command, url, data=body, headers=headers, timeout=10)
             self.send_response(response.status_code)
             self.send_header("Content-Length", str(len(response.content)))
@@ -263,6 +267,21 @@ class TestTheWayThroughProxies:
         finding = examine(service)["round_trip"]
         assert finding.level is Level.PROBLEM
         assert expected in told(finding)
+
+    def test_a_proxy_that_sorts_the_query(
+        self, behind: Callable[..., Service], front: Front, open_centre: Callable[..., ContactCentre]
+    ) -> None:
+        """The round trip has the query that is configured at TaskRouter."""
+        service = behind()
+        front.to = service.url
+        centre = open_centre(service)
+        url = f"{front.address}/taskrouter/events?site=north&by=sip:desk@example.com#rc=2"
+        centre.workspace.update(event_callback_url=url)
+        assert examine(service, TWILIO_WORKSPACE_SID=centre.workspace_sid)["round_trip"].level is Level.OK
+        front.sort_query = True
+        finding = examine(service, TWILIO_WORKSPACE_SID=centre.workspace_sid)["round_trip"]
+        assert finding.level is Level.PROBLEM
+        assert "order of its parameters" in told(finding)
 
     def test_a_certificate_that_nobody_vouches_for(self, service: Service, self_signed: tuple[Path, Path]) -> None:
         with tls_server(*self_signed) as address:
