@@ -38,7 +38,7 @@ def verify(url: str, pairs: Pairs, body: bytes, signature: str | None, tokens: I
     if not signature:
         raise InvalidSignature("the request has no X-Twilio-Signature")
     received = signature.encode("utf-8", "replace")
-    digests = parse_qs(urlsplit(url).query).get("bodySHA256") if "?" in url else None
+    digests = _body_hashes(urlsplit(url).query) if "?" in url else None
     if digests:
         # A JSON body: the signature covers the URL, and the URL covers the body.
         if not hmac.compare_digest(hashlib.sha256(body).hexdigest().encode(), digests[0].lower().encode()):
@@ -50,6 +50,15 @@ def verify(url: str, pairs: Pairs, body: bytes, signature: str | None, tokens: I
     if request.is_signed_for(url) or any(request.is_signed_for(f"{address}?{spelling}") for spelling in spellings):
         return
     raise InvalidSignature(f"not signed with our token for {address}{_why(request, address, query)}")
+
+
+def has_body_hash(query: str) -> bool:
+    """Return whether the query has the hash of a body that is no form."""
+    return bool(query) and bool(_body_hashes(query))
+
+
+def _body_hashes(query: str) -> list[str] | None:
+    return parse_qs(query).get("bodySHA256")
 
 
 def _why(request: _Request, address: str, query: str) -> str:

@@ -118,7 +118,7 @@ TABLE: tuple[Metric, ...] = (
 # The names that the code gives to its steps, causes and results; tests hold the code against them.
 STEPS = frozenset(StepName)
 CAUSES = ("in_flight", "queue", "database")
-REFUSALS = ("invalid_signature", "other_workspace", "body_too_slow")
+REFUSALS = ("invalid_signature", "other_workspace", "body_too_slow", "not_a_form")
 SIGN_INS = ("signed_in", "failed", "limited")
 RESULTS = ("kept", "not_recorded")
 BREAKERS = ("taskrouter", "database")

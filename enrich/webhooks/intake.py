@@ -17,7 +17,7 @@ from enrich.domain.deliveries import CallbackResult, Delivery, sids
 from enrich.resilience.timeouts import time_limit
 from enrich.services import Services
 from enrich.settings import Settings
-from enrich.taskrouter import callbacks, signature
+from enrich.taskrouter import callbacks, endpoints, signature
 from enrich.taskrouter.callbacks import Form
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 # seconds this one waited before the process looked at it.
 IN_FLIGHT = "enrich.in_flight"
 WAITED_S = "enrich.waited_s"
+
+_EVENTS_ARE_FORMS = (
+    "events are taken as forms here: set this address as the workspace's event callback URL, and let nothing turn its "
+    "events into JSON; nothing was recorded"
+)
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +72,7 @@ def accept(environ: WSGIEnvironment, read_body: Callable[[], bytes], services: S
     query, signed = _query_of(environ), environ.get("HTTP_X_TWILIO_SIGNATURE")
     try:
         body = _read(read_body, settings.budget_s)
-        form = verified_form(body, environ["PATH_INFO"], query, signed, settings)
+        form = verified_form(body, environ["PATH_INFO"], query, signed, settings, environ.get("CONTENT_TYPE", ""))
     except Refused as exc:
         services.metrics.refused(exc.reason)
         raise
@@ -89,11 +94,14 @@ def _read(read_body: Callable[[], bytes], limit_s: float) -> bytes:
         raise Refused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow", "the body did not arrive in time") from None
 
 
-def verified_form(body: bytes, path: str, query: str, signed: str | None, settings: Settings) -> Form:
+def verified_form(
+    body: bytes, path: str, query: str, signed: str | None, settings: Settings, content_type: str = ""
+) -> Form:
     """Return the form in this body, sent by our account, for our workspace.
 
     path, query: of the request, as they came; the URL that Twilio signed is rebuilt from PUBLIC_URL. signed: the header
-    X-Twilio-Signature, None if there is none. Raises Refused (403), which leaves only a log line.
+    X-Twilio-Signature, None if there is none. content_type: that header, "" if there is none. Raises Refused, which
+    leaves only a log line: 403, or 415 for a signed event that is no form.
     """
     pairs = callbacks.split_form(body)
     url = settings.public_url + path + (f"?{query}" if query else "")
@@ -103,11 +111,22 @@ def verified_form(body: bytes, path: str, query: str, signed: str | None, settin
     except errors.InvalidSignature as exc:
         log.warning("refused", extra={"reason": exc.reason, "detail": str(exc)})
         raise Refused(HTTPStatus.FORBIDDEN, exc.reason, "the signature is missing or wrong") from None
+    if path == endpoints.EVENTS and _is_json(content_type, query):
+        log.warning(
+            "refused", extra={"reason": "not_a_form", "detail": f"{len(body)} bytes of {content_type or 'JSON'}"}
+        )
+        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not_a_form", _EVENTS_ARE_FORMS)
     form = callbacks.read_form(pairs)
     if settings.twilio_workspace_sid and form.get("WorkspaceSid") != settings.twilio_workspace_sid:
         log.warning("refused", extra={"reason": "other_workspace"})
         raise Refused(HTTPStatus.FORBIDDEN, "other_workspace", "this is not the workspace that is served here")
     return form
+
+
+def _is_json(content_type: str, query: str) -> bool:
+    """Return whether the sender says that the body is JSON: by its type, or by a hash in place of signed parameters."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type.endswith("json") or signature.has_body_hash(query)
 
 
 def report(delivery: Delivery, result: CallbackResult, request: VerifiedRequest, services: Services) -> None:
