@@ -21,6 +21,7 @@ from urllib.parse import unquote
 import phonenumbers
 from phonenumbers import CountryCodeSource, PhoneNumber, ValidationResult
 
+from enrich.customers.accents import without_accents
 from enrich.domain.lengths import MAX_IDENTIFIER_KIND_LENGTH, MAX_IDENTIFIER_LENGTH, MAX_WORD_LENGTH
 
 PHONE = "phone"
@@ -212,11 +213,11 @@ def plain_word(text: str) -> str:
 
 
 def words_of(*texts: str) -> tuple[str, ...]:
-    """Return the distinct words of these texts for searching, case-folded, in order.
+    """Return the distinct words of these texts for searching, case-folded and without accents, in order.
 
-    At most twelve of at most 40 characters: "Dr. Ada Lovelace-King" gives dr, ada, lovelace, king.
+    At most twelve of at most 40 characters: "Dr. José Lovelace-King" gives dr, jose, lovelace, king.
     """
-    found = re.findall(r"\w+", _folded(" ".join(texts)))
+    found = re.findall(r"\w+", without_accents(_folded(" ".join(texts))))
     return tuple(dict.fromkeys(word[:MAX_WORD_LENGTH] for word in found if is_storable(word)))[:MAX_WORDS]
 
 

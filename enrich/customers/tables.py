@@ -112,7 +112,7 @@ class CaseRow(Base):
 
 
 class WordRow(Base):
-    """One search word of a customer's name or company, case-folded."""
+    """One search word of a customer's name or company, case-folded and without accents."""
 
     __tablename__ = "customer_words"
     __table_args__ = (Index("ix_customer_words_word", "word", "customer_id"),)

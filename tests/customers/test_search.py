@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import event, text
 
+from enrich.customers.fixture_rows import read_customer
 from enrich.customers.search import find_customers
+from enrich.customers.seeding import seed
 from enrich.database.engine import Database
 from tests.support.databases import seed_customers
 
@@ -58,6 +60,32 @@ def test_accents_and_case_do_not_matter_where_the_script_has_none(crm: Database)
     crm.write(text("INSERT INTO customer_words (customer_id, word) VALUES ('C-9', 'strasse')"))
     assert found(crm, "STRASSE") == ["C-9"]
     assert found(crm, "straße") == ["C-9"]
+
+
+@pytest.mark.parametrize(
+    ("name", "queries"),
+    [
+        ("José Ramírez", ["jose ramirez", "José", "JOSE\u0301", "RAMÍREZ"]),
+        ("Jürgen Müller", ["Muller", "müller", "jurgen"]),
+        ("Łukasz Żak", ["Lukasz", "łukasz", "zak"]),
+        ("Siobhán O'Brien", ["Siobhan", "O'Brien", "o’brien siobhán"]),
+        ("Søren Kjær", ["soren kjaer", "SØREN", "kjær"]),
+        ("Đorđe Þórsdóttir", ["dorde", "thorsdottir", "Þórs"]),
+        ("Cœur Weiß", ["coeur weiss", "WEISS", "cœur"]),
+        ("Ayşe Yılmaz Işık", ["ayse yilmaz", "ISIK", "ışık"]),
+        ("Nguyễn Thị Hương", ["nguyen thi huong", "nguyễn"]),
+        ("Ἀθηνᾶ Παπαδοπούλου", ["Παπαδοπουλου", "αθηνα"]),
+        ("Фёдор Чайковский", ["федор", "чайковский"]),
+        ("がく かく", ["がく"]),
+    ],
+)
+def test_accents_are_folded_in_what_is_stored_and_in_what_is_typed(
+    database: Database, name: str, queries: list[str]
+) -> None:
+    customer = read_customer({"id": "C-9", "name": name}, "US")
+    other = read_customer({"id": "C-8", "name": "Zoe かか"}, "US")
+    seed(database, [customer, other], now=datetime(2026, 11, 24, tzinfo=UTC))
+    assert [found(database, query) for query in queries] == [["C-9"]] * len(queries)
 
 
 def test_no_question_walks_a_whole_table(crm: Database) -> None:

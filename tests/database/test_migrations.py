@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
+from enrich.customers.identifiers import words_of
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.database.types import Base
@@ -61,3 +62,34 @@ def test_a_schema_that_is_older_is_not_enough(database: Database) -> None:
 def test_a_migration_imports_nothing_of_the_package(path: Path) -> None:
     """Its rules are frozen: the package changes afterwards."""
     assert not re.search(r"^\s*(?:from|import) enrich\b", path.read_text(), re.MULTILINE)
+
+
+def test_words_without_accents_are_added_to_those_that_old_code_looks_for(database: Database) -> None:
+    """In more than one page; what new code writes is the same as what the migration adds."""
+    names = {"C-1": "José Ramírez", "C-2": "Ada Lovelace", "C-3": "Łukasz Žæþ", "C-4": "がく"}
+    names |= {f"D-{number:05}": "Müller" for number in range(5_001)}
+    migrations.downgrade(database, "20261126_received_at_of_lines")
+    with database.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO customers (id, name, company, tier, language, owner, updated_at)"
+                " VALUES (:id, :name, 'Société', '', '', '', '2026-11-24 00:00:00')"
+            ),
+            [{"id": customer_id, "name": name} for customer_id, name in names.items()],
+        )
+        connection.execute(
+            text("INSERT INTO customer_words (customer_id, word) VALUES (:id, :word)"),
+            [
+                {"id": "C-1", "word": "josé"},
+                {"id": "C-1", "word": "ramírez"},
+                {"id": "C-2", "word": "ada"},
+                {"id": "C-2", "word": "societe"},
+            ],
+        )
+    migrations.upgrade(database)
+    words: dict[str, set[str]] = {}
+    for row in database.read(text("SELECT customer_id, word FROM customer_words")):
+        words.setdefault(row.customer_id, set()).add(row.word)
+    assert words["C-1"] == {"josé", "ramírez", "jose", "ramirez", "societe"}
+    assert words["C-2"] == {"ada", "lovelace", "societe"}
+    assert all(words[one] >= set(words_of(name, "Société")) for one, name in names.items())
