@@ -24,7 +24,7 @@ from enrich.flows.adapters import JITTER, Adapters
 from enrich.flows.rules import Rules
 from enrich.flows.run import EnrichmentRun
 from enrich.policy.facts import customer_facts, match_facts
-from enrich.taskrouter import attributes
+from enrich.taskrouter import attributes, callbacks
 
 T = TypeVar("T")
 
@@ -101,6 +101,8 @@ class Enricher:
             run.end(Outcome.COULD_NOT_LOOK, exc.reason, retryable=True)
         except errors.TaskGone as exc:
             run.end(Outcome.GONE, exc.reason)
+            if run.match is None:
+                self._identify_ended(run, task_ref)
         except errors.TaskRouterTooSlow as exc:  # requests have no limit but the deadline, so the clock ended it
             run.end(Outcome.OUT_OF_TIME, exc.reason, retryable=True)
         except errors.AttributesUnreadable as exc:
@@ -180,6 +182,19 @@ class Enricher:
         if not rules.card_key:
             return blocks
         return customer_block.with_card(blocks, card_token.token_of(rules.card_key, task_sid))
+
+    def _identify_ended(self, run: EnrichmentRun, task_ref: TaskRef) -> None:
+        """Identify the customer of a task that is over, from its last attributes in the journal, for the page alone.
+
+        Records nothing if they cannot be read or the database fails: the task's end stays the outcome.
+        """
+        try:
+            forms = self._adapters.journal.last_forms(task_ref.task_sid)
+            raw_attributes = next(filter(None, map(callbacks.attributes_in, forms)), None)
+            if raw_attributes is not None:
+                self.identify(run, attributes.parse(raw_attributes), task_ref.task_sid)
+        except (errors.DatabaseError, errors.AttributesUnreadable):
+            log.info("customer of an ended task unknown", extra={"task_sid": task_ref.task_sid})
 
     def write(
         self,

@@ -216,6 +216,12 @@ class Journal:
         rows = self._database.read(select(row.raw_form).where(condition))
         return str(rows[0].raw_form) if rows else ""
 
+    def last_forms(self, task_sid: str, *, at_most: int = 10) -> tuple[str, ...]:
+        """Return the task's newest callbacks and events as received, newest first. Raises DatabaseError."""
+        row = EntryRow.__table__.c
+        forms = select(row.raw_form).where(row.task_sid == task_sid, row.raw_form != "")
+        return tuple(str(form.raw_form) for form in self._database.read(forms.order_by(row.id.desc()).limit(at_most)))
+
     def channel_of(self, task_sid: str) -> str | None:
         """Return the unique name of the task's channel from its newest event, None if none has it.
 

@@ -66,7 +66,7 @@ def reason(entry: Entry) -> str:
     """Return the reason for the outcome, as the end of a line: "number withheld"; "" if the outcome says it."""
     if entry.reason == NoMatchReason.NO_SUCH_KEY:
         return f"no customer has this {_one_kind(entry.finding) or 'number, address or id'}"
-    if entry.reason in (entry.outcome, "interrupted"):
+    if entry.reason in (entry.outcome, "interrupted") or entry.outcome == Outcome.GONE:
         return ""  # the verdict says it already
     return short_reason(entry.reason)
 
@@ -100,7 +100,9 @@ def customer_label(entry: Entry) -> str:
         return "Withheld number"
     if entry.outcome == Outcome.MALFORMED:
         return "Unreadable request"
-    return "No contact details" if entry.match == MatchKind.NONE else "Not known yet"
+    if entry.match == MatchKind.NONE:
+        return "No contact details"
+    return "Customer not identified" if entry.outcome == Outcome.GONE else "Not known yet"
 
 
 def has_customer_name(entry: Entry) -> bool:

@@ -81,6 +81,11 @@ def read_form(pairs: list[tuple[bytes, bytes]]) -> Form:
     return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in pairs}
 
 
+def attributes_in(raw_form: str) -> str | None:
+    """Return the task's attributes in this body of a callback or an event; None if it has none."""
+    return read_form(split_form(raw_form.encode("utf-8", "surrogateescape"))).get("TaskAttributes") or None
+
+
 def assignment_callback(kind: EntryKind, form: Form, body: bytes, received_at: datetime) -> AssignmentCallback:
     """Return the callback in this form. Raises nothing: `require_sids` tells whether it can be worked on."""
     raw_attributes = form.get("TaskAttributes", "")

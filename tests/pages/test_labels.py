@@ -147,6 +147,8 @@ THREE = tuple(CandidateFound(f"C-{name}", name) for name in ("Ada", "Grace", "Jo
         (replace(ANYBODY, finding=LookupFinding(), match="none"), "No contact details"),
         (replace(ANYBODY, finding=LookupFinding(), match=None), "Not known yet"),
         (replace(ANYBODY, finding=LookupFinding(), match=None, outcome="malformed"), "Unreadable request"),
+        (replace(ANYBODY, finding=LookupFinding(), match=None, outcome="gone"), "Customer not identified"),
+        (replace(ENTRY, outcome="gone"), "Ada Lovelace"),
     ],
 )
 def test_a_line_always_names_somebody_or_something(entry: Entry, said: str) -> None:

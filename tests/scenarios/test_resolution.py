@@ -191,6 +191,9 @@ def test_a_task_that_is_over_is_said_to_be_over(centre: ContactCentre, service: 
     settled = resolver.choose(task_sid, "C-1001", phone(UNKNOWN))
     assert settled.live is not None
     assert (settled.live.outcome, settled.live.is_owed) == ("gone", False)
+    (entry,) = service.entries(task_sid=task_sid, kind="staff")
+    assert (entry.match, entry.customer_id, entry.customer_name) == ("matched", "C-1001", "Ada Lovelace")
+    assert entry.attributes_after is None
 
 
 def test_another_decision_in_between_is_told_and_nothing_is_undone(centre: ContactCentre, resolver: Resolver) -> None:
