@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, case, exists, func, select, true
+from sqlalchemy import ColumnElement, Row, Select, bindparam, case, exists, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from enrich.database.engine import Database
@@ -43,9 +43,14 @@ class TaskLine(Entry):
 
 @dataclass(frozen=True, slots=True)
 class FoundTasks:
-    """Lines that match. continue_before: continue the search with this `before`; None if it is complete."""
+    """Lines that match. continue_before: continue the search with this `before`; None if it is complete.
+
+    matches: for each line, the id of the entry that matched: its own, unless the filter is for an incident. It gives
+    the next page's `before`.
+    """
 
     lines: tuple[TaskLine, ...]
+    matches: tuple[int, ...]
     continue_before: int | None
 
 
@@ -82,12 +87,12 @@ def find_tasks(
     high = min(high, before or high, top + 1)
     range_size = range_size or (INDEXED_RANGE if filters.is_indexed else UNINDEXED_RANGE)
     began = time.monotonic()
-    conditions = alternatives(filters)
+    conditions, is_represented = alternatives(filters), _is_represented(filters)
     found: list[int] = []
     while conditions and low < high and len(found) < limit:
         query_began = time.monotonic()
         floor = max(low, high - range_size)
-        found += _matching_ids(database, conditions, floor, high, limit - len(found))
+        found += _matching_ids(database, conditions, is_represented, floor, high, limit - len(found))
         high = floor
         if time.monotonic() - began >= timeout_s:
             break
@@ -96,9 +101,13 @@ def find_tasks(
         time.sleep(0)
     is_complete = not conditions or high <= low or len(found) >= limit
     with database.reading() as session:
-        rows = session.execute(select(*ENTRY_COLUMNS).where(EntryRow.id.in_(found)).order_by(EntryRow.id.desc())).all()
-        lines = _task_lines(session, rows)
-    return FoundTasks(lines, continue_before=None if is_complete else high)
+        shown = _newest_of_tasks(session, found) if filters.is_incident else {entry_id: entry_id for entry_id in found}
+        rows = session.execute(select(*ENTRY_COLUMNS).where(EntryRow.id.in_(shown.values()))).all()
+        lines = {line.id: line for line in _task_lines(session, rows)}
+    matches = tuple(entry_id for entry_id in found if shown.get(entry_id) in lines)
+    return FoundTasks(
+        tuple(lines[shown[entry_id]] for entry_id in matches), matches, continue_before=None if is_complete else high
+    )
 
 
 def received_at(database: Database, entry_id: int) -> datetime | None:
@@ -108,10 +117,15 @@ def received_at(database: Database, entry_id: int) -> datetime | None:
 
 
 def _matching_ids(
-    database: Database, conditions: Sequence[ColumnElement[bool]], floor: int, before: int, limit: int
+    database: Database,
+    conditions: Sequence[ColumnElement[bool]],
+    is_represented: ColumnElement[bool],
+    floor: int,
+    before: int,
+    limit: int,
 ) -> Sequence[int]:
-    """Return the highest ids of feed lines in this range that fulfil one of the conditions."""
-    in_range = (EntryRow.id >= floor, EntryRow.id < before, ~_has_newer_entry())
+    """Return the highest ids in this range that represent their task and fulfil one of the conditions."""
+    in_range = (EntryRow.id >= floor, EntryRow.id < before, ~is_represented)
     found: set[int] = set()
     for condition in conditions:
         statement = select(EntryRow.id).where(condition, *in_range).order_by(EntryRow.id.desc()).limit(limit)
@@ -134,6 +148,26 @@ def _has_newer_entry() -> ColumnElement[bool]:
     """Return the condition that the feed shows a newer entry of the same task instead."""
     newer = aliased(EntryRow)
     return exists().where(newer.task_sid == EntryRow.task_sid, newer.id > EntryRow.id, newer.kind != EVENT)
+
+
+def _is_represented(filters: Filters) -> ColumnElement[bool]:
+    """Return the condition that a newer entry represents the task: for an incident, the newest one that matches."""
+    if not filters.is_incident:
+        return _has_newer_entry()
+    newer = aliased(EntryRow)
+    return exists().where(
+        newer.task_sid == EntryRow.task_sid, newer.id > EntryRow.id, or_(*alternatives(filters, newer))
+    )
+
+
+def _newest_of_tasks(session: Session, entry_ids: Sequence[int]) -> dict[int, int]:
+    """Return for each of these entries the id of its task's newest entry that is not an event, or its own."""
+    newest = aliased(EntryRow)
+    of_task = (
+        select(func.max(newest.id)).where(newest.task_sid == EntryRow.task_sid, newest.kind != EVENT).scalar_subquery()
+    )
+    rows = session.execute(select(EntryRow.id, func.coalesce(of_task, EntryRow.id)).where(EntryRow.id.in_(entry_ids)))
+    return {row[0]: row[1] for row in rows}
 
 
 def _lines() -> Select[Any]:

@@ -1,7 +1,8 @@
 """The feed's filters as SQL conditions, and the values to choose from.
 
-Each condition uses an index whose last column is the entry's id, so that the newest come first without sorting. A task
-is represented by its newest entry, which has to match.
+Each condition uses an index whose last column is the entry's id, so that the newest come first without sorting. The
+newest entry of a task has to match; for an incident (a failure, a late enrichment) any of its entries, so that it is
+still found after its repair.
 """
 
 from __future__ import annotations
@@ -9,28 +10,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, TextClause, and_, literal_column, select, text, true
 from sqlalchemy.orm import aliased
 
 from enrich.database.engine import Database
 from enrich.domain.matches import MatchKind
-from enrich.domain.outcomes import TROUBLE_OUTCOMES, Outcome
-from enrich.journal.tables import NO_EVENT, UNUSUAL, EntryRow, FollowupRow
+from enrich.domain.outcomes import TROUBLE_OUTCOMES, EntryKind, Outcome
+from enrich.journal.tables import EVENT, NO_EVENT, UNUSUAL, EntryRow, FollowupRow
 
 # A literal, not a parameter, so that the partial index is used.
 _UNUSUAL: ColumnElement[bool] = literal_column(f"({UNUSUAL})")
 # Entries that were caught up have later ids than their time of receipt; this covers an outage of an hour.
 MAX_CATCH_UP_DELAY = timedelta(hours=1)
 MAX_CHOICES = 200
+# The ending of tasks that were enriched after their callback.
+LATE = "late"
+# Endings that a later entry of the task repairs.
+INCIDENTS = frozenset({"trouble", LATE, *(str(outcome) for outcome in Outcome if outcome is not Outcome.ENRICHED)})
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Conditions of a feed line. "", None or () means no condition.
 
-    ending: of `ENDINGS`. since, until: limits of the time of receipt. customer_ids, first_keys: results of a search;
-    either suffices. searched: there was a search, so that without results no line matches.
+    ending: one of `ENDINGS`. since, until: limits of the time of receipt. customer_ids, first_keys: results of a
+    search; either suffices. searched: there was a search, so that without results no line matches.
     """
 
     ending: str = ""
@@ -46,9 +52,14 @@ class Filters:
     searched: bool = False
 
     @property
+    def is_incident(self) -> bool:
+        """Return whether any entry of the task may match, not only its newest."""
+        return self.ending in INCIDENTS
+
+    @property
     def is_indexed(self) -> bool:
         """Return whether an index leads to the matching rows."""
-        is_rare_ending = self.ending not in ("", MatchKind.MATCHED)
+        is_rare_ending = self.ending not in ("", MatchKind.MATCHED, LATE)
         return is_rare_ending or self.searched or any((self.worker_sid, self.task_queue_sid, self.task_channel))
 
     @property
@@ -74,8 +85,8 @@ class Choices:
     channels: tuple[Choice, ...]
 
 
-def _endings() -> dict[str, tuple[ColumnElement[bool], ...]]:
-    row = EntryRow
+def _endings(row: Any) -> dict[str, tuple[ColumnElement[bool], ...]]:
+    """Return the conditions of each ending. row: EntryRow or an alias of it."""
     enriched = row.outcome == Outcome.ENRICHED
     endings: dict[str, tuple[ColumnElement[bool], ...]] = {
         str(MatchKind.MATCHED): (and_(enriched, row.match == MatchKind.MATCHED),)
@@ -83,7 +94,8 @@ def _endings() -> dict[str, tuple[ColumnElement[bool], ...]]:
     for match in (MatchKind.AMBIGUOUS, MatchKind.CLAIMED, MatchKind.NONE):
         endings[str(match)] = (and_(_UNUSUAL, enriched, row.match == match),)
     endings["trouble"] = (and_(_UNUSUAL, row.outcome.in_(TROUBLE_OUTCOMES)),)
-    endings["owed"] = _with_open_followup()
+    endings[LATE] = (and_(row.kind == EntryKind.LATE, enriched),)
+    endings["owed"] = _with_open_followup(row)
     for outcome in Outcome:
         if outcome is not Outcome.ENRICHED:
             endings[str(outcome)] = (and_(_UNUSUAL, row.outcome == outcome),)
@@ -93,7 +105,7 @@ def _endings() -> dict[str, tuple[ColumnElement[bool], ...]]:
     return endings
 
 
-def _with_open_followup() -> tuple[ColumnElement[bool], ...]:
+def _with_open_followup(row: Any) -> tuple[ColumnElement[bool], ...]:
     """Return two conditions: an open follow-up of the task, or of an entry without one.
 
     Two queries, because an OR would keep the indexes from being used. Few follow-ups have a due date.
@@ -105,17 +117,19 @@ def _with_open_followup() -> tuple[ColumnElement[bool], ...]:
         .where(FollowupRow.due_at.is_not(None), of_entry.task_sid.is_not(None))
     )
     of_lone_entry = select(FollowupRow.entry_id).where(FollowupRow.due_at.is_not(None))
-    return (EntryRow.task_sid.in_(of_task), and_(EntryRow.task_sid.is_(None), EntryRow.id.in_(of_lone_entry)))
+    return (row.task_sid.in_(of_task), and_(row.task_sid.is_(None), row.id.in_(of_lone_entry)))
 
 
-# The endings to filter by. A row must fulfil one of the conditions.
-ENDINGS = _endings()
+# The endings to filter by.
+ENDINGS = tuple(_endings(EntryRow))
 
 
-def alternatives(filters: Filters) -> Sequence[ColumnElement[bool]]:
-    """Return conditions of which a row must fulfil one. Each is to be queried by itself."""
-    row = EntryRow
-    always = [NO_EVENT]
+def alternatives(filters: Filters, row: Any = EntryRow) -> Sequence[ColumnElement[bool]]:
+    """Return conditions of which a row must fulfil one. Each is to be queried by itself.
+
+    row: EntryRow or an alias of it.
+    """
+    always = [row.kind != EVENT]
     for column, value in (
         (row.worker_sid, filters.worker_sid),
         (row.task_queue_sid, filters.task_queue_sid),
@@ -129,7 +143,7 @@ def alternatives(filters: Filters) -> Sequence[ColumnElement[bool]]:
         always.append(row.received_at >= filters.since)
     if filters.until:
         always.append(row.received_at < filters.until)
-    endings: Sequence[ColumnElement[bool]] = ENDINGS[filters.ending] if filters.ending else (true(),)
+    endings: Sequence[ColumnElement[bool]] = _endings(row)[filters.ending] if filters.ending else (true(),)
     if not filters.searched:
         return tuple(and_(*always, ending) for ending in endings)
     searches: list[ColumnElement[bool]] = []

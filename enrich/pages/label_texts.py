@@ -87,9 +87,7 @@ OUTCOMES = {
         Tone.QUIET,
         "skip",
     ),
-    Outcome.GONE: Verdict(
-        "Task was over", "It had ended before anything could be written to it.", Tone.QUIET, "flag"
-    ),
+    Outcome.GONE: Verdict("Task was over", "It had ended before anything could be written to it.", Tone.QUIET, "flag"),
     Outcome.FAILED: Verdict(
         "Internal error",
         "An internal error. The task was routed; the log has the details.",

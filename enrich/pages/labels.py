@@ -255,6 +255,7 @@ def outcome_choices() -> dict[str, str]:
     """Return the outcomes that the feed can be filtered by, with their labels."""
     return {
         "trouble": "All errors",
+        "late": ENRICHED_LATE.word,
         "owed": FOLLOWUP_OWED.word,
         **{str(match): verdict.word for match, verdict in MATCHES.items()},
         **{str(outcome): OUTCOMES[outcome].word for outcome in OUTCOMES if outcome is not Outcome.ENRICHED},

@@ -27,19 +27,23 @@ bp.before_request(require_sign_in)
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The range of an overview: a number of spans of one length, up to now. span_label: one span, in words."""
+    """The range of an overview: a number of spans of one length, up to now.
+
+    span_label: one span, in words. feed_time: the feed's `time` for this range.
+    """
 
     name: str
     label: str
     span_s: int
     spans: int
     span_label: str
+    feed_time: str
 
 
 RANGES = (
-    Range("hour", "Last hour", rollups.MINUTE_S, 60, "a minute"),
-    Range("day", "Last day", rollups.QUARTER_S, 96, "a quarter of an hour"),
-    Range("week", "Last week", rollups.HOURS_S, 84, "two hours"),
+    Range("hour", "Last hour", rollups.MINUTE_S, 60, "a minute", "1h"),
+    Range("day", "Last day", rollups.QUARTER_S, 96, "a quarter of an hour", "24h"),
+    Range("week", "Last week", rollups.HOURS_S, 84, "two hours", "7d"),
 )
 
 _CALLBACKS = (EntryKind.ASSIGNMENT, EntryKind.FALLBACK)
@@ -63,9 +67,10 @@ PERCENTILES = (("half", "s-half", 0.5), ("95 %", "s-most", 0.95), ("99 %", "s-al
 
 @dataclass(frozen=True, slots=True)
 class ReasonCount:
-    """One reason why something went wrong. count: how often. outcome: the word for how that ended."""
+    """One reason of errors. outcome: its label. ending: its outcome, as the feed is filtered by. count: how often."""
 
     outcome: str
+    ending: str
     reason: str
     count: int
 
@@ -191,7 +196,10 @@ def _reasons(rows: Iterable[Rollup]) -> tuple[ReasonCount, ...]:
             counts[row.outcome, row.reason] += row.count.number
     return tuple(
         ReasonCount(
-            label_texts.OUTCOMES[Outcome(outcome)].word, labels.short_reason(reason) or "no reason given", count
+            label_texts.OUTCOMES[Outcome(outcome)].word,
+            outcome,
+            labels.short_reason(reason) or "no reason given",
+            count,
         )
         for (outcome, reason), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     )

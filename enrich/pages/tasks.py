@@ -159,11 +159,12 @@ def _feed(services: Services, *, before: int | None) -> Feed:
     chosen_filters = filters_of(query, database, rules, _now(), by_id_only=sees_masked())
     if chosen_filters.is_empty:
         lines, looked_back_to = journal_feed.recent_tasks(database, limit=LINES_PER_PAGE + 1, before=before), None
+        matches = tuple(line.id for line in lines)
     else:
         page = journal_feed.find_tasks(database, chosen_filters, limit=LINES_PER_PAGE + 1, before=before)
-        lines, looked_back_to = page.lines, page.continue_before
+        lines, looked_back_to, matches = page.lines, page.continue_before, page.matches
     shown = lines[:LINES_PER_PAGE]
-    older = shown[-1].id if len(lines) > LINES_PER_PAGE else looked_back_to
+    older = matches[LINES_PER_PAGE - 1] if len(lines) > LINES_PER_PAGE else looked_back_to
     return Feed(
         lines=tuple(masked_records.line(line) for line in shown) if sees_masked() else shown,
         version=version,

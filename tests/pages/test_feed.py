@@ -86,7 +86,7 @@ def test_the_address_says_which_tasks_are_shown(
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_every_ending_can_be_query_of(browser: FlaskClient, some_tasks: None, ending: str) -> None:
+def test_every_ending_can_be_asked_for(browser: FlaskClient, some_tasks: None, ending: str) -> None:
     page = browser.get(f"/?outcome={ending}")
     assert page.status_code == 200
     assert f'<option value="{ending}" selected' in page.text
@@ -276,3 +276,52 @@ def test_every_filter_is_answered_from_an_index(database: Database, some_tasks: 
         for plan in plans:
             assert re.search(index, str(plan)), (index, plan)
             assert not re.search(r"SCAN entries\w*(?! USING|\w)", str(plan)), plan
+
+
+class TestIncidents:
+    """A failure is found after its repair, which is the task's newest entry."""
+
+    @pytest.fixture
+    def repaired(self, make_entry: Make) -> None:
+        failed = {"outcome": "could_not_write", "reason": "rate_limited", "match": None}
+        make_entry(task_sid="WT1", received_at=NOW - timedelta(minutes=50), **failed)
+        make_entry(task_sid="WT2", received_at=NOW - timedelta(minutes=40), **failed)
+        make_entry(task_sid="WT1", received_at=NOW - timedelta(minutes=30), **failed)
+        make_entry(task_sid="WT3", received_at=NOW - timedelta(minutes=20))
+        make_entry(task_sid="WT1", received_at=NOW - timedelta(minutes=10), kind="late")
+
+    @pytest.mark.parametrize("ending", ["trouble", "could_not_write"])
+    def test_it_is_found_and_shown_as_it_stands_now(self, database: Database, repaired: None, ending: str) -> None:
+        page = feed.find_tasks(database, Filters(ending=ending))
+        assert [(line.task_sid, line.kind) for line in page.lines] == [("WT1", "late"), ("WT2", "assignment")]
+
+    def test_the_period_is_that_of_the_failure(self, database: Database, repaired: None) -> None:
+        early = Filters(ending="trouble", until=NOW - timedelta(minutes=45))
+        assert [line.task_sid for line in feed.find_tasks(database, early).lines] == ["WT1"]
+        late = Filters(ending="trouble", since=NOW - timedelta(minutes=15))
+        assert feed.find_tasks(database, late).lines == ()
+
+    def test_late_enrichments_are_a_filter(self, database: Database, repaired: None, make_entry: Make) -> None:
+        make_entry(task_sid="WT1", kind="staff")
+        assert [line.task_sid for line in feed.find_tasks(database, Filters(ending="late")).lines] == ["WT1"]
+
+    def test_pages_follow_each_other_without_gap_or_repetition(self, database: Database, make_entry: Make) -> None:
+        for number in range(9):
+            make_entry(task_sid=f"WT{number % 4}", outcome="out_of_time", match=None)
+            make_entry(task_sid=f"WT{number % 3}")
+        found: list[str | None] = []
+        before = None
+        while page := feed.find_tasks(database, Filters(ending="trouble"), limit=1, before=before):
+            if not page.lines:
+                break
+            found += [line.task_sid for line in page.lines]
+            before = page.matches[-1]
+        assert sorted(map(str, found)) == ["WT0", "WT1", "WT2", "WT3"]
+
+    def test_the_overview_leads_to_it(self, browser: FlaskClient, make_entry: Make) -> None:
+        now = datetime.now(UTC)
+        make_entry(task_sid="WT1", outcome="could_not_write", reason="rate_limited", match=None, received_at=now)
+        make_entry(task_sid="WT1", kind="late", received_at=now)
+        link = re.search(r'href="(/\?outcome=could_not_write&amp;time=1h)"', browser.get("/overview?of=hour").text)
+        assert link
+        assert "line-WT1" in browser.get(unescape(link[1])).text
