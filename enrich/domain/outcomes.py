@@ -43,6 +43,7 @@ class Reason(StrEnum):
     FALLBACK = "fallback"  # answered by the fallback endpoint
     OVERLOAD = "overload"  # more callbacks in flight than the process accepts
     CAUGHT_UP = "caught_up"  # not recorded on arrival; found over REST afterwards
+    EVENT_STREAM = "event_stream"  # an event that came by Event Streams
     INTERRUPTED = "interrupted"  # the process died before the conclusion
 
 

@@ -192,6 +192,7 @@ REASONS = {
     ),
     "overload": ("overload", "The service was overloaded, so this was answered without a look-up."),
     "caught_up": ("found afterwards", "It was not recorded when it came, and was read from TaskRouter afterwards."),
+    "event_stream": ("by Event Streams", "It came by Event Streams, not by the workspace's event callback."),
     "fallback": ("fallback", "TaskRouter called the fallback URL, which answers without a look-up."),
 }
 

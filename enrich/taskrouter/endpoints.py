@@ -12,6 +12,7 @@ PREFIX = "/taskrouter"
 ASSIGNMENT = f"{PREFIX}/assignment"
 FALLBACK = f"{ASSIGNMENT}/fallback"
 EVENTS = f"{PREFIX}/events"
+EVENT_STREAMS = f"{PREFIX}/event-streams"
 
 NEEDED_EVENTS = frozenset(
     {

@@ -35,16 +35,18 @@ def verify(url: str, pairs: Pairs, body: bytes, signature: str | None, tokens: I
     in another way than it is there (`query_spellings`), but not ordered in another way.
     pairs: the form's names and values, unquoted, in bytes. body: only looked at when the URL carries its hash.
     """
-    if not signature:
-        raise InvalidSignature("the request has no X-Twilio-Signature")
-    received = signature.encode("utf-8", "replace")
     digests = _body_hashes(urlsplit(url).query) if "?" in url else None
     if digests:
         # A JSON body: the signature covers the URL, and the URL covers the body.
-        if not hmac.compare_digest(hashlib.sha256(body).hexdigest().encode(), digests[0].lower().encode()):
-            raise InvalidSignature("the body does not have the hash that its URL carries")
+        verify_body(body, digests[0])
         pairs = ()
-    request = _Request(_form_text(pairs), received, tuple(tokens))
+    _verify(url, _form_text(pairs), signature, tokens)
+
+
+def _verify(url: str, form: bytes, signature: str | None, tokens: Iterable[str]) -> None:
+    if not signature:
+        raise InvalidSignature("the request has no X-Twilio-Signature")
+    request = _Request(form, signature.encode("utf-8", "replace"), tuple(tokens))
     address, _, query = url.partition("?")
     spellings = other_spellings(query) if query and len(request.form) <= _MAX_RESPELLED_BYTES else ()
     if request.is_signed_for(url) or any(request.is_signed_for(f"{address}?{spelling}") for spelling in spellings):
@@ -93,6 +95,24 @@ class _Request:
             for token in self.tokens
             for variant in _with_and_without_port(url)
         )
+
+
+def verify_url(url: str, signature: str | None, tokens: Iterable[str]) -> str:
+    """Return the hash of the body that the URL carries, once the signature of the URL alone is verified.
+
+    For a request whose body is read only then. url: as for `verify`. Raises InvalidSignature.
+    """
+    digests = _body_hashes(urlsplit(url).query)
+    if not digests:
+        raise InvalidSignature("the URL does not carry the hash of the body")
+    _verify(url, b"", signature, tokens)
+    return digests[0]
+
+
+def verify_body(body: bytes, digest: str) -> None:
+    """Return if the body has this SHA-256, in hexadecimal digits. Raises InvalidSignature otherwise."""
+    if not hmac.compare_digest(hashlib.sha256(body).hexdigest().encode(), digest.lower().encode()):
+        raise InvalidSignature("the body does not have the hash that its URL carries")
 
 
 def sign(url: str, pairs: Pairs, token: str) -> str:

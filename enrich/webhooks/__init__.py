@@ -1,1 +1,1 @@
-"""The webhooks that TaskRouter calls: intake, handlers, views, load shedding."""
+"""The webhooks that TaskRouter and Event Streams call: intake, handlers, views, load shedding."""

@@ -1,4 +1,4 @@
-"""From a verified request to its response, one function for each of the three endpoints.
+"""From a verified request to its response, one function for each of the four endpoints.
 
 No Flask: `views.py` calls these. After a good signature TaskRouter gets an answer that it understands whatever
 happens: an internal error must not keep a caller waiting.
@@ -7,28 +7,34 @@ happens: an internal error must not keep a caller waiting.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from enrich import errors
-from enrich.domain.deadline import OutOfTime, Step
+from enrich.domain.deadline import Deadline, OutOfTime, Step
 from enrich.domain.deliveries import CallbackResult, Delivery, sids
 from enrich.domain.outcomes import EntryKind, Outcome, Reason
 from enrich.flows import decision
 from enrich.resilience.admission import budget_s
 from enrich.resilience.timeouts import time_limit
 from enrich.services import Services
-from enrich.taskrouter import callbacks, instructions
-from enrich.taskrouter.callbacks import AssignmentCallback
+from enrich.taskrouter import callbacks, event_forms, instructions
+from enrich.taskrouter.callbacks import AssignmentCallback, Form
+from enrich.taskrouter.event_forms import Skipped
 from enrich.webhooks import intake
 from enrich.webhooks.intake import VerifiedRequest
 
 # An event has 15 s (docs/taskrouter.md, "Time limits"); to record it takes milliseconds, and a database that cannot is
 # soon known.
 EVENT_S = 2.0
+# Event Streams has 5 s for all events of a request (docs/taskrouter.md, "Event Streams").
+STREAM_S = 4.0
 
 JSON = "application/json"
 PLAIN = "text/plain; charset=utf-8"
@@ -79,22 +85,79 @@ def record_event(request: VerifiedRequest, services: Services) -> WebhookRespons
     def answer() -> WebhookResponse:
         now = services.adapters.now()
         delivery = callbacks.delivery_of(EntryKind.EVENT, request.form, request.body, now)
-        try:
-            with time_limit(EVENT_S):
-                receipt = services.lifecycle.receive(delivery, timeout_s=EVENT_S)
-        except (errors.DatabaseError, OutOfTime) as exc:
-            reason = getattr(exc, "reason", Reason.OUT_OF_TIME)
-            event = {"event_sid": delivery.delivery_key or "", "event_type": delivery.event_type}
-            log.error("event not recorded", extra={"reason": reason} | sids(delivery) | event)
-            services.metrics.event(delivery.event_type, "not_recorded")
+        if not _is_recorded(delivery, EVENT_S, request, services):
             return _NOT_RECORDED
-        services.metrics.event(delivery.event_type, "kept")
-        if tracing := services.tracing:
-            began_at = request.deadline.began_at
-            tracing.event(delivery, receipt.entry_id, is_repeat=receipt.is_repeat, began_at=began_at)
         return WebhookResponse(HTTPStatus.NO_CONTENT)
 
     return _in_any_case(answer, EntryKind.EVENT, request, services)
+
+
+def record_stream(request: VerifiedRequest, services: Services) -> WebhookResponse:
+    """Return 204 once every event of a stream that concerns us is recorded; 503 if one is not, so that all come again.
+
+    What is recorded already, from an earlier attempt or by the event callback, is left as it is.
+    """
+
+    def answer() -> WebhookResponse:
+        deadline = Deadline.after(STREAM_S, waited_s=request.waited_s)
+        events = event_forms.read_stream(request.body, services.settings.twilio_workspace_sid)
+        deliveries = [_streamed(form, services) for form in events.forms]
+        known = _known(deliveries, deadline, services)
+        skipped = Counter(events.skipped) + Counter({Skipped.DUPLICATE: len(known)})
+        for result, number in skipped.items():
+            for _ in range(number):
+                services.metrics.event("", result)
+            level = logging.WARNING if result is Skipped.UNREADABLE else logging.INFO
+            log.log(level, "events skipped", extra={"reason": result, "number": number})
+        unknown = [delivery for delivery in deliveries if delivery.delivery_key not in known]
+        for index, delivery in enumerate(unknown):
+            if not _is_recorded(delivery, deadline.share_s(EVENT_S), request, services):
+                for unrecorded in unknown[index + 1 :]:
+                    services.metrics.event(unrecorded.event_type, "not_recorded")
+                return _NOT_RECORDED
+            time.sleep(0)  # SQLite runs in C: between its events, a long batch lets callbacks in
+        return WebhookResponse(HTTPStatus.NO_CONTENT)
+
+    return _in_any_case(answer, EntryKind.EVENT, request, services)
+
+
+def _known(deliveries: Sequence[Delivery], deadline: Deadline, services: Services) -> frozenset[str]:
+    """Return the keys of those that are recorded already, in one query: so each attempt at a long batch comes further.
+
+    Nothing for a single event, whose receipt tells, nor if the database does not respond, which recording tells.
+    """
+    if len(deliveries) < 2:
+        return frozenset()
+    try:
+        with time_limit(deadline.share_s(EVENT_S)):
+            return services.adapters.journal.known([delivery.delivery_key or "" for delivery in deliveries])
+    except (errors.DatabaseError, OutOfTime):
+        return frozenset()
+
+
+def _streamed(form: Form, services: Services) -> Delivery:
+    # A lone surrogate, which JSON can hold, is no UTF-8.
+    body = urlencode(form, errors="replace").encode()
+    delivery = callbacks.delivery_of(EntryKind.EVENT, form, body, services.adapters.now())
+    return replace(delivery, reason=Reason.EVENT_STREAM)
+
+
+def _is_recorded(delivery: Delivery, timeout_s: float, request: VerifiedRequest, services: Services) -> bool:
+    """Record an event with the follow-ups that it causes; return whether that was possible in time."""
+    try:
+        with time_limit(timeout_s):
+            receipt = services.lifecycle.receive(delivery, timeout_s=timeout_s)
+    except (errors.DatabaseError, OutOfTime) as exc:
+        reason = getattr(exc, "reason", Reason.OUT_OF_TIME)
+        event = {"event_sid": delivery.delivery_key or "", "event_type": delivery.event_type}
+        log.error("event not recorded", extra={"reason": reason} | sids(delivery) | event)
+        services.metrics.event(delivery.event_type, "not_recorded")
+        return False
+    services.metrics.event(delivery.event_type, "kept")
+    if tracing := services.tracing:
+        began_at = request.deadline.began_at
+        tracing.event(delivery, receipt.entry_id, is_repeat=receipt.is_repeat, began_at=began_at)
+    return True
 
 
 UNVERIFIABLE = WebhookResponse(HTTPStatus.FORBIDDEN, "the signature could not be verified\n")

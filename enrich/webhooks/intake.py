@@ -30,7 +30,7 @@ WAITED_S = "enrich.waited_s"
 
 _EVENTS_ARE_FORMS = (
     "events are taken as forms here: set this address as the workspace's event callback URL, and let nothing turn its "
-    "events into JSON; nothing was recorded"
+    f"events into JSON; for a sink of Event Streams there is {endpoints.EVENT_STREAMS}; nothing was recorded"
 )
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,27 @@ def _query_of(environ: WSGIEnvironment) -> str:
     return query if query.isascii() else query.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
 
 
+def accept_stream(environ: WSGIEnvironment, read_body: Callable[[], bytes], services: Services) -> VerifiedRequest:
+    """Return a request of Event Streams once its sender is verified, which is done before the body is read.
+
+    The workspace is not checked: a stream is account-wide. Raises Refused as `accept` does.
+    """
+    settings, waited_s = services.settings, environ.get(WAITED_S, 0.0)
+    deadline = Deadline.after(settings.budget_s, waited_s=waited_s)
+    url = _signed_url(environ["PATH_INFO"], _query_of(environ), settings)
+    try:
+        try:
+            digest = signature.verify_url(url, environ.get("HTTP_X_TWILIO_SIGNATURE"), _tokens(settings))
+            body = _read(read_body, settings.budget_s)
+            signature.verify_body(body, digest)
+        except errors.InvalidSignature as exc:
+            raise _badly_signed(exc) from None
+    except Refused as exc:
+        services.metrics.refused(exc.reason)
+        raise
+    return VerifiedRequest({}, body, deadline, waited_s, environ.get(IN_FLIGHT, 1))
+
+
 def _read(read_body: Callable[[], bytes], limit_s: float) -> bytes:
     try:
         with time_limit(limit_s):
@@ -104,13 +125,10 @@ def verified_form(
     leaves only a log line: 403, or 415 for a signed event that is no form.
     """
     pairs = callbacks.split_form(body)
-    url = settings.public_url + path + (f"?{query}" if query else "")
-    tokens = [token for token in (settings.twilio_auth_token, settings.twilio_auth_token_next) if token]
     try:
-        signature.verify(url, pairs, body, signed, tokens)
+        signature.verify(_signed_url(path, query, settings), pairs, body, signed, _tokens(settings))
     except errors.InvalidSignature as exc:
-        log.warning("refused", extra={"reason": exc.reason, "detail": str(exc)})
-        raise Refused(HTTPStatus.FORBIDDEN, exc.reason, "the signature is missing or wrong") from None
+        raise _badly_signed(exc) from None
     if path == endpoints.EVENTS and _is_json(content_type, query):
         log.warning(
             "refused", extra={"reason": "not_a_form", "detail": f"{len(body)} bytes of {content_type or 'JSON'}"}
@@ -127,6 +145,19 @@ def _is_json(content_type: str, query: str) -> bool:
     """Return whether the sender says that the body is JSON: by its type, or by a hash in place of signed parameters."""
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type.endswith("json") or signature.has_body_hash(query)
+
+
+def _signed_url(path: str, query: str, settings: Settings) -> str:
+    return settings.public_url + path + (f"?{query}" if query else "")
+
+
+def _tokens(settings: Settings) -> list[str]:
+    return [token for token in (settings.twilio_auth_token, settings.twilio_auth_token_next) if token]
+
+
+def _badly_signed(exc: errors.InvalidSignature) -> Refused:
+    log.warning("refused", extra={"reason": exc.reason, "detail": str(exc)})
+    return Refused(HTTPStatus.FORBIDDEN, exc.reason, "the signature is missing or wrong")
 
 
 def report(delivery: Delivery, result: CallbackResult, request: VerifiedRequest, services: Services) -> None:

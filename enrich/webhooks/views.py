@@ -1,4 +1,4 @@
-"""The three endpoints that TaskRouter calls, in an application of their own.
+"""The four endpoints that TaskRouter and Event Streams call, in an application of their own.
 
 `intake` verifies the sender, `handlers` answers.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
@@ -18,8 +19,16 @@ from enrich.webhooks import handlers, intake
 from enrich.webhooks.handlers import WebhookResponse
 from enrich.webhooks.intake import VerifiedRequest
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 # The longest callback that TaskRouter can send takes some 30 kB; a longer body is not read to its end.
 MAX_BODY_BYTES = 1_000_000
+# Event Streams sends many events at once.
+MAX_STREAM_BYTES = 1_000_000
+
+Answer = Callable[[VerifiedRequest, Services], WebhookResponse]
+Accept = Callable[["WSGIEnvironment", Callable[[], bytes], Services], VerifiedRequest]
 
 log = logging.getLogger(__name__)
 bp = Blueprint("webhooks", __name__)
@@ -59,14 +68,21 @@ def record_event() -> Response:
     return _guarded(handlers.record_event)
 
 
-def _guarded(answer: Callable[[VerifiedRequest, Services], WebhookResponse]) -> Response:
-    """Return the answer to a request signed by our account, for our workspace; any other gets 403 and a log line.
+@bp.post(endpoints.EVENT_STREAMS)
+def record_stream() -> Response:
+    """Record the events of a stream: 204 once those that concern us are in the journal, 503 if one is not."""
+    request.max_content_length = MAX_STREAM_BYTES
+    return _guarded(handlers.record_stream, intake.accept_stream)
 
-    No endpoint gets at a request but through here.
+
+def _guarded(answer: Answer, accept: Accept = intake.accept) -> Response:
+    """Return the answer to a request signed by our account; any other gets 403 and a log line.
+
+    No endpoint gets at a request but through here. accept: verifies the sender, and the workspace where there is one.
     """
     services: Services = current_app.extensions["enrich"]
     try:
-        verified = intake.accept(request.environ, lambda: request.get_data(cache=False), services)
+        verified = accept(request.environ, lambda: request.get_data(cache=False), services)
     except intake.Refused as exc:
         return _response(handlers.refused(exc))
     return _response(answer(verified, services))
