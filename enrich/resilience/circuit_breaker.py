@@ -1,9 +1,9 @@
-"""A circuit breaker: who has just failed several times in a row is left alone for a while, then asked once.
+"""A circuit breaker: after several failures in a row an upstream gets no requests for a while, then one probe.
 
-A failure counts only if nobody else was answered meanwhile, and a time that is over only if our own clock was in time.
-Under load a hundred run out of time in the same instant, and that says something of us, not of who was asked.
+A failure counts only if no other request succeeded meanwhile, and a time-out only if it was noticed on time. Under load
+a hundred requests run out of time at once, which says something about this process and nothing about the upstream.
 
-Pure, but for the clock that comes in. What counts as a failure, its user decides.
+Pure, except for the clock, which is an argument. The caller decides which exceptions are failures.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from enrich.domain.deadline import OutOfTime
 
 
 class CircuitOpen(Exception):
-    """Not asked: it failed too often a moment ago."""
+    """The request was not sent: the upstream failed several times in a row a moment ago."""
 
 
 class CircuitBreaker:
-    """Closed while all is well; open, for `rest_s`, after `failures` in a row; then one probe decides.
+    """Closed normally; open for `rest_s` after `failures` in a row; then one probe decides.
 
-    observe: told whenever it opens and closes: whether it is open from now on. Safe to share between greenlets and
-    threads.
+    observe: called with True when it opens and False when it closes. Safe to share between greenlets and threads.
     """
 
     def __init__(
@@ -34,78 +33,79 @@ class CircuitBreaker:
         now: Callable[[], float] = time.monotonic,
         observe: Callable[[bool], None] = lambda _is_open: None,
     ) -> None:
-        self._most = failures
+        self._max_failures = failures
         self._rest_s = rest_s
         self._now = now
         self._observe = observe
         self._lock = threading.Lock()
-        self._failed = 0
-        self._ask_again_at = 0.0
+        self._failure_count = 0
+        self._probe_at = 0.0
         self._answered_at = float("-inf")
 
     @property
     def is_open(self) -> bool:
         """Return whether the next request might be refused."""
-        return self._failed >= self._most
+        return self._failure_count >= self._max_failures
 
     def guard(
         self, failures: tuple[type[BaseException], ...], resting: Callable[[], BaseException] = CircuitOpen
     ) -> Guard:
-        """Runs the block and counts how it ended: `failures` count against it, everything else is a sign of life.
+        """Return a context manager that runs a block and counts its result: `failures` are failures, all else success.
 
-        Raises what `resting` makes, without running the block, while it is open.
+        While the breaker is open it raises what `resting` returns, without running the block.
         """
         return Guard(self, failures, resting)
 
     def enter(self) -> float:
-        """The moment at which one that may ask begins to. Raises Resting."""
-        if self._failed >= self._most:
-            self._ask_again()
+        """Return the time at which an admitted request starts. Raises CircuitOpen."""
+        if self._failure_count >= self._max_failures:
+            self._start_probe()
         return self._now()
 
     def leave(self, began_at: float, exc: BaseException | None, failures: tuple[type[BaseException], ...]) -> None:
-        """One that has asked since then ended so. exc: None for well."""
+        """Count the end of a request. began_at: from `enter`. exc: None for success."""
         if isinstance(exc, failures):
-            was_us = isinstance(exc, OutOfTime) and exc.came_late(self._now)
-            if not (was_us or self.answered_since(began_at)):
+            was_our_delay = isinstance(exc, OutOfTime) and exc.came_late(self._now)
+            if not (was_our_delay or self.answered_since(began_at)):
                 self._count_failure()
-        elif exc is None or isinstance(exc, Exception):  # an answer all the same: whoever refuses is alive
-            self._is_well()
+        elif exc is None or isinstance(exc, Exception):
+            # Any other exception is a response, too: an upstream that refuses is alive.
+            self._count_success()
 
     def answered_since(self, moment: float) -> bool:
         """Return whether a request succeeded at this moment of the breaker's clock or later."""
         return self._answered_at >= moment
 
-    def _is_well(self) -> None:
+    def _count_success(self) -> None:
         self._answered_at = self._now()
-        if self._failed:
+        if self._failure_count:
             was_open = self.is_open
-            self._failed = 0
+            self._failure_count = 0
             if was_open:
                 self._observe(False)
 
-    def _ask_again(self) -> None:
+    def _start_probe(self) -> None:
         """Raise CircuitOpen unless this request is the probe.
 
         The probe starts the next pause, so that no other request follows before the probe has returned.
         """
         with self._lock:
-            if self._now() < self._ask_again_at:
+            if self._now() < self._probe_at:
                 raise CircuitOpen
-            self._ask_again_at = self._now() + self._rest_s
+            self._probe_at = self._now() + self._rest_s
 
     def _count_failure(self) -> None:
         with self._lock:
-            self._failed += 1
-            if self._failed >= self._most:
-                self._ask_again_at = self._now() + self._rest_s
-            has_opened = self._failed == self._most
+            self._failure_count += 1
+            if self._failure_count >= self._max_failures:
+                self._probe_at = self._now() + self._rest_s
+            has_opened = self._failure_count == self._max_failures
         if has_opened:
             self._observe(True)
 
 
 class Guard:
-    """One block that is run under a breaker; see `CircuitBreaker.guard`."""
+    """A block that runs under a circuit breaker; see `CircuitBreaker.guard`."""
 
     __slots__ = ("_began_at", "_breaker", "_failures", "_resting")
 

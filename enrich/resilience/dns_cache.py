@@ -1,9 +1,8 @@
-"""A cache of host addresses, which asks the resolver once at a time.
+"""A cache of host addresses that resolves each host in one thread at a time.
 
-gevent asks the resolver in a small pool of threads, and nothing can interrupt a thread. A resolver that does not answer
-would soon hold them all, and every new connection of the process behind them. So a name is asked for by one thread
-only, whoever needs it waits for that one, interruptibly, and what was answered once is used for as long as nothing
-better is known.
+gevent resolves names in a small thread pool, and nothing can interrupt a thread. A resolver that does not answer would
+soon block all of them, and with them every new connection of the process. So only one thread resolves a host, whoever
+needs its addresses waits for that thread interruptibly, and the last known addresses are used until newer ones arrive.
 """
 
 from __future__ import annotations
@@ -15,27 +14,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-# Twilio's names have answers that live for about a minute; older ones are still used while a new one is asked for.
+# Twilio's DNS records live for about a minute; older addresses stay in use while they are resolved again.
 FRESH_S = 60.0
 
 Resolve = Callable[[str], tuple[str, ...]]
 
 
 def ask_resolver(host: str) -> tuple[str, ...]:
-    """The numeric addresses of a host, in the resolver's order. Raises OSError."""
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
+    """Return the numeric addresses of a host, in the resolver's order. Raises OSError."""
+    results = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(address[0]) for _, _, _, _, address in results))
 
 
 @dataclass
-class _Known:
-    """The cached addresses of one host. asking: a thread is resolving; answered: set when it has finished."""
+class _Entry:
+    """The cached addresses of one host. is_resolving: a thread is at work; resolved: set when it has finished."""
 
     addresses: tuple[str, ...] = ()
     fresh_until: float = 0.0
-    asking: bool = False
+    is_resolving: bool = False
     error: OSError | None = None
-    answered: threading.Event = field(default_factory=threading.Event)
+    resolved: threading.Event = field(default_factory=threading.Event)
 
 
 class DnsCache:
@@ -44,33 +43,33 @@ class DnsCache:
     def __init__(self, resolve: Resolve = ask_resolver, now: Callable[[], float] = time.monotonic) -> None:
         self._resolve = resolve
         self._now = now
-        self._known: dict[str, _Known] = {}
+        self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
 
     def of(self, host: str) -> tuple[str, ...]:
-        """At least one numeric address; those that were last answered, if the resolver takes its time.
+        """Return at least one numeric address; the last known ones if the resolver is slow.
 
-        Waits only for a host that was never resolved before. Raises OSError when it cannot be.
+        Waits only for a host that was never resolved before. Raises OSError if it does not resolve.
         """
         if _is_numeric(host):
             return (host,)
         with self._lock:
-            known = self._known.setdefault(host, _Known())
-            if known.addresses and self._now() < known.fresh_until:
-                return known.addresses
-            if not known.asking:
-                known.asking = True
-                known.answered = threading.Event()
-                threading.Thread(target=self._ask, args=(host, known), name="addresses", daemon=True).start()
-            answered = known.answered
-        if known.addresses:
-            return known.addresses
-        answered.wait()
-        if not known.addresses:
-            raise OSError(f"{host} does not resolve") from known.error
-        return known.addresses
+            entry = self._entries.setdefault(host, _Entry())
+            if entry.addresses and self._now() < entry.fresh_until:
+                return entry.addresses
+            if not entry.is_resolving:
+                entry.is_resolving = True
+                entry.resolved = threading.Event()
+                threading.Thread(target=self._resolve_host, args=(host, entry), name="addresses", daemon=True).start()
+            resolved = entry.resolved
+        if entry.addresses:
+            return entry.addresses
+        resolved.wait()
+        if not entry.addresses:
+            raise OSError(f"{host} does not resolve") from entry.error
+        return entry.addresses
 
-    def _ask(self, host: str, known: _Known) -> None:
+    def _resolve_host(self, host: str, entry: _Entry) -> None:
         addresses: tuple[str, ...] = ()
         error: OSError | None = None
         try:
@@ -78,12 +77,12 @@ class DnsCache:
         except OSError as exc:
             error = exc
         with self._lock:
-            known.error = error
+            entry.error = error
             if addresses:
-                known.addresses = addresses
-                known.fresh_until = self._now() + FRESH_S
-            known.asking = False
-            known.answered.set()
+                entry.addresses = addresses
+                entry.fresh_until = self._now() + FRESH_S
+            entry.is_resolving = False
+            entry.resolved.set()
 
 
 def _is_numeric(host: str) -> bool:
