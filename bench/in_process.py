@@ -20,8 +20,8 @@ from enrich.database.engine import Database
 from enrich.domain.matches import LookupKey, LookupKeys, Trust
 from enrich.settings import read_settings
 
-# How much smaller the other database is; with fewer rows the page would be shorter.
-SMALLER, FEWEST = 1000, 100
+# The small database has a thousandth of the rows, but never fewer than fill a page.
+SIZE_RATIO, MIN_ROWS = 1000, 100
 _LOOK_UPS, _PAGES = 300, 15
 _EMAIL, _PASSWORD = "dana@example.com", "correct horse battery"
 
@@ -35,7 +35,7 @@ def measure(name: str, kind: str, number: int, cache: Path, folder: Path, rounds
     """
     what, prepare, times = _ASKED[name]
     number = number if what == "identifiers" else number // 10
-    fewer = max(number // SMALLER, FEWEST)
+    fewer = max(number // SIZE_RATIO, MIN_ROWS)
     with ExitStack() as stack:
         asks = []
         for count, where in ((number, cache), (fewer, folder)):

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from bench.figures import Load
 
-_LONGEST_ANSWER_S = 10
+_MAX_ANSWER_S = 10
 _SCRIPT = Path(__file__).parent / "requests.lua"
 
 
@@ -43,7 +43,7 @@ def send(url: str, file: Path, size: int, *, connections: int, seconds: float, w
             f"-c{connections}",
             f"-d{seconds}s",
             "--timeout",
-            f"{_LONGEST_ANSWER_S}s",
+            f"{_MAX_ANSWER_S}s",
             "-s",
             str(_SCRIPT),
             url,
@@ -141,7 +141,7 @@ async def _run(url: str, connections: int, seconds: float, file: Path, size: int
             await loop.create_connection(lambda: _Connection(client), parts.hostname or "", parts.port or 80)
             for _ in range(connections)
         ]
-        await asyncio.wait([connection.closed for _, connection in opened], timeout=seconds + _LONGEST_ANSWER_S)
+        await asyncio.wait([connection.closed for _, connection in opened], timeout=seconds + _MAX_ANSWER_S)
         took = sorted(client.took_s) or [0.0]
         return json.dumps(
             {

@@ -24,7 +24,7 @@ HIDDEN = "•••"
 
 # Seven digits or more with what people write between them. Not a date, and not a part of a SID.
 _PHONE = re.compile(r"(?<![0-9A-Za-z])\+?\(?[0-9](?:[0-9 ().\-/\u00a0]{5,30})[0-9](?![0-9A-Za-z])")
-_FEWEST_DIGITS = 7
+_MIN_DIGITS = 7
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2})?")
 _EMAIL = re.compile(r"[^\s@<>\"'(),:;&=/\[\]]{1,64}@[^\s@<>\"'(),:;&=/\[\]]{1,253}")
 
@@ -153,7 +153,7 @@ def raw_json(stored: str) -> str:
         if found["string"] is not None:
             return f'"{_value(member, found["string"][1:-1])}"'
         if found["number"] is not None:
-            return found["number"] if len(found["number"]) < _FEWEST_DIGITS else f'"{HIDDEN}"'
+            return found["number"] if len(found["number"]) < _MIN_DIGITS else f'"{HIDDEN}"'
         return found["word"] or found["between"] or "•"
 
     return _TOKEN.sub(mask, stored)
@@ -200,4 +200,4 @@ def _phone_in_text(found: re.Match[str]) -> str:
 
 def _is_phone(written: str) -> bool:
     digits = sum(character.isdigit() for character in written)
-    return digits >= _FEWEST_DIGITS and bool(_PHONE.fullmatch(written)) and not _DATE.fullmatch(written)
+    return digits >= _MIN_DIGITS and bool(_PHONE.fullmatch(written)) and not _DATE.fullmatch(written)

@@ -19,7 +19,7 @@ from enrich.services import current_services
 if TYPE_CHECKING:
     from enrich.provisioning.workspace import Workspaces
 
-THERE_IS_MORE_TO_DO = 3
+CHANGES_PENDING = 3
 
 
 @click.command("provision", cls=Command)
@@ -41,7 +41,7 @@ def provision(file: Path, only_plan: bool, reevaluate: bool) -> None:
     for line in plan_text.plan_lines(planned):
         click.echo(line)
     if only_plan:
-        raise SystemExit(THERE_IS_MORE_TO_DO if planned.to_do else 0)
+        raise SystemExit(CHANGES_PENDING if planned.to_do else 0)
     if planned.to_do:
         click.echo()
         done = apply.provision(

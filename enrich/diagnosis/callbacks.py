@@ -14,7 +14,7 @@ from enrich.taskrouter import endpoints
 
 # Until the answer is there 4 s may pass, until the fallback has been asked another 5, and then somebody has to look at
 # the screen and decide.
-TOO_SHORT_RESERVATION_S = 10
+MIN_RESERVATION_S = 10
 SHORT_RESERVATION_S = 15
 
 
@@ -83,7 +83,7 @@ def _reservation_timeout(workflow: SeenWorkflow) -> Finding:
     found = f"reservations of workflow {workflow.name!r} last {seconds} s"
     meaning = "our answer may take 4 s of it, the fallback's 4 s more, and the worker needs time to accept"
     todo = f"set the Task Reservation Timeout to {SHORT_RESERVATION_S} s or more"
-    if seconds < TOO_SHORT_RESERVATION_S:
+    if seconds < MIN_RESERVATION_S:
         return problem(check, found, meaning, todo)
     return warning(check, found, meaning, todo) if seconds < SHORT_RESERVATION_S else ok(check, found)
 

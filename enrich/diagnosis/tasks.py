@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enrich.diagnosis.findings import Finding, ok, problem, warning
 from enrich.taskrouter import attributes
 
-FEW_CHARACTERS_LEFT = 500
+MIN_CHARACTERS_LEFT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def headroom(lengths: Lengths) -> Finding:
             "agents do not see all details",
             "write less into attributes before the task is created; shorten the block (fields, notes, cases)",
         )
-    if lengths.most > attributes.LIMIT - FEW_CHARACTERS_LEFT:
+    if lengths.most > attributes.LIMIT - MIN_CHARACTERS_LEFT:
         return warning(
             check,
             f"{found}; one in twenty has more than {lengths.most:,}",

@@ -24,7 +24,7 @@ from enrich.policy.templates import Missing, Template, compile_template
 WHERE = "[context]"
 PROJECTIONS = "[context.projections]"
 _NAME = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
-DEEPEST_PATH = 4
+MAX_PATH_LENGTH = 4
 MAX_PROJECTIONS = 30
 # Only what is certain is projected, and only what we know; what came with the task stays where it is.
 _PROJECTED_ROOTS = ("customer", "match")
@@ -140,7 +140,7 @@ def _flat(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tupl
     """Paths and values: TOML makes tables of `customers.name = …`, and one key of `"customers.name" = …`."""
     for key, value in table.items():
         longer = path + tuple(key.split("."))
-        if isinstance(value, dict) and len(longer) <= DEEPEST_PATH:
+        if isinstance(value, dict) and len(longer) <= MAX_PATH_LENGTH:
             yield from _flat(value, longer)
         else:
             yield longer, value
@@ -148,8 +148,8 @@ def _flat(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tupl
 
 def _projection(path: tuple[str, ...], value: Any, known: Known, problems: Problems) -> Template | None:
     key = ".".join(path)
-    if len(path) > DEEPEST_PATH or not all(_NAME.fullmatch(name) for name in path):
-        told = f"must be names of letters, digits, _ and $, joined by dots, at most {DEEPEST_PATH} of them"
+    if len(path) > MAX_PATH_LENGTH or not all(_NAME.fullmatch(name) for name in path):
+        told = f"must be names of letters, digits, _ and $, joined by dots, at most {MAX_PATH_LENGTH} of them"
         problems.add(PROJECTIONS, key, told)
         return None
     if path[0] == known.attribute:

@@ -26,7 +26,7 @@ _Value = Callable[[Context], Any]
 
 MAX_EXPRESSION_LENGTH = 4000
 # Far deeper than anybody writes, and far from where Python itself gives up.
-DEEPEST = 50
+MAX_DEPTH = 50
 
 # `>-` and `<-` are HAS and IN, so that `a < -1` needs its space. Keywords are known in any case; a reference may still
 # begin with one, as `order` and `in_hours` do.
@@ -110,11 +110,11 @@ def compile_expression(text: str) -> Expression:
         raise ExpressionError(f"it has {len(text)} characters; at most {MAX_EXPRESSION_LENGTH} are read")
     try:
         root = _Builder(text).build(_parse(text))
-        is_too_deep = root.depth > DEEPEST
+        is_too_deep = root.depth > MAX_DEPTH
     except RecursionError:
         is_too_deep = True
     if is_too_deep:
-        raise ExpressionError(f"its parentheses are nested more than {DEEPEST} deep")
+        raise ExpressionError(f"its parentheses are nested more than {MAX_DEPTH} deep")
     return Expression(text, root.holds, tuple(dict.fromkeys(root.references)), root)
 
 

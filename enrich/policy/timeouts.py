@@ -39,7 +39,7 @@ TABLE = "timeouts"
 ENDINGS = ("timeout", "rejected", "canceled")
 # At the thousandth, TaskRouter cancels the task (docs/taskrouter.md, "Sizes and counts").
 MAX_ASSIGNMENTS = 1_000
-HIGHEST_PRIORITY = 2_147_483_647
+MAX_PRIORITY = 2_147_483_647
 
 _ALARM_CANCELED = 5
 _ALARM_ASSIGNMENTS = 800
@@ -178,7 +178,7 @@ def _step(table: Mapping[str, Any], where: str, problems: Problems) -> Escalatio
         problems.add(where, "after", "is missing: from which miss on the step holds, 1 for the first")
         return None
     after = _number(table, "after", where, problems, low=1, high=MAX_ASSIGNMENTS)
-    priority = _number(table, "raise_priority_to", where, problems, high=HIGHEST_PRIORITY)
+    priority = _number(table, "raise_priority_to", where, problems, high=MAX_PRIORITY)
     escalation = _number(table, "escalation", where, problems, low=1, high=1_000) or 0
     hand_over = _hand_over(table.get("hand_over", False), where, problems)
     if after is None:
@@ -202,7 +202,7 @@ def _hand_over(given: object, where: str, problems: Problems) -> HandOver | None
     if workflow is not None and not is_sid(workflow, "WW"):
         problems.add(where, "workflow", "must be the SID of a workflow: WW and 32 hexadecimal digits")
         workflow = None
-    return HandOver(workflow, _number(given, "priority", where, problems, high=HIGHEST_PRIORITY))
+    return HandOver(workflow, _number(given, "priority", where, problems, high=MAX_PRIORITY))
 
 
 def _misses(table: Mapping[str, object], default: frozenset[str], problems: Problems) -> frozenset[str]:

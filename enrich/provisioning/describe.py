@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from enrich.provisioning.plan import BY_ITSELF, Actual, Existing, Kind
+from enrich.provisioning.plan import NEW_WORKSPACE, Actual, Existing, Kind
 from enrich.taskrouter import endpoints
 
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
@@ -20,7 +20,7 @@ def describe(actual: Actual, public_url: str) -> str:
     """
     if actual.workspace is None:
         raise ValueError("there is no workspace to describe")
-    by_itself = {(each.kind, each.name) for each in BY_ITSELF.resources}
+    by_itself = {(each.kind, each.name) for each in NEW_WORKSPACE.resources}
     lines = list(_workspace(actual.workspace, public_url))
     for each in actual.resources:
         if (each.kind, each.name) not in by_itself and each.kind in _WRITERS:

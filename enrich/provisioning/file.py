@@ -22,7 +22,7 @@ from enrich.taskrouter import endpoints
 # docs/taskrouter.md, "Time limits" and "Sizes and counts".
 MAX_NAME_LENGTH = 64
 MAX_RESERVATION_S = 86_400
-HIGHEST_PRIORITY = 2_147_483_647
+MAX_PRIORITY = 2_147_483_647
 MAX_RESERVED = 50
 DEFAULT_RETRIES = 2
 MAX_RETRIES = 5
@@ -179,7 +179,7 @@ def _target(table: _Table | None) -> Document:
         table.wrong.add((*table.path, "known_worker_sid"), "either this or known_worker_friendly_name, not both")
     target = table.given(
         queue=table.text("queue"),
-        priority=table.number("priority", 0, HIGHEST_PRIORITY),
+        priority=table.number("priority", 0, MAX_PRIORITY),
         timeout_s=table.number("timeout_s", 1, 1_209_600),
         expression=table.text("expression"),
         order_by=table.text("order_by"),

@@ -79,7 +79,7 @@ class Actual:
 
 # What a workspace has from its first moment (docs/taskrouter.md, "Provisioning"); so it is no drift, and a plan for a
 # new one counts on it.
-BY_ITSELF = Actual(
+NEW_WORKSPACE = Actual(
     None,
     (
         Existing(Kind.ACTIVITY, "Offline", "", {"available": False}),
@@ -128,10 +128,10 @@ class Plan:
 
 
 def make_plan(desired: Desired, actual: Actual) -> Plan:
-    """The steps from actual to desired; none to do where they agree already.
+    """Return the steps from actual to desired; nothing to do if they agree already.
 
-    For a workspace that does not exist yet pass `BY_ITSELF`, and plan again once it is made: what it really came with
-    is known only then.
+    For a workspace that does not exist yet pass `NEW_WORKSPACE`, and plan again after its creation: only then is it
+    known what it came with.
     """
     problems = list(_problems(desired, actual))
     if problems:
@@ -201,7 +201,7 @@ def _at(values: Sequence[Any], number: int) -> Any:
 def _drift(desired: Desired, actual: Actual) -> Iterator[Existing]:
     """Workers are managed elsewhere as a rule: they are drift only beside a file that names some."""
     expected = {(each.kind, _key(each.kind, each.name)) for each in desired.resources}
-    expected |= {(each.kind, each.name) for each in BY_ITSELF.resources}
+    expected |= {(each.kind, each.name) for each in NEW_WORKSPACE.resources}
     for each in actual.resources:
         if each.kind is Kind.WORKER and not desired.names(Kind.WORKER):
             continue

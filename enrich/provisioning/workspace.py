@@ -14,7 +14,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from enrich import errors
 from enrich.provisioning.plan import (
-    BY_ITSELF,
+    NEW_WORKSPACE,
     Actual,
     Desired,
     Existing,
@@ -27,7 +27,7 @@ from enrich.provisioning.plan import (
 from enrich.provisioning.routing import in_names, in_sids
 from enrich.taskrouter.sdk import connect, translated
 
-WRITES_OF_ONE_WORKER = 3
+MAX_ATTRIBUTE_WRITES = 3
 
 # The file's words: Twilio's parameters (and attributes, in the SDK).
 _WORKSPACE = {
@@ -87,7 +87,7 @@ class Workspaces:
         with translated("reading the workspace"):
             found = self._find(desired.workspace.name)
             if found is None:
-                return BY_ITSELF
+                return NEW_WORKSPACE
             self._sid = found.sid
             resources = [*self._activities(), *self._channels(), *self._queues()]
             wanted = {each.name.casefold(): each for each in desired.resources if each.kind is Kind.WORKER}
@@ -218,7 +218,7 @@ class Workspaces:
 
     def _set_attributes(self, worker_sid: str, attributes: Mapping[str, Any]) -> None:
         """Beside those that are there, and only if nobody wrote meanwhile: others have attributes on workers, too."""
-        for left in reversed(range(WRITES_OF_ONE_WORKER)):
+        for left in reversed(range(MAX_ATTRIBUTE_WRITES)):
             fetched = self._workspace.workers(worker_sid).fetch_with_http_info()
             headers = {name.lower(): value for name, value in fetched.headers.items()}
             merged = {**_json_object(fetched.data.attributes), **attributes}

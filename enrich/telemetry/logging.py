@@ -24,7 +24,7 @@ from enrich.errors import EnrichError
 _RECORD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 # Deeper than any chain of causes that we know; what is longer goes round in circles.
-_LONGEST_CHAIN = 10
+_MAX_CHAIN_DEPTH = 10
 # What gunicorn says of a request that failed holds its address, query and all, and of one that it could not read, the
 # sender's address and words.
 _QUERY = re.compile(r"\?\S*")
@@ -88,7 +88,7 @@ class _LineFormatter(logging.Formatter):
 
 def told(exc: BaseException) -> str:
     """A traceback with its causes, first things first, as Python prints it, but for the words of foreign exceptions."""
-    return "".join(_chain(exc, _LONGEST_CHAIN)).rstrip()
+    return "".join(_chain(exc, _MAX_CHAIN_DEPTH)).rstrip()
 
 
 def _chain(exc: BaseException, longest: int) -> Iterator[str]:

@@ -139,7 +139,7 @@ EVENT_TYPES = frozenset(
     for what in whats.split()
 )
 _ANSWERS = frozenset(map(str, (200, 201, 204, 400, 401, 403, 404, 405, 409, 412, 413, 429, 500, 502, 503, 504)))
-_FROM_THE_START: Mapping[str, tuple[tuple[str, ...], ...]] = {
+_INITIAL_SERIES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "enrich_callbacks_total": (
         (EntryKind.ASSIGNMENT, Outcome.ENRICHED, ""),
         (EntryKind.ASSIGNMENT, Outcome.NOT_TRIED, Reason.NOT_RECORDED),
@@ -176,7 +176,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._metrics = {row.name: _made(row, self._registry) for row in TABLE if row.kind != "figure"}
         # What has not happened yet is 0, not absent: an alert on an increase would miss the first one.
-        for name, series in _FROM_THE_START.items():
+        for name, series in _INITIAL_SERIES.items():
             for labels in series:
                 self._of(name, *labels)
 

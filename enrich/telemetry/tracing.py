@@ -33,7 +33,7 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 # A batch is encoded in one go, and callbacks wait meanwhile: 64 spans take a millisecond.
 _BATCH = 64
 # Of one callback, or follow-up; what retries without end is cut, not kept.
-_MOST_EXCHANGES = 100
+_MAX_EXCHANGES = 100
 
 
 def tracing_of(environ: Mapping[str, str]) -> Tracing | None:
@@ -98,7 +98,7 @@ class Tracing:
         exchanges = self._exchanges.get(None)
         if exchanges is None:
             self._exchanges.set([exchange])
-        elif len(exchanges) < _MOST_EXCHANGES:
+        elif len(exchanges) < _MAX_EXCHANGES:
             exchanges.append(exchange)
 
     def callback(self, delivery: Delivery, answered: CallbackResult, began_at: float) -> None:

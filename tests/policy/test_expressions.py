@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich.policy.expressions import DEEPEST, ExpressionError, compile_expression, compile_reference
+from enrich.policy.expressions import MAX_DEPTH, ExpressionError, compile_expression, compile_reference
 from tests.support.expressions import CONTEXT, HOLDS
 
 
@@ -58,9 +58,9 @@ def test_nesting_is_followed_so_far_and_no_further() -> None:
     def nested(depth: int) -> str:
         return "(1==1 AND " * depth + "1==1" + ")" * depth
 
-    assert compile_expression(nested(DEEPEST)).holds({}) is True
+    assert compile_expression(nested(MAX_DEPTH)).holds({}) is True
     with pytest.raises(ExpressionError, match="nested"):
-        compile_expression(nested(DEEPEST + 1))
+        compile_expression(nested(MAX_DEPTH + 1))
 
 
 def test_all_references_are_known() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from enrich.provisioning.file import read
 from enrich.provisioning.plan import (
-    BY_ITSELF,
+    NEW_WORKSPACE,
     Actual,
     Desired,
     Existing,
@@ -86,7 +86,7 @@ def test_things_are_made_after_what_they_name_and_workflows_last() -> None:
         create=True,
         timeout_activity="On a break",
     )
-    assert todo(make_plan(wanted, BY_ITSELF)) == [
+    assert todo(make_plan(wanted, NEW_WORKSPACE)) == [
         ("create", "workspace", "Support"),
         ("create", "activity", "On a break"),
         ("change", "workspace", "Support"),  # takes activities only on update
@@ -109,7 +109,7 @@ def test_the_activity_that_a_worker_begins_in_is_not_changed_afterwards() -> Non
 @pytest.mark.parametrize(
     ("wanted", "there", "told"),
     [
-        pytest.param(desired(), BY_ITSELF, "no workspace 'Support'", id="not there, and not to be made"),
+        pytest.param(desired(), NEW_WORKSPACE, "no workspace 'Support'", id="not there, and not to be made"),
         pytest.param(desired(name="Sales"), actual(), "nothing is renamed", id="another workspace than the file's"),
         pytest.param(
             desired(Resource(Kind.QUEUE, "A")), actual(queue("A"), queue("A", "WQ2")), r"WQ1, WQ2", id="two of one name"
@@ -206,7 +206,7 @@ class TestConfiguration:
 
 def test_the_example_of_the_documentation_can_be_carried_out() -> None:
     example = Path(__file__).parent.parent.parent / "docs" / "taskrouter.example.toml"
-    plan = make_plan(read(example.read_text(encoding="utf-8"), "https://hooks.example.test"), BY_ITSELF)
+    plan = make_plan(read(example.read_text(encoding="utf-8"), "https://hooks.example.test"), NEW_WORKSPACE)
     assert plan.problems == ()
     assert plan.count(PlanAction.CREATE) == 11
 

@@ -19,7 +19,7 @@ from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 
 ASSIGNMENT = "/taskrouter/assignment"
 WAITING_ATTRIBUTES = {"from": "+14155550100"}
-LONGEST_ANSWER_S = 5.0  # TaskRouter's own
+TASKROUTER_TIMEOUT_S = 5.0  # TaskRouter's own
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Service:
         if signature is None:
             signature = sign(self.url + path, form) if not isinstance(form, bytes) else ""
         headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": signature}
-        return requests.post(self.url + path, data=body, headers=headers, timeout=LONGEST_ANSWER_S)
+        return requests.post(self.url + path, data=body, headers=headers, timeout=TASKROUTER_TIMEOUT_S)
 
     def entries(self, **where: str) -> list[Any]:
         """Rows of the journal, oldest first."""
