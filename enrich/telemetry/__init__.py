@@ -1,1 +1,1 @@
-"""Logging, metrics and tracing, and how the processes of one server count together."""
+"""Logging, metrics and tracing, and the directory in which the processes of one server share their counts."""

@@ -1,8 +1,8 @@
-"""Log lines, from every part that uses `logging`: SIDs, reasons and times, never anybody's data.
+"""Log lines of every module that uses `logging`: SIDs, reasons and times, never personal data.
 
-One JSON object a line where machines read, aligned text on a terminal. What a part passes as `extra` becomes the line's
-fields. A traceback tells where and what, source lines included, but an exception's words only where they are ours
-(errors.py promises that those are harmless): a database's complaint quotes the row, a parser's what it could not parse.
+One JSON object per line for machines, aligned text on a terminal. `extra` becomes the line's fields. A traceback has
+files, lines and source lines, but the message of an exception only if the exception is ours (errors.py promises that
+those are harmless): a database error quotes the row, a parser's error the text that it could not parse.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ import structlog
 
 from enrich.errors import EnrichError
 
-# The attributes of every record; any other was passed as `extra`.
+# The attributes of every record; all others were passed as `extra`.
 _RECORD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-# Deeper than any chain of causes that we know; what is longer goes round in circles.
+# Deeper than any chain of causes that we know; a longer one is a cycle.
 _MAX_CHAIN_DEPTH = 10
-# What gunicorn says of a request that failed holds its address, query and all, and of one that it could not read, the
-# sender's address and words.
+# gunicorn's message on a failed request holds its URL with the query, and its message on an unreadable request the
+# sender's address and the text that it sent.
 _QUERY = re.compile(r"\?\S*")
 _INVALID = re.compile(r"(Invalid request) from ip=.*", re.DOTALL)
 
 
 def configure(style: str = "auto", level: int = logging.INFO) -> None:
-    """Sends what `enrich` logs, and what libraries warn of, to standard error. Calling it again only sets the style."""
+    """Send the log lines of `enrich` and the warnings of libraries to standard error; a second call sets the style."""
     logging.getLogger("enrich").setLevel(level)
     root = logging.getLogger()
     for handler in root.handlers:
@@ -45,9 +45,9 @@ def configure(style: str = "auto", level: int = logging.INFO) -> None:
 
 
 def formatter(style: str = "json") -> logging.Formatter:
-    """Makes one line of a log record: its message as `event`, its `extra` as fields, and its traceback, if it has one.
+    """Return a formatter that writes a record as one line: `event`, the fields of `extra`, and any traceback.
 
-    style: `json`; `text`, which takes more lines for a traceback; `auto`: text on a terminal, else json.
+    style: `json`; `text`, where a traceback takes more lines; `auto`: text on a terminal, else json.
     """
     is_text = style == "text" or (style == "auto" and sys.stderr.isatty())
     renderer: structlog.types.Processor = (
@@ -63,8 +63,8 @@ def formatter(style: str = "json") -> logging.Formatter:
 class _LineFormatter(logging.Formatter):
     """Format a record with one of structlog's renderers.
 
-    structlog's ProcessorFormatter gives the same lines (tests/test_logs.py holds the two against each other), but
-    copies the record and serves structlog's own loggers, too. Without it a callback takes nearly 4 % less.
+    structlog's ProcessorFormatter gives the same lines (tests/telemetry/test_logging.py compares the two), but copies
+    the record and serves structlog's own loggers, too. Without it a callback takes nearly 4 % less.
     """
 
     def __init__(self, renderer: structlog.types.Processor) -> None:
@@ -80,21 +80,21 @@ class _LineFormatter(logging.Formatter):
         line["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line["process"] = record.process
         if record.exc_info and record.exc_info[1] is not None:
-            line["exception"] = told(record.exc_info[1])
+            line["exception"] = traceback_text(record.exc_info[1])
         if record.stack_info:
             line["stack"] = record.stack_info
         return str(self._renderer(None, level, line))
 
 
-def told(exc: BaseException) -> str:
-    """A traceback with its causes, first things first, as Python prints it, but for the words of foreign exceptions."""
+def traceback_text(exc: BaseException) -> str:
+    """Return the traceback with its causes as Python prints it, without the messages of foreign exceptions."""
     return "".join(_chain(exc, _MAX_CHAIN_DEPTH)).rstrip()
 
 
-def _chain(exc: BaseException, longest: int) -> Iterator[str]:
+def _chain(exc: BaseException, max_depth: int) -> Iterator[str]:
     cause = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
-    if cause is not None and longest:
-        yield from _chain(cause, longest - 1)
+    if cause is not None and max_depth:
+        yield from _chain(cause, max_depth - 1)
         yield "\nwhich led to\n\n" if exc.__cause__ else "\nand then\n\n"
     yield "Traceback (most recent call last):\n"
     for frame, line in traceback.walk_tb(exc.__traceback__):
@@ -102,12 +102,12 @@ def _chain(exc: BaseException, longest: int) -> Iterator[str]:
         yield f'  File "{code.co_filename}", line {line}, in {code.co_name}\n'
         source = linecache.getline(code.co_filename, line, frame.f_globals).strip()
         yield f"    {source}\n" if source else ""
-    yield f"{_named(exc)}\n"
-    for each in exc.exceptions if isinstance(exc, BaseExceptionGroup) and longest else ():
-        yield from _chain(each, longest - 1)
+    yield f"{_kind_and_text(exc)}\n"
+    for member in exc.exceptions if isinstance(exc, BaseExceptionGroup) and max_depth else ():
+        yield from _chain(member, max_depth - 1)
 
 
-def _named(exc: BaseException) -> str:
+def _kind_and_text(exc: BaseException) -> str:
     """Return the kind of an exception with text that is safe to log: our own words, or a code from a closed list."""
     kind = type(exc)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

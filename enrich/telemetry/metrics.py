@@ -1,12 +1,12 @@
-"""Metrics: all of them in one table, and the functions that count.
+"""Metrics: one table of all of them, and the functions that count.
 
-Names, meaning and labels stand in `TABLE`; the dashboard and the alert rules in docs/operations/ name these and no
-others (a test sees to it). Every label has a short closed list of values: what is on no list is counted as `other`, so
-that nothing from outside can make series without end, and nothing personal can get in.
+Names, meaning and labels are in `TABLE`; the dashboard and the alert rules in docs/operations/ use these and no others
+(a test compares them). Every label has a short closed list of values, and any other value is counted as `other`, so
+that requests cannot create series without limit, and no personal data becomes a label.
 
-Counting is the edge's business: the stories return what they did, the adapters tell a callable that they were given.
+Only the outermost layer counts: flows return what they did, and adapters call the function they were constructed with.
 Under gunicorn several processes count into files of one directory (multiprocess.py); any of them can report all counts.
-What the database knows better than any process is looked up when somebody asks (`Figures`).
+Figures that the database knows better than any process are read at each scrape (`Figures`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from enrich.domain.deadline import Step, StepName
 from enrich.domain.matches import NoMatchReason
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 
-# Numbers by the name of their metric; where it has a label, by the label's value.
+# Values by metric name; if the metric has a label, by the label's value.
 Figures = Mapping[str, float | Mapping[str, float]]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,7 +43,7 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
 
-# From a warm answer (milliseconds) to TaskRouter's own limit of five seconds.
+# From the answer of a warm process (milliseconds) to TaskRouter's own limit of five seconds.
 _ANSWER_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 3.5, 4.0, 5.0)
 _STEP_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.5)
 _LEFT_S = (0.0, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5)
@@ -52,80 +52,86 @@ TABLE: tuple[Metric, ...] = (
     Metric(
         "enrich_callbacks_total",
         "counter",
-        "Assignment callbacks answered, by endpoint and by how their enrichment ended.",
+        "Assignment callbacks answered, by endpoint, outcome and reason.",
         ("endpoint", "outcome", "reason"),
     ),
     Metric(
-        "enrich_callback_seconds", "histogram", "From a callback's arrival to its answer.", ("endpoint",), _ANSWER_S
+        "enrich_callback_seconds",
+        "histogram",
+        "Time from callback to answer.",
+        ("endpoint",),
+        _ANSWER_S,
     ),
     Metric("enrich_step_seconds", "histogram", "Time of each step of a callback.", ("step",), _STEP_S),
     Metric(
         "enrich_budget_left_seconds",
         "histogram",
-        "What was left of a callback's time when it was answered.",
+        "Time left of a callback's budget when it was answered.",
         (),
         _LEFT_S,
     ),
-    Metric("enrich_in_flight", "gauge", "Assignment callbacks that are worked on at present."),
+    Metric("enrich_in_flight", "gauge", "Assignment callbacks in progress."),
     Metric(
         "enrich_shed_total",
         "counter",
-        "Callbacks answered at once because of too much load: too many in flight, too long in the queue before they "
-        "were looked at, or too many before them at the database.",
+        "Callbacks answered without work because of overload: too many in flight, too long in the queue, or too many "
+        "waiting for the database.",
         ("cause",),
     ),
     Metric(
         "enrich_rest_requests_total",
         "counter",
-        "Requests to TaskRouter's REST API, by status, or by what kept them from having one.",
+        "Requests to TaskRouter's REST API, by status, or by the reason why there was no response.",
         ("method", "status"),
     ),
     Metric(
         "enrich_breaker_open",
         "gauge",
-        "Processes that leave TaskRouter's API, or the database, alone at present, because it failed in a row.",
+        "Processes whose circuit breaker for TaskRouter's API or the database is open, after failures in a row.",
         ("of",),
     ),
-    Metric(
-        "enrich_events_total", "counter", "Event callbacks, by type and by what became of them.", ("type", "result")
-    ),
-    Metric("enrich_refused_total", "counter", "Webhooks refused before anything was done.", ("reason",)),
-    Metric("enrich_sign_ins_total", "counter", "Attempts to sign in to the page.", ("result",)),
+    Metric("enrich_events_total", "counter", "Event callbacks, by type and result.", ("type", "result")),
+    Metric("enrich_refused_total", "counter", "Webhooks refused before any work was done.", ("reason",)),
+    Metric("enrich_sign_ins_total", "counter", "Sign-in attempts.", ("result",)),
     Metric(
         "enrich_followups_total",
         "counter",
-        "Follow-ups that a worker tried; only on the worker's own port.",
+        "Follow-ups that a worker attempted; only on the worker's own port.",
         ("kind", "outcome", "reason"),
     ),
     Metric("enrich_build_info", "figure", "1, with the version of this service as its label.", ("version",)),
-    Metric("enrich_database_up", "figure", "1 when the database answered this request for figures, else 0."),
-    Metric("enrich_followups_owed", "figure", "Follow-ups that are not done and not given up; counted up to 10,000."),
-    Metric("enrich_followups_overdue_seconds", "figure", "How long the follow-up that waits longest has been due."),
+    Metric("enrich_database_up", "figure", "1 if the database answered at this scrape, else 0."),
+    Metric("enrich_followups_owed", "figure", "Follow-ups that are neither done nor given up; counted up to 10,000."),
+    Metric("enrich_followups_overdue_seconds", "figure", "Time since the oldest due follow-up became due."),
     Metric(
         "enrich_followups_given_up",
         "figure",
-        "Follow-ups given up within the last day, except where the task was over; up to 10,000.",
+        "Follow-ups given up within the last day, except those whose task had ended; up to 10,000.",
     ),
     Metric(
         "enrich_receipts_unconcluded",
         "figure",
-        "Callbacks received over 10 s ago without a conclusion: no worker has found them yet; counted up to 10,000.",
+        "Callbacks received over 10 s ago without a conclusion that no worker has adopted yet; counted up to 10,000.",
     ),
-    Metric("enrich_worker_silent_seconds", "figure", "How long ago a worker left word; +Inf where none has in a week."),
-    Metric("enrich_alarms", "figure", "Tasks that somebody has to look at, by what about them.", ("alarm",)),
+    Metric(
+        "enrich_worker_silent_seconds",
+        "figure",
+        "Time since a worker's last heartbeat; +Inf if none within a week.",
+    ),
+    Metric("enrich_alarms", "figure", "Tasks that need attention, by alarm.", ("alarm",)),
 )
 
-# The names that the code gives to its steps, causes and results; tests hold the code against them.
+# Label values: the steps, causes and results that the code uses. Tests compare them with the code.
 STEPS = frozenset(StepName)
 CAUSES = ("in_flight", "queue", "database")
 REFUSALS = ("invalid_signature", "other_workspace", "body_too_slow", "not_a_form")
 SIGN_INS = ("signed_in", "failed", "limited")
 RESULTS = ("kept", "not_recorded")
 BREAKERS = ("taskrouter", "database")
-# docs/taskrouter.md, "Events"; what a new version of TaskRouter sends is `other` until it is named here.
+# docs/taskrouter.md, "Events". A type that TaskRouter adds later counts as `other` until it is added here.
 EVENT_TYPES = frozenset(
-    f"{subject}.{what}"
-    for subject, whats in {
+    f"{subject}.{change}"
+    for subject, changes in {
         "task": "created updated canceled wrapup completed deleted system-deleted transfer-initiated "
         "transfer-attempt-failed transfer-failed transfer-canceled transfer-completed",
         "reservation": "created accepted rejected timeout canceled rescinded wrapup completed failed",
@@ -136,9 +142,9 @@ EVENT_TYPES = frozenset(
         "task-channel": "created updated deleted",
         "workspace": "created updated deleted",
     }.items()
-    for what in whats.split()
+    for change in changes.split()
 )
-_ANSWERS = frozenset(map(str, (200, 201, 204, 400, 401, 403, 404, 405, 409, 412, 413, 429, 500, 502, 503, 504)))
+_KNOWN_STATUSES = frozenset(map(str, (200, 201, 204, 400, 401, 403, 404, 405, 409, 412, 413, 429, 500, 502, 503, 504)))
 _INITIAL_SERIES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "enrich_callbacks_total": (
         (EntryKind.ASSIGNMENT, Outcome.ENRICHED, ""),
@@ -152,30 +158,30 @@ _INITIAL_SERIES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "enrich_sign_ins_total": tuple((result,) for result in SIGN_INS),
     "enrich_breaker_open": tuple((of,) for of in BREAKERS),
 }
-_STATUSES = _ANSWERS | {errors.TaskRouterTooSlow.reason, errors.TaskRouterUnreachable.reason, Reason.OUT_OF_TIME}
+_STATUSES = _KNOWN_STATUSES | {errors.TaskRouterTooSlow.reason, errors.TaskRouterUnreachable.reason, Reason.OUT_OF_TIME}
 _OUTCOMES = frozenset({*Outcome, "repeat", "dropped", "done", "not_done"})
 
 
 def _reasons(error: type[errors.EnrichError] = errors.EnrichError) -> Iterator[str]:
     yield error.reason
-    for each in error.__subclasses__():
-        yield from _reasons(each)
+    for subclass in error.__subclasses__():
+        yield from _reasons(subclass)
 
 
 _REASONS = frozenset({"", *_reasons(), *Reason, *NoMatchReason})
 
 
 class Metrics:
-    """The counts of one app. Safe to share between greenlets and threads; one count costs a microsecond or two.
+    """The counts of one app. Safe to share between greenlets and threads; a count costs a microsecond or two.
 
-    shared: the directory that the processes of one server count into; None: this process alone.
+    shared: the directory that the processes of one server count into; None: this process counts alone.
     """
 
     def __init__(self, shared: Path | None = None) -> None:
         self._shared = shared
         self._registry = CollectorRegistry()
-        self._metrics = {row.name: _made(row, self._registry) for row in TABLE if row.kind != "figure"}
-        # What has not happened yet is 0, not absent: an alert on an increase would miss the first one.
+        self._metrics = {row.name: _metric(row, self._registry) for row in TABLE if row.kind != "figure"}
+        # These series start at 0 instead of being absent: an alert on an increase would miss the first event.
         for name, series in _INITIAL_SERIES.items():
             for labels in series:
                 self._of(name, *labels)
@@ -190,9 +196,9 @@ class Metrics:
         elapsed_s: float,
         left_s: float,
     ) -> None:
-        """A callback was answered. outcome: None for a repeat, which got the answer of the first."""
-        told = (endpoint, outcome or "repeat", _one_of(_REASONS, reason))
-        self._of("enrich_callbacks_total", *told).inc()
+        """Count an answered callback. outcome: None for a repeat, which got the answer of the first."""
+        labels = (endpoint, outcome or "repeat", _one_of(_REASONS, reason))
+        self._of("enrich_callbacks_total", *labels).inc()
         self._of("enrich_callback_seconds", endpoint).observe(elapsed_s)
         self._of("enrich_budget_left_seconds").observe(left_s)
         for step in steps:
@@ -205,9 +211,9 @@ class Metrics:
         self._of("enrich_in_flight").set(count)
 
     def rest_request(self, method: str, status: str) -> None:
-        """status: of HTTP; or the reason why there was none."""
-        known = status if status in _STATUSES else f"{status[0]}xx" if status.isdecimal() else OTHER
-        self._of("enrich_rest_requests_total", method, known).inc()
+        """Count a request to TaskRouter's API. status: HTTP's; or the reason why there was no response."""
+        label = status if status in _STATUSES else f"{status[0]}xx" if status.isdecimal() else OTHER
+        self._of("enrich_rest_requests_total", method, label).inc()
 
     def breaker(self, of: str, is_open: bool) -> None:
         self._of("enrich_breaker_open", of).set(is_open)
@@ -222,32 +228,33 @@ class Metrics:
         self._of("enrich_sign_ins_total", _one_of(SIGN_INS, result)).inc()
 
     def followup(self, kind: FollowupKind, outcome: str, reason: str) -> None:
-        """outcome: of the enrichment, or `done`, `not_done`, `dropped`."""
-        told = (kind, _one_of(_OUTCOMES, outcome), _one_of(_REASONS, reason))
-        self._of("enrich_followups_total", *told).inc()
+        """Count an attempted follow-up. outcome: that of the enrichment, or `done`, `not_done`, `dropped`."""
+        labels = (kind, _one_of(_OUTCOMES, outcome), _one_of(_REASONS, reason))
+        self._of("enrich_followups_total", *labels).inc()
 
     def exposition(self, figures: Figures) -> bytes:
-        """All of it in Prometheus' text format. figures: those of the database; what is missing is left out."""
-        counted: Any = self._registry
+        """Return all metrics in the Prometheus text format. figures: of the database; missing ones are left out."""
+        registry: Any = self._registry
         if self._shared is not None:
-            counted = CollectorRegistry()
-            MultiProcessCollector(counted, str(self._shared))  # type: ignore[no-untyped-call]  # theirs has no types
-        return generate_latest(_Together(counted, figures))  # it only asks for `collect`
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, str(self._shared))  # type: ignore[no-untyped-call]  # it has no types
+        # `generate_latest` calls nothing but `collect`.
+        return generate_latest(_AllMetrics(registry, figures))
 
     def _of(self, name: str, *labels: str) -> Any:
         metric = self._metrics[name]
         return metric.labels(*labels) if labels else metric
 
 
-class _Together:
-    """The counted metrics together with the figures of the database."""
+class _AllMetrics:
+    """A collector of the counted metrics and the figures of the database."""
 
-    def __init__(self, counted: Any, figures: Figures) -> None:
-        self._counted = counted
+    def __init__(self, registry: Any, figures: Figures) -> None:
+        self._registry = registry
         self._figures = figures
 
     def collect(self) -> Iterator[Any]:
-        yield from self._counted.collect()
+        yield from self._registry.collect()
         for row in TABLE:
             figure = self._figures.get(row.name) if row.kind == "figure" else None
             if figure is not None:
@@ -257,14 +264,14 @@ class _Together:
                 yield family
 
 
-def _made(row: Metric, registry: CollectorRegistry) -> Any:
+def _metric(row: Metric, registry: CollectorRegistry) -> Any:
     if row.kind == "counter":
         return Counter(row.name, row.help, row.labels, registry=registry)
     if row.kind == "histogram":
         return Histogram(row.name, row.help, row.labels, buckets=row.buckets, registry=registry)
-    # Of several processes: the sum of those that live.
+    # With several processes, the sum over those that are alive.
     return Gauge(row.name, row.help, row.labels, registry=registry, multiprocess_mode="livesum")
 
 
-def _one_of(known: Iterable[str], value: str) -> str:
-    return value if value in known else OTHER
+def _one_of(values: Iterable[str], value: str) -> str:
+    return value if value in values else OTHER

@@ -1,12 +1,12 @@
-"""The directory in which the processes of one gunicorn count (`metrics.py`), from its making to its removal.
+"""The directory into which the processes of one gunicorn server count (`metrics.py`), from creation to removal.
 
-Each server has a directory of its own, made anew when it starts, so that no number of an earlier run is told again and
-two servers on one machine do not count into each other's files. Nobody has to name it, and nobody has to empty it: a
-lock on it is held by whoever counts there, and the kernel gives that up for the dead. What a killed server left behind
-is removed by the next one that starts.
+Each server creates its own directory when it starts, so that no count of an earlier run is reported again and two
+servers on one machine do not count into each other's files. Nobody has to configure or empty it: the processes that
+count there hold a lock, and the kernel releases the lock of a dead process. The next server that starts removes what a
+killed one left behind.
 
-Knows nothing of Prometheus: its library decides when it is imported whether it counts into files, and gunicorn's
-master, which works with this module, must not import it before its workers have been patched by gevent.
+This module does not import prometheus_client. That library decides at import whether it counts into files, and
+gunicorn's master, which uses this module, must not import it before gevent has patched the workers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-# The name under which prometheus_client looks for it.
+# prometheus_client reads the directory from this variable.
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _PREFIX = "enrich-counts-"
 _MAKING = "making-enrich-counts-"
@@ -25,21 +25,21 @@ _LOCK = "in-use"
 
 
 class MetricsDirectory:
-    """The directory of one server: made by its master, used by its workers, which inherit the lock."""
+    """The directory of one server: created by its master, used by its workers, which inherit the lock."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """folder: where to make it (default: the machine's folder for temporary files). May raise OSError."""
+        """Create the directory. folder: its parent (default: the system's temporary folder). May raise OSError."""
         folder = folder or Path(tempfile.gettempdir())
         _remove_abandoned(folder)
-        making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=folder))
-        self._lock = (making / _LOCK).open("w")
+        unlocked = Path(tempfile.mkdtemp(prefix=_MAKING, dir=folder))
+        self._lock = (unlocked / _LOCK).open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        # Only now it has a name under which another server, starting at this moment, would look whether it is in use.
-        self.path = making.rename(folder / making.name.replace(_MAKING, _PREFIX, 1))
+        # Renamed only once it is locked: a server that starts at this moment removes unlocked directories of this name.
+        self.path = unlocked.rename(folder / unlocked.name.replace(_MAKING, _PREFIX, 1))
         os.environ[VARIABLE] = str(self.path)
 
     def forget(self, pid: int) -> None:
-        """Drop the gauges of a dead process; its counters stay."""
+        """Remove the gauges of a dead process; its counters stay."""
         for file in self.path.glob(f"gauge_live*_{pid}.db"):
             file.unlink(missing_ok=True)
 
@@ -49,13 +49,13 @@ class MetricsDirectory:
 
 
 def shared() -> Path | None:
-    """The directory that this process counts into together with others; None: it counts alone."""
+    """Return the directory that this process shares with others for its counts; None if it counts alone."""
     path = os.environ.get(VARIABLE)
     return Path(path) if path else None
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Removes the directories whose servers are gone, workers included. Those of other users are none of ours."""
+    """Remove the directories of servers that have ended, workers included, except those of other users."""
     for path in folder.glob(f"{_PREFIX}*"):
         try:
             if path.is_symlink() or path.stat().st_uid != os.getuid():
@@ -63,5 +63,6 @@ def _remove_abandoned(folder: Path) -> None:
             with (path / _LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(path, ignore_errors=True)
-        except OSError:  # in use; or being removed at this very moment
+        except OSError:
+            # In use, or being removed by another server at this moment.
             continue

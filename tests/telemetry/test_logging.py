@@ -62,7 +62,7 @@ def test_a_traceback_says_where_and_what_but_not_what_it_was_about() -> None:
 
 
 def test_our_own_words_are_told() -> None:
-    told = telemetry_logging.told(
+    told = telemetry_logging.traceback_text(
         raised(errors.TaskRouterFailed("GET: HTTP 500, code 20001"), OSError(104, f"reset by {PERSON}"))
     )
     assert "enrich.errors.TaskRouterFailed: GET: HTTP 500, code 20001" in told
@@ -71,7 +71,7 @@ def test_our_own_words_are_told() -> None:
 
 
 def test_a_group_tells_of_each_of_its_exceptions() -> None:
-    told = telemetry_logging.told(raised(ExceptionGroup(PERSON, [ValueError(PERSON), LookupError(PERSON)])))
+    told = telemetry_logging.traceback_text(raised(ExceptionGroup(PERSON, [ValueError(PERSON), LookupError(PERSON)])))
     assert [each in told for each in ("ExceptionGroup", "ValueError", "LookupError", PERSON)] == [
         True,
         True,
@@ -83,7 +83,7 @@ def test_a_group_tells_of_each_of_its_exceptions() -> None:
 def test_a_chain_that_bites_its_tail_ends() -> None:
     first, second = ValueError("a"), ValueError("b")
     first.__cause__, second.__cause__ = second, first
-    assert telemetry_logging.told(first).count("ValueError") < 20
+    assert telemetry_logging.traceback_text(first).count("ValueError") < 20
 
 
 def test_what_a_database_says_of_a_row_is_not_told(database: Database) -> None:

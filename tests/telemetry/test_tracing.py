@@ -51,10 +51,10 @@ def spans() -> Iterator[tuple[Tracing, Any]]:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from enrich.telemetry.tracing import _Ids
+    from enrich.telemetry.tracing import _IdGenerator
 
     memory = InMemorySpanExporter()
-    provider = TracerProvider(id_generator=_Ids())  # type: ignore[arg-type]
+    provider = TracerProvider(id_generator=_IdGenerator())  # type: ignore[arg-type]
     provider.add_span_processor(SimpleSpanProcessor(memory))
     yield Tracing(provider), memory
     provider.shutdown()
