@@ -38,7 +38,8 @@ def seed(files: tuple[Path, ...]) -> None:
     services = current_services()
     for path in files or (fixtures.builtin_path(),):
         with _progress_of(path) as progress:
-            rows = fixtures.read_fixtures(path, region=services.settings.default_region)
+            region, kinds = services.settings.default_region, services.rules.keys.kinds
+            rows = fixtures.read_fixtures(path, region=region, kinds=kinds)
             report = seeding.seed(services.database, rows, now=datetime.now(UTC), progress=progress)
         for row in report.bad:
             click.echo(f"{path.name}: {row}", err=True)
@@ -91,6 +92,8 @@ def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
         click.echo(f"{asked['kind']} {asked['value']} ({asked['trust']}): {asked['found'] or 'nobody'}")
     for attribute in keys.withheld:
         click.echo(f"{attribute}: number withheld")
+    for attribute in keys.unknown:
+        click.echo(f"{attribute}: form not known")
     click.echo(
         json.dumps({rules.attribute: block.compose(match, customer, rules.shape)[0]}, ensure_ascii=False, indent=2)
     )

@@ -25,7 +25,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from enrich.customers.identifiers import FROM_CRM, FROM_STAFF, Identifier, words_of
+from enrich.customers.identifiers import FROM_CRM, FROM_STAFF, PHONE, Identifier, is_plain_number, words_of
 from enrich.customers.tables import (
     AuditCustomerRow,
     AuditRow,
@@ -285,7 +285,14 @@ def link(session: Session, key: Identifier, customer_id: str, at: datetime) -> N
         if row.customer_id != customer_id:
             unlink(session, key, row.customer_id, at)
     _forget_unlinked(session, key, customer_id)
-    if not any(row.customer_id == customer_id for row in _owners(session, key)):
+    own = next((row for row in _owners(session, key) if row.customer_id == customer_id), None)
+    if own is not None and key.kind == PHONE and not is_plain_number(own.as_written):
+        # They may have it in front of an extension only, where the number alone would stay a claim.
+        values = {"as_written": key.value, "source": FROM_STAFF}
+        is_own = (_IDENTIFIERS.c.value == key.value, _IDENTIFIERS.c.customer_id == customer_id)
+        session.execute(update(_IDENTIFIERS).where(_IDENTIFIERS.c.kind == PHONE, *is_own).values(values))
+        _increment_version(session, customer_id, at)
+    elif own is None:
         session.execute(
             insert(_IDENTIFIERS).values(
                 customer_id=customer_id, kind=key.kind, value=key.value, as_written=key.value, source=FROM_STAFF

@@ -18,14 +18,20 @@ from datetime import date
 from typing import Any
 
 from enrich.customers.identifiers import (
-    ADDRESS,
+    ADDRESS_KINDS,
+    CHANNELS,
+    CLIENT,
+    CUSTOMER_ID,
     EMAIL,
+    NOT_AN_EMAIL,
     PHONE,
+    SIP,
     STAFF,
     Identifier,
-    customer_id_identifier,
+    Reading,
     is_storable,
-    normalise,
+    read,
+    unguarded,
 )
 from enrich.domain.lengths import (
     CUSTOMER_TEXT_LENGTHS,
@@ -46,6 +52,7 @@ FIELD_OF_KIND = {kind: name for name, kind in KIND_OF_FIELD.items()}  # identifi
 CASE_FIELDS = ("id", "subject", "status", "opened_on")
 _FIELDS = ("id", *CUSTOMER_TEXTS, *KIND_OF_FIELD, "ids", "notes", "cases")
 _KIND = re.compile(r"[A-Za-z][\w.-]*\Z", re.ASCII)
+_USUAL_KINDS = ("account_number", CLIENT, SIP, *sorted(CHANNELS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +95,16 @@ class CustomerFixture:
     cases: tuple[Case, ...] | None
 
 
-def read_customer(raw: Any, region: str, line: int | None = None, index: int | None = None) -> CustomerFixture | BadRow:
-    """Return the row as a customer, or all its problems. Raises nothing."""
+def read_customer(
+    raw: Any, region: str, line: int | None = None, index: int | None = None, *, kinds: Collection[str] = ()
+) -> CustomerFixture | BadRow:
+    """Return the row as a customer, or all its problems. Raises nothing.
+
+    kinds: of ids that are looked up; `ids.Account_Number` in the row is account_number then.
+    """
     if not isinstance(raw, dict):
         return BadRow(line, None, f"an object with id and name is expected, not {_type_name(raw)}", index)
-    checks = _Checks(raw, region)
+    checks = _Checks(raw, region, kinds)
     customer = checks.customer()
     if checks.problems:
         return BadRow(line, customer.id or None, "; ".join(checks.problems), index, tuple(checks.problems))
@@ -102,16 +114,17 @@ def read_customer(raw: Any, region: str, line: int | None = None, index: int | N
 class _Checks:
     """Reads the fields of one row and collects their problems; a field with a problem reads as empty."""
 
-    def __init__(self, raw: Mapping[str, Any], region: str) -> None:
+    def __init__(self, raw: Mapping[str, Any], region: str, kinds: Collection[str]) -> None:
         self.problems: list[str] = []
         self._raw = raw
         self._region = region
+        self._kinds: dict[str, str] = {kind.casefold(): kind for kind in (*_USUAL_KINDS, *kinds)}
         self._identifiers: dict[Identifier, str] = {}
         self._exact: set[Identifier] = set()
 
     def customer(self) -> CustomerFixture:
         self._no_unknown_fields(self._raw, _FIELDS, "")
-        customer_id = self._required("id", self._raw.get("id"), MAX_CUSTOMER_ID_LENGTH)
+        customer_id = unguarded(self._required("id", self._raw.get("id"), MAX_CUSTOMER_ID_LENGTH)).strip()
         name = self._required("name", self._raw.get("name"), MAX_CUSTOMER_NAME_LENGTH)
         self._own_id(customer_id)
         for plural, kind in KIND_OF_FIELD.items():
@@ -180,24 +193,50 @@ class _Checks:
         if ids is not None and not isinstance(ids, dict):
             self._problem("ids", f"an object of kind and value is expected, not {_type_name(ids)}")
             return
-        for kind, values in (ids or {}).items():
-            place = f"ids.{kind}"
+        for name, values in (ids or {}).items():
+            place = f"ids.{name}"
+            kind = self._kinds.get(str(name).casefold(), str(name))
             if not _KIND.match(kind) or len(kind) > MAX_IDENTIFIER_KIND_LENGTH:
                 self._problem(place, f"a kind is up to {MAX_IDENTIFIER_KIND_LENGTH} letters, digits, `_`, `-` and `.`")
-            elif kind == STAFF:
+            elif kind.casefold() == STAFF:
                 self._problem(place, "this kind is reserved; use another name")
-            elif kind in (ADDRESS, *FIELD_OF_KIND):
-                self._problem(place, f"not an id; use {FIELD_OF_KIND.get(kind, 'phones or emails')}")
+            elif kind.casefold() in ADDRESS_KINDS:
+                self._problem(place, f"not an id; use {FIELD_OF_KIND.get(kind.casefold(), 'phones or emails')}")
             else:
                 several = values if isinstance(values, list) else [values]
                 for where, text in self._texts(place, several, MAX_IDENTIFIER_LENGTH):
                     self._identify(where, kind, text)
 
     def _identify(self, place: str, kind: str, text: str) -> None:
-        """Add the text's normal forms. If two texts share one, the text for which it is the most exact form counts."""
-        found = normalise(kind, text, self._region)
-        if not found:
-            self._problem(place, _NOT_ONE.get(kind, "has no letters or digits to compare; remove it"))
+        """Add the text's normal forms. If two texts share one, the text for which it is the most exact form counts.
+
+        What is in doubt is a problem, too: it would be stored as somebody else's.
+        """
+        readings = read(kind, text, self._region)
+        if not readings:
+            self._problem(place, "empty; remove it")
+        for reading in readings:
+            if reading.problem:
+                is_no_email = kind == EMAIL and not reading.identifiers
+                self._problem(
+                    place, self._about(reading.written, text, NOT_AN_EMAIL if is_no_email else reading.problem)
+                )
+            elif reading.identifiers[0].kind != kind:
+                self._problem(place, _OTHER_FIELD.get(reading.identifiers[0].kind, "an address; use ids"))
+            else:
+                self._add(reading.identifiers, text if len(readings) == 1 else self._alone(kind, reading))
+
+    def _alone(self, kind: str, reading: Reading) -> str:
+        """Return how this one of several values is written, so that an export of it is read the same."""
+        again = read(kind, reading.written, self._region)
+        return reading.written if again == (reading,) else reading.identifiers[0].value
+
+    @staticmethod
+    def _about(written: str, text: str, problem: str) -> str:
+        """Return the problem, with the part of the text that it is about if that is not the whole."""
+        return problem if written in ("", text) else f"{written!r}: {problem}"
+
+    def _add(self, found: Sequence[Identifier], text: str) -> None:
         for rank, identifier in enumerate(found):
             if identifier not in self._identifiers or (rank == 0 and identifier not in self._exact):
                 self._identifiers[identifier] = text
@@ -205,12 +244,10 @@ class _Checks:
                 self._exact.add(identifier)
 
     def _own_id(self, customer_id: str) -> None:
-        own = customer_id_identifier(customer_id)
-        if own is not None:
-            self._identifiers[own] = customer_id
-            self._exact.add(own)
-        elif customer_id:
-            self._problem("id", "has no letters or digits to compare; use some")
+        for reading in read(CUSTOMER_ID, customer_id, self._region):
+            if reading.problem:
+                self._problem("id", reading.problem)
+            self._add(reading.identifiers, customer_id)
 
     def _notes(self) -> tuple[str, ...]:
         return tuple(text for _, text in self._texts("notes", self._raw["notes"], MAX_NOTE_LENGTH))
@@ -241,10 +278,7 @@ class _Checks:
         )
 
 
-_NOT_ONE = {
-    PHONE: "not a possible phone number; write it with + and country code",
-    EMAIL: "not an e-mail address; write it as name@example.com",
-}
+_OTHER_FIELD = {PHONE: "a phone number; use phones", EMAIL: "an e-mail address; use emails"}
 _TYPE_NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
 
 

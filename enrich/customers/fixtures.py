@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,11 @@ def builtin_path() -> Path:
     return Path(__file__).with_name("builtin.json")
 
 
-def read_fixtures(path: Path, *, region: str) -> Iterator[CustomerFixture | BadRow]:
+def read_fixtures(path: Path, *, region: str, kinds: Collection[str] = ()) -> Iterator[CustomerFixture | BadRow]:
     """Yield the rows of this file; JSONL and CSV are read line by line, not as a whole.
 
-    region: of national phone numbers. A second row with the same id is a bad row.
+    region: of national phone numbers. kinds: of ids that are looked up, as in `read_customer`.
+    A second row with the same id is a bad row.
     Raises FixtureFileError if the file is missing, of another format, not UTF-8, not JSON, or without a usable header.
     """
     rows = {".json": _json_rows, ".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".csv": _csv_rows}.get(
@@ -56,7 +57,9 @@ def read_fixtures(path: Path, *, region: str) -> Iterator[CustomerFixture | BadR
     first_lines: dict[str, int | None] = {}
     try:
         for row in rows(path):
-            customer = row if isinstance(row, BadRow) else read_customer(row.raw, region, row.line, row.index)
+            customer = (
+                row if isinstance(row, BadRow) else read_customer(row.raw, region, row.line, row.index, kinds=kinds)
+            )
             if isinstance(customer, CustomerFixture):
                 if customer.id in first_lines:
                     reason = f"id: already in line {first_lines[customer.id]}; merge the two rows"

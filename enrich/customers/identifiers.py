@@ -4,33 +4,43 @@ Pure rules over text. A normal form is for comparing, not for dialling or displa
 (`as_written` in tables.py). Stored identifiers and look-up keys pass through the same functions, so a changed rule
 takes effect with the next `flask crm seed`, which rewrites the normal forms.
 
-One text can give several identifiers, the most exact first: a number with an extension is that extension, and its
-switchboard. `matching.choose` uses the others only if the most exact one finds no customer.
+One text can hold several addresses, each of which is a Reading. One reading can give several identifiers, the most
+exact first: a number with an extension is that extension, and its switchboard. `matching.choose` uses the others only
+if the most exact one finds no customer.
 
-Numbering facts are libphonenumber's (https://github.com/google/libphonenumber), through `phonenumbers`.
+addresses.py has the forms of addresses, phone_numbers.py those of numbers. Rules: docs/matching.md, "What is read".
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
-import phonenumbers
-from phonenumbers import CountryCodeSource, PhoneNumber, ValidationResult
+import idna
 
 from enrich.customers.accents import without_accents
+from enrich.customers.addresses import Address, addresses, parse_sip, split_scheme
+from enrich.customers.phone_numbers import WITHHELD, NumberRead, read_numbers, read_user
+from enrich.customers.spelling import folded, is_storable, lowered, plain_word, visible
+from enrich.customers.withheld import is_withheld_word
 from enrich.domain.lengths import MAX_IDENTIFIER_KIND_LENGTH, MAX_IDENTIFIER_LENGTH, MAX_WORD_LENGTH
+
+__all__ = ["is_storable", "plain_word"]
 
 PHONE = "phone"
 EMAIL = "email"
 CLIENT = "client"  # a Twilio Client (Voice SDK) identity
 SIP = "sip"  # user@host, where the user is not a phone number
+WHATSAPP = "whatsapp"  # the id of a WhatsApp user who hides the number; else a WhatsApp address is a phone number
 CUSTOMER_ID = "customer_id"  # the CRM's own id; every customer is found by it
 STAFF = "staff"  # not an identifier: the SID of a task that staff assigned to a customer
 ADDRESS = "address"  # not a kind of identifier: determined from the text (attributes `from`, `caller`, ...)
+
+# Kinds that are read as addresses, and have their form from the text.
+ADDRESS_KINDS = frozenset({ADDRESS, PHONE, EMAIL})
 
 # The source of an identifier: the CRM's file, or a change made by staff.
 FROM_CRM = "crm"
@@ -38,64 +48,36 @@ FROM_STAFF = "staff"
 
 MAX_WORDS = 12  # indexed per customer
 
-# `name:` before an address: a URI scheme (RFC 3986, 3.1) of at least two letters, so that `C:17` is an account.
-_PREFIX = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]{1,31}):(?!//)\s*(.*)\Z", re.DOTALL)
-_PHONE_PREFIXES = frozenset({"whatsapp", "sms", "mms", "rcs", "tel"})
-_SIP_PREFIXES = frozenset({"sip", "sips"})
+# Behind these digits are an international number, with or without `+`.
+_PHONE_CHANNELS = frozenset({"whatsapp", "sms", "mms", "rcs"})
+_SIP_SCHEMES = frozenset({"sip", "sips"})
 # Channels with ids of their own. A closed list: otherwise a visitor could choose the kind, and the chat name
 # `customer_id:C-1001` would identify a customer.
-_CHANNEL_PREFIXES = frozenset(
-    {"messenger", "instagram", "viber", "line", "telegram", "wechat", "kakao", "twitter", "slack", "discord"}
-)
-_DISPLAY_NAME = re.compile(r"[^<>]*<([^<>]+)>\s*\Z")  # the address in `Ada <ada@example.com>`
-
-# Sent by carriers instead of a number (docs/taskrouter.md, "Withheld callers"); the last three are our addition.
-_WITHHELD_WORDS = frozenset(
+CHANNELS = frozenset(
     {
-        "anonymous",
-        "restricted",
-        "unavailable",
-        "unknown",
-        "private",
-        "blocked",
-        "withheld",
-        "privatenumber",
-        "nocallerid",
+        *("messenger", "instagram", "viber", "line", "telegram", "wechat", "kakao", "twitter", "slack", "discord"),
+        *("facebook", "signal", "zalo", "tiktok", "teams", "apple", WHATSAPP),
     }
 )
-_KEYPAD = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
-# Suffixes that handsets and carriers add: "Unknown Caller", "Restricted Number".
-_CALLER_WORDS = ("callerid", "caller", "number", "call")
-# The same words on a keypad: +266696687 is ANONYMOUS, and would be a number of Lesotho.
-_WITHHELD_NUMBERS = frozenset(
-    word.translate(_KEYPAD) for word in ("anonymous", "restricted", "unavailable", "unknown", "private", "blocked")
-)
+# A business-scoped user id: country, `ENT` for a parent company's, up to 128 letters and digits
+# (https://developers.facebook.com/documentation/business-messaging/whatsapp/business-scoped-user-ids, 2026-11-28).
+_WHATSAPP_USER = re.compile(r"[A-Za-z]{2}\.(?:[Ee][Nn][Tt]\.)?[A-Za-z0-9]{1,128}")
+_BARE_WHATSAPP_USER = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[0-9]{10,128}")
+_WHATSAPP_HOSTS = ("@s.whatsapp.net", "@c.us")  # of WhatsApp's own addresses, behind the number
 
-_INTERNATIONAL = "00"  # recommended by the ITU (E.164); written in all countries, whatever they dial
-# The only letters allowed in a phone number: libphonenumber's words before an extension. It would read others as keypad
-# letters (1-800-FLOWERS) or skip them ("my number is ..."), and a sender's name must not become a number.
-_EXTENSION_WORDS = frozenset({"ext", "extn", "extension", "extensión", "x", "int", "anexo", "доб"})
-_LETTERS = re.compile(r"[^\W\d_]+")
+# A header whose caller wants the number hidden (RFC 3323, 4.2; RFC 3325, 9.3; Remote-Party-ID).
+_HIDING = frozenset({"full", "uri", "id", "user", "header"})
 
 _EMAIL = re.compile(r"""[^\s@<>()\[\]\\,;:"|]{1,64}@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W_][\w-]*[^\W_]\Z""")
 
-# Spellings of one subscriber that libphonenumber treats as different, each with the replacement to the form compared.
-#
-# Mexico: since August 2019 numbers are ten digits everywhere; the 1 after +52 and the domestic 01, 044 and 045 are
-#   obsolete, but WhatsApp and old address books still use them (google/libphonenumber pull request 2693 on its FAQ).
-# Argentina: the 9 after +54 is only for dialling a mobile from abroad (15 at home, which libphonenumber reads). The ten
-#   digits after it are assigned once: no other subscriber has them without the 9 (same, review of pull request 1719).
-# Brazil: by November 2016 every eight-digit mobile number was prefixed with a 9; WhatsApp still reports many without.
-#   Mobiles began with 6 to 9, landlines with 2 to 5 (ANATEL's plan). A leading 7 is unchanged: trunked radio kept
-#   eight digits.
-#
-# Excluded, because the spellings can be two subscribers or the digits do not show the rule: seven-digit
-# numbers without area code (North America), a missing leading zero (Italy), old lengths (Ivory Coast, Benin).
-_SAME_SUBSCRIBER: dict[int, tuple[re.Pattern[str], str]] = {
-    52: (re.compile(r"\A(?:1|01|044|045)([2-9]\d{9})\Z"), r"\1"),
-    54: (re.compile(r"\A9([123]\d{9})\Z"), r"\1"),
-    55: (re.compile(r"\A([1-9]\d)([689]\d{7})\Z"), r"\g<1>9\2"),
-}
+# What keeps a spreadsheet from reading an id as a number: ="007" and '007.
+_GUARDED = re.compile(r"""=\s*"(.*)"|'(?=[0-9+=@-])(.*)""", re.DOTALL)
+_SCIENTIFIC = re.compile(r"[0-9][.,][0-9]+E\+?[0-9]{1,3}|[0-9]E\+[0-9]{1,3}", re.IGNORECASE)
+
+NOT_AN_EMAIL = "not an e-mail address; write it as name@example.com"
+_NOT_AN_ADDRESS = "an address of unknown form; write a number with + and country code, or name@example.com"
+_NOT_AN_ID = "has no letters or digits to compare; use some"
+_DAMAGED_ID = "a spreadsheet cut off its digits; write the whole id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,110 +88,85 @@ class Identifier:
     value: str
 
 
-# A voice task has the caller twice (`from`, `caller`), and is looked up again when a worker is reserved. Parsing a
-# number takes over 100 microseconds, a cache hit about one.
-@lru_cache(maxsize=1024)
-def normalise(kind: str, text: str, region: str) -> tuple[Identifier, ...]:
-    """Return the identifiers of this kind in `text`, the most exact first; empty if there is none.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One address or id, as it was read from a text.
 
-    kind: `address` (determined from the text), `phone`, `email`, `client`, `sip`, or any kind of the customers' `ids`,
-    such as account_number. Case, width and spacing do not matter ("a-17 " is "A-17"), except the case of client
-    identities, which Twilio distinguishes. region: of national phone numbers, such as "US".
+    identifiers: the most exact first; none if it could not be read. written: its part of the text, with which ids are
+    compared that differ in case only. problem: why it could not be read, or what else it may mean, with what to do;
+    with a problem nobody is identified by it. is_withheld: it stands for a number that the caller withholds.
+    is_self_declared: a SIP address, which the caller sets and no carrier verifies.
     """
-    if kind == ADDRESS:
-        return address_identifiers(text, region)
-    if kind == PHONE:
-        return phone_identifiers(text, region)
-    if kind == EMAIL:
-        return _one(email_identifier(text))
-    if kind == CLIENT:
-        return _client_identifiers(text)
-    return _one(_identifier(kind, _folded(text)))
+
+    identifiers: tuple[Identifier, ...] = ()
+    written: str = ""
+    problem: str = ""
+    is_withheld: bool = False
+    is_self_declared: bool = False
 
 
-def address_identifiers(text: str, region: str) -> tuple[Identifier, ...]:
-    """Return the identifiers in the address of a caller, sender or recipient, the most exact first; empty for a name.
+# A voice task has the caller twice (`from`, `caller`), and is looked up again when a worker is reserved. Parsing a
+# number takes over 100 microseconds, a cache hit less than one.
+@lru_cache(maxsize=1024)
+def read(kind: str, text: str, region: str) -> tuple[Reading, ...]:
+    """Return what this text holds, at least one Reading; none for an empty text.
 
-    Prefixes, in any case: `whatsapp:`, `sms:`, `mms:`, `rcs:` and `tel:` for phone numbers; `sip:` for user@host, which
-    is a phone number if the user is one; `client:` for a Twilio identity; `mailto:` for an e-mail address. A channel
-    with ids of its own (`messenger:`, `instagram:`, ...) becomes the kind; an unknown prefix gives nothing. Without
-    prefix: an e-mail address if it has that form, else a phone number.
+    kind: `address`, `phone` or `email`, which are read alike (a form's field for the one often has the other); or any
+    kind of the customers' `ids`, such as account_number. Case, width and spacing do not matter ("a-17 " is "A-17"),
+    except the case of client identities, which Twilio distinguishes. region: of national phone numbers, such as "US".
+
+    Schemes of addresses, in any case: `whatsapp:`, `sms:`, `mms:` and `rcs:` for international phone numbers; `tel:`;
+    `sip:` for user@host, which is a phone number if the user is one; `client:` for a Twilio identity; `mailto:`. A
+    channel with ids of its own (`messenger:`, `instagram:`, ...) becomes the kind; an unknown scheme gives nothing.
+    Without scheme: an e-mail address if it has that form, else a phone number.
     Source: https://www.twilio.com/docs/messaging/channels, and docs/taskrouter.md, "Flex and channel conventions".
     """
-    text = _bare_address(text)
-    prefix, rest = _split_prefix(text)
-    if prefix in _PHONE_PREFIXES:
-        return phone_identifiers(_without_parameters(rest), region)
-    if prefix in _SIP_PREFIXES:
-        return _sip_identifiers(rest, region)
-    if prefix == CLIENT:
-        return _client_identifiers(rest)
-    if prefix == "mailto":
-        return _one(email_identifier(rest.partition("?")[0]))
-    if prefix in _CHANNEL_PREFIXES:
-        return _one(_identifier(prefix, _folded(rest)))
-    if prefix:
-        return ()
-    return _one(email_identifier(text)) or phone_identifiers(text, region)
+    if kind not in ADDRESS_KINDS:
+        return _read_id(kind, text, region)
+    readings: list[Reading] = []
+    for address in addresses(unguarded(text)):
+        readings += [Reading(problem=_NOT_AN_ADDRESS)] if address is None else _read_address(address, region)
+    return tuple(readings)
 
 
-def phone_identifiers(text: str, region: str) -> tuple[Identifier, ...]:
-    """Return the number as E.164, after `+14155550100;ext=12` (RFC 3966) if it has an extension; empty if not a number.
-
-    The number must be possible (libphonenumber's term: of a valid length), with area code; the fictional 555-01xx are.
-    National forms are read in `region`, with its international prefix (`011`) or `00`. Short codes, letters other than
-    those of an extension, and too many digits give nothing.
-    """
-    text = _visible(text)
-    if len(text) > MAX_IDENTIFIER_LENGTH or not all(
-        word in _EXTENSION_WORDS for word in _LETTERS.findall(text.casefold())
-    ):
-        return ()
-    number = _possible_number(text, region)
-    if number is None:
-        return ()
-    base = f"+{number.country_code}{_national_digits(number)}"
-    exact = f"{base};ext={number.extension}" if number.extension else base
-    return tuple(Identifier(PHONE, value) for value in dict.fromkeys((exact, base)))
-
-
-def email_identifier(text: str) -> Identifier | None:
-    """Return the address in lower case; None if it does not have the form of one or is longer than 254 characters.
-
-    Both parts are case-folded: RFC 5321 allows a host to distinguish `Ada@` from `ada@`, but no host of any size does.
-    Sub-addresses (`ada+shop@`) and dots stay, since only some hosts ignore them.
-    """
-    value = _folded(text)
-    return _identifier(EMAIL, value) if _EMAIL.match(value) else None
+def normalise(kind: str, text: str, region: str) -> tuple[Identifier, ...]:
+    """Return all identifiers of this kind in `text`, as `read` does, the most exact first; empty if there is none."""
+    return tuple(dict.fromkeys(one for reading in read(kind, text, region) for one in reading.identifiers))
 
 
 def customer_id_identifier(customer_id: str) -> Identifier | None:
     """Return the identifier for the CRM's own id, which is stored with every customer."""
-    return _identifier(CUSTOMER_ID, _folded(customer_id))
+    return _identifier(CUSTOMER_ID, folded(customer_id))
 
 
-def is_withheld(text: str) -> bool:
-    """Return True for a withheld number: empty, a word such as "Anonymous", or that word on a keypad (+266696687).
-
-    Check this before parsing: some keypad numbers are possible numbers of a real country. With or without channel
-    prefix and `+`, in any case; includes `sip:anonymous@anonymous.invalid` (RFC 3323). Source: docs/taskrouter.md,
-    "Withheld callers".
-    """
-    prefix, rest = _split_prefix(_bare_address(text))
-    is_sip = prefix in _SIP_PREFIXES or rest.casefold().endswith("@anonymous.invalid")
-    name = plain_word(rest.partition("@")[0] if is_sip else rest)
-    word = next((name.removesuffix(word) for word in _CALLER_WORDS if name.endswith(word)), name)
-    return name in _WITHHELD_WORDS or word in _WITHHELD_WORDS or name.lstrip("0") in _WITHHELD_NUMBERS or not rest
+def spelling(kind: str, text: str) -> str:
+    """Return the text of an id for comparing its case: without guard, its channel's prefix, invisible characters."""
+    shown = visible(unguarded(text))
+    scheme, rest = split_scheme(shown)
+    return rest if scheme == kind else shown
 
 
-def is_self_declared(text: str) -> bool:
-    """Return True for a SIP address: the caller sets it, and no carrier verifies it."""
-    return _split_prefix(_bare_address(text))[0] in _SIP_PREFIXES
+def has_extension(as_written: str, region: str) -> bool:
+    """Return whether a stored number was written with an extension, so that its switchboard alone is no evidence."""
+    if is_plain_number(as_written):
+        return False
+    return any(";ext=" in one.value for one in normalise(PHONE, as_written, region))
 
 
-def plain_word(text: str) -> str:
-    """Return the text's letters and digits, case-folded: "Web-Chat", "web_chat" and "ｗｅｂ chat" are equal."""
-    return "".join(filter(str.isalnum, _folded(text)))
+def is_plain_number(as_written: str) -> bool:
+    """Return whether a stored number is digits and punctuation, so that it has no extension."""
+    return _PLAIN_NUMBER.fullmatch(as_written) is not None
+
+
+_PLAIN_NUMBER = re.compile(r"[+0-9 ().-]*")
+
+
+def unguarded(text: str) -> str:
+    """Return the text without what keeps a spreadsheet from reading it as a number: `="007"` and `'007` are 007."""
+    match = _GUARDED.fullmatch(text.strip())
+    if match is None:
+        return text
+    return match[1].replace('""', '"') if match[1] is not None else match[2]
 
 
 def words_of(*texts: str) -> tuple[str, ...]:
@@ -217,12 +174,165 @@ def words_of(*texts: str) -> tuple[str, ...]:
 
     At most twelve of at most 40 characters: "Dr. José Lovelace-King" gives dr, jose, lovelace, king.
     """
-    found = re.findall(r"\w+", without_accents(_folded(" ".join(texts))))
+    found = re.findall(r"\w+", without_accents(folded(" ".join(texts))))
     return tuple(dict.fromkeys(word[:MAX_WORD_LENGTH] for word in found if is_storable(word)))[:MAX_WORDS]
 
 
-def _one(identifier: Identifier | None) -> tuple[Identifier, ...]:
-    return () if identifier is None else (identifier,)
+def _read_address(address: Address, region: str) -> list[Reading]:
+    scheme, rest = address.scheme, address.rest
+    if scheme in _SIP_SCHEMES:
+        readings = [_read_sip(rest, region)]
+    elif scheme == "tel":
+        readings = _numbers(read_numbers(rest.partition("?")[0], region, is_uri=True))
+    elif scheme == WHATSAPP and (user := _whatsapp_user(rest, _WHATSAPP_USER)):
+        readings = [user]
+    elif scheme in _PHONE_CHANNELS:
+        number = rest.partition("?")[0]
+        for host in _WHATSAPP_HOSTS:
+            number = number.removesuffix(host)
+        readings = _numbers(read_numbers(number, region, is_international=True, is_uri=True))
+    elif scheme == CLIENT:
+        readings = [_client(rest)]
+    elif scheme == "mailto":
+        readings = [_email(unquote(one)) for one in rest.partition("?")[0].split(",")]
+    elif scheme in CHANNELS:
+        readings = [_channel_id(scheme, rest, region)]
+    elif scheme:
+        readings = [Reading(problem=_NOT_AN_ADDRESS, is_withheld=not rest or is_withheld_word(rest))]
+    else:
+        readings = _read_bare(rest, region)
+    if address.parameters.get("privacy") in _HIDING:
+        return [Reading(problem=WITHHELD, is_withheld=True)]
+    return readings
+
+
+def _read_bare(text: str, region: str) -> list[Reading]:
+    if "@" not in text and "%40" in text:
+        text = unquote(text)
+    if "@" in text:
+        is_hidden = text.casefold().endswith("@anonymous.invalid")
+        return [Reading(problem=WITHHELD, is_withheld=True)] if is_hidden else [_email(text)]
+    user = _whatsapp_user(text, _BARE_WHATSAPP_USER)
+    return [user] if user else _numbers(read_numbers(text, region))
+
+
+def _numbers(numbers: Iterable[NumberRead]) -> list[Reading]:
+    return [_number(number) for number in numbers]
+
+
+def _number(number: NumberRead, *, is_self_declared: bool = False) -> Reading:
+    # Some words on a keypad are possible numbers of a real country.
+    if number.is_withheld or not number.written or is_withheld_word(number.written):
+        return Reading((), number.written, WITHHELD, is_withheld=True, is_self_declared=is_self_declared)
+    if not number.value:
+        return Reading((), number.written, number.problem, is_self_declared=is_self_declared)
+    exact = f"{number.value};ext={number.extension}" if number.extension else number.value
+    identifiers = tuple(Identifier(PHONE, value) for value in dict.fromkeys((exact, number.value)))
+    return Reading(identifiers, number.written, number.problem, is_self_declared=is_self_declared)
+
+
+def _read_sip(rest: str, region: str) -> Reading:
+    uri = parse_sip(rest)
+    if uri is None or not uri.user:
+        host = uri.host if uri else rest
+        is_withheld = host.casefold().endswith(".invalid") or is_withheld_word(host)
+        return Reading(problem=_NOT_AN_ADDRESS, is_withheld=is_withheld or not rest, is_self_declared=True)
+    # `.invalid` is nobody's domain (RFC 2606): anonymous.invalid (RFC 3323), unknown.invalid (3GPP TS 23.003, 13.7).
+    if uri.host.casefold().endswith(".invalid") or is_withheld_word(uri.user):
+        return Reading(problem=WITHHELD, is_withheld=True, is_self_declared=True)
+    number = read_user(uri.user, uri.parameters, region)
+    if number.value or number.is_withheld:
+        return _number(number, is_self_declared=True)
+    return _reading(SIP, folded(f"{uri.whole_user}@{uri.host}"), uri.whole_user, is_self_declared=True)
+
+
+def _whatsapp_user(text: str, pattern: re.Pattern[str]) -> Reading | None:
+    shown = visible(unquote(text))
+    return _reading(WHATSAPP, folded(shown), shown) if pattern.fullmatch(shown) else None
+
+
+def _channel_id(channel: str, rest: str, region: str) -> Reading:
+    """Return the id of a channel's user; a number with `+` is a phone number there, too."""
+    shown = visible(unquote(rest))
+    if not shown or is_withheld_word(shown):
+        return Reading(problem=WITHHELD, is_withheld=True)
+    if shown.startswith("+"):
+        numbers = read_numbers(shown, region)
+        if len(numbers) == 1 and numbers[0].value:
+            return _number(numbers[0])
+    return _reading(channel, folded(shown), shown)
+
+
+def _client(rest: str) -> Reading:
+    """Return the identity, and its form with `_40` decoded to `@`: Flex encodes so, others mean the digits."""
+    identity = visible(unquote(rest))
+    if not identity or is_withheld_word(identity):
+        return Reading(problem=WITHHELD, is_withheld=True)
+    decoded = re.sub(r"_(2[0-9A-F]|3[A-F]|40|5[B-F]|60|7[B-E])", lambda found: chr(int(found[1], 16)), identity)
+    found = (_identifier(CLIENT, value) for value in dict.fromkeys((identity, visible(decoded))))
+    identifiers = tuple(identifier for identifier in found if identifier is not None)
+    return Reading(identifiers, identity, "" if identifiers else _NOT_AN_ID)
+
+
+def _email(text: str) -> Reading:
+    """Return the address in lower case, its domain in letters.
+
+    RFC 5321 allows a host to distinguish `Ada@` from `ada@`, but no host of any size does. Sub-addresses (`ada+shop@`)
+    and dots stay, since only some hosts ignore them.
+    """
+    shown = visible(text)
+    local, _, domain = lowered(shown).rpartition("@")
+    value = f"{local}@{_domain(domain)}"
+    identifier = _identifier(EMAIL, value) if _EMAIL.match(value) else None
+    return Reading((identifier,), shown) if identifier else Reading((), shown, NOT_AN_EMAIL)
+
+
+def _domain(domain: str) -> str:
+    """Return the domain in letters: `xn--bcher-kva.example` is `bücher.example`; "" for one that cannot exist.
+
+    UTS 46 keeps ß and ss apart, as registries do since 2010; Python's own codec takes them for the same.
+    """
+    if domain.isascii() and "xn--" not in domain:
+        return domain
+    try:
+        mapped = idna.uts46_remap(domain, std3_rules=False, transitional=False)
+    except idna.IDNAError:
+        return ""
+    return ".".join(_label(label) for label in mapped.split("."))
+
+
+def _label(label: str) -> str:
+    if not label.startswith("xn--"):
+        return label
+    try:
+        letters = label.removeprefix("xn--").encode("ascii").decode("punycode")
+        is_canonical = idna.uts46_remap(letters, std3_rules=False, transitional=False) == letters
+        is_encoding = letters.encode("punycode").decode("ascii") == label.removeprefix("xn--")
+    except (idna.IDNAError, ValueError):
+        return label
+    return letters if is_canonical and is_encoding and not letters.isascii() and "." not in letters else label
+
+
+def _read_id(kind: str, text: str, region: str) -> tuple[Reading, ...]:
+    shown = visible(unguarded(text))
+    if not shown:
+        return ()
+    if kind == CLIENT or kind in CHANNELS:
+        scheme, rest = split_scheme(shown)
+        while scheme == kind:
+            shown, (scheme, rest) = rest, split_scheme(rest)
+        return (_client(shown),) if kind == CLIENT else tuple(_read_address(Address(kind, shown), region))
+    if kind == SIP and split_scheme(shown)[0] in _SIP_SCHEMES:
+        return tuple(_read_address(Address(*split_scheme(shown)), region))
+    if _SCIENTIFIC.fullmatch(shown):
+        return (Reading((), shown, _DAMAGED_ID),)
+    return (_reading(kind, folded(shown), shown),)
+
+
+def _reading(kind: str, value: str, written: str, *, is_self_declared: bool = False) -> Reading:
+    identifier = _identifier(kind, value)
+    identifiers = (identifier,) if identifier else ()
+    return Reading(identifiers, written, "" if identifier else _NOT_AN_ID, is_self_declared=is_self_declared)
 
 
 def _identifier(kind: str, value: str) -> Identifier | None:
@@ -235,105 +345,3 @@ def _identifier(kind: str, value: str) -> Identifier | None:
     ):
         return None
     return Identifier(kind, value)
-
-
-def is_storable(text: str) -> bool:
-    """Return False for text that PostgreSQL cannot store: with lone surrogates, which JSON allows, or NUL."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
-
-
-def _visible(text: str) -> str:
-    """Return the text in NFKC, without invisible characters (direction marks, zero-width spaces, BOM) and outer spaces.
-
-    Copied phone numbers are often enclosed in U+202A and U+202C, or contain a no-break space.
-    """
-    if text.isascii():  # has no invisible characters, and NFKC does not change it
-        return " ".join(text.split())
-    shown = "".join(character for character in text if unicodedata.category(character) != "Cf")
-    return " ".join(unicodedata.normalize("NFKC", shown).split())
-
-
-def _folded(text: str) -> str:
-    """Return Unicode's NFKC case folding of the text (chapter 3.13, D146), spaces collapsed."""
-    text = _visible(text)
-    if text.isascii():
-        return text.casefold()
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold()).casefold()
-    return " ".join(unicodedata.normalize("NFKC", folded).split())
-
-
-def _bare_address(text: str) -> str:
-    text = _visible(text)
-    named = _DISPLAY_NAME.match(text)
-    return named[1].strip() if named else text
-
-
-def _split_prefix(text: str) -> tuple[str, str]:
-    """Return ("whatsapp", "+1 ...") for "WhatsApp: +1 ..."; ("", text) without a prefix."""
-    match = _PREFIX.match(text)
-    return (match[1].lower(), match[2].strip()) if match else ("", text)
-
-
-def _without_parameters(uri: str) -> str:
-    """Return a sip or tel URI without parameters, except an extension (RFC 3966, 5.3)."""
-    address, *parameters = uri.partition("?")[0].split(";")
-    extension = next((part for part in parameters if part.strip().lower().startswith("ext=")), "")
-    return f"{address};{extension}" if extension else address
-
-
-def _sip_identifiers(rest: str, region: str) -> tuple[Identifier, ...]:
-    address = rest.partition("?")[0].split(";")[0]
-    user, at, host = address.rpartition("@")
-    if not at:
-        return ()
-    user, host = unquote(user.partition(":")[0]), host.partition(":")[0]  # without password and port
-    return phone_identifiers(user, region) or _one(_identifier(SIP, _folded(f"{user}@{host}")))
-
-
-def _client_identifiers(text: str) -> tuple[Identifier, ...]:
-    """Return the identity, and its form with `_40` decoded to `@`: Flex encodes so, others mean the digits."""
-    identity = _visible(unquote(text))
-    decoded = re.sub(r"_(2[0-9A-F]|3[A-F]|40|5[B-F]|60|7[B-E])", lambda found: chr(int(found[1], 16)), identity)
-    found = (_identifier(CLIENT, value) for value in dict.fromkeys((identity, _visible(decoded))))
-    return tuple(identifier for identifier in found if identifier is not None)
-
-
-def _possible_number(text: str, region: str) -> PhoneNumber | None:
-    """Return the first possible interpretation, or None. `00` means `+` unless the region itself dials it."""
-    as_dialled = _parsed(text, region)
-    if not text.startswith(_INTERNATIONAL):
-        return as_dialled
-    if as_dialled and as_dialled.country_code_source == CountryCodeSource.FROM_NUMBER_WITH_IDD:
-        return as_dialled
-    return _parsed("+" + text.removeprefix(_INTERNATIONAL), region) or as_dialled
-
-
-def _parsed(text: str, region: str) -> PhoneNumber | None:
-    try:
-        number = phonenumbers.parse(text, region, keep_raw_input=True)
-    except phonenumbers.NumberParseException:
-        return None
-    _set_national_digits(number, _one_spelling(number))
-    possible = phonenumbers.is_possible_number_with_reason(number)
-    # IS_POSSIBLE_LOCAL_ONLY has no area code, so it is another subscriber's number elsewhere.
-    return number if possible == ValidationResult.IS_POSSIBLE else None
-
-
-def _one_spelling(number: PhoneNumber) -> str:
-    digits = _national_digits(number)
-    rule = _SAME_SUBSCRIBER.get(number.country_code or 0)
-    return rule[0].sub(rule[1], digits) if rule else digits
-
-
-def _national_digits(number: PhoneNumber) -> str:
-    return str(phonenumbers.national_significant_number(number))
-
-
-def _set_national_digits(number: PhoneNumber, digits: str) -> None:
-    if digits != _national_digits(number):
-        number.italian_leading_zero, number.number_of_leading_zeros = None, None
-        number.national_number = int(digits)

@@ -7,13 +7,13 @@ hold. identifiers.py normalises the keys, block.py composes the block.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import phonenumbers
 
 from enrich.customers import identifiers
-from enrich.customers.identifiers import ADDRESS, EMAIL, PHONE, STAFF, Identifier
+from enrich.customers.identifiers import ADDRESS, CLIENT, EMAIL, PHONE, SIP, STAFF, Identifier, Reading
 from enrich.domain.lengths import MAX_IDENTIFIER_KIND_LENGTH, MAX_IDENTIFIER_LENGTH
 from enrich.domain.matches import (
     DEFAULT_CLAIMED_CHANNELS,
@@ -41,6 +41,9 @@ _ADDRESSES = CALLING | CALLED | {OUTBOUND_TO, "customerAddress"}
 _NOT_CALLERS = CALLED | {OUTBOUND_TO}
 # The channel, in the list of verified ones, of work that names none.
 _VOICE, _UNNAMED = "voice", "default"
+
+# Of every other kind are ids, whose case counts where two customers differ in it alone.
+_WITHOUT_CASE = frozenset({PHONE, EMAIL, CLIENT, SIP, STAFF})
 
 _MAX_INTEGER_BITS = 840  # 253 digits; Python refuses to convert much longer integers to text
 
@@ -78,6 +81,11 @@ class KeyRules:
     claimed_channels: frozenset[str] = frozenset(DEFAULT_CLAIMED_CHANNELS)
     verified_channels: frozenset[str] | None = None
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of ids that are looked up."""
+        return tuple(dict.fromkeys(source.kind for source in self.sources))
+
     @classmethod
     def parse(
         cls,
@@ -107,7 +115,7 @@ class KeyRules:
         return cls(
             sources=tuple(_key_source(word, own_attributes) for word in words),
             region=region,
-            own_numbers=frozenset(_own_number(number, region) for number in own_numbers),
+            own_numbers=frozenset(one for number in own_numbers for one in _own_numbers(number, region)),
             claimed_channels=frozenset(identifiers.plain_word(channel) for channel in claimed_channels),
             verified_channels=frozenset(identifiers.plain_word(channel) for channel in verified_channels) or None,
         )
@@ -116,33 +124,41 @@ class KeyRules:
 def lookup_keys(attributes: Mapping[str, Any], rules: KeyRules, task_sid: str | None = None) -> LookupKeys:
     """Return the look-up keys of a task, in the order of the rules, at most eight.
 
-    attributes: any JSON object. Values that are neither text nor integers, longer than 254 characters, or not of their
-    kind are skipped. So are addresses of our own: `from` and `caller` of an outbound call (`outbound_to`, or a
-    `direction` that begins with "outbound"), else `to` and `called`; a key that the rules name with its kind and trust
-    is believed in either direction (docs/matching.md, "Whose address it is"). A key that occurs twice counts once,
-    verified if either is.
+    attributes: any JSON object. Values that are neither text nor whole numbers, longer than 254 characters, or not of
+    their kind are named as unknown. Skipped are addresses of our own: `from` and `caller` of an outbound call
+    (`outbound_to`, or a `direction` that begins with "outbound"), else `to` and `called`; a key that the rules name
+    with its kind and trust is believed in either direction (docs/matching.md, "Whose address it is"). A key that occurs
+    twice counts once, verified if either is.
     One attribute can give several keys, the most exact first: an extension, then its switchboard, which is only
-    claimed. So is a number in a SIP address, unless the rules trust the attribute.
+    claimed. So is a number in a SIP address, unless the rules trust the attribute, and, whatever the rules say, a text
+    that can be read in two ways (`identifiers.Reading.problem`).
     task_sid: the task, which staff may have assigned to a customer; None without a task. Raises nothing.
     """
     work = work_of(attributes)
     channel_trust = _channel_trust(attributes, work, rules)
     keys: dict[Identifier, LookupKey] = {}
-    withheld: list[str] = []
+    withheld: dict[str, None] = {}
+    unknown: dict[str, None] = {}
     for source in rules.sources:
-        text = _value_at(attributes, source.path)
-        if text is None or _is_ours(source, work):
+        value = _value_at(attributes, source.path)
+        if value is None or _is_ours(source, work):
             continue
-        if _is_withheld_caller(source, text):
-            withheld.append(source.attribute)
-            continue
-        trust = source.trust or (Trust.CLAIMED if _is_self_declared(source, text) else channel_trust)
-        for identifier in identifiers.normalise(source.kind, text, rules.region):
-            if not _is_own_number(identifier, rules):
-                _keep(keys, LookupKey(identifier.kind, identifier.value, trust, source.attribute))
-            if _has_extension(identifier):
-                trust = Trust.CLAIMED  # the switchboard's number is no evidence for the person at another extension
-    return LookupKeys(tuple(keys.values())[:MAX_KEYS], tuple(dict.fromkeys(withheld)), task_sid)
+        text = _text_of_key(value)
+        readings = () if text is None else identifiers.read(source.kind, text, rules.region)
+        if _is_withheld_caller(source, readings, text):
+            withheld[source.attribute] = None
+        elif text != "" and not any(reading.identifiers for reading in readings):
+            unknown[source.attribute] = None
+        is_doubtful = any(not reading.identifiers and not reading.is_withheld for reading in readings)
+        for reading in readings:
+            trust = Trust.CLAIMED if is_doubtful else _trust_of(source, reading, channel_trust)
+            for identifier in reading.identifiers:
+                if not _is_own_number(identifier, rules):
+                    key = LookupKey(identifier.kind, identifier.value, trust, source.attribute, reading.written)
+                    _keep(keys, key)
+                if _has_extension(identifier):
+                    trust = Trust.CLAIMED  # the switchboard's number is no evidence for who has another extension
+    return LookupKeys(tuple(keys.values())[:MAX_KEYS], tuple(withheld), task_sid, tuple(unknown), rules.region)
 
 
 def choose(keys: LookupKeys, candidates: Sequence[Candidate]) -> Match:
@@ -153,7 +169,9 @@ def choose(keys: LookupKeys, candidates: Sequence[Candidate]) -> Match:
     any of them found. Several on equal evidence give Ambiguous; the function never guesses. Claimed keys count only if
     no verified key found a customer, and then even a single customer is only Claimed.
     A decision of staff about this task overrides all evidence.
-    Of one attribute, only the most exact key that found a customer counts. A key that `MAX_CANDIDATES_PER_KEY`
+    Of one number, only the most exact key that found a customer counts. A number that is stored with an extension is
+    only claimed by its switchboard's number. Of customers whose ids differ in case alone, the one whose id is written
+    as in the attribute counts. A key that `MAX_CANDIDATES_PER_KEY`
     customers share counts only if no other does. Raises nothing.
     """
     decided = _decided_by_staff(keys, candidates)
@@ -161,12 +179,14 @@ def choose(keys: LookupKeys, candidates: Sequence[Candidate]) -> Match:
         return decided
     found = _found(keys, candidates)
     for trust in (Trust.VERIFIED, Trust.CLAIMED):
-        evidence = _evidence([key for key in keys.keys if key.trust is trust], found)
+        evidence = _evidence([key for key in found if key.trust is trust], found)
         if evidence:
             return _conclusion(trust, evidence)
     if keys.keys:
         return NoMatch(NoMatchReason.NO_SUCH_KEY)
-    return NoMatch(NoMatchReason.WITHHELD if keys.withheld else NoMatchReason.NO_KEY)
+    if keys.withheld:
+        return NoMatch(NoMatchReason.WITHHELD)
+    return NoMatch(NoMatchReason.UNKNOWN_FORM if keys.unknown else NoMatchReason.NO_KEY)
 
 
 def explain(keys: LookupKeys, candidates: Sequence[Candidate], match: Match) -> dict[str, Any]:
@@ -189,11 +209,12 @@ def explain(keys: LookupKeys, candidates: Sequence[Candidate], match: Match) -> 
                 "value": key.value,
                 "trust": str(key.trust),
                 "attribute": key.attribute,
-                "found": len(found[key]) if key in found else int(isinstance(decided, Matched)),
+                "found": _number_found(key, found) if key in found else int(isinstance(decided, Matched)),
             }
             for key in all_keys
         ],
         "withheld": list(keys.withheld),
+        "unknown": list(keys.unknown),
         "candidates": [{"customer_id": one.customer_id, "name": one.name} for one in remaining],
     }
 
@@ -229,11 +250,12 @@ def _trust(word: str, trust: str) -> Trust:
         raise ValueError(f"{word!r}: {trust!r} is neither verified nor claimed") from None
 
 
-def _own_number(number: str, region: str) -> str:
-    found = identifiers.address_identifiers(number, region)
-    if not found or found[-1].kind != PHONE:
-        raise ValueError(f"{number!r} is not a phone number")
-    return found[-1].value
+def _own_numbers(written: str, region: str) -> list[str]:
+    found = identifiers.normalise(ADDRESS, written, region)
+    numbers = [one.value for one in found if one.kind == PHONE and not _has_extension(one)]
+    if not numbers:
+        raise ValueError(f"{written!r} is not a phone number")
+    return numbers
 
 
 # --- attributes -> keys
@@ -265,33 +287,41 @@ def _channel_trust(attributes: Mapping[str, Any], work: Work, rules: KeyRules) -
     return Trust.VERIFIED if is_verified else Trust.CLAIMED
 
 
-def _is_self_declared(source: KeySource, text: str) -> bool:
-    return source.kind == ADDRESS and identifiers.is_self_declared(text)
+def _trust_of(source: KeySource, reading: Reading, channel_trust: Trust) -> Trust:
+    if reading.problem:
+        return Trust.CLAIMED
+    return source.trust or (Trust.CLAIMED if reading.is_self_declared else channel_trust)
 
 
 def _has_extension(identifier: Identifier) -> bool:
     return identifier.kind == PHONE and ";ext=" in identifier.value
 
 
-def _value_at(attributes: Mapping[str, Any], path: tuple[str, ...]) -> str | None:
-    """Return the text or integer at this path, as text; None if there is none that can be a key."""
+def _value_at(attributes: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """Return the value at this path; None if there is none."""
     value = attributes.get(path[0])
     for name in path[1:]:
         if not isinstance(value, dict):  # in parsed JSON nothing else has members
             return None
         value = value.get(name)
-    if value is None:
-        return None
+    return None if value is False or value in ([], {}) else value
+
+
+def _text_of_key(value: Any) -> str | None:
+    """Return a text or an integer as text, without outer spaces; None for what cannot be a key."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_INTEGER_BITS:
         return str(value)
-    return value if isinstance(value, str) and len(value) <= MAX_IDENTIFIER_LENGTH else None
+    return value.strip() if isinstance(value, str) and len(value) <= MAX_IDENTIFIER_LENGTH else None
 
 
-def _is_withheld_caller(source: KeySource, text: str) -> bool:
+def _is_withheld_caller(source: KeySource, readings: Collection[Reading], text: str | None) -> bool:
     """Return whether a caller withholds the number. An empty form field and a called number do not count."""
-    if source.kind == PHONE:
-        return bool(text.strip()) and identifiers.is_withheld(text)
-    return source.kind == ADDRESS and source.attribute not in _NOT_CALLERS and identifiers.is_withheld(text)
+    is_caller = source.kind == ADDRESS and source.attribute not in _NOT_CALLERS
+    if text is not None and not readings:
+        return is_caller
+    return (is_caller or source.kind == PHONE) and any(reading.is_withheld for reading in readings)
 
 
 def _is_own_number(identifier: Identifier, rules: KeyRules) -> bool:
@@ -329,25 +359,70 @@ CandidatesById = dict[str, Candidate]  # as one key found them
 
 
 def _found(keys: LookupKeys, candidates: Iterable[Candidate]) -> dict[LookupKey, CandidatesById]:
-    """Return the candidates of each key, an empty dict if there is none. Independent of their order."""
+    """Return the candidates of each key, an empty dict if there is none. Independent of their order.
+
+    Of a verified number, the customers whom it finds only in front of an extension are found by a claimed key more.
+    """
     found: dict[LookupKey, CandidatesById] = {key: {} for key in keys.keys}
     by_identifier = {(key.kind, key.value): found[key] for key in keys.keys}
     for candidate in sorted(candidates, key=lambda one: (one.customer_id, one.name)):
         by_id = by_identifier.get((candidate.kind, candidate.value))
         if by_id is not None:
             by_id.setdefault(candidate.customer_id, candidate)
-    return found
+    divided: dict[LookupKey, CandidatesById] = {}
+    for key, by_id in found.items():
+        if key.kind in _WITHOUT_CASE:
+            divided |= _without_extensions(key, by_id, keys.region)
+        else:
+            divided[key] = _as_written(key, by_id)
+    return divided
+
+
+def _as_written(key: LookupKey, by_id: CandidatesById) -> CandidatesById:
+    """Return the customers whose id is written as in the attribute; all, if there is none or the store cut them off."""
+    if len(by_id) < 2 or len(by_id) >= MAX_CANDIDATES_PER_KEY:
+        return by_id
+    exact = {
+        customer_id: one
+        for customer_id, one in by_id.items()
+        if identifiers.spelling(key.kind, one.as_written) == key.as_written
+    }
+    return exact or by_id
+
+
+def _without_extensions(key: LookupKey, by_id: CandidatesById, region: str) -> dict[LookupKey, CandidatesById]:
+    """Return the key with the customers who have exactly this number, and a claimed one with those at an extension.
+
+    If the store cut them off, all are claimed: who has exactly this number is not known then.
+    """
+    if key.kind != PHONE or key.trust is Trust.CLAIMED or ";ext=" in key.value:
+        return {key: by_id}
+    extended = {
+        customer_id: one for customer_id, one in by_id.items() if identifiers.has_extension(one.as_written, region)
+    }
+    if not extended:
+        return {key: by_id}
+    if len(by_id) >= MAX_CANDIDATES_PER_KEY:
+        extended = by_id
+    certain = {customer_id: one for customer_id, one in by_id.items() if customer_id not in extended}
+    return {key: certain, replace(key, trust=Trust.CLAIMED): extended}
+
+
+def _number_found(key: LookupKey, found: Mapping[LookupKey, CandidatesById]) -> int:
+    """Return the number of customers that this key found, at an extension or not."""
+    also_claimed = () if key.trust is Trust.CLAIMED else found.get(replace(key, trust=Trust.CLAIMED), ())
+    return len(found[key]) + len(also_claimed)
 
 
 def _evidence(keys: Iterable[LookupKey], found: Mapping[LookupKey, CandidatesById]) -> dict[LookupKey, CandidatesById]:
-    """Return the keys that count, in order, with their candidates: of each attribute the most exact key.
+    """Return the keys that count, in order, with their candidates: of each number or address the most exact key.
 
     Keys at the limit of the store count only if there is no other, and then only the first.
     """
-    most_exact: dict[str, LookupKey] = {}
+    most_exact: dict[tuple[str, str], LookupKey] = {}
     for key in keys:
         if found[key]:
-            most_exact.setdefault(key.attribute, key)
+            most_exact.setdefault((key.attribute, key.as_written), key)
     evidence = {key: found[key] for key in most_exact.values()}
     complete = {key: by_id for key, by_id in evidence.items() if len(by_id) < MAX_CANDIDATES_PER_KEY}
     # The store cuts off candidates at the limit, so the customers that two such keys share cannot be determined.

@@ -69,7 +69,7 @@ class CustomerStore:
             return LookUpResult()
         statement = look_up_statement(len(keys.keys), of_task=keys.task_sid is not None)
         rows = self._database.read(self._database.prepare(statement), _parameters(keys))
-        candidates = tuple(Candidate(row.a, row.b, row.c, row.d) for row in rows if row.part == _PART_CANDIDATE)
+        candidates = tuple(Candidate(row.a, row.b, row.c, row.d, row.e) for row in rows if row.part == _PART_CANDIDATE)
         details = rows[len(candidates) :]
         return LookUpResult(candidates, _customer(candidates[0].customer_id, details) if candidates else None)
 
@@ -93,7 +93,7 @@ class CustomerStore:
             return ()
         statement = candidates_statement(len(keys.keys), of_task=keys.task_sid is not None)
         rows = self._database.read(self._database.prepare(statement), _parameters(keys))
-        return tuple(Candidate(row.customer_id, row.name, row.kind, row.value) for row in rows)
+        return tuple(Candidate(row.customer_id, row.name, row.kind, row.value, row.as_written) for row in rows)
 
     def fetch_customer(self, customer_id: str) -> Customer | None:
         """Return the customer with the newest notes and the open cases; None if there is no such id.
@@ -176,18 +176,19 @@ def _customer(customer_id: str, rows: Sequence[Row[Any]]) -> Customer | None:
 def look_up_statement(number_of_keys: int, *, of_task: bool = False) -> Part:
     """Return the statement for candidates and details, with the parameters of `candidates_statement`.
 
-    Its rows: candidates as (part, 0, customer_id, name, kind, value, ""); then, if all are the same customer, the rows
-    of `customer_statement`.
+    Its rows: candidates as (part, 0, customer_id, name, kind, value, as_written); then, if all are the same
+    customer, the rows of `customer_statement`.
     """
     found = candidates_statement(number_of_keys, of_task=of_task).cte("found").c
     lowest, highest = func.min(found.customer_id), func.max(found.customer_id)
     single = select(case((lowest == highest, lowest)).label("customer_id")).cte("only")
-    candidates = _part(_PART_CANDIDATE, literal(0), found.customer_id, found.name, found.kind, found.value)
+    columns = (found.customer_id, found.name, found.kind, found.value, found.as_written)
+    candidates = _part(_PART_CANDIDATE, literal(0), *columns)
     return _in_order(candidates, *_parts_of(select(single.c.customer_id).scalar_subquery()))
 
 
 @cache
-def candidates_statement(number_of_keys: int, *, of_task: bool = False) -> CompoundSelect[str, str, str, str]:
+def candidates_statement(number_of_keys: int, *, of_task: bool = False) -> CompoundSelect[str, str, str, str, str]:
     """Return the statement for this number of keys. Parameters: `kind_0`, `value_0`, ...; of_task: and `task_sid`.
 
     One SELECT per key, each with its own limit, instead of one OR: a number that thousands share must neither fetch
@@ -199,7 +200,7 @@ def candidates_statement(number_of_keys: int, *, of_task: bool = False) -> Compo
     return union_all(*pinned, *found)
 
 
-def _pin_of_task() -> Select[str, str, str, str]:
+def _pin_of_task() -> Select[str, str, str, str, str]:
     """Return the query for the task's pin: at most one row, with customer_id "" if staff said "none of them"."""
     return (
         select(
@@ -207,18 +208,20 @@ def _pin_of_task() -> Select[str, str, str, str]:
             func.coalesce(CustomerRow.name, "").label("name"),
             literal(STAFF, String).label("kind"),
             PinRow.task_sid.label("value"),
+            literal("", String).label("as_written"),
         )
         .outerjoin(CustomerRow, CustomerRow.id == PinRow.customer_id)
         .where(PinRow.task_sid == bindparam("task_sid"))
     )
 
 
-def _candidates_of_one_key(number: int) -> Select[str, str, str, str]:
+def _candidates_of_one_key(number: int) -> Select[str, str, str, str, str]:
+    row = IdentifierRow
     return (
-        select(IdentifierRow.customer_id, CustomerRow.name, IdentifierRow.kind, IdentifierRow.value)
-        .join(CustomerRow, CustomerRow.id == IdentifierRow.customer_id)
-        .where(IdentifierRow.kind == bindparam(f"kind_{number}"), IdentifierRow.value == bindparam(f"value_{number}"))
-        .order_by(IdentifierRow.customer_id)
+        select(row.customer_id, CustomerRow.name, row.kind, row.value, row.as_written)
+        .join(CustomerRow, CustomerRow.id == row.customer_id)
+        .where(row.kind == bindparam(f"kind_{number}"), row.value == bindparam(f"value_{number}"))
+        .order_by(row.customer_id)
         .limit(MAX_CANDIDATES_PER_KEY)
     )
 

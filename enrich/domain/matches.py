@@ -36,6 +36,7 @@ class NoMatchReason(StrEnum):
 
     NO_SUCH_KEY = "no_such_key"  # no customer has any of the keys
     WITHHELD = "withheld"  # the caller withholds the number, and there is no other key
+    UNKNOWN_FORM = "unknown_form"  # there are addresses, but none whose form is known
     NO_KEY = "no_key"  # the attributes hold nothing to look up
     SET_BY_STAFF = "set_by_staff"  # staff decided that the task belongs to none of the customers found
 
@@ -46,13 +47,15 @@ class LookupKey:
 
     kind: `phone`, `email`, `customer_id`, `client`, or any kind of the customers' `ids`.
     value: the normal form, as stored in the identifiers table.
-    attribute: the task attribute it was read from (dotted path for nested ones).
+    attribute: the task attribute it was read from (dotted path for nested ones). as_written: its spelling there; the
+    keys of one number with an extension share it, and several numbers in one attribute do not.
     """
 
     kind: str
     value: str
     trust: Trust
     attribute: str
+    as_written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,14 @@ class LookupKeys:
 
     withheld: names of the attributes in which a caller withholds the number.
     task_sid: the task, which staff may have assigned to a customer; None if the look-up is not for a task.
+    unknown: names of the attributes that have a value of no known form. region: of national phone numbers.
     """
 
     keys: tuple[LookupKey, ...] = ()
     withheld: tuple[str, ...] = ()
     task_sid: str | None = None
+    unknown: tuple[str, ...] = ()
+    region: str = DEFAULT_REGION
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +79,14 @@ class Candidate:
     """One customer that one identifier (kind, value) points to, as the store returned it.
 
     kind `staff`: a decision of staff about the task whose SID is `value`; customer_id "" means "none of them".
+    as_written: the identifier's spelling in the CRM.
     """
 
     customer_id: str
     name: str
     kind: str
     value: str
+    as_written: str = ""
 
 
 @dataclass(frozen=True, slots=True)

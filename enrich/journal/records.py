@@ -38,10 +38,14 @@ class CandidateFound:
 
 @dataclass(frozen=True, slots=True)
 class LookupFinding:
-    """The look-up of an entry's customer. withheld: attributes in which the caller withheld the number."""
+    """The look-up of an entry's customer.
+
+    withheld: attributes in which the caller withheld the number. unknown: those with a value of no known form.
+    """
 
     keys: tuple[KeyFound, ...] = ()
     withheld: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     candidates: tuple[CandidateFound, ...] = ()
 
 
@@ -141,6 +145,7 @@ def read_finding(stored: Mapping[str, Any] | None) -> LookupFinding:
             for key in _members(stored, "keys")
         ),
         withheld=tuple(str(attribute) for attribute in stored.get("withheld") or ()),
+        unknown=tuple(str(attribute) for attribute in stored.get("unknown") or ()),
         candidates=tuple(
             CandidateFound(customer_id=str(candidate.get("customer_id", "")), name=str(candidate.get("name", "")))
             for candidate in _members(stored, "candidates")

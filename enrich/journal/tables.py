@@ -103,7 +103,7 @@ class EntryRow(Base):
     customer_id: Mapped[str | None] = mapped_column(String(MAX_CUSTOMER_ID_LENGTH))
     customer_name: Mapped[str] = mapped_column(AnyText(MAX_CUSTOMER_NAME_LENGTH), default="")
     # The look-up: {"keys": [{kind, value, trust, attribute, found}], "withheld": [attribute],
-    # "candidates": [{customer_id, name}]}
+    # "unknown": [attribute], "candidates": [{customer_id, name}]}
     finding: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     # Value of the first key, for searching unknown callers.
     first_key: Mapped[str | None] = mapped_column(AnyText(MAX_IDENTIFIER_LENGTH))

@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 
 from enrich.accounts.tables import Role
 from enrich.customers import audit, editing, search
-from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
+from enrich.customers.fixture_rows import BadRow, CustomerFixture
 from enrich.customers.identifiers import Identifier
 from enrich.customers.search import FoundCustomer
 from enrich.database.engine import Database
@@ -22,7 +22,7 @@ from enrich.journal import contacts
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Form, Values
 from enrich.pages.feed_query import by_id
-from enrich.pages.resolution import find, flash_result, new_customer_id, new_record, resolver_for_user
+from enrich.pages.resolution import find, flash_result, new_customer_id, new_record, read_form, resolver_for_user
 from enrich.pages.sessions import needs, require_sign_in, sees_masked
 from enrich.services import Services, current_services
 
@@ -93,7 +93,7 @@ def create() -> ResponseReturnValue:
     services = current_services()
     values = _values()
     customer_id = request.form.get("id", "").strip() or new_customer_id()
-    read = read_customer(customer_form.to_raw(customer_id, values), services.settings.default_region)
+    read = read_form(services, customer_id, values)
     if isinstance(read, BadRow):
         form = Form(values, customer_form.problems(read.problems, values))
         return _form_page("", form, given_id=customer_id), 422
@@ -124,7 +124,7 @@ def save(customer_id: str) -> ResponseReturnValue:
     services = current_services()
     values, base = _values(), _base()
     version = request.form.get("version", "")
-    read = read_customer(customer_form.to_raw(customer_id, values), services.settings.default_region)
+    read = read_form(services, customer_id, values)
     if isinstance(read, BadRow):
         form = Form(values, customer_form.problems(read.problems, values))
         return _form_page(customer_id, form, version=version, base=base), 422

@@ -136,6 +136,7 @@ FOLLOWUP_OWED = Mark(
 REASONS = {
     "no_such_key": ("no customer has these details", "No customer has any of the details on the task."),
     "withheld": ("number withheld", "The caller's number is withheld, and nothing else identifies them."),
+    "unknown_form": ("address of unknown form", "The task has an address whose form is not known, and no other key."),
     "no_key": ("no contact details", "The task has no number, address or id to look up."),
     "set_by_staff": ("set by staff", "Staff decided that the task belongs to none of the customers found."),
     "failed": ("internal error", "An internal error; the log has the details."),

@@ -98,6 +98,8 @@ def customer_label(entry: Entry) -> str:
         return entry.finding.keys[0].value
     if entry.finding.withheld:
         return "Withheld number"
+    if entry.finding.unknown:
+        return f"Unknown form of {' and '.join(entry.finding.unknown[:2])}"
     if entry.outcome == Outcome.MALFORMED:
         return "Unreadable request"
     if entry.match == MatchKind.NONE:

@@ -188,6 +188,12 @@ def new_customer_id() -> str:
     return "S-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(8))
 
 
+def read_form(services: Services, customer_id: str, values: customer_form.Values) -> CustomerFixture | BadRow:
+    """Return the customer that this form describes, or its problems."""
+    rules = services.rules.keys
+    return read_customer(customer_form.to_raw(customer_id, values), rules.region, kinds=rules.kinds)
+
+
 def new_record(read: CustomerFixture) -> audit.Record:
     """Return the record of a customer that staff created."""
     record = editing.edited(
@@ -203,7 +209,7 @@ def new_record(read: CustomerFixture) -> audit.Record:
 def _create(services: Services, resolver: Resolver, story: Timeline) -> ResponseReturnValue:
     values = customer_form.empty() | {name: request.form.get(name, "").strip() for name in ("name", "company", "tier")}
     customer_id = new_customer_id()
-    read = read_customer(customer_form.to_raw(customer_id, values), services.settings.default_region)
+    read = read_form(services, customer_id, values)
     if isinstance(read, BadRow):
         return _form(services, story, new=values, problems=customer_form.problems(read.problems, values)), 422
     settled = resolver.create(story.task_sid, customer_id, new_record(read), _key(services.database, story))
@@ -248,8 +254,7 @@ def _form(
 def find(services: Services, query: str) -> tuple[FoundCustomer, ...]:
     """Return the customers that match the search, by name, id or look-up key."""
     rules = services.rules.keys
-    kinds = dict.fromkeys(source.kind for source in rules.sources)
-    return search.find_customers(services.database, query, kinds=kinds, region=rules.region)
+    return search.find_customers(services.database, query, kinds=rules.kinds, region=rules.region)
 
 
 def _keys_now(database: Database, finding: LookupFinding) -> tuple[KeyNow, ...]:

@@ -448,6 +448,7 @@ def test_an_explanation_says_what_each_key_found() -> None:
             {"kind": "phone", "value": "+1", "trust": "verified", "attribute": "from_+1", "found": 2},
         ],
         "withheld": ["caller"],
+        "unknown": [],
         "candidates": [{"customer_id": "C-1", "name": "Ada"}, {"customer_id": "C-2", "name": "Grace"}],
     }
 

@@ -15,7 +15,7 @@ from enrich.customers.seeding import BATCH, SeedReport, export, seed
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow, IdentifierRow
 from enrich.database.engine import Database
-from enrich.domain.matches import Ambiguous, Matched
+from enrich.domain.matches import Ambiguous, Claimed, Matched
 from tests.support.databases import copy_template
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -164,16 +164,18 @@ def test_the_built_in_customers_are_found(database: Database, attributes: dict[s
     assert match.customer_id == customer_id
 
 
-@pytest.mark.parametrize(
-    ("caller", "customer_ids"),
-    [("+16175550142", ["C-1003", "C-1004"]), ("+13125550170", ["C-1006", "C-1007"])],
-    ids=["a family", "a switchboard"],
-)
-def test_a_shared_number_is_ambiguous(database: Database, caller: str, customer_ids: list[str]) -> None:
+def test_a_shared_number_is_ambiguous(database: Database) -> None:
     seed_builtin(database)
-    match = who_is(database, **{"from": caller})
+    match = who_is(database, **{"from": "+16175550142"})
     assert isinstance(match, Ambiguous)
-    assert [one.customer_id for one in match.candidates] == customer_ids
+    assert [one.customer_id for one in match.candidates] == ["C-1003", "C-1004"]
+
+
+def test_a_switchboard_is_only_a_claim_of_those_who_have_an_extension(database: Database) -> None:
+    seed_builtin(database)
+    match = who_is(database, **{"from": "+13125550170"})
+    assert isinstance(match, Claimed)
+    assert [one.customer_id for one in match.candidates] == ["C-1006", "C-1007"]
 
 
 def test_what_was_exported_can_be_seeded_again(database: Database, sqlite_template: Path, tmp_path: Path) -> None:

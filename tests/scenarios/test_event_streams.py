@@ -9,7 +9,7 @@ import requests
 
 from enrich.taskrouter.endpoints import EVENT_STREAMS
 from taskrouter_emulator import EMULATOR_ONLY
-from tests.support.contact_centre import LONGEST_ANSWER_S, ContactCentre, Service, waiting_tasks
+from tests.support.contact_centre import TASKROUTER_TIMEOUT_S, ContactCentre, Service, waiting_tasks
 from tests.support.event_streams import make_event, query_of, sign_url
 from tests.support.worker import worker_of
 
@@ -28,7 +28,7 @@ def test_a_streamed_event_enriches_a_task_before_it_is_offered(
         f"{service.url}{EVENT_STREAMS}?{query}",
         data=body,
         headers={"X-Twilio-Signature": signature, "Content-Type": "application/json"},
-        timeout=LONGEST_ANSWER_S,
+        timeout=TASKROUTER_TIMEOUT_S,
     )
     assert answer.status_code == 204
     (entry,) = service.entries(task_sid=task_sid)

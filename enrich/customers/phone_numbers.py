@@ -1,0 +1,295 @@
+"""Phone numbers as people, switches and spreadsheets write them, read as E.164. Pure.
+
+Numbering facts are libphonenumber's (https://github.com/google/libphonenumber), through `phonenumbers`. A number is
+read if it is possible: of a length that the country has; the fictional 555-01xx are. If the text can mean another
+number as well, the reading has a `problem`, and nobody may be identified by it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import unquote
+
+import phonenumbers
+from phonenumbers import CountryCodeSource, PhoneMetadata, PhoneNumber, ValidationResult
+
+from enrich.customers.addresses import parameters_of
+from enrich.customers.spelling import ascii_digits, visible
+from enrich.customers.withheld import is_dummy
+from enrich.domain.lengths import MAX_IDENTIFIER_LENGTH
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_INTERNATIONAL = "00"  # recommended by the ITU (E.164); written in all countries, whatever they dial
+# The only letters allowed in a phone number: libphonenumber's words before an extension. It would read others as keypad
+# letters (1-800-FLOWERS) or skip them ("my number is ..."), and a sender's name must not become a number.
+_EXTENSION_WORDS = frozenset({"ext", "extn", "extension", "extensión", "x", "int", "anexo", "доб"})
+_LETTERS = re.compile(r"[^\W\d_]+")
+_BEGINS_WITH_EXTENSION = re.compile(r"(?:ext(?:n|ensi[oó]n)?|x|int|anexo|доб|#)[\s.:#]*\d", re.IGNORECASE)
+# Dots between digits that libphonenumber does not know as punctuation.
+_DOTS = str.maketrans(dict.fromkeys("·•∙‧・⋅", "."))
+
+# A second number has at least so many digits; fewer are an extension, or a number's own second half.
+_FEWEST_DIGITS = 6
+_FEWEST_DIGITS_BEHIND_SLASH = 7
+
+# What spreadsheets and data frames make of a column of numbers.
+_DECIMAL = re.compile(r"\+?[0-9]{6,}[.,]0+")
+_SCIENTIFIC = re.compile(r"[0-9](?:[.,][0-9]+)?E\+?[0-9]{1,3}", re.IGNORECASE)
+
+NOT_A_NUMBER = "not a possible phone number; write it with + and country code"
+WITHHELD = "stands for a number that is withheld or not known; leave it out"
+_DAMAGED = "a spreadsheet cut off its digits; write the whole number, with + and country code"
+_DECIMAL_TAIL = "ends in a decimal fraction; write the number with + and country code"
+_TWO_READINGS = "can be {} or {}; write it with + and country code"
+_NO_AREA_CODE = "may lack its area code; write it with + and country code"
+_FOREIGN_CONTEXT = "a local number, whose country is not known; write it with + and country code"
+_MANY = "more than one number, the second cut short; write each in full"
+
+# Spellings of one subscriber that libphonenumber treats as different, each with the replacement to the form compared.
+#
+# Mexico: since August 2019 numbers are ten digits everywhere; the 1 after +52 and the domestic 01, 044 and 045 are
+#   obsolete, but WhatsApp and old address books still use them (google/libphonenumber pull request 2693 on its FAQ).
+# Argentina: the 9 after +54 is only for dialling a mobile from abroad (15 at home, which libphonenumber reads). The ten
+#   digits after it are assigned once: no other subscriber has them without the 9 (same, review of pull request 1719).
+# Brazil: by November 2016 every eight-digit mobile number was prefixed with a 9; WhatsApp still reports many without.
+#   Mobiles began with 6 to 9, landlines with 2 to 5 (ANATEL's plan). A leading 7 is unchanged: trunked radio kept
+#   eight digits.
+#
+# Excluded, because the spellings can be two subscribers or the digits do not show the rule: seven-digit
+# numbers without area code (North America), a missing leading zero (Italy), old lengths (Ivory Coast, Benin).
+_SAME_SUBSCRIBER: dict[int, tuple[re.Pattern[str], str]] = {
+    52: (re.compile(r"\A(?:1|01|044|045)([2-9]\d{9})\Z"), r"\1"),
+    54: (re.compile(r"\A9([123]\d{9})\Z"), r"\1"),
+    55: (re.compile(r"\A([1-9]\d)([689]\d{7})\Z"), r"\g<1>9\2"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRead:
+    """One number of a text.
+
+    written: its part of the text. value: E.164, or "" if it cannot be read. extension: digits, or "".
+    problem: why it cannot be read, or what else it can mean, with what to do; "" for a certain number.
+    is_withheld: it stands for a number that nobody knows.
+    """
+
+    written: str
+    value: str = ""
+    extension: str = ""
+    problem: str = ""
+    is_withheld: bool = False
+
+
+def read_numbers(text: str, region: str, *, is_international: bool = False, is_uri: bool = False) -> list[NumberRead]:
+    """Return the numbers in this text, one without a value for each part that is no number; at least one.
+
+    region: of national numbers. is_international: digits without `+` begin with a country code, as in a channel's
+    address. is_uri: what stands behind `tel:`, whose unknown parameters are ignored.
+    """
+    if _E164.fullmatch(text):
+        return [_number(text, region, "", text)]
+    shown = ascii_digits(visible(text)).translate(_DOTS)
+    if len(shown) > MAX_IDENTIFIER_LENGTH:
+        return [NumberRead(text, problem=NOT_A_NUMBER)]
+    if _SCIENTIFIC.fullmatch(shown):
+        return [NumberRead(text, problem=_DAMAGED)]
+    if _DECIMAL.fullmatch(shown):
+        if shown.startswith("0"):
+            return [NumberRead(text, problem=_DECIMAL_TAIL)]
+        shown = re.split(r"[.,]", shown)[0]
+    numbers = _split_numbers(shown, is_uri=is_uri)
+    return [_read_one(number, region, is_international=is_international) for number in numbers]
+
+
+def read_user(user: str, parameters: Mapping[str, str], region: str) -> NumberRead:
+    """Return the number that the user of a SIP URI is, with its parameters (RFC 3261, 19.1.6)."""
+    return _read_one(_Written(ascii_digits(visible(user)), dict(parameters)), region)
+
+
+@dataclass(slots=True)
+class _Written:
+    """A number and its parameters. is_cut: a slash and a few more digits follow: the end of a second number."""
+
+    text: str
+    parameters: dict[str, str]
+    is_cut: bool = False
+
+
+def _split_numbers(text: str, *, is_uri: bool) -> Iterator[_Written]:
+    """Yield the numbers that `;`, `,` and `/` separate, with their parameters.
+
+    `x12` and up to five digits are the extension of the number before them.
+    """
+    current: list[_Written] = [_Written("", {})]
+    for part in filter(None, map(str.strip, re.split(r"[;,]", text))):
+        digits = len(_digits(part))
+        last = current[-1]
+        if "=" in part or (is_uri and last.text and not digits):
+            last.parameters |= parameters_of([part])
+        elif last.text and _BEGINS_WITH_EXTENSION.match(part):
+            last.text += f" {part}"
+        elif last.text and digits < _FEWEST_DIGITS and part.strip("# ").isdigit():
+            last.parameters["ext"] = part.strip("# ")
+        else:
+            yield from (one for one in current if one.text)
+            current = _split_at_slashes(part)
+    yield from current
+
+
+def _split_at_slashes(text: str) -> list[_Written]:
+    """Return the numbers that slashes separate; `030/1234567` is one number, and so is `1234567/x12`."""
+    first, *parts = map(str.strip, text.split("/"))
+    numbers = [_Written(first, {})]
+    for part in parts:
+        last, digits = numbers[-1], len(_digits(part))
+        if len(_digits(last.text)) < _FEWEST_DIGITS_BEHIND_SLASH:
+            last.text += f"/{part}"
+        elif _BEGINS_WITH_EXTENSION.match(part):
+            last.text += f" {part}"
+        elif digits < _FEWEST_DIGITS_BEHIND_SLASH:
+            last.is_cut = True
+        else:
+            numbers.append(_Written(part, {}))
+    return numbers
+
+
+def _read_one(written: _Written, region: str, *, is_international: bool = False) -> NumberRead:
+    text = unquote(written.text).strip() if "%" in written.text else written.text
+    if not all(word in _EXTENSION_WORDS for word in _LETTERS.findall(text.casefold())) or "+" in text.lstrip(" (+"):
+        return NumberRead(written.text, problem=NOT_A_NUMBER)
+    if written.is_cut:
+        return NumberRead(written.text, problem=_MANY)
+    extension = written.parameters.get("ext", "")
+    whole = f"{written.text};ext={extension}" if extension else written.text
+    context = written.parameters.get("phone-context")
+    if context is not None and not text.startswith("+"):
+        return _in_context(text, ascii_digits(context), extension, whole)
+    if is_international and "+" not in text:
+        text = f"+{text.lstrip('( ').removeprefix(_INTERNATIONAL)}"
+    return _number(text, region, extension, whole)
+
+
+def _in_context(text: str, context: str, extension: str, written: str) -> NumberRead:
+    """Return a local number in its phone-context (RFC 3966, 5.1.5); of a domain nothing is known.
+
+    A context longer than a country code is no prefix that may simply be put in front, so the result is in doubt.
+    """
+    digits = re.sub(r"[-.() ]", "", context)
+    if not re.fullmatch(r"\+[0-9]{1,15}", digits):
+        return NumberRead(written, problem=_FOREIGN_CONTEXT)
+    code = next((int(digits[1:end]) for end in (2, 3, 4) if int(digits[1:end]) in _CODES), 0)
+    if digits == f"+{code}":
+        read = _number(text, phonenumbers.region_code_for_country_code(code), extension, written)
+        return read if read.value.startswith(digits) or not read.value else NumberRead(written, problem=NOT_A_NUMBER)
+    read = _number(digits + text, "", extension, written)
+    return NumberRead(written, read.value, read.extension, read.problem or _NO_AREA_CODE, read.is_withheld)
+
+
+_CODES = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+
+
+def _number(text: str, region: str, extension: str, written: str) -> NumberRead:
+    """Return this one number."""
+    digits = _digits(text)
+    number = None if is_dummy(digits) else _possible_number(text, region)
+    if is_dummy(digits) or (number is not None and is_dummy(_national_digits(number))):
+        return NumberRead(written, problem=WITHHELD, is_withheld=True)
+    if number is None:
+        return NumberRead(written, problem=NOT_A_NUMBER)
+    within, extension = number.extension or "", _digits(extension)
+    value, problem = _value(number, digits.removesuffix(within), region)
+    if (within and extension) or len(within or extension) > _FEWEST_DIGITS:
+        return NumberRead(written, value, problem=_MANY)
+    return NumberRead(written, value, within or extension, problem)
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdigit, text))
+
+
+def _value(number: PhoneNumber, digits: str, region: str) -> tuple[str, str]:
+    """Return the number as E.164, and what speaks against it, "" if nothing does.
+
+    digits: all digits of the text, without an extension.
+    """
+    national = _national_digits(number)
+    value = f"+{number.country_code}{national}"
+    # Possible only as a number of another type, such as 0800: a local number without its area code.
+    if len(national) not in _subscriber_lengths(number.country_code) and not phonenumbers.is_valid_number(number):
+        return value, _NO_AREA_CODE
+    if number.country_code_source != CountryCodeSource.FROM_DEFAULT_COUNTRY or len(digits) > len(national):
+        return value, ""  # with country code, international or trunk prefix
+    other = _parsed(f"+{digits}", region)
+    if other is not None and phonenumbers.is_valid_number(other):
+        two_readings = _TWO_READINGS.format(f"+{digits}", value)
+        # In a plan of many lengths almost every number is valid, so that it says nothing.
+        if other.country_code == number.country_code or _is_open_plan(region):
+            return f"+{other.country_code}{_national_digits(other)}", two_readings
+        if not phonenumbers.is_valid_number(number):
+            return value, two_readings
+    # There a local number looks like a whole one in another town.
+    return value, _NO_AREA_CODE if len(national) <= 8 and _is_open_plan(region) else ""
+
+
+@cache
+def _is_open_plan(region: str) -> bool:
+    """Return whether landline numbers have many lengths, and are written with a trunk prefix, as in Germany."""
+    metadata = _metadata(region)
+    return metadata is not None and bool(metadata.national_prefix) and len(metadata.fixed_line.possible_length) > 4
+
+
+@cache
+def _metadata(region: str) -> Any:
+    return PhoneMetadata.metadata_for_region(region, None)
+
+
+@cache
+def _subscriber_lengths(country_code: int) -> frozenset[int]:
+    """Return the lengths of a country's landline and mobile numbers; every length for a code that is no country's."""
+    region = phonenumbers.region_code_for_country_code(country_code)
+    metadata = _metadata(region)
+    if metadata is None:
+        return frozenset(range(20))
+    types = (metadata.fixed_line, metadata.mobile)
+    return frozenset(length for one in types if one is not None for length in one.possible_length)
+
+
+def _possible_number(text: str, region: str) -> PhoneNumber | None:
+    """Return the first possible interpretation, or None. `00` means `+` unless the region itself dials it."""
+    as_dialled = _parsed(text, region)
+    if not text.startswith(_INTERNATIONAL):
+        return as_dialled
+    if as_dialled and as_dialled.country_code_source == CountryCodeSource.FROM_NUMBER_WITH_IDD:
+        return as_dialled
+    return _parsed("+" + text.removeprefix(_INTERNATIONAL), region) or as_dialled
+
+
+def _parsed(text: str, region: str) -> PhoneNumber | None:
+    try:
+        number = phonenumbers.parse(text, region, keep_raw_input=True)
+    except phonenumbers.NumberParseException:
+        return None
+    _set_national_digits(number, _one_spelling(number))
+    possible = phonenumbers.is_possible_number_with_reason(number)
+    # IS_POSSIBLE_LOCAL_ONLY has no area code, so it is another subscriber's number elsewhere.
+    return number if possible == ValidationResult.IS_POSSIBLE else None
+
+
+def _one_spelling(number: PhoneNumber) -> str:
+    digits = _national_digits(number)
+    rule = _SAME_SUBSCRIBER.get(number.country_code or 0)
+    return rule[0].sub(rule[1], digits) if rule else digits
+
+
+def _national_digits(number: PhoneNumber) -> str:
+    return str(phonenumbers.national_significant_number(number))
+
+
+def _set_national_digits(number: PhoneNumber, digits: str) -> None:
+    if digits != _national_digits(number):
+        number.italian_leading_zero, number.number_of_leading_zeros = None, None
+        number.national_number = int(digits)
