@@ -92,7 +92,7 @@ def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
         click.echo(f"{asked['kind']} {asked['value']} ({asked['trust']}): {asked['found'] or 'nobody'}")
     for attribute in keys.withheld:
         click.echo(f"{attribute}: number withheld")
-    for attribute in keys.unknown:
+    for attribute in keys.unknown if attributes else ():  # KEY stands in every attribute, and need not fit each
         click.echo(f"{attribute}: form not known")
     click.echo(
         json.dumps({rules.attribute: block.compose(match, customer, rules.shape)[0]}, ensure_ascii=False, indent=2)

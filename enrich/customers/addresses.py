@@ -102,14 +102,14 @@ def _address(text: str, parameters: dict[str, str] | None = None) -> Address:
 
 def _single(text: str) -> list[str]:
     """Return the addresses of a text without angle brackets: numbers are separated later, where they are read."""
-    if _SCHEME.match(text):
-        return _BEFORE_A_SCHEME.split(text)
-    if "@" not in text:
-        return [text]
     parts: list[str] = []
-    for part in filter(None, _BETWEEN_EMAILS.split(text)):
-        words = part.split()
-        parts += words if all("@" in word for word in words) else [part]
+    for address in _BEFORE_A_SCHEME.split(text):
+        if "@" not in address or _SCHEME.match(address):
+            parts.append(address)
+            continue
+        for part in filter(None, _BETWEEN_EMAILS.split(address)):
+            words = part.split()
+            parts += words if all("@" in word for word in words) else [part]
     return parts
 
 
@@ -121,10 +121,10 @@ def _name_addrs(text: str) -> Iterator[Address | None]:
             yield None
             return
         # `bob@example.com, Ada <ada@example.com>`: what stands before the comma is an address, too.
-        name = match["name"]
-        if "@" in name and not name.startswith('"') and "," in name:
-            for one in name.rpartition(",")[0].split(","):
-                yield _address(one.strip())
+        *others, name = re.split("[,;]", match["name"])
+        if not name.endswith('"') and any("@" in other for other in others):
+            for other in others:
+                yield _address(other.strip())
         parameters = {
             name.lower(): value.strip().strip('"').lower() for name, value in _PARAMETER.findall(match["parameters"])
         }

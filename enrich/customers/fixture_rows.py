@@ -217,12 +217,11 @@ class _Checks:
             self._problem(place, "empty; remove it")
         for reading in readings:
             if reading.problem:
+                about = f"{reading.written!r}: " if len(readings) > 1 else ""
                 is_no_email = kind == EMAIL and not reading.identifiers
-                self._problem(
-                    place, self._about(reading.written, text, NOT_AN_EMAIL if is_no_email else reading.problem)
-                )
+                self._problem(place, about + (NOT_AN_EMAIL if is_no_email else reading.problem))
             elif reading.identifiers[0].kind != kind:
-                self._problem(place, _OTHER_FIELD.get(reading.identifiers[0].kind, "an address; use ids"))
+                self._problem(place, _other_field(reading.identifiers[0].kind))
             else:
                 self._add(reading.identifiers, text if len(readings) == 1 else self._alone(kind, reading))
 
@@ -230,11 +229,6 @@ class _Checks:
         """Return how this one of several values is written, so that an export of it is read the same."""
         again = read(kind, reading.written, self._region)
         return reading.written if again == (reading,) else reading.identifiers[0].value
-
-    @staticmethod
-    def _about(written: str, text: str, problem: str) -> str:
-        """Return the problem, with the part of the text that it is about if that is not the whole."""
-        return problem if written in ("", text) else f"{written!r}: {problem}"
 
     def _add(self, found: Sequence[Identifier], text: str) -> None:
         for rank, identifier in enumerate(found):
@@ -278,8 +272,13 @@ class _Checks:
         )
 
 
-_OTHER_FIELD = {PHONE: "a phone number; use phones", EMAIL: "an e-mail address; use emails"}
 _TYPE_NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+
+
+def _other_field(kind: str) -> str:
+    if kind == PHONE:
+        return "a phone number; use phones"
+    return "an e-mail address; use emails" if kind == EMAIL else f"an address of the kind {kind}; use ids.{kind}"
 
 
 def _type_name(value: Any) -> str:

@@ -101,8 +101,13 @@ def read_numbers(text: str, region: str, *, is_international: bool = False, is_u
         if shown.startswith("0"):
             return [NumberRead(text, problem=_DECIMAL_TAIL)]
         shown = re.split(r"[.,]", shown)[0]
-    numbers = _split_numbers(shown, is_uri=is_uri)
-    return [_read_one(number, region, is_international=is_international) for number in numbers]
+    first, *others = _split_numbers(shown, is_uri=is_uri)
+    numbers = [_read_one(first, region, is_international=is_international)]
+    for other in others:
+        # What follows a channel's address without `+` may be national or not.
+        is_unclear = is_international and "+" not in unquote(other.text)
+        numbers.append(NumberRead(other.text, problem=NOT_A_NUMBER) if is_unclear else _read_one(other, region))
+    return numbers
 
 
 def read_user(user: str, parameters: Mapping[str, str], region: str) -> NumberRead:

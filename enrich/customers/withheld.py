@@ -60,8 +60,8 @@ _KEYPAD_NUMBERS = frozenset(
 # Digits that are nobody's number, alone or behind country and area code: nothing but zeros, seven zeros at the end, and
 # the digits counted up or down.
 _DUMMY_DIGITS = re.compile(r"00+|\d{0,7}0{7,}|\d{0,5}?(?:0?1234567890?|0?9876543210?)")
-# Nothing but one digit, as long as a number is. Behind a country code it is judged as the national number.
-_ONE_DIGIT = re.compile(r"(\d)\1{6,}")
+# Nothing but one digit, as long as a number is, perhaps with a trunk prefix.
+_ONE_DIGIT = re.compile(r"0*(\d)\1{6,}")
 
 
 def is_withheld_word(text: str) -> bool:

@@ -99,7 +99,7 @@ def customer_label(entry: Entry) -> str:
     if entry.finding.withheld:
         return "Withheld number"
     if entry.finding.unknown:
-        return f"Unknown form of {' and '.join(entry.finding.unknown[:2])}"
+        return f"Unknown form ({', '.join(entry.finding.unknown[:2])})"
     if entry.outcome == Outcome.MALFORMED:
         return "Unreadable request"
     if entry.match == MatchKind.NONE:

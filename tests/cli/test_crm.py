@@ -44,6 +44,8 @@ def test_what_is_exported_is_what_was_seeded(app: Flask, tmp_path: Path) -> None
         (("C-1003",), '"customer_id": "C-1003"'),
         (("+16175550142",), '"match": "ambiguous"'),
         (("anonymous",), "number withheld"),
+        (("--attributes", '{"from":"gbm:a1b2c3"}'), "from: form not known"),
+        (("--attributes", '{"from":"gbm:a1b2c3"}'), '"reason": "unknown_form"'),
         (("--attributes", '{"channelType":"web","email":"ada@example.com"}'), '"match": "claimed"'),
     ],
 )

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
-from enrich.customers.identifiers import Identifier
+from enrich.customers.identifiers import Identifier, read
 from tests.support.customers import ADA
 
 
@@ -94,3 +94,114 @@ def test_a_number_with_extension_keeps_what_was_written_for_each_normal_form() -
 )
 def test_no_row_makes_reading_raise(row: Any) -> None:
     assert isinstance(read_customer(row, "US"), CustomerFixture | BadRow)
+
+
+@pytest.mark.parametrize(
+    ("region", "changes", "reason"),
+    [
+        ("DE", {"phones": ["49 171 3920055"]}, "phones[0]: can be +491713920055 or +49491713920055; write it with +"),
+        ("DE", {"phones": ["4.93023E+11"]}, "phones[0]: a spreadsheet cut off its digits; write the whole number"),
+        ("BR", {"phones": ["98555-0100"]}, "phones[0]: may lack its area code; write it with + and country code"),
+        (
+            "US",
+            {"phones": ["000-000-0000"]},
+            "phones[0]: stands for a number that is withheld or not known; leave it out",
+        ),
+        ("US", {"phones": ["unknown"]}, "phones[0]: stands for a number that is withheld or not known; leave it out"),
+        ("US", {"phones": ["+14155550100; 555-0101"]}, "phones[0]: '555-0101': not a possible phone number"),
+        (
+            "US",
+            {"phones": ["tel:5550100;phone-context=example.com"]},
+            "phones[0]: a local number, whose country is not known",
+        ),
+        ("US", {"phones": ["gbm:a1b2c3"]}, "phones[0]: an address of unknown form"),
+        ("US", {"phones": ["ada@example.com"]}, "phones[0]: an e-mail address; use emails"),
+        ("US", {"phones": ["messenger:123"]}, "phones[0]: an address of the kind messenger; use ids.messenger"),
+        ("US", {"emails": ["+14155550100"]}, "emails[0]: a phone number; use phones"),
+        ("US", {"ids": {"whatsapp": "+14155550100"}}, "ids.whatsapp[0]: a phone number; use phones"),
+        ("US", {"ids": {"account_number": "4.93023E+11"}}, "ids.account_number[0]: a spreadsheet cut off its digits"),
+        ("US", {"id": "4.93023E+11"}, "id: a spreadsheet cut off its digits; write the whole id"),
+        ("US", {"ids": {"Phone": "+14155550100"}}, "ids.Phone: not an id; use phones"),
+    ],
+)
+def test_what_is_in_doubt_is_reported_and_not_stored(region: str, changes: dict[str, Any], reason: str) -> None:
+    row = {"id": "C-1", "name": "Ada"} | changes
+    bad = read_customer(row, region)
+    assert isinstance(bad, BadRow)
+    assert bad.reason.startswith(reason)
+
+
+def identifiers_of(row: dict[str, Any], region: str = "US", kinds: tuple[str, ...] = ()) -> dict[tuple[str, str], str]:
+    customer = read_customer({"name": "Ada"} | row, region, kinds=kinds)
+    assert isinstance(customer, CustomerFixture)
+    return {(one.kind, one.value): as_written for one, as_written in customer.identifiers.items()}
+
+
+def test_fields_of_a_file_are_read_as_attributes_are() -> None:
+    assert identifiers_of(
+        {
+            "id": "C-1",
+            "phones": [
+                "whatsapp:3615550100",
+                "tel:5555550100;phone-context=+52",
+                '"Ada" <tel:+14155550100>;party=calling',
+            ],
+            "emails": ["Ada <ada@xn--bcher-kva.example>"],
+            "ids": {"whatsapp": "whatsapp:US.1349120865530274"},
+        }
+    ) == {
+        ("customer_id", "c-1"): "C-1",
+        ("phone", "+3615550100"): "whatsapp:3615550100",
+        ("phone", "+525555550100"): "tel:5555550100;phone-context=+52",
+        ("phone", "+14155550100"): '"Ada" <tel:+14155550100>;party=calling',
+        ("email", "ada@bücher.example"): "Ada <ada@xn--bcher-kva.example>",
+        ("whatsapp", "us.1349120865530274"): "whatsapp:US.1349120865530274",
+    }
+
+
+def test_each_of_several_numbers_in_one_value_is_written_so_that_it_is_read_again() -> None:
+    found = identifiers_of({"id": "C-1", "phones": ["whatsapp:3615550100, +14155550111 x12; 415-555-0112"[:39]]})
+    assert found == {
+        ("customer_id", "c-1"): "C-1",
+        ("phone", "+3615550100"): "+3615550100",
+        ("phone", "+14155550111;ext=12"): "+14155550111 x12",
+        ("phone", "+14155550111"): "+14155550111 x12",
+    }
+    again = identifiers_of({"id": "C-1", "phones": sorted(set(found.values()) - {"C-1"})})
+    assert again == found
+
+
+def test_guards_against_spreadsheets_are_left_out() -> None:
+    row = {"id": '="007"', "phones": ["'+14155550100"], "ids": {"account_number": ["'00018", '="00017"']}}
+    customer = read_customer({"name": "Ada"} | row, "US")
+    assert isinstance(customer, CustomerFixture)
+    assert customer.id == "007"
+    assert {(one.kind, one.value) for one in customer.identifiers} == {
+        ("customer_id", "007"),
+        ("phone", "+14155550100"),
+        ("account_number", "00018"),
+        ("account_number", "00017"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "kinds", "stored"),
+    [
+        ("Account_Number", (), "account_number"),
+        ("ACCOUNT_NUMBER", ("account_number",), "account_number"),
+        ("Messenger", (), "messenger"),
+        ("loyaltyid", ("loyaltyId",), "loyaltyId"),
+        ("LoyaltyId", (), "LoyaltyId"),
+    ],
+)
+def test_a_kind_of_id_in_another_case_is_the_one_that_is_looked_up(
+    kind: str, kinds: tuple[str, ...], stored: str
+) -> None:
+    assert (stored, "a-17") in identifiers_of({"id": "C-1", "ids": {kind: "A-17"}}, kinds=kinds)
+
+
+@given(st.text() | st.from_regex(r"(sip:|tel:|whatsapp:|00|\+)?[0-9 ()\-+;x=@./,]{0,24}", fullmatch=True))
+def test_what_a_file_stores_is_read_without_doubt(text: str) -> None:
+    customer = read_customer({"id": "C-1", "name": "Ada", "phones": [text]}, "DE")
+    if isinstance(customer, CustomerFixture):
+        assert not [reading.problem for reading in read("phone", text, "DE") if reading.problem]

@@ -534,3 +534,172 @@ def test_what_was_said_of_another_task_says_nothing_here() -> None:
 def test_an_attribute_cannot_be_read_as_what_staff_said() -> None:
     with pytest.raises(ValueError, match="another name"):
         KeyRules.parse("staff")
+
+
+# --- a number stored with an extension is evidence only with it
+
+
+def stored(customer_id: str, as_written: str, value: str = "+14155550140", kind: str = "phone") -> Candidate:
+    return Candidate(customer_id, NAMES.get(customer_id, "Somebody"), kind, value, as_written)
+
+
+AT_AN_EXTENSION = [
+    "+1 415 555 0140 x12",
+    "415-555-0140 ext. 12",
+    "+14155550140;ext=12",
+    "(415) 555-0140 #12",
+    "011 1 415 555 0140, x12",
+    "tel:+1-415-555-0140;ext=12",
+    "415-555-0140; 12",
+]
+
+
+@pytest.mark.parametrize("as_written", AT_AN_EXTENSION)
+def test_a_switchboard_is_no_evidence_for_an_extension(as_written: str) -> None:
+    keys = lookup_keys({"from": "+14155550140"}, RULES)
+    match = choose(keys, [stored("C-1", as_written)])
+    assert isinstance(match, Claimed)
+    assert ([one.customer_id for one in match.candidates], match.key.trust) == (["C-1"], Trust.CLAIMED)
+    assert [key["found"] for key in explain(keys, [stored("C-1", as_written)], match)["keys"]] == [1]
+
+
+@pytest.mark.parametrize("as_written", ["+1 415 555 0140", "whatsapp:+14155550140", "tel:+1-415-555-0140", ""])
+def test_a_number_without_extension_is_evidence(as_written: str) -> None:
+    keys = lookup_keys({"from": "+14155550140"}, RULES)
+    assert isinstance(choose(keys, [stored("C-1", as_written)]), Matched)
+
+
+def test_who_has_the_number_itself_comes_before_who_has_an_extension() -> None:
+    keys = lookup_keys({"from": "+14155550140"}, RULES)
+    candidates = [stored("C-1", "+1 415 555 0140 x12"), stored("C-2", "+1 415 555 0140")]
+    assert choose(keys, candidates) == Matched("C-2", "Grace", keys.keys[0])
+
+
+def test_other_evidence_comes_before_a_switchboard() -> None:
+    keys = lookup_keys({"from": "+14155550140", "email": "grace@example.com"}, RULES)
+    candidates = [stored("C-1", "+1 415 555 0140 x12"), stored("C-2", "", "grace@example.com", "email")]
+    match = choose(keys, candidates)
+    assert isinstance(match, Matched)
+    assert match.customer_id == "C-2"
+
+
+def test_of_a_crowd_at_one_switchboard_nobody_has_the_number_itself() -> None:
+    """The store cut them off, so that others with the bare number may be missing."""
+    keys = lookup_keys({"from": "+14155550140"}, RULES)
+    crowd = [stored(f"X-{number:03}", f"+1 415 555 0140 x{number}") for number in range(1, MAX_CANDIDATES_PER_KEY)]
+    assert isinstance(choose(keys, [stored("X-000", "+1 415 555 0140"), *crowd]), Claimed)
+    assert isinstance(choose(keys, [stored("X-000", "+1 415 555 0140"), *crowd[1:]]), Matched)
+
+
+# --- an id as written decides
+
+
+@pytest.mark.parametrize("kind", ["customer_id", "account_number"])
+@pytest.mark.parametrize(
+    ("written", "in_store", "matched"),
+    [
+        ("AbC", ["AbC", "abc"], "AbC"),
+        ("abc", ["AbC", "abc"], "abc"),
+        (" AbC ", ["AbC", "abc"], "AbC"),
+        ("ＡbＣ", ["AbC", "abc"], "AbC"),
+        ("AbC", ['="AbC"', "abc"], '="AbC"'),
+        ("ABC", ["abc"], "abc"),
+        ("abc", ["ABC"], "ABC"),
+        ("ABC", ["AbC", "abc"], None),
+    ],
+)
+def test_an_id_as_it_is_written_decides(kind: str, written: str, in_store: list[str], matched: str | None) -> None:
+    keys = lookup_keys({kind: written}, RULES)
+    match = choose(keys, [stored(one, one, "abc", kind) for one in in_store])
+    if matched is None:
+        assert isinstance(match, Ambiguous)
+    else:
+        assert isinstance(match, Matched)
+        assert match.customer_id == matched
+
+
+def test_the_ids_of_a_channel_are_compared_without_its_prefix() -> None:
+    keys = lookup_keys({"from": "line:U4af49806292"}, RULES)
+    candidates = [
+        stored("C-1", "u4AF49806292", "u4af49806292", "line"),
+        stored("C-2", "line:U4af49806292", "u4af49806292", "line"),
+    ]
+    match = choose(keys, candidates)
+    assert isinstance(match, Matched)
+    assert match.customer_id == "C-2"
+
+
+@given(st.lists(st.text(st.sampled_from("aAbBß1"), min_size=1, max_size=3), min_size=1, unique=True), st.data())
+def test_whoever_has_an_id_as_written_is_the_one(ids: list[str], data: st.DataObject) -> None:
+    asked_for = data.draw(st.sampled_from(ids))
+    keys = lookup_keys({"customer_id": asked_for}, RULES)
+    (key,) = keys.keys
+    candidates = [
+        stored(one, one, key.value, "customer_id")
+        for one in ids
+        if [other.value for other in lookup_keys({"customer_id": one}, RULES).keys] == [key.value]
+    ]
+    assert choose(keys, candidates) == Matched(asked_for, "Somebody", key)
+
+
+# --- doubt, and forms that are not known
+
+
+@pytest.mark.parametrize(
+    ("text", "region"), [("49 171 3920055", "DE"), ("98555-0100", "BR"), ("(415) 555-0100 / 555-0101", "US")]
+)
+@pytest.mark.parametrize("spec", ["from", "from:address:verified", "from:phone:verified"])
+def test_what_can_be_read_in_two_ways_is_at_most_a_claim(text: str, region: str, spec: str) -> None:
+    keys = lookup_keys({"from": text}, KeyRules.parse(spec, region=region))
+    assert {key.trust for key in keys.keys} == {Trust.CLAIMED}
+
+
+@pytest.mark.parametrize("attribute", ["from", "phone", "email"])
+def test_a_sip_user_claims_the_number_in_every_attribute(attribute: str) -> None:
+    keys = lookup_keys({attribute: "sip:+14155550100@example.com"}, RULES)
+    assert [(key.value, key.trust) for key in keys.keys] == [("+14155550100", Trust.CLAIMED)]
+
+
+def test_several_numbers_of_one_attribute_are_evidence_each() -> None:
+    keys = lookup_keys({"phone": "+14155550110; +14155550111"}, RULES)
+    one, other = stored("C-1", "", "+14155550110"), stored("C-2", "", "+14155550111")
+    assert isinstance(choose(keys, [one]), Matched)
+    assert isinstance(choose(keys, [other]), Matched)
+    assert isinstance(choose(keys, [one, other]), Ambiguous)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason", "unknown"),
+    [
+        ({"from": "gbm:a1b2c3"}, NoMatchReason.UNKNOWN_FORM, ("from",)),
+        (
+            {"from": "gbm:a1b2c3", "phone": "12345", "email": "ada"},
+            NoMatchReason.UNKNOWN_FORM,
+            ("from", "phone", "email"),
+        ),
+        ({"from": ["+14155550100"]}, NoMatchReason.UNKNOWN_FORM, ("from",)),
+        ({"customer_id": "x" * 255}, NoMatchReason.UNKNOWN_FORM, ("customer_id",)),
+        ({"from": "gbm:a1b2c3", "caller": "anonymous"}, NoMatchReason.WITHHELD, ("from",)),
+        ({"from": "gbm:a1b2c3", "phone": "+14155550100"}, NoMatchReason.NO_SUCH_KEY, ("from",)),
+        ({"direction": "outbound", "to": "gbm:a1b2c3", "from": "gbm:ours"}, NoMatchReason.UNKNOWN_FORM, ("to",)),
+        ({"to": "gbm:ours"}, NoMatchReason.NO_KEY, ()),
+        (
+            {"phone": "", "email": " ", "customer_id": None, "account_number": False, "caller": []},
+            NoMatchReason.NO_KEY,
+            (),
+        ),
+        ({"type": "letter"}, NoMatchReason.NO_KEY, ()),
+    ],
+)
+def test_no_contact_details_is_said_only_where_there_are_none(
+    attributes: dict[str, Any], reason: NoMatchReason, unknown: tuple[str, ...]
+) -> None:
+    keys = lookup_keys(attributes, RULES)
+    match = choose(keys, ())
+    assert (match, keys.unknown) == (NoMatch(reason), unknown)
+    assert explain(keys, (), match)["unknown"] == list(unknown)
+
+
+@pytest.mark.parametrize("value", [4155550100, 4155550100.0])
+def test_a_number_that_json_holds_as_a_number_is_read(value: float) -> None:
+    assert asked({"phone": value}) == [("phone", "+14155550100", "phone")]

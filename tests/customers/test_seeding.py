@@ -224,3 +224,24 @@ def test_seeding_and_exporting_come_to_rest(
     again = seed(database, (read_customer(row, "US") for row in exported), now=LATER)
     assert again == SeedReport(created=0, changed=0, unchanged=len(exported), bad=())
     database.close()
+
+
+def test_several_numbers_in_one_value_are_seeded_exported_and_seeded_again(database: Database) -> None:
+    row = make_row(phones=["4155550110; 4155550111 x12"])
+    assert seed_rows(database, row) == (1, 0, 0)
+    assert seed_rows(database, row) == (0, 0, 1)
+    (exported,) = export(database)
+    assert exported["phones"] == ["4155550110", "4155550111 x12"]
+    assert seed_rows(database, exported) == (0, 0, 1)
+    for caller in ("+14155550110", "+14155550111;ext=12"):
+        assert isinstance(who_is(database, **{"from": caller}), Matched)
+    assert isinstance(who_is(database, **{"from": "+14155550111"}), Claimed)
+
+
+def test_customers_whose_ids_differ_in_case_only_are_found_by_their_own(database: Database) -> None:
+    assert seed_rows(database, make_row(id="0015gAbC"), make_row(id="0015gabc")) == (2, 0, 0)
+    for customer_id in ("0015gAbC", "0015gabc"):
+        match = who_is(database, customer_id=customer_id)
+        assert isinstance(match, Matched)
+        assert match.customer_id == customer_id
+    assert isinstance(who_is(database, customer_id="0015GABC"), Ambiguous)

@@ -120,6 +120,7 @@ def test_each_ending_has_its_word(differences: dict[str, Any], word: str) -> Non
     [
         ("withheld", (), "number withheld"),
         ("no_key", (), "no contact details"),
+        ("unknown_form", (), "address of unknown form"),
         ("no_such_key", (PHONE,), "no customer has this phone number"),
         ("no_such_key", (replace(PHONE, kind="email"),), "no customer has this e-mail address"),
         ("no_such_key", (PHONE, replace(PHONE, kind="email")), "no customer has this number, address or id"),
@@ -144,6 +145,8 @@ THREE = tuple(CandidateFound(f"C-{name}", name) for name in ("Ada", "Grace", "Jo
         (replace(ANYBODY, finding=LookupFinding(candidates=THREE)), "Ada or Grace or 1 more"),
         (ANYBODY, "+14155550100"),
         (replace(ANYBODY, finding=LookupFinding(withheld=("from",))), "Withheld number"),
+        (replace(ANYBODY, match="none", finding=LookupFinding(unknown=("from",))), "Unknown form (from)"),
+        (replace(ANYBODY, match="none", finding=LookupFinding()), "No contact details"),
         (replace(ANYBODY, finding=LookupFinding(), match="none"), "No contact details"),
         (replace(ANYBODY, finding=LookupFinding(), match=None), "Not known yet"),
         (replace(ANYBODY, finding=LookupFinding(), match=None, outcome="malformed"), "Unreadable request"),

@@ -43,6 +43,15 @@ def test_page_and_fragment_show_the_same_line(browser: FlaskClient, make_entry: 
     assert shown_text(line_of(whole)) == "Ada Lovelace just now Matched by phone, verified Grace Hopper 41 ms"
 
 
+def test_a_task_names_the_attributes_whose_form_is_not_known(browser: FlaskClient, make_entry: Make) -> None:
+    finding = {"keys": [], "withheld": [], "unknown": ["from"], "candidates": []}
+    nobody = {"match": "none", "reason": "unknown_form", "customer_id": None, "customer_name": ""}
+    make_entry(**nobody, finding=finding)
+    page = shown_text(browser.get(f"/tasks/{SID}").text)
+    assert "from of unknown form, not looked up" in page
+    assert "No contact details" not in page
+
+
 def test_a_fragment_is_one_element_with_an_id(browser: FlaskClient, make_entry: Make) -> None:
     make_entry()
     for path, element in (("/feed", "feed"), (f"/tasks/{SID}/detail", "detail")):
@@ -59,6 +68,7 @@ def test_a_fragment_is_one_element_with_an_id(browser: FlaskClient, make_entry: 
         ({"match": "none", "reason": "withheld"}, "No match number withheld"),
         ({"match": "none", "reason": "no_such_key"}, "No match no customer has this phone number"),
         ({"match": "none", "reason": "no_key"}, "No match no contact details"),
+        ({"match": "none", "reason": "unknown_form"}, "No match address of unknown form"),
         (
             {"outcome": "could_not_look", "match": None, "reason": "database_locked"},
             "Look-up failed database locked",

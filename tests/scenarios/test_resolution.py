@@ -76,6 +76,28 @@ def test_an_unknown_number_is_linked_and_the_live_task_and_the_callers_others_ch
     assert centre.block(second) == {"match": "none", "reason": "no_such_key"}
 
 
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("whatsapp:HU.2782093025461110", Identifier("whatsapp", "hu.2782093025461110")),
+        ("messenger:2782093025461110", Identifier("messenger", "2782093025461110")),
+        ("+13125550170", Identifier("phone", "+13125550170")),
+    ],
+    ids=["a WhatsApp user", "a Messenger user", "a switchboard whose extensions others have"],
+)
+def test_an_address_is_a_customers_from_now_on(
+    centre: ContactCentre, resolver: Resolver, services: Services, address: str, key: Identifier
+) -> None:
+    first = arrives(centre, address)
+    assert centre.block(first)["match"] in ("none", "claimed")
+    for customer_id in ("C-1001", "C-1006"):
+        resolver.choose(first, customer_id, key)
+        block = centre.block(first)
+        assert (block["match"], block["by"], block["customer_id"]) == ("matched", key.kind, customer_id)
+        later = centre.block(arrives(centre, address))
+        assert (later["match"], later["trust"], later["customer_id"]) == ("matched", "verified", customer_id)
+
+
 def test_an_ambiguous_number_is_settled_for_this_task_only(
     centre: ContactCentre, service: Service, resolver: Resolver, services: Services
 ) -> None:
