@@ -23,7 +23,7 @@ import idna
 
 from enrich.customers.accents import without_accents
 from enrich.customers.addresses import Address, addresses, parse_sip, split_scheme
-from enrich.customers.phone_numbers import WITHHELD, NumberRead, read_numbers, read_user
+from enrich.customers.phone_numbers import WITHHELD, NumberRead, is_e164, read_numbers, read_user
 from enrich.customers.spelling import folded, is_storable, lowered, plain_word, visible
 from enrich.customers.withheld import is_withheld_word
 from enrich.domain.lengths import MAX_IDENTIFIER_KIND_LENGTH, MAX_IDENTIFIER_LENGTH, MAX_WORD_LENGTH
@@ -123,6 +123,9 @@ def read(kind: str, text: str, region: str) -> tuple[Reading, ...]:
     """
     if kind not in ADDRESS_KINDS:
         return _read_id(kind, text, region)
+    # What carriers and WhatsApp send needs no search for other forms, which takes half of the time.
+    if is_e164(number := text.removeprefix("whatsapp:")):
+        return tuple(_numbers(read_numbers(number, region)))
     readings: list[Reading] = []
     for address in addresses(unguarded(text)):
         readings += [Reading(problem=_NOT_AN_ADDRESS)] if address is None else _read_address(address, region)
@@ -221,11 +224,10 @@ def _numbers(numbers: Iterable[NumberRead]) -> list[Reading]:
 
 
 def _number(number: NumberRead, *, is_self_declared: bool = False) -> Reading:
-    # Some words on a keypad are possible numbers of a real country.
-    if number.is_withheld or not number.written or is_withheld_word(number.written):
-        return Reading((), number.written, WITHHELD, is_withheld=True, is_self_declared=is_self_declared)
     if not number.value:
-        return Reading((), number.written, number.problem, is_self_declared=is_self_declared)
+        is_withheld = number.is_withheld or not number.written or is_withheld_word(number.written)
+        problem = WITHHELD if is_withheld else number.problem
+        return Reading((), number.written, problem, is_withheld, is_self_declared)
     exact = f"{number.value};ext={number.extension}" if number.extension else number.value
     identifiers = tuple(Identifier(PHONE, value) for value in dict.fromkeys((exact, number.value)))
     return Reading(identifiers, number.written, number.problem, is_self_declared=is_self_declared)

@@ -19,10 +19,9 @@ from phonenumbers import CountryCodeSource, PhoneMetadata, PhoneNumber, Validati
 
 from enrich.customers.addresses import parameters_of
 from enrich.customers.spelling import ascii_digits, visible
-from enrich.customers.withheld import is_dummy
+from enrich.customers.withheld import is_dummy, is_keypad_word
 from enrich.domain.lengths import MAX_IDENTIFIER_LENGTH
 
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _INTERNATIONAL = "00"  # recommended by the ITU (E.164); written in all countries, whatever they dial
 # The only letters allowed in a phone number: libphonenumber's words before an extension. It would read others as keypad
 # letters (1-800-FLOWERS) or skip them ("my number is ..."), and a sender's name must not become a number.
@@ -90,7 +89,7 @@ def read_numbers(text: str, region: str, *, is_international: bool = False, is_u
     region: of national numbers. is_international: digits without `+` begin with a country code, as in a channel's
     address. is_uri: what stands behind `tel:`, whose unknown parameters are ignored.
     """
-    if _E164.fullmatch(text):
+    if is_e164(text):
         return [_number(text, region, "", text)]
     shown = ascii_digits(visible(text)).translate(_DOTS)
     if len(shown) > MAX_IDENTIFIER_LENGTH:
@@ -108,6 +107,14 @@ def read_numbers(text: str, region: str, *, is_international: bool = False, is_u
         is_unclear = is_international and "+" not in unquote(other.text)
         numbers.append(NumberRead(other.text, problem=NOT_A_NUMBER) if is_unclear else _read_one(other, region))
     return numbers
+
+
+def is_e164(text: str) -> bool:
+    """Return whether the text is a number as a carrier writes it: `+` and digits."""
+    return _E164.fullmatch(text) is not None
+
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 def read_user(user: str, parameters: Mapping[str, str], region: str) -> NumberRead:
@@ -200,8 +207,10 @@ _CODES = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
 def _number(text: str, region: str, extension: str, written: str) -> NumberRead:
     """Return this one number."""
     digits = _digits(text)
-    number = None if is_dummy(digits) else _possible_number(text, region)
-    if is_dummy(digits) or (number is not None and is_dummy(_national_digits(number))):
+    # Some words on a keypad are possible numbers of a real country.
+    is_withheld = is_dummy(digits) or is_keypad_word(digits)
+    number = None if is_withheld else _possible_number(text, region)
+    if is_withheld or (number is not None and is_dummy(_national_digits(number))):
         return NumberRead(written, problem=WITHHELD, is_withheld=True)
     if number is None:
         return NumberRead(written, problem=NOT_A_NUMBER)

@@ -68,7 +68,12 @@ def is_withheld_word(text: str) -> bool:
     """Return True for a word such as "Anonymous" or "No Caller ID", in any case, or that word on a keypad."""
     name = plain_word(text)
     word = next((name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix)), name)
-    return name in _WORDS or word in _WORDS or name.lstrip("0") in _KEYPAD_NUMBERS
+    return name in _WORDS or word in _WORDS or is_keypad_word(name)
+
+
+def is_keypad_word(digits: str) -> bool:
+    """Return True for a word such as ANONYMOUS on a keypad. digits: of the whole number, with or without 00."""
+    return digits.lstrip("0") in _KEYPAD_NUMBERS
 
 
 def is_dummy(digits: str) -> bool:
