@@ -171,8 +171,8 @@ def choose(keys: LookupKeys, candidates: Sequence[Candidate]) -> Match:
     A decision of staff about this task overrides all evidence.
     Of one number, only the most exact key that found a customer counts. A number that is stored with an extension is
     only claimed by its switchboard's number. Of customers whose ids differ in case alone, the one whose id is written
-    as in the attribute counts. A key that `MAX_CANDIDATES_PER_KEY`
-    customers share counts only if no other does. Raises nothing.
+    as in the attribute counts. A key that `MAX_CANDIDATES_PER_KEY` customers share counts only if no other does.
+    Raises nothing.
     """
     decided = _decided_by_staff(keys, candidates)
     if decided is not None:
