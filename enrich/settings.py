@@ -34,6 +34,7 @@ class Settings:
     twilio_api_secret: str = field(repr=False)
     twilio_workspace_sid: str
     taskrouter_base_url: str
+    events_base_url: str
     public_url: str
     trusted_proxies: int
     frame_ancestors: tuple[str, ...]
@@ -62,6 +63,12 @@ class Settings:
             self.twilio_api_key or self.twilio_account_sid,
             self.twilio_api_secret or self.twilio_auth_token,
         )
+
+    @property
+    def event_streams_url(self) -> str:
+        """The base URL of Event Streams' API; "" if it is Twilio's and TaskRouter's is not, as with an emulator."""
+        is_twilio = (urlsplit(self.taskrouter_base_url).hostname or "").endswith("twilio.com")
+        return self.events_base_url if is_twilio or self.events_base_url != _EVENTS_BASE_URL else ""
 
     def require(self, names: Iterable[str]) -> None:
         """Check that these are set. Raises SettingsError naming each one that is not, and its purpose."""
@@ -155,6 +162,8 @@ def _sid(prefix: str) -> Callable[[str], str]:
     return read
 
 
+_EVENTS_BASE_URL = "https://events.twilio.com"
+
 TABLE: tuple[Setting, ...] = (
     Setting(
         "SECRET_KEY", "secret_key", "", "Key that signs sessions and card tokens; any long random string", secret=True
@@ -195,6 +204,13 @@ TABLE: tuple[Setting, ...] = (
         "taskrouter_base_url",
         "https://taskrouter.twilio.com",
         "Base URL of TaskRouter's REST API; set it to the emulator's address to work without an account",
+        _origin,
+    ),
+    Setting(
+        "TWILIO_EVENTS_BASE_URL",
+        "events_base_url",
+        _EVENTS_BASE_URL,
+        "Base URL of Event Streams' REST API, for doctor and provision",
         _origin,
     ),
     Setting(

@@ -45,6 +45,14 @@ def test_claimed_channels_that_are_set_win_over_verified_ones() -> None:
     assert read_settings(verified | {"ENRICH_CLAIMED_CHANNELS": "web"}).verified_channels == ()
 
 
+def test_event_streams_is_asked_only_beside_twilio_unless_it_is_set() -> None:
+    emulator = {"TASKROUTER_BASE_URL": "http://127.0.0.1:8810"}
+    assert read_settings({}).event_streams_url == "https://events.twilio.com"
+    assert read_settings(emulator).event_streams_url == ""
+    own = emulator | {"TWILIO_EVENTS_BASE_URL": "http://127.0.0.1:8811"}
+    assert read_settings(own).event_streams_url == "http://127.0.0.1:8811"
+
+
 def test_an_empty_variable_is_not_set() -> None:
     assert read_settings({"ENRICH_BUDGET_S": ""}).budget_s == 3.5
 

@@ -22,6 +22,7 @@ from enrich.database import migrations
 from enrich.diagnosis import account, callbacks, installation, probe, reach, tasks
 from enrich.diagnosis.findings import Finding, Level, not_examined, problem, worst
 from enrich.diagnosis.snapshot import SeenWorkspace
+from enrich.domain.event_sinks import EventSink
 from enrich.domain.work_kinds import WorkKind, work_of
 from enrich.journal import heartbeats, samples
 from enrich.services import Services, current_services
@@ -62,13 +63,14 @@ def examine(these: Services, now: Callable[[], datetime]) -> Iterator[Finding]:
     yield installation.policy(str(chosen.policy or ""), str(these.policy_error or ""))
     yield from _database(these, now)
     workspaces: tuple[SeenWorkspace, ...] = ()
+    sinks: tuple[EventSink, ...] = ()
     if chosen.twilio_account_sid and chosen.twilio_auth_token:
         found = _TaskRouter(chosen, now)
         yield from found.findings()
-        workspaces = found.workspaces
+        workspaces, sinks = found.workspaces, found.sinks
     if chosen.public_url:
         yield reach.public_address(chosen.public_url, chosen.taskrouter_base_url)
-        yield from _urls(workspaces, chosen)
+        yield from _urls(workspaces, sinks, chosen)
         if chosen.twilio_account_sid and chosen.twilio_auth_token:
             yield reach.round_trip(_round_trip(these, workspaces))
 
@@ -107,12 +109,13 @@ def _database(these: Services, now: Callable[[], datetime]) -> Iterator[Finding]
 
 
 class _TaskRouter:
-    """The findings on TaskRouter's side. workspaces: those that were inspected, once the findings were read."""
+    """The findings on TaskRouter's side. workspaces, sinks: what was inspected, once the findings were read."""
 
     def __init__(self, chosen: Settings, now: Callable[[], datetime]) -> None:
         self._chosen = chosen
         self._now = now
         self.workspaces: tuple[SeenWorkspace, ...] = ()
+        self.sinks: tuple[EventSink, ...] = ()
 
     def findings(self) -> Iterator[Finding]:
         # Imported here: the SDK is large, and the web processes know this module for its commands' names.
@@ -140,16 +143,29 @@ class _TaskRouter:
             yield not_examined("workspace", f"{exc.reason}: {exc}")
             return
         yield account.workspace(self.workspaces, chosen.twilio_workspace_sid)
+        if chosen.event_streams_url:
+            yield from self._read_sinks(chosen.event_streams_url)
+
+    def _read_sinks(self, base_url: str) -> Iterator[Finding]:
+        """Read the sinks; a key that may not is a finding only where events do not come by the callback."""
+        from enrich.taskrouter.event_sinks import EventSinks
+
+        try:
+            self.sinks = EventSinks(base_url, self._chosen.twilio_account_sid, *self._chosen.rest_credentials).read()
+        except errors.TaskRouterError as exc:
+            if not any(callbacks.sends_events(each, self._chosen.public_url) for each in self.workspaces):
+                yield not_examined("event_stream", f"{exc.reason}: {exc}")
 
 
-def _urls(workspaces: Sequence[SeenWorkspace], chosen: Settings) -> Iterator[Finding]:
+def _urls(workspaces: Sequence[SeenWorkspace], sinks: Sequence[EventSink], chosen: Settings) -> Iterator[Finding]:
     """Return the workspaces to check: the configured one, else those that call us, else the first."""
     meant = [each for each in workspaces if each.sid == chosen.twilio_workspace_sid]
     if not chosen.twilio_workspace_sid:
         meant = [each for each in workspaces if callbacks.asks_us(each, chosen.public_url)] or list(workspaces[:1])
     for each in meant:
         yield from callbacks.workflows(each, chosen.public_url)
-        yield from callbacks.events(each, chosen.public_url)
+        yield from callbacks.events(each, chosen.public_url, sinks)
+    yield from callbacks.event_stream(sinks, chosen.public_url)
 
 
 def _round_trip(these: Services, workspaces: Sequence[SeenWorkspace]) -> reach.RoundTrip:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from enrich.taskrouter import endpoints
 
-OUR_PATHS = (endpoints.ASSIGNMENT, endpoints.FALLBACK, endpoints.EVENTS)
+OUR_PATHS = (endpoints.ASSIGNMENT, endpoints.FALLBACK, endpoints.EVENTS, endpoints.EVENT_STREAMS)
 
 
 def is_ours(url: str, public_url: str, path: str = endpoints.ASSIGNMENT) -> bool:

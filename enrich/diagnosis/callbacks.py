@@ -6,10 +6,12 @@ Judged as they are set up at TaskRouter. Whether such a request arrives is seen 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
 
 from enrich.diagnosis.callback_urls import is_near, is_ours, what_differs
 from enrich.diagnosis.findings import Finding, ok, problem, warning
 from enrich.diagnosis.snapshot import SeenWorkflow, SeenWorkspace
+from enrich.domain.event_sinks import EventSink
 from enrich.taskrouter import endpoints
 
 # Until the answer is there 4 s may pass, until the fallback has been asked another 5, and then somebody has to look at
@@ -88,26 +90,29 @@ def _reservation_timeout(workflow: SeenWorkflow) -> Finding:
     return warning(check, found, meaning, todo) if seconds < SHORT_RESERVATION_S else ok(check, found)
 
 
-def events(seen: SeenWorkspace, public_url: str) -> Iterator[Finding]:
-    """Yield findings on the events of one workspace: their URL, their retries, and those that are filtered out."""
+def sends_events(seen: SeenWorkspace, public_url: str) -> bool:
+    """Return whether the event callback of this workspace is ours."""
+    return is_ours(seen.events_url, public_url, endpoints.EVENTS)
+
+
+def events(seen: SeenWorkspace, public_url: str, sinks: Sequence[EventSink] = ()) -> Iterator[Finding]:
+    """Yield findings on the events of one workspace: their URL, their retries, and those that are filtered out.
+
+    sinks: of Event Streams, the other way in for events.
+    """
     wanted = public_url + endpoints.EVENTS
     todo = f"set the Event Callback URL to {endpoints.events_url(public_url, 2)}: flask taskrouter provision"
-    if not seen.events_url:
-        yield warning(
-            "events_url",
-            f"{seen.name!r} sends no events",
-            "no task is enriched before it is offered, and the end of a task is not recorded",
-            todo,
-        )
-        return
-    if not is_ours(seen.events_url, public_url, endpoints.EVENTS):
-        nearly = is_near(seen.events_url, public_url)
-        meaning = (
-            "the signature covers the URL as configured at Twilio: every event is refused with 403"
-            if nearly
-            else "no task is enriched before it is offered, and the end of a task is not recorded"
-        )
-        yield (problem if nearly else warning)("events_url", f"events go to {seen.events_url}", meaning, todo)
+    if not sends_events(seen, public_url):
+        found = f"events go to {seen.events_url}" if seen.events_url else f"{seen.name!r} sends no events"
+        if is_near(seen.events_url, public_url):
+            meaning = "the signature covers the URL as configured at Twilio: every event is refused with 403"
+            yield problem("events_url", found, meaning, todo)
+        elif any(_streams_here(sink, public_url) for sink in sinks):
+            yield ok("events_url", f"{found} by the event callback; they come by Event Streams")
+        else:
+            meaning = "no task is enriched before it is offered, and the end of a task is not recorded"
+            other_way = f"if it is taken, let Event Streams deliver to {public_url}{endpoints.EVENT_STREAMS}"
+            yield warning("events_url", found, meaning, f"{todo}; {other_way}")
         return
     yield ok("events_url", f"events come to {wanted}")
     if "rc" not in endpoints.overrides(seen.events_url):
@@ -130,3 +135,46 @@ def events(seen: SeenWorkspace, public_url: str) -> Iterator[Finding]:
         )
     else:
         yield ok("events_filter", "the filter lets all needed events through")
+
+
+def event_stream(sinks: Sequence[EventSink], public_url: str) -> Iterator[Finding]:
+    """Yield findings on the sinks of Event Streams that lead here, or nearly do; none if there is no such sink."""
+    check, wanted = "event_stream", public_url + endpoints.EVENT_STREAMS
+    for sink in sinks:
+        if not is_ours(sink.destination, public_url, endpoints.EVENT_STREAMS):
+            if _is_meant_for_us(sink, public_url):
+                yield problem(
+                    check,
+                    f"the sink {sink.sid} sends to {sink.destination}, but PUBLIC_URL needs {wanted}",
+                    "the signature covers the URL as configured at Twilio: every event is refused",
+                    f"create a sink with the destination {wanted}, move the subscription, and delete this one",
+                )
+        elif not sink.is_active or sink.method != "POST":
+            found = f"is {sink.status}" if not sink.is_active else f"sends by {sink.method}"
+            yield problem(
+                check,
+                f"the sink {sink.sid} to {wanted} {found}",
+                "no event arrives by it",
+                "see its errors in the console; create it anew, with the method POST",
+            )
+        elif missing := sorted(endpoints.NEEDED_EVENTS - sink.events):
+            yield warning(
+                check,
+                f"not subscribed to the sink {sink.sid}: {', '.join(missing)}",
+                "the work that these events cause is not done, unless the event callback brings them",
+                "add com.twilio.taskrouter. and the name of each to the subscription: flask taskrouter provision",
+            )
+        else:
+            yield ok(check, f"all needed events come by Event Streams to {wanted}")
+
+
+def _streams_here(sink: EventSink, public_url: str) -> bool:
+    leads_here = is_ours(sink.destination, public_url, endpoints.EVENT_STREAMS)
+    return leads_here and sink.is_active and sink.method == "POST" and bool(sink.events)
+
+
+def _is_meant_for_us(sink: EventSink, public_url: str) -> bool:
+    """Return whether the sink leads to one of our paths for events, on our host or another; sinks are account-wide."""
+    path = urlsplit(sink.destination).path.rstrip("/")
+    is_stream = path.endswith(endpoints.EVENT_STREAMS)
+    return is_stream or (path.endswith(endpoints.EVENTS) and is_near(sink.destination, public_url))

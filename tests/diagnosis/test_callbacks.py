@@ -10,6 +10,7 @@ import pytest
 from enrich.customers import interactions
 from enrich.diagnosis import callbacks
 from enrich.diagnosis.findings import Level
+from enrich.domain.event_sinks import EventSink
 from enrich.domain.outcomes import TASK_END_EVENTS
 from enrich.flows import lifecycle
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
@@ -76,6 +77,48 @@ def test_reservation_timeout(seconds: int, level: Level) -> None:
 def test_events(change: dict[str, Any], check: str, level: Level, told: str) -> None:
     seen = replace(WORKSPACE, **change)
     expect(callbacks.events(seen, PUBLIC_URL), check, level, told)
+
+
+STREAM = f"{PUBLIC_URL}/taskrouter/event-streams"
+SINK = EventSink("DG1", STREAM, events=NEEDED_EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("events_url", "sinks", "level", "told"),
+    [
+        pytest.param("", [SINK], OK, "they come by Event Streams", id="no callback"),
+        pytest.param("https://else.example.test/e", [SINK], OK, "they come by Event Streams", id="taken callback"),
+        pytest.param(WORKSPACE.events_url, [SINK], OK, "events come to", id="both ways"),
+        pytest.param("", [], WARNING, f"let Event Streams deliver to {STREAM}", id="neither way"),
+        pytest.param("", [replace(SINK, status="failed")], WARNING, "sends no events", id="a sink that failed"),
+        pytest.param("", [replace(SINK, events=frozenset())], WARNING, "sends no events", id="no subscription"),
+        pytest.param("http://hooks.example.test/enrich/taskrouter/events", [SINK], PROBLEM, "403", id="nearly ours"),
+    ],
+)
+def test_either_way_in_for_events_will_do(events_url: str, sinks: list[EventSink], level: Level, told: str) -> None:
+    seen = replace(WORKSPACE, events_url=events_url)
+    expect(callbacks.events(seen, PUBLIC_URL, sinks), "events_url", level, told)
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "told"),
+    [
+        ({}, OK, "all needed events"),
+        ({"destination": f"{STREAM}#x"}, OK, "all needed events"),
+        ({"status": "initialized"}, OK, "all needed events"),
+        ({"status": "failed"}, PROBLEM, "is failed"),
+        ({"method": "GET"}, PROBLEM, "sends by GET"),
+        ({"events": NEEDED_EVENTS - {"task.created"}}, WARNING, "task.created"),
+        ({"events": frozenset()}, WARNING, "task.wrapup"),
+        ({"destination": "http://old.example.test/taskrouter/event-streams/"}, PROBLEM, "every event is refused"),
+        ({"destination": f"{PUBLIC_URL}/taskrouter/events"}, PROBLEM, "every event is refused"),
+    ],
+    ids=str,
+)
+def test_a_sink_that_leads_here(change: dict[str, Any], level: Level, told: str) -> None:
+    elsewhere = EventSink("DG2", "https://reports.example.test/twilio", "failed")
+    sinks = [elsewhere, replace(SINK, **change)]
+    expect(callbacks.event_stream(sinks, PUBLIC_URL), "event_stream", level, told)
 
 
 def test_the_filter_lets_through_every_event_that_causes_work() -> None:

@@ -26,10 +26,12 @@ from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.diagnosis.findings import Finding, Level
 from enrich.journal.tables import EntryRow
+from enrich.taskrouter.endpoints import NEEDED_EVENTS
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.support.app import run_command
 from tests.support.contact_centre import ContactCentre, Service
 from tests.support.databases import copy_template
+from tests.support.events_api import serve_events_api
 from tests.support.worker import app_of
 
 Findings = dict[str, Finding]
@@ -390,6 +392,20 @@ def test_a_postgresql_tells_its_time(service: Service, postgresql: str) -> None:
     assert examine(service, ahead=timedelta(hours=1), DATABASE_URL=postgresql)["clock_the_database"].level is (
         Level.PROBLEM
     )
+
+
+def test_event_streams_is_a_way_in(service: Service) -> None:
+    """The callback is taken; a sink delivers. Where the API may not be asked, that is said."""
+    with serve_events_api() as api:
+        assert "event_stream" not in examine(service, TWILIO_EVENTS_BASE_URL=api.url)
+        api.add_sink(f"{service.url}/taskrouter/event-streams", *(f"com.twilio.taskrouter.{e}" for e in NEEDED_EVENTS))
+        findings = examine(service, TWILIO_EVENTS_BASE_URL=api.url)
+        assert findings["event_stream"].level is Level.OK
+        api.sinks[0]["status"] = "failed"
+        assert examine(service, TWILIO_EVENTS_BASE_URL=api.url)["event_stream"].level is Level.PROBLEM
+        api.refuses = 403
+        findings = examine(service, TWILIO_EVENTS_BASE_URL=api.url, PUBLIC_URL="http://127.0.0.1:9")
+        assert "not_authorized" in told(findings["event_stream"])
 
 
 def test_a_policy_file_that_is_wrong(service: Service, tmp_path: Path) -> None:
