@@ -17,6 +17,7 @@ from enrich.customers import card_token
 from enrich.customers.store import CustomerStore
 from enrich.database.engine import Database
 from enrich.domain.deliveries import Exchange, FollowupAttempt
+from enrich.domain.outcomes import RestorationResult
 from enrich.flows import rules as flow_rules
 from enrich.flows.activity import ActivityLog
 from enrich.flows.adapters import JITTER, Adapters
@@ -25,6 +26,7 @@ from enrich.flows.completion import Completion
 from enrich.flows.enrichment import Enricher
 from enrich.flows.handover import Handover
 from enrich.flows.lifecycle import Lifecycle
+from enrich.flows.restoration import Restoration
 from enrich.flows.rules import Rules
 from enrich.flows.worker import FollowupDispatcher
 from enrich.journal.followups import FollowupQueue
@@ -110,6 +112,8 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
 
     def count_followup(attempt: FollowupAttempt) -> None:
         metrics.followup(attempt.kind, attempt.outcome, attempt.reason)
+        if attempt.outcome in set(RestorationResult):
+            metrics.restoration(RestorationResult(attempt.outcome))
         if tracing:
             tracing.followup(attempt)
 
@@ -164,6 +168,7 @@ def flows_of(adapters: Adapters, rules: Rules) -> Flows:
             lifecycle,
             handover,
             completion,
+            Restoration(adapters, rules, enricher, activities),
             jitter=lambda: random.uniform(0.8, 1.2),  # noqa: S311 - spreads load
         ),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import click
@@ -104,6 +104,8 @@ def _database(these: Services, now: Callable[[], datetime]) -> Iterator[Finding]
         kinds = _kinds(samples.newest_forms(database))
         yield tasks.instruction(chosen.default_instruction, chosen.accept_via, kinds)
         yield tasks.headroom(_lengths(samples.newest_attributes(database)))
+        counts = samples.restorations(database, now() - timedelta(days=1))
+        yield tasks.overwritten(counts.restored, counts.left, counts.tasks)
     except errors.DatabaseError as exc:
         yield installation.schema(None, None, failed=f"{exc.reason} ({exc})")
 

@@ -1,4 +1,4 @@
-"""Findings on the newest tasks: the default instruction suits them, and the block fits."""
+"""Findings on the newest tasks: the default instruction suits them, the block fits, and it stays on them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from enrich.diagnosis.findings import Finding, ok, problem, warning
 from enrich.taskrouter import attributes
 
 MIN_CHARACTERS_LEFT = 500
+_WRITE_CONDITIONALLY = (
+    "find the program (the tasks' timelines have the times); make it fetch the task, change its own keys only and "
+    "write with If-Match"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,30 @@ def instruction(default: str, accept_via: str, kinds: Kinds) -> Finding:
             "use auto or defer",
         )
     return ok(check, f"{found} suits the last {kinds.seen} tasks")
+
+
+def overwritten(restored: int, left: int, tasks: int) -> Finding:
+    """Check whether other programs overwrite the block (docs/lifecycle.md, "When the block is overwritten").
+
+    restored, left: within the last day, how often it was put back, and on how many tasks it was not. tasks: in all.
+    """
+    check = "overwritten"
+    if not tasks:
+        return ok(check, "no other program has overwritten the block within a day")
+    found = f"within a day the block was overwritten {restored + left} times, on {tasks} tasks"
+    if left:
+        return problem(
+            check,
+            f"{found}; on {left} of them it was left overwritten",
+            "agents do not see the customer on these tasks; a program writes attributes without If-Match all the time",
+            _WRITE_CONDITIONALLY,
+        )
+    return warning(
+        check,
+        f"{found}, and put back each time",
+        "agents saw no customer meanwhile; a program writes attributes without If-Match",
+        _WRITE_CONDITIONALLY,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class Delivery:
     naming a channel, which an event may correct; None if they name it.
     channel_unique_name: unique name of the task channel, None if the delivery has none. Only events carry it, as they
     do task_queue_name.
+    raw_attributes: the task's attributes as sent, a snapshot; "" if the delivery has none.
     reason: set if the delivery is only answered now, not worked on.
     """
 
@@ -59,6 +60,7 @@ class Delivery:
     channel_unique_name: str | None = None
     task_queue_sid: str = ""
     task_queue_name: str = ""
+    raw_attributes: str = ""
     reason: Reason | None = None
     body: bytes = b""
 
@@ -100,6 +102,7 @@ class OnExisting(StrEnum):
 
     KEEP = "keep"  # leave it as it is
     RESTART = "restart"  # make it due again, with the new data and no attempts
+    REOPEN = "reopen"  # make it due again, with its own data, unless it waits for its time already
     RESTART_ONLY = "restart_only"  # make it due again, with its own data; create none if there is none
 
 

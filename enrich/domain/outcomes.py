@@ -68,6 +68,14 @@ class FollowupKind(StrEnum):
     WRAP_UP = "wrap_up"  # move the task, or one reservation, to wrapping
     COMPLETE = "complete"  # complete the task, or one reservation that is wrapping
     FINISHED = "finished"  # add the finished task to the customer's history and clear its alarms
+    RESTORE = "restore"  # put the block back where another program has overwritten it
+
+
+class RestorationResult(StrEnum):
+    """The result of a look at a task whose block was overwritten, if the block was indeed gone."""
+
+    RESTORED = "restored"  # put back
+    LEFT = "left"  # not put back: it was overwritten again and again, or has no room any more
 
 
 class ActivityType(StrEnum):
@@ -89,6 +97,8 @@ class ActivityType(StrEnum):
     STUCK = "stuck in wrapping"
     COMPLETED = "completed"
     HISTORY = "kept in history"
+    RESTORED = "block restored"
+    OVERWRITTEN = "block overwritten"
 
 
 # Event types that end a task (https://www.twilio.com/docs/taskrouter/api/event/reference). TaskRouter deletes a task

@@ -4,13 +4,14 @@
     caused_by     created                         enrich the task before it is offered to anyone
                   timed out, rejected, canceled   count the miss, and do what the policy says about it
                   wrapping                        complete the task after the policy's time
+                  updated                         put the block back if another program overwrote it (restoration.py)
                   accepted, completed, over       keep the finished interaction in the customer's history
     handle_missed     priority, escalation level, the worker's activity, hand-over: whatever does not hold yet
     handle_finished   worker, times, outcome
 
 The order of events is not promised, and one may come twice (docs/taskrouter.md, "Events"). So nothing here follows from
 the event itself: it is only the occasion to read all events of the task in the journal. Unknown types are recorded and
-cause nothing. Our own writes come back as `task.updated`, which causes nothing.
+cause nothing. Our own writes come back as `task.updated`, which causes nothing while the block is in it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from enrich.domain.deliveries import Delivery, Followup, NewFollowup, OnExisting
 from enrich.domain.matches import LookupKeys
 from enrich.domain.outcomes import TASK_END_EVENTS, ActivityType, FollowupKind
 from enrich.domain.tasks import StateCounts, TaskState
-from enrich.flows import handover
+from enrich.flows import handover, restoration
 from enrich.flows.activity import ActivityLog
 from enrich.flows.adapters import Adapters
 from enrich.flows.enrichment import Enricher, TaskRef
@@ -54,6 +55,8 @@ def caused_by(event: Delivery, rules: Rules) -> tuple[NewFollowup, ...]:
     if task_sid is None:
         return ()
     match event.event_type:
+        case restoration.UPDATED:
+            return restoration.caused_by_update(event, rules)
         case "task.created":
             return (NewFollowup(FollowupKind.WARM, now, f"warm:{task_sid}"),)
         case kind if kind in MISSES:

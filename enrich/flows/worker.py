@@ -21,6 +21,7 @@ from enrich.flows.completion import Completion
 from enrich.flows.enrichment import Enricher, TaskRef
 from enrich.flows.handover import Handover
 from enrich.flows.lifecycle import Lifecycle, finished_key
+from enrich.flows.restoration import Restoration
 from enrich.flows.run import EnrichmentRun
 
 # Nobody waits for a follow-up; one that takes longer is tried again later.
@@ -58,18 +59,20 @@ class FollowupDispatcher:
         lifecycle: Lifecycle,
         handover: Handover,
         completion: Completion,
+        restoration: Restoration,
         *,
         jitter: Callable[[], float],
     ) -> None:
         self._adapters = adapters
         self._enricher = enricher
         self._jitter = jitter
-        self._handlers: dict[FollowupKind, Callable[[Followup, Deadline], None]] = {
+        self._handlers: dict[FollowupKind, Callable[[Followup, Deadline], str | None]] = {
             FollowupKind.MISSED: lifecycle.handle_missed,
             FollowupKind.HAND_OVER: handover.hand_over,
             FollowupKind.WRAP_UP: completion.wrap_up,
             FollowupKind.COMPLETE: completion.complete,
             FollowupKind.FINISHED: lambda followup, _deadline: lifecycle.handle_finished(followup),
+            FollowupKind.RESTORE: restoration.restore,
         }
 
     def run_batch(self) -> int:
@@ -137,11 +140,14 @@ class FollowupDispatcher:
         )
 
     def _handle(self, followup: Followup, deadline: Deadline) -> dict[str, str]:
-        """Run a follow-up that is no enrichment, and return how it ended, for the log."""
-        reason, retryable = "", False
+        """Run a follow-up that is no enrichment, and return how it ended, for the log.
+
+        outcome: what the handler returned, if that is a word of its own for what it did.
+        """
+        outcome, reason, retryable = None, "", False
         try:
             with self._adapters.time_limit(ATTEMPT_S):
-                self._handlers[followup.kind](followup, deadline)
+                outcome = self._handlers[followup.kind](followup, deadline)
         except OutOfTime:
             reason, retryable = Reason.OUT_OF_TIME, True
         except errors.EnrichError as exc:
@@ -151,7 +157,7 @@ class FollowupDispatcher:
             reason, retryable = Reason.FAILED, True
         if not self._put_off(followup, reason, retryable=retryable):
             self._finish(followup, reason)
-        return {"reason": reason}
+        return {"outcome": outcome, "reason": reason} if outcome else {"reason": reason}
 
     def _enrich(self, followup: Followup, deadline: Deadline) -> dict[str, str]:
         """Enrich the task as the callback would, and return how it ended, for the log."""

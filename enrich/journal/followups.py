@@ -263,12 +263,21 @@ class FollowupInserts:
     def __init__(self, database: Database) -> None:
         dialect = sqlite if database.is_sqlite else postgresql
         inserting = dialect.insert(FollowupRow)
-        self._keep = inserting.on_conflict_do_nothing(index_elements=[FollowupRow.key])
-        # The lease stays: two workers must not execute it at once, and the present one does not know of the restart.
-        self._restart = inserting.on_conflict_do_update(
-            index_elements=[FollowupRow.key],
-            set_=_RESTARTED | {"due_at": inserting.excluded.due_at, "data": inserting.excluded.data},
-        )
+        self._statements: Mapping[OnExisting, Any] = {
+            OnExisting.KEEP: inserting.on_conflict_do_nothing(index_elements=[FollowupRow.key]),
+            # The lease stays: two workers must not execute it at once, and the present one does not know of the
+            # restart.
+            OnExisting.RESTART: inserting.on_conflict_do_update(
+                index_elements=[FollowupRow.key],
+                set_=_RESTARTED | {"due_at": inserting.excluded.due_at, "data": inserting.excluded.data},
+            ),
+            OnExisting.REOPEN: inserting.on_conflict_do_update(
+                index_elements=[FollowupRow.key],
+                set_=_RESTARTED | {"due_at": inserting.excluded.due_at},
+                # One that is executed just now may have looked already.
+                where=or_(FollowupRow.due_at.is_(None), FollowupRow.leased_until.is_not(None)),
+            ),
+        }
 
     def add(self, connection: Connection, entry_id: int, followups: Sequence[NewFollowup], *, at: datetime) -> None:
         """Create follow-ups of this entry, or restart existing ones, as `on_existing` says."""
@@ -286,7 +295,7 @@ class FollowupInserts:
                 "key": followup.key,
                 "data": None if followup.data is None else dict(followup.data),
             }
-            connection.execute(self._restart if followup.on_existing is OnExisting.RESTART else self._keep, values)
+            connection.execute(self._statements[followup.on_existing], values)
 
     @staticmethod
     def wake(connection: Connection, followup: NewFollowup) -> None:

@@ -1,15 +1,16 @@
-"""Samples of the newest tasks for the doctor: their forms, and the length of their attributes. Reads only."""
+"""Samples of the newest tasks for the doctor: forms, length of attributes, overwritten blocks. Reads only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import func, select
 
 from enrich.database.engine import Database
-from enrich.domain.outcomes import EntryKind
+from enrich.domain.outcomes import ActivityType, EntryKind, FollowupKind
 from enrich.errors import NoRoom
-from enrich.journal.tables import NO_EVENT, EntryRow
+from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
 
 SAMPLE_SIZE = 500
 
@@ -21,6 +22,15 @@ class AttributesSample:
     characters: int
     is_trimmed: bool
     had_no_room: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RestorationCounts:
+    """How often a block was put back, how many were left overwritten, and on how many tasks in all."""
+
+    restored: int
+    left: int
+    tasks: int
 
 
 def newest_forms(database: Database) -> list[str]:
@@ -46,6 +56,30 @@ def newest_attributes(database: Database) -> list[AttributesSample]:
         AttributesSample(row.characters, bool(row.is_trimmed), row.reason == NoRoom.reason)
         for row in database.read(newest)
     ]
+
+
+def restorations(database: Database, since: datetime) -> RestorationCounts:
+    """Return how often blocks were overwritten since then. Raises DatabaseError."""
+    # The keys of these follow-ups are next to each other in the index of keys, and there are few.
+    prefix = f"{FollowupKind.RESTORE}:WT"
+    tasks = (
+        select(EntryRow.task_sid)
+        .join(FollowupRow, FollowupRow.entry_id == EntryRow.id)
+        .where(FollowupRow.key >= prefix, FollowupRow.key < f"{prefix}g", FollowupRow.kind == FollowupKind.RESTORE)
+    )
+    rows = database.read(
+        select(EntryRow.task_sid, EntryRow.event_type).where(
+            EntryRow.task_sid.in_(tasks),
+            EntryRow.kind == EntryKind.EVENT,
+            EntryRow.event_type.in_((ActivityType.RESTORED, ActivityType.OVERWRITTEN)),
+            EntryRow.received_at > since,
+        )
+    )
+    return RestorationCounts(
+        restored=sum(row.event_type == ActivityType.RESTORED for row in rows),
+        left=sum(row.event_type == ActivityType.OVERWRITTEN for row in rows),
+        tasks=len({row.task_sid for row in rows}),
+    )
 
 
 def has_event(database: Database, event_sid: str) -> bool:

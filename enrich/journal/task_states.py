@@ -17,13 +17,21 @@ from sqlalchemy.orm import Session
 
 from enrich.database.engine import Database
 from enrich.domain.matches import MatchKind
-from enrich.domain.outcomes import EntryKind
+from enrich.domain.outcomes import EntryKind, Outcome
 from enrich.domain.tasks import StateCounts, TaskState
-from enrich.journal.tables import HAS_ALARM, EntryRow, TaskStateRow
+from enrich.journal.tables import HAS_ALARM, NO_EVENT, EntryRow, TaskStateRow
 
 # If no event says that a task has ended, its alarm ends this long after the last change (docs/taskrouter.md,
 # "Time limits"): the time that a task may wait by default.
 ALARM_LIFETIME = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichmentState:
+    """Whether a task was enriched, and whether a callback is still working on it."""
+
+    is_done: bool
+    is_under_way: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +126,17 @@ class TaskStates:
             select(exists().where(EntryRow.task_sid == task_sid, EntryRow.kind.in_(kinds)).label("was"))
         )
         return bool(rows[0].was)
+
+    def enrichment(self, task_sid: str) -> EnrichmentState:
+        """Return whether the task's block was ever written, or found on it."""
+        of_task = (EntryRow.task_sid == task_sid, NO_EVENT)
+        rows = self._database.read(
+            select(
+                exists().where(*of_task, EntryRow.outcome == Outcome.ENRICHED).label("is_done"),
+                exists().where(*of_task, EntryRow.concluded_at.is_(None)).label("is_under_way"),
+            )
+        )
+        return EnrichmentState(bool(rows[0].is_done), bool(rows[0].is_under_way))
 
     def events(self, task_sid: str, event_types: Iterable[str]) -> tuple[KeptEvent, ...]:
         """Return the task's events of these types, in the order in which they were stored."""

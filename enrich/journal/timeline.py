@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from enrich.database.engine import Database
 from enrich.domain.deadline import Step
-from enrich.domain.outcomes import EntryKind, Outcome
+from enrich.domain.outcomes import ActivityType, EntryKind, Outcome
 from enrich.journal import contacts
 from enrich.journal.records import (
     ENTRY_COLUMNS,
@@ -126,6 +126,11 @@ class Timeline:
         """Return whether nothing more is expected unless TaskRouter calls again."""
         is_concluded = self.newest.concluded_at is not None and self.shown.concluded_at is not None
         return is_concluded and not self.open_followups
+
+    @property
+    def restorations(self) -> int:
+        """The number of times that the block was put back after another program had overwritten it."""
+        return sum(entry.event_type == ActivityType.RESTORED for entry in self.entries)
 
     @property
     def worker(self) -> tuple[str, str]:

@@ -258,6 +258,7 @@ FOLLOWUPS = {
     FollowupKind.WRAP_UP: "Wrap up",
     FollowupKind.COMPLETE: "Complete",
     FollowupKind.FINISHED: "Add the finished task to the customer's history",
+    FollowupKind.RESTORE: "Put the overwritten block back",
 }
 
 # Our own activities in a task's timeline: a few words, and a sentence.
@@ -280,6 +281,14 @@ ACTIVITIES = {
     ActivityType.HISTORY: (
         "Added to history",
         "The customer's history has the worker, the time and the duration.",
+    ),
+    ActivityType.RESTORED: (
+        "Block restored",
+        "Another program had overwritten the customer's details; they are on the task again.",
+    ),
+    ActivityType.OVERWRITTEN: (
+        "Block left overwritten",
+        "Another program keeps overwriting the customer's details, so they are not put back any more.",
     ),
 }
 

@@ -158,6 +158,12 @@ def explanation(entry: Entry) -> str:
             return reason_sentence(entry.reason) or "Not looked up yet."
 
 
+def overwritten(times: int) -> str:
+    """Return the sentence on a block that was put back this often, at least once."""
+    how_often = "once" if times == 1 else f"{times} times"
+    return f"Another program has overwritten the attributes. The customer's details were put back {how_often}."
+
+
 def is_own_activity(event_type: str) -> bool:
     """Return whether the event type is an activity of ours."""
     return event_type in set(ActivityType)

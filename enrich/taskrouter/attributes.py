@@ -202,6 +202,20 @@ def _parse_each(text: str) -> dict[str, Any]:
     return parsed
 
 
+def has_block(raw_attributes: str, key: str) -> bool:
+    """Return whether a block of ours stands in these attributes: an object with a `match`, under this name.
+
+    Looks at the text, and parses no value. Raises AttributesUnreadable when the text is not a JSON object.
+    """
+    if f'"{key}"' not in raw_attributes and "\\" not in raw_attributes:
+        # The name is not there in any spelling; but then the text may be anything.
+        _members(raw_attributes)
+        return False
+    values = [raw_attributes[member.value_at : member.end] for member in _members(raw_attributes) if member.name == key]
+    # Of several, readers see the last.
+    return bool(values) and values[-1].startswith("{") and '"match"' in values[-1]
+
+
 def length(text: str) -> int:
     """Characters as TaskRouter may count them: in UTF-16, the more cautious of the two ways to count an emoji."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2

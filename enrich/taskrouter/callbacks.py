@@ -120,6 +120,7 @@ def delivery_of(kind: EntryKind, form: Form, body: bytes, received_at: datetime)
         channel_unique_name=form.get("TaskChannelUniqueName", "")[:MAX_CHANNEL_LENGTH] or None,
         task_queue_sid=sid_or_none(form, "TaskQueueSid", "WQ") or "",
         task_queue_name=form.get("TaskQueueName", ""),
+        raw_attributes=form.get("TaskAttributes", ""),
         body=body,
     )
 

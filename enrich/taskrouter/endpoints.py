@@ -17,6 +17,7 @@ EVENT_STREAMS = f"{PREFIX}/event-streams"
 NEEDED_EVENTS = frozenset(
     {
         "task.created",  # warm before asked
+        "task.updated",  # has somebody overwritten the block?
         "task.canceled",
         "task.wrapup",
         "task.completed",

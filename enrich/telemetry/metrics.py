@@ -23,7 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from enrich import errors
 from enrich.domain.deadline import Step, StepName
 from enrich.domain.matches import NoMatchReason
-from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
+from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason, RestorationResult
 
 # Values by metric name; if the metric has a label, by the label's value.
 Figures = Mapping[str, float | Mapping[str, float]]
@@ -99,6 +99,12 @@ TABLE: tuple[Metric, ...] = (
         "Follow-ups that a worker attempted; only on the worker's own port.",
         ("kind", "outcome", "reason"),
     ),
+    Metric(
+        "enrich_restorations_total",
+        "counter",
+        "Blocks that another program had overwritten: put back, or left; only on the worker's own port.",
+        ("result",),
+    ),
     Metric("enrich_build_info", "figure", "1, with the version of this service as its label.", ("version",)),
     Metric("enrich_database_up", "figure", "1 if the database answered at this scrape, else 0."),
     Metric("enrich_followups_owed", "figure", "Follow-ups that are neither done nor given up; counted up to 10,000."),
@@ -156,10 +162,11 @@ _INITIAL_SERIES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "enrich_events_total": tuple((kind, "not_recorded") for kind in ("task.created", "reservation.created")),
     "enrich_refused_total": tuple((reason,) for reason in REFUSALS),
     "enrich_sign_ins_total": tuple((result,) for result in SIGN_INS),
+    "enrich_restorations_total": tuple((result,) for result in RestorationResult),
     "enrich_breaker_open": tuple((of,) for of in BREAKERS),
 }
 _STATUSES = _KNOWN_STATUSES | {errors.TaskRouterTooSlow.reason, errors.TaskRouterUnreachable.reason, Reason.OUT_OF_TIME}
-_OUTCOMES = frozenset({*Outcome, "repeat", "dropped", "done", "not_done"})
+_OUTCOMES = frozenset({*Outcome, *RestorationResult, "repeat", "dropped", "done", "not_done"})
 
 
 def _reasons(error: type[errors.EnrichError] = errors.EnrichError) -> Iterator[str]:
@@ -231,6 +238,10 @@ class Metrics:
         """Count an attempted follow-up. outcome: that of the enrichment, or `done`, `not_done`, `dropped`."""
         labels = (kind, _one_of(_OUTCOMES, outcome), _one_of(_REASONS, reason))
         self._of("enrich_followups_total", *labels).inc()
+
+    def restoration(self, result: RestorationResult) -> None:
+        """Count an overwritten block."""
+        self._of("enrich_restorations_total", result).inc()
 
     def exposition(self, figures: Figures) -> bytes:
         """Return all metrics in the Prometheus text format. figures: of the database; missing ones are left out."""

@@ -122,5 +122,12 @@ def test_a_sink_that_leads_here(change: dict[str, Any], level: Level, told: str)
 
 
 def test_the_filter_lets_through_every_event_that_causes_work() -> None:
-    causing = {*lifecycle.MISSES, *lifecycle.WRAPPING, *TASK_END_EVENTS, *interactions.EVENT_TYPES, "task.created"}
+    causing = {
+        *lifecycle.MISSES,
+        *lifecycle.WRAPPING,
+        *TASK_END_EVENTS,
+        *interactions.EVENT_TYPES,
+        "task.created",
+        "task.updated",
+    }
     assert causing <= NEEDED_EVENTS

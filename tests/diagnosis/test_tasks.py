@@ -28,6 +28,18 @@ def test_default_instruction(default: str, kinds: Kinds, level: Level, told: str
 
 
 @pytest.mark.parametrize(
+    ("restored", "left", "on", "level", "told"),
+    [
+        (0, 0, 0, OK, "no other program"),
+        (4, 0, 3, WARNING, "overwritten 4 times, on 3 tasks, and put back"),
+        (3, 1, 1, PROBLEM, "overwritten 4 times, on 1 tasks; on 1 of them it was left"),
+    ],
+)
+def test_overwritten(restored: int, left: int, on: int, level: Level, told: str) -> None:
+    expect(tasks.overwritten(restored, left, on), "overwritten", level, told)
+
+
+@pytest.mark.parametrize(
     ("lengths", "level", "told"),
     [
         (Lengths(0), OK, "no task"),

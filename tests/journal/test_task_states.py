@@ -20,7 +20,8 @@ from enrich.domain.tasks import StateCounts
 from enrich.journal.followups import FollowupQueue
 from enrich.journal.receipts import Journal
 from enrich.journal.tables import FollowupRow
-from enrich.journal.task_states import ALARM_LIFETIME, TaskStates
+from enrich.journal.task_states import ALARM_LIFETIME, EnrichmentState, TaskStates
+from tests.support.journal import Make
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -137,6 +138,40 @@ def test_what_is_due_again_while_somebody_is_at_it_is_done_once_more(journal: Jo
     owed.done(second, NOW)
     assert owed.claim(NOW) == ()
     assert owed.ending("finished:1") == (True, "")
+
+
+def test_what_is_opened_again_keeps_its_time_while_it_waits(
+    journal: Journal, owed: FollowupQueue, database: Database
+) -> None:
+    """One that is executed just now may have looked already, and is due once more."""
+
+    def look_at(number: int, due_at: datetime) -> None:
+        look = NewFollowup(FollowupKind.RESTORE, due_at, "restore:1", on_existing=OnExisting.REOPEN)
+        event(journal, number, "task.updated", "", look)
+
+    look_at(1, NOW)
+    look_at(2, NOW + timedelta(hours=1))
+    (first,) = owed.claim(NOW)
+    look_at(3, NOW + timedelta(seconds=1))
+    owed.done(first, NOW)
+    assert owed.claim(NOW) == ()
+    (second,) = owed.claim(NOW + timedelta(seconds=1))
+    owed.done(second, NOW)
+    look_at(4, NOW + timedelta(seconds=2))
+    (third,) = owed.claim(NOW + timedelta(seconds=2))
+    assert (third.id, third.attempts) == (first.id, 1)
+    assert len(database.read(select(FollowupRow.id))) == 1
+
+
+def test_whether_a_task_was_enriched(states: TaskStates, make_entry: Make) -> None:
+    assert states.enrichment(TASK) == EnrichmentState(is_done=False, is_under_way=False)
+    make_entry(task_sid=TASK, kind="event", outcome="enriched")
+    make_entry(task_sid=TASK, outcome="could_not_write")
+    assert states.enrichment(TASK) == EnrichmentState(is_done=False, is_under_way=False)
+    make_entry(task_sid=TASK, outcome=None, concluded_at=None)
+    assert states.enrichment(TASK) == EnrichmentState(is_done=False, is_under_way=True)
+    make_entry(task_sid=TASK, outcome="enriched")
+    assert states.enrichment(TASK).is_done
 
 
 def test_waking_makes_nothing(journal: Journal, owed: FollowupQueue, database: Database) -> None:

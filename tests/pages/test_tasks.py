@@ -360,6 +360,16 @@ def test_late_work_is_told_apart_from_its_callback(browser: FlaskClient, make_en
     assert "3,350 ms of 3,500 ms" in shown_text(browser.get(whole).text)
 
 
+def test_the_timeline_says_how_often_the_block_was_put_back(browser: FlaskClient, make_entry: Make) -> None:
+    make_entry()
+    assert "put back" not in shown_text(browser.get(f"/tasks/{SID}").text)
+    for times, said in ((1, "put back once."), (2, "put back 2 times.")):
+        make_entry(kind="event", event_type="block restored", raw_form=f"Times={times}")
+        page = shown_text(browser.get(f"/tasks/{SID}").text)
+        assert said in page
+        assert page.count("Block restored") == times
+
+
 def test_the_legend_explains_the_marks(browser: FlaskClient, make_entry: Make) -> None:
     make_entry()
     told = shown_text(browser.get("/").text)

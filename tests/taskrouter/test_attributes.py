@@ -16,6 +16,7 @@ from enrich.taskrouter.attributes import (
     Unchanged,
     _end_of_deep_value,
     _end_of_value,
+    has_block,
     length,
     parse,
     splice,
@@ -274,6 +275,33 @@ def test_a_foreign_block_goes_even_when_ours_has_no_room(where: str) -> None:
     filler = "x" * (LIMIT - len(where % ""))
     result = splice(where % filler, "crm", ({"match": "m" * 40},))
     assert result == Spliced(f'{{"a":"{filler}"}}', None)
+
+
+@pytest.mark.parametrize(
+    ("text", "stands"),
+    [
+        (f'{{"crm":{BLOCK_TEXT}}}', True),
+        (f'{{"a":1, "crm" : {BLOCK_TEXT} , "b":2}}', True),
+        (r'{"c\u0072m":{"match":"none"}}', True),
+        ('{"crm":1,"crm":{"match":"none"}}', True),
+        ('{"crm":{"match":"none"},"crm":1}', False),
+        ("{}", False),
+        ('{"Crm":{"match":"none"}}', False),
+        ('{"crm":null}', False),
+        ('{"crm":{}}', False),
+        ('{"crm":["match"]}', False),
+        ('{"x":{"crm":{"match":"none"}}}', False),
+        (r'{"x":"\"crm\":{\"match\":1}"}', False),
+        (f'{{"x":{DEEP},"crm":{{"match":"none"}}}}', True),
+    ],
+)
+def test_whether_our_block_stands_there(text: str, stands: bool) -> None:
+    assert has_block(text, "crm") is stands
+
+
+@given(attribute_texts)
+def test_a_block_that_was_put_in_stands_there(text: str) -> None:
+    assert has_block(put(text), "crm")
 
 
 def test_an_emoji_counts_as_two() -> None:

@@ -72,6 +72,7 @@ def test_what_has_not_happened_yet_is_told_as_0() -> None:
     assert told['enrich_sign_ins_total{result="failed"}'] == 0
     assert told['enrich_refused_total{reason="invalid_signature"}'] == 0
     assert told['enrich_breaker_open{of="database"}'] == 0
+    assert told['enrich_restorations_total{result="left"}'] == 0
 
 
 def test_a_figure_that_could_not_be_looked_up_is_absent_not_0() -> None:
