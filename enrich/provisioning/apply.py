@@ -1,7 +1,7 @@
-"""A workspace made to be as its file says: planned first, then done step by step.
+"""Applying a workspace file: first a plan, then its steps one by one.
 
-What was done is not remembered anywhere: each run looks at what is there. So a second run changes nothing, and a run
-after one that failed half way goes on where that one stopped.
+No state is kept between runs: each run reads the workspace. So a second run changes nothing, and a run after one that
+failed half way continues where that one stopped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enrich.provisioning.plan import Actual, Desired, Plan, PlanAction, PlanStep
 
 
 class Workspaces(Protocol):
-    """workspace.Workspaces, as far as it is needed here."""
+    """The part of workspace.Workspaces that is needed here."""
 
     def read(self, desired: Desired) -> Actual: ...
     def apply(self, step: PlanStep) -> str: ...
@@ -22,35 +22,41 @@ class Workspaces(Protocol):
 
 def plan(desired: Desired, workspaces: Workspaces) -> Plan:
     """Return the plan. Raises PlanRefused if it cannot be applied, and TaskRouterError."""
-    made = make_plan(desired, workspaces.read(desired))
-    if made.problems:
-        raise errors.PlanRefused("\n".join(made.problems))
-    return made
+    result = make_plan(desired, workspaces.read(desired))
+    if result.problems:
+        raise errors.PlanRefused("\n".join(result.problems))
+    return result
 
 
-def provision(desired: Desired, workspaces: Workspaces, planned: Plan, tell: Callable[[PlanStep, str], None]) -> int:
+def provision(
+    desired: Desired, workspaces: Workspaces, first_plan: Plan, report: Callable[[PlanStep, str], None]
+) -> int:
     """Apply the plan and return the number of steps. Raises PlanStopped, PlanRefused.
 
-    tell: called with each step as it is done, and its SID.
+    report: called with each finished step and its SID.
     """
-    done = 0
-    first = planned.steps[0]
+    count = 0
+    steps = first_plan.to_do
+    first = first_plan.steps[0]
     if first.action is PlanAction.CREATE:
-        # What a new workspace comes with is known once it is there, so the rest is planned again.
-        done += _take(first, workspaces, tell, done, len(planned.to_do))
-        planned = plan(desired, workspaces)
-    total = done + len(planned.to_do)
-    for step in planned.to_do:
-        done += _take(step, workspaces, tell, done, total - done)
-    return done
+        _apply(first, workspaces, report, count, len(steps))
+        count += 1
+        # The contents of a new workspace are known only after its creation, so the rest is planned again.
+        steps = plan(desired, workspaces).to_do
+    total = count + len(steps)
+    for step in steps:
+        _apply(step, workspaces, report, count, total)
+        count += 1
+    return count
 
 
-def _take(step: PlanStep, workspaces: Workspaces, tell: Callable[[PlanStep, str], None], done: int, left: int) -> int:
+def _apply(
+    step: PlanStep, workspaces: Workspaces, report: Callable[[PlanStep, str], None], count: int, total: int
+) -> None:
     try:
-        tell(step, workspaces.apply(step))
+        report(step, workspaces.apply(step))
     except errors.TaskRouterError as exc:
         raise errors.PlanStopped(
-            f"{exc.reason}: {exc}\n{done} of {done + left} steps were done before that; when the reason is mended, "
-            "run it again: it goes on from there"
+            f"{exc.reason}: {exc}\n{count} of {total} steps were done before that; fix the cause and run the command "
+            "again: it continues from there"
         ) from exc
-    return 1

@@ -1,4 +1,4 @@
-"""A workspace as it is, written as the file that would leave it so: the reverse of file.py. Pure."""
+"""The file that describes an existing workspace: the reverse of file.py. Pure."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 
 
 def describe(actual: Actual, public_url: str) -> str:
-    """The text of a file by which nothing would change.
+    """Return the text of a file that would change nothing.
 
-    What a workspace has by itself is left out, and so are workers, who are managed elsewhere as a rule. What asks
-    somebody else than public_url says so in a comment, and stays theirs. Raises ValueError without a workspace.
+    Left out are the resources of every new workspace, and workers, which are usually managed elsewhere. A workflow
+    that calls another service than public_url keeps it, and a comment says so. Raises ValueError without a workspace.
     """
     if actual.workspace is None:
         raise ValueError("there is no workspace to describe")
-    by_itself = {(each.kind, each.name) for each in NEW_WORKSPACE.resources}
+    defaults = {(resource.kind, resource.name) for resource in NEW_WORKSPACE.resources}
     lines = list(_workspace(actual.workspace, public_url))
-    for each in actual.resources:
-        if (each.kind, each.name) not in by_itself and each.kind in _WRITERS:
-            lines += ["", *_WRITERS[each.kind](each, public_url)]
+    for resource in actual.resources:
+        if (resource.kind, resource.name) not in defaults and resource.kind in _WRITERS:
+            lines += ["", *_WRITERS[resource.kind](resource, public_url)]
     return "\n".join(lines) + "\n"
 
 
@@ -32,35 +32,35 @@ def _workspace(workspace: Existing, public_url: str) -> Iterator[str]:
     fields = workspace.fields
     yield "[workspace]"
     yield _line("name", workspace.name)
-    yield from _given(fields, "multitasking", "queue_order", "default_activity", "timeout_activity")
+    yield from _field_lines(fields, "multitasking", "queue_order", "default_activity", "timeout_activity")
     url = fields.get("events_url") or ""
     if endpoints.without_fragment(url) != public_url + endpoints.EVENTS:
-        yield f"events = false  # they go to {_comment(url) or 'nobody'}; without this line they come to this service"
+        yield f"events = false  # sent to {_comment(url) or 'nobody'}; without this line they come to this service"
         return
     retries = endpoints.overrides(url).get("rc", "0")
     if url == endpoints.events_url(public_url, int(retries) if retries.isdigit() else 0):
         yield f"event_retries = {retries}"
-    more = set(fields.get("events") or ()) - endpoints.NEEDED_EVENTS
-    if more:
-        yield _line("more_events", sorted(more))
+    extra_events = set(fields.get("events") or ()) - endpoints.NEEDED_EVENTS
+    if extra_events:
+        yield _line("more_events", sorted(extra_events))
 
 
 def _activity(activity: Existing, _public_url: str) -> Iterator[str]:
     yield "[[activities]]"
     yield _line("name", activity.name)
-    yield from _given(activity.fields, "available")
+    yield from _field_lines(activity.fields, "available")
 
 
 def _channel(channel: Existing, _public_url: str) -> Iterator[str]:
     yield "[[task_channels]]"
     yield _line("unique_name", channel.name)
-    yield from _given(channel.fields, "name", "optimized_routing")
+    yield from _field_lines(channel.fields, "name", "optimized_routing")
 
 
 def _queue(queue: Existing, _public_url: str) -> Iterator[str]:
     yield "[[queues]]"
     yield _line("name", queue.name)
-    yield from _given(
+    yield from _field_lines(
         queue.fields, "workers", "order", "max_reserved_workers", "reservation_activity", "assignment_activity"
     )
 
@@ -71,23 +71,23 @@ def _workflow(workflow: Existing, public_url: str) -> Iterator[str]:
     yield _line("name", workflow.name)
     url = fields.get("assignment_url") or ""
     if url != public_url + endpoints.ASSIGNMENT:
-        yield f"enrich = false  # it asks {_comment(url) or 'nobody'}; without this line it asks this service"
+        yield f"enrich = false  # it calls {_comment(url) or 'nobody'}; without this line it calls this service"
     elif fields.get("fallback_url") and fields["fallback_url"] != public_url + endpoints.FALLBACK:
-        yield from _given(fields, "fallback_url")
-    yield from _given(fields, "reservation_timeout_s")
+        yield from _field_lines(fields, "fallback_url")
+    yield from _field_lines(fields, "reservation_timeout_s")
     routing = fields.get("routing")
     if routing is None:
-        yield "# Its configuration cannot be read here; without one in this file it is left as it is."
+        yield "# Its configuration cannot be read; without one in this file it is left unchanged."
         return
     if "default" in routing:
         target = routing["default"]
         yield _line("default", target["queue"] if set(target) == {"queue"} else target)
-    for number, each in enumerate(routing["filters"], 1):
+    for number, entry in enumerate(routing["filters"], 1):
         yield ""
         yield "[[workflows.filters]]"
-        yield _line("name", each["name"] or f"Filter {number}")
-        yield _line("expression", each["expression"] or "1==1")
-        for target in each["targets"]:
+        yield _line("name", entry["name"] or f"Filter {number}")
+        yield _line("expression", entry["expression"] or "1==1")
+        for target in entry["targets"]:
             yield "[[workflows.filters.targets]]"
             yield from (_line(key, value) for key, value in target.items())
 
@@ -95,7 +95,7 @@ def _workflow(workflow: Existing, public_url: str) -> Iterator[str]:
 _WRITERS = {Kind.ACTIVITY: _activity, Kind.CHANNEL: _channel, Kind.QUEUE: _queue, Kind.WORKFLOW: _workflow}
 
 
-def _given(fields: Mapping[str, Any], *names: str) -> Iterator[str]:
+def _field_lines(fields: Mapping[str, Any], *names: str) -> Iterator[str]:
     for name in names:
         if fields.get(name) is not None:
             yield _line(name, fields[name])
@@ -109,12 +109,13 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, str) and {'"', "\\"} & set(value) and "'" not in value and value.isprintable():
-        return f"'{value}'"  # nothing is escaped in it, so it reads as it is
-    # A JSON text is a TOML text, but for one character that TOML wants escaped.
+        # A literal string, where nothing is escaped, is easier to read.
+        return f"'{value}'"
+    # A JSON string is a TOML string, except for one character that TOML wants escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -123,5 +124,5 @@ def _key(key: str) -> str:
 
 
 def _comment(text: str) -> str:
-    """In a comment, where a line ends the line."""
+    """Return the text without line breaks, which would end the comment."""
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,8 +1,7 @@
 """The plan that brings a workspace to the state in its file. Pure: from desired and actual state to a plan.
 
-Both sides speak in names, never in SIDs, so that the same file fits every account and the two can be compared.
-Nothing is ever deleted, and what the file does not mention is left as it is. Source: docs/taskrouter.md,
-"Provisioning".
+Both states use names, never SIDs, so that the same file fits every account and the two can be compared. Nothing is ever
+deleted, and nothing is changed that the file does not mention. Source: docs/taskrouter.md, "Provisioning".
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from enrich.provisioning.routing import queues_of
 
 
 class Kind(StrEnum):
-    """In the order in which they are made: each may name those before it. Workflows come last, when all is ready."""
+    """The kinds of resources, in the order of creation: each may refer to the ones before it."""
 
     WORKSPACE = "workspace"
     ACTIVITY = "activity"
@@ -34,10 +33,10 @@ class PlanAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One thing as the file wants it.
+    """One resource as the file describes it.
 
-    name: what it is known by; for a task channel its unique name. fields: what the file says, in the file's words,
-    and nothing else. initial: what it begins with, and is not changed afterwards (the activity that a worker is in).
+    name: its identity; for a task channel its unique name. fields: those in the file, under the file's keys. initial:
+    fields that are set at creation and not changed afterwards (the activity that a worker is in).
     """
 
     kind: Kind
@@ -48,7 +47,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """One thing as TaskRouter has it, with all fields that a file could name. sid: "" where it comes by itself."""
+    """One resource as TaskRouter has it, with all fields that a file can have. sid: "" in `NEW_WORKSPACE`."""
 
     kind: Kind
     name: str
@@ -58,7 +57,7 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """A whole file. workspace: only what stands in it before its activities; those two are in `activities`."""
+    """A whole file. activities: the workspace's default and time-out activity, which must exist before they are set."""
 
     workspace: Resource
     may_create: bool
@@ -66,33 +65,33 @@ class Desired:
     activities: Mapping[str, str] = field(default_factory=dict)
 
     def names(self, kind: Kind) -> set[str]:
-        return {_key(kind, each.name) for each in self.resources if each.kind is kind}
+        return {_key(kind, resource.name) for resource in self.resources if resource.kind is kind}
 
 
 @dataclass(frozen=True, slots=True)
 class Actual:
-    """A whole workspace. workspace: None where there is none yet."""
+    """A whole workspace. workspace: None if it does not exist yet."""
 
     workspace: Existing | None
     resources: tuple[Existing, ...]
 
 
-# What a workspace has from its first moment (docs/taskrouter.md, "Provisioning"); so it is no drift, and a plan for a
-# new one counts on it.
+# TaskRouter creates these with every workspace (docs/taskrouter.md, "Provisioning"). So they are no drift, and the plan
+# for a new workspace may refer to them.
 NEW_WORKSPACE = Actual(
     None,
     (
         Existing(Kind.ACTIVITY, "Offline", "", {"available": False}),
         Existing(Kind.ACTIVITY, "Unavailable", "", {"available": False}),
         Existing(Kind.ACTIVITY, "Available", "", {"available": True}),
-        *(Existing(Kind.CHANNEL, each, "", {"name": each}) for each in ("default", "voice", "sms", "chat", "video")),
+        *(Existing(Kind.CHANNEL, name, "", {"name": name}) for name in ("default", "voice", "sms", "chat", "video")),
     ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedChange:
-    """One field. old: None where it was not set."""
+    """The change of one field. old: None if it was not set."""
 
     field: str
     old: Any
@@ -101,7 +100,7 @@ class PlannedChange:
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """One thing to do. values: the fields to send, in the file's words. sid: "" where it is yet to be made."""
+    """One step. values: the fields to send, under the file's keys. sid: "" if the resource is created by this step."""
 
     action: PlanAction
     kind: Kind
@@ -113,7 +112,7 @@ class PlanStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """steps: in the order to take them. drift: at TaskRouter, not in the file. problems: why it cannot be done."""
+    """steps: in the order of execution. drift: resources at TaskRouter, not in the file. problems: why none can run."""
 
     steps: tuple[PlanStep, ...]
     drift: tuple[Existing, ...] = ()
@@ -136,36 +135,36 @@ def make_plan(desired: Desired, actual: Actual) -> Plan:
     problems = list(_problems(desired, actual))
     if problems:
         return Plan((), (), tuple(problems))
-    there = {(each.kind, _key(each.kind, each.name)): each for each in actual.resources}
+    existing = {(resource.kind, _key(resource.kind, resource.name)): resource for resource in actual.resources}
     steps = [_step(desired.workspace, actual.workspace)]
     for kind in Kind:
-        of_kind = [each for each in desired.resources if each.kind is kind]
-        steps += [_step(each, there.get((kind, _key(kind, each.name)))) for each in of_kind]
+        resources = [resource for resource in desired.resources if resource.kind is kind]
+        steps += [_step(resource, existing.get((kind, _key(kind, resource.name)))) for resource in resources]
         if kind is Kind.ACTIVITY and desired.activities:
-            # The workspace takes these only on update, and they have to be there first.
+            # The workspace accepts these only in an update, and they have to exist first.
             step = _activities_step(desired, actual.workspace)
             steps += [step] if step.action is not PlanAction.LEAVE else []
     return Plan(tuple(steps), tuple(_drift(desired, actual)))
 
 
-def _step(wanted: Resource, existing: Existing | None) -> PlanStep:
+def _step(resource: Resource, existing: Existing | None) -> PlanStep:
     if existing is None:
-        values = {**wanted.initial, **wanted.fields}
+        values = {**resource.initial, **resource.fields}
         changes = tuple(_differences(values, {}))
-        return PlanStep(PlanAction.CREATE, wanted.kind, wanted.name, values=values, changes=changes)
-    values = {name: value for name, value in wanted.fields.items() if existing.fields.get(name) != value}
+        return PlanStep(PlanAction.CREATE, resource.kind, resource.name, values=values, changes=changes)
+    values = {name: value for name, value in resource.fields.items() if existing.fields.get(name) != value}
     changes = tuple(_differences(values, existing.fields))
     action = PlanAction.CHANGE if values else PlanAction.LEAVE
-    return PlanStep(action, wanted.kind, wanted.name, existing.sid, values, changes)
+    return PlanStep(action, resource.kind, resource.name, existing.sid, values, changes)
 
 
 def _activities_step(desired: Desired, workspace: Existing | None) -> PlanStep:
-    made = workspace or Existing(Kind.WORKSPACE, desired.workspace.name, "")
-    return _step(Resource(Kind.WORKSPACE, desired.workspace.name, desired.activities), made)
+    existing = workspace or Existing(Kind.WORKSPACE, desired.workspace.name, "")
+    return _step(Resource(Kind.WORKSPACE, desired.workspace.name, desired.activities), existing)
 
 
-def _differences(wanted: Mapping[str, Any], existing: Mapping[str, Any]) -> Iterator[PlannedChange]:
-    for name, value in wanted.items():
+def _differences(desired: Mapping[str, Any], existing: Mapping[str, Any]) -> Iterator[PlannedChange]:
+    for name, value in desired.items():
         yield from _within(name, existing.get(name), value)
 
 
@@ -183,7 +182,9 @@ def _within(name: str, old: Any, new: Any) -> Iterator[PlannedChange]:
             if after is None or (before is None and old):
                 yield PlannedChange(f"{name}.{label}", before, after)
             elif before is None:
-                yield from _within(f"{name}.{label}", None, {key: each for key, each in after.items() if key != "name"})
+                yield from _within(
+                    f"{name}.{label}", None, {key: value for key, value in after.items() if key != "name"}
+                )
             else:
                 yield from _within(f"{name}.{label}", before, after)
     else:
@@ -191,7 +192,7 @@ def _within(name: str, old: Any, new: Any) -> Iterator[PlannedChange]:
 
 
 def _is_list_of_tables(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value)
+    return isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
 
 
 def _at(values: Sequence[Any], number: int) -> Any:
@@ -199,58 +200,59 @@ def _at(values: Sequence[Any], number: int) -> Any:
 
 
 def _drift(desired: Desired, actual: Actual) -> Iterator[Existing]:
-    """Workers are managed elsewhere as a rule: they are drift only beside a file that names some."""
-    expected = {(each.kind, _key(each.kind, each.name)) for each in desired.resources}
-    expected |= {(each.kind, each.name) for each in NEW_WORKSPACE.resources}
-    for each in actual.resources:
-        if each.kind is Kind.WORKER and not desired.names(Kind.WORKER):
+    """Yield the resources that the file does not have; workers only if it has any, as most are managed elsewhere."""
+    expected = {(resource.kind, _key(resource.kind, resource.name)) for resource in desired.resources}
+    expected |= {(resource.kind, resource.name) for resource in NEW_WORKSPACE.resources}
+    for resource in actual.resources:
+        if resource.kind is Kind.WORKER and not desired.names(Kind.WORKER):
             continue
-        if (each.kind, _key(each.kind, each.name)) not in expected:
-            yield each
+        if (resource.kind, _key(resource.kind, resource.name)) not in expected:
+            yield resource
 
 
 def _problems(desired: Desired, actual: Actual) -> Iterator[str]:
     name = desired.workspace.name
     if actual.workspace is None and not desired.may_create:
-        yield f"there is no workspace {name!r} in this account; to have it made: create = true in [workspace]"
+        yield f"there is no workspace {name!r} in this account; to create it: create = true in [workspace]"
     elif actual.workspace is not None and name and actual.workspace.name != name:
         yield (
             f"TWILIO_WORKSPACE_SID is the workspace {actual.workspace.name!r}, and the file is about {name!r}; "
-            "nothing is renamed, in case one of them is a mistake"
+            "a workspace is never renamed, because one of the two may be a mistake"
         )
     for resource in desired.resources:
-        there = [each for each in actual.resources if _same(each, resource)]
-        if len(there) > 1:
-            sids = ", ".join(each.sid for each in there)
-            yield f"{resource.kind} {resource.name!r} is there more than once ({sids}): rename all but one"
-        elif there and resource.kind is Kind.ACTIVITY:
-            given, kept = resource.fields.get("available"), there[0].fields.get("available")
-            if given is not None and given != kept:
+        matches = [existing for existing in actual.resources if _same(existing, resource)]
+        if len(matches) > 1:
+            sids = ", ".join(existing.sid for existing in matches)
+            yield f"{resource.kind} {resource.name!r} exists more than once ({sids}): rename all but one"
+        elif matches and resource.kind is Kind.ACTIVITY:
+            desired_value, actual_value = resource.fields.get("available"), matches[0].fields.get("available")
+            if desired_value is not None and desired_value != actual_value:
                 yield (
                     f"activity {resource.name!r}: whether it is available cannot be changed at Twilio "
-                    f"(it is {_yes_or_no(kept)}); give the new one another name"
+                    f"(it is {_availability(actual_value)}); give the new one another name"
                 )
-        elif not there and resource.kind is Kind.WORKFLOW and "routing" not in resource.fields:
-            yield f"workflow {resource.name!r} is not there yet, and the file does not say how it routes: default = ..."
+        elif not matches and resource.kind is Kind.WORKFLOW and "routing" not in resource.fields:
+            yield f"workflow {resource.name!r} does not exist yet, and the file has no routing for it: default = ..."
     yield from _unknown_names(desired, actual)
 
 
 def _unknown_names(desired: Desired, actual: Actual) -> Iterator[str]:
-    known = {
-        kind: {_key(kind, each.name) for each in actual.resources if each.kind is kind} | desired.names(kind)
+    known_names = {
+        kind: {_key(kind, resource.name) for resource in actual.resources if resource.kind is kind}
+        | desired.names(kind)
         for kind in Kind
     }
     for place, kind, name in _references(desired):
-        if _key(kind, name) not in known[kind]:
+        if _key(kind, name) not in known_names[kind]:
             yield f"{place}: there is no {kind} {name!r}, neither in the file nor at Twilio"
 
 
 def _references(desired: Desired) -> Iterator[tuple[str, Kind, str]]:
     for name, activity in desired.activities.items():
         yield f"workspace, {name}", Kind.ACTIVITY, activity
-    for each in desired.resources:
-        place = f"{each.kind} {each.name!r}"
-        for name, value in {**each.initial, **each.fields}.items():
+    for resource in desired.resources:
+        place = f"{resource.kind} {resource.name!r}"
+        for name, value in {**resource.initial, **resource.fields}.items():
             if name in ("activity", "reservation_activity", "assignment_activity"):
                 yield f"{place}, {name}", Kind.ACTIVITY, value
             elif name.startswith("capacity."):
@@ -260,19 +262,19 @@ def _references(desired: Desired) -> Iterator[tuple[str, Kind, str]]:
                     yield f"{place}, {where}", Kind.QUEUE, queue
 
 
-def _same(existing: Existing, wanted: Resource) -> bool:
-    return existing.kind is wanted.kind and _key(existing.kind, existing.name) == _key(wanted.kind, wanted.name)
+def _same(existing: Existing, resource: Resource) -> bool:
+    return existing.kind is resource.kind and _key(existing.kind, existing.name) == _key(resource.kind, resource.name)
 
 
 def _key(kind: Kind, name: str) -> str:
-    """Names of workers are unique whatever their case (docs/taskrouter.md, "Provisioning")."""
+    """Return the name for comparison: workers' are unique whatever their case (docs/taskrouter.md, "Provisioning")."""
     return name.casefold() if kind is Kind.WORKER else name
 
 
-def _yes_or_no(value: object) -> str:
+def _availability(value: object) -> str:
     return "available" if value else "not available"
 
 
 def names_of(resources: Iterable[Existing], kind: Kind) -> dict[str, str]:
-    """SID -> name, of one kind."""
-    return {each.sid: each.name for each in resources if each.kind is kind}
+    """Return the names of the resources of one kind, by SID."""
+    return {resource.sid: resource.name for resource in resources if resource.kind is kind}

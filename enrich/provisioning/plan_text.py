@@ -1,4 +1,4 @@
-"""A plan in words, for a terminal. Pure."""
+"""A plan as text for a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _DONE = {PlanAction.CREATE: "created", PlanAction.CHANGE: "changed"}
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
-    """All of it: each step with its fields, what is drift, and how much there is to do."""
+    """Yield the lines of a plan: its steps with their fields, the drift, and the summary."""
     for step in plan.steps:
         yield f"  {step.action:<8}{step.kind} {step.name!r}" + (f"  {step.sid}" if step.sid else "")
         if step.action is not PlanAction.LEAVE:
             yield from (f"          {_change(change, step.action)}" for change in step.changes)
-    for each in plan.drift:
-        yield f"  {'drift':<8}{each.kind} {each.name!r}  {each.sid}  is not in the file; it is left alone"
+    for resource in plan.drift:
+        yield f"  {'drift':<8}{resource.kind} {resource.name!r}  {resource.sid}  is not in the file; it is left alone"
     yield summary(plan)
 
 
@@ -31,23 +31,23 @@ def summary(plan: Plan) -> str:
 
 
 def done_line(step: PlanStep, sid: str) -> str:
-    """One step that was taken."""
+    """Return the line for a finished step."""
     fields = ", ".join(dict.fromkeys(change.field.partition(".")[0] for change in step.changes))
-    of_it = f": {fields}" if step.action is PlanAction.CHANGE else ""
-    return f"  {_DONE[step.action]} {step.kind} {step.name!r}  {sid}{of_it}"
+    suffix = f": {fields}" if step.action is PlanAction.CHANGE else ""
+    return f"  {_DONE[step.action]} {step.kind} {step.name!r}  {sid}{suffix}"
 
 
 def _change(change: PlannedChange, action: PlanAction) -> str:
     if action is PlanAction.CREATE:
-        return f"{change.field}: {_shown(change.new)}"
+        return f"{change.field}: {_value(change.new)}"
     if isinstance(change.old, tuple) and isinstance(change.new, tuple):
-        more, less = set(change.new) - set(change.old), set(change.old) - set(change.new)
-        parts = [f"{word} {', '.join(sorted(names))}" for word, names in (("adds", more), ("drops", less)) if names]
+        added, removed = set(change.new) - set(change.old), set(change.old) - set(change.new)
+        parts = [f"{word} {', '.join(sorted(names))}" for word, names in (("adds", added), ("drops", removed)) if names]
         return f"{change.field}: {'; '.join(parts)}"
-    return f"{change.field}: {_shown(change.old)} -> {_shown(change.new)}"
+    return f"{change.field}: {_value(change.old)} -> {_value(change.new)}"
 
 
-def _shown(value: Any) -> str:
+def _value(value: Any) -> str:
     if value is None or value == "":
         return "not set"
     if isinstance(value, tuple):

@@ -1,9 +1,9 @@
-"""A workflow's configuration in the names of its queues: as the file says it, as TaskRouter keeps it, and between them.
+"""A workflow's configuration: conversion between the file's form, with names of queues, and TaskRouter's, with SIDs.
 
 Pure. Source: docs/taskrouter.md, "Workflow configuration".
 
-In names it is `{"filters": [{"name", "expression", "targets": [{"queue", ...}]}], "default": {"queue", ...}}`; what is
-not said is not there, numbers are numbers, and each target says its queue, so that two can be compared.
+The file's form is `{"filters": [{"name", "expression", "targets": [{"queue", ...}]}], "default": {"queue", ...}}`.
+Unset members are absent, numbers are numbers, and each target has its queue, so that two of them can be compared.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NEVER = "1==2"
 INTAKE = "Intake"
 REST = "Everything else"
 
-# As the file says them: as TaskRouter does.
+# The file's keys of a target, with TaskRouter's.
 TARGET_KEYS = {
     "queue": "queue",
     "priority": "priority",
@@ -36,27 +36,27 @@ _NUMBERS = ("priority", "timeout_s")
 def with_intake(document: Document, *, hold_s: int, queue: str) -> Document:
     """Return the workflow with an intake in front, a queue without workers that holds a task before it is routed.
 
-    hold_s: for how long. queue: the name of a queue without workers.
-    A task that has timed out of one filter goes on with the next one that matches, and never with the default filter
-    (docs/taskrouter.md, "Workflow configuration"): without a last filter that takes everything, what matches nothing
-    else would be canceled.
+    hold_s: seconds that it holds a task. queue: the name of a queue without workers.
+    A task that has timed out of one filter continues with the next filter that matches, and never with the default
+    filter (docs/taskrouter.md, "Workflow configuration"): without a last filter that matches everything, a task that
+    matches no other filter would be canceled.
     """
     intake = {"name": INTAKE, "expression": ALWAYS, "targets": [{"queue": queue, "timeout_s": hold_s}]}
     filters = [intake, *document["filters"]]
     default = document.get("default")
-    if default and not any(_takes_everything(each) for each in document["filters"]):
+    if default and not any(_matches_all(entry) for entry in document["filters"]):
         filters.append({"name": REST, "expression": ALWAYS, "targets": [default]})
     return {**document, "filters": filters}
 
 
 def in_names(raw: str, name_of: Callable[[str], str]) -> Document | None:
-    """TaskRouter's configuration with the names of its queues; None where it cannot be read.
+    """Return TaskRouter's configuration with the names of its queues; None if it cannot be read.
 
-    name_of: the name of the queue with this SID, or the SID where there is none any more.
+    name_of: returns the name of the queue with this SID, or the SID if that queue no longer exists.
     """
     try:
         routing = json.loads(raw)["task_routing"]
-        document: Document = {"filters": [_filter_in_names(each, name_of) for each in routing.get("filters") or []]}
+        document: Document = {"filters": [_filter_in_names(entry, name_of) for entry in routing.get("filters") or []]}
         if routing.get("default_filter"):
             document["default"] = _target_in_names(routing["default_filter"], name_of)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -65,15 +65,15 @@ def in_names(raw: str, name_of: Callable[[str], str]) -> Document | None:
 
 
 def in_sids(document: Mapping[str, Any], sid_of: Callable[[str], str]) -> str:
-    """The text of TaskRouter's configuration. sid_of: the SID of the queue with this name."""
+    """Return the text of TaskRouter's configuration. sid_of: returns the SID of the queue with this name."""
     routing: Document = {
         "filters": [
             {
-                "filter_friendly_name": each["name"],
-                "expression": each["expression"],
-                "targets": [_target_in_sids(target, sid_of) for target in each["targets"]],
+                "filter_friendly_name": entry["name"],
+                "expression": entry["expression"],
+                "targets": [_target_in_sids(target, sid_of) for target in entry["targets"]],
             }
-            for each in document["filters"]
+            for entry in document["filters"]
         ]
     }
     if "default" in document:
@@ -82,24 +82,25 @@ def in_sids(document: Mapping[str, Any], sid_of: Callable[[str], str]) -> str:
 
 
 def queues_of(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Every queue that is named, with the place that names it."""
-    named = [
-        (f"filter {each['name']}, target {number}", target["queue"])
-        for each in document["filters"]
-        for number, target in enumerate(each["targets"], 1)
+    """Return the references to queues: the place of each, and the queue's name."""
+    references = [
+        (f"filter {entry['name']}, target {number}", target["queue"])
+        for entry in document["filters"]
+        for number, target in enumerate(entry["targets"], 1)
     ]
-    return named + ([("default", document["default"]["queue"])] if "default" in document else [])
+    return references + ([("default", document["default"]["queue"])] if "default" in document else [])
 
 
-def _takes_everything(one: Mapping[str, Any]) -> bool:
-    return str(one["expression"]).replace(" ", "") in ("", ALWAYS)
+def _matches_all(entry: Mapping[str, Any]) -> bool:
+    return str(entry["expression"]).replace(" ", "") in ("", ALWAYS)
 
 
 def _filter_in_names(raw: Mapping[str, Any], name_of: Callable[[str], str]) -> Document:
     targets: list[Document] = []
     for raw_target in raw["targets"]:
         target = _target_in_names(raw_target, name_of)
-        if "queue" not in target and targets:  # later targets inherit the queue
+        # Later targets inherit the queue.
+        if "queue" not in target and targets:
             target["queue"] = targets[-1]["queue"]
         targets.append(target)
     name = raw.get("filter_friendly_name") or raw.get("friendly_name") or ""
@@ -108,11 +109,11 @@ def _filter_in_names(raw: Mapping[str, Any], name_of: Callable[[str], str]) -> D
 
 def _target_in_names(raw: Mapping[str, Any], name_of: Callable[[str], str]) -> Document:
     target: Document = {}
-    for ours, theirs in TARGET_KEYS.items():
-        value = raw.get(theirs)
+    for key, parameter in TARGET_KEYS.items():
+        value = raw.get(parameter)
         if value in (None, ""):
             continue
-        target[ours] = int(value) if ours in _NUMBERS else value
+        target[key] = int(value) if key in _NUMBERS else value
     if "queue" in target:
         target["queue"] = name_of(str(target["queue"]))
     return target
@@ -120,7 +121,7 @@ def _target_in_names(raw: Mapping[str, Any], name_of: Callable[[str], str]) -> D
 
 def _target_in_sids(target: Mapping[str, Any], sid_of: Callable[[str], str]) -> Document:
     return {
-        theirs: sid_of(target[ours]) if ours == "queue" else target[ours]
-        for ours, theirs in TARGET_KEYS.items()
-        if ours in target
+        parameter: sid_of(target[key]) if key == "queue" else target[key]
+        for key, parameter in TARGET_KEYS.items()
+        if key in target
     }

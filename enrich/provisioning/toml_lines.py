@@ -1,4 +1,4 @@
-"""The lines of tables and keys in a TOML text; tomllib returns values without lines. Pure."""
+"""The line numbers of tables and keys in a TOML text, which tomllib does not return. Pure."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _PART = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\'[^\']*\'|[A-Za-z0-9_-]+)\s*(\.|=|\]
 
 
 def lines_of(text: str) -> Mapping[Path, int]:
-    """The line, from 1, of each table and key of this text, which tomllib has read without complaint.
+    """Return the line, from 1, of each table and key of this text, which must be valid TOML.
 
-    Paths are as the values are reached: `("queues", 0, "name")`. What stands inside an inline table is not there.
+    Paths lead to the values: `("queues", 0, "name")`. Keys inside an inline table are left out.
     """
-    places = _Places()
+    scanner = _Scanner()
     for number, line in enumerate(text.splitlines(), 1):
-        places.take(line, number)
-    return places.lines
+        scanner.read_line(line, number)
+    return scanner.lines
 
 
 def nearest(lines: Mapping[Path, int], path: Path) -> int | None:
-    """The line of this, or of the closest thing around it; None where nothing of it is in the text."""
+    """Return the line of this path, or of the nearest table around it; None if neither is in the text."""
     for length in range(len(path), 0, -1):
         if path[:length] in lines:
             return lines[path[:length]]
@@ -32,21 +32,25 @@ def nearest(lines: Mapping[Path, int], path: Path) -> int | None:
 
 
 @dataclass
-class _Places:
+class _Scanner:
+    """A scanner of one text, line by line."""
+
     lines: dict[Path, int] = field(default_factory=dict)
     _table: Path = ()
-    _counts: dict[Path, int] = field(default_factory=dict)  # of arrays of tables: how many there are so far
-    _open: str = ""  # the quotes of a text that goes on, or "[" while an array does
+    # The index of the newest table of each array of tables.
+    _indexes: dict[Path, int] = field(default_factory=dict)
+    # The quotes of a string, or "[" of an array, that continues on the next line.
+    _open: str = ""
     _depth: int = 0
 
-    def take(self, line: str, number: int) -> None:
+    def read_line(self, line: str, number: int) -> None:
         if self._open:
             self._read_value(line)
             return
         bare = line.lstrip()
         if bare.startswith("[["):
             path = self._resolve(_parts(bare[2:]))
-            index = self._counts[path] = self._counts.get(path, -1) + 1
+            index = self._indexes[path] = self._indexes.get(path, -1) + 1
             self._table = (*path, index)
             self.lines.setdefault(path, number)
             self.lines[self._table] = number
@@ -60,33 +64,33 @@ class _Places:
             self._read_value(_after_key(bare))
 
     def _resolve(self, parts: list[str]) -> Path:
-        """The path that a header means: in an array of tables, the newest of them."""
+        """Return the path of a header; in an array of tables, that of its newest table."""
         path: Path = ()
         for position, part in enumerate(parts):
             path = (*path, part)
-            if path in self._counts and position < len(parts) - 1:
-                path = (*path, self._counts[path])
+            if path in self._indexes and position < len(parts) - 1:
+                path = (*path, self._indexes[path])
         return path
 
-    def _read_value(self, rest: str) -> None:
-        """Read a value, and remember what has to close it if it does not end on this line."""
+    def _read_value(self, text: str) -> None:
+        """Read a value, and remember the closing character if it does not end on this line."""
         position = 0
-        while position < len(rest):
+        while position < len(text):
             if self._open in _TEXTS:
-                end = _end_of_text(rest, position, self._open)
+                end = _end_of_text(text, position, self._open)
                 if end < 0:
                     return
                 position, self._open = end, "[" if self._depth else ""
                 continue
-            character = rest[position]
-            if rest.startswith(_TEXTS, position):
-                self._open = rest[position : position + 3]
+            character = text[position]
+            if text.startswith(_TEXTS, position):
+                self._open = text[position : position + 3]
                 position += 3
                 continue
             if character == "#":
                 break
             if character in "\"'":
-                position = _end_of_text(rest, position + 1, character)
+                position = _end_of_text(text, position + 1, character)
                 if position < 0:
                     break
                 continue
@@ -97,7 +101,7 @@ class _Places:
 
 
 def _end_of_text(line: str, start: int, quotes: str) -> int:
-    """Behind the closing quotes; -1 where the line has none. A backslash escapes only in double quotes."""
+    """Return the position after the closing quotes; -1 without any. A backslash escapes only in double quotes."""
     position = start
     while position < len(line):
         if line[position] == "\\" and quotes[0] == '"':
@@ -110,20 +114,20 @@ def _end_of_text(line: str, start: int, quotes: str) -> int:
 
 
 def _parts(text: str) -> list[str]:
-    """The parts of a dotted key at the start of the text."""
+    """Return the parts of a dotted key at the start of the text."""
     parts: list[str] = []
     position = 0
-    while found := _PART.match(text, position):
-        part = found[1]
+    while match := _PART.match(text, position):
+        part = match[1]
         parts.append(part[1:-1] if part[0] in "\"'" else part)
-        if found[2] != ".":
+        if match[2] != ".":
             break
-        position = found.end()
+        position = match.end()
     return parts
 
 
 def _after_key(line: str) -> str:
     position = 0
-    while (found := _PART.match(line, position)) and found[2] == ".":
-        position = found.end()
-    return line[found.end() :] if found else line
+    while (match := _PART.match(line, position)) and match[2] == ".":
+        position = match.end()
+    return line[match.end() :] if match else line

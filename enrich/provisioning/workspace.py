@@ -1,7 +1,7 @@
-"""A workspace read and changed over REST, with the official SDK, in the words of its file.
+"""Workspaces over REST, with the official SDK: read and changed under the keys of the workspace file.
 
-Between a file's names and Twilio's SIDs stands this module alone. Nothing here deletes. The SDK is large; only who
-sets up or examines a workspace imports it. Source: docs/taskrouter.md, "REST API" and "Provisioning".
+Only this module translates between a file's names and Twilio's SIDs. Nothing here deletes. The SDK is large, so only
+commands that set up or examine a workspace import it. Source: docs/taskrouter.md, "REST API" and "Provisioning".
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from enrich.taskrouter.sdk import connect, translated
 
 MAX_ATTRIBUTE_WRITES = 3
 
-# The file's words: Twilio's parameters (and attributes, in the SDK).
+# The file's keys, with Twilio's parameters, which are also the attributes of the SDK's objects.
 _WORKSPACE = {
     "multitasking": "multi_task_enabled",
     "queue_order": "prioritize_queue_order",
@@ -58,8 +58,8 @@ _ACTIVITIES = {"default_activity", "timeout_activity", "reservation_activity", "
 class Workspaces:
     """The workspaces of one account.
 
-    workspace_sid: the one that is meant, or "": it is found by its name. reevaluate: tasks that wait in a workflow
-    whose routing is changed are routed anew; else they go on by what they have entered, until something moves them.
+    workspace_sid: the configured workspace; "" to find it by its name. reevaluate: whether waiting tasks are routed
+    again if the routing of their workflow changes; otherwise they continue with the targets they have entered.
     """
 
     def __init__(
@@ -79,28 +79,30 @@ class Workspaces:
 
     @property
     def sid(self) -> str:
-        """The workspace's, once it was found or made."""
+        """Return the workspace's SID, once it was found or created."""
         return self._sid
 
     def read(self, desired: Desired) -> Actual:
         """Return the actual set-up; workers and their channels only if the file names some. Raises TaskRouterError."""
         with translated("reading the workspace"):
-            found = self._find(desired.workspace.name)
-            if found is None:
+            workspace = self._find(desired.workspace.name)
+            if workspace is None:
                 return NEW_WORKSPACE
-            self._sid = found.sid
+            self._sid = workspace.sid
             resources = [*self._activities(), *self._channels(), *self._queues()]
-            wanted = {each.name.casefold(): each for each in desired.resources if each.kind is Kind.WORKER}
-            if wanted:
-                resources += self._workers(wanted)
+            workers = {
+                resource.name.casefold(): resource for resource in desired.resources if resource.kind is Kind.WORKER
+            }
+            if workers:
+                resources += self._workers(workers)
             resources += self._workflows(names_of(resources, Kind.QUEUE))
-            self._sids = {(each.kind, each.name): each.sid for each in resources}
-            return Actual(_workspace(found, names_of(resources, Kind.ACTIVITY)), tuple(resources))
+            self._sids = {(resource.kind, resource.name): resource.sid for resource in resources}
+            return Actual(_workspace(workspace, names_of(resources, Kind.ACTIVITY)), tuple(resources))
 
     def apply(self, step: PlanStep) -> str:
-        """The SID of what was made or changed. Raises TaskRouterError; then the step was not taken, or in part."""
+        """Apply the step and return the resource's SID. Raises TaskRouterError: the step was not or partly applied."""
         with translated(f"{step.action} {step.kind} {step.name!r}"):
-            sid: str = _MAKE[step.kind](self, step)
+            sid: str = _APPLY[step.kind](self, step)
         self._sids[(step.kind, step.name)] = sid
         if step.kind is Kind.WORKSPACE:
             self._sid = sid
@@ -115,45 +117,45 @@ class Workspaces:
         return self._workspaces(self._sid)
 
     def _find(self, name: str) -> Any:
-        """The workspace that is meant, without a name the only one; None where there is none. Raises PlanRefused."""
+        """Return the configured workspace, the one of this name, or the only one; None if none. Raises PlanRefused."""
         if self._sid:
             return self._workspace.fetch()
-        found = [each for each in self._workspaces.list() if name in ("", each.friendly_name)]
-        if len(found) > 1:
-            which = ", ".join(f"{each.sid} {each.friendly_name}" for each in found)
-            called = f"are called {name!r}" if name else "are there"
-            raise errors.PlanRefused(f"{len(found)} workspaces {called}: set TWILIO_WORKSPACE_SID to one of {which}")
-        return found[0] if found else None
+        matches = [workspace for workspace in self._workspaces.list() if name in ("", workspace.friendly_name)]
+        if len(matches) > 1:
+            choices = ", ".join(f"{workspace.sid} {workspace.friendly_name}" for workspace in matches)
+            state = f"are called {name!r}" if name else "exist"
+            raise errors.PlanRefused(f"{len(matches)} workspaces {state}: set TWILIO_WORKSPACE_SID to one of {choices}")
+        return matches[0] if matches else None
 
     def _activities(self) -> Iterator[Existing]:
-        for each in self._workspace.activities.list():
-            yield Existing(Kind.ACTIVITY, each.friendly_name, each.sid, {"available": each.available})
+        for activity in self._workspace.activities.list():
+            yield Existing(Kind.ACTIVITY, activity.friendly_name, activity.sid, {"available": activity.available})
 
     def _channels(self) -> Iterator[Existing]:
-        for each in self._workspace.task_channels.list():
-            yield Existing(Kind.CHANNEL, each.unique_name, each.sid, _fields(each, _CHANNEL))
+        for channel in self._workspace.task_channels.list():
+            yield Existing(Kind.CHANNEL, channel.unique_name, channel.sid, _fields(channel, _CHANNEL))
 
     def _queues(self) -> Iterator[Existing]:
-        for each in self._workspace.task_queues.list():
-            fields = _fields(each, _QUEUE)
-            fields["reservation_activity"] = each.reservation_activity_name
-            fields["assignment_activity"] = each.assignment_activity_name
-            yield Existing(Kind.QUEUE, each.friendly_name, each.sid, fields)
+        for queue in self._workspace.task_queues.list():
+            fields = _fields(queue, _QUEUE)
+            fields["reservation_activity"] = queue.reservation_activity_name
+            fields["assignment_activity"] = queue.assignment_activity_name
+            yield Existing(Kind.QUEUE, queue.friendly_name, queue.sid, fields)
 
-    def _workers(self, wanted: Mapping[str, Resource]) -> Iterator[Existing]:
-        for each in self._workspace.workers.list():
-            fields = {f"attributes.{key}": value for key, value in _json_object(each.attributes).items()}
-            asked = wanted.get(each.friendly_name.casefold())
-            if asked is not None and any(name.startswith("capacity.") for name in asked.fields):
-                for channel in self._workspace.workers(each.sid).worker_channels.list():
+    def _workers(self, workers: Mapping[str, Resource]) -> Iterator[Existing]:
+        for worker in self._workspace.workers.list():
+            fields = {f"attributes.{key}": value for key, value in _json_object(worker.attributes).items()}
+            desired = workers.get(worker.friendly_name.casefold())
+            if desired is not None and any(name.startswith("capacity.") for name in desired.fields):
+                for channel in self._workspace.workers(worker.sid).worker_channels.list():
                     fields[f"capacity.{channel.task_channel_unique_name}"] = channel.configured_capacity
-            yield Existing(Kind.WORKER, each.friendly_name, each.sid, fields)
+            yield Existing(Kind.WORKER, worker.friendly_name, worker.sid, fields)
 
     def _workflows(self, queues: Mapping[str, str]) -> Iterator[Existing]:
-        for each in self._workspace.workflows.list():
-            fields = _fields(each, _WORKFLOW)
-            fields["routing"] = in_names(each.configuration, lambda sid: queues.get(sid, sid))
-            yield Existing(Kind.WORKFLOW, each.friendly_name, each.sid, fields)
+        for workflow in self._workspace.workflows.list():
+            fields = _fields(workflow, _WORKFLOW)
+            fields["routing"] = in_names(workflow.configuration, lambda sid: queues.get(sid, sid))
+            yield Existing(Kind.WORKFLOW, workflow.friendly_name, workflow.sid, fields)
 
     def _parameters(self, step: PlanStep, names: Mapping[str, str]) -> dict[str, Any]:
         parameters = {}
@@ -170,29 +172,29 @@ class Workspaces:
     def _sid_of(self, kind: Kind, name: str) -> str:
         return self._sids[(kind, name)]
 
-    def _make_workspace(self, step: PlanStep) -> str:
+    def _apply_workspace(self, step: PlanStep) -> str:
         parameters = self._parameters(step, _WORKSPACE)
         if step.action is PlanAction.CREATE:
             return str(self._workspaces.create(friendly_name=step.name, **parameters).sid)
         return str(self._workspace.update(**parameters).sid)
 
-    def _make_activity(self, step: PlanStep) -> str:
-        """Only ever made: what could be changed about one is its name, by which it is known."""
+    def _apply_activity(self, step: PlanStep) -> str:
+        """Create an activity. There is no update: only its name can change, and the name is its identity."""
         return str(self._workspace.activities.create(friendly_name=step.name, **step.values).sid)
 
-    def _make_channel(self, step: PlanStep) -> str:
+    def _apply_channel(self, step: PlanStep) -> str:
         parameters = self._parameters(step, _CHANNEL)
         if step.action is PlanAction.CREATE:
             return str(self._workspace.task_channels.create(unique_name=step.name, **parameters).sid)
         return str(self._workspace.task_channels(step.sid).update(**parameters).sid)
 
-    def _make_queue(self, step: PlanStep) -> str:
+    def _apply_queue(self, step: PlanStep) -> str:
         parameters = self._parameters(step, _QUEUE)
         if step.action is PlanAction.CREATE:
             return str(self._workspace.task_queues.create(friendly_name=step.name, **parameters).sid)
         return str(self._workspace.task_queues(step.sid).update(**parameters).sid)
 
-    def _make_workflow(self, step: PlanStep) -> str:
+    def _apply_workflow(self, step: PlanStep) -> str:
         parameters = self._parameters(step, _WORKFLOW)
         if step.action is PlanAction.CREATE:
             return str(self._workspace.workflows.create(friendly_name=step.name, **parameters).sid)
@@ -200,25 +202,26 @@ class Workspaces:
             parameters["re_evaluate_tasks"] = "true"
         return str(self._workspace.workflows(step.sid).update(**parameters).sid)
 
-    def _make_worker(self, step: PlanStep) -> str:
-        """Capacities come last: a worker's channels are there once the worker is."""
-        attributes = _below(step.values, "attributes.")
+    def _apply_worker(self, step: PlanStep) -> str:
+        """Create or update a worker; capacities come last, because a worker's channels exist once the worker does."""
+        attributes = _with_prefix(step.values, "attributes.")
         sid = step.sid
         if step.action is PlanAction.CREATE:
-            more = {"activity_sid": self._sid_of(Kind.ACTIVITY, name)} if (name := step.values.get("activity")) else {}
+            activity = step.values.get("activity")
+            initial = {"activity_sid": self._sid_of(Kind.ACTIVITY, activity)} if activity else {}
             worker = self._workspace.workers.create(
-                friendly_name=step.name, attributes=json.dumps(attributes, ensure_ascii=False), **more
+                friendly_name=step.name, attributes=json.dumps(attributes, ensure_ascii=False), **initial
             )
             sid = str(worker.sid)
         elif attributes:
             self._set_attributes(sid, attributes)
-        for channel, capacity in _below(step.values, "capacity.").items():
+        for channel, capacity in _with_prefix(step.values, "capacity.").items():
             self._workspace.workers(sid).worker_channels(channel).update(capacity=capacity)
         return sid
 
     def _set_attributes(self, worker_sid: str, attributes: Mapping[str, Any]) -> None:
-        """Beside those that are there, and only if nobody wrote meanwhile: others have attributes on workers, too."""
-        for left in reversed(range(MAX_ATTRIBUTE_WRITES)):
+        """Merge into the existing attributes, which others write, too: try again if one of them wrote meanwhile."""
+        for retries_left in reversed(range(MAX_ATTRIBUTE_WRITES)):
             fetched = self._workspace.workers(worker_sid).fetch_with_http_info()
             headers = {name.lower(): value for name, value in fetched.headers.items()}
             merged = {**_json_object(fetched.data.attributes), **attributes}
@@ -227,43 +230,43 @@ class Workspaces:
                     if_match=headers["etag"], attributes=json.dumps(merged, ensure_ascii=False)
                 )
             except TwilioRestException as exc:
-                if exc.status != 412 or not left:
+                if exc.status != 412 or not retries_left:
                     raise
             else:
                 return
 
 
-_MAKE: Mapping[Kind, Callable[[Workspaces, PlanStep], str]] = {
-    Kind.WORKSPACE: Workspaces._make_workspace,
-    Kind.ACTIVITY: Workspaces._make_activity,
-    Kind.CHANNEL: Workspaces._make_channel,
-    Kind.QUEUE: Workspaces._make_queue,
-    Kind.WORKER: Workspaces._make_worker,
-    Kind.WORKFLOW: Workspaces._make_workflow,
+_APPLY: Mapping[Kind, Callable[[Workspaces, PlanStep], str]] = {
+    Kind.WORKSPACE: Workspaces._apply_workspace,
+    Kind.ACTIVITY: Workspaces._apply_activity,
+    Kind.CHANNEL: Workspaces._apply_channel,
+    Kind.QUEUE: Workspaces._apply_queue,
+    Kind.WORKER: Workspaces._apply_worker,
+    Kind.WORKFLOW: Workspaces._apply_workflow,
 }
 
 
-def _workspace(found: Any, activities: Mapping[str, str]) -> Existing:
-    fields = _fields(found, _WORKSPACE)
-    wanted = fields["events"]
-    fields["events"] = tuple(sorted(each.strip() for each in wanted.split(","))) if wanted else None
+def _workspace(workspace: Any, activities: Mapping[str, str]) -> Existing:
+    fields = _fields(workspace, _WORKSPACE)
+    events = fields["events"]
+    fields["events"] = tuple(sorted(name.strip() for name in events.split(","))) if events else None
     for name in ("default_activity", "timeout_activity"):
         fields[name] = activities.get(fields[name], fields[name])
-    return Existing(Kind.WORKSPACE, found.friendly_name, found.sid, fields)
+    return Existing(Kind.WORKSPACE, workspace.friendly_name, workspace.sid, fields)
 
 
 def _fields(resource: Any, names: Mapping[str, str]) -> dict[str, Any]:
-    return {ours: getattr(resource, theirs) for ours, theirs in names.items()}
+    return {name: getattr(resource, attribute) for name, attribute in names.items()}
 
 
-def _below(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def _with_prefix(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
 
 def _json_object(text: str | None) -> dict[str, Any]:
-    """Attributes as a table; what is not one is empty, as expressions see it."""
+    """Return attributes as a dict; anything but a JSON object is empty, as in TaskRouter's expressions."""
     try:
-        found = json.loads(text or "{}")
+        value = json.loads(text or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}

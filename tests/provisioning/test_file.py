@@ -123,7 +123,7 @@ targets = [{ queue = "Gold", timeout_s = 60 }, { priority = 5 }]
         ),
         pytest.param(
             HEAD + '[[workers]]\nname = "dana"\nattributes = { since = 2026-01-01 }\n',
-            "workers 1, attributes, since: dates",
+            "workers 1, attributes, since: JSON has no dates",
             id="no JSON",
         ),
         pytest.param(
@@ -145,7 +145,7 @@ targets = [{ queue = "Gold", timeout_s = 60 }, { priority = 5 }]
         ),
         pytest.param(HEAD + '[[workflows]]\nname = "M"\ndefault = {}\n', "default: needs a queue", id="empty default"),
         pytest.param(HEAD + '[[workflows]]\nname = "M"\nfallback_url = "x"\n', "an http", id="no address"),
-        pytest.param(HEAD + "events = false\nevent_retries = 2\n", "events = false leaves", id="contradiction"),
+        pytest.param(HEAD + "events = false\nevent_retries = 2\n", "no effect with events = false", id="contradiction"),
         pytest.param("[workspace\n", "not TOML: .*line 1", id="no TOML"),
     ],
 )

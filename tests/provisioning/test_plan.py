@@ -110,7 +110,7 @@ def test_the_activity_that_a_worker_begins_in_is_not_changed_afterwards() -> Non
     ("wanted", "there", "told"),
     [
         pytest.param(desired(), NEW_WORKSPACE, "no workspace 'Support'", id="not there, and not to be made"),
-        pytest.param(desired(name="Sales"), actual(), "nothing is renamed", id="another workspace than the file's"),
+        pytest.param(desired(name="Sales"), actual(), "never renamed", id="another workspace than the file's"),
         pytest.param(
             desired(Resource(Kind.QUEUE, "A")), actual(queue("A"), queue("A", "WQ2")), r"WQ1, WQ2", id="two of one name"
         ),
@@ -120,9 +120,7 @@ def test_the_activity_that_a_worker_begins_in_is_not_changed_afterwards() -> Non
             "cannot be changed at Twilio",
             id="immutable",
         ),
-        pytest.param(
-            desired(Resource(Kind.WORKFLOW, "Main", {})), actual(), "does not say how it routes", id="no routing"
-        ),
+        pytest.param(desired(Resource(Kind.WORKFLOW, "Main", {})), actual(), "has no routing for it", id="no routing"),
         pytest.param(
             desired(Resource(Kind.WORKFLOW, "Main", {"routing": ROUTING})),
             actual(),

@@ -226,7 +226,7 @@ def test_a_workspace_is_found_by_its_sid_and_never_mistaken(
     assert provision("--plan", TWILIO_WORKSPACE_SID=sid)[0] == 0
     file.write_text(file.read_text().replace(name, "Another"))
     status, told = provision(TWILIO_WORKSPACE_SID=sid)
-    assert (status, "nothing is renamed" in told) == (1, True)
+    assert (status, "never renamed" in told) == (1, True)
     status, told = provision(TWILIO_WORKSPACE_SID="WS" + "f" * 32)
     assert (status, "HTTP 404" in told) == (1, True)
 
