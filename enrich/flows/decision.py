@@ -15,7 +15,7 @@ from typing import Any
 from enrich.domain.work_kinds import work_of
 from enrich.flows.rules import Rules
 from enrich.flows.run import EnrichmentRun
-from enrich.policy.expressions import Context
+from enrich.policy.evaluation import Context
 from enrich.policy.facts import customer_facts, match_facts
 from enrich.policy.file import DEFAULT_CHANNEL
 from enrich.policy.rules import Passed, choose, choose_default

@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from enrich.policy.expressions import Context, ExpressionError
+from enrich.policy.evaluation import Context
+from enrich.policy.expressions import ExpressionError
 from enrich.policy.known import Known, check_reference, did_you_mean
 from enrich.policy.problems import Problems
 from enrich.policy.templates import Missing, Template, compile_template

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Protocol
 
-from enrich.policy.expressions import Reference
+from enrich.policy.evaluation import Reference
 from enrich.policy.problems import Problems
 
 # What conditions are about; below `task` and `worker` anything may stand.

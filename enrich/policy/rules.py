@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from enrich.policy.expressions import Context, Expression, Reference
+from enrich.policy.evaluation import Context, Reference
+from enrich.policy.expressions import Expression
 from enrich.policy.templates import Missing, Template
 
 Instruction = dict[str, Any]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from enrich.policy.expressions import Context, ExpressionError, Reference, compile_reference
+from enrich.policy.evaluation import Context, Reference
+from enrich.policy.expressions import ExpressionError, compile_reference
 
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 # What stands before the first place of an address: its host is chosen here, never by a value.
