@@ -30,8 +30,8 @@ T = TypeVar("T")
 def problem(password: str) -> str:
     """Return what is wrong with this password; "" if nothing is."""
     if len(password) < MIN_LENGTH:
-        return f"The password needs at least {MIN_LENGTH} characters."
-    return "" if len(password) <= MAX_LENGTH else f"The password may have {MAX_LENGTH} characters at most."
+        return f"Enter a password of at least {MIN_LENGTH} characters."
+    return "" if len(password) <= MAX_LENGTH else f"Enter a password of at most {MAX_LENGTH} characters."
 
 
 def hash_password(password: str) -> str:

@@ -47,15 +47,15 @@ def normal_email(email: str) -> str:
 def email_problem(email: str) -> str:
     """Return what is wrong with this e-mail address; "" if nothing is."""
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", email.strip()) or len(email) > MAX_EMAIL_LENGTH or not email.isprintable():
-        return "This is no e-mail address."
+        return "Enter a valid e-mail address."
     return ""
 
 
 def name_problem(name: str) -> str:
     """Return what is wrong with this name; "" if nothing is. A name may be empty."""
     if not name.isprintable():
-        return "This holds characters that cannot be shown."
-    return "" if len(name) <= MAX_STAFF_NAME_LENGTH else f"At most {MAX_STAFF_NAME_LENGTH} characters."
+        return "Remove the unprintable characters."
+    return "" if len(name) <= MAX_STAFF_NAME_LENGTH else f"Enter at most {MAX_STAFF_NAME_LENGTH} characters."
 
 
 def find(database: Database, email: str) -> User | None:

@@ -33,7 +33,7 @@ def guard() -> ResponseReturnValue | None:
     if key and formatting.is_plain_sid(task_sid) and card_token.is_valid(key, task_sid, request.args.get("token", "")):
         return None
     log.warning("card refused", extra={"reason": "wrong_token" if key else "no_cards_here"})
-    return _message("This card cannot be shown", "The link to it is not the one that belongs to this task.", 403)
+    return _message("This card cannot be shown", "The link is not valid for this task.", 403)
 
 
 @bp.after_request
@@ -55,10 +55,10 @@ def show(task_sid: str) -> ResponseReturnValue:
     is_poll = "HX-Request" in request.headers
     facts = card_facts(services.database, task_sid, now)
     if facts is None:
-        return _message("Nothing known yet", "This task has not been offered to anyone, as far as we were told.", 404)
+        return _message("No data yet", "This task has not been offered to a worker.", 404)
     if facts.over_at and facts.over_at + timedelta(minutes=services.settings.card_minutes) < now:
         # Sent whole and without a trigger, so that an open card empties itself and asks no more.
-        return _message("This task is over", "Its card could be seen until a while after it.", 200 if is_poll else 410)
+        return _message("This task has ended", "Its card has expired.", 200 if is_poll else 410)
     customer = _customer(services.adapters.store, facts)
     version = hashlib.sha256(repr((facts, customer)).encode("utf-8", "replace")).hexdigest()[:16]
     if is_poll and request.args.get("shown") == version:

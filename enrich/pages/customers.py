@@ -102,9 +102,9 @@ def create() -> ResponseReturnValue:
         return _form_page("", Form(values), given_id=customer_id, shared=shared), 422
     settled = resolver_for_user(services).create(None, customer_id, new_record(read), None, _moved(shared))
     if settled.change is None:
-        form = Form(values, {"id": ("There is a customer of this id already.",)})
+        form = Form(values, {"id": ("A customer with this id already exists.",)})
         return _form_page("", form, given_id=customer_id), 422
-    flash_result(settled, f"{read.name} is a customer now.")
+    flash_result(settled, f"Created the customer {read.name}.")
     return redirect(url_for("customers.customer", customer_id=customer_id), 303)
 
 

@@ -55,14 +55,14 @@ ENDINGS: tuple[tuple[str, str, Which], ...] = (
     ("ambiguous", "s-ask", lambda row: _enriched(row, MatchKind.AMBIGUOUS)),
     ("claimed", "s-claimed", lambda row: _enriched(row, MatchKind.CLAIMED)),
     ("no match", "s-quiet", lambda row: _enriched(row, MatchKind.NONE)),
-    ("answered without look-up", "s-pending", lambda row: row.outcome in (Outcome.NOT_TRIED, Outcome.GONE)),
-    ("went wrong", "s-bad", lambda row: row.outcome in TROUBLE_OUTCOMES),
+    ("no look-up", "s-pending", lambda row: row.outcome in (Outcome.NOT_TRIED, Outcome.GONE)),
+    ("failed", "s-bad", lambda row: row.outcome in TROUBLE_OUTCOMES),
     ("in progress", "s-busy", lambda row: not row.outcome),
 )
 # Colours of the most frequent reasons; all others share one.
 REASON_COLOURS = ("s-bad", "s-ask", "s-claimed", "s-pending")
-OTHER_REASONS = ("others", "s-quiet")
-PERCENTILES = (("half", "s-half", 0.5), ("95 %", "s-most", 0.95), ("99 %", "s-all", 0.99))
+OTHER_REASONS = ("other", "s-quiet")
+PERCENTILES = (("50 %", "s-half", 0.5), ("95 %", "s-most", 0.95), ("99 %", "s-all", 0.99))
 
 
 @dataclass(frozen=True, slots=True)

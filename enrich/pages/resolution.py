@@ -170,15 +170,15 @@ def flash_result(settled: Resolution, what: str) -> None:
     if live is not None and live.outcome is Outcome.GONE:
         sentences.append("The task is over, so nothing more can be written to it.")
     elif live is not None and live.is_owed:
-        why = labels.reason_sentence(live.reason) or "It did not work just now."
-        sentences.append(f"{why} The task is not changed yet; the worker does it as soon as it can.")
+        why = labels.reason_sentence(live.reason) or "The update failed."
+        sentences.append(f"{why} The task is not updated yet; the worker retries it.")
     elif live is not None and live.outcome is Outcome.ENRICHED:
-        sentences.append("TaskRouter has it on the task now.")
+        sentences.append("The task in TaskRouter is updated.")
     elif live is not None:
-        sentences.append(f"The task could not be changed. {labels.reason_sentence(live.reason)}")
+        sentences.append(f"The task could not be updated. {labels.reason_sentence(live.reason)}")
     if settled.others:
-        others = "One more open task follows" if settled.others == 1 else f"{settled.others} more open tasks follow"
-        sentences.append(f"{others} in a moment.")
+        others = "One more open task is" if settled.others == 1 else f"{settled.others} more open tasks are"
+        sentences.append(f"{others} being updated.")
     undoable = f"undo:{settled.change.audit_id}" if settled.change else "said"
     flash(" ".join(sentences), undoable)
 
@@ -213,7 +213,7 @@ def _create(services: Services, resolver: Resolver, story: Timeline) -> Response
     if isinstance(read, BadRow):
         return _form(services, story, new=values, problems=customer_form.problems(read.problems, values)), 422
     settled = resolver.create(story.task_sid, customer_id, new_record(read), _key(services.database, story))
-    return _done(services, settled, story, f"{read.name} is a customer now, and this task is theirs.")
+    return _done(services, settled, story, f"Created the customer {read.name} and assigned the task.")
 
 
 def _form(

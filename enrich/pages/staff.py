@@ -40,7 +40,7 @@ def add() -> ResponseReturnValue:
     problems = {
         "email": users.email_problem(values["email"]),
         "name": users.name_problem(values["name"]),
-        "role": "" if values["role"] in list(Role) else "Choose one of the roles.",
+        "role": "" if values["role"] in list(Role) else "Choose a role.",
         "password": passwords.problem(password),
     }
     problems = {name: problem for name, problem in problems.items() if problem}
@@ -49,8 +49,8 @@ def add() -> ResponseReturnValue:
         user = users.add(database, email=values["email"], role=role, password=password, name=values["name"])
         if user:
             _note("account added", user, role=user.role)
-            return _done(f"{user.email} can sign in as {user.role}. Tell them the password on another way.")
-        problems["email"] = "There is an account for this e-mail already."
+            return _done(f"{user.email} can sign in as {user.role}. Give them the password over a separate channel.")
+        problems["email"] = "This e-mail address already has an account."
     return _page(database, values, problems), 422
 
 
@@ -66,7 +66,7 @@ def _changes(path: str) -> Callable[[Change], Callable[[int], ResponseReturnValu
             user = users.find_by_id(database, user_id) or abort(404)
             reader = signed_in()
             if reader and reader.id == user.id:
-                return _done("Your own account is for another admin to change; a new password is yours to set.")
+                return _done("You cannot change your own account, except its password. Ask another admin.")
             return _done(change(database, user))
 
         return view
@@ -82,7 +82,7 @@ def set_role(database: Database, user: User) -> str:
         abort(400)
     changed = users.set_role(database, user.email, Role(role)) or abort(404)
     _note("role changed", user, before=user.role, after=changed.role)
-    return f"{changed.email} is {changed.role} now."
+    return f"{changed.email} now has the role {changed.role}."
 
 
 @_changes("disable")
@@ -90,7 +90,7 @@ def disable(database: Database, user: User) -> str:
     """Disable the account and end its sessions."""
     users.set_active(database, user.email, active=False)
     _note("account disabled", user)
-    return f"{user.email} is signed out everywhere, and cannot sign in."
+    return f"{user.email} is signed out everywhere and cannot sign in."
 
 
 @_changes("enable")
@@ -113,7 +113,7 @@ def set_password(user_id: int) -> ResponseReturnValue:
         return _page(database, {}, {}, of=user.id, password_problem=problem), 422
     users.set_password(database, user.email, password)
     _note("password set", user)
-    return _done(f"{user.email} has a new password, and is signed out everywhere.")
+    return _done(f"{user.email} has a new password and is signed out everywhere.")
 
 
 def _note(event: str, user: User, **more: str) -> None:

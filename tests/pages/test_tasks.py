@@ -191,7 +191,7 @@ def test_everything_that_happened_is_told_in_order(browser: FlaskClient, make_en
     assert re.search(
         "task.created .* Assignment callback Look-up failed .* 2 more times .* Enriched late Matched", told
     )
-    assert "Enrich the task late done just now . 1 try in all." in shown_text(page)
+    assert "Enrich the task late done just now . 1 attempt." in shown_text(page)
 
 
 def test_what_is_owed_says_when_and_why(browser: FlaskClient, make_entry: Make, make_followup: Make) -> None:
@@ -199,7 +199,7 @@ def test_what_is_owed_says_when_and_why(browser: FlaskClient, make_entry: Make, 
     due_at = datetime.now(UTC) + timedelta(seconds=300)
     make_followup(entry, attempts=3, due_at=due_at, last_reason="rate_limited")
     told = shown_text(browser.get(f"/tasks/{SID}").text)
-    assert re.search(r"pending , next try in [45] min. 3 tries so far. TaskRouter asked us to slow down.", told)
+    assert re.search(r"pending , next attempt in [45] min. 3 attempts so far. TaskRouter asked us to slow down.", told)
 
 
 def test_an_unsettled_task_asks_again_and_a_settled_one_waits_for_the_feed(
