@@ -9,6 +9,7 @@ import resource
 import sys
 from typing import Any
 
+import gevent
 from gunicorn.glogging import Logger
 
 from enrich.settings import environment
@@ -91,8 +92,17 @@ def pre_request(worker: Any, _request: Any) -> None:
     worker.begun += 1
 
 
-def post_request(worker: Any, _request: Any, _environ: Any, _response: Any) -> None:
+def post_request(worker: Any, request: Any, _environ: Any, response: Any) -> None:
+    """Close the connection of a refused client, and let the others have a turn.
+
+    A client that sends request after request is read from without a pause: its greenlet never yields, and every other
+    client waits. A refused one has to open a new connection for the next try. Its body is not read to its end, which
+    gunicorn would do without a limit, and it ignores a `Connection: close` of the application's.
+    """
     worker.at_work -= 1
+    if response is not None and 400 <= response.status_code < 500:
+        request.force_close()
+    gevent.sleep(0)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
