@@ -16,6 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from enrich import cli, health, pages
 from enrich.cli.base import foreseen_errors
+from enrich.domain.lengths import MAX_PAGE_REQUEST_BYTES
 from enrich.resources import resource
 from enrich.services import build_services
 from enrich.settings import FOR_SERVING, Settings, environment, read_settings
@@ -26,9 +27,6 @@ from enrich.webhooks.load_shedding import LoadShedding
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-# No form of a page is longer; what is longer is not read to its end.
-MAX_PAGE_REQUEST_BYTES = 1_000_000
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -26,6 +26,7 @@ from flask import Flask
 from gunicorn.workers import ggevent
 
 from enrich.database.engine import POOL_SIZE
+from enrich.domain.lengths import MAX_FORM_BYTES, MAX_PAGE_REQUEST_BYTES, MAX_SIGN_IN_BYTES, MAX_STREAM_BYTES
 from enrich.settings import TABLE as SETTINGS
 from enrich.telemetry.metrics import TABLE
 
@@ -375,3 +376,15 @@ def test_gunicorn_reads_its_address_and_processes_from_the_dotenv_file(tmp_path:
     ).stdout
     assert re.search(r"^bind += \['127\.0\.0\.1:8765'\]$", config, re.MULTILINE), config
     assert re.search(r"^workers += 7$", config, re.MULTILINE), config
+
+
+def test_the_proxys_limits_are_the_services() -> None:
+    nginx = (OPERATIONS / "nginx.conf").read_text()
+    written = re.findall(r"location (?:= )?(\S+) \{[^}]*?client_max_body_size (\d+)([km]);", nginx)
+    limits = {path: int(number) * (1024 if unit == "k" else 1_000_000) for path, number, unit in written}
+    assert limits == {
+        "/taskrouter/": MAX_FORM_BYTES,
+        "/taskrouter/event-streams": MAX_STREAM_BYTES,
+        "/login": MAX_SIGN_IN_BYTES,
+    }
+    assert f"client_max_body_size {MAX_PAGE_REQUEST_BYTES // 1_000_000}m;" in nginx

@@ -1,4 +1,4 @@
-"""Maximum lengths of stored text, in characters: the widths of the columns, and the limits checked before storing.
+"""Maximum lengths: of stored text in characters, which are the widths of the columns, and of requests in bytes.
 
 SQLite ignores a column's width and PostgreSQL refuses longer text, so both sides take the number from here. A migration
 does not: it states the width of its day.
@@ -37,3 +37,11 @@ MAX_WORKER_NAME_LENGTH = 120
 MAX_QUEUE_NAME_LENGTH = 200
 MAX_TASK_OUTCOME_LENGTH = 200
 MAX_COMPLETION_REASON_LENGTH = 200
+
+# Requests, in bytes. The longest callback has two attribute texts of 4,096 emoji, which are 98 kB as a form. The limits
+# of the proxy are the same (docs/operations/nginx.conf).
+MAX_FORM_BYTES = 131_072
+MAX_STREAM_BYTES = 1_000_000
+MAX_PAGE_REQUEST_BYTES = 1_000_000
+# Of a page's form before anybody has signed in: e-mail, password and token.
+MAX_SIGN_IN_BYTES = 8_192

@@ -21,14 +21,12 @@ from enrich import errors
 from enrich.database.engine import Database
 from enrich.database.types import Sid
 from enrich.domain.deliveries import GUESSED_CHANNELS, Conclusion, Delivery, NewFollowup, Receipt
+from enrich.domain.lengths import MAX_FORM_BYTES
 from enrich.domain.matches import Matched, NoMatch
 from enrich.domain.outcomes import EntryKind, FollowupKind
 from enrich.journal.followups import FollowupInserts
 from enrich.journal.group_commit import GroupCommit
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
-
-# Longer request bodies are cut.
-MAX_FORM_LENGTH = 65_536
 
 log = logging.getLogger(__name__)
 
@@ -342,7 +340,7 @@ def _received(delivery: Delivery) -> dict[str, Any]:
         "task_queue_sid": delivery.task_queue_sid,
         "task_queue_name": delivery.task_queue_name,
         "reason": delivery.reason or "",
-        "raw_form": delivery.body[:MAX_FORM_LENGTH].decode("ascii", "backslashreplace"),
+        "raw_form": delivery.body[:MAX_FORM_BYTES].decode("ascii", "backslashreplace"),
     }
 
 

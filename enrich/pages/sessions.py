@@ -22,6 +22,7 @@ from flask_wtf import CSRFProtect
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.accounts.users import User
+from enrich.domain.lengths import MAX_SIGN_IN_BYTES
 from enrich.services import current_services
 
 SESSION_LASTS = timedelta(hours=12)
@@ -70,8 +71,10 @@ def set_up(app: Flask) -> None:
     # Templates are given their user by the view. The context processor would ask the database again on the very page
     # that says that the database does not answer.
     manager.init_app(app, add_context_processor=False)
-    # Before Flask-WTF, which takes the referrer apart and does not expect that it cannot be.
+    # Before Flask-WTF, which takes the referrer apart and does not expect that it cannot be, and reads the whole form
+    # to look for its token.
     app.before_request(_refuse_unreadable)
+    app.before_request(_limit_strangers)
     csrf.init_app(app)
 
 
@@ -168,6 +171,12 @@ def _refuse_unreadable() -> None:
         _ = urlsplit(request.referrer or "").port if request.method == "POST" else None
     except ValueError:  # UnicodeDecodeError among them
         abort(400)
+
+
+def _limit_strangers() -> None:
+    """Accept no more from somebody who has not signed in than signing in needs."""
+    if request.method not in ("GET", "HEAD") and not signed_in():
+        request.max_content_length = MAX_SIGN_IN_BYTES
 
 
 def _note_activity() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, permutations
@@ -19,6 +20,8 @@ from enrich.errors import InvalidSignature
 from enrich.taskrouter.query_spellings import other_spellings
 
 Pairs = Sequence[tuple[bytes, bytes]]
+
+_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{27}=\Z")
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # Other spellings of the query are tried only for bodies that a callback can have: whoever sends a wrong signature
@@ -44,9 +47,7 @@ def verify(url: str, pairs: Pairs, body: bytes, signature: str | None, tokens: I
 
 
 def _verify(url: str, form: bytes, signature: str | None, tokens: Iterable[str]) -> None:
-    if not signature:
-        raise InvalidSignature("the request has no X-Twilio-Signature")
-    request = _Request(form, signature.encode("utf-8", "replace"), tuple(tokens))
+    request = _Request(form, require_form(signature).encode(), tuple(tokens))
     address, _, query = url.partition("?")
     spellings = other_spellings(query) if query and len(request.form) <= _MAX_RESPELLED_BYTES else ()
     if request.is_signed_for(url) or any(request.is_signed_for(f"{address}?{spelling}") for spelling in spellings):
@@ -95,6 +96,18 @@ class _Request:
             for token in self.tokens
             for variant in _with_and_without_port(url)
         )
+
+
+def require_form(signature: str | None) -> str:
+    """Return the signature if it can be one: base64 of the 20 bytes of a SHA-1. Raises InvalidSignature otherwise.
+
+    Needs nothing of the request but this header.
+    """
+    if not signature:
+        raise InvalidSignature("the request has no X-Twilio-Signature")
+    if not _SIGNATURE.match(signature):
+        raise InvalidSignature("its X-Twilio-Signature is not a signature")
+    return signature
 
 
 def verify_url(url: str, signature: str | None, tokens: Iterable[str]) -> str:

@@ -65,12 +65,14 @@ class VerifiedRequest:
 def accept(environ: WSGIEnvironment, read_body: Callable[[], bytes], services: Services) -> VerifiedRequest:
     """Start the clock, read the body, and return the request once its sender is verified.
 
-    Raises Refused, which is counted already, for a body that does not arrive in time and for any other sender.
+    Nothing is read from a sender whose signature cannot be one. Raises Refused, which is counted already, for a body
+    that does not arrive in time and for any other sender.
     """
     settings, waited_s = services.settings, environ.get(WAITED_S, 0.0)
     deadline = Deadline.after(settings.budget_s, waited_s=waited_s)
     query, signed = _query_of(environ), environ.get("HTTP_X_TWILIO_SIGNATURE")
     try:
+        _require_signature(signed)
         body = _read(read_body, settings.budget_s)
         form = verified_form(body, environ["PATH_INFO"], query, signed, settings, environ.get("CONTENT_TYPE", ""))
     except Refused as exc:
@@ -105,6 +107,14 @@ def accept_stream(environ: WSGIEnvironment, read_body: Callable[[], bytes], serv
         services.metrics.refused(exc.reason)
         raise
     return VerifiedRequest({}, body, deadline, waited_s, environ.get(IN_FLIGHT, 1))
+
+
+def _require_signature(signed: str | None) -> None:
+    """Raise Refused for a missing or ill-formed signature, before any work is done for the request."""
+    try:
+        signature.require_form(signed)
+    except errors.InvalidSignature as exc:
+        raise _badly_signed(exc) from None
 
 
 def _read(read_body: Callable[[], bytes], limit_s: float) -> bytes:

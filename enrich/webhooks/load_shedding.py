@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from enrich.domain.lengths import MAX_FORM_BYTES
 from enrich.resilience.queue_time import waited_s
 from enrich.services import Services
 from enrich.taskrouter.endpoints import ASSIGNMENT
@@ -20,9 +21,6 @@ from enrich.webhooks.intake import IN_FLIGHT, WAITED_S
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-# TaskRouter's callbacks are forms of a known length; any other request is left to Flask.
-MAX_FORM_BYTES = 65_536
 
 
 class LoadShedding:
@@ -38,6 +36,7 @@ class LoadShedding:
             return self._application(environ, start_response)
         admission = self._services.admission
         if cause := admission.refused(environ[WAITED_S]):
+            # TaskRouter's callbacks are forms of a known length; any other request is left to Flask.
             length = environ.get("CONTENT_LENGTH", "")
             if length.isdecimal() and int(length) <= MAX_FORM_BYTES:
                 self._services.metrics.shed(cause)

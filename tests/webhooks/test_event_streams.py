@@ -12,11 +12,11 @@ from flask import Flask
 from sqlalchemy import select, text
 from werkzeug.test import EnvironBuilder
 
+from enrich.domain.lengths import MAX_STREAM_BYTES
 from enrich.domain.outcomes import EntryKind
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.taskrouter.endpoints import EVENT_STREAMS, EVENTS
 from enrich.webhooks.load_shedding import LoadShedding
-from enrich.webhooks.views import MAX_STREAM_BYTES
 from tests.support.app import make_settings, post_signed, services_of
 from tests.support.event_streams import TASK_SID, WORKSPACE_SID, make_event, post_stream, query_of, sign_url
 from tests.support.fixtures import MakeApp
@@ -80,7 +80,7 @@ def test_an_event_that_came_by_the_callback_is_known(app: Flask, *, is_batch: bo
     event = make_event(1)
     form = {"WorkspaceSid": WORKSPACE_SID, "TaskSid": TASK_SID, "EventType": "task.created", "Sid": event["id"]}
     assert post_signed(app, EVENTS, form).status_code == 204
-    assert post_stream(app, [event, make_event(2, "task.updated")] if is_batch else event).status_code == 204
+    assert post_stream(app, [event, make_event(2, "task-queue.entered")] if is_batch else event).status_code == 204
     assert post_signed(app, EVENTS, form).status_code == 204
     rows = [(row.delivery_key, row.reason) for row in entries(app)]
     assert rows[0] == (event["id"], "")

@@ -12,13 +12,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from enrich.domain.lengths import MAX_FORM_BYTES
 from enrich.flows.assignment import AssignmentHandler
 from enrich.journal.tables import EntryRow
 from enrich.resilience.admission import Admission
 from enrich.services import Services
 from enrich.taskrouter.endpoints import ASSIGNMENT
 from enrich.webhooks.intake import IN_FLIGHT
-from enrich.webhooks.load_shedding import MAX_FORM_BYTES, LoadShedding
+from enrich.webhooks.load_shedding import LoadShedding
 from tests.support.app import services_of, sign
 
 FORM = {

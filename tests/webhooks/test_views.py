@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import pytest
 from flask import Flask, session
 from sqlalchemy import select
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse
 
+from enrich.domain.lengths import MAX_FORM_BYTES
 from enrich.journal.tables import EntryRow
 from enrich.taskrouter import callbacks
 from enrich.webhooks import intake, views
-from enrich.webhooks.load_shedding import MAX_FORM_BYTES
-from enrich.webhooks.views import MAX_BODY_BYTES
 from tests.support.app import post_signed
 
 SIDS = {"WorkspaceSid": "WS" + "1" * 32, "TaskSid": "WT" + "1" * 32, "ReservationSid": "WR" + "1" * 32}
 EVENT = {**SIDS, "Sid": "EV" + "1" * 32, "EventType": "reservation.created"}
 PATHS = ("/taskrouter/assignment", "/taskrouter/assignment/fallback", "/taskrouter/events")
-LARGE = {"Padding": "x" * MAX_FORM_BYTES}
+LARGE = {"Padding": "x" * (MAX_FORM_BYTES - 2_000)}
 
 Ask = Callable[..., TestResponse]
 
 
 @pytest.fixture(params=[{}, LARGE], ids=["small", "large"])
 def ask(app: Flask, request: pytest.FixtureRequest) -> Ask:
-    """Posts a form, of the usual size or larger than TaskRouter's ever are."""
+    """Posts a form, of the usual size or as large as one may be."""
 
     def ask(path: str, form: dict[str, str], *, signed: bool = True, sent_to: str = "") -> TestResponse:
         fields = form | request.param
@@ -98,8 +98,30 @@ def test_other_addresses_below_theirs_are_nowhere(app: Flask, path: str) -> None
 
 
 def test_a_body_that_is_too_large_is_not_read(app: Flask) -> None:
-    answer = app.test_client().post("/taskrouter/events", data="x" * (MAX_BODY_BYTES + 1))
+    signature = {"X-Twilio-Signature": "A" * 27 + "="}
+    answer = app.test_client().post("/taskrouter/events", data="x" * (MAX_FORM_BYTES + 1), headers=signature)
     assert (answer.status_code, answer.text) == (413, "Request Entity Too Large\n")
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [None, "", "wrong", "A" * 28, "é" * 27 + "=", "A" * 4000],
+    ids=["missing", "empty", "a word", "no padding", "not ASCII", "long"],
+)
+@pytest.mark.parametrize("path", [*PATHS, "/taskrouter/event-streams"])
+def test_no_work_is_done_for_a_signature_that_cannot_be_one(app: Flask, path: str, signature: str | None) -> None:
+    """The body would raise at the first look."""
+
+    class Body(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            raise AssertionError("the body was read")
+
+    environ = EnvironBuilder(path, method="POST").get_environ()
+    environ |= {"wsgi.input": Body(), "CONTENT_LENGTH": "1000000"}
+    if signature is not None:
+        environ["HTTP_X_TWILIO_SIGNATURE"] = signature
+    answer = app.test_client().open(environ)
+    assert (answer.status_code, answer.text) == (403, "the signature is missing or wrong\n")
 
 
 @pytest.mark.parametrize("path", PATHS)
