@@ -29,6 +29,8 @@ UPDATED = "task.updated"
 SETTLED_AFTER = timedelta(seconds=1)
 # The pauses before the first restoration of a task, the second and the third; there is no fourth.
 PAUSES = (timedelta(0), timedelta(seconds=30), timedelta(minutes=5))
+# Writes whose answer is lost may have been done, and are in no timeline; their number is bounded as well.
+MAX_TRIES = 10
 # A callback that is not concluded yet may have written: look again once it is.
 CONCLUDED_AFTER = timedelta(seconds=5)
 
@@ -87,8 +89,10 @@ class Restoration:
         task = self._fetch(followup, deadline)
         if task is None or self._has_block(task):
             return None
-        if times >= len(PAUSES):
+        tries = int(followup.data.get("tries", 0)) + 1
+        if times >= len(PAUSES) or tries > MAX_TRIES:
             return self._leave(followup, times, "")
+        self._adapters.followups.save_progress(followup, {"tries": tries})
         return self._put_back(followup, times + 1, deadline)
 
     def _has_block(self, task: Task) -> bool:

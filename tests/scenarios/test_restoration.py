@@ -16,7 +16,7 @@ import pytest
 from enrich.cli import doctor
 from enrich.diagnosis.findings import Level
 from enrich.domain.outcomes import ActivityType, FollowupKind
-from enrich.flows.restoration import PAUSES
+from enrich.flows.restoration import MAX_TRIES, PAUSES
 from enrich.journal import timeline
 from enrich.services import Services, flows_of
 from tests.support.app import run_command
@@ -235,6 +235,21 @@ def test_a_writer_that_never_stops_is_left_in_the_end_and_that_is_told(there: Ov
         ]
     assert finding.level is Level.PROBLEM
     assert re.search(r"within a day the block was overwritten \d+ times, on \d+ tasks; on \d+ of them", finding.found)
+
+
+def test_writes_whose_answer_is_lost_are_bounded_too(there: Overwritten) -> None:
+    """Each is done, and nobody knows."""
+    task_sid = there.enriched_task()
+    faults = there.centre.emulator.faults
+    with worker_of(there.service) as worker:
+        wrote = []
+        for _ in range(MAX_TRIES + 2):
+            there.overwrite(task_sid)
+            faults.reset(method="POST", path=f"/Tasks/{task_sid}$", times=1, after_processing=True)
+            wrote.append(there.work(worker, task_sid, timedelta(hours=1)))
+            faults.clear()
+    assert wrote == [True] * MAX_TRIES + [False] * 2
+    assert there.activities(task_sid) == [ActivityType.OVERWRITTEN]
 
 
 def test_a_block_for_which_there_is_no_room_any_more_is_left(there: Overwritten) -> None:
