@@ -261,6 +261,10 @@ class TaskRouterClient:
             body = urlencode(form).encode() if form is not None else None
             response = self._wire.exchange(method, self._prefix + path, sent, body, timeout_s=timeout_s)
             status = str(response.status)
+        except urllib3.exceptions.NewConnectionError as exc:
+            # A time-out to urllib3, even if the connection was refused at once.
+            status = errors.TaskRouterUnreachable.reason
+            raise errors.TaskRouterUnreachable(f"{method}: {type(exc).__name__}") from exc
         except (urllib3.exceptions.TimeoutError, TimeoutError) as exc:
             status = errors.TaskRouterTooSlow.reason
             raise errors.TaskRouterTooSlow(f"{method} got no answer in {timeout_s:.1f} s") from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -123,6 +124,16 @@ def test_a_3xx_is_no_answer_of_taskrouter(serve: Serve, client_of: ClientOf, sta
     server = serve(said(status, TASK_DOCUMENT))
     with pytest.raises(errors.NotUnderstood):
         write(client_of(server))
+
+
+def test_a_refused_connection_is_not_slow() -> None:
+    """It is tried again at once, which a server that does not answer in time is not."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    breaker = CircuitBreaker(failures=1000)
+    client = TaskRouterClient(url, "AC", "token", addresses=DnsCache(), breaker=breaker)
+    with pytest.raises(errors.TaskRouterUnreachable):
+        fetch(client)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
