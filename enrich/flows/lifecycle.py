@@ -55,8 +55,6 @@ def caused_by(event: Delivery, rules: Rules) -> tuple[NewFollowup, ...]:
     if task_sid is None:
         return ()
     match event.event_type:
-        case restoration.UPDATED:
-            return restoration.caused_by_update(event, rules)
         case "task.created":
             return (NewFollowup(FollowupKind.WARM, now, f"warm:{task_sid}"),)
         case kind if kind in MISSES:
@@ -115,7 +113,10 @@ class Lifecycle:
 
         For events that TaskRouter sends and for those that catch-up finds. Raises DatabaseError.
         """
-        return self._adapters.journal.receive(event, timeout_s=timeout_s, followups=caused_by(event, self._rules))
+        followups = caused_by(event, self._rules) or restoration.caused_by_update(
+            event, self._rules, self._adapters.task_states.last_written
+        )
+        return self._adapters.journal.receive(event, timeout_s=timeout_s, followups=followups)
 
     def handle_missed(self, followup: Followup, deadline: Deadline) -> None:
         """Apply the policy to a missed reservation. Doing it twice changes nothing.

@@ -1,8 +1,9 @@
 """Restoration: the block is put back where another program has overwritten it.
 
 Attributes are replaced as a whole, and who writes them without `If-Match` undoes what others wrote since (docs/
-taskrouter.md, "Attributes"). The next `task.updated` shows it: its text has no block of ours. The intake only compares
-that text; whether the block is really gone is read from the live task, since events come late and out of order.
+taskrouter.md, "Attributes"). The next `task.updated` shows it: its text has no block of ours, or another one than was
+written last, such as an old copy. The intake only compares that text; whether the block is really gone is read from the
+live task, since events come late and out of order.
 
 Never in a circle: a task's block is put back at most three times, each time after a longer pause. Then the timeline
 says that it is left, and nothing is written any more.
@@ -10,6 +11,7 @@ says that it is left, and nothing is written any more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from enrich import errors
@@ -35,21 +37,38 @@ MAX_TRIES = 10
 CONCLUDED_AFTER = timedelta(seconds=5)
 
 
-def caused_by_update(event: Delivery, rules: Rules) -> tuple[NewFollowup, ...]:
-    """Return the follow-up that looks for the block, if this `task.updated` has attributes without one.
+def caused_by_update(
+    event: Delivery, rules: Rules, last_written: Callable[[str], str | None]
+) -> tuple[NewFollowup, ...]:
+    """Return the follow-up that looks for the block, if this `task.updated` has attributes without it.
 
-    Our own write comes back with the block in it, and causes nothing.
+    Our own write comes back with the block in it, and causes nothing. last_written: returns the task's attributes as we
+    wrote them last, None if we did not; called only for a text with a block. Raises what it raises.
     """
-    if event.task_sid is None or not event.raw_attributes:
+    if event.event_type != UPDATED or event.task_sid is None or not event.raw_attributes:
         return ()
     try:
-        if attributes.has_block(event.raw_attributes, rules.attribute):
+        if _stands(event.raw_attributes, rules.attribute, lambda: last_written(event.task_sid or "")):
             return ()
     except errors.AttributesUnreadable:
         return ()  # nothing could be put into it
     due_at = event.received_at + SETTLED_AFTER
     key = restoration_key(event.task_sid)
     return (NewFollowup(FollowupKind.RESTORE, due_at, key, on_existing=OnExisting.REOPEN),)
+
+
+def _stands(raw_attributes: str, key: str, last_written: Callable[[], str | None]) -> bool:
+    """Return whether the block that we wrote last stands there; any block of ours if we do not know what we wrote.
+
+    Raises AttributesUnreadable.
+    """
+    block = attributes.block_text(raw_attributes, key)
+    if not block:
+        return False
+    written = last_written()
+    # What was written without a block of ours took a foreign one out.
+    known = attributes.block_text(written, key) if written else ""
+    return not known or attributes.is_same_json(block, known)
 
 
 def restoration_key(task_sid: str) -> str:
@@ -96,8 +115,9 @@ class Restoration:
         return self._put_back(followup, times + 1, deadline)
 
     def _has_block(self, task: Task) -> bool:
+        written = self._adapters.task_states.last_written(task.sid)
         try:
-            return attributes.has_block(task.raw_attributes, self._rules.attribute)
+            return _stands(task.raw_attributes, self._rules.attribute, lambda: written)
         except errors.AttributesUnreadable:
             return False
 

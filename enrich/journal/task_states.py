@@ -138,6 +138,11 @@ class TaskStates:
         )
         return EnrichmentState(bool(rows[0].is_done), bool(rows[0].is_under_way))
 
+    def last_written(self, task_sid: str) -> str | None:
+        """Return the task's attributes as we wrote them last; None if we wrote none."""
+        rows = self._database.read(_LAST_WRITTEN, {"task_sid": task_sid})
+        return str(rows[0].attributes_after) if rows else None
+
     def events(self, task_sid: str, event_types: Iterable[str]) -> tuple[KeptEvent, ...]:
         """Return the task's events of these types, in the order in which they were stored."""
         rows = self._database.read(
@@ -203,6 +208,12 @@ _EMPTY_STATE = {
     "alarm": "",
     "hand_overs": 0,
 }
+_LAST_WRITTEN = (
+    select(EntryRow.attributes_after)
+    .where(EntryRow.task_sid == bindparam("task_sid"), EntryRow.attributes_after.is_not(None))
+    .order_by(EntryRow.id.desc())
+    .limit(1)
+)
 _MARKS = select(TaskStateRow.escalation, TaskStateRow.outcome).where(TaskStateRow.task_sid == bindparam("task_sid"))
 
 

@@ -202,18 +202,25 @@ def _parse_each(text: str) -> dict[str, Any]:
     return parsed
 
 
-def has_block(raw_attributes: str, key: str) -> bool:
-    """Return whether a block of ours stands in these attributes: an object with a `match`, under this name.
+def block_text(raw_attributes: str, key: str) -> str:
+    """Return the text of our block in these attributes, an object with a `match` under this name; "" if there is none.
 
-    Looks at the text, and parses no value. Raises AttributesUnreadable when the text is not a JSON object.
+    Of several members of this name, readers see the last. No value is parsed. Raises AttributesUnreadable when the text
+    is not a JSON object.
     """
-    if f'"{key}"' not in raw_attributes and "\\" not in raw_attributes:
-        # The name is not there in any spelling; but then the text may be anything.
-        _members(raw_attributes)
+    members = _members(raw_attributes)
+    text = next((raw_attributes[one.value_at : one.end] for one in reversed(members) if one.name == key), "")
+    return text if text.startswith("{") and '"match"' in text else ""
+
+
+def is_same_json(text: str, other: str) -> bool:
+    """Return whether both are the same JSON, however it is written; False for what Python cannot follow."""
+    if text == other:
+        return True
+    try:
+        return json.dumps(json.loads(text), sort_keys=True) == json.dumps(json.loads(other), sort_keys=True)
+    except (ValueError, RecursionError):  # endless integers, endless nesting: not of our writing
         return False
-    values = [raw_attributes[member.value_at : member.end] for member in _members(raw_attributes) if member.name == key]
-    # Of several, readers see the last.
-    return bool(values) and values[-1].startswith("{") and '"match"' in values[-1]
 
 
 def length(text: str) -> int:

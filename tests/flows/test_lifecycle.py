@@ -231,20 +231,6 @@ def test_what_an_event_causes(bench: Bench, event_type: str, kinds: list[str]) -
     assert causes(event_type, bench) == kinds
 
 
-@pytest.mark.parametrize(
-    ("raw_attributes", "kinds"),
-    [
-        ('{"from":"+14155550100"}', [FollowupKind.RESTORE]),
-        ('{"from":"+14155550100","crm":{"match":"none","reason":"no_such_key"}}', []),
-        ("", []),  # the event has none
-        ("[", []),  # and nothing could be put into these
-    ],
-)
-def test_an_update_without_our_block_causes_a_look(bench: Bench, raw_attributes: str, kinds: list[str]) -> None:
-    assert causes("task.updated", bench, raw_attributes=raw_attributes) == kinds
-    assert causes("reservation.created", bench, raw_attributes=raw_attributes) == []
-
-
 def test_an_event_without_a_task_causes_nothing(bench: Bench) -> None:
     assert causes("task.created", bench, task_sid=None) == []
 

@@ -10,8 +10,9 @@ from flask import Flask
 from sqlalchemy import select
 
 from enrich.database.engine import Database
-from enrich.domain.outcomes import FollowupKind
-from enrich.flows.restoration import CONCLUDED_AFTER, restoration_key
+from enrich.domain.deliveries import Delivery
+from enrich.domain.outcomes import EntryKind, FollowupKind
+from enrich.flows.restoration import CONCLUDED_AFTER, caused_by_update, restoration_key
 from enrich.journal.tables import FollowupRow
 from enrich.services import flows_of
 from tests.support.app import services_of
@@ -31,6 +32,36 @@ def app(make_app: MakeApp) -> Flask:
 @pytest.fixture
 def database(app: Flask) -> Database:
     return services_of(app).database
+
+
+BLOCK = '{"match":"matched","customer_id":"C-1001"}'
+OLD = '{"match":"none","reason":"no_such_key"}'
+
+
+@pytest.mark.parametrize(
+    ("told", "written", "is_owed"),
+    [
+        pytest.param('{"a":1}', f'{{"crm":{BLOCK}}}', True, id="it-is-gone"),
+        pytest.param('{"a":1}', None, True, id="it-is-not-there-and-perhaps-never-was"),
+        pytest.param(f'{{"a":1,"crm":{BLOCK}}}', f'{{"crm":{BLOCK}}}', False, id="it-stands"),
+        pytest.param(f'{{"crm":{BLOCK}}}', None, False, id="our-first-write-comes-back-before-its-entry"),
+        pytest.param(
+            '{"crm": {"customer_id": "C-1001", "match": "matched"}}', f'{{"crm":{BLOCK}}}', False, id="spaced"
+        ),
+        pytest.param(f'{{"crm":{OLD}}}', f'{{"crm":{BLOCK}}}', True, id="an-old-copy"),
+        pytest.param(f'{{"crm":{BLOCK[:-1]},"vip":true}}}}', f'{{"crm":{BLOCK}}}', True, id="edited"),
+        pytest.param(f'{{"crm":{BLOCK}}}', '{"a":1}', False, id="we-took-a-foreign-one-out-last"),
+        pytest.param("", f'{{"crm":{BLOCK}}}', False, id="an-event-without-attributes"),
+        pytest.param("[", f'{{"crm":{BLOCK}}}', False, id="nothing-can-be-put-into-it"),
+    ],
+)
+def test_what_an_update_owes(app: Flask, told: str, written: str | None, is_owed: bool) -> None:
+    event = Delivery(EntryKind.EVENT, NOW, task_sid=TASK, event_type="task.updated", raw_attributes=told)
+    rules = services_of(app).rules
+    followups = caused_by_update(event, rules, lambda _task_sid: written)
+    assert [followup.kind for followup in followups] == [FollowupKind.RESTORE] * is_owed
+    other = replace(event, event_type="reservation.created")
+    assert caused_by_update(other, rules, lambda _task_sid: written) == ()
 
 
 def look(app: Flask, make_entry: Make, make_followup: Make) -> tuple[datetime | None, str]:

@@ -15,11 +15,17 @@ import pytest
 
 from enrich.cli import doctor
 from enrich.diagnosis.findings import Level
-from enrich.domain.outcomes import ActivityType, FollowupKind
+from enrich.domain.deadline import Deadline
+from enrich.domain.deliveries import Delivery
+from enrich.domain.outcomes import ActivityType, EntryKind, FollowupKind
+from enrich.flows.enrichment import TaskRef
 from enrich.flows.restoration import MAX_TRIES, PAUSES
+from enrich.flows.run import EnrichmentRun
 from enrich.journal import timeline
+from enrich.journal.task_states import TaskStates
 from enrich.services import Services, flows_of
 from tests.support.app import run_command
+from tests.support.app import services_of as services_in
 from tests.support.contact_centre import ContactCentre, Service, sid
 from tests.support.worker import app_of, services_of
 
@@ -157,6 +163,8 @@ def test_a_writer_who_keeps_the_block_owes_nothing(there: Overwritten) -> None:
         pytest.param('{"from":"+14155550100","crm":null}', id="null"),
         pytest.param('{"from":"+14155550100","crm":{}}', id="empty"),
         pytest.param('{"from":"+14155550100","crm":"gold"}', id="a-word"),
+        pytest.param('{"from":"+14155550100","crm":{"match":"none","reason":"no_key"}}', id="an-old-copy"),
+        pytest.param('{"from":"+14155550100","crm":{"match":"matched","customer_id":"C-1002"}}', id="somebody-else"),
         pytest.param('{"from":"+14155550100","x":{"crm":{"match":"matched"}}}', id="deeper-down"),
         pytest.param('{"from":"+14155550100","note":"\\"crm\\":{\\"match\\""}', id="in-a-text"),
         pytest.param('{"from":"+14155550100","crm":{"match":"none"},"crm":0}', id="twice-and-the-last-counts"),
@@ -168,6 +176,32 @@ def test_however_it_is_lost_it_stands_again(there: Overwritten, theirs: str) -> 
     with worker_of(there.service) as worker:
         assert there.work(worker, task_sid)
     assert there.centre.block(task_sid)["customer_id"] == "C-1001"
+
+
+def test_what_staff_decided_is_not_undone_by_an_old_copy(there: Overwritten) -> None:
+    """The other program read the task before, and writes back what it read."""
+    task_sid = there.enriched_task()
+    before = there.centre.attributes(task_sid)
+    last = there.centre.emulator.log.last
+    with app_of(there.service) as app:
+        TaskStates(there.service.database).keep(task_sid, there.centre.workspace_sid, datetime.now(UTC), outcome="sold")
+        services = services_in(app)
+        run = EnrichmentRun()
+        ref = TaskRef(there.centre.workspace_sid, task_sid, has_marks=True)
+        with services.enricher.recording(run, 5, "test"):
+            services.enricher.enrich(run, ref, Deadline.after(5))
+        services.adapters.journal.record(
+            Delivery(EntryKind.STAFF, datetime.now(UTC), workspace_sid=there.centre.workspace_sid, task_sid=task_sid),
+            run.conclusion(1.0),
+            at=datetime.now(UTC),
+        )
+    there.heard(task_sid, last)
+    assert there.centre.block(task_sid)["outcome"] == "sold"
+    there.overwrite(task_sid, before)
+    assert "outcome" not in there.centre.block(task_sid)
+    with worker_of(there.service) as worker:
+        assert there.work(worker, task_sid)
+    assert there.centre.block(task_sid)["outcome"] == "sold"
 
 
 def test_several_writes_in_a_row_are_one_look(there: Overwritten) -> None:

@@ -16,7 +16,8 @@ from enrich.taskrouter.attributes import (
     Unchanged,
     _end_of_deep_value,
     _end_of_value,
-    has_block,
+    block_text,
+    is_same_json,
     length,
     parse,
     splice,
@@ -296,12 +297,29 @@ def test_a_foreign_block_goes_even_when_ours_has_no_room(where: str) -> None:
     ],
 )
 def test_whether_our_block_stands_there(text: str, stands: bool) -> None:
-    assert has_block(text, "crm") is stands
+    assert bool(block_text(text, "crm")) is stands
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (BLOCK_TEXT, BLOCK_TEXT, True),
+        (BLOCK_TEXT, r'{"customer_id" : "C\u002d1001", "match":"matched"}', True),
+        (BLOCK_TEXT, '{"match":"matched"}', False),
+        ('{"match":1}', '{"match":true}', False),
+        ('{"match":1}', '{"match":1.0}', False),
+        (f'{{"match":{DEEP}}}', f'{{"match": {DEEP}}}', False),
+        (f'{{"match":{"9" * 5000}}}', f'{{"match": {"9" * 5000}}}', False),
+    ],
+)
+def test_whether_it_is_the_same_json(one: str, other: str, same: bool) -> None:
+    assert is_same_json(one, other) is same
+    assert is_same_json(other, one) is same
 
 
 @given(attribute_texts)
 def test_a_block_that_was_put_in_stands_there(text: str) -> None:
-    assert has_block(put(text), "crm")
+    assert block_text(put(text), "crm") == BLOCK_TEXT
 
 
 def test_an_emoji_counts_as_two() -> None:
