@@ -162,6 +162,18 @@ def test_a_task_that_is_enriched_already_is_not_written_again(
     assert (entry.outcome, entry.attributes_after) == ("enriched", None)
 
 
+@pytest.mark.parametrize(("escape", "plain"), [(r"\u00e9", "é"), (r"\ud83d\ude00", "😀")])
+def test_escapes_make_room_for_the_whole_block(centre: ContactCentre, escape: str, plain: str) -> None:
+    """As PHP and Python write them: 4,044 characters, of which hardly any are needed."""
+    count = 4000 // len(escape)
+    text = f'{{"from":"+14155550100","note":"{escape * count} {chr(92) * 2}u00e9"}}'
+    task_sid = centre.task_arrives(text)
+    centre.answer(task_sid)
+    written = centre.attributes(task_sid)
+    assert written.startswith(text.replace(escape * count, plain * count)[:-1] + ',"crm":{"match":"matched"')
+    assert "trimmed" not in centre.block(task_sid)
+
+
 class TestAcceptViaRest:
     @pytest.fixture
     def rest(self, start_service: Callable[..., Service]) -> Service:
