@@ -15,6 +15,7 @@ from enrich.provisioning import describe as provisioning_describe
 from enrich.provisioning import file as provisioning_file
 from enrich.provisioning.plan import Desired, Kind, Resource
 from enrich.services import current_services
+from enrich.taskrouter import endpoints
 
 if TYPE_CHECKING:
     from enrich.provisioning.workspace import Workspaces
@@ -65,7 +66,27 @@ def describe(name: str) -> None:
     actual = workspaces_of(chosen).read(Desired(Resource(Kind.WORKSPACE, name), may_create=False, resources=()))
     if actual.workspace is None:
         raise errors.PlanRefused(f"there is no workspace {name!r} in this account" if name else "there is none")
-    click.echo(provisioning_describe.describe(actual, chosen.public_url), nl=False)
+    text = provisioning_describe.describe(actual, chosen.public_url, streamed_events=_streamed_events(chosen))
+    click.echo(text, nl=False)
+
+
+def _streamed_events(chosen: settings.Settings) -> frozenset[str]:
+    """Return the events that Event Streams delivers to this service; none where it may not be asked."""
+    from enrich.taskrouter.event_sinks import EventSinks
+
+    if not chosen.event_streams_url:
+        return frozenset()
+    try:
+        sinks = EventSinks(chosen.event_streams_url, chosen.twilio_account_sid, *chosen.rest_credentials).read()
+    except errors.TaskRouterError as exc:
+        click.echo(f"note: Event Streams could not be read: {exc.reason}", err=True)
+        return frozenset()
+    destination = chosen.public_url + endpoints.EVENT_STREAMS
+    return max(
+        (each.events for each in sinks if each.destination == destination and each.is_active),
+        key=len,
+        default=frozenset(),
+    )
 
 
 def _text(file: Path) -> str:
@@ -87,4 +108,5 @@ def workspaces_of(chosen: settings.Settings, *, reevaluate: bool = False) -> Wor
         *chosen.rest_credentials,
         chosen.twilio_workspace_sid,
         reevaluate=reevaluate,
+        event_streams_url=chosen.event_streams_url,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from enrich.provisioning.plan import NEW_WORKSPACE, Actual, Existing, Kind
@@ -12,23 +12,24 @@ from enrich.taskrouter import endpoints
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
-def describe(actual: Actual, public_url: str) -> str:
+def describe(actual: Actual, public_url: str, *, streamed_events: Collection[str] = ()) -> str:
     """Return the text of a file that would change nothing.
 
     Left out are the resources of every new workspace, and workers, which are usually managed elsewhere. A workflow
-    that calls another service than public_url keeps it, and a comment says so. Raises ValueError without a workspace.
+    that calls another service than public_url keeps it, and a comment says so. streamed_events: delivered to
+    public_url by Event Streams. Raises ValueError without a workspace.
     """
     if actual.workspace is None:
         raise ValueError("there is no workspace to describe")
     defaults = {(resource.kind, resource.name) for resource in NEW_WORKSPACE.resources}
-    lines = list(_workspace(actual.workspace, public_url))
+    lines = list(_workspace(actual.workspace, public_url, frozenset(streamed_events)))
     for resource in actual.resources:
         if (resource.kind, resource.name) not in defaults and resource.kind in _WRITERS:
             lines += ["", *_WRITERS[resource.kind](resource, public_url)]
     return "\n".join(lines) + "\n"
 
 
-def _workspace(workspace: Existing, public_url: str) -> Iterator[str]:
+def _workspace(workspace: Existing, public_url: str, streamed_events: frozenset[str]) -> Iterator[str]:
     fields = workspace.fields
     yield "[workspace]"
     yield _line("name", workspace.name)
@@ -36,6 +37,8 @@ def _workspace(workspace: Existing, public_url: str) -> Iterator[str]:
     url = fields.get("events_url") or ""
     if endpoints.without_fragment(url) != public_url + endpoints.EVENTS:
         yield f"events = false  # sent to {_comment(url) or 'nobody'}; without this line they come to this service"
+        if streamed_events >= endpoints.NEEDED_EVENTS:
+            yield "event_stream = true"
         return
     retries = endpoints.overrides(url).get("rc", "0")
     if url == endpoints.events_url(public_url, int(retries) if retries.isdigit() else 0):
@@ -43,6 +46,8 @@ def _workspace(workspace: Existing, public_url: str) -> Iterator[str]:
     extra_events = set(fields.get("events") or ()) - endpoints.NEEDED_EVENTS
     if extra_events:
         yield _line("more_events", sorted(extra_events))
+    if streamed_events >= endpoints.NEEDED_EVENTS | extra_events:
+        yield "event_stream = true"
 
 
 def _activity(activity: Existing, _public_url: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,7 +55,10 @@ def read(text: str, public_url: str, *, workspace_sid: str = "") -> Desired:
     ]
     for table in file.tables("workflows"):
         resources += _workflow(table, public_url, {queue.name for queue in resources if queue.kind is Kind.QUEUE})
-    fields = _workspace_fields(workspace, public_url)
+    streams_events = workspace.flag("event_stream") or False
+    fields = _workspace_fields(workspace, public_url, streams_events=streams_events)
+    if streams_events:
+        resources += _event_stream(public_url, workspace.texts("more_events"))
     activities = {
         key: value for key in ("default_activity", "timeout_activity") if (value := workspace.text(key)) is not None
     }
@@ -66,7 +69,15 @@ def read(text: str, public_url: str, *, workspace_sid: str = "") -> Desired:
     return Desired(Resource(Kind.WORKSPACE, name, fields), may_create, tuple(resources), activities)
 
 
-def _workspace_fields(table: _Table, public_url: str) -> dict[str, Any]:
+def _event_stream(public_url: str, more_events: Iterable[str]) -> Iterator[Resource]:
+    """Yield the sink and the subscription of Event Streams; both are identified by the sink's destination."""
+    destination = public_url + endpoints.EVENT_STREAMS
+    yield Resource(Kind.SINK, destination, initial={"method": "POST", "batch_events": True})
+    events = tuple(sorted(endpoints.NEEDED_EVENTS | set(more_events)))
+    yield Resource(Kind.SUBSCRIPTION, destination, {"events": events})
+
+
+def _workspace_fields(table: _Table, public_url: str, *, streams_events: bool) -> dict[str, Any]:
     fields = _without_none(
         multitasking=table.flag("multitasking"), queue_order=table.choice("queue_order", ("FIFO", "LIFO"))
     )
@@ -74,7 +85,8 @@ def _workspace_fields(table: _Table, public_url: str) -> dict[str, Any]:
     more_events = table.texts("more_events")
     retries = table.number("event_retries", 0, MAX_RETRIES)
     if sends_events is False:
-        for key in table.known_keys & {"more_events", "event_retries"} & table.values.keys():
+        without_effect = {"event_retries"} if streams_events else {"more_events", "event_retries"}
+        for key in table.known_keys & without_effect & table.values.keys():
             table.mistakes.add((*table.path, key), "has no effect with events = false")
     else:
         fields["events_url"] = endpoints.events_url(public_url, DEFAULT_RETRIES if retries is None else retries)

@@ -22,6 +22,8 @@ class Kind(StrEnum):
     CHANNEL = "task channel"
     QUEUE = "queue"
     WORKER = "worker"
+    SINK = "event sink"
+    SUBSCRIPTION = "event subscription"
     WORKFLOW = "workflow"
 
 

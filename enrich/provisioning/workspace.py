@@ -25,6 +25,7 @@ from enrich.provisioning.plan import (
     names_of,
 )
 from enrich.provisioning.routing import in_names, in_sids
+from enrich.taskrouter.event_sinks import EventSinks
 from enrich.taskrouter.sdk import connect, translated
 
 MAX_ATTRIBUTE_WRITES = 3
@@ -60,6 +61,7 @@ class Workspaces:
 
     workspace_sid: the configured workspace; "" to find it by its name. reevaluate: whether waiting tasks are routed
     again if the routing of their workflow changes; otherwise they continue with the targets they have entered.
+    event_streams_url: base URL of the API of Event Streams; "" if sinks can be neither read nor created.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class Workspaces:
         workspace_sid: str = "",
         *,
         reevaluate: bool = False,
+        event_streams_url: str = "",
     ) -> None:
         self._client = connect(base_url, account_sid, user, password)
+        self._sinks = EventSinks(event_streams_url, account_sid, user, password) if event_streams_url else None
         self._sid = workspace_sid
         self._reevaluate = reevaluate
         self._sids: dict[tuple[Kind, str], str] = {}
@@ -84,10 +88,11 @@ class Workspaces:
 
     def read(self, desired: Desired) -> Actual:
         """Return the actual set-up; workers and their channels only if the file names some. Raises TaskRouterError."""
+        event_stream = tuple(self._event_stream(desired))
         with translated("reading the workspace"):
             workspace = self._find(desired.workspace.name)
             if workspace is None:
-                return NEW_WORKSPACE
+                return Actual(None, (*NEW_WORKSPACE.resources, *event_stream))
             self._sid = workspace.sid
             resources = [*self._activities(), *self._channels(), *self._queues()]
             workers = {
@@ -96,6 +101,7 @@ class Workspaces:
             if workers:
                 resources += self._workers(workers)
             resources += self._workflows(names_of(resources, Kind.QUEUE))
+            resources += event_stream
             self._sids = {(resource.kind, resource.name): resource.sid for resource in resources}
             return Actual(_workspace(workspace, names_of(resources, Kind.ACTIVITY)), tuple(resources))
 
@@ -157,6 +163,30 @@ class Workspaces:
             fields["routing"] = in_names(workflow.configuration, lambda sid: queues.get(sid, sid))
             yield Existing(Kind.WORKFLOW, workflow.friendly_name, workflow.sid, fields)
 
+    def _event_stream(self, desired: Desired) -> Iterator[Existing]:
+        """Yield sink and subscription as the file names them, and whatever else has the same destination."""
+        wanted = next((resource for resource in desired.resources if resource.kind is Kind.SUBSCRIPTION), None)
+        if wanted is None:
+            return
+        sinks = [sink for sink in self._event_sinks().read() if sink.destination == wanted.name]
+        active = sorted((sink for sink in sinks if sink.is_active), key=lambda sink: len(sink.events), reverse=True)
+        for sink in active[:1]:
+            yield Existing(Kind.SINK, sink.destination, sink.sid)
+            if sink.subscription_sid:
+                wanted_events = set(wanted.fields["events"])
+                fields = {"events": tuple(sorted(sink.events & wanted_events))}
+                yield Existing(Kind.SUBSCRIPTION, sink.destination, sink.subscription_sid, fields)
+                if extra_events := sorted(sink.events - wanted_events):
+                    yield Existing(Kind.SUBSCRIPTION, f"of {', '.join(extra_events)}", sink.subscription_sid)
+        for sink in sinks:
+            if sink not in active[:1]:
+                yield Existing(Kind.SINK, f"{sink.destination}, {sink.status}", sink.sid)
+
+    def _event_sinks(self) -> EventSinks:
+        if self._sinks is None:
+            raise errors.PlanRefused("event_stream: set TWILIO_EVENTS_BASE_URL; TASKROUTER_BASE_URL is not Twilio's")
+        return self._sinks
+
     def _parameters(self, step: PlanStep, names: Mapping[str, str]) -> dict[str, Any]:
         parameters = {}
         for name, value in step.values.items():
@@ -202,6 +232,18 @@ class Workspaces:
             parameters["re_evaluate_tasks"] = "true"
         return str(self._workspace.workflows(step.sid).update(**parameters).sid)
 
+    def _apply_sink(self, step: PlanStep) -> str:
+        """Create the sink; Twilio changes nothing of an existing one but its description."""
+        return self._event_sinks().create(step.name)
+
+    def _apply_subscription(self, step: PlanStep) -> str:
+        events = step.values["events"]
+        if step.action is PlanAction.CREATE:
+            return self._event_sinks().subscribe(self._sid_of(Kind.SINK, step.name), events)
+        subscribed = {event for change in step.changes for event in change.old or ()}
+        self._event_sinks().add_events(step.sid, [event for event in events if event not in subscribed])
+        return step.sid
+
     def _apply_worker(self, step: PlanStep) -> str:
         """Create or update a worker; capacities come last, because a worker's channels exist once the worker does."""
         attributes = _with_prefix(step.values, "attributes.")
@@ -242,6 +284,8 @@ _APPLY: Mapping[Kind, Callable[[Workspaces, PlanStep], str]] = {
     Kind.CHANNEL: Workspaces._apply_channel,
     Kind.QUEUE: Workspaces._apply_queue,
     Kind.WORKER: Workspaces._apply_worker,
+    Kind.SINK: Workspaces._apply_sink,
+    Kind.SUBSCRIPTION: Workspaces._apply_subscription,
     Kind.WORKFLOW: Workspaces._apply_workflow,
 }
 

@@ -37,17 +37,17 @@ class EventSinks:
             sink = self._client.events.v1.sinks.create("TaskRouter enrichment", configuration, "webhook")
         return str(sink.sid)
 
-    def subscribe(self, sink_sid: str, types: Iterable[str]) -> str:
+    def subscribe(self, sink_sid: str, events: Iterable[str]) -> str:
         """Subscribe these events to a sink; return the subscription's SID."""
         with translated("creating a subscription of Event Streams"):
-            wanted = [{"type": TYPE_PREFIX + name, "schema_version": SCHEMA_VERSION} for name in types]
+            wanted = [{"type": TYPE_PREFIX + name, "schema_version": SCHEMA_VERSION} for name in events]
             created = self._client.events.v1.subscriptions.create("TaskRouter enrichment", sink_sid, wanted)
         return str(created.sid)
 
-    def add_types(self, subscription_sid: str, types: Iterable[str]) -> None:
+    def add_events(self, subscription_sid: str, events: Iterable[str]) -> None:
         """Add these events to a subscription."""
         with translated("adding to a subscription of Event Streams"):
-            for name in types:
+            for name in events:
                 self._client.events.v1.subscriptions(subscription_sid).subscribed_events.create(
                     TYPE_PREFIX + name, SCHEMA_VERSION
                 )

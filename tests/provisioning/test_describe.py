@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -64,8 +65,8 @@ RESOURCES = (
 )
 
 
-def still_to_do(actual: Actual) -> tuple[Any, ...]:
-    text = describe(actual, PUBLIC_URL)
+def still_to_do(actual: Actual, streamed: Collection[str] = ()) -> tuple[Any, ...]:
+    text = describe(actual, PUBLIC_URL, streamed_events=streamed)
     plan = make_plan(read(text, PUBLIC_URL), actual)
     assert plan.problems == (), text
     return tuple(step.changes for step in plan.to_do)
@@ -103,6 +104,24 @@ def test_workflows_of_every_sort(fields: dict[str, Any]) -> None:
 def test_events_of_every_sort(fields: dict[str, Any]) -> None:
     workspace = replace(WORKSPACE, fields={**WORKSPACE.fields, **fields})
     assert still_to_do(Actual(workspace, RESOURCES)) == ()
+
+
+@pytest.mark.parametrize("url", [events_url(PUBLIC_URL, 2), "https://else.example/events"])
+@pytest.mark.parametrize("more", [{"worker.created"}, set()], ids=["further events", "the needed ones"])
+def test_an_event_stream_is_described_if_nothing_would_change(url: str, more: set[str]) -> None:
+    destination, streamed = f"{PUBLIC_URL}/taskrouter/event-streams", NEEDED_EVENTS | more
+    workspace = replace(WORKSPACE, fields={**WORKSPACE.fields, "events_url": url})
+    wants_more = url.startswith(PUBLIC_URL)
+    subscribed = {"events": tuple(sorted(streamed if wants_more else NEEDED_EVENTS))}
+    there = (
+        Existing(Kind.SINK, destination, "DG1"),
+        Existing(Kind.SUBSCRIPTION, destination, "DF1", subscribed),
+    )
+    actual = Actual(workspace, (*RESOURCES, *there))
+    assert still_to_do(actual, streamed) == ()
+    assert ("event_stream = true" in describe(actual, PUBLIC_URL, streamed_events=streamed)) == (
+        bool(more) or not wants_more
+    )
 
 
 @given(name=st.text(min_size=1, max_size=64).filter(str.strip), expression=st.text())

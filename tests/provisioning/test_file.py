@@ -96,9 +96,23 @@ targets = [{ queue = "Gold", timeout_s = 60 }, { priority = 5 }]
             read(HEAD + '[[workflows]]\nname = "Main"\nintake = { hold_s = 2 }\n', PUBLIC_URL)
 
 
+def test_an_event_stream_brings_the_events_that_are_needed() -> None:
+    desired = read(HEAD + 'event_stream = true\nevents = false\nmore_events = ["worker.created"]\n', PUBLIC_URL)
+    destination = f"{PUBLIC_URL}/taskrouter/event-streams"
+    assert resource(desired, Kind.SINK, destination).fields == {}
+    events = resource(desired, Kind.SUBSCRIPTION, destination).fields["events"]
+    assert set(events) == NEEDED_EVENTS | {"worker.created"}
+    assert desired.workspace.fields == {}
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        pytest.param(
+            HEAD + "events = false\nevent_stream = true\nevent_retries = 1\n",
+            "line 5, workspace, event_retries: has no effect",
+            id="retries without a callback",
+        ),
         pytest.param("[workspace]\ncreate = true\n", "line 1, workspace, name: is missing", id="no name"),
         pytest.param('[workspace]\nname = ""\n', "line 2, workspace, name: must not be empty", id="an empty name"),
         pytest.param(f'[workspace]\nname = "{"x" * 65}"\n', "may have 64 characters, and has 65", id="a long name"),

@@ -38,7 +38,7 @@ def test_a_sink_is_read_with_its_events_and_without_its_password(api: EventsApi,
 
 def test_a_sink_is_made_and_subscribed_to(api: EventsApi, sinks: EventSinks) -> None:
     subscription_sid = sinks.subscribe(sinks.create(HERE), ["task.created"])
-    sinks.add_types(subscription_sid, ["reservation.accepted"])
+    sinks.add_events(subscription_sid, ["reservation.accepted"])
     (sink,) = sinks.read()
     assert (sink.is_active, sink.subscription_sid) == (True, subscription_sid)
     assert sink.events == {"task.created", "reservation.accepted"}
