@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from enrich.customers.identifiers import FROM_CRM, FROM_STAFF, Identifier
+from enrich.customers.identifiers import FROM_CRM, FROM_STAFF, PHONE, Identifier, is_plain_number
 from enrich.domain.lengths import CUSTOMER_TEXTS, MAX_CASE_ID_LENGTH, MAX_IDENTIFIER_LENGTH
 
 Record = dict[str, Any]
@@ -54,7 +54,8 @@ def merged(kept: Record, gone: Record, *, kept_id: str, gone_id: str) -> tuple[R
     the second customer's id appended.
     """
     texts = {name: kept[name] or gone[name] for name in CUSTOMER_TEXTS}
-    known = {(kind, value) for kind, value, *_ in kept["identifiers"]}
+    own = [one for one in kept["identifiers"] if not _is_better_known(one, gone["identifiers"])]
+    known = {(kind, value) for kind, value, *_ in own}
     # Source staff, because the next seed would remove identifiers of source crm again.
     more = [
         [kind, value, as_written, FROM_STAFF]
@@ -62,7 +63,7 @@ def merged(kept: Record, gone: Record, *, kept_id: str, gone_id: str) -> tuple[R
         if (kind, value) not in known
     ]
     new = {**kept, **texts}
-    new["identifiers"] = sorted(kept["identifiers"] + more)
+    new["identifiers"] = sorted(own + more)
     moved = {(kind, value) for kind, value, *_ in more}
     new["unlinked"] = [one for one in kept["unlinked"] if tuple(one) not in moved]
     new["notes"] = kept["notes"] + [note for note in gone["notes"] if note not in kept["notes"]]
@@ -70,6 +71,14 @@ def merged(kept: Record, gone: Record, *, kept_id: str, gone_id: str) -> tuple[R
     new["settled"] = _settled(kept, new)
     emptied = {**gone, "identifiers": [], "notes": [], "cases": [], "merged_into": kept_id}
     return new, emptied
+
+
+def _is_better_known(identifier: list[str], others: Iterable[list[str]]) -> bool:
+    """Return whether the number, known here in front of an extension only, is one of the others by itself."""
+    kind, value, as_written, _ = identifier
+    if kind != PHONE or is_plain_number(as_written):
+        return False
+    return any(other[:2] == [kind, value] and is_plain_number(other[2]) for other in others)
 
 
 def _other_cases(existing: list[list[str]], more: list[list[str]], gone_id: str) -> list[list[str]]:

@@ -29,10 +29,10 @@ from enrich.customers.identifiers import (
     STAFF,
     Identifier,
     Reading,
-    is_storable,
     read,
     unguarded,
 )
+from enrich.customers.spelling import is_storable, plain_word
 from enrich.domain.lengths import (
     CUSTOMER_TEXT_LENGTHS,
     CUSTOMER_TEXTS,
@@ -100,7 +100,7 @@ def read_customer(
 ) -> CustomerFixture | BadRow:
     """Return the row as a customer, or all its problems. Raises nothing.
 
-    kinds: of ids that are looked up; `ids.Account_Number` in the row is account_number then.
+    kinds: of ids that are looked up; `ids.Account_Number` and `ids.accountNumber` are account_number then.
     """
     if not isinstance(raw, dict):
         return BadRow(line, None, f"an object with id and name is expected, not {_type_name(raw)}", index)
@@ -118,7 +118,8 @@ class _Checks:
         self.problems: list[str] = []
         self._raw = raw
         self._region = region
-        self._kinds: dict[str, str] = {kind.casefold(): kind for kind in (*_USUAL_KINDS, *kinds)}
+        self._kinds: dict[str, str] = {plain_word(kind): kind for kind in (*_USUAL_KINDS, *kinds)}
+        self._kinds |= {kind: kind for kind in kinds}
         self._identifiers: dict[Identifier, str] = {}
         self._exact: set[Identifier] = set()
 
@@ -195,7 +196,7 @@ class _Checks:
             return
         for name, values in (ids or {}).items():
             place = f"ids.{name}"
-            kind = self._kinds.get(str(name).casefold(), str(name))
+            kind = self._kinds.get(name) or self._kinds.get(plain_word(name)) or str(name)
             if not _KIND.match(kind) or len(kind) > MAX_IDENTIFIER_KIND_LENGTH:
                 self._problem(place, f"a kind is up to {MAX_IDENTIFIER_KIND_LENGTH} letters, digits, `_`, `-` and `.`")
             elif kind.casefold() == STAFF:

@@ -24,11 +24,9 @@ import idna
 from enrich.customers.accents import without_accents
 from enrich.customers.addresses import Address, addresses, parse_sip, split_scheme
 from enrich.customers.phone_numbers import WITHHELD, NumberRead, is_e164, read_numbers, read_user
-from enrich.customers.spelling import folded, is_storable, lowered, plain_word, visible
+from enrich.customers.spelling import folded, is_storable, lowered, visible
 from enrich.customers.withheld import is_withheld_word
 from enrich.domain.lengths import MAX_IDENTIFIER_KIND_LENGTH, MAX_IDENTIFIER_LENGTH, MAX_WORD_LENGTH
-
-__all__ = ["is_storable", "plain_word"]
 
 PHONE = "phone"
 EMAIL = "email"

@@ -14,6 +14,7 @@ import phonenumbers
 
 from enrich.customers import identifiers
 from enrich.customers.identifiers import ADDRESS, CLIENT, EMAIL, PHONE, SIP, STAFF, Identifier, Reading
+from enrich.customers.spelling import plain_word
 from enrich.domain.lengths import MAX_IDENTIFIER_KIND_LENGTH, MAX_IDENTIFIER_LENGTH
 from enrich.domain.matches import (
     DEFAULT_CLAIMED_CHANNELS,
@@ -116,8 +117,8 @@ class KeyRules:
             sources=tuple(_key_source(word, own_attributes) for word in words),
             region=region,
             own_numbers=frozenset(one for number in own_numbers for one in _own_numbers(number, region)),
-            claimed_channels=frozenset(identifiers.plain_word(channel) for channel in claimed_channels),
-            verified_channels=frozenset(identifiers.plain_word(channel) for channel in verified_channels) or None,
+            claimed_channels=frozenset(plain_word(channel) for channel in claimed_channels),
+            verified_channels=frozenset(plain_word(channel) for channel in verified_channels) or None,
         )
 
 
@@ -279,7 +280,7 @@ def _channel_trust(attributes: Mapping[str, Any], work: Work, rules: KeyRules) -
     channel = attributes.get("channelType")
     if channel is not None and not isinstance(channel, str):
         return Trust.CLAIMED
-    word = identifiers.plain_word(channel or "")
+    word = plain_word(channel or "")
     if rules.verified_channels is None:
         is_verified = word not in rules.claimed_channels
     else:

@@ -34,6 +34,7 @@ _DOTS = str.maketrans(dict.fromkeys("·•∙‧・⋅", "."))
 # A second number has at least so many digits; fewer are an extension, or a number's own second half.
 _FEWEST_DIGITS = 6
 _FEWEST_DIGITS_BEHIND_SLASH = 7
+_MAX_LOCAL_LENGTH = 8  # of the digits behind an area code
 
 # What spreadsheets and data frames make of a column of numbers.
 _DECIMAL = re.compile(r"\+?[0-9]{6,}[.,]0+")
@@ -239,14 +240,42 @@ def _value(number: PhoneNumber, digits: str, region: str) -> tuple[str, str]:
         return value, ""  # with country code, international or trunk prefix
     other = _parsed(f"+{digits}", region)
     if other is not None and phonenumbers.is_valid_number(other):
-        two_readings = _TWO_READINGS.format(f"+{digits}", value)
+        other_value = f"+{other.country_code}{_national_digits(other)}"
+        two_readings = _TWO_READINGS.format(other_value, value)
         # In a plan of many lengths almost every number is valid, so that it says nothing.
         if other.country_code == number.country_code or _is_open_plan(region):
-            return f"+{other.country_code}{_national_digits(other)}", two_readings
+            return other_value, two_readings
         if not phonenumbers.is_valid_number(number):
             return value, two_readings
-    # There a local number looks like a whole one in another town.
-    return value, _NO_AREA_CODE if len(national) <= 8 and _is_open_plan(region) else ""
+    return value, _NO_AREA_CODE if _may_be_local(number, region) else ""
+
+
+def _may_be_local(number: PhoneNumber, region: str) -> bool:
+    """Return whether digits without country code and trunk prefix can be a local number, whose area code is missing.
+
+    They may be valid all the same, as a number in another town.
+    """
+    length = len(_national_digits(number))
+    if length in _local_lengths(region):
+        return True
+    is_short = length < max(_subscriber_lengths(number.country_code))
+    return is_short and not phonenumbers.is_valid_number(number)
+
+
+@cache
+def _local_lengths(region: str) -> frozenset[int]:
+    """Return the lengths of local numbers, without area code.
+
+    Where area codes have several lengths and a trunk prefix, as in Germany and Sweden, libphonenumber knows none: a
+    whole number can be as long as a local one in a larger town, which has a longer whole number.
+    """
+    metadata = _metadata(region)
+    if metadata is None:
+        return frozenset()
+    lengths = frozenset(metadata.fixed_line.possible_length)
+    is_open = bool(metadata.national_prefix)
+    open_plan = {one for one in lengths if is_open and one <= _MAX_LOCAL_LENGTH and lengths & {one + 1, one + 2}}
+    return frozenset(metadata.fixed_line.possible_length_local_only) | open_plan
 
 
 @cache

@@ -17,10 +17,10 @@ from enrich.customers.identifiers import (
     EMAIL,
     PHONE,
     Identifier,
-    is_storable,
     normalise,
     words_of,
 )
+from enrich.customers.spelling import is_storable
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow, IdentifierRow, WordRow
 from enrich.database.engine import Database

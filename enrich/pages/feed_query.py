@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from enrich.customers import search
-from enrich.customers.identifiers import ADDRESS, is_storable, normalise
+from enrich.customers.identifiers import ADDRESS, normalise
 from enrich.customers.matching import KeyRules
+from enrich.customers.spelling import is_storable
 from enrich.database.engine import Database
 from enrich.domain.lengths import MAX_IDENTIFIER_LENGTH
 from enrich.domain.matches import MAX_KEYS

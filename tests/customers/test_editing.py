@@ -88,3 +88,12 @@ def test_a_long_case_id_stays_within_its_column() -> None:
     new, _ = merge(make_record(cases=[[long, "a", "open", ""]]), make_record(cases=[[long, "b", "open", ""]]))
     assert [len(case[0]) for case in new["cases"]] == [64, 64]
     assert new["cases"][0][0] != new["cases"][1][0]
+
+
+def test_a_number_that_the_other_has_by_itself_is_kept_as_evidence() -> None:
+    at_extension = ["phone", "+14155550100", "+1 415 555 0100 x12", "crm"]
+    exact = ["phone", "+14155550100;ext=12", "+1 415 555 0100 x12", "crm"]
+    kept, _ = merge(make_record(identifiers=[at_extension, exact]), make_record())
+    assert kept["identifiers"] == [["phone", "+14155550100", "+1 415 555 0100", "staff"], exact]
+    kept, _ = merge(make_record(), make_record(identifiers=[at_extension, exact]))
+    assert kept["identifiers"] == [PHONE, [*exact[:3], "staff"]]

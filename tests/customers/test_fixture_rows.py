@@ -35,8 +35,8 @@ def reason_of(row: Any) -> str:
         ({"emails": ["ada"]}, "emails[0]: not an e-mail address; write it as name@example.com"),
         ({"ids": ["A-17"]}, "ids: an object of kind and value is expected, not a list"),
         (
-            {"ids": {"account number": "A-17"}},
-            "ids.account number: a kind is up to 40 letters, digits, `_`, `-` and `.`",
+            {"ids": {"branch office": "A-17"}},
+            "ids.branch office: a kind is up to 40 letters, digits, `_`, `-` and `.`",
         ),
         ({"ids": {"phone": "+14155550100"}}, "ids.phone: not an id; use phones"),
         ({"ids": {"account_number": [["A"]]}}, "ids.account_number[0]: text is expected, not a list"),
@@ -192,6 +192,8 @@ def test_guards_against_spreadsheets_are_left_out() -> None:
         ("Messenger", (), "messenger"),
         ("loyaltyid", ("loyaltyId",), "loyaltyId"),
         ("LoyaltyId", (), "LoyaltyId"),
+        ("accountNumber", (), "account_number"),
+        ("account-number", ("account_number", "account-number"), "account-number"),
     ],
 )
 def test_a_kind_of_id_in_another_case_is_the_one_that_is_looked_up(
