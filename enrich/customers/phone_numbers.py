@@ -242,8 +242,12 @@ def _value(number: PhoneNumber, digits: str, region: str) -> tuple[str, str]:
     if other is not None and phonenumbers.is_valid_number(other):
         other_value = f"+{other.country_code}{_national_digits(other)}"
         two_readings = _TWO_READINGS.format(other_value, value)
+        is_own = other.country_code == number.country_code
+        # Germany's patterns allow fifteen digits, its numbers have eleven at most, as the longest mobile ones.
+        if is_own and len(national) > max(_mobile_lengths(region), default=0):
+            return other_value, ""
         # In a plan of many lengths almost every number is valid, so that it says nothing.
-        if other.country_code == number.country_code or _is_open_plan(region):
+        if is_own or _is_open_plan(region):
             return other_value, two_readings
         if not phonenumbers.is_valid_number(number):
             return value, two_readings
@@ -260,6 +264,12 @@ def _may_be_local(number: PhoneNumber, region: str) -> bool:
         return True
     is_short = length < max(_subscriber_lengths(number.country_code))
     return is_short and not phonenumbers.is_valid_number(number)
+
+
+@cache
+def _mobile_lengths(region: str) -> tuple[int, ...]:
+    metadata = _metadata(region)
+    return tuple(metadata.mobile.possible_length) if metadata else ()
 
 
 @cache

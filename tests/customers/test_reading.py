@@ -292,6 +292,8 @@ def test_a_second_number_that_is_cut_short_is_a_problem(text: str, region: str) 
     ("text", "region", "value"),
     [
         ("4930 23125 100", "DE", "+493023125100"),
+        ("49 171 3920055", "DE", "+491713920055"),
+        ("49(0)171 3920055", "DE", "+491713920055"),
         ("44 20 7946 0100", "GB", "+442079460100"),
         ("33 1 55 55 01 00", "FR", "+33155550100"),
         ("39 06 1234568", "IT", "+39061234568"),
@@ -326,7 +328,7 @@ def test_digits_with_one_meaning_are_that_number(text: str, region: str, value: 
 @pytest.mark.parametrize(
     ("text", "region", "word"),
     [
-        pytest.param("49 171 3920055", "DE", "can be", id="a country code, or the area 0491"),
+        pytest.param("49 221 555010", "DE", "can be", id="a country code, or an area code"),
         pytest.param("442079460100", "DE", "can be", id="another country's code"),
         pytest.param("98555-0100", "BR", "area code", id="a mobile without area code"),
         pytest.param("+55 98555-0100", "BR", "area code", id="behind a country code"),
