@@ -386,6 +386,11 @@ def test_separators_and_digits_of_other_scripts_change_nothing(
     assert values(f"{plus}{written}", region) == [number]
 
 
+@pytest.mark.parametrize("text", ["0123456789" * 25, "tel:" + "x12" * 80, "+1415555" + "0123" * 50])
+def test_digits_without_end_are_no_number(text: str) -> None:
+    assert values(text) == []
+
+
 # --- ids
 
 
