@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import click
 from flask.cli import with_appcontext
 
 from enrich.cli.base import Group
-from enrich.customers import block, fixtures, matching, seeding
+from enrich.customers import block, columns, fixtures, matching, seeding
 from enrich.services import current_services
 
 # From so many lines on a progress bar tells more than the wait does.
@@ -28,36 +30,76 @@ def crm() -> None:
 
 @crm.command("seed")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--map",
+    "mapping",
+    multiple=True,
+    metavar="'COLUMN=FIELD'",
+    help="What a column holds: id, name, first_name, last_name, company, tier, language, owner, phones, emails, notes,"
+    " ids.KIND, or _ to leave it aside. Repeatable.",
+)
+@click.option("--encoding", help="Encoding of the text, such as cp1250 (default: UTF-8, UTF-16 or cp1252, recognised).")
 @with_appcontext
-def seed(files: tuple[Path, ...]) -> None:
-    """Load FILEs of customers (.json, .jsonl, .csv), or the built-in ones. Loading a file again changes nothing.
+def seed(files: tuple[Path, ...], mapping: tuple[str, ...], encoding: str | None) -> None:
+    """Load FILEs of customers, or the built-in ones. Loading a file again changes nothing.
 
-    Wrong rows are listed with line, field and reason; the others are loaded, and the exit status is 1.
+    Read are JSON, JSON Lines, CSV and TSV, Excel workbooks (.xlsx) and vCards. Exports of HubSpot, Salesforce, Zendesk,
+    Google Contacts and Outlook load as they are; a line says how their columns were understood.
+
+    What is wrong is listed with line, field and reason. One wrong value costs the value, not the row; the rest is
+    loaded, and the exit status is 1.
     """
-    bad = 0
+    is_complete = True
     services = current_services()
+    column_fields = _column_fields(mapping)
+    _check_encoding(encoding)
     for path in files or (fixtures.builtin_path(),):
         with _progress_of(path) as progress:
-            region, kinds = services.settings.default_region, services.rules.keys.kinds
-            rows = fixtures.read_fixtures(path, region=region, kinds=kinds)
+            rows = fixtures.read_fixtures(
+                path,
+                region=services.settings.default_region,
+                kinds=services.rules.keys.kinds,
+                mapping=column_fields,
+                encoding=encoding,
+                remark=partial(_echo_remark, path.name),
+            )
             report = seeding.seed(services.database, rows, now=datetime.now(UTC), progress=progress)
         for row in report.bad:
             click.echo(f"{path.name}: {row}", err=True)
-        bad += len(report.bad)
+        is_complete &= not report.bad
         click.echo(
             f"{path.name}: {report.created} new, {report.changed} changed, {report.unchanged} unchanged"
             + (f", {report.settled} partly as edited by staff" if report.settled else "")
-            + (f", {len(report.bad)} not loaded" if report.bad else "")
+            + (f", {report.incomplete} without some of their values" if report.incomplete else "")
+            + (f", {report.not_loaded} not loaded" if report.not_loaded else "")
         )
-    if bad:
+    if not is_complete:
         raise SystemExit(1)
+
+
+def _column_fields(mapping: tuple[str, ...]) -> dict[str, str]:
+    try:
+        return columns.parse_mapping(mapping)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="--map") from exc
+
+
+def _check_encoding(encoding: str | None) -> None:
+    try:
+        codecs.lookup(encoding or "utf-8")
+    except LookupError as exc:
+        raise click.BadParameter(str(exc), param_hint="--encoding") from exc
+
+
+def _echo_remark(file_name: str, remark: str) -> None:
+    click.echo(f"{file_name}: {remark}", err=True)
 
 
 @contextmanager
 def _progress_of(path: Path) -> Iterator[Callable[[int], None] | None]:
-    """Show a progress bar, by lines, for a file of more than a thousand lines on a terminal."""
+    """Show a progress bar, by lines, for a text file of more than a thousand lines on a terminal."""
     with path.open("rb") as file:
-        lines = sum(1 for _ in file)
+        lines = 0 if file.read(2) == b"PK" else sum(1 for _ in file)
     if lines < LARGE_FILE or not sys.stderr.isatty():
         yield None
         return

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from enrich.customers.fixture_rows import KIND_OF_FIELD, unknown_name
+from enrich.customers.identifiers import unguarded
 from enrich.domain.lengths import CUSTOMER_TEXTS
 
 VALUE_SEPARATOR = "|"  # between several values in a cell of our own columns
@@ -260,19 +261,6 @@ def parse_mapping(texts: Iterable[str]) -> dict[str, str]:
             raise ValueError(f"{text!r}: {unknown_name(target, [*_TARGETS, 'ids.<kind>', '_'], 'field')}")
         mapping[column] = _ASIDE if target.startswith(_ASIDE) else target
     return mapping
-
-
-def unguarded(cell: str) -> str:
-    """Return the value of a cell that was guarded so that a spreadsheet leaves it alone: `="007"`, `'007`, `'+49 30`.
-
-    An apostrophe counts only before what a spreadsheet would calculate or shorten: `'t Hooft` stays.
-    """
-    text = cell.strip()
-    formula = re.fullmatch(r'="((?:[^"]|"")*)"', text)
-    if formula:
-        return formula[1].replace('""', '"')
-    guarded = re.fullmatch(r"'([0-9=+@-].*?)'?", text, re.DOTALL)
-    return guarded[1] if guarded else cell
 
 
 def _values(target: str, cell: str, *, is_own: bool) -> list[str]:

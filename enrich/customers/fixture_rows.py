@@ -1,8 +1,12 @@
 """Validation of one customer row: raw values in, a CustomerFixture or a BadRow with all its problems out.
 
 Only `id` and `name` are required. A missing field stays as it is in the store; an empty one, or null, is emptied there.
-A row is loaded as a whole or not at all. Names that begin with `_` are comments; other unknown names are errors,
-because `phone` for `phones` would otherwise lose every number silently.
+Names that begin with `_` are comments; other unknown names are errors, because `phone` for `phones` would otherwise
+lose every number silently.
+
+A form is taken as a whole or not at all (`read_customer`). In a file one bad value costs the value, not the row
+(`read_row`): an IncompleteRow says which, and what is stored in that field stays. A row without a name is somebody,
+too, called by company, e-mail address, number or id.
 
 Pure: fixtures.py reads the values from files, the pages from their forms. `BadRow.reason` quotes values of the row, so
 it is for its author, not for the log.
@@ -12,8 +16,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -62,6 +66,7 @@ class BadRow:
     line: its first line in the file, from 1; None without a file. index: in a JSON list, from 0; None elsewhere.
     customer_id: None if the row has none. reason: the fields, their problems, and how to fix them.
     problems: the parts of reason, each beginning with its field ("phones[1]: "), for forms.
+    last_line, rows: of several rows that cannot be told apart.
     """
 
     line: int | None
@@ -69,12 +74,31 @@ class BadRow:
     reason: str
     index: int | None = None
     problems: tuple[str, ...] = field(default=(), compare=False)
+    last_line: int | None = None
+    rows: int = 1
 
     def __str__(self) -> str:
-        place = [f"line {self.line}"] if self.line is not None else []
-        place += [f"customers[{self.index}]"] if self.index is not None else []
-        place += [self.customer_id] if self.customer_id else []
-        return f"{', '.join(place) or 'a row'}: {self.reason}"
+        return f"{_place(self.line, self.last_line, self.index, self.customer_id)}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class IncompleteRow:
+    """One row that was loaded without some of its values. Fields as in BadRow."""
+
+    line: int | None
+    customer_id: str
+    reason: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return f"{_place(self.line, None, self.index, self.customer_id)}: {self.reason} (the rest of the row is loaded)"
+
+
+def _place(line: int | None, last_line: int | None, index: int | None, customer_id: str | None) -> str:
+    place = [f"lines {line} to {last_line}" if last_line not in {None, line} else f"line {line}"] if line else []
+    place += [f"customers[{index}]"] if index is not None else []
+    place += [customer_id] if customer_id else []
+    return ", ".join(place) or "a row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +107,8 @@ class CustomerFixture:
 
     texts: those of company, tier, language and owner that the row has. identifiers: normal form -> as written, with the
     customer's own id. identifier_fields: those of `phones`, `emails` and `ids` that the row has; a seed removes other
-    identifiers only of these. notes, cases: None if the row does not have the field.
+    identifiers only of these. notes, cases: None if the row does not have the field. is_nameless: `name` is another
+    value of the row, which does not replace a name that is stored.
     """
 
     id: str
@@ -93,6 +118,7 @@ class CustomerFixture:
     identifier_fields: frozenset[str]
     notes: tuple[str, ...] | None
     cases: tuple[Case, ...] | None
+    is_nameless: bool = False
 
 
 def read_customer(
@@ -109,6 +135,38 @@ def read_customer(
     if checks.problems:
         return BadRow(line, customer.id or None, "; ".join(checks.problems), index, tuple(checks.problems))
     return customer
+
+
+def read_row(
+    raw: Any,
+    region: str,
+    line: int | None = None,
+    index: int | None = None,
+    *,
+    kinds: Collection[str] = (),
+    surplus: Sequence[str] = (),
+) -> Iterator[CustomerFixture | BadRow | IncompleteRow]:
+    """Yield the row of a file as a customer, and what of it was not loaded; or all its problems. Raises nothing.
+
+    kinds: as in `read_customer`. surplus: cells for which the table has no column. With another problem beside them,
+    the cells are probably in the wrong columns, and nothing is loaded.
+    """
+    read = read_customer(raw, region, line, index, kinds=kinds)
+    if not isinstance(raw, dict) or (isinstance(read, CustomerFixture) and not surplus):
+        yield read
+        return
+    checks = _Checks(raw, region, kinds)
+    customer = checks.incomplete_customer()
+    if surplus:
+        shown = ", ".join(map(repr, surplus))
+        checks.problems.append(f"{shown}: more cells than the header has columns; look for a separator within a cell")
+    if customer is None or (surplus and len(checks.problems) > 1):
+        customer_id = read.id if isinstance(read, CustomerFixture) else read.customer_id
+        yield BadRow(line, customer_id, "; ".join(checks.problems), index, tuple(checks.problems))
+        return
+    yield customer
+    if checks.problems:
+        yield IncompleteRow(line, customer.id, "; ".join(checks.problems), index)
 
 
 class _Checks:
@@ -146,6 +204,50 @@ class _Checks:
             cases=self._cases() if "cases" in self._raw else None,
         )
 
+    def incomplete_customer(self) -> CustomerFixture | None:
+        """Return the customer without the values that have a problem; None for a row that is nobody.
+
+        A field with a problem counts as missing, so that what is stored of it stays; of notes and cases, the good ones
+        count.
+        """
+        customer = self.customer()
+        if not customer.id or "id" in self._damaged():
+            return None
+        if not customer.name:
+            nameless = "name: missing; fill it in"
+            is_missing = nameless in self.problems
+            name = self._other_name(customer)
+            if not name:
+                return None
+            if is_missing:
+                self.problems.remove(nameless)
+            customer = replace(customer, name=name[:MAX_CUSTOMER_NAME_LENGTH], is_nameless=True)
+        damaged = self._damaged()
+        return replace(
+            customer,
+            texts={name: text for name, text in customer.texts.items() if name not in damaged},
+            identifier_fields=customer.identifier_fields - damaged,
+            notes=customer.notes if isinstance(self._raw.get("notes"), list) or "notes" not in damaged else None,
+            cases=customer.cases if isinstance(self._raw.get("cases"), list) or "cases" not in damaged else None,
+        )
+
+    def _damaged(self) -> set[str]:
+        return {re.split(r"[.\[:]", problem, maxsplit=1)[0] for problem in self.problems}
+
+    @staticmethod
+    def _other_name(customer: CustomerFixture) -> str:
+        """Return what else the customer can be called by; "" for nothing but the customer's own id."""
+        written: dict[str, str] = {}
+        for identifier, text in customer.identifiers.items():
+            if identifier.kind != CUSTOMER_ID:
+                written.setdefault(identifier.kind, text)
+        return (
+            customer.texts.get("company")
+            or written.get(EMAIL)
+            or written.get(PHONE)
+            or next(iter(written.values()), "")
+        )
+
     def _problem(self, place: str, text: str) -> str:
         self.problems.append(f"{place}: {text}")
         return ""
@@ -161,6 +263,8 @@ class _Checks:
             return ""
         if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64:
             return str(value)
+        if isinstance(value, str) and value.strip().upper() in _SPREADSHEET_ERRORS:
+            return self._problem(place, f"{value.strip()} is an error value of a spreadsheet; fill it in")
         if not isinstance(value, str):
             return self._problem(place, f"text is expected, not {_type_name(value)}")
         if not is_storable(value):
@@ -255,6 +359,8 @@ class _Checks:
                 self._problem(place, f"an object is expected, not {_type_name(raw)}")
                 continue
             case = self._case(f"{place}.", raw)
+            if not case.id or not case.status:
+                continue
             if case.id in cases:
                 self._problem(f"{place}.id", "used twice for this customer; give each case its own id")
             cases[case.id] = case
@@ -273,6 +379,10 @@ class _Checks:
         )
 
 
+# https://support.microsoft.com/en-us/office/error-type-function-10958677-7c8d-44f7-ae77-b9a9ee6eefaa
+_SPREADSHEET_ERRORS = frozenset(
+    {"#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#SPILL!", "#CALC!"}
+)
 _TYPE_NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
 
 

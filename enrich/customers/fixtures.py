@@ -1,40 +1,36 @@
-"""Customer files: reads the documented formats row by row and validates each row.
+"""Customer files: reads the formats row by row and validates each row.
 
-Three equivalent formats:
+    .json                   {"customers": [{...}, ...]}, or a bare list
+    .jsonl, .ndjson         one object a line
+    .csv, .tsv, .txt        a table with a header: commas, semicolons or tabs (csv_records.py); columns by our own names
+                            or those of a known export (columns.py)
+    a workbook (.xlsx)      the same table, in the first sheet that has its header (workbooks.py)
+    vCard                   contacts of an address book (vcards.py)
 
-    .json            {"customers": [{...}, ...]}, or a bare list
-    .jsonl, .ndjson  one object a line
-    .csv             a header and commas; the columns id, name, company, tier, language, owner, phones, emails, notes
-                     and ids.<kind>; `|` between several values in one cell, since notes are full of `;` and `,`
-
-UTF-8, with or without byte-order mark. fixture_rows.py validates the rows, and describes missing and empty fields. A
-bad row is reported with its line, and the others still load. seeding.py writes the rows to the store.
+Workbooks and vCards are recognised by content, and encodings, too (file_formats.py). fixture_rows.py validates the
+rows, and describes missing and empty fields. What is wrong with a row is reported with its line, and the others still
+load. seeding.py writes the rows to the store.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice, starmap
 from pathlib import Path
 from typing import Any
 
-from enrich.customers.fixture_rows import (
-    KIND_OF_FIELD,
-    BadRow,
-    CustomerFixture,
-    read_customer,
-    unknown_name,
-)
-from enrich.domain.lengths import CUSTOMER_TEXTS
+from enrich.customers import columns, workbooks
+from enrich.customers.csv_records import CsvReader, Record, Unread, detect_delimiter
+from enrich.customers.file_formats import WINDOWS, FileFormat, Recognised, TextLines, recognise
+from enrich.customers.fixture_rows import BadRow, CustomerFixture, IncompleteRow, read_row
+from enrich.customers.vcards import read_cards
 from enrich.errors import FixtureFileError
 
-VALUE_SEPARATOR = "|"  # in a cell of a CSV file
-
-_CSV_COLUMNS = ("id", *CUSTOMER_TEXTS, *KIND_OF_FIELD, "notes")
-_CSV_LISTS = frozenset({*KIND_OF_FIELD, "notes"})
+# A header stands in one of so many rows of a sheet, below a title.
+_HEADER_ROWS = 10
 
 
 def builtin_path() -> Path:
@@ -42,31 +38,51 @@ def builtin_path() -> Path:
     return Path(__file__).with_name("builtin.json")
 
 
-def read_fixtures(path: Path, *, region: str, kinds: Collection[str] = ()) -> Iterator[CustomerFixture | BadRow]:
-    """Yield the rows of this file; JSONL and CSV are read line by line, not as a whole.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How to read a file.
 
-    region: of national phone numbers. kinds: of ids that are looked up, as in `read_customer`.
-    A second row with the same id is a bad row.
-    Raises FixtureFileError if the file is missing, of another format, not UTF-8, not JSON, or without a usable header.
+    region: of national phone numbers. mapping: column -> field, instead of what the column's name says. encoding: of
+    text; recognised by default. remark: called with a sentence about how the file was understood.
     """
-    rows = {".json": _json_rows, ".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".csv": _csv_rows}.get(
-        path.suffix.lower()
-    )
-    if rows is None:
-        raise FixtureFileError(f"{path.name}: the name must end in .json, .jsonl, .ndjson or .csv")
+
+    region: str
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    encoding: str | None = None
+    remark: Callable[[str], None] = lambda _: None
+
+
+def read_fixtures(
+    path: Path,
+    *,
+    region: str,
+    kinds: Collection[str] = (),
+    mapping: Mapping[str, str] | None = None,
+    encoding: str | None = None,
+    remark: Callable[[str], None] = lambda _: None,
+) -> Iterator[CustomerFixture | BadRow | IncompleteRow]:
+    """Yield the rows of this file; all but JSON are read row by row, not as a whole.
+
+    kinds: of ids that are looked up, as in `read_customer`. The others: as in Reading. A second row with the same id is
+    a bad row.
+    Raises FixtureFileError if the file is missing, of another format, not JSON, or without a usable header.
+    """
+    reading = Reading(region, mapping or {}, encoding, remark)
     first_lines: dict[str, int | None] = {}
     try:
-        for row in rows(path):
-            customer = (
-                row if isinstance(row, BadRow) else read_customer(row.raw, region, row.line, row.index, kinds=kinds)
-            )
-            if isinstance(customer, CustomerFixture):
-                if customer.id in first_lines:
-                    reason = f"id: already in line {first_lines[customer.id]}; merge the two rows"
-                    customer = BadRow(row.line, customer.id, reason, row.index)
-                else:
-                    first_lines[customer.id] = row.line
-            yield customer
+        for row in _rows(path, reading):
+            if isinstance(row, BadRow):
+                yield row
+                continue
+            found = list(read_row(row.raw, region, row.line, row.index, kinds=kinds, surplus=row.surplus))
+            customer_id = next((one.id for one in found if isinstance(one, CustomerFixture)), None)
+            if customer_id in first_lines:
+                reason = f"id: already in line {first_lines[customer_id]}; merge the two rows"
+                yield BadRow(row.line, customer_id, reason, row.index)
+                continue
+            if customer_id is not None:
+                first_lines[customer_id] = row.line
+            yield from found
     except OSError as exc:
         raise FixtureFileError(f"{path.name}: {exc.strerror or 'cannot be read'}") from exc
 
@@ -76,13 +92,37 @@ class _RawRow:
     raw: Any
     line: int
     index: int | None = None
+    surplus: Sequence[str] = ()
 
 
 _Rows = Iterator[_RawRow | BadRow]
 
 
-def _json_rows(path: Path) -> _Rows:
-    text = _utf8(path)
+def _rows(path: Path, reading: Reading) -> _Rows:
+    recognised = recognise(path, reading.encoding)
+    if recognised.format is FileFormat.WORKBOOK:
+        return _workbook_rows(path, reading)
+    if recognised.format is FileFormat.VCARD:
+        return _vcard_rows(path, recognised, reading)
+    read: dict[str, Callable[[Path, Recognised, Reading], _Rows]] = {
+        ".json": _json_rows,
+        ".jsonl": _jsonl_rows,
+        ".ndjson": _jsonl_rows,
+        ".csv": _csv_rows,
+        ".tsv": _csv_rows,
+        ".tab": _csv_rows,
+        ".txt": _csv_rows,
+    }
+    if path.suffix.lower() not in read:
+        raise FixtureFileError(
+            f"{path.name}: the name must end in .json, .jsonl, .ndjson, .csv, .tsv or .txt, or the file be an Excel"
+            " workbook (.xlsx) or vCards (.vcf)"
+        )
+    return read[path.suffix.lower()](path, recognised, reading)
+
+
+def _json_rows(path: Path, recognised: Recognised, _: Reading) -> _Rows:
+    text = _json_text(path, recognised)
     try:
         json.loads(text)
     except json.JSONDecodeError as exc:
@@ -99,10 +139,10 @@ def _json_rows(path: Path) -> _Rows:
         yield _RawRow(raw, line, index)
 
 
-def _utf8(path: Path) -> str:
-    content = path.read_bytes()
+def _json_text(path: Path, recognised: Recognised) -> str:
+    content = path.read_bytes()[recognised.mark :]
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(recognised.encoding)
     except UnicodeDecodeError as exc:
         line = content.count(b"\n", 0, exc.start) + 1
         raise FixtureFileError(f"{path.name}, line {line}: not UTF-8; save the file as UTF-8") from exc
@@ -149,72 +189,122 @@ def _after_comma(text: str, position: int) -> int:
     return _after_space(text, position + 1) if text[position] == "," else position
 
 
-def _jsonl_rows(path: Path) -> _Rows:
-    with path.open("rb") as file:
-        for line, content in enumerate(file, start=1):
-            try:
-                text = content.decode("utf-8-sig" if line == 1 else "utf-8").strip()
-                if text:
-                    yield _RawRow(json.loads(text), line)
-            except UnicodeDecodeError:
-                yield BadRow(line, None, "not UTF-8; save the file as UTF-8")
-            except json.JSONDecodeError as exc:
-                yield BadRow(line, None, f"not JSON, column {exc.colno}: {exc.msg}")
-            except (ValueError, RecursionError) as exc:
-                yield BadRow(line, None, f"not JSON of a customer ({type(exc).__name__})")
+def _jsonl_rows(path: Path, recognised: Recognised, _: Reading) -> _Rows:
+    for line, content in enumerate(TextLines(path, recognised, fallback=None), start=1):
+        try:
+            text = content.strip()
+            text.encode()
+            if text:
+                yield _RawRow(json.loads(text), line)
+        except UnicodeEncodeError:
+            yield BadRow(line, None, "not UTF-8; save the file as UTF-8")
+        except json.JSONDecodeError as exc:
+            yield BadRow(line, None, f"not JSON, column {exc.colno}: {exc.msg}")
+        except (ValueError, RecursionError) as exc:
+            yield BadRow(line, None, f"not JSON of a customer ({type(exc).__name__})")
 
 
-def _csv_rows(path: Path) -> _Rows:
-    # Bytes that are not UTF-8 become lone surrogates, which the row's validation then rejects with line and column.
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        columns = _csv_columns(path, reader)
-        while True:
-            line = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as exc:
-                yield BadRow(line, None, f"not CSV ({exc}); look for an unclosed quotation mark")
-                continue
-            if len(cells) != len(columns) and any(cells):
-                yield BadRow(line, None, f"{len(cells)} cells, but the header has {len(columns)} columns")
-            elif any(cells):
-                yield _RawRow(_csv_row(columns, cells), line)
-
-
-def _csv_columns(path: Path, reader: Iterator[list[str]]) -> list[str]:
+def _csv_rows(path: Path, recognised: Recognised, reading: Reading) -> _Rows:
+    lines = TextLines(path, recognised, fallback=None if reading.encoding else WINDOWS)
+    number, delimiter, header = 0, "", ""
+    for number, header in enumerate(lines, start=1):  # noqa: B007
+        declared = _DECLARED_SEPARATOR.fullmatch(header)
+        if declared:
+            delimiter = declared[1]
+        elif header.strip():
+            break
+    reader = CsvReader(chain([header], lines), delimiter or detect_delimiter(header), first_line=max(number, 1))
+    records = iter(reader)
+    first = next(records, Record(1, []))
+    if isinstance(first, Unread):
+        raise FixtureFileError(f"{path.name}, line {first.first_line}: not CSV; {_WRONG_MARK}")
     try:
-        header = next(reader, [])
-    except csv.Error as exc:
-        raise FixtureFileError(f"{path.name}, line 1: not CSV ({exc})") from exc
-    columns = [_csv_column(name.strip()) for name in header]
-    for name in columns:
-        if name not in _CSV_COLUMNS and not name.startswith(("ids.", "_")):
-            known = [*_CSV_COLUMNS, "ids.<kind>"]
-            raise FixtureFileError(
-                f"{path.name}, line 1: {unknown_name(name, known, 'column')}; commas between columns"
-            )
-    if len(set(columns)) < len(columns) or not {"id", "name"} <= set(columns):
-        raise FixtureFileError(f"{path.name}, line 1: needs each column once, with `id` and `name`")
-    return columns
+        table = columns.recognise(first.cells, reading.mapping)
+    except columns.HeaderError as exc:
+        raise FixtureFileError(f"{path.name}, line {first.line}: {exc}") from exc
+    reader.columns, reader.single_line = len(first.cells), table.single_line
+    yield from _table_rows(table, records, reading)
+    if remark := lines.remark():
+        reading.remark(remark)
 
 
-def _csv_column(name: str) -> str:
-    return name.lower() if name.lower() in _CSV_COLUMNS else name
+# Excel's own way to name the separator, in the first line.
+_DECLARED_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_WRONG_MARK = "a quotation mark is not closed, or not doubled within its cell"
 
 
-def _csv_row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
-    """Return the row as an object of the JSON format."""
-    row: dict[str, Any] = {}
-    for name, cell in zip(columns, cells, strict=True):
-        if name.startswith("ids."):
-            row.setdefault("ids", {})[name.removeprefix("ids.")] = _values(cell)
+def _table_rows(table: columns.Columns, records: Iterable[Record | Unread], reading: Reading) -> _Rows:
+    if table.remark:
+        reading.remark(table.remark)
+    is_below, footer = False, 0
+    for record in records:
+        if isinstance(record, Unread):
+            yield _unread(record, table)
+            continue
+        filled = sum(1 for cell in record.cells if cell.strip())
+        if not filled:
+            is_below = table.source is not None and table.source.has_footer
+        elif is_below and filled == 1:
+            footer += 1
         else:
-            row[name] = _values(cell) if name in _CSV_LISTS else cell
-    return row
+            surplus = [cell.strip() for cell in record.cells[len(table.targets) :] if cell.strip()]
+            yield _RawRow(table.to_raw(record.cells), record.line, surplus=surplus)
+    if footer:
+        reading.remark(f"left out the last {footer} lines, which are the report's footer")
 
 
-def _values(cell: str) -> list[str]:
-    return [value.strip() for value in cell.split(VALUE_SEPARATOR) if value.strip()]
+def _unread(record: Unread, table: columns.Columns) -> BadRow:
+    raw = table.to_raw(record.cells)
+    lost = "the row was not loaded"
+    if record.first_line != record.last_line:
+        lost = f"nothing was read from line {record.first_line} to line {record.last_line}"
+        lost += f" ({record.records} row{'s' if record.records > 1 else ''})"
+    customer_id = raw["id"].strip() if "id" in table.targets and record.records == 1 else ""
+    return BadRow(
+        record.first_line,
+        customer_id or None,
+        f"{_WRONG_MARK}; {lost}",
+        last_line=record.last_line,
+        rows=record.records,
+    )
+
+
+def _workbook_rows(path: Path, reading: Reading) -> _Rows:
+    with workbooks.sheets(path) as sheets:
+        problem = "no sheet has a header with `id` and `name`"
+        for name, sheet in sheets:
+            rows = workbooks.sheet_rows(sheet)
+            for number, cells in islice(rows, _HEADER_ROWS):
+                header = _without_empty_end(cells)
+                try:
+                    table = columns.recognise(header, reading.mapping)
+                except columns.HeaderError as exc:
+                    if len(header) > 1 and name == sheets[0][0]:
+                        problem = f"sheet {name!r}, line {number}: {exc}"
+                    continue
+                others = [other for other, _ in sheets if other != name]
+                if others:
+                    reading.remark(f"read sheet {name!r}; not read: {', '.join(map(repr, others))}")
+                yield from _table_rows(table, starmap(Record, rows), reading)
+                return
+        raise FixtureFileError(f"{path.name}: {problem}")
+
+
+def _without_empty_end(cells: Sequence[str]) -> list[str]:
+    filled = [number for number, cell in enumerate(cells, start=1) if cell.strip()]
+    return list(cells[: filled[-1]]) if filled else []
+
+
+def _vcard_rows(path: Path, recognised: Recognised, reading: Reading) -> _Rows:
+    lines = TextLines(path, recognised, fallback=None if reading.encoding else WINDOWS)
+    made_ids = 0
+    for card in read_cards(lines):
+        if card.raw is None:
+            yield BadRow(card.line, None, "a vCard without END:VCARD; the file is cut off")
+        else:
+            made_ids += card.raw["id"] == columns.made_id(card.raw)
+            yield _RawRow(card.raw, card.line)
+    if made_ids:
+        reading.remark(f"{made_ids} without a UID: the contact's e-mail address or number makes an id")
+    if remark := lines.remark():
+        reading.remark(remark)

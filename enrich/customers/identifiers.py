@@ -68,8 +68,8 @@ _HIDING = frozenset({"full", "uri", "id", "user", "header"})
 
 _EMAIL = re.compile(r"""[^\s@<>()\[\]\\,;:"|]{1,64}@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W_][\w-]*[^\W_]\Z""")
 
-# What keeps a spreadsheet from reading an id as a number: ="007" and '007.
-_GUARDED = re.compile(r"""=\s*"(.*)"|'(?=[0-9+=@-])(.*)""", re.DOTALL)
+# What keeps a spreadsheet from reading an id as a number: ="007", '007 and '007'; the name 't Hooft is none.
+_GUARDED = re.compile(r"""=\s*"(.*)"|'(?=[0-9+=@-])(.*?)'?""", re.DOTALL)
 _SCIENTIFIC = re.compile(r"[0-9][.,][0-9]+E\+?[0-9]{1,3}|[0-9]E\+[0-9]{1,3}", re.IGNORECASE)
 
 NOT_AN_EMAIL = "not an e-mail address; write it as name@example.com"

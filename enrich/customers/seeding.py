@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from enrich.customers.audit import serialise_changes
-from enrich.customers.fixture_rows import CASE_FIELDS, FIELD_OF_KIND, BadRow, CustomerFixture
+from enrich.customers.fixture_rows import CASE_FIELDS, FIELD_OF_KIND, BadRow, CustomerFixture, IncompleteRow
 from enrich.customers.identifiers import EMAIL, FROM_CRM, PHONE, Identifier, customer_id_identifier, words_of
 from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow, UnlinkedRow, WordRow
 from enrich.database.engine import Database
@@ -38,21 +38,31 @@ _CUSTOMERS, _IDENTIFIERS, _NOTES, _CASES, _WORDS, _UNLINKED = (
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
-    """The result of a seed: numbers of customers, and the rows that were not loaded.
+    """The result of a seed: numbers of customers, and the rows that were not loaded, or not with all their values.
 
-    settled: customers, of all these, where a change by staff was kept.
+    bad: in the file's order. settled: customers, of all these, where a change by staff was kept.
     """
 
     created: int
     changed: int
     unchanged: int
-    bad: tuple[BadRow, ...]
+    bad: tuple[BadRow | IncompleteRow, ...]
     settled: int = 0
+
+    @property
+    def not_loaded(self) -> int:
+        """The number of rows that were not loaded."""
+        return sum(row.rows for row in self.bad if isinstance(row, BadRow))
+
+    @property
+    def incomplete(self) -> int:
+        """The number of rows that were loaded without some of their values."""
+        return sum(1 for row in self.bad if isinstance(row, IncompleteRow))
 
 
 def seed(
     database: Database,
-    rows: Iterable[CustomerFixture | BadRow],
+    rows: Iterable[CustomerFixture | BadRow | IncompleteRow],
     *,
     now: datetime,
     progress: Callable[[int], None] | None = None,
@@ -63,7 +73,7 @@ def seed(
     now: aware; the time of the change. progress: called with the number of rows done, after each batch.
     Raises DatabaseError; earlier batches are committed, and seeding again continues from there.
     """
-    bad: list[BadRow] = []
+    bad: list[BadRow | IncompleteRow] = []
     totals = {"created": 0, "changed": 0, "unchanged": 0}
     settled = 0
     done = 0
@@ -81,12 +91,14 @@ def seed(
     return SeedReport(**totals, settled=settled, bad=tuple(bad))
 
 
-def _good(rows: Iterable[CustomerFixture | BadRow], bad: list[BadRow]) -> Iterator[CustomerFixture]:
+def _good(
+    rows: Iterable[CustomerFixture | BadRow | IncompleteRow], bad: list[BadRow | IncompleteRow]
+) -> Iterator[CustomerFixture]:
     for row in rows:
-        if isinstance(row, BadRow):
-            bad.append(row)
-        else:
+        if isinstance(row, CustomerFixture):
             yield row
+        else:
+            bad.append(row)
 
 
 def _batches(customers: Iterable[CustomerFixture]) -> Iterator[list[CustomerFixture]]:
@@ -113,6 +125,12 @@ class _Stored:
     identifiers: dict[Identifier, tuple[int, str, str]] = field(default_factory=dict)  # row id, as written, source
     notes: list[str] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the name is one, and not what a customer without a name is called by."""
+        others = {self.texts.get("company", ""), "", *(as_written for _, as_written, _ in self.identifiers.values())}
+        return self.texts.get("name", "") not in others
 
 
 @dataclass(slots=True)
@@ -153,6 +171,8 @@ def _compare(customer: CustomerFixture, stored: _Stored | None, changes: _Change
     size_before = changes.size()
     settled = _still_settled(customer, known)
     texts = {name: text for name, text in {"name": customer.name, **customer.texts}.items() if name not in settled}
+    if customer.is_nameless and known.is_named:
+        del texts["name"]
     is_settled = _compare_identifiers(customer, known, changes) or bool(settled.keys() & _fields_of(customer))
     if customer.notes is not None and "notes" not in settled and list(customer.notes) != known.notes:
         changes.emptied_notes.append({"of": customer.id})

@@ -54,3 +54,39 @@ def test_lookup_explains_what_would_match(app: Flask, arguments: tuple[str, ...]
     status, output = run(app, "crm", "lookup", *arguments)
     assert status == 0, output
     assert expected in output
+
+
+def test_a_wrong_value_is_told_and_the_rest_of_the_row_loaded(app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "some.csv"
+    file.write_text("id,name,phones,emails\nC-1,Ada,12,ada@example.com\n")
+    status, output = run(app, "crm", "seed", str(file))
+    assert status == 1
+    assert "some.csv: line 2, C-1: phones[0]: not a possible phone number" in output
+    assert "some.csv: 1 new, 0 changed, 0 unchanged, 1 without some of their values\n" in output
+
+
+def test_columns_and_encoding_can_be_named(app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "some.csv"
+    file.write_bytes("Nr;Imię;Telefon\nC-1;Łukasz;+1 415 555 0100\n".encode("cp1250"))
+    options = ["--encoding", "cp1250", "--map", "Nr=id", "--map", "Imię=name", "--map", "Telefon=phones"]
+    assert run(app, "crm", "seed", *options, str(file)) == (0, "some.csv: 1 new, 0 changed, 0 unchanged\n")
+    assert "Łukasz" in run(app, "crm", "export")[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(("--map", "Nr"), "--map: 'Nr': write it as 'Column=field'"), (("--encoding", "klingon"), "unknown encoding")],
+)
+def test_a_wrong_option_is_told(app: Flask, options: tuple[str, ...], message: str) -> None:
+    status, output = run(app, "crm", "seed", *options)
+    assert status == 2
+    assert message in output
+
+
+def test_an_export_is_said_to_be_one(app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "hubspot.csv"
+    file.write_text("Record ID,First Name,Last Name,Email,Create Date\n1,Ada,Example,ada@example.com,2026-01-02\n")
+    status, output = run(app, "crm", "seed", str(file))
+    assert status == 0
+    assert "hubspot.csv: HubSpot export: read Record ID as id" in output
+    assert "not loaded: Create Date" in output

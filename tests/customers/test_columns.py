@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from enrich.customers.columns import Columns, HeaderError, made_id, parse_mapping, recognise, unguarded
+from enrich.customers.columns import Columns, HeaderError, made_id, parse_mapping, recognise
+from enrich.customers.identifiers import unguarded
 
 
 def targets(header: str, **mapping: str) -> list[str]:

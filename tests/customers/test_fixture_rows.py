@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
+from enrich.customers.fixture_rows import BadRow, CustomerFixture, IncompleteRow, read_customer, read_row
 from enrich.customers.identifiers import Identifier, read
 from tests.support.customers import ADA
 
@@ -81,6 +81,62 @@ def test_a_number_with_extension_keeps_what_was_written_for_each_normal_form() -
     assert customer.identifiers[Identifier("phone", "+14155550100")] == "+1 415 555 0100"
 
 
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"company": "Acme", "emails": ["ada@example.com"]}, "Acme"),
+        ({"name": " ", "phones": ["+1 415 555 0100"], "emails": ["ada@example.com"]}, "ada@example.com"),
+        ({"name": None, "phones": ["+1 415 555 0100 x12"]}, "+1 415 555 0100 x12"),
+        ({"ids": {"account_number": "A-17"}}, "A-17"),
+    ],
+)
+def test_a_row_without_a_name_is_called_by_what_it_has(row: dict[str, Any], name: str) -> None:
+    (customer,) = read_row({"id": "C-1"} | row, "US")
+    assert isinstance(customer, CustomerFixture)
+    assert (customer.name, customer.is_nameless) == (name, True)
+
+
+@pytest.mark.parametrize(
+    "row", [{"id": "C-1"}, {"id": "C-1", "phones": ["12"]}, {"name": "Ada"}, {"id": 1.5, "name": "A"}]
+)
+def test_a_row_that_is_nobody_is_not_loaded(row: dict[str, Any]) -> None:
+    assert [type(one) for one in read_row(row, "US")] == [BadRow]
+
+
+@pytest.mark.parametrize(
+    ("changes", "lost", "kept"),
+    [
+        ({"phones": ["12", "+1 415 555 0101"]}, "phones[0]: not a possible", {"phone": ["+14155550101"]}),
+        ({"emails": ["ada"]}, "emails[0]: not an e-mail address", {"phone": ["+14155550100"], "email": []}),
+        ({"ids": {"account number": "1"}}, "ids.account number: a kind is", {"email": ["ada@example.com"]}),
+        ({"tier": "x" * 41}, "tier: 41 characters", {"tier": None}),
+        ({"name": "x" * 201}, "name: 201 characters", {"name": "Analytical Engines"}),
+        ({"name": "#N/A"}, "name: #N/A is an error value", {"name": "Analytical Engines"}),
+        ({"phone": "+1 415 555 0101"}, "field 'phone' is not known", {"phone": ["+14155550100"]}),
+        ({"notes": ["ok", "x" * 10_001]}, "notes[1]: 10001 characters", {"notes": ("ok",)}),
+        ({"notes": "ok"}, "notes: a list is expected", {"notes": None}),
+        ({"cases": [{"id": "K-1", "status": "open"}, {"id": "K-2"}]}, "cases[1].status: missing", {"cases": ["K-1"]}),
+    ],
+)
+def test_a_bad_value_costs_the_value_and_not_the_row(changes: dict[str, Any], lost: str, kept: dict[str, Any]) -> None:
+    customer, incomplete = read_row(ADA | changes, "US", 7)
+    assert isinstance(customer, CustomerFixture)
+    assert isinstance(incomplete, IncompleteRow)
+    assert str(incomplete).startswith(f"line 7, C-1001: {lost}")
+    cases = None if customer.cases is None else [case.id for case in customer.cases]
+    values = {"name": customer.name, "tier": customer.texts.get("tier"), "notes": customer.notes, "cases": cases}
+    for kind in ("phone", "email"):
+        values[kind] = [one.value for one in customer.identifiers if one.kind == kind]
+    assert {name: values[name] for name in kept} == kept
+
+
+def test_what_is_stored_of_a_field_with_a_bad_value_stays() -> None:
+    customer, _ = read_row(ADA | {"phones": ["12"], "tier": "x" * 41}, "US")
+    assert isinstance(customer, CustomerFixture)
+    assert customer.identifier_fields == {"emails", "ids"}
+    assert set(customer.texts) == {"company", "language", "owner"}
+
+
 @settings(deadline=None)
 @given(
     st.recursive(
@@ -94,6 +150,9 @@ def test_a_number_with_extension_keeps_what_was_written_for_each_normal_form() -
 )
 def test_no_row_makes_reading_raise(row: Any) -> None:
     assert isinstance(read_customer(row, "US"), CustomerFixture | BadRow)
+    first, *others = read_row(row, "US")
+    assert [type(one) for one in others] in ([], [IncompleteRow])
+    assert isinstance(first, CustomerFixture) or others == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
-from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
+from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer, read_row
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.identifiers import FROM_STAFF
 from enrich.customers.matching import KeyRules, choose, lookup_keys
@@ -245,3 +246,30 @@ def test_customers_whose_ids_differ_in_case_only_are_found_by_their_own(database
         assert isinstance(match, Matched)
         assert match.customer_id == customer_id
     assert isinstance(who_is(database, customer_id="0015GABC"), Ambiguous)
+
+
+def test_a_customer_without_a_name_keeps_the_one_that_is_stored(database: Database) -> None:
+    def load(row: dict[str, Any]) -> str:
+        seed(database, read_row(row, "US"), now=NOON)
+        (stored,) = database.read(select(CustomerRow.name).where(CustomerRow.id == "C-1"))
+        return str(stored.name)
+
+    assert load({"id": "C-1", "phones": ["+1 415 555 0100"]}) == "+1 415 555 0100"
+    assert load({"id": "C-1", "phones": ["+1 415 555 0101"], "emails": ["a@example.com"]}) == "a@example.com"
+    assert load({"id": "C-1", "name": "Ada", "emails": ["a@example.com"]}) == "Ada"
+    assert load({"id": "C-1", "emails": ["b@example.com"]}) == "Ada"
+
+
+def test_rows_without_some_of_their_values_are_counted_apart(database: Database) -> None:
+    rows = [{"id": "C-1", "name": "Ada", "phones": ["12"]}, {"id": "C-2"}, {"id": "C-3", "name": "Cy"}]
+    report = seed(database, chain.from_iterable(read_row(row, "US") for row in rows), now=NOON)
+    assert (report.created, report.incomplete, report.not_loaded) == (2, 1, 1)
+
+
+def test_what_is_stored_stays_where_the_file_has_a_bad_value(database: Database) -> None:
+    seed_rows(database, make_row())
+    seed(database, read_row(make_row(phones=["12", "+1 415 555 0101"]), "US"), now=LATER)
+    assert {value for kind, value in identifiers_of(database, "C-1") if kind == "phone"} == {
+        "+14155550100",
+        "+14155550101",
+    }
