@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -86,7 +85,7 @@ def _column_fields(mapping: tuple[str, ...]) -> dict[str, str]:
 
 def _check_encoding(encoding: str | None) -> None:
     try:
-        codecs.lookup(encoding or "utf-8")
+        "".encode(encoding or "utf-8")  # refuses codecs that are none of text, such as base64
     except LookupError as exc:
         raise click.BadParameter(str(exc), param_hint="--encoding") from exc
 

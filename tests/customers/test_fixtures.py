@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, IncompleteRow
 from enrich.customers.fixtures import builtin_path, read_fixtures
@@ -272,3 +274,21 @@ def test_the_built_in_customers_are_all_good_and_can_be_told_apart() -> None:
     rows = read(builtin_path())
     assert [row for row in rows if isinstance(row, BadRow)] == []
     assert len(rows) == 14
+
+
+@settings(deadline=None)
+@given(
+    st.binary(max_size=200) | st.text(st.sampled_from('id,name;\t"\n\r C1|=_'), max_size=80).map(str.encode),
+    st.sampled_from(["c.csv", "c.json", "c.jsonl", "c.vcf"]),
+    st.sampled_from([b"", b"id,name,phones\n", b"BEGIN:VCARD\n", b"\xff\xfe", b"PK\x03\x04"]),
+)
+def test_any_file_is_read_or_is_one_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str, start: bytes
+) -> None:
+    path = write(tmp_path_factory.getbasetemp(), name, start + content)
+    try:
+        texts = told(read(path))
+    except FixtureFileError as error:
+        texts = [str(error)]
+    for text in texts:
+        text.encode()
