@@ -112,6 +112,9 @@ SOURCES = (
             "contactid lastname",
             "accountname lastname",
             "accountname contactname",
+            "name accountname email",
+            "name accountname phone",
+            "accountname contactowneralias",
             "contactid accountname",
             "mailingstreet lastname",
             "mailingcity lastname",
@@ -124,7 +127,7 @@ SOURCES = (
             "contactowner createddate",
             "accountowner lastname",
         ),
-        {"leadid": "id", "contactdescription": "notes", "description": "notes"},
+        {"leadid": "id", "companyaccount": "company", "contactdescription": "notes", "description": "notes"},
         has_footer=True,
     ),
     Source(
@@ -137,8 +140,19 @@ SOURCES = (
             "id name email lastsignin",
             "id name email suspended",
             "userid username",
+            "requesterid requestername",
         ),
-        {"userid": "id", "username": "name", "externalid": "ids.external_id", "details": "notes"},
+        {
+            "userid": "id",
+            "username": "name",
+            "externalid": "ids.external_id",
+            "details": "notes",
+            "requesterid": "id",
+            "requestername": "name",
+            "requesteremail": "emails",
+            "requesterorganizationname": "company",
+            "requesterexternalid": "ids.external_id",
+        },
     ),
     Source(
         "Google Contacts",
@@ -175,13 +189,15 @@ class Columns:
 
     targets: `id`, `name`, `first_name`, …, `ids.<kind>`, or `_` for a column left aside. is_own: True for a column with
     one of our own names, in which `|` separates values. source: the recognised export, or None.
-    remark: one line about what was recognised; empty if every column has our own name.
+    remark: one line about what was recognised; empty if every column has our own name. labels: number column -> the
+    column that says what kind of number it is, as Google Contacts has them.
     """
 
     targets: tuple[str, ...]
     is_own: tuple[bool, ...]
     source: Source | None
     remark: str
+    labels: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def single_line(self) -> frozenset[int]:
@@ -190,6 +206,10 @@ class Columns:
             number for number, one in enumerate(self.targets) if one in _SINGLE_LINE or one.startswith("ids.")
         )
 
+    def _is_fax(self, number: int, cells: Sequence[str]) -> bool:
+        label = self.labels.get(number, len(cells))
+        return label < len(cells) and "fax" in cells[label].casefold()
+
     def to_raw(self, cells: Sequence[str]) -> dict[str, Any]:
         """Return the row as an object of the JSON format. Cells that are missing are empty, surplus ones ignored."""
         raw: dict[str, Any] = {}
@@ -197,6 +217,8 @@ class Columns:
         for number, target in enumerate(self.targets):
             cell = unguarded(cells[number]).replace("\r\n", "\n") if number < len(cells) else ""
             is_own = self.is_own[number] and self.source is None
+            if self._is_fax(number, cells):
+                cell = ""
             if target in _NAME_PARTS:
                 parts[target] = " ".join(filter(None, (parts.get(target), cell.strip())))
             elif target.startswith("ids."):
@@ -247,7 +269,18 @@ def recognise(header: Sequence[str], mapping: Mapping[str, str] | None = None) -
         raise HeaderError(_unknown(unknown))
     _check(names, targets, source)
     remark = "" if all(is_own) else _remark(names, targets, is_own, source)
-    return Columns(tuple(targets), tuple(is_own), source, remark)
+    return Columns(tuple(targets), tuple(is_own), source, remark, _labels(reduced))
+
+
+def _labels(reduced: Sequence[str]) -> dict[int, int]:
+    place = {short: number for number, short in enumerate(reduced)}
+    labels = {}
+    for short, number in place.items():
+        name = short.removesuffix("value")
+        label = place.get(f"{name}label", place.get(f"{name}type"))
+        if re.fullmatch(r"phone\d+value", short) and label is not None:
+            labels[number] = label
+    return labels
 
 
 def parse_mapping(texts: Iterable[str]) -> dict[str, str]:

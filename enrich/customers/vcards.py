@@ -15,6 +15,7 @@ from enrich.customers.columns import made_id
 from enrich.domain.lengths import MAX_CUSTOMER_ID_LENGTH
 
 _PARAMETER = re.compile(r';([^;:="]+)(?:=((?:"[^"]*"|[^";:])*))?')
+_KINDS = {"KIND", "X-ADDRESSBOOKSERVER-KIND"}  # "group" for a list of contacts (RFC 6350, 6.1.4; Apple Contacts)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -47,7 +48,8 @@ def read_cards(lines: Iterable[str]) -> Iterator[Card]:
         elif word == "END:VCARD" and begun is not None:
             depth -= 1
             if not depth:
-                yield Card(begun, _to_raw(found))
+                if not any(one.name in _KINDS and one.value.strip().lower() == "group" for one in found):
+                    yield Card(begun, _to_raw(found))
                 begun = None
         elif depth == 1 and (one := _property(text)) is not None:
             found.append(one)

@@ -31,6 +31,8 @@ def test_our_own_names_need_no_remark() -> None:
         ("Id,LastName,FirstName,OwnerId,MobilePhone,Fax", "Salesforce", "id last_name first_name _ phones _"),
         ("name,email,external_id,details,notes,phone", "Zendesk", "name emails ids.external_id notes notes phones"),
         ("User ID,User name,User email", "Zendesk", "id name emails"),
+        ("Requester ID,Requester name,Requester email", "Zendesk", "id name emails"),
+        ("Name,Account Name,Phone,Email,Contact Owner Alias", "Salesforce", "name company phones emails _"),
         (
             "Name,Given Name,E-mail 1 - Value,Phone 1 - Type,Phone 1 - Value",
             "Google Contacts",
@@ -134,6 +136,11 @@ def test_a_row_becomes_an_object_of_the_json_format() -> None:
         "company": "Acme",
     }
     assert columns.to_raw(["7"])["name"] == ""
+
+
+def test_a_fax_of_google_contacts_is_left_out() -> None:
+    columns = recognise(["Name", "Phone 1 - Type", "Phone 1 - Value", "Phone 2 - Label", "Phone 2 - Value"])
+    assert columns.to_raw(["Ada", "Work Fax", "+1", "Mobile", "+2"])["phones"] == ["+2"]
 
 
 def test_a_made_id_stays_with_the_first_address_and_shows_nothing_of_it() -> None:

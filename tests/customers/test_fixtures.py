@@ -189,6 +189,13 @@ def test_a_table_is_read_in_its_encoding_with_its_delimiter_and_line_ends(
     assert remarks == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_recognised_in_every_script(tmp_path: Path, encoding: str) -> None:
+    content = "id,name\n" + "C-1,山田太郎の会社の人と友達とその家族と近所の人々\n"
+    (customer,) = good(read(write(tmp_path, "c.csv", content.encode(encoding))))
+    assert customer.name.startswith("山田太郎")
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 @pytest.mark.parametrize("name", ["c.json", "c.jsonl"])
 def test_json_may_be_utf_16(tmp_path: Path, name: str, encoding: str) -> None:

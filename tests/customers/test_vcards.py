@@ -49,6 +49,11 @@ def test_what_a_card_says_is_read(properties: list[str], expected: dict[str, Any
     assert {name: raw[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize("kind", ["KIND:group", "X-ADDRESSBOOKSERVER-KIND:group"])
+def test_a_list_of_contacts_is_no_contact(kind: str) -> None:
+    assert list(read_cards(["BEGIN:VCARD\n", "FN:Friends\n", f"{kind}\n", "END:VCARD\n"])) == []
+
+
 def test_a_card_that_never_ends_is_told() -> None:
     lines = "BEGIN:VCARD\nFN:Ada\nEND:VCARD\n\nBEGIN:VCARD\nFN:Bob\n".splitlines(keepends=True)
     ada, bob = read_cards(lines)
