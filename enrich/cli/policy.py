@@ -1,4 +1,4 @@
-"""`flask taskrouter policy`: the policy file examined, and tried out on one callback. Nothing is sent or stored."""
+"""`flask taskrouter policy`: check the policy file, or test it on one callback. Nothing is sent or stored."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def check(file: Path | None) -> None:
     path = file or settings.policy
     if path is None:
         raise click.UsageError("Give a FILE, or set ENRICH_POLICY.")
-    found = read_policy_file(settings, path)
-    for line in decision.advice(rules_of(current_services().settings, found)):
-        click.echo(f"note: {line}")
-    click.echo(f"{path}: {_summary(found)}: OK")
+    checked_policy = read_policy_file(settings, path)
+    for warning in decision.advice(rules_of(settings, checked_policy)):
+        click.echo(f"note: {warning}")
+    click.echo(f"{path}: {_summary(checked_policy)}: OK")
 
 
 @policy.command("test")
@@ -73,29 +73,31 @@ def test(source: str, file: Path | None, nobody_looked: bool) -> None:
     block = None if nobody_looked else _look_up(run, callback, Enricher(services.adapters, rules))
     stored_channel = partial(_stored_channel, services.adapters, callback)
 
-    click.echo(f"customer   {_who(run)}")
+    click.echo(f"customer   {_customer(run)}")
     click.echo(f"channel    {decision.channel_of(callback, stored_channel())}")
     if block is not None:
         click.echo(f"{rules.attribute + ':':10} {_compact(block)}")
-    for beside in run.projected:
-        value = "nothing" if beside.value is None else json.dumps(beside.value, ensure_ascii=False)
-        click.echo(f"{'.'.join(beside.path)}: {value}")
+    for projection in run.projected:
+        value = "nothing" if projection.value is None else json.dumps(projection.value, ensure_ascii=False)
+        click.echo(f"{'.'.join(projection.path)}: {value}")
     click.echo("")
-    considered = decision.consider(callback, run, rules, stored_channel)
-    for each in considered:
-        click.echo(_line(each))
-    decided = decision.decide(callback, run, rules, stored_channel)
-    for passed in decided.passed[sum(each.applies and each.instruction is None for each in considered) :]:
-        click.echo(f"skip  {passed.rule}: {passed.reason}")
-    click.echo(f"\ndecided by {_by(decided)}")
-    click.echo(f"answer     {instructions.to_json(decided.instruction)}")
-    fields = instructions.rest_form(decided.instruction)
+    rule_results = decision.consider(callback, run, rules, stored_channel)
+    for result in rule_results:
+        click.echo(_line(result))
+    answer = decision.decide(callback, run, rules, stored_channel)
+    # The rules that were skipped are listed above already; the rest are defaults of channels.
+    listed = sum(result.applies and result.instruction is None for result in rule_results)
+    for skipped in answer.skipped[listed:]:
+        click.echo(f"skip  {skipped.rule}: {skipped.reason}")
+    click.echo(f"\ndecided by {_decided_by(answer)}")
+    click.echo(f"answer     {instructions.to_json(answer.instruction)}")
+    fields = instructions.rest_form(answer.instruction)
     click.echo(f"over REST  {' '.join(f'{name}={value}' for name, value in fields) if fields else 'not possible'}")
 
 
-def _summary(found: Policy) -> str:
-    defaults = f"defaults for {', '.join(found.defaults)}" if found.defaults else "no defaults"
-    return f"{len(found.rules)} rules, {defaults}, {len(found.context.projections)} projections"
+def _summary(checked_policy: Policy) -> str:
+    defaults = f"defaults for {', '.join(checked_policy.defaults)}" if checked_policy.defaults else "no defaults"
+    return f"{len(checked_policy.rules)} rules, {defaults}, {len(checked_policy.context.projections)} projections"
 
 
 # --- the callback
@@ -112,10 +114,10 @@ def _form(source: str) -> Form:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         raise click.ClickException(f"{source}: neither a reservation's SID, nor an entry, nor a readable file") from exc
-    return _given(source, text.strip())
+    return _parse_form(source, text.strip())
 
 
-def _given(source: str, text: str) -> Form:
+def _parse_form(source: str, text: str) -> Form:
     if not text.startswith("{"):
         form = dict(parse_qsl(text, keep_blank_values=True))
     else:
@@ -144,10 +146,10 @@ def _stored_channel(adapters: Adapters, callback: AssignmentCallback) -> str | N
     return None
 
 
-# --- what is told
+# --- the output
 
 
-def _who(run: EnrichmentRun) -> str:
+def _customer(run: EnrichmentRun) -> str:
     match = run.match
     if match is None:
         return "nobody looked"
@@ -156,17 +158,17 @@ def _who(run: EnrichmentRun) -> str:
     return f"none: the match is {match.kind}"
 
 
-def _line(considered: Considered) -> str:
-    word = "yes " if considered.instruction is not None else "skip" if considered.applies else "no  "
-    return f"{word}  {considered.rule}: {considered.why}"
+def _line(result: Considered) -> str:
+    word = "yes " if result.instruction is not None else "skip" if result.applies else "no  "
+    return f"{word}  {result.rule}: {result.why}"
 
 
-def _by(decided: InstructionDecision) -> str:
+def _decided_by(answer: InstructionDecision) -> str:
     return {
-        decision.DecidedBy.RULE: f"rule {decided.name!r}",
-        decision.DecidedBy.CHANNEL: f"the default for {decided.name}",
+        decision.DecidedBy.RULE: f"rule {answer.name!r}",
+        decision.DecidedBy.CHANNEL: f"the default for {answer.name}",
         decision.DecidedBy.SETTING: "ENRICH_DEFAULT_INSTRUCTION",
-    }[decided.by]
+    }[answer.by]
 
 
 def _compact(block: Mapping[str, Any]) -> str:

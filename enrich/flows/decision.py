@@ -18,7 +18,7 @@ from enrich.flows.run import EnrichmentRun
 from enrich.policy.evaluation import Context
 from enrich.policy.facts import customer_facts, match_facts
 from enrich.policy.file import DEFAULT_CHANNEL
-from enrich.policy.rules import Passed, choose, choose_default
+from enrich.policy.rules import SkippedRule, choose, choose_default
 from enrich.taskrouter import attributes, instructions
 from enrich.taskrouter.callbacks import AssignmentCallback, Form, sid_or_none
 from enrich.taskrouter.instructions import Instruction
@@ -41,20 +41,20 @@ class DecidedBy(StrEnum):
 class InstructionDecision:
     """One decision. name: of the rule or the channel; "" for the setting.
 
-    when: the rule's condition; "" if it has none. passed: rules that applied before, and could not be carried out.
+    when: the rule's condition; "" if it has none. skipped: rules that applied before, and could not be carried out.
     """
 
     instruction: Instruction
     by: DecidedBy
     name: str = ""
     when: str = ""
-    passed: tuple[Passed, ...] = ()
+    skipped: tuple[SkippedRule, ...] = ()
 
     def to_journal(self) -> dict[str, Any]:
         """Return the decision as the journal keeps it."""
         explained: dict[str, Any] = {"by": str(self.by), "name": self.name, "when": self.when}
-        if self.passed:
-            explained["passed"] = [{"rule": passed.rule, "reason": passed.reason} for passed in self.passed]
+        if self.skipped:
+            explained["passed"] = [{"rule": skipped.rule, "reason": skipped.reason} for skipped in self.skipped]
         return explained
 
 
@@ -76,24 +76,26 @@ def decide(
     if policy.asks_channel:
         channel = channel_of(callback, stored_channel())
     context = context_of(callback, run, rules, channel)
-    chosen = choose(policy.rules, context, make)
-    if chosen.instruction is not None:
-        return InstructionDecision(chosen.instruction, DecidedBy.RULE, chosen.by, chosen.when, chosen.passed)
-    passed = chosen.passed
+    choice = choose(policy.rules, context, make)
+    if choice.instruction is not None:
+        return InstructionDecision(choice.instruction, DecidedBy.RULE, choice.by, choice.when, choice.skipped)
+    skipped = choice.skipped
     if policy.defaults:
         if policy.asks_channel_for_default:
             channel = channel or channel_of(callback, stored_channel())
-        chosen = choose_default(policy.defaults, _channels(channel), context, make)
-        passed += chosen.passed
-        if chosen.instruction is not None:
-            return InstructionDecision(chosen.instruction, DecidedBy.CHANNEL, chosen.by, passed=passed)
-    return by_setting(callback, rules, passed)
+        choice = choose_default(policy.defaults, _channels(channel), context, make)
+        skipped += choice.skipped
+        if choice.instruction is not None:
+            return InstructionDecision(choice.instruction, DecidedBy.CHANNEL, choice.by, skipped=skipped)
+    return by_setting(callback, rules, skipped)
 
 
-def by_setting(callback: AssignmentCallback, rules: Rules, passed: tuple[Passed, ...] = ()) -> InstructionDecision:
+def by_setting(
+    callback: AssignmentCallback, rules: Rules, skipped: tuple[SkippedRule, ...] = ()
+) -> InstructionDecision:
     """Return the decision of last resort, which needs nothing: ENRICH_DEFAULT_INSTRUCTION."""
     default = instructions.default_instruction(rules.default_instruction, callback.attributes, callback.raw_attributes)
-    return InstructionDecision(default, DecidedBy.SETTING, passed=passed)
+    return InstructionDecision(default, DecidedBy.SETTING, skipped=skipped)
 
 
 def default_for(form: Form, rules: Rules) -> Instruction:
@@ -195,7 +197,7 @@ def consider(
         applies, instruction = rule.when is None or rule.when.holds(context), None
         if applies:
             try:
-                instruction = rule.action.made(context, make)
+                instruction = rule.action.instruction_for(context, make)
             except ValueError as exc:
                 why = str(exc)
         considered.append(Considered(rule.name, applies, instruction, why))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enrich import errors
 from enrich.customers import block, matching
 from enrich.policy.file import Policy, read_policy
-from enrich.policy.known import Known
+from enrich.policy.vocabulary import Vocabulary
 from enrich.taskrouter import attributes, instructions
 
 # The fields of a customer in conditions and texts: those of the block, and the id.
@@ -40,13 +40,13 @@ def read_file(text: str, name: str, *, attribute: str, region: str) -> Policy:
 
     Raises PolicyError naming everything that is wrong, each with its rule or table, its key, and what to do.
     """
-    policy, problems = read_policy(text, known(attribute, region))
+    policy, problems = read_policy(text, vocabulary(attribute, region))
     if problems.found:
         raise errors.PolicyError(f"{name}:\n  " + "\n  ".join(str(problem) for problem in problems.found))
     return policy
 
 
-def known(attribute: str, region: str) -> Known:
+def vocabulary(attribute: str, region: str) -> Vocabulary:
     """Return what a policy file may refer to."""
 
     def check_key(word: str, own: Collection[str]) -> None:
@@ -54,7 +54,7 @@ def known(attribute: str, region: str) -> Known:
             raise ValueError(f"{word!r}: each key is a text of its own")
         matching.KeyRules.parse(word, region=region, own_attributes=own)
 
-    return Known(
+    return Vocabulary(
         instructions=instructions.TABLE,
         fields=CUSTOMER_FIELDS,
         block_fields=block.FIELDS,

@@ -1,12 +1,12 @@
-"""The `[context]` table: what of a customer lands on the task, where else, and what customers are looked up by.
+"""The `[context]` table: what of a customer is written to the task, and by which keys customers are looked up.
 
     fields = ["name", "tier"]               of a customer, in the block
-    drop = ["notes", "cases"]               what goes first when room is short
+    drop = ["notes", "cases"]               fields that are left out first if the block is too long
     keys = ["customer_id", "from"]          as ENRICH_LOOKUP_KEYS: attribute[:kind[:trust]], in order
     own_numbers, claimed_channels           as ENRICH_OWN_NUMBERS and ENRICH_CLAIMED_CHANNELS
-    [context.projections]                   other attributes that we write, for a customer that is certain
+    [context.projections]                   other attributes that we write if the customer is certain
 
-What it leaves out the settings say.
+The settings apply where the table has no key.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from typing import Any
 
 from enrich.policy.evaluation import Context
 from enrich.policy.expressions import ExpressionError
-from enrich.policy.known import Known, check_reference, did_you_mean
 from enrich.policy.problems import Problems
 from enrich.policy.templates import Missing, Template, compile_template
+from enrich.policy.vocabulary import Vocabulary, check_reference, did_you_mean
 
 WHERE = "[context]"
 PROJECTIONS = "[context.projections]"
 _NAME = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
 MAX_PATH_LENGTH = 4
 MAX_PROJECTIONS = 30
-# Only what is certain is projected, and only what we know; what came with the task stays where it is.
+# A projection is written only for a certain match, from our own data; the task's own attributes are not copied.
 _PROJECTED_ROOTS = ("customer", "match")
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """One attribute beside our block that is ours, by the names on the way to it, and what it is to hold."""
+    """An attribute outside our block that we write. path: the names that lead to it. template: its value."""
 
     path: tuple[str, ...]
     template: Template
 
     def value(self, context: Context) -> Any:
-        """Return the projected value; None if it cannot be had, and is then removed."""
+        """Return the projected value; None if a part of it is missing: the attribute is then removed."""
         try:
             return self.template.value(context)
         except Missing:
@@ -48,7 +48,7 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class ContextPolicy:
-    """The `[context]` table. None: not given."""
+    """The `[context]` table. None: the key is not in it."""
 
     fields: tuple[str, ...] | None = None
     drop: tuple[str, ...] | None = None
@@ -58,20 +58,20 @@ class ContextPolicy:
     projections: tuple[Projection, ...] = ()
 
 
-def parse_context(table: Any, known: Known, problems: Problems) -> ContextPolicy:
+def parse_context(table: Any, vocabulary: Vocabulary, problems: Problems) -> ContextPolicy:
     if not isinstance(table, dict):
         problems.add(WHERE, "", "must be a table")
         return ContextPolicy()
     for key in table:
         if key not in _KEYS:
             problems.add(WHERE, key, f"there is no such key{did_you_mean(key, _KEYS)}")
-    projections = _projections(table.get("projections", {}), known, problems)
-    own = [known.attribute, *(".".join(each.path) for each in projections)]
+    projections = _projections(table.get("projections", {}), vocabulary, problems)
+    own = [vocabulary.attribute, *(".".join(projection.path) for projection in projections)]
     return ContextPolicy(
-        fields=_words(table, "fields", problems, _member_of(known.block_fields)),
-        drop=_words(table, "drop", problems, _member_of(known.droppable)),
-        keys=_words(table, "keys", problems, lambda word: known.check_key(word, own), may_be_empty=False),
-        own_numbers=_words(table, "own_numbers", problems, known.check_number),
+        fields=_words(table, "fields", problems, _member_of(vocabulary.block_fields)),
+        drop=_words(table, "drop", problems, _member_of(vocabulary.droppable)),
+        keys=_words(table, "keys", problems, lambda word: vocabulary.check_key(word, own), may_be_empty=False),
+        own_numbers=_words(table, "own_numbers", problems, vocabulary.check_number),
         claimed_channels=_words(table, "claimed_channels", problems, lambda _: None),
         projections=projections,
     )
@@ -88,7 +88,7 @@ def _words(
     *,
     may_be_empty: bool = True,
 ) -> tuple[str, ...] | None:
-    """The texts of this list; None where the table has none, or what it has is wrong."""
+    """Return the texts of this list; None if the table has none, or a wrong one."""
     words = table.get(key)
     if words is None:
         return None
@@ -96,23 +96,23 @@ def _words(
         problems.add(WHERE, key, 'must be a list of texts, such as ["a", "b"]')
         return None
     if not words and not may_be_empty:
-        problems.add(WHERE, key, "is empty; leave it out for what the settings say")
+        problems.add(WHERE, key, "is empty; leave it out to use the settings")
         return None
-    good = []
+    valid = []
     for word in words:
         try:
             check(word)
         except ValueError as exc:
             problems.add(WHERE, key, str(exc))
         else:
-            good.append(word)
-    return tuple(dict.fromkeys(good))
+            valid.append(word)
+    return tuple(dict.fromkeys(valid))
 
 
-def _member_of(known: Collection[str]) -> Callable[[str], None]:
+def _member_of(words: Collection[str]) -> Callable[[str], None]:
     def check(word: str) -> None:
-        if word not in known:
-            raise ValueError(f"{word!r} is none of them{did_you_mean(word, known)}")
+        if word not in words:
+            raise ValueError(f"{word!r} is not one of them{did_you_mean(word, words)}")
 
     return check
 
@@ -120,16 +120,16 @@ def _member_of(known: Collection[str]) -> Callable[[str], None]:
 # --- projections
 
 
-def _projections(table: Any, known: Known, problems: Problems) -> tuple[Projection, ...]:
+def _projections(table: Any, vocabulary: Vocabulary, problems: Problems) -> tuple[Projection, ...]:
     if not isinstance(table, dict):
         problems.add(PROJECTIONS, "", "must be a table of attributes")
         return ()
     projections: dict[tuple[str, ...], Projection] = {}
     for path, value in _flat(table):
-        template = _projection(path, value, known, problems)
-        clash = next((other for other in projections if _contains(other, path) or _contains(path, other)), None)
+        template = _projection(path, value, vocabulary, problems)
+        clash = next((own for own in projections if _contains(own, path) or _contains(path, own)), None)
         if clash:
-            problems.add(PROJECTIONS, ".".join(path), f"clashes with {'.'.join(clash)}: one would stand in the other")
+            problems.add(PROJECTIONS, ".".join(path), f"clashes with {'.'.join(clash)}: one would be inside the other")
         elif template:
             projections[path] = Projection(path, template)
     if len(projections) > MAX_PROJECTIONS:
@@ -138,25 +138,25 @@ def _projections(table: Any, known: Known, problems: Problems) -> tuple[Projecti
 
 
 def _flat(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Paths and values: TOML makes tables of `customers.name = …`, and one key of `"customers.name" = …`."""
+    """Yield paths and values: `customers.name = …` is a table in TOML, `"customers.name" = …` one key."""
     for key, value in table.items():
-        longer = path + tuple(key.split("."))
-        if isinstance(value, dict) and len(longer) <= MAX_PATH_LENGTH:
-            yield from _flat(value, longer)
+        full_path = path + tuple(key.split("."))
+        if isinstance(value, dict) and len(full_path) <= MAX_PATH_LENGTH:
+            yield from _flat(value, full_path)
         else:
-            yield longer, value
+            yield full_path, value
 
 
-def _projection(path: tuple[str, ...], value: Any, known: Known, problems: Problems) -> Template | None:
+def _projection(path: tuple[str, ...], value: Any, vocabulary: Vocabulary, problems: Problems) -> Template | None:
     key = ".".join(path)
     if len(path) > MAX_PATH_LENGTH or not all(_NAME.fullmatch(name) for name in path):
-        told = f"must be names of letters, digits, _ and $, joined by dots, at most {MAX_PATH_LENGTH} of them"
-        problems.add(PROJECTIONS, key, told)
+        message = f"must be names of letters, digits, _ and $, joined by dots, at most {MAX_PATH_LENGTH} of them"
+        problems.add(PROJECTIONS, key, message)
         return None
-    if path[0] == known.attribute:
-        problems.add(PROJECTIONS, key, f"{known.attribute} is our block's own; see [context] fields")
+    if path[0] == vocabulary.attribute:
+        problems.add(PROJECTIONS, key, f"{vocabulary.attribute} is our block's own; see [context] fields")
         return None
-    if any(_contains(tuple(foreign.split(".")), path) for foreign in known.foreign):
+    if any(_contains(tuple(foreign.split(".")), path) for foreign in vocabulary.foreign):
         problems.add(PROJECTIONS, key, "belongs to TaskRouter or Flex, and is not ours to write")
         return None
     if not isinstance(value, str):
@@ -168,7 +168,7 @@ def _projection(path: tuple[str, ...], value: Any, known: Known, problems: Probl
         problems.add(PROJECTIONS, key, str(exc))
         return None
     for reference in template.references:
-        if not check_reference(PROJECTIONS, key, reference, known, problems):
+        if not check_reference(PROJECTIONS, key, reference, vocabulary, problems):
             return None
         if reference.path[0] not in _PROJECTED_ROOTS:
             problems.add(PROJECTIONS, key, f"{reference.text}: only customer.* and match.* are projected")

@@ -1,6 +1,6 @@
 """Customers and matches as plain JSON objects, for conditions and texts.
 
-Only a match that is certain discloses its customer: for any other, whatever details are at hand, there is none.
+Only a certain match discloses its customer; for any other match there is none, even if details are available.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from enrich.domain.matches import Customer, Match, Matched, NoMatch
 
 
 def customer_facts(match: Match | None, customer: Customer | None) -> dict[str, Any] | None:
-    """The customer of a match that is certain, None for any other. What the CRM has nothing of is not there.
+    """Return the customer of a certain match, without empty fields; None for any other match.
 
-    customer: its details; None where the store has none, and then id and name are known all the same.
+    customer: its details; None if the store has none: id and name are known from the match.
     """
     if not isinstance(match, Matched):
         return None

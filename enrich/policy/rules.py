@@ -1,7 +1,7 @@
-"""Rules: which instruction is given when. The first whose condition holds, and whose instruction can be given, wins.
+"""Rules: the first one whose condition holds, and whose instruction is possible, decides the instruction.
 
-Which instructions there are, and what each takes, is TaskRouter's business (taskrouter/instructions.py): it comes in as
-functions. What the file looks like is known to file.py.
+The instructions and their parameters are defined in taskrouter/instructions.py and come in as functions; the format of
+the file is in file.py.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from enrich.policy.expressions import Expression
 from enrich.policy.templates import Missing, Template
 
 Instruction = dict[str, Any]
-# From an instruction's name, its parameters and the context to the instruction. Raises ValueError: not here, and why.
+# Makes an instruction from its name, parameters and context. Raises ValueError with the reason if it is not possible.
 Make = Callable[[str, Mapping[str, Any], Context], Instruction]
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyAction:
-    """An instruction with its parameters, as the file has them.
+    """An instruction with its parameters, as in the file.
 
-    addresses: names of those that are URLs. dials: whether it calls the worker, at an address that may be the worker's.
+    addresses: names of the parameters that are URLs. dials: whether it calls the worker, possibly at the worker's own
+    address.
     """
 
     instruction: str
@@ -36,8 +37,8 @@ class PolicyAction:
         templates = (value for value in self.parameters.values() if isinstance(value, Template))
         return tuple(reference for template in templates for reference in template.references)
 
-    def made(self, context: Context, make: Make) -> Instruction:
-        """The instruction for this context. Raises ValueError saying why there is none."""
+    def instruction_for(self, context: Context, make: Make) -> Instruction:
+        """Return the instruction for this context. Raises ValueError with the reason if it is not possible."""
         values = {}
         for key, value in self.parameters.items():
             try:
@@ -62,15 +63,15 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """A rule that was passed over although its condition held, and why its instruction could not be given."""
+class SkippedRule:
+    """A rule whose condition held, but whose instruction was not possible, with the reason."""
 
     rule: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Choice:
     """The result of the rules, or of a channel's default. instruction: None if nothing applied.
 
     by: the rule's name, or the channel's. when: the rule's condition; "" where it has none.
@@ -79,32 +80,32 @@ class Chosen:
     instruction: Instruction | None
     by: str = ""
     when: str = ""
-    passed: tuple[Passed, ...] = ()
+    skipped: tuple[SkippedRule, ...] = ()
 
 
-def choose(rules: Iterable[Rule], context: Context, make: Make) -> Chosen:
-    """The first rule that applies. Raises nothing for any context."""
-    passed: list[Passed] = []
+def choose(rules: Iterable[Rule], context: Context, make: Make) -> Choice:
+    """Return the choice of the first rule that applies. Raises nothing for any context."""
+    skipped: list[SkippedRule] = []
     for rule in rules:
         if rule.when is None or rule.when.holds(context):
             try:
-                instruction = rule.action.made(context, make)
+                instruction = rule.action.instruction_for(context, make)
             except ValueError as exc:
-                passed.append(Passed(rule.name, str(exc)))
+                skipped.append(SkippedRule(rule.name, str(exc)))
             else:
-                return Chosen(instruction, rule.name, rule.when.text if rule.when else "", tuple(passed))
-    return Chosen(None, passed=tuple(passed))
+                return Choice(instruction, rule.name, rule.when.text if rule.when else "", tuple(skipped))
+    return Choice(None, skipped=tuple(skipped))
 
 
 def choose_default(
     defaults: Mapping[str, PolicyAction], channels: Sequence[str], context: Context, make: Make
-) -> Chosen:
-    """The default of the first of these channels that has one, and whose instruction can be given."""
-    passed: list[Passed] = []
+) -> Choice:
+    """Return the default of the first of these channels that has one whose instruction is possible."""
+    skipped: list[SkippedRule] = []
     for channel in channels:
         if channel in defaults:
             try:
-                return Chosen(defaults[channel].made(context, make), channel, passed=tuple(passed))
+                return Choice(defaults[channel].instruction_for(context, make), channel, skipped=tuple(skipped))
             except ValueError as exc:
-                passed.append(Passed(f"default for {channel}", str(exc)))
-    return Chosen(None, passed=tuple(passed))
+                skipped.append(SkippedRule(f"default for {channel}", str(exc)))
+    return Choice(None, skipped=tuple(skipped))

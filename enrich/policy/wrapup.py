@@ -1,11 +1,11 @@
 """Wrap-up: the `[wrapup]` table of the policy file.
 
-Nothing completes a task that is wrapping by itself (docs/taskrouter.md, "Wrap-up and completion"), and until it is
+TaskRouter does not complete a task that is wrapping (docs/taskrouter.md, "Wrap-up and completion"), and until it is
 completed it takes up its worker's capacity.
 
     [wrapup]
-    complete_after_s = 300            # after so long in wrapping; without it, nothing is completed for anyone
-    reason = "wrap-up time is over"   # what TaskRouter, and the customer's history, are told
+    complete_after_s = 300            # seconds in wrapping; without it no task is completed automatically
+    reason = "wrap-up time is over"   # for TaskRouter, and for the customer's history
 
 Pure.
 """
@@ -19,25 +19,25 @@ from enrich.domain.lengths import MAX_COMPLETION_REASON_LENGTH
 from enrich.policy.problems import Problems
 
 TABLE = "wrapup"
-# An agent needs a moment; and what wraps for longer than a day, TaskRouter deletes (docs/taskrouter.md, "Time limits").
+# An agent needs a moment, and TaskRouter deletes a task that wraps up for a day (docs/taskrouter.md, "Time limits").
 MIN_AFTER_S, MAX_AFTER_S = 5, 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class WrapupPolicy:
-    """complete_after_s: seconds of wrapping after which a task is completed; None: never by itself."""
+    """The `[wrapup]` table. complete_after_s: seconds of wrapping after which a task is completed; None for never."""
 
     complete_after_s: int | None = None
     reason: str = "wrap-up time is over"
 
 
 def parse_wrapup(table: Mapping[str, object], problems: Problems) -> WrapupPolicy:
-    """The policy of this table; what is wrong is added to `problems`, and left out."""
+    """Return the policy of this table; mistakes are added to `problems` and left out."""
     default = WrapupPolicy()
-    known = ("complete_after_s", "reason")
+    known_keys = ("complete_after_s", "reason")
     for key in table:
-        if key not in known:
-            problems.add(TABLE, str(key), f"is not known here; there are {', '.join(known)}")
+        if key not in known_keys:
+            problems.add(TABLE, str(key), f"is not known here; there are {', '.join(known_keys)}")
     seconds = table.get("complete_after_s")
     if seconds is not None and (
         isinstance(seconds, bool) or not isinstance(seconds, int) or not MIN_AFTER_S <= seconds <= MAX_AFTER_S

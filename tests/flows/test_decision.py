@@ -31,7 +31,7 @@ from enrich.flows.decision import DecidedBy, InstructionDecision, channel_of, de
 from enrich.flows.enrichment import Enricher
 from enrich.flows.rules import Rules, read_file, rules_of
 from enrich.flows.run import EnrichmentRun
-from enrich.policy.rules import Passed
+from enrich.policy.rules import SkippedRule
 from enrich.taskrouter.callbacks import AssignmentCallback, assignment_callback
 
 PHONE = LookupKey("phone", "+14155550100", Trust.VERIFIED, "from")
@@ -182,7 +182,7 @@ def test_a_rule_that_cannot_be_carried_out_is_passed_over_with_its_reason(body: 
     policy = f"[[rules]]\nname = 'first'\n{body}\n" + rule("1==1", "defer", "second")
     callback = make_callback({"call": "none", "seconds": "soon"})
     decision = decide(callback, MATCHED, make_rules(policy))
-    assert (decision.name, decision.passed) == ("second", (Passed("first", reason),))
+    assert (decision.name, decision.skipped) == ("second", (SkippedRule("first", reason),))
     assert decision.to_journal()["passed"] == [{"rule": "first", "reason": reason}]
 
 

@@ -9,9 +9,9 @@ import pytest
 from enrich.domain.matches import Trust
 from enrich.errors import PolicyError, SettingsError
 from enrich.flows import rules as flows_rules
-from enrich.flows.rules import known, read_file, rules_of
+from enrich.flows.rules import read_file, rules_of, vocabulary
 from enrich.policy.file import TABLES, Policy, read_policy
-from enrich.policy.known import MATCH_FIELDS
+from enrich.policy.vocabulary import MATCH_FIELDS
 
 HERE = Path(__file__).parent
 DOCUMENT = (HERE.parent.parent / "docs" / "policy.md").read_text()
@@ -23,7 +23,7 @@ def read(text: str) -> Policy:
 
 
 def told(text: str) -> list[str]:
-    return [str(problem) for problem in read_policy(text, known("crm", "US"))[1].found]
+    return [str(problem) for problem in read_policy(text, vocabulary("crm", "US"))[1].found]
 
 
 def test_an_empty_file_says_nothing() -> None:
@@ -179,7 +179,7 @@ MISTAKES = [
         rule('instruction = "defer"\nwhen = "tier == 1"'),
         "tier: references begin with task, worker, customer",
     ),
-    (rule('instruction = "defer"\nwhen = "task == 1"'), "when: task is a whole; name something in it"),
+    (rule('instruction = "defer"\nwhen = "task == 1"'), "when: task is an object; name a member of it"),
     (rule("instruction = \"defer\"\nwhen = 'customer.teir == 1'"), "customer has no 'teir'; did you mean 'tier'?"),
     (
         rule("instruction = \"defer\"\nwhen = 'match.sort == 1'"),
@@ -193,7 +193,7 @@ MISTAKES = [
     ),
     (
         rule('instruction = "defer"') + '\n[[rules]]\nname = "s"\ninstruction = "accept"',
-        "rule 's': never asked",
+        "rule 's': never reached",
     ),
     ("defaults = 3", "[defaults]: must be a table"),
     ("[defaults]\nvoice = 3", "[defaults], voice: must be an instruction's name"),
@@ -203,8 +203,8 @@ MISTAKES = [
     ("context = 3", "[context]: must be a table"),
     ("[context]\nfield = []", "[context], field: there is no such key; did you mean 'fields'?"),
     ("[context]\nfields = 'name'", "[context], fields: must be a list of texts"),
-    ("[context]\nfields = ['nam']", "[context], fields: 'nam' is none of them; did you mean 'name'?"),
-    ("[context]\ndrop = ['match']", "[context], drop: 'match' is none of them"),
+    ("[context]\nfields = ['nam']", "[context], fields: 'nam' is not one of them; did you mean 'name'?"),
+    ("[context]\ndrop = ['match']", "[context], drop: 'match' is not one of them"),
     ("[context]\nkeys = []", "[context], keys: is empty"),
     ("[context]\nkeys = ['a:b:sure']", "[context], keys: 'a:b:sure': 'sure' is neither verified nor claimed"),
     ("[context]\nkeys = ['crm.customer_id']", "[context], keys: 'crm.customer_id' is written by this service itself"),
@@ -278,7 +278,7 @@ def test_a_parameter_may_be_named_for_everything_that_taskrouter_knows() -> None
         "post_work_activity_sid": ACTIVITY,
         "call_sid": "CA" + "c" * 32,
     }
-    for name, parameters in flows_rules.known("crm", "US").instructions.items():
+    for name, parameters in flows_rules.vocabulary("crm", "US").instructions.items():
         body = [f'instruction = "{name}"']
         for key, parameter in parameters.items():
             if key in values:
@@ -291,7 +291,7 @@ def test_a_parameter_may_be_named_for_everything_that_taskrouter_knows() -> None
 
 
 def test_the_document_names_every_instruction_parameter_field_and_key() -> None:
-    for name, parameters in flows_rules.known("crm", "US").instructions.items():
+    for name, parameters in flows_rules.vocabulary("crm", "US").instructions.items():
         (line,) = [line for line in DOCUMENT.splitlines() if line.startswith(f"| `{name}` |")]
         for key in parameters:
             base = key.removesuffix("_method").removesuffix("_event")
