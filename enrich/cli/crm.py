@@ -18,7 +18,7 @@ from enrich.cli.base import Group
 from enrich.customers import block, columns, fixtures, matching, seeding
 from enrich.services import current_services
 
-# From so many lines on a progress bar tells more than the wait does.
+# Files from this many lines get a progress bar.
 LARGE_FILE = 1000
 
 
@@ -103,7 +103,7 @@ def _progress_of(path: Path) -> Iterator[Callable[[int], None] | None]:
         yield None
         return
     with click.progressbar(length=lines, label=path.name, file=sys.stderr) as bar:
-        yield lambda done: bar.update(done - bar.pos)
+        yield lambda lines_done: bar.update(lines_done - bar.pos)
 
 
 @crm.command("export")
@@ -117,7 +117,9 @@ def export(file: Any) -> None:
 
 @crm.command("lookup")
 @click.argument("key", required=False)
-@click.option("--kind", help="Kind of KEY: phone, email, address, account_number … (default: all that are looked up)")
+@click.option(
+    "--kind", help="Kind of KEY: phone, email, address, account_number … (default: those of the look-up keys)"
+)
 @click.option("--attributes", help="Instead of KEY: the attributes of a task, as JSON.")
 @with_appcontext
 def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
@@ -126,11 +128,11 @@ def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
     services.require_policy()
     rules, store = services.rules, services.adapters.store
     keys = matching.lookup_keys(*_as_task(key, kind, attributes, rules.keys))
-    found = store.look_up(keys)
-    match = matching.choose(keys, found.candidates)
-    customer = store.details_of(match, found)
-    for asked in matching.explain(keys, found.candidates, match)["keys"]:
-        click.echo(f"{asked['kind']} {asked['value']} ({asked['trust']}): {asked['found'] or 'nobody'}")
+    rows = store.look_up(keys)
+    match = matching.choose(keys, rows.candidates)
+    customer = store.details_of(match, rows)
+    for line in matching.explain(keys, rows.candidates, match)["keys"]:
+        click.echo(f"{line['kind']} {line['value']} ({line['trust']}): {line['found'] or 'nobody'}")
     for attribute in keys.withheld:
         click.echo(f"{attribute}: number withheld")
     for attribute in keys.unknown if attributes else ():  # KEY stands in every attribute, and need not fit each
@@ -143,7 +145,7 @@ def lookup(key: str | None, kind: str | None, attributes: str | None) -> None:
 def _as_task(
     key: str | None, kind: str | None, attributes: str | None, rules: matching.KeyRules
 ) -> tuple[dict[str, Any], matching.KeyRules]:
-    """Return attributes with the given key, and the rules to read them by."""
+    """Return the attributes of a task that has this key, and the rules to read them by."""
     if (key is None) == (attributes is None):
         raise click.UsageError("Give either KEY or --attributes.")
     if attributes is not None:

@@ -35,8 +35,8 @@ def db_downgrade(revision: str, yes: bool) -> None:
     """Downgrade the schema to REVISION: `-1` for one step, `base` for all; this deletes data."""
     database = current_services().database
     if not yes:
-        shown = database.url.render_as_string(hide_password=True)
-        click.confirm(f"Tables and columns of {shown} will be deleted, with what is in them. Go on?", abort=True)
+        url = database.url.render_as_string(hide_password=True)
+        click.confirm(f"Tables and columns of {url} will be deleted, with their data. Continue?", abort=True)
     migrations.downgrade(database, revision)
     _print_revision(database)
 
@@ -49,5 +49,7 @@ def db_current() -> None:
 
 
 def _print_revision(database: Database) -> None:
-    at, head = migrations.revisions(database)
-    click.echo(f"at {at or 'nothing'}" + ("" if at == head else f"; this version needs {head}: flask db upgrade"))
+    current, head = migrations.revisions(database)
+    click.echo(
+        f"at {current or 'nothing'}" + ("" if current == head else f"; this version needs {head}: flask db upgrade")
+    )

@@ -1,4 +1,4 @@
-"""`flask demo`: sets everything up, prints where to look, and keeps work arriving until Ctrl-C."""
+"""`flask demo`: sets everything up, prints the address and the sign-in, and lets work arrive until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 EMAIL = "demo@example.com"
 PORT = click.IntRange(1, 65535)
 FIRST_ARRIVALS = 12
-# (seconds of calm before it, what is told, the emulator's fault, how long it lasts)
-SPELLS: tuple[tuple[float, str, dict[str, object], float], ...] = (
+# (seconds without a fault before it, the message, the emulator's fault, its duration in seconds)
+FAULTS: tuple[tuple[float, str, dict[str, object], float], ...] = (
     (25.0, "TaskRouter's REST API is failing (503)", {"kind": "status", "status": 503}, 5.0),
     (30.0, "TaskRouter's REST API is slow (5 s an answer)", {"kind": "latency", "seconds": 5.0}, 6.0),
 )
-# The service's own requests: one task, fetched or written.
+# Faults hit only the service's own requests, which fetch or write one task.
 ONE_TASK = "/Tasks/WT[0-9a-f]{32}$"
 
 
@@ -65,16 +65,16 @@ ONE_TASK = "/Tasks/WT[0-9a-f]{32}$"
 @click.option(
     "--policy",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A policy file to try; ENRICH_POLICY is ignored, as all settings are.",
+    help="A policy file to try; ENRICH_POLICY is ignored, like all settings.",
 )
 def demo(port: int, emulator_port: int, seconds: float | None, folder: Path, policy: Path | None) -> None:
     """Run the emulator, the service and the worker on this machine, with incoming work. Stop with Ctrl-C."""
     require_emulator()
-    over = threading.Event()
+    stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: over.set())
+        signal.signal(number, lambda *_: stop.set())
     try:
-        lock = _only_one(folder)
+        lock = _lock(folder)
         port, emulator_port = _ports(port, emulator_port)
         environment = _environment(folder.absolute(), port, emulator_port)
         if policy:
@@ -82,17 +82,17 @@ def demo(port: int, emulator_port: int, seconds: float | None, folder: Path, pol
         click.echo("Preparing the database, the customers and a sign-in ...")
         password = _prepare(environment["DATABASE_URL"])
         with Processes(environment, folder.absolute() / "logs") as processes:
-            workplace = _start(processes, environment, over)
-            if not over.is_set():
+            workplace = _start(processes, environment, stop)
+            if not stop.is_set():
                 click.echo(_welcome(environment, password, folder))
-                _run(workplace, processes, over, time.monotonic() + (seconds or float("inf")))
+                _run(workplace, processes, stop, time.monotonic() + (seconds or float("inf")))
             click.echo("\nStopping the service, the worker and the emulator ...")
         lock.close()
     except DidNotStart as exc:
         raise click.ClickException(str(exc)) from exc
 
 
-def _only_one(folder: Path) -> IO[str]:
+def _lock(folder: Path) -> IO[str]:
     """Lock the folder until the lock is closed: two demos cannot share a database."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,16 +108,16 @@ def _only_one(folder: Path) -> IO[str]:
 
 
 def _ports(port: int, emulator_port: int) -> tuple[int, int]:
-    taken = []
-    chosen = []
-    for wanted in (port, emulator_port):
-        free = free_port(wanted)
-        chosen.append(free)
-        if free != wanted:
-            taken.append(f"port {wanted} is taken, {free} is used instead")
-    if taken:
-        click.echo("; ".join(taken).capitalize() + ".")
-    return chosen[0], chosen[1]
+    notes = []
+    free_ports = []
+    for preferred in (port, emulator_port):
+        free = free_port(preferred)
+        free_ports.append(free)
+        if free != preferred:
+            notes.append(f"port {preferred} is taken, {free} is used instead")
+    if notes:
+        click.echo("; ".join(notes).capitalize() + ".")
+    return free_ports[0], free_ports[1]
 
 
 def _environment(folder: Path, port: int, emulator_port: int) -> dict[str, str]:
@@ -156,8 +156,8 @@ def _prepare(url: str) -> str:
     return password
 
 
-def _start(processes: Processes, environment: Mapping[str, str], over: threading.Event) -> Workplace:
-    """Start everything and wait until it responds, or `over` is set."""
+def _start(processes: Processes, environment: Mapping[str, str], stop: threading.Event) -> Workplace:
+    """Start everything and wait until it responds, or `stop` is set."""
     # Imported here: every web process knows this command, and none needs the SDK that the workplace is set up with.
     from enrich.demo.workplace import Workplace
 
@@ -166,10 +166,10 @@ def _start(processes: Processes, environment: Mapping[str, str], over: threading
     processes.start("emulator", EMULATOR, "--port", emulator.rpartition(":")[2])
     processes.start("web", "enrich", "serve")
     processes.start("worker", "enrich", "worker")
-    processes.wait_for("emulator", f"{emulator}/_emulator/healthz", over.is_set)
-    processes.wait_for("web", f"{service}/readyz", over.is_set)
+    processes.wait_for("emulator", f"{emulator}/_emulator/healthz", stop.is_set)
+    processes.wait_for("web", f"{service}/readyz", stop.is_set)
     workplace = Workplace(emulator, environment["TWILIO_ACCOUNT_SID"], environment["TWILIO_AUTH_TOKEN"])
-    if not over.is_set():
+    if not stop.is_set():
         workplace.set_up(service)
     return workplace
 
@@ -185,38 +185,39 @@ Stop with Ctrl-C.
 """
 
 
-def _run(workplace: Workplace, processes: Processes, over: threading.Event, until: float) -> None:
+def _run(workplace: Workplace, processes: Processes, stop: threading.Event, until: float) -> None:
     """Let work arrive, agents work and faults come and go until it is over. Raises DidNotStart if a process dies."""
     chance = random.Random()  # noqa: S311 - a demo's dice
     work = arrivals(People.of(builtin_path()), chance)
-    trouble = _trouble(workplace)
-    is_calm, lasts_s = next(trouble)
+    faults = _fault_cycle(workplace)
+    is_calm, lasts_s = next(faults)
     change_at = time.monotonic() + lasts_s
     count = 0
-    while not over.is_set() and time.monotonic() < until:
+    while not stop.is_set() and time.monotonic() < until:
         workplace.receive(*next(work))
-        if is_calm:  # the API that is in trouble is theirs, too
+        # During a fault the agents would get it, too: they use the same API.
+        if is_calm:
             workplace.deal_with_tasks()
         processes.check()
         if time.monotonic() >= change_at:
-            is_calm, lasts_s = next(trouble)
+            is_calm, lasts_s = next(faults)
             change_at = time.monotonic() + lasts_s
         count += 1
-        over.wait(0.4 if count <= FIRST_ARRIVALS else chance.uniform(0.8, 2.2))
+        stop.wait(0.4 if count <= FIRST_ARRIVALS else chance.uniform(0.8, 2.2))
 
 
-def _trouble(workplace: Workplace) -> Iterator[tuple[bool, float]]:
-    """Yield whether TaskRouter is well, and for how many seconds; each step sets or clears a fault."""
+def _fault_cycle(workplace: Workplace) -> Iterator[tuple[bool, float]]:
+    """Yield whether TaskRouter works, and for how many seconds; each step sets or clears a fault."""
     while True:
-        for calm_s, symptom, fault, lasts_s in SPELLS:
+        for calm_s, symptom, fault, lasts_s in FAULTS:
             yield True, calm_s
             workplace.has_trouble(fault | {"path": ONE_TASK})
-            _say(f"{symptom} for {lasts_s:.0f} s")
+            _print_line(f"{symptom} for {lasts_s:.0f} s")
             yield False, lasts_s
             workplace.recovers()
-            _say("it works again; pending follow-ups are done now")
+            _print_line("it works again; pending follow-ups are done now")
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     """Print a line with the time on the reader's own clock."""
     click.echo(f"  {time.strftime('%H:%M:%S')}  {text}")

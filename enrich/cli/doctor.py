@@ -1,7 +1,7 @@
-"""`flask taskrouter doctor`: what is wrong with this installation, what that means, and what to do.
+"""`flask taskrouter doctor`: the problems of this installation, each with its meaning and its fix.
 
-Here it is found out, from settings, database, TaskRouter and PUBLIC_URL; what it means stands in diagnosis/. Nothing
-is changed, but for one event of the type `enrich.doctor` that the round trip leaves in the journal.
+This module collects the facts, from settings, database, TaskRouter and PUBLIC_URL; diagnosis/ judges them. Nothing is
+changed, except that the round trip stores one event of the type `enrich.doctor` in the journal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from enrich.cli.base import Command
 from enrich.database import migrations
 from enrich.diagnosis import account, callbacks, installation, probe, reach, tasks
 from enrich.diagnosis.findings import Finding, Level, not_examined, problem, worst
-from enrich.diagnosis.snapshot import SeenWorkspace
+from enrich.diagnosis.snapshot import WorkspaceSnapshot
 from enrich.domain.event_sinks import EventSink
 from enrich.domain.work_kinds import WorkKind, work_of
 from enrich.journal import heartbeats, samples
@@ -39,44 +39,44 @@ _WORDS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "problem"}
 def doctor(as_json: bool) -> None:
     """Check settings, database, worker and TaskRouter's set-up, and send a signed event to PUBLIC_URL.
 
-    Status: 0 all is well, 1 there are warnings, 2 there are problems.
+    Status: 0 everything is OK, 1 there are warnings, 2 there are problems.
     """
     findings: list[Finding] = []
     for finding in examine(current_services(), lambda: datetime.now(UTC)):
         findings.append(finding)
         if not as_json:
-            click.echo(_in_words(finding))
+            click.echo(_lines(finding))
     level = worst(findings)
     if as_json:
-        told = [asdict(finding) | {"level": _WORDS[finding.level]} for finding in findings]
-        click.echo(json.dumps({"status": _WORDS[level], "findings": told}, ensure_ascii=False, indent=2))
+        documents = [asdict(finding) | {"level": _WORDS[finding.level]} for finding in findings]
+        click.echo(json.dumps({"status": _WORDS[level], "findings": documents}, ensure_ascii=False, indent=2))
     else:
-        counts = {each: sum(finding.level is each for finding in findings) for each in Level}
+        counts = {severity: sum(finding.level is severity for finding in findings) for severity in Level}
         click.echo(f"\nProblems: {counts[Level.PROBLEM]}. Warnings: {counts[Level.WARNING]}. OK: {counts[Level.OK]}.")
     raise SystemExit(int(level))
 
 
-def examine(these: Services, now: Callable[[], datetime]) -> Iterator[Finding]:
+def examine(services: Services, now: Callable[[], datetime]) -> Iterator[Finding]:
     """Yield every finding, in the order in which to fix them. Raises nothing for what it checks."""
-    chosen = these.settings
-    yield from _settings(chosen)
-    yield installation.policy(str(chosen.policy or ""), str(these.policy_error or ""))
-    yield from _database(these, now)
-    workspaces: tuple[SeenWorkspace, ...] = ()
+    settings = services.settings
+    yield from _settings(settings)
+    yield installation.policy(str(settings.policy or ""), str(services.policy_error or ""))
+    yield from _database(services, now)
+    workspaces: tuple[WorkspaceSnapshot, ...] = ()
     sinks: tuple[EventSink, ...] = ()
-    if chosen.twilio_account_sid and chosen.twilio_auth_token:
-        found = _TaskRouter(chosen, now)
-        yield from found.findings()
-        workspaces, sinks = found.workspaces, found.sinks
-    if chosen.public_url:
-        yield reach.public_address(chosen.public_url, chosen.taskrouter_base_url)
-        yield from _urls(workspaces, sinks, chosen)
-        if chosen.twilio_account_sid and chosen.twilio_auth_token:
-            yield reach.round_trip(_round_trip(these, workspaces))
+    if settings.twilio_account_sid and settings.twilio_auth_token:
+        checks = _TaskRouterChecks(settings, now)
+        yield from checks.findings()
+        workspaces, sinks = checks.workspaces, checks.sinks
+    if settings.public_url:
+        yield reach.public_address(settings.public_url, settings.taskrouter_base_url)
+        yield from _urls(workspaces, sinks, settings)
+        if settings.twilio_account_sid and settings.twilio_auth_token:
+            yield reach.round_trip(_round_trip(services, workspaces))
 
 
-def _settings(chosen: Settings) -> Iterator[Finding]:
-    missing = [setting for setting in TABLE if setting.name in FOR_SERVING and not getattr(chosen, setting.field)]
+def _settings(settings: Settings) -> Iterator[Finding]:
+    missing = [setting for setting in TABLE if setting.name in FOR_SERVING and not getattr(settings, setting.field)]
     if missing:
         yield problem(
             "settings",
@@ -84,25 +84,25 @@ def _settings(chosen: Settings) -> Iterator[Finding]:
             "the service does not start without them",
             "; ".join(f"{setting.name}: {setting.help}" for setting in missing),
         )
-    if chosen.secret_key:
-        yield from installation.secret_key(chosen.secret_key, chosen.metrics_token)
+    if settings.secret_key:
+        yield from installation.secret_key(settings.secret_key, settings.metrics_token)
 
 
-def _database(these: Services, now: Callable[[], datetime]) -> Iterator[Finding]:
-    database, chosen = these.database, these.settings
+def _database(services: Services, now: Callable[[], datetime]) -> Iterator[Finding]:
+    database, settings = services.database, services.settings
     try:
-        at, head = migrations.revisions(database)
-        yield installation.schema(at, head)
+        revision, head = migrations.revisions(database)
+        yield installation.schema(revision, head)
         if not database.is_sqlite:
-            theirs: datetime = database.read(select(func.now()))[0][0]
-            yield installation.clock((theirs - now()).total_seconds(), "the database")
-        if at != head:
+            database_time: datetime = database.read(select(func.now()))[0][0]
+            yield installation.clock((database_time - now()).total_seconds(), "the database")
+        if revision != head:
             return
-        yield installation.worker(these.heartbeats.last(), now(), heartbeats.ALIVE)
-        figures = these.adapters.followups.figures(now())
-        yield from installation.owed(figures.overdue_s, figures.owed, figures.given_up)
+        yield installation.worker(services.heartbeats.last(), now(), heartbeats.ALIVE)
+        figures = services.adapters.followups.figures(now())
+        yield from installation.followups(figures.overdue_s, figures.owed, figures.given_up)
         kinds = _kinds(samples.newest_forms(database))
-        yield tasks.instruction(chosen.default_instruction, chosen.accept_via, kinds)
+        yield tasks.instruction(settings.default_instruction, settings.accept_via, kinds)
         yield tasks.headroom(_lengths(samples.newest_attributes(database)))
         counts = samples.restorations(database, now() - timedelta(days=1))
         yield tasks.overwritten(counts.restored, counts.left, counts.tasks)
@@ -110,102 +110,108 @@ def _database(these: Services, now: Callable[[], datetime]) -> Iterator[Finding]
         yield installation.schema(None, None, failed=f"{exc.reason} ({exc})")
 
 
-class _TaskRouter:
-    """The findings on TaskRouter's side. workspaces, sinks: what was inspected, once the findings were read."""
+class _TaskRouterChecks:
+    """The checks of TaskRouter's side. workspaces, sinks: available once the findings have been read."""
 
-    def __init__(self, chosen: Settings, now: Callable[[], datetime]) -> None:
-        self._chosen = chosen
+    def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
+        self._settings = settings
         self._now = now
-        self.workspaces: tuple[SeenWorkspace, ...] = ()
+        self.workspaces: tuple[WorkspaceSnapshot, ...] = ()
         self.sinks: tuple[EventSink, ...] = ()
 
     def findings(self) -> Iterator[Finding]:
         # Imported here: the SDK is large, and the web processes know this module for its commands' names.
         from enrich.diagnosis import inspection
 
-        chosen = self._chosen
-        rest = inspection.check_credentials(chosen.taskrouter_base_url, *chosen.rest_credentials, self._now)
+        settings = self._settings
+        rest_check = inspection.check_credentials(settings.taskrouter_base_url, *settings.rest_credentials, self._now)
         token = (
             inspection.check_credentials(
-                chosen.taskrouter_base_url, chosen.twilio_account_sid, chosen.twilio_auth_token, self._now
-            ).entered
-            if chosen.twilio_api_key
+                settings.taskrouter_base_url, settings.twilio_account_sid, settings.twilio_auth_token, self._now
+            ).access
+            if settings.twilio_api_key
             else None
         )
-        yield from account.credentials(rest.entered, token)
-        if rest.entered != "ok":
+        yield from account.credentials(rest_check.access, token)
+        if rest_check.access != "ok":
             yield not_examined("workspace", "TaskRouter refuses the credentials")
             return
-        yield installation.clock(rest.skew_s, "TaskRouter")
+        yield installation.clock(rest_check.skew_s, "TaskRouter")
         try:
             self.workspaces = inspection.workspaces(
-                chosen.taskrouter_base_url, chosen.twilio_account_sid, *chosen.rest_credentials
+                settings.taskrouter_base_url, settings.twilio_account_sid, *settings.rest_credentials
             )
         except errors.TaskRouterError as exc:
             yield not_examined("workspace", f"{exc.reason}: {exc}")
             return
-        yield account.workspace(self.workspaces, chosen.twilio_workspace_sid)
-        if chosen.event_streams_url:
-            yield from self._read_sinks(chosen.event_streams_url)
+        yield account.workspace(self.workspaces, settings.twilio_workspace_sid)
+        if settings.event_streams_url:
+            yield from self._read_sinks(settings.event_streams_url)
 
     def _read_sinks(self, base_url: str) -> Iterator[Finding]:
-        """Read the sinks; a key that may not is a finding only where events do not come by the callback."""
+        """Read the sinks; a key without permission is a finding only if events do not come by the callback."""
         from enrich.taskrouter.event_sinks import EventSinks
 
+        settings = self._settings
         try:
-            self.sinks = EventSinks(base_url, self._chosen.twilio_account_sid, *self._chosen.rest_credentials).read()
+            self.sinks = EventSinks(base_url, settings.twilio_account_sid, *settings.rest_credentials).read()
         except errors.TaskRouterError as exc:
-            if not any(callbacks.sends_events(each, self._chosen.public_url) for each in self.workspaces):
+            if not any(callbacks.sends_events(workspace, settings.public_url) for workspace in self.workspaces):
                 yield not_examined("event_stream", f"{exc.reason}: {exc}")
 
 
-def _urls(workspaces: Sequence[SeenWorkspace], sinks: Sequence[EventSink], chosen: Settings) -> Iterator[Finding]:
-    """Return the workspaces to check: the configured one, else those that call us, else the first."""
-    meant = [each for each in workspaces if each.sid == chosen.twilio_workspace_sid]
-    if not chosen.twilio_workspace_sid:
-        meant = [each for each in workspaces if callbacks.asks_us(each, chosen.public_url)] or list(workspaces[:1])
-    for each in meant:
-        yield from callbacks.workflows(each, chosen.public_url)
-        yield from callbacks.events(each, chosen.public_url, sinks)
-    yield from callbacks.event_stream(sinks, chosen.public_url)
+def _urls(workspaces: Sequence[WorkspaceSnapshot], sinks: Sequence[EventSink], settings: Settings) -> Iterator[Finding]:
+    """Check the configured workspace, else those that call us, else the first; and the sinks."""
+    public_url, workspace_sid = settings.public_url, settings.twilio_workspace_sid
+    if workspace_sid:
+        checked = [workspace for workspace in workspaces if workspace.sid == workspace_sid]
+    else:
+        checked = [workspace for workspace in workspaces if callbacks.calls_us(workspace, public_url)]
+        checked = checked or list(workspaces[:1])
+    for workspace in checked:
+        yield from callbacks.workflows(workspace, public_url)
+        yield from callbacks.events(workspace, public_url, sinks)
+    yield from callbacks.event_stream(sinks, public_url)
 
 
-def _round_trip(these: Services, workspaces: Sequence[SeenWorkspace]) -> reach.RoundTrip:
-    chosen = these.settings
-    query = callbacks.configured_query(workspaces, chosen.public_url)
-    url = chosen.public_url + endpoints.EVENTS + query
-    workspace_sid = chosen.twilio_workspace_sid or (workspaces[0].sid if workspaces else "WS" + "0" * 32)
+def _round_trip(services: Services, workspaces: Sequence[WorkspaceSnapshot]) -> reach.RoundTrip:
+    settings = services.settings
+    query = callbacks.configured_query(workspaces, settings.public_url)
+    url = settings.public_url + endpoints.EVENTS + query
+    workspace_sid = settings.twilio_workspace_sid or (workspaces[0].sid if workspaces else "WS" + "0" * 32)
+
+    account_sid, token = settings.twilio_account_sid, settings.twilio_auth_token
 
     def send(signed_for: str | None = None, *, to: str = url) -> probe.ProbeResponse:
-        return probe.send(to, chosen.twilio_account_sid, workspace_sid, chosen.twilio_auth_token, signed_for=signed_for)
+        return probe.send(to, account_sid, workspace_sid, token, signed_for=signed_for)
 
-    answer = send()
+    response = send()
     good_for, origin_is_us, loses_query = "", False, False
-    if answer.status == 403 and query:
-        loses_query = send(to=chosen.public_url + endpoints.EVENTS).status == 204
-    if answer.status == 403 and not loses_query:
-        roots = reach.addresses_like(chosen.public_url)
+    if response.status == 403 and query:
+        loses_query = send(to=settings.public_url + endpoints.EVENTS).status == 204
+    if response.status == 403 and not loses_query:
+        roots = reach.addresses_like(settings.public_url)
         good_for = next((root for root in roots if send(root + endpoints.EVENTS + query).status == 204), "")
-    elif answer.status == 404:
-        parts_of_url = urlsplit(chosen.public_url)
-        origin_is_us = bool(parts_of_url.path) and probe.is_us(f"{parts_of_url.scheme}://{parts_of_url.netloc}")
+    elif response.status == 404:
+        parts = urlsplit(settings.public_url)
+        origin_is_us = bool(parts.path) and probe.is_us(f"{parts.scheme}://{parts.netloc}")
     return reach.RoundTrip(
         url=url,
-        status=answer.status,
-        elapsed_ms=answer.elapsed_ms,
-        failed=answer.failed,
-        detail=answer.detail,
-        location=answer.location,
-        recorded=_is_recorded(these, answer) if answer.status == 204 else None,
+        status=response.status,
+        elapsed_ms=response.elapsed_ms,
+        failed=response.failed,
+        detail=response.detail,
+        location=response.location,
+        recorded=_is_recorded(services, response) if response.status == 204 else None,
         good_for=good_for,
         origin_is_us=origin_is_us,
         loses_query=loses_query,
     )
 
 
-def _is_recorded(these: Services, answer: probe.ProbeResponse) -> bool | None:
+def _is_recorded(services: Services, response: probe.ProbeResponse) -> bool | None:
     try:
-        return samples.has_event(these.database, answer.event_sid)
+        return samples.has_event(services.database, response.event_sid)
     except errors.DatabaseError:
         return None
 
@@ -215,29 +221,29 @@ def _kinds(forms: Sequence[str]) -> tasks.Kinds:
     for raw_form in forms:
         form = taskrouter_callbacks.read_form(taskrouter_callbacks.split_form(raw_form.encode("utf-8", "replace")))
         try:
-            held = attributes.parse(form.get("TaskAttributes", ""))
+            parsed = attributes.parse(form.get("TaskAttributes", ""))
         except errors.AttributesUnreadable:
             continue
-        work = work_of(held)
+        work = work_of(parsed)
         calls += work.is_call
         flex += work.kind is WorkKind.FLEX
     return tasks.Kinds(len(forms), calls, flex)
 
 
-def _lengths(written: Sequence[samples.AttributesSample]) -> tasks.Lengths:
-    if not written:
+def _lengths(attributes_samples: Sequence[samples.AttributesSample]) -> tasks.Lengths:
+    if not attributes_samples:
         return tasks.Lengths(0)
-    characters = sorted(each.characters for each in written)
+    characters = sorted(sample.characters for sample in attributes_samples)
     return tasks.Lengths(
-        seen=len(written),
+        total=len(attributes_samples),
         longest=characters[-1],
-        most=characters[int(0.95 * (len(characters) - 1))],
-        trimmed=sum(each.is_trimmed for each in written),
-        no_room=sum(each.had_no_room for each in written),
+        p95=characters[int(0.95 * (len(characters) - 1))],
+        trimmed=sum(sample.is_trimmed for sample in attributes_samples),
+        no_room=sum(sample.had_no_room for sample in attributes_samples),
     )
 
 
-def _in_words(finding: Finding) -> str:
+def _lines(finding: Finding) -> str:
     lines = [f"{_WORDS[finding.level]:<8} {finding.check:<20} {finding.found}"]
     if finding.level is not Level.OK:
         lines += [f"{'':<9}{'Meaning':<20} {finding.meaning}", f"{'':<9}{'Fix':<20} {finding.todo}"]

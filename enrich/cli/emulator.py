@@ -24,5 +24,5 @@ def require_emulator() -> None:
 def emulator(arguments: tuple[str, ...]) -> None:
     """Run the TaskRouter emulator alone, with a page that shows its tasks and callbacks: --port N, --host H."""
     require_emulator()
-    # A process of its own: nothing of the service is in it, and nothing of it is in the service.
+    # A process of its own: service and emulator share no code.
     os.execv(sys.executable, [sys.executable, "-m", MODULE, *arguments])  # noqa: S606 - a module of ours

@@ -18,13 +18,13 @@ def followups_group() -> None:
 
 @followups_group.command("list")
 @with_appcontext
-def list_owed() -> None:
+def list_followups() -> None:
     """List follow-ups that are pending or were given up, the newest 100."""
     lines = current_services().adapters.followups.overview()
     for line in lines:
         state = f"due {line.due_at:%Y-%m-%d %H:%M:%S} UTC" if line.due_at else "given up"
-        tried = f"tried {line.attempts} times" + (f", last {line.last_reason}" if line.last_reason else "")
-        click.echo(f"{line.id}  {line.kind}  {line.task_sid}  {state}, {tried}")
+        attempts = f"tried {line.attempts} times" + (f", last {line.last_reason}" if line.last_reason else "")
+        click.echo(f"{line.id}  {line.kind}  {line.task_sid}  {state}, {attempts}")
     if not lines:
         click.echo("No pending follow-ups.")
 
@@ -35,7 +35,7 @@ def list_owed() -> None:
 def retry(ids: tuple[int, ...]) -> None:
     """Retry the follow-ups IDS now, with their attempts reset."""
     count = current_services().adapters.followups.retry(ids, datetime.now(UTC))
-    others = "" if count == len(ids) else "; the others are done, or there are none with these numbers"
+    others = "" if count == len(ids) else "; the others are done, or do not exist"
     click.echo(f"{count} of {len(ids)} will be retried{others}")
     if not count:
         raise SystemExit(1)

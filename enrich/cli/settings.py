@@ -19,5 +19,5 @@ def settings_command(example: bool) -> None:
         return
     for setting in settings.TABLE:
         value = getattr(current_services().settings, setting.field)
-        shown = "(set)" if setting.secret and value else ", ".join(value) if isinstance(value, tuple) else value
-        click.echo(f"{setting.name} = {shown}\n    {setting.help} (default: {setting.default or 'none'})")
+        text = "(set)" if setting.secret and value else ", ".join(value) if isinstance(value, tuple) else value
+        click.echo(f"{setting.name} = {text}\n    {setting.help} (default: {setting.default or 'none'})")

@@ -50,21 +50,21 @@ def catch_up(minutes: int) -> None:
 
 
 def catch_up_since(services: Services, since: datetime, now: datetime) -> int:
-    """Record what was missed between the two moments, in every workspace, and return how much that was."""
+    """Record the events and callbacks that were missed in this period, in every workspace; return their number."""
     # Imported here: the SDK is large, and the web processes know this module for its commands' names.
     from enrich.taskrouter.history import History
 
-    chosen = services.settings
+    configured = services.settings
     history = History(
-        chosen.taskrouter_base_url,
-        chosen.twilio_account_sid,
-        *chosen.rest_credentials,
+        configured.taskrouter_base_url,
+        configured.twilio_account_sid,
+        *configured.rest_credentials,
     )
     return CatchUp(services.adapters, services.lifecycle, history).run(_workspaces(services), since, now)
 
 
 def find_stuck(services: Services, now: datetime) -> int:
-    """Return how many tasks wrap up for too long, in every workspace; each gets a follow-up."""
+    """Return the number of tasks that wrap up too long, in every workspace; each gets a follow-up."""
     if services.rules.policy.wrapup.complete_after_s is None:
         return 0
     return sum(services.completion.find_stuck(workspace_sid, now) for workspace_sid in _workspaces(services))
@@ -82,7 +82,7 @@ def _workspaces(services: Services) -> Sequence[str]:
 @click.option("--workspace", help="Workspace of TASK (default: the configured one, or the one in the journal).")
 @with_appcontext
 def wrap_up(task_sid: str, reservation: str | None, workspace: str | None) -> None:
-    """Put TASK into wrapping. A task that is further already stays as it is."""
+    """Put TASK into wrapping. A task that is already further stays as it is."""
     _carry_out(FollowupKind.WRAP_UP, task_sid, reservation, workspace)
 
 
@@ -111,15 +111,17 @@ def _carry_out(
     for name, sid, prefix in (("TASK", task_sid, "WT"), ("--reservation", reservation, "WR")):
         if sid is not None and callbacks.sid_or_none({name: sid}, name, prefix) is None:
             raise click.BadParameter(f"must be a SID: {prefix} and 32 hexadecimal digits", param_hint=name)
-    known = workspace or services.settings.twilio_workspace_sid or services.adapters.task_states.workspace_of(task_sid)
-    if not known:
+    workspace_sid = (
+        workspace or services.settings.twilio_workspace_sid or services.adapters.task_states.workspace_of(task_sid)
+    )
+    if not workspace_sid:
         raise click.UsageError("The journal has no such task: give its --workspace.")
-    request = CompletionRequest(kind, known, task_sid, "command line", outcome, reason, reservation)
-    is_over, why = services.dispatcher.run_now(services.completion.request(request))
-    if not is_over:
+    request = CompletionRequest(kind, workspace_sid, task_sid, "command line", outcome, reason, reservation)
+    has_ended, reason_not_done = services.dispatcher.run_now(services.completion.request(request))
+    if not has_ended:
         raise click.ClickException(
-            f"{why or 'a worker is working on it'}: it stays in the queue, and flask worker retries it"
+            f"{reason_not_done or 'a worker is working on it'}: it stays in the queue, and flask worker retries it"
         )
-    if why:
-        raise click.ClickException(f"not done: {why}")
+    if reason_not_done:
+        raise click.ClickException(f"not done: {reason_not_done}")
     click.echo("done")

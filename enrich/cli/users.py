@@ -35,7 +35,7 @@ def users_group() -> None:
 def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
     """Add an account for EMAIL. Asks for the password."""
     if users.email_problem(email):
-        raise click.BadParameter(f"{email!r} is no e-mail address.", param_hint="EMAIL")
+        raise click.BadParameter(f"{email!r} is not an e-mail address.", param_hint="EMAIL")
     if problem := users.name_problem(name):
         raise click.BadParameter(f"{name!r}: {problem}", param_hint="--name")
     database = current_services().database
@@ -103,10 +103,10 @@ def enable(email: str) -> None:
 def list_users() -> None:
     """List every account."""
     with foreseen_errors():
-        found = users.list_all(current_services().database)
-    if not found:
+        accounts = users.list_all(current_services().database)
+    if not accounts:
         click.echo("No accounts yet. Add the first: flask users add EMAIL --role admin")
-    for user in found:
+    for user in accounts:
         state = "" if user.active else "  inactive"
         click.echo(f"{user.email:<40} {user.role:<7} since {user.created_at:%Y-%m-%d}  {user.name}{state}".rstrip())
 

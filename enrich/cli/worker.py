@@ -29,23 +29,24 @@ def worker(once: bool, metrics: str | None) -> None:
     """Run follow-ups until SIGTERM or Ctrl-C. Any number of workers may run."""
     services = current_services()
     services.settings.require(settings.FOR_REST)
-    if services.settings.frame_ancestors:  # the card's token must be the one that the server makes
+    # Worker and server must make the same card tokens.
+    if services.settings.frame_ancestors:
         services.settings.require(("SECRET_KEY",))
     services.require_policy()
     if once:
         click.echo(f"{services.dispatcher.run_batch()} tried")
         return
     if not monkey.is_module_patched("socket"):
-        # Start anew under gevent, as the server does: only there can the clock interrupt a response that drips.
-        # By the same command: `flask` finds another app than ours where FLASK_APP says so.
+        # Restart under gevent, like the server: only there a deadline can interrupt a response that arrives slowly.
+        # With the same command, because `flask` starts another app if FLASK_APP names one.
         module = "flask" if click.get_current_context().find_root().command.name == "flask" else "enrich"
         command = ["-m", "gevent.monkey", "--module", module, "worker", *(("--metrics", metrics) if metrics else ())]
         os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - this very program
     if metrics:
         _serve_health(metrics)
-    over = threading.Event()
+    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
+        signal.signal(number, lambda *_: stop.set())
 
     def beat(now: datetime) -> None:
         services.heartbeats.beat(now)
@@ -54,18 +55,18 @@ def worker(once: bool, metrics: str | None) -> None:
 
     tasks = WorkerTasks(beat, partial(catch_up_since, services), partial(find_stuck, services))
     keep = timedelta(days=services.settings.keep_days)
-    Worker(services.adapters, services.dispatcher, tasks, keep).run_until(over.is_set)
+    Worker(services.adapters, services.dispatcher, tasks, keep).run_until(stop.is_set)
 
 
-def _serve_health(at: str) -> None:
-    """Serve health and metrics of this process there. Raises BadParameter."""
+def _serve_health(address: str) -> None:
+    """Serve health and metrics of this process at this address. Raises BadParameter."""
     from gevent.pywsgi import WSGIServer
 
     app = Flask("worker")
     app.extensions["enrich"] = current_services()
     app.register_blueprint(health.bp)
-    host, _, port = at.rpartition(":")
+    host, _, port = address.rpartition(":")
     try:
         WSGIServer((host, int(port)), app, log=None).start()
     except (OSError, ValueError) as exc:
-        raise click.BadParameter(f"{at}: {exc}", param_hint="--metrics") from exc
+        raise click.BadParameter(f"{address}: {exc}", param_hint="--metrics") from exc

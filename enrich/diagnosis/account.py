@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from enrich.diagnosis.findings import Finding, ok, problem, warning
-from enrich.diagnosis.snapshot import SeenWorkspace
+from enrich.diagnosis.snapshot import WorkspaceSnapshot
 
 
 def credentials(rest: str, token: str | None) -> Iterator[Finding]:
-    """Check the credentials. rest, token: "ok", or TaskRouter's reason for refusing the REST credentials and the token.
+    """Check the credentials. rest, token: "ok", or TaskRouter's reason for refusing the REST credentials or the token.
 
-    token: None where the token is what we use for REST. Only it can verify webhooks; an API key proves nothing of it.
+    token: None if the token itself is used for REST. Only it verifies webhooks; a valid API key proves nothing.
     """
     if rest == "not_authorized":
         yield problem(
@@ -42,31 +42,31 @@ def credentials(rest: str, token: str | None) -> Iterator[Finding]:
             yield ok("auth_token", "TWILIO_AUTH_TOKEN is the account's")
 
 
-def workspace(seen: Sequence[SeenWorkspace], wanted_sid: str) -> Finding:
-    """Check the workspace. seen: the account's workspaces. wanted_sid: TWILIO_WORKSPACE_SID, or ""."""
-    if wanted_sid:
-        found = next((each for each in seen if each.sid == wanted_sid), None)
-        if found is None:
+def workspace(workspaces: Sequence[WorkspaceSnapshot], configured_sid: str) -> Finding:
+    """Check the workspace. workspaces: those of the account. configured_sid: TWILIO_WORKSPACE_SID, or ""."""
+    if configured_sid:
+        configured = next((workspace for workspace in workspaces if workspace.sid == configured_sid), None)
+        if configured is None:
             return problem(
                 "workspace",
-                f"there is no workspace {wanted_sid} in this account",
+                f"there is no workspace {configured_sid} in this account",
                 "callbacks of every other workspace are refused with 403",
                 "set TWILIO_WORKSPACE_SID to one of: "
-                + (", ".join(f"{w.sid} ({w.name})" for w in seen) or "none there"),
+                + (", ".join(f"{workspace.sid} ({workspace.name})" for workspace in workspaces) or "none there"),
             )
-        return ok("workspace", f"{found.name!r} exists ({found.sid})")
-    if not seen:
+        return ok("workspace", f"{configured.name!r} exists ({configured.sid})")
+    if not workspaces:
         return problem(
             "workspace",
             "the account has no workspace",
             "there is nothing to enrich",
             "create one: flask taskrouter provision",
         )
-    if len(seen) > 1:
+    if len(workspaces) > 1:
         return warning(
             "workspace",
-            f"the account has {len(seen)} workspaces, and TWILIO_WORKSPACE_SID is not set",
+            f"the account has {len(workspaces)} workspaces, and TWILIO_WORKSPACE_SID is not set",
             "callbacks of each are answered",
             "set TWILIO_WORKSPACE_SID to serve only one",
         )
-    return ok("workspace", f"{seen[0].name!r} is the only one ({seen[0].sid})")
+    return ok("workspace", f"{workspaces[0].name!r} is the only one ({workspaces[0].sid})")

@@ -1,6 +1,6 @@
-"""A URL that is set at Twilio, held against PUBLIC_URL: ours, nearly ours, and what differs.
+"""Comparison of a URL configured at Twilio with PUBLIC_URL: ours, nearly ours, and the differences.
 
-The signature covers the URL as it stands at Twilio. So a request to one that is only nearly ours is refused.
+The signature covers the URL as configured at Twilio, so a request to one that is only nearly ours is refused.
 """
 
 from __future__ import annotations
@@ -13,33 +13,35 @@ OUR_PATHS = (endpoints.ASSIGNMENT, endpoints.FALLBACK, endpoints.EVENTS, endpoin
 
 
 def is_ours(url: str, public_url: str, path: str = endpoints.ASSIGNMENT) -> bool:
-    """Return whether the URL is this endpoint of ours, to the letter, query and fragment aside."""
+    """Return whether the URL is exactly this endpoint of ours; query and fragment may differ."""
     return endpoints.without_fragment(url).partition("?")[0] == public_url + path
 
 
 def is_near(url: str, public_url: str) -> bool:
-    """Meant for us, it seems: the same host, or one of our paths."""
+    """Return whether the URL is probably meant to be ours: it has our host, or one of our paths."""
     parts = urlsplit(endpoints.without_fragment(url))
-    ours = urlsplit(public_url).hostname
-    return bool(url) and (parts.hostname == ours or parts.path.rstrip("/").endswith(OUR_PATHS))
+    own_host = urlsplit(public_url).hostname
+    return bool(url) and (parts.hostname == own_host or parts.path.rstrip("/").endswith(OUR_PATHS))
 
 
-def what_differs(url: str, wanted: str) -> str:
-    """Each part of the two that is not the same, in words. url: as it is there; wanted: as it is here."""
-    there, here = urlsplit(endpoints.without_fragment(url)), urlsplit(wanted)
+def differences(url: str, own_url: str) -> str:
+    """Return the parts in which the two differ, as text. url: as configured at Twilio."""
+    remote, local = urlsplit(endpoints.without_fragment(url)), urlsplit(own_url)
     parts = (
-        ("scheme", there.scheme, here.scheme),
-        ("host", there.hostname, here.hostname),
-        ("port", there.port, here.port),
-        ("path", there.path, here.path),
+        ("scheme", remote.scheme, local.scheme),
+        ("host", remote.hostname, local.hostname),
+        ("port", remote.port, local.port),
+        ("path", remote.path, local.path),
     )
     return "; ".join(
-        f"{name} {theirs or 'none'} there, {ours or 'none'} here" for name, theirs, ours in parts if theirs != ours
+        f"{name} {remote_part or 'none'} there, {local_part or 'none'} here"
+        for name, remote_part, local_part in parts
+        if remote_part != local_part
     )
 
 
 def root_of(url: str) -> str:
-    """The URL without the path of one of our endpoints, where it ends with one: what PUBLIC_URL would be."""
+    """Return the URL without the path of our endpoint, if it ends with one: the PUBLIC_URL that would fit it."""
     for path in OUR_PATHS:
         if url.endswith(path):
             return url.removesuffix(path)

@@ -1,4 +1,4 @@
-"""Findings: what was found, its level and, if it is not OK, its meaning and its fix."""
+"""Findings: an observation, its level and, unless it is OK, its meaning and its fix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class Level(IntEnum):
-    """Also the exit status of the doctor: that of its worst finding."""
+    """The severity of a finding. The doctor's exit status is that of its worst finding."""
 
     OK = 0
     WARNING = 1
@@ -17,7 +17,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """check: a short name that stays. found: what is the case. meaning, todo: "" where all is well."""
+    """The result of a check. check: its permanent name. found: the observation. meaning, todo: "" if it is OK."""
 
     level: Level
     check: str
@@ -26,22 +26,22 @@ class Finding:
     todo: str = ""
 
 
-def ok(check: str, found: str) -> Finding:
-    return Finding(Level.OK, check, found)
+def ok(check: str, observation: str) -> Finding:
+    return Finding(Level.OK, check, observation)
 
 
-def warning(check: str, found: str, meaning: str, todo: str) -> Finding:
-    return Finding(Level.WARNING, check, found, meaning, todo)
+def warning(check: str, observation: str, meaning: str, todo: str) -> Finding:
+    return Finding(Level.WARNING, check, observation, meaning, todo)
 
 
-def problem(check: str, found: str, meaning: str, todo: str) -> Finding:
-    return Finding(Level.PROBLEM, check, found, meaning, todo)
+def problem(check: str, observation: str, meaning: str, todo: str) -> Finding:
+    return Finding(Level.PROBLEM, check, observation, meaning, todo)
 
 
 def not_examined(check: str, because: str) -> Finding:
-    """For what depends on something that is itself wrong, and told so."""
-    return warning(check, "could not be examined", because, "mend what is said above, and ask again")
+    """Return the finding for a check that depends on something that another finding reports as wrong."""
+    return warning(check, "could not be examined", because, "fix the problem reported above, and run the doctor again")
 
 
 def worst(findings: Sequence[Finding]) -> Level:
-    return max((each.level for each in findings), default=Level.OK)
+    return max((finding.level for finding in findings), default=Level.OK)

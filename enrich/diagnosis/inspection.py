@@ -1,6 +1,6 @@
 """The doctor's view of TaskRouter: credentials, clock, workspaces and workflows.
 
-The SDK is large; only who asks imports it.
+The SDK is large, so only commands that need it import this module.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 import requests
 
 from enrich import errors
-from enrich.diagnosis.snapshot import SeenWorkflow, SeenWorkspace
+from enrich.diagnosis.snapshot import WorkflowSnapshot, WorkspaceSnapshot
 from enrich.taskrouter.sdk import connect, translated
 
 ANSWER_S = 10.0
@@ -21,49 +21,49 @@ ANSWER_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class CredentialCheck:
-    """entered: "ok", or the reason why not. skew_s: how far TaskRouter's clock is ahead; None where it told no time."""
+    """The result of a request. access: "ok", or the reason for the refusal. skew_s: TaskRouter's clock minus ours."""
 
-    entered: str
+    access: str
     skew_s: float | None = None
 
 
 def check_credentials(base_url: str, user: str, password: str, now: Callable[[], datetime]) -> CredentialCheck:
     """Return whether these credentials are accepted, and TaskRouter's clock, corrected for half of the round trip."""
-    began = now()
+    started_at = now()
     try:
         with requests.get(
             f"{base_url}/v1/Workspaces", params={"PageSize": 1}, auth=(user, password), timeout=ANSWER_S
         ) as response:
-            ended = now()
+            ended_at = now()
     except requests.RequestException as exc:
         return CredentialCheck(f"{errors.TaskRouterUnreachable.reason} ({type(exc).__name__})")
-    return CredentialCheck(_entered(response), _skew_s(response.headers.get("Date"), began + (ended - began) / 2))
+    return CredentialCheck(
+        _access(response), _skew_s(response.headers.get("Date"), started_at + (ended_at - started_at) / 2)
+    )
 
 
-def workspaces(base_url: str, account_sid: str, user: str, password: str) -> tuple[SeenWorkspace, ...]:
-    """All that we may see. Raises TaskRouterError."""
+def workspaces(base_url: str, account_sid: str, user: str, password: str) -> tuple[WorkspaceSnapshot, ...]:
+    """Return the account's workspaces with their workflows. Raises TaskRouterError."""
     client = connect(base_url, account_sid, user, password)
     with translated("looking at the workspaces"):
         return tuple(
-            SeenWorkspace(
-                sid=each.sid,
-                name=each.friendly_name,
-                events_url=each.event_callback_url or "",
-                events=frozenset(name.strip() for name in each.events_filter.split(","))
-                if each.events_filter
-                else None,
+            WorkspaceSnapshot(
+                sid=workspace.sid,
+                name=workspace.friendly_name,
+                events_url=workspace.event_callback_url or "",
+                events=_events(workspace.events_filter),
                 workflows=tuple(
-                    SeenWorkflow(
+                    WorkflowSnapshot(
                         sid=workflow.sid,
                         name=workflow.friendly_name,
                         assignment_url=workflow.assignment_callback_url or "",
                         fallback_url=workflow.fallback_assignment_callback_url or "",
                         reservation_timeout_s=int(workflow.task_reservation_timeout),
                     )
-                    for workflow in client.taskrouter.v1.workspaces(each.sid).workflows.list()
+                    for workflow in client.taskrouter.v1.workspaces(workspace.sid).workflows.list()
                 ),
             )
-            for each in client.taskrouter.v1.workspaces.list()
+            for workspace in client.taskrouter.v1.workspaces.list()
         )
 
 
@@ -71,7 +71,7 @@ def _events(names: str | None) -> frozenset[str] | None:
     return frozenset(name.strip() for name in names.split(",")) if names else None
 
 
-def _entered(response: requests.Response) -> str:
+def _access(response: requests.Response) -> str:
     if response.status_code in (401, 403):
         return errors.NotAuthorized.reason
     if response.status_code != 200:
@@ -82,8 +82,8 @@ def _entered(response: requests.Response) -> str:
         return errors.NotUnderstood.reason
 
 
-def _skew_s(date: str | None, ours: datetime) -> float | None:
+def _skew_s(date: str | None, now: datetime) -> float | None:
     try:
-        return (parsedate_to_datetime(date or "") - ours).total_seconds()
+        return (parsedate_to_datetime(date or "") - now).total_seconds()
     except (ValueError, TypeError):
         return None

@@ -1,6 +1,6 @@
 """Findings on this installation: secrets, policy file, schema, clock, worker, follow-ups.
 
-Of others only the time is asked, to hold our clock against. What tasks tell of our settings is in tasks.py.
+From other systems only the time is needed, to compare our clock with. Checks of settings against tasks are in tasks.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OVERDUE_S = 120.0
 
 
 def secret_key(key: str, metrics_token: str) -> Iterator[Finding]:
-    """Check the keys. SECRET_KEY signs sessions; a guess signs in as anybody. No key is shown."""
+    """Check the keys. SECRET_KEY signs sessions: whoever guesses it can sign in as anybody. No key is shown."""
     if not key:
         yield problem("secret_key", "SECRET_KEY is not set", "the service does not start", _NEW_KEY)
     elif len(key) < SHORT_KEY or len(set(key)) < SHORT_KEY // 2 or key.lower().strip("!0123456789") in WELL_KNOWN_KEYS:
@@ -43,12 +43,12 @@ def secret_key(key: str, metrics_token: str) -> Iterator[Finding]:
         )
 
 
-def policy(path: str, wrong: str) -> Finding:
-    """Check the policy file. path: "" if none is set. wrong: its problems, one a line; "" for none."""
+def policy(path: str, problems: str) -> Finding:
+    """Check the policy file. path: "" if none is set. problems: one per line; "" for none."""
     if not path:
         return ok("policy", "no policy file is set")
-    if wrong:
-        return problem("policy", "; ".join(wrong.splitlines()), "the service does not start with it", "fix the file")
+    if problems:
+        return problem("policy", "; ".join(problems.splitlines()), "the service does not start with it", "fix the file")
     return ok("policy", f"{path} is valid")
 
 
@@ -71,19 +71,19 @@ def schema(at: str | None, head: str | None, failed: str = "") -> Finding:
     return ok("migrations", f"the schema is at {at}")
 
 
-def clock(skew_s: float | None, of: str) -> Finding:
-    """Check the clock. skew_s: seconds that the other clock is ahead of ours. of: its owner."""
-    check = f"clock_{of.lower().replace(' ', '_')}"
+def clock(skew_s: float | None, owner: str) -> Finding:
+    """Check the clock. skew_s: seconds by which the owner's clock is ahead of ours; None if unknown."""
+    check = f"clock_{owner.lower().replace(' ', '_')}"
     if skew_s is None:
-        return not_examined(check, f"{of} told no time")
-    told = f"{abs(skew_s):.0f} s {'behind' if skew_s > 0 else 'ahead of'} {of}'s"
+        return not_examined(check, f"{owner} returned no time")
+    difference = f"{abs(skew_s):.0f} s {'behind' if skew_s > 0 else 'ahead of'} {owner}'s"
     meaning = "times in the journal are wrong, and catch-up and follow-ups use wrong times"
     todo = "synchronise both clocks with NTP"
     if abs(skew_s) >= LARGE_SKEW_S:
-        return problem(check, f"our clock is {told}", meaning, todo)
+        return problem(check, f"our clock is {difference}", meaning, todo)
     if abs(skew_s) >= SKEW_S:
-        return warning(check, f"our clock is {told}", meaning, todo)
-    return ok(check, f"our clock agrees with {of}'s")
+        return warning(check, f"our clock is {difference}", meaning, todo)
+    return ok(check, f"our clock agrees with {owner}'s")
 
 
 def worker(last_beat: datetime | None, now: datetime, alive_within: timedelta) -> Finding:
@@ -98,17 +98,17 @@ def worker(last_beat: datetime | None, now: datetime, alive_within: timedelta) -
     return ok("worker", f"a worker sent a heartbeat {_ago(silent)} ago")
 
 
-def owed(overdue_s: float, owed_now: int, given_up: int) -> Iterator[Finding]:
-    """Check the follow-ups. overdue_s: seconds that the oldest has been due. given_up: within a day."""
+def followups(overdue_s: float, pending: int, given_up: int) -> Iterator[Finding]:
+    """Check the follow-ups. overdue_s: seconds since the oldest became due. given_up: their number within a day."""
     if overdue_s > OVERDUE_S:
         yield warning(
             "followups",
-            f"{owed_now} follow-ups are pending, the oldest due for {_ago(timedelta(seconds=overdue_s))} already",
+            f"{pending} follow-ups are pending, the oldest due for {_ago(timedelta(seconds=overdue_s))} already",
             "workers do not keep up, or none runs",
             "run more of them: flask worker; see flask followups list",
         )
     else:
-        yield ok("followups", f"{owed_now} follow-ups are pending, none overdue")
+        yield ok("followups", f"{pending} follow-ups are pending, none overdue")
     if given_up:
         yield warning(
             "followups_given_up",

@@ -1,8 +1,8 @@
-"""A signed event, sent to ourselves the way TaskRouter would send it.
+"""The probe: a signed event that the doctor sends to PUBLIC_URL as TaskRouter would.
 
-It is harmless: an event of a type that TaskRouter does not have, about no task, is kept in the journal and causes
-nothing. It proves what can only be proved from outside: that PUBLIC_URL leads here, that what stands between changes
-neither address nor body, that the signature is found good, and that the journal takes it.
+It is harmless: the event has a type that TaskRouter does not use and no task; it is stored in the journal and causes no
+work. It proves what can be proved only from outside: that PUBLIC_URL leads here, that no proxy changes address or body,
+that the signature is accepted, and that the journal stores the event.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FORM = "application/x-www-form-urlencoded; charset=UTF-8"
 class ProbeResponse:
     """The response to the probe. status: None without a response; then `failed` has the reason, `detail` more of it.
 
-    event_sid: what the event is known by in the journal. location: where a redirect leads.
+    event_sid: the event's SID in the journal. location: the target of a redirect.
     """
 
     event_sid: str
@@ -38,28 +38,28 @@ class ProbeResponse:
 
 
 def send(url: str, account_sid: str, workspace_sid: str, token: str, *, signed_for: str | None = None) -> ProbeResponse:
-    """Sends it to this URL, of the events endpoint. signed_for: the URL to sign instead, to try which one is good."""
+    """Send the event to this URL of an events endpoint. signed_for: another URL to sign, to find the accepted one."""
     event_sid = f"EV{secrets.token_hex(16)}"
     pairs = [
         ("EventType", EVENT_TYPE),
         ("Sid", event_sid),
         ("AccountSid", account_sid),
         ("WorkspaceSid", workspace_sid),
-        # Characters that whatever stands between could change on their way.
+        # Characters that a proxy might change.
         ("EventDescription", "flask taskrouter doctor: a+b c/d \u00e9 %25"),
     ]
-    in_bytes = [(name.encode(), value.encode()) for name, value in pairs]
-    headers = {"Content-Type": _FORM, "X-Twilio-Signature": signature.sign(signed_for or url, in_bytes, token)}
-    began = monotonic()
+    encoded_pairs = [(name.encode(), value.encode()) for name, value in pairs]
+    headers = {"Content-Type": _FORM, "X-Twilio-Signature": signature.sign(signed_for or url, encoded_pairs, token)}
+    started_at = monotonic()
     try:
         with requests.post(
             url, data=urlencode(pairs), headers=headers, timeout=ANSWER_S, allow_redirects=False, stream=True
         ) as response:
             status, location = response.status_code, response.headers.get("Location", "")
     except requests.RequestException as exc:
-        failed, detail = _why(exc)
-        return ProbeResponse(event_sid, None, _ms(began), failed, detail)
-    return ProbeResponse(event_sid, status, _ms(began), location=location)
+        failed, detail = _failure(exc)
+        return ProbeResponse(event_sid, None, _elapsed_ms(started_at), failed, detail)
+    return ProbeResponse(event_sid, status, _elapsed_ms(started_at), location=location)
 
 
 def is_us(root: str) -> bool:
@@ -71,24 +71,25 @@ def is_us(root: str) -> bool:
         return False
 
 
-def _why(exc: requests.RequestException) -> tuple[str, str]:
-    """A word for it, and what the library says, without the addresses of objects."""
-    told = str(exc.args[0]) if exc.args else str(exc)
+def _failure(exc: requests.RequestException) -> tuple[str, str]:
+    """Return a slug for the failure, and the library's message without the addresses of objects."""
+    message = str(exc.args[0]) if exc.args else str(exc)
     if isinstance(exc, requests.exceptions.SSLError):
-        return "tls", told.rpartition(":")[2].strip(" )'\"") if "certificate" not in told else _certificate(told)
+        is_certificate = "certificate" in message
+        return "tls", _certificate(message) if is_certificate else message.rpartition(":")[2].strip(" )'\"")
     if isinstance(exc, requests.Timeout):
         return "timeout", ""
-    if "NameResolutionError" in told or "getaddrinfo" in told:
+    if "NameResolutionError" in message or "getaddrinfo" in message:
         return "name", ""
-    if "refused" in told:
+    if "refused" in message:
         return "refused", ""
     return "other", type(exc).__name__
 
 
-def _certificate(told: str) -> str:
-    start = told.find("certificate verify failed")
-    return told[start:].partition(" (_ssl")[0] if start >= 0 else "it was not accepted"
+def _certificate(message: str) -> str:
+    start = message.find("certificate verify failed")
+    return message[start:].partition(" (_ssl")[0] if start >= 0 else "it was not accepted"
 
 
-def _ms(began: float) -> float:
-    return (monotonic() - began) * 1000
+def _elapsed_ms(started_at: float) -> float:
+    return (monotonic() - started_at) * 1000

@@ -1,6 +1,6 @@
-"""Findings on PUBLIC_URL: its form, and the fate of a signed event that was sent to it.
+"""Findings on PUBLIC_URL: its form, and the result of a signed event that was sent to it.
 
-The event was sent, and other addresses tried with it, by the doctor; here is what the answer means.
+The doctor sends the event, also with other addresses; this module interprets the response.
 """
 
 from __future__ import annotations
@@ -51,11 +51,12 @@ def _is_private(host: str) -> bool:
 class RoundTrip:
     """A signed event that was sent to PUBLIC_URL.
 
-    status: None where no answer came; then `failed` is name, tls, refused, timeout or other, and detail what was said.
-    location: where a redirect leads.
-    recorded: whether it is in the database that we look into; None where that cannot be known.
-    good_for: another URL with which the same request was let in. origin_is_us: whether this service answers at the
-    same host without the path of PUBLIC_URL. loses_query: it was let in without the query of the configured URL.
+    status: None without a response; then `failed` is name, tls, refused, timeout or other, and detail the message.
+    location: the target of a redirect.
+    recorded: whether the event is in this database; None if unknown.
+    good_for: another PUBLIC_URL with which the same request was accepted. origin_is_us: whether this service responds
+    at the same host without the path of PUBLIC_URL. loses_query: the request was accepted without the query of the
+    configured URL.
     """
 
     url: str
@@ -71,15 +72,15 @@ class RoundTrip:
 
 
 def round_trip(trip: RoundTrip) -> Finding:
-    """Return the finding on an event that we signed and sent to ourselves as Twilio would."""
+    """Return the finding on an event that was signed and sent to PUBLIC_URL as Twilio would."""
     check = "round_trip"
     if trip.status is None:
-        return _no_answer(trip)
-    found = f"a signed event sent to {trip.url} got {trip.status}"
+        return _no_response(trip)
+    observation = f"a signed event sent to {trip.url} got {trip.status}"
     if trip.status == 204 and trip.recorded is False:
         return problem(
             check,
-            f"{found}, and is not in this database",
+            f"{observation}, and is not in this database",
             "PUBLIC_URL leads to another installation, or to one with another database",
             "compare DATABASE_URL here and there; see where PUBLIC_URL leads",
         )
@@ -87,50 +88,53 @@ def round_trip(trip: RoundTrip) -> Finding:
         if trip.elapsed_ms > SLOW_ROUND_TRIP_MS:
             return warning(
                 check,
-                f"{found} after {trip.elapsed_ms:.0f} ms",
-                "so much of TaskRouter's five seconds is lost before the look-up",
+                f"{observation} after {trip.elapsed_ms:.0f} ms",
+                "that much of TaskRouter's five seconds is lost before the look-up",
                 "check proxy, tunnel and database",
             )
-        return ok(check, f"{found} after {trip.elapsed_ms:.0f} ms, and is in the journal")
+        return ok(check, f"{observation} after {trip.elapsed_ms:.0f} ms, and is in the journal")
     if trip.status == 403:
-        return _refused(trip, found)
+        return _refused(trip, observation)
     if 300 <= trip.status < 400:
         return problem(
             check,
-            f"{found}, a redirect to {trip.location or 'nowhere'}",
+            f"{observation}, a redirect to {trip.location or 'nowhere'}",
             "Twilio signs the configured URL; behind a redirect the signature is invalid",
             f"set PUBLIC_URL, and the URLs at Twilio, to where it leads ({root_of(trip.location) or 'see the proxy'})",
         )
     if trip.status == 404:
-        return problem(check, f"{found}: there is no such page", *_path_advice(trip))
+        return problem(check, f"{observation}: there is no such page", *_path_advice(trip))
     if trip.status == 401:
         return problem(
             check,
-            f"{found}: a proxy asks for a password",
+            f"{observation}: a proxy asks for a password",
             "it refuses Twilio, too",
-            "let POST /taskrouter/* through without a password; the signature protects it",
+            f"let POST {endpoints.PREFIX}/* through without a password; the signature protects it",
         )
     if trip.status in (502, 504):
         return problem(
-            check, f"{found}: the proxy does not reach the service", "nothing is answered", "start gunicorn; check BIND"
+            check,
+            f"{observation}: the proxy does not reach the service",
+            "nothing is answered",
+            "start gunicorn; check BIND",
         )
     if trip.status == 503:
         return problem(
             check,
-            f"{found}: it could not be recorded",
+            f"{observation}: it could not be recorded",
             "the database does not accept it",
             "see the findings on the database",
         )
     return problem(
         check,
-        f"{found}, and 204 was expected",
+        f"{observation}, and 204 was expected",
         "another service responds there, or a proxy changes the request",
         "see where PUBLIC_URL leads: proxy, firewall, tunnel page",
     )
 
 
-def _no_answer(trip: RoundTrip) -> Finding:
-    found, meaning, todo = {
+def _no_response(trip: RoundTrip) -> Finding:
+    observation, meaning, todo = {
         "name": ("its name does not resolve", "Twilio cannot resolve it either", "check PUBLIC_URL and its DNS"),
         "tls": (
             f"its certificate is invalid ({trip.detail})",
@@ -144,37 +148,37 @@ def _no_answer(trip: RoundTrip) -> Finding:
         ),
         "timeout": (
             "no response in time",
-            "Twilio would wait in vain, too",
+            "Twilio would time out, too",
             "check firewall, proxy and service",
         ),
     }.get(
         trip.failed,
         (f"it failed: {trip.detail}", "Twilio most likely fails the same way", "see where PUBLIC_URL leads"),
     )
-    return problem("round_trip", f"{trip.url} was not reached: {found}", meaning, todo)
+    return problem("round_trip", f"{trip.url} was not reached: {observation}", meaning, todo)
 
 
-def _refused(trip: RoundTrip, found: str) -> Finding:
+def _refused(trip: RoundTrip, observation: str) -> Finding:
     if trip.loses_query:
         return problem(
             "round_trip",
-            f"{found}, and without its query 204",
+            f"{observation}, and without its query 204",
             "the signature covers the query as it is configured at Twilio; something in front of the service changes "
             "it, for example the order of its parameters",
             "make the proxy pass on the query as it came, or leave the query out of the URLs at Twilio",
         )
     if trip.good_for:
-        # What is verified leaves open whether the port was signed, so one without is good for all.
+        # The signature is accepted with and without the port, so a URL without a port says nothing about it.
         port = "" if urlsplit(trip.good_for).port else ", whatever the port"
         return problem(
             "round_trip",
-            f"{found}: the service that runs there has the PUBLIC_URL {trip.good_for}{port}",
+            f"{observation}: the service that runs there has the PUBLIC_URL {trip.good_for}{port}",
             "every webhook is refused, since the signature covers the address",
             f"give it the same PUBLIC_URL as here ({root_of(trip.url)}), and restart it",
         )
     return problem(
         "round_trip",
-        f"{found}: the signature is refused there",
+        f"{observation}: the signature is refused there",
         "every webhook is refused. It was signed for this URL with the auth token that is set here",
         "check that the service runs with the same PUBLIC_URL, TWILIO_AUTH_TOKEN and TWILIO_WORKSPACE_SID as here, and "
         "that the proxy passes on X-Twilio-Signature and leaves body, path and query as they are",
@@ -202,4 +206,5 @@ def addresses_like(public_url: str) -> list[str]:
     ports = dict.fromkeys((parts.port or 8000, 8000, 5000))
     local = [f"http://{name}:{port}" for name in ("localhost", "127.0.0.1") for port in ports]
     paths = dict.fromkeys((parts.path, ""))
-    return [each for each in (*(root + path for root in roots for path in paths), *local) if each != public_url]
+    candidates = (*(root + path for root in roots for path in paths), *local)
+    return [address for address in candidates if address != public_url]

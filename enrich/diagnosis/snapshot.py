@@ -1,4 +1,4 @@
-"""The set-up of a workspace as the doctor found it."""
+"""The set-up of a workspace at TaskRouter, as the doctor reads it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class SeenWorkflow:
+class WorkflowSnapshot:
     """One workflow at TaskRouter. URLs are "" where none is set."""
 
     name: str
@@ -17,11 +17,11 @@ class SeenWorkflow:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenWorkspace:
-    """One workspace at TaskRouter. events: None where every event goes out."""
+class WorkspaceSnapshot:
+    """One workspace at TaskRouter. events: None if every event is sent."""
 
     name: str
     sid: str
     events_url: str
     events: frozenset[str] | None
-    workflows: tuple[SeenWorkflow, ...] = ()
+    workflows: tuple[WorkflowSnapshot, ...] = ()

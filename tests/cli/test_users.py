@@ -42,7 +42,7 @@ def test_the_password_can_come_from_standard_input(terminal: FlaskCliRunner, dat
     ("arguments", "said"),
     [
         (["add", "dana@example.com", "--role", "admin"], "has an account already"),
-        (["add", "nobody", "--role", "admin"], "no e-mail address"),
+        (["add", "nobody", "--role", "admin"], "not an e-mail address"),
         (["add", "ada@example.com", "--role", "king"], "'king' is not one of"),
         (["add", "ada@example.com"], "--role"),
         (["password", "nobody@example.com"], "There is no account"),

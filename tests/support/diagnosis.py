@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from enrich.diagnosis.findings import Finding, Level
-from enrich.diagnosis.snapshot import SeenWorkflow, SeenWorkspace
+from enrich.diagnosis.snapshot import WorkflowSnapshot, WorkspaceSnapshot
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
 
 PUBLIC_URL = "https://hooks.example.test/enrich"
 OK, WARNING, PROBLEM = Level.OK, Level.WARNING, Level.PROBLEM
-WORKFLOW = SeenWorkflow(
+WORKFLOW = WorkflowSnapshot(
     name="Main",
     sid="WW1",
     assignment_url=f"{PUBLIC_URL}/taskrouter/assignment",
     fallback_url=f"{PUBLIC_URL}/taskrouter/assignment/fallback",
     reservation_timeout_s=120,
 )
-WORKSPACE = SeenWorkspace(
+WORKSPACE = WorkspaceSnapshot(
     name="Support",
     sid="WS1",
     events_url=f"{PUBLIC_URL}/taskrouter/events#rc=2&rp=5xx,ct,rt",
