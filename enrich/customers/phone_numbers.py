@@ -32,8 +32,8 @@ _BEGINS_WITH_EXTENSION = re.compile(r"(?:ext(?:n|ensi[oó]n)?|x|int|anexo|доб
 _DOTS = str.maketrans(dict.fromkeys("·•∙‧・⋅", "."))
 
 # A second number has at least so many digits; fewer are an extension, or a number's own second half.
-_FEWEST_DIGITS = 6
-_FEWEST_DIGITS_BEHIND_SLASH = 7
+_MIN_DIGITS = 6
+_MIN_DIGITS_AFTER_SLASH = 7
 # Prefix, number and extension; on 250 digits libphonenumber works for 14 ms.
 _MAX_DIGITS = 50
 _MAX_LOCAL_LENGTH = 8  # of the digits behind an area code
@@ -147,7 +147,7 @@ def _split_numbers(text: str, *, is_uri: bool) -> Iterator[_Written]:
             last.parameters |= parameters_of([part])
         elif last.text and _BEGINS_WITH_EXTENSION.match(part):
             last.text += f" {part}"
-        elif last.text and digits < _FEWEST_DIGITS and part.strip("# ").isdigit():
+        elif last.text and digits < _MIN_DIGITS and part.strip("# ").isdigit():
             last.parameters["ext"] = part.strip("# ")
         else:
             yield from (one for one in current if one.text)
@@ -161,11 +161,11 @@ def _split_at_slashes(text: str) -> list[_Written]:
     numbers = [_Written(first, {})]
     for part in parts:
         last, digits = numbers[-1], len(_digits(part))
-        if len(_digits(last.text)) < _FEWEST_DIGITS_BEHIND_SLASH:
+        if len(_digits(last.text)) < _MIN_DIGITS_AFTER_SLASH:
             last.text += f"/{part}"
         elif _BEGINS_WITH_EXTENSION.match(part):
             last.text += f" {part}"
-        elif digits < _FEWEST_DIGITS_BEHIND_SLASH:
+        elif digits < _MIN_DIGITS_AFTER_SLASH:
             last.is_cut = True
         else:
             numbers.append(_Written(part, {}))
@@ -220,7 +220,7 @@ def _number(text: str, region: str, extension: str, written: str) -> NumberRead:
         return NumberRead(written, problem=NOT_A_NUMBER)
     within, extension = number.extension or "", _digits(extension)
     value, problem = _value(number, digits.removesuffix(within), region)
-    if (within and extension) or len(within or extension) > _FEWEST_DIGITS:
+    if (within and extension) or len(within or extension) > _MIN_DIGITS:
         return NumberRead(written, value, problem=_MANY)
     return NumberRead(written, value, within or extension, problem)
 

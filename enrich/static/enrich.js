@@ -1,5 +1,5 @@
-// The page's script: marks the open task, holds the feed still while somebody reads it, shows a lost connection, and
-// formats times in the reader's own zone. Everything works without it; the page then just does not update itself.
+// The page's script: marks the open task, keeps the feed still while somebody reads it, shows a lost connection, and
+// formats times in the reader's own time zone. The page works without it, but does not update itself.
 (() => {
   "use strict";
   document.documentElement.classList.add("js");
@@ -11,7 +11,7 @@
   const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
-  // By the class of the element; one without a class of these keeps the text that the server gave it.
+  // Formats by the class of the element. An element without one of these classes keeps the server's text.
   const formats = {
     clock: new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hour12: false }),
     moment: date,
@@ -48,14 +48,14 @@
   }
 
   // --- the reader's place -----------------------------------------------------------------------------------------
-  // The feed is replaced as a whole, unless it is held: then changed lines are renewed in place, and a notice counts the
-  // new ones. It is held while it is paused, scrolled, or under the pointer or the keyboard's focus, so that nobody opens
-  // another task than the one they aimed at.
+  // The feed is replaced as a whole, unless it is held: then changed lines are updated in place, and a notice counts the
+  // new ones. It is held while it is paused, scrolled, or has the pointer or the keyboard's focus, so that a line does not
+  // move away under a click.
   let before = { lines: new Set(), unfolded: [] };
-  // Address of the feed's next request, once lines were renewed in place.
+  // Address of the feed's next request after an update in place.
   let address = null;
   let isPaused = false;
-  // The reader asked for the new lines: the next answer replaces the feed even while it is held.
+  // The reader requested the new lines: the next response replaces the feed even while it is held.
   let isReloading = false;
 
   function isHeld() {
@@ -82,7 +82,7 @@
     }
   });
 
-  function renewInPlace(html) {
+  function updateInPlace(html) {
     const sent = new DOMParser().parseFromString(html, "text/html").getElementById("feed");
     if (!sent) return false;
     let fresh = 0;
@@ -128,7 +128,7 @@
     if (event.detail.elt.id !== "feed" || !address) return;
     event.detail.path = address;
     if (find("#news a") && !isHeld()) {
-      // No longer held: ask for the whole feed, which has the new lines, and not only for what changed since.
+      // No longer held: request the whole feed, which has the new lines, instead of the changes since the last request.
       const fragment = new URL(address, location.href);
       fragment.searchParams.delete("shown");
       event.detail.path = fragment.pathname + fragment.search;
@@ -137,7 +137,7 @@
 
   document.addEventListener("htmx:beforeSwap", (event) => {
     const isFeed = event.detail.target.id === "feed" && event.detail.xhr.status === 200;
-    if (isFeed && !isReloading && isHeld() && renewInPlace(event.detail.serverResponse)) {
+    if (isFeed && !isReloading && isHeld() && updateInPlace(event.detail.serverResponse)) {
       event.detail.shouldSwap = false;
       showTimes();
       return;
@@ -162,7 +162,7 @@
     } else if (requester.id === "detail") {
       for (const id of before.unfolded) document.getElementById(id)?.setAttribute("open", "");
     } else {
-      // Opened by the reader: begin at its top, and where it takes the list's place, go there.
+      // The reader opened a task: scroll to its top, and on a narrow screen, where it replaces the list, focus it.
       find("#pane").scrollTop = 0;
       if (narrow.matches) {
         window.scrollTo(0, 0);
@@ -173,7 +173,7 @@
     showTimes();
   });
 
-  // What is open stays open when the reader searches or filters; an empty field is no part of the address.
+  // The open task stays open when the reader searches or filters. Empty fields are left out of the address.
   document.addEventListener("submit", (event) => {
     if (event.target.id !== "filters") return;
     if (find("#detail")?.dataset.line) event.target.action = location.pathname;
@@ -191,7 +191,7 @@
     status.classList.toggle("is-paused", isConnected && isPaused);
     const word = !isConnected ? "No connection, trying again" : isPaused ? "Paused" : "Live";
     const element = status.querySelector(".live-word");
-    // A status region is read aloud whenever its text is set.
+    // Screen readers announce a status region whenever its text is set, even to the same text.
     if (element.textContent !== word) element.textContent = word;
   }
   function setConnected(value) {
@@ -202,7 +202,7 @@
   document.addEventListener("htmx:responseError", (event) => setConnected(event.detail.xhr.status < 500));
   document.addEventListener("htmx:afterRequest", (event) => event.detail.successful && setConnected(true));
 
-  // --- activity of the reader: a page that merely lies open does not keep a session alive --------------------------
+  // --- activity of the reader: an open page that nobody uses does not keep the session alive -----------------------
   let isActive = false;
   for (const type of ["pointermove", "keydown", "scroll", "touchstart"]) {
     addEventListener(type, () => (isActive = true), { capture: true, passive: true });
@@ -213,7 +213,7 @@
   });
 
   // --- links and copy buttons -------------------------------------------------------------------------------------
-  // A click for a new tab or window is left to the browser.
+  // Clicks that open a new tab or window are left to the browser.
   document.addEventListener(
     "click",
     (event) => {
