@@ -1,6 +1,6 @@
 """Edits and merges of customer records by staff. Pure: records in, records out.
 
-A record has the form that audit.py captures: texts, `identifiers` as [kind, value, as_written, source], `unlinked` as
+A record has the form that records.py captures: texts, `identifiers` as [kind, value, as_written, source], `unlinked` as
 [kind, value], `notes`, `cases` as [id, subject, status, opened_on], `settled` and `merged_into`.
 """
 

@@ -17,9 +17,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from enrich.customers.audit import serialise_changes
 from enrich.customers.fixture_rows import CASE_FIELDS, FIELD_OF_KIND, BadRow, CustomerFixture, IncompleteRow
 from enrich.customers.identifiers import EMAIL, FROM_CRM, PHONE, Identifier, customer_id_identifier, words_of
+from enrich.customers.records import serialise_changes
 from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow, UnlinkedRow, WordRow
 from enrich.database.engine import Database
 from enrich.database.types import Base

@@ -145,7 +145,7 @@ class PinRow(Base):
 
 
 class AuditRow(Base):
-    """One audit entry: who changed what, when, and the state before and after (in the form of audit.py).
+    """One audit entry: who changed what, when, and the state before and after (in the form of records.py).
 
     user_id: null without an account. undoes: the entry that this one undid.
     """

@@ -24,9 +24,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from enrich import errors
-from enrich.customers import audit, editing
-from enrich.customers.audit import Actor, AuditAction, AuditedChange, AuditEntry, ChangedSince, Scope
+from enrich.customers import audit, editing, records
+from enrich.customers.audit import AuditAction, AuditedChange, AuditEntry, ChangedSince
 from enrich.customers.identifiers import Identifier
+from enrich.customers.records import Actor, Scope
 from enrich.database.engine import Database
 from enrich.domain.deadline import Deadline
 from enrich.domain.deliveries import Delivery, NewFollowup, delivery_about
@@ -123,7 +124,7 @@ class Resolver:
                     AuditAction.PINNED,
                     self._actor,
                     at,
-                    lambda: audit.pin(session, task_sid, customer_id, self._actor, at),
+                    lambda: records.pin(session, task_sid, customer_id, self._actor, at),
                     task_sid=task_sid,
                     customer_id=customer_id,
                 )
@@ -157,17 +158,17 @@ class Resolver:
 
         def decide(session: Session) -> AuditedChange | None:
             at = self._adapters.now()
-            if audit.records(session, [customer_id])[customer_id] is not None:
+            if records.read(session, [customer_id])[customer_id] is not None:
                 return None
 
             def act() -> None:
-                audit.put(session, customer_id, record, at)
+                records.put(session, customer_id, record, at)
                 for identifier in moved:
-                    audit.link(session, identifier, customer_id, at)
+                    records.link(session, identifier, customer_id, at)
                 if task_sid and key:
                     self._give(session, task_sid, customer_id, key)
                 elif task_sid:
-                    audit.pin(session, task_sid, customer_id, self._actor, at)
+                    records.pin(session, task_sid, customer_id, self._actor, at)
 
             keys = frozenset(moved) | frozenset({key} if task_sid and key else ())
             scope = Scope(frozenset({customer_id}), keys, tasks)
@@ -182,7 +183,7 @@ class Resolver:
 
         def decide(session: Session) -> AuditedChange | None:
             at, scope = self._adapters.now(), Scope(tasks=frozenset({task_sid}))
-            act = partial(audit.pin, session, task_sid, None, self._actor, at)
+            act = partial(records.pin, session, task_sid, None, self._actor, at)
             return audit.change(session, scope, AuditAction.NOBODY, self._actor, at, act, task_sid=task_sid)
 
         return self._carry_out(decide, task_sid)
@@ -192,7 +193,7 @@ class Resolver:
 
         def decide(session: Session) -> AuditedChange | None:
             scope = Scope(tasks=frozenset({task_sid}))
-            act = partial(audit.unpin, session, task_sid)
+            act = partial(records.unpin, session, task_sid)
             return audit.change(
                 session, scope, AuditAction.RELEASED, self._actor, self._adapters.now(), act, task_sid=task_sid
             )
@@ -206,9 +207,9 @@ class Resolver:
             at = self._adapters.now()
 
             def act() -> None:
-                audit.unlink(session, key, customer_id, at)
+                records.unlink(session, key, customer_id, at)
                 if task_sid:
-                    audit.unpin(session, task_sid)
+                    records.unpin(session, task_sid)
 
             scope = Scope(keys=frozenset({key}), tasks=frozenset({task_sid} if task_sid else ()))
             return audit.change(
@@ -232,17 +233,17 @@ class Resolver:
 
         def decide(session: Session) -> AuditedChange | None:
             at = self._adapters.now()
-            audit.serialise_changes(session)
-            record = audit.records(session, [customer_id])[customer_id]
-            if record is None or audit.version(session, customer_id) != version:
+            records.serialise_changes(session)
+            record = records.read(session, [customer_id])[customer_id]
+            if record is None or records.version(session, customer_id) != version:
                 stale.append(StaleEdit(customer_id, record))
                 return None
             scope = Scope(customers=frozenset({customer_id}), keys=frozenset(moved))
 
             def act() -> None:
-                audit.put(session, customer_id, become(record), at)
+                records.put(session, customer_id, become(record), at)
                 for identifier in moved:
-                    audit.link(session, identifier, customer_id, at)
+                    records.link(session, identifier, customer_id, at)
 
             return audit.change(session, scope, AuditAction.EDITED, self._actor, at, act, customer_id=customer_id)
 
@@ -255,25 +256,25 @@ class Resolver:
 
         def decide(session: Session) -> AuditedChange | None:
             at = self._adapters.now()
-            audit.serialise_changes(session)
-            before = audit.records(session, [kept_id, gone_id])
+            records.serialise_changes(session)
+            before = records.read(session, [kept_id, gone_id])
             for one in (kept_id, gone_id):
                 record = before[one]
-                if record is None or record["merged_into"] or audit.version(session, one) != versions.get(one):
+                if record is None or record["merged_into"] or records.version(session, one) != versions.get(one):
                     stale.append(StaleEdit(one, record))
                     return None
-            chained, pinned = audit.merged_into(session, gone_id), audit.pinned_to(session, gone_id)
+            chained, pinned = records.merged_into(session, gone_id), records.pinned_to(session, gone_id)
             scope = Scope(frozenset({kept_id, gone_id, *chained}), tasks=frozenset(pinned))
 
             def act() -> None:
                 kept, gone = before[kept_id] or {}, before[gone_id] or {}
                 kept, gone = editing.merged(kept, gone, kept_id=kept_id, gone_id=gone_id)
-                audit.put(session, gone_id, gone, at)
-                audit.put(session, kept_id, kept, at)
-                for one, record in audit.records(session, chained).items():
-                    audit.put(session, one, {**(record or {}), "merged_into": kept_id}, at)
+                records.put(session, gone_id, gone, at)
+                records.put(session, kept_id, kept, at)
+                for one, record in records.read(session, chained).items():
+                    records.put(session, one, {**(record or {}), "merged_into": kept_id}, at)
                 for task_sid in pinned:
-                    audit.pin(session, task_sid, kept_id, self._actor, at)
+                    records.pin(session, task_sid, kept_id, self._actor, at)
 
             return audit.change(session, scope, AuditAction.MERGED, self._actor, at, act, customer_id=kept_id)
 
@@ -319,11 +320,11 @@ class Resolver:
     def _give(self, session: Session, task_sid: str, customer_id: str, key: Identifier) -> None:
         """Give the key to the customer from now on; the task, too, by the key alone or by a pin."""
         at = self._adapters.now()
-        audit.link(session, key, customer_id, at)
+        records.link(session, key, customer_id, at)
         if decides_alone(contacts.last_finding(session, task_sid), key):
-            audit.unpin(session, task_sid)
+            records.unpin(session, task_sid)
         else:
-            audit.pin(session, task_sid, customer_id, self._actor, at)
+            records.pin(session, task_sid, customer_id, self._actor, at)
 
     def _carry_out(self, decide: Callable[[Session], AuditedChange | None], task_sid: str | None) -> Resolution:
         with self._database.transaction() as session:
@@ -353,7 +354,7 @@ class Resolver:
         """Return the newest decision about the task if this person has not seen it."""
         if self._known_decision is None:
             return None
-        audit.serialise_changes(session)
+        records.serialise_changes(session)
         newest = audit.newest_decision(session, task_sid)
         return newest if newest and newest.id != self._known_decision else None
 

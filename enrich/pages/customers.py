@@ -12,7 +12,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts.tables import Role
-from enrich.customers import audit, editing, search
+from enrich.customers import audit, editing, records, search
 from enrich.customers.fixture_rows import BadRow, CustomerFixture
 from enrich.customers.identifiers import Identifier
 from enrich.customers.search import FoundCustomer
@@ -63,8 +63,8 @@ def customer(customer_id: str) -> ResponseReturnValue:
     """Show one customer: their record, their tasks, and the audit trail."""
     services = current_services()
     with services.database.reading() as session:
-        record = audit.records(session, [customer_id])[customer_id] or abort(404)
-        merged = audit.merged_into(session, customer_id)
+        record = records.read(session, [customer_id])[customer_id] or abort(404)
+        merged = records.merged_into(session, customer_id)
         trail = audit.entries_of_customer(session, customer_id)
     return render_template(
         "customers/customer.html",
@@ -133,7 +133,7 @@ def save(customer_id: str) -> ResponseReturnValue:
     if shared and _ownership() is None:
         return _form_page(customer_id, Form(values), version=version, base=base, shared=shared), 422
 
-    def become(record: audit.Record) -> audit.Record:
+    def become(record: records.Record) -> records.Record:
         return editing.edited(
             record,
             texts={"name": read.name, **read.texts},
@@ -244,7 +244,7 @@ def _shared(database: Database, customer_id: str, read: CustomerFixture) -> list
         # The switchboard of an extension is everybody's behind it.
         switchboards = {key.value.partition(";ext=")[0] for key in read.identifiers if ";ext=" in key.value}
         keys = [key for key in read.identifiers if key.value not in switchboards]
-        owners = {key: audit.owners(session, key) for key in keys}
+        owners = {key: records.owners(session, key) for key in keys}
     other_owners = {
         key: [owner for owner in ids if owner != customer_id] for key, ids in owners.items() if customer_id not in ids
     }
@@ -281,13 +281,13 @@ def _base() -> Values:
     return read if customer_form.is_values(read) else customer_form.empty()
 
 
-def _record(database: Database, customer_id: str) -> tuple[audit.Record, int | None]:
+def _record(database: Database, customer_id: str) -> tuple[records.Record, int | None]:
     with database.reading() as session:
-        record = audit.records(session, [customer_id])[customer_id] or abort(404)
-        return record, audit.version(session, customer_id)
+        record = records.read(session, [customer_id])[customer_id] or abort(404)
+        return record, records.version(session, customer_id)
 
 
-def _identifiers(customer_id: str, record: audit.Record) -> list[dict[str, str]]:
+def _identifiers(customer_id: str, record: records.Record) -> list[dict[str, str]]:
     """Return the customer's identifiers for the page: normal form and original spelling, without their own id."""
     return [
         {"kind": kind, "value": value, "as_written": as_written, "source": source}

@@ -18,10 +18,11 @@ from markupsafe import Markup
 
 from enrich.accounts import masking
 from enrich.accounts.tables import Role
-from enrich.customers import audit, editing, search
-from enrich.customers.audit import Actor, AuditEntry, ChangedSince
+from enrich.customers import audit, editing, records, search
+from enrich.customers.audit import AuditEntry, ChangedSince
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
+from enrich.customers.records import Actor
 from enrich.customers.search import FoundCustomer
 from enrich.database.engine import Database
 from enrich.domain.outcomes import Outcome
@@ -194,10 +195,10 @@ def read_form(services: Services, customer_id: str, values: customer_form.Values
     return read_customer(customer_form.to_raw(customer_id, values), rules.region, kinds=rules.kinds)
 
 
-def new_record(read: CustomerFixture) -> audit.Record:
+def new_record(read: CustomerFixture) -> records.Record:
     """Return the record of a customer that staff created."""
     record = editing.edited(
-        audit.empty_record(read.name),
+        records.empty_record(read.name),
         texts={"name": read.name, **read.texts},
         identifiers=read.identifiers,
         notes=read.notes or (),
@@ -261,7 +262,7 @@ def _keys_now(database: Database, finding: LookupFinding) -> tuple[KeyNow, ...]:
     """Return the keys by which this task was looked up, each with its present owners."""
     keys = [key for key in finding.keys if key.kind != STAFF]
     with database.reading() as session:
-        owners = {key: audit.owners(session, Identifier(key.kind, key.value))[:MAX_OWNERS] for key in keys}
+        owners = {key: records.owners(session, Identifier(key.kind, key.value))[:MAX_OWNERS] for key in keys}
     ids = dict.fromkeys(customer_id for ids_of_key in owners.values() for customer_id in ids_of_key)
     by_id = {customer.id: customer for customer in search.customers(database, list(ids))}
     return tuple(KeyNow(key, _token(key), tuple(by_id[one] for one in owners[key] if one in by_id)) for key in keys)

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from enrich.customers import audit
-from enrich.customers.audit import Actor, AuditAction, AuditedChange, ChangedSince, Scope
+from enrich.customers import audit, records
+from enrich.customers.audit import AuditAction, AuditedChange, ChangedSince
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
+from enrich.customers.records import Actor, Scope
 from enrich.customers.seeding import SeedReport, export, seed
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import WordRow
@@ -71,7 +72,7 @@ def undo(database: Database, audit_id: int) -> AuditedChange | ChangedSince | No
 def linking(database: Database, change: Callable[..., int], customer_id: str = "C-1") -> int:
     return change(
         Scope(keys=frozenset({SHARED})),
-        lambda session: audit.link(session, SHARED, customer_id, NOW),
+        lambda session: records.link(session, SHARED, customer_id, NOW),
         task_sid="WT1",
         customer_id=customer_id,
     )
@@ -117,7 +118,7 @@ def test_a_change_that_changes_nothing_leaves_no_trail(database: Database) -> No
     seed_all(database, ADA)
     scope = Scope(keys=frozenset({SHARED}))
     with database.transaction() as session:
-        act = lambda: audit.link(session, SHARED, "C-1", NOW)  # noqa: E731
+        act = lambda: records.link(session, SHARED, "C-1", NOW)  # noqa: E731
         assert audit.change(session, scope, AuditAction.LINKED, DANA, NOW, act) is None
         assert audit.entries_of_customer(session, "C-1") == ()
 
@@ -126,10 +127,10 @@ def test_a_pin_is_about_one_task_and_can_be_taken_back(database: Database, chang
     seed_all(database, ADA)
     scope = Scope(tasks=frozenset({"WT1"}))
     first = change(
-        scope, lambda session: audit.pin(session, "WT1", "C-1", DANA, NOW), AuditAction.PINNED, task_sid="WT1"
+        scope, lambda session: records.pin(session, "WT1", "C-1", DANA, NOW), AuditAction.PINNED, task_sid="WT1"
     )
     second = change(
-        scope, lambda session: audit.pin(session, "WT1", None, DANA, NOW), AuditAction.NOBODY, task_sid="WT1"
+        scope, lambda session: records.pin(session, "WT1", None, DANA, NOW), AuditAction.NOBODY, task_sid="WT1"
     )
     assert ("staff", "") in found(database, SHARED, "WT1")
     assert isinstance(undo(database, second), AuditedChange)
@@ -146,13 +147,15 @@ def test_a_pin_is_about_one_task_and_can_be_taken_back(database: Database, chang
 def test_a_customer_that_others_were_settled_on_since_is_not_unmade(
     database: Database, change: Callable[..., int]
 ) -> None:
-    record = audit.empty_record("New Customer")
+    record = records.empty_record("New Customer")
     made = change(
-        Scope(customers=frozenset({"S-1"})), lambda session: audit.put(session, "S-1", record, NOW), AuditAction.CREATED
+        Scope(customers=frozenset({"S-1"})),
+        lambda session: records.put(session, "S-1", record, NOW),
+        AuditAction.CREATED,
     )
     pinned = change(
         Scope(tasks=frozenset({"WT9"})),
-        lambda session: audit.pin(session, "WT9", "S-1", DANA, NOW),
+        lambda session: records.pin(session, "WT9", "S-1", DANA, NOW),
         AuditAction.PINNED,
         task_sid="WT9",
     )
@@ -160,7 +163,7 @@ def test_a_customer_that_others_were_settled_on_since_is_not_unmade(
     assert isinstance(undo(database, pinned), AuditedChange)
     assert isinstance(undo(database, made), AuditedChange)
     with database.reading() as session:
-        assert audit.records(session, ["S-1"]) == {"S-1": None}
+        assert records.read(session, ["S-1"]) == {"S-1": None}
     assert undo(database, pinned) == ChangedSince(("it was undone already",))
     with database.reading() as session:
         undone_pin = audit.entries_of_task(session, "WT9")[0].id
@@ -200,9 +203,9 @@ def test_what_staff_changed_stays_until_the_crm_says_something_new(
     seed_all(database, ADA)
 
     def edit(session: Session) -> None:
-        record = audit.records(session, ["C-1"])["C-1"]
+        record = records.read(session, ["C-1"])["C-1"]
         assert record is not None
-        audit.put(session, "C-1", {**record, name: kept, "settled": {name: was}}, NOW)
+        records.put(session, "C-1", {**record, name: kept, "settled": {name: was}}, NOW)
 
     change(Scope(customers=frozenset({"C-1"})), edit, AuditAction.EDITED, customer_id="C-1")
     assert seed_all(database, ADA) == SeedReport(created=0, changed=0, unchanged=1, bad=(), settled=1)
@@ -218,9 +221,9 @@ def test_a_merged_customer_is_left_alone_by_the_seed_and_left_out_of_the_export(
     seed_all(database, ADA, GRACE)
 
     def merge(session: Session) -> None:
-        record = audit.records(session, ["C-2"])["C-2"]
+        record = records.read(session, ["C-2"])["C-2"]
         assert record is not None
-        audit.put(session, "C-2", {**record, "merged_into": "C-1", "identifiers": []}, NOW)
+        records.put(session, "C-2", {**record, "merged_into": "C-1", "identifiers": []}, NOW)
 
     change(Scope(customers=frozenset({"C-2"})), merge, AuditAction.MERGED)
     assert seed_all(database, ADA, GRACE) == SeedReport(created=0, changed=0, unchanged=2, bad=(), settled=1)

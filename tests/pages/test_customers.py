@@ -11,10 +11,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from enrich.customers import audit, seeding
-from enrich.customers.audit import Actor, AuditAction, Scope
+from enrich.customers import audit, records, seeding
+from enrich.customers.audit import AuditAction
 from enrich.customers.fixture_rows import read_customer
 from enrich.customers.identifiers import Identifier
+from enrich.customers.records import Actor, Scope
 from enrich.database.engine import Database
 from tests.support.journal import Make
 
@@ -35,12 +36,12 @@ def customers(database: Database) -> None:
 
 def owners(database: Database, key: Identifier = NUMBER) -> tuple[str, ...]:
     with database.reading() as session:
-        return audit.owners(session, key)
+        return records.owners(session, key)
 
 
 def version(database: Database, customer_id: str) -> int | None:
     with database.reading() as session:
-        return audit.version(session, customer_id)
+        return records.version(session, customer_id)
 
 
 class TestIdentifiersOfOthers:
@@ -122,7 +123,7 @@ class TestCrossingDecisions:
                     AuditAction.PINNED,
                     ED,
                     at,
-                    lambda: audit.pin(session, "WT1", customer_id, ED, at),
+                    lambda: records.pin(session, "WT1", customer_id, ED, at),
                     task_sid="WT1",
                     customer_id=customer_id,
                 )

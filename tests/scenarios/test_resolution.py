@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import func, select
 
-from enrich.customers import audit
-from enrich.customers.audit import Actor, ChangedSince
+from enrich.customers import audit, records
+from enrich.customers.audit import ChangedSince
 from enrich.customers.identifiers import Identifier
+from enrich.customers.records import Actor
 from enrich.customers.tables import AuditRow
 from enrich.flows.resolution import Resolution, Resolver
 from enrich.services import Services
@@ -179,14 +180,14 @@ def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(
     centre: ContactCentre, resolver: Resolver, services: Services
 ) -> None:
     task_sid = arrives(centre, UNKNOWN)
-    record = audit.empty_record("Hedy Lamarr")
+    record = records.empty_record("Hedy Lamarr")
     settled = resolver.create(task_sid, "S-TEST", record, phone(UNKNOWN))
     assert centre.block(task_sid)["name"] == "Hedy Lamarr"
     assert settled.change is not None
     resolver.undo(settled.change.audit_id, task_sid)
     assert centre.block(task_sid)["match"] == "none"
     with services.database.reading() as session:
-        assert audit.records(session, ["S-TEST"]) == {"S-TEST": None}
+        assert records.read(session, ["S-TEST"]) == {"S-TEST": None}
 
 
 def test_what_taskrouter_does_not_take_now_is_said_and_done_later(
@@ -257,7 +258,7 @@ def test_two_customers_are_merged_and_open_tasks_follow(
 
 def versions(services: Services, *customer_ids: str) -> dict[str, int]:
     with services.database.reading() as session:
-        return {one: audit.version(session, one) or 0 for one in customer_ids}
+        return {one: records.version(session, one) or 0 for one in customer_ids}
 
 
 def test_a_stored_callback_is_replayed_from_a_fresh_read(

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers import audit
-from enrich.customers.audit import Actor
+from enrich.customers.records import Actor
 from enrich.customers.tables import AuditRow
 from enrich.services import Services
 from tests.support.browser import needs_chromium

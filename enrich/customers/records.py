@@ -1,0 +1,297 @@
+"""Customers as staff change them: records, identifiers and tasks, and their state before and after a change.
+
+A change has a scope: the customers, identifiers and tasks that it may touch. Their state is captured in one form:
+
+    {"customers": {id: record, or null if the id is unknown},
+     "keys":      [{"kind", "value", "owners": [[customer_id, as_written, source]], "unlinked": [customer_id]}],
+     "tasks":     {task_sid: {"customer_id": id or null}, or null without a pin}}
+
+audit.py keeps the states of each change. Everything works in the session of the caller and raises DatabaseError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.orm import Session
+
+from enrich.customers.identifiers import FROM_CRM, FROM_STAFF, PHONE, Identifier, is_plain_number, words_of
+from enrich.customers.tables import (
+    CaseRow,
+    CustomerRow,
+    IdentifierRow,
+    NoteRow,
+    PinRow,
+    UnlinkedRow,
+    WordRow,
+)
+from enrich.database.types import Base
+from enrich.domain.lengths import CUSTOMER_TEXTS
+
+_CUSTOMERS, _IDENTIFIERS, _NOTES, _CASES, _WORDS, _UNLINKED, _PINS = (
+    Base.metadata.tables[row.__tablename__]
+    for row in (CustomerRow, IdentifierRow, NoteRow, CaseRow, WordRow, UnlinkedRow, PinRow)
+)
+
+State = dict[str, Any]
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The author of a change. user_id: None without an account. name: as shown in the audit trail."""
+
+    user_id: int | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The customers, identifiers and tasks that a change may touch."""
+
+    customers: frozenset[str] = frozenset()
+    keys: frozenset[Identifier] = frozenset()
+    tasks: frozenset[str] = frozenset()
+
+
+def serialise_changes(session: Session) -> None:
+    """Wait for other changes of customers: PostgreSQL takes a table lock; SQLite has one writer anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("LOCK TABLE audit_entries IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def version(session: Session, customer_id: str) -> int | None:
+    """Return the version of this customer's row; None for an unknown id."""
+    return session.execute(select(_CUSTOMERS.c.version).where(_CUSTOMERS.c.id == customer_id)).scalar_one_or_none()
+
+
+def merged_into(session: Session, customer_id: str) -> tuple[str, ...]:
+    """Return the ids of the customers merged into this one."""
+    merged = select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.merged_into == customer_id)
+    return tuple(sorted(session.scalars(merged)))
+
+
+def pinned_to(session: Session, customer_id: str) -> tuple[str, ...]:
+    """Return the SIDs of the tasks that staff assigned to this customer."""
+    return tuple(sorted(session.scalars(select(_PINS.c.task_sid).where(_PINS.c.customer_id == customer_id))))
+
+
+def owners(session: Session, key: Identifier) -> tuple[str, ...]:
+    """Return the ids of the customers that have this identifier."""
+    return tuple(sorted(row.customer_id for row in _owners(session, key)))
+
+
+# --- changes
+
+
+def pin(session: Session, task_sid: str, customer_id: str | None, by: Actor, at: datetime) -> None:
+    """Assign the task to this customer; None: to none of the customers found."""
+    unpin(session, task_sid)
+    session.execute(insert(_PINS).values(task_sid=task_sid, customer_id=customer_id, by=by.name, at=at))
+
+
+def unpin(session: Session, task_sid: str) -> None:
+    """Remove the pin of this task."""
+    session.execute(delete(_PINS).where(_PINS.c.task_sid == task_sid))
+
+
+def link(session: Session, key: Identifier, customer_id: str, at: datetime) -> None:
+    """Give the identifier to this customer, and take it from all others."""
+    for row in _owners(session, key):
+        if row.customer_id != customer_id:
+            unlink(session, key, row.customer_id, at)
+    _forget_unlinked(session, key, customer_id)
+    own = next((row for row in _owners(session, key) if row.customer_id == customer_id), None)
+    if own is not None and key.kind == PHONE and not is_plain_number(own.as_written):
+        # They may have it in front of an extension only, where the number alone would stay a claim.
+        values = {"as_written": key.value, "source": FROM_STAFF}
+        is_own = (_IDENTIFIERS.c.value == key.value, _IDENTIFIERS.c.customer_id == customer_id)
+        session.execute(update(_IDENTIFIERS).where(_IDENTIFIERS.c.kind == PHONE, *is_own).values(values))
+        _increment_version(session, customer_id, at)
+    elif own is None:
+        session.execute(
+            insert(_IDENTIFIERS).values(
+                customer_id=customer_id, kind=key.kind, value=key.value, as_written=key.value, source=FROM_STAFF
+            )
+        )
+        _increment_version(session, customer_id, at)
+
+
+def unlink(session: Session, key: Identifier, customer_id: str, at: datetime) -> None:
+    """Take the identifier from this customer. If it is the CRM's, record that for the next seed."""
+    has_key = (_IDENTIFIERS.c.kind == key.kind, _IDENTIFIERS.c.value == key.value)
+    deleted = session.execute(
+        delete(_IDENTIFIERS).where(*has_key, _IDENTIFIERS.c.customer_id == customer_id).returning(_IDENTIFIERS.c.source)
+    ).all()
+    if any(row.source == FROM_CRM for row in deleted):
+        _forget_unlinked(session, key, customer_id)
+        session.execute(insert(_UNLINKED).values(kind=key.kind, value=key.value, customer_id=customer_id))
+    if deleted:
+        _increment_version(session, customer_id, at)
+
+
+def put(session: Session, customer_id: str, record: Record, at: datetime) -> None:
+    """Create or replace the customer with this record."""
+    values = {name: record[name] for name in (*CUSTOMER_TEXTS, "settled", "merged_into")} | {"updated_at": at}
+    changed = session.execute(
+        update(_CUSTOMERS)
+        .where(_CUSTOMERS.c.id == customer_id)
+        .values(**values, version=_CUSTOMERS.c.version + 1)
+        .returning(_CUSTOMERS.c.id)
+    ).all()
+    if changed:
+        for table in (_IDENTIFIERS, _UNLINKED, _NOTES, _CASES, _WORDS):
+            session.execute(delete(table).where(table.c.customer_id == customer_id))
+    else:
+        session.execute(insert(_CUSTOMERS).values(id=customer_id, version=1, **values))
+    rows: list[tuple[Any, list[dict[str, Any]]]] = [
+        (
+            _IDENTIFIERS,
+            [
+                {"kind": kind, "value": value, "as_written": as_written, "source": source}
+                for kind, value, as_written, source in record["identifiers"]
+            ],
+        ),
+        (_UNLINKED, [{"kind": kind, "value": value} for kind, value in record["unlinked"]]),
+        (_NOTES, [{"position": number, "text": note} for number, note in enumerate(record["notes"])]),
+        (
+            _CASES,
+            [
+                {"position": number, "id": id_, "subject": subject, "status": status, "opened_on": opened_on}
+                for number, (id_, subject, status, opened_on) in enumerate(record["cases"])
+            ],
+        ),
+        (_WORDS, [{"word": word} for word in words_of(record["name"], record["company"])]),
+    ]
+    for table, values_of in rows:
+        if values_of:
+            session.execute(insert(table), [{"customer_id": customer_id, **one} for one in values_of])
+
+
+def empty_record(name: str) -> Record:
+    """Return the record of a customer with only a name."""
+    texts = dict.fromkeys(CUSTOMER_TEXTS, "") | {"name": name}
+    return {
+        **texts,
+        "settled": None,
+        "merged_into": None,
+        "identifiers": [],
+        "unlinked": [],
+        "notes": [],
+        "cases": [],
+    }
+
+
+# --- state
+
+
+def capture(session: Session, scope: Scope) -> State:
+    """Return the present state of everything in the scope, in the form of the module's docstring."""
+    return {
+        "customers": read(session, sorted(scope.customers)),
+        "keys": [_key(session, key) for key in sorted(scope.keys, key=lambda key: (key.kind, key.value))],
+        "tasks": {task_sid: _pin_of(session, task_sid) for task_sid in sorted(scope.tasks)},
+    }
+
+
+def read(session: Session, customer_ids: Sequence[str]) -> dict[str, Record | None]:
+    """Return the records of these customers by id; None for an unknown id."""
+    records: dict[str, Record | None] = dict.fromkeys(customer_ids)
+    if not customer_ids:
+        return records
+    for row in session.execute(select(_CUSTOMERS).where(_CUSTOMERS.c.id.in_(customer_ids))):
+        texts = {name: getattr(row, name) for name in (*CUSTOMER_TEXTS, "settled", "merged_into")}
+        records[row.id] = empty_record(row.name) | texts
+    for table, name, columns, order in (
+        (_IDENTIFIERS, "identifiers", ("kind", "value", "as_written", "source"), ("kind", "value")),
+        (_UNLINKED, "unlinked", ("kind", "value"), ("kind", "value")),
+        (_NOTES, "notes", ("text",), ("position", "id")),
+        (_CASES, "cases", ("id", "subject", "status", "opened_on"), ("position", "id")),
+    ):
+        rows = select(table.c.customer_id.label("of"), *(table.c[column] for column in columns)).where(
+            table.c.customer_id.in_(customer_ids)
+        )
+        for row in session.execute(rows.order_by(*(table.c[column] for column in order))):
+            record = records[row.of]
+            if record is not None:
+                record[name].append(row[1] if name == "notes" else list(row[1:]))
+    for record in records.values():
+        if record is not None:  # in Python's order, which the databases' may differ from
+            record["identifiers"].sort()
+            record["unlinked"].sort()
+    return records
+
+
+def restore(session: Session, state: State, by: Actor, at: datetime) -> None:
+    """Restore this state."""
+    for customer_id, record in state["customers"].items():
+        if record is None:
+            session.execute(delete(_CUSTOMERS).where(_CUSTOMERS.c.id == customer_id))
+        else:
+            put(session, customer_id, record, at)
+    for key in state["keys"]:
+        _put_key(session, key, at)
+    for task_sid, pinned in state["tasks"].items():
+        if pinned is None:
+            unpin(session, task_sid)
+        else:
+            pin(session, task_sid, pinned["customer_id"], by, at)
+
+
+def _key(session: Session, key: Identifier) -> Record:
+    unlinked = select(_UNLINKED.c.customer_id).where(_UNLINKED.c.kind == key.kind, _UNLINKED.c.value == key.value)
+    return {
+        "kind": key.kind,
+        "value": key.value,
+        "owners": sorted([row.customer_id, row.as_written, row.source] for row in _owners(session, key)),
+        "unlinked": sorted(session.scalars(unlinked)),
+    }
+
+
+def _put_key(session: Session, key: Record, at: datetime) -> None:
+    touched = {owner[0] for owner in key["owners"]}
+    for table in (_IDENTIFIERS, _UNLINKED):
+        rows = session.execute(
+            delete(table)
+            .where(table.c.kind == key["kind"], table.c.value == key["value"])
+            .returning(table.c.customer_id)
+        )
+        touched |= {row.customer_id for row in rows}
+    kind_and_value = {"kind": key["kind"], "value": key["value"]}
+    owners = [
+        {**kind_and_value, "customer_id": owner, "as_written": as_written, "source": source}
+        for owner, as_written, source in key["owners"]
+    ]
+    if owners:
+        session.execute(insert(_IDENTIFIERS), owners)
+    if key["unlinked"]:
+        session.execute(insert(_UNLINKED), [{**kind_and_value, "customer_id": one} for one in key["unlinked"]])
+    for customer_id in sorted(touched):
+        _increment_version(session, customer_id, at)
+
+
+def _owners(session: Session, key: Identifier) -> Sequence[Any]:
+    has_key = (_IDENTIFIERS.c.kind == key.kind, _IDENTIFIERS.c.value == key.value)
+    return session.execute(
+        select(_IDENTIFIERS.c.customer_id, _IDENTIFIERS.c.as_written, _IDENTIFIERS.c.source).where(*has_key)
+    ).all()
+
+
+def _pin_of(session: Session, task_sid: str) -> dict[str, str | None] | None:
+    row = session.execute(select(_PINS.c.customer_id).where(_PINS.c.task_sid == task_sid)).one_or_none()
+    return None if row is None else {"customer_id": row.customer_id}
+
+
+def _forget_unlinked(session: Session, key: Identifier, customer_id: str) -> None:
+    is_unlinked = (_UNLINKED.c.kind == key.kind, _UNLINKED.c.value == key.value, _UNLINKED.c.customer_id == customer_id)
+    session.execute(delete(_UNLINKED).where(*is_unlinked))
+
+
+def _increment_version(session: Session, customer_id: str, at: datetime) -> None:
+    session.execute(
+        update(_CUSTOMERS).where(_CUSTOMERS.c.id == customer_id).values(version=_CUSTOMERS.c.version + 1, updated_at=at)
+    )
