@@ -10,13 +10,13 @@ from flask.cli import with_appcontext
 
 from enrich.accounts import passwords, users
 from enrich.accounts.tables import Role
-from enrich.cli.base import foreseen_errors
+from enrich.cli.base import Group
 from enrich.services import current_services
 
 log = logging.getLogger(__name__)
 
 
-@click.group("users")
+@click.group("users", cls=Group)
 def users_group() -> None:
     """Staff accounts and their roles."""
 
@@ -39,12 +39,11 @@ def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
     if problem := users.name_problem(name):
         raise click.BadParameter(f"{name!r}: {problem}", param_hint="--name")
     database = current_services().database
-    with foreseen_errors():
-        if users.find(database, email):
-            raise _taken(email)
-        password = _read_password(from_stdin=password_stdin)
-        if not users.add(database, email=email, role=Role(role), password=password, name=name):
-            raise _taken(email)
+    if users.find(database, email):
+        raise _taken(email)
+    password = _read_password(from_stdin=password_stdin)
+    if not users.add(database, email=email, role=Role(role), password=password, name=name):
+        raise _taken(email)
     click.echo(f"Added {users.normal_email(email)} as {role}. They sign in at /login.")
 
 
@@ -55,12 +54,11 @@ def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
 def set_password(email: str, password_stdin: bool) -> None:
     """Set a new password for EMAIL, and end their sessions."""
     database = current_services().database
-    with foreseen_errors():
-        if not users.find(database, email):
-            raise _unknown(email)
-        password = _read_password(from_stdin=password_stdin)
-        if not users.set_password(database, email, password):
-            raise _unknown(email)
+    if not users.find(database, email):
+        raise _unknown(email)
+    password = _read_password(from_stdin=password_stdin)
+    if not users.set_password(database, email, password):
+        raise _unknown(email)
     click.echo(f"{users.normal_email(email)} has a new password, and is signed out everywhere.")
 
 
@@ -71,9 +69,8 @@ def set_password(email: str, password_stdin: bool) -> None:
 def set_role(email: str, role: str) -> None:
     """Change the role of EMAIL, from their next request on."""
     database = current_services().database
-    with foreseen_errors():
-        before = users.find(database, email)
-        user = users.set_role(database, email, Role(role))
+    before = users.find(database, email)
+    user = users.set_role(database, email, Role(role))
     if not before or not user:
         raise _unknown(email)
     log.info("role changed", extra={"user_id": user.id, "before": before.role, "after": user.role})
@@ -102,8 +99,7 @@ def enable(email: str) -> None:
 @with_appcontext
 def list_users() -> None:
     """List every account."""
-    with foreseen_errors():
-        accounts = users.list_all(current_services().database)
+    accounts = users.list_all(current_services().database)
     if not accounts:
         click.echo("No accounts yet. Add the first: flask users add EMAIL --role admin")
     for user in accounts:
@@ -112,8 +108,7 @@ def list_users() -> None:
 
 
 def _set_active(email: str, *, active: bool) -> None:
-    with foreseen_errors():
-        user = users.set_active(current_services().database, email, active=active)
+    user = users.set_active(current_services().database, email, active=active)
     if not user:
         raise _unknown(email)
     log.info("account enabled" if active else "account disabled", extra={"user_id": user.id})
