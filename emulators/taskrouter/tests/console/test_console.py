@@ -20,7 +20,7 @@ from support.receiver import Receiver
 from support.workspace_driver import WorkspaceDriver
 from taskrouter_emulator import EmulatorServer
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CONSOLE = "/_emulator/console"
 
 
