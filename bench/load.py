@@ -13,6 +13,7 @@ import sys
 import time
 from io import BufferedReader
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 from bench.figures import Load
@@ -73,7 +74,8 @@ class _Connection(asyncio.Protocol):
         self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        # asyncio gives a connected stream this kind; the protocol class declares only the base.
+        self._transport = cast("asyncio.Transport", transport)
         self._send()
 
     def data_received(self, data: bytes) -> None:
@@ -95,7 +97,7 @@ class _Connection(asyncio.Protocol):
         if request:
             self._sent_at = time.perf_counter()
             self._is_waiting = True
-            self._transport.write(request)  # type: ignore[attr-defined]
+            self._transport.write(request)
         else:
             self._transport.close()
 

