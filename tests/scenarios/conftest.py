@@ -21,7 +21,21 @@ from tests.support.worker import services_of
 
 
 @pytest.fixture(scope="session")
-def emulator() -> Iterator[EmulatorServer]:
+def shared_emulator() -> Iterator[EmulatorServer]:
+    """The emulator that `service` calls. Its clock is never put forward, so that it agrees with the service's."""
+    with EmulatorServer() as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def emulator(shared_emulator: EmulatorServer) -> EmulatorServer:
+    """The emulator of a test. Modules that put the clock forward override it with `emulator_ahead`."""
+    return shared_emulator
+
+
+@pytest.fixture(scope="session")
+def emulator_ahead() -> Iterator[EmulatorServer]:
+    """The emulator of tests that put its clock forward, which cannot be undone; their services call no other."""
     with EmulatorServer() as emulator:
         yield emulator
 
@@ -34,7 +48,7 @@ def _no_fault_outlives_its_test(emulator: EmulatorServer) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def start_service(
-    emulator: EmulatorServer, tmp_path_factory: pytest.TempPathFactory
+    shared_emulator: EmulatorServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Service]]:
     """Starts the service as it is shipped, under gunicorn; once for the same settings, since that takes a second."""
     running: dict[tuple[tuple[str, str], ...], Service] = {}
@@ -44,7 +58,7 @@ def start_service(
         def start(**settings: str) -> Service:
             key = tuple(sorted(settings.items()))
             if key not in running:
-                running[key] = _start(f"web{len(running)}", processes, folder, emulator.base_url, settings)
+                running[key] = _start(f"web{len(running)}", processes, folder, shared_emulator.base_url, settings)
             return running[key]
 
         yield start

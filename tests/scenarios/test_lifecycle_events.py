@@ -12,11 +12,17 @@ import pytest
 from enrich.customers.store import CustomerStore
 from enrich.journal.task_states import TaskStates
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
+from taskrouter_emulator import EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service, sid
 from tests.support.worker import history_of, worker_of
 
 RINGS_S = 30
 EVENTS = ",".join(sorted(NEEDED_EVENTS))
+
+
+@pytest.fixture
+def emulator(emulator_ahead: EmulatorServer) -> EmulatorServer:
+    return emulator_ahead
 
 
 def work_on(service: Service) -> None:
@@ -37,10 +43,12 @@ def end_state(service: Service, task_sid: str) -> Any:
 def test_shuffled_and_doubled(
     open_centre: Callable[..., ContactCentre],
     start_service: Callable[..., Service],
+    emulator: EmulatorServer,
     make_callback: Callable[..., dict[str, str]],
     chance: int,
 ) -> None:
-    told = start_service(ENRICH_DEFAULT_INSTRUCTION="defer")
+    settings = {"TASKROUTER_BASE_URL": emulator.base_url, "ENRICH_DEFAULT_INSTRUCTION": "defer"}
+    told = start_service(**settings)
     centre = open_centre(told, reservation_timeout_s=RINGS_S, events=EVENTS)
     available = next(each.sid for each in centre.workspace.activities.list() if each.available)
     centre.workspace.update(timeout_activity_sid=available)
@@ -65,7 +73,7 @@ def test_shuffled_and_doubled(
     assert {"task.created", "reservation.timeout", "reservation.accepted", "task.completed"} <= {
         event.form["EventType"] for event in events
     }
-    other = start_service(ENRICH_DEFAULT_INSTRUCTION="defer", ENRICH_KEEP_DAYS="40")
+    other = start_service(**settings, ENRICH_KEEP_DAYS="40")
     # Whose task it is, the other one hears as well: from a callback that comes when the task is over already.
     callback = make_callback(WorkspaceSid=centre.workspace_sid, TaskSid=task_sid)
     other.post("/taskrouter/assignment", callback)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,16 @@ after = 3
 escalation = 2
 hand_over = true
 """
+
+
+@pytest.fixture
+def emulator(emulator_ahead: EmulatorServer) -> EmulatorServer:
+    return emulator_ahead
+
+
+@pytest.fixture(scope="module")
+def start_service(start_service: Callable[..., Service], emulator_ahead: EmulatorServer) -> Callable[..., Service]:
+    return partial(start_service, TASKROUTER_BASE_URL=emulator_ahead.base_url)
 
 
 @pytest.fixture(scope="module")
