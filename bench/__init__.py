@@ -1,4 +1,4 @@
-"""How fast is it, against the least that the same work can cost? `make bench`, or `python -m bench --help`.
+"""Benchmarks: the service against the least that the same work can cost. `make bench`, `python -m bench --help`.
 
     floor.py      the yardsticks: bare functions under the same gunicorn, with the same input and output
     upstream.py   a TaskRouter that answers at once, or after 100 ms, and does nothing else

@@ -57,7 +57,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
 
 
 def _part(name: str, pace: Pace, folder: Path, kind: str, server: str | None) -> list[Figure]:
-    """What was measured; a second time where the machine stood still meanwhile, and other work was done than wanted."""
+    """Return the figures of one part; measure it again if the machine stood still and the wrong work was done."""
     try:
         with site(folder, kind, server) as here:
             return list(PARTS[name](here, pace))

@@ -25,7 +25,7 @@ _WORKER = json.dumps({"contact_uri": "client:dana", "languages": ["en", "es"], "
 
 
 def assignment_form(task_attributes: str) -> dict[str, str]:
-    """What TaskRouter sends when it has picked a worker (docs/taskrouter.md, "Assignment callback")."""
+    """Return the form that TaskRouter sends when it has picked a worker (docs/taskrouter.md, "Assignment callback")."""
     return {
         "AccountSid": "AC" + "0" * 32,
         "WorkspaceSid": "WS" + "0" * 32,

@@ -33,7 +33,7 @@ class Measured:
     answered: int
 
     def each(self, compare: Callable[[Load, Load], float]) -> tuple[float, ...]:
-        """What is ours against what is theirs, round by round."""
+        """Return the comparison of our side with theirs, round by round."""
         return tuple(compare(ours, theirs) for ours, theirs in zip(self.ours, self.theirs, strict=True))
 
     @property
@@ -43,7 +43,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a figure is of. wanted: the numbers that it should reach, the last one the goal."""
+    """The subject of a figure. wanted: the numbers that it should reach, the last one the goal."""
 
     part: str
     database: str
@@ -74,7 +74,7 @@ class Figure:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the goal is; None where none was set."""
+        """True if the goal is reached; None if none was set."""
         if not self.line.wanted:
             return None
         return self.median >= self.line.wanted[-1] if self.at_least else self.median <= self.line.wanted[-1]
@@ -111,7 +111,7 @@ def added_p99(line: Line, measured: Measured) -> Figure:
 
 
 def noise(values: Sequence[float]) -> float:
-    """How far the values lie apart, as a part of their median."""
+    """Return the range of the values as a fraction of their median."""
     return (max(values) - min(values)) / median(values)
 
 

@@ -1,4 +1,4 @@
-"""What must not grow with the tables: a look-up, and the page that staff open first. Asked inside one process."""
+"""Costs that must not grow with the tables, in one process: a look-up, and the page that staff open first."""
 
 from __future__ import annotations
 

@@ -35,7 +35,10 @@ def has_wrk() -> bool:
 
 
 def send(url: str, file: Path, size: int, *, connections: int, seconds: float, with_wrk: bool) -> Load:
-    """What one round came to. file, size: of `Deliveries.write`. Raises OutOfRequests, Failed."""
+    """Send prepared requests for one round; return the result.
+
+    file, size: of `Deliveries.write`. Raises OutOfRequests, Failed.
+    """
     if with_wrk:
         seconds = max(1, round(seconds))  # it knows whole seconds only
         command = [

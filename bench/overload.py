@@ -36,7 +36,10 @@ _RESERVATION = re.compile(rb"ReservationSid=(WR[0-9a-f]{32})")
 
 
 def figures(database: Database, kind: str, url: str, file: Path, size: int, carried: float) -> Iterator[Figure]:
-    """What became of the requests in that file. carried: requests a second in a closed loop of 64."""
+    """Yield the figures of an overload with the requests in that file.
+
+    carried: requests a second in a closed loop of 64.
+    """
     rate = TIMES * carried
     command = [sys.executable, "-m", "bench.overload", url, str(rate), str(file), str(size)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

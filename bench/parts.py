@@ -1,4 +1,4 @@
-"""What is measured against what, over real HTTP."""
+"""The parts of the benchmark: each a comparison over real HTTP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OTHERWISE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long is measured, and with what. rounds: of each side; seconds: of each round."""
+    """The length and the tool of a measurement. rounds: of each side; seconds: of each round."""
 
     rounds: int
     seconds: float

@@ -66,7 +66,7 @@ def _memory_mb(process: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where servers are started: their folder, and how to get a database of their own."""
+    """A place to start servers: their processes, their folder, and the database server for a database of their own."""
 
     processes: Processes
     folder: Path

@@ -1,4 +1,4 @@
-"""Which tests run, and where their fixtures come from."""
+"""The selection of tests, their markers, and the plugins that hold their fixtures."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What runs the service, checked without the programs that read it: Docker, Prometheus, Grafana, systemd.
+"""Configuration files for operation, checked without their programs: Docker, Prometheus, Grafana, systemd.
 
-Where one of these is installed it checks its file, too.
+If one of these programs is installed, it checks its file, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often somebody may try to sign in: by address, by account, by browser; and what a wait costs."""
+"""Limits on attempts to sign in, by address, by account and by browser, and the cost of a wait."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_an_hour_of_peace_is_a_new_beginning(database: Database) -> None:
 
 
 def test_a_good_one_forgets_the_account_and_takes_back_the_address_only_its_own(database: Database) -> None:
-    """Who has an account could otherwise try those of others for ever, signing in to the own one in between."""
+    """Otherwise the owner of one account could try others for ever, signing in to their own in between."""
     for _ in range(5):
         Attempts(database).admit((HERE, DANA), NOW)
     Attempts(database).succeeded(HERE, DANA, NOW)

@@ -1,4 +1,4 @@
-"""What no database can be asked for is nobody's: on both kinds, signed in or not."""
+"""Input that no database accepts identifies nobody: on both databases, signed in or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a record becomes when it is edited, or merged into another."""
+"""Customer records, edited and merged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task's events make of its end, whatever their order."""
+"""Interactions, from the events of a task's end in any order."""
 
 from __future__ import annotations
 

@@ -283,6 +283,6 @@ def test_a_server_that_is_not_there_is_unavailable_for_prepared_statements() -> 
 
 
 def other_connections(database: Database) -> int:
-    """How many there are besides the one that asks."""
+    """Return the number of connections besides the one that asks."""
     asking = "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
     return int(database.read(text(asking))[0][0])

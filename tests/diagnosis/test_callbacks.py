@@ -1,4 +1,4 @@
-"""Whom a workspace asks and tells, when all is well and when it is not."""
+"""Checks of a workspace's callback URLs: correct ones, and each mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tasks that came tell of our settings, when all is well and when it is not."""
+"""Checks of the settings by recent tasks: correct ones, and each mistake."""
 
 from __future__ import annotations
 

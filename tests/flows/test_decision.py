@@ -1,4 +1,4 @@
-"""What TaskRouter is told, and why: rules, the channel's default, the setting."""
+"""The decision on the instruction, and its reason: rules, the channel's default, the setting."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class TaskRouter:
 
 
 class Client:
-    """What `write` knows as its client: each request waits until it is this writer's turn."""
+    """The client of `write`: each request waits for this writer's turn."""
 
     def __init__(self, task: TaskRouter, wait: Callable[[], object]) -> None:
         self._task, self._wait = task, wait

@@ -1,4 +1,4 @@
-"""What is owed: claimed by one, done, put off or given up, on SQLite and on PostgreSQL."""
+"""Follow-ups: claimed by one worker, done, put off or given up, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is so of one task, and follow-ups that there is only one of, on SQLite and on PostgreSQL."""
+"""The state of a task, and follow-ups that exist only once, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def owed(database: Database) -> FollowupQueue:
 
 
 def event(journal: Journal, number: int, event_type: str, reservation: str = "", *owing: NewFollowup) -> bool:
-    """Whether it was new."""
+    """Record an event; return whether it was new."""
     delivery = Delivery(
         EntryKind.EVENT,
         NOW,

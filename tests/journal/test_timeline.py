@@ -53,7 +53,7 @@ def test_a_story_of_events_only_is_told_by_the_last(database: Database, make_ent
 
 
 def test_a_story_is_told_by_time_and_its_newest_is_known_by_id(database: Database, make_entry: Make) -> None:
-    """What was caught up came earlier than it was written."""
+    """A row that was caught up was received earlier than it was written."""
     now = datetime.now(UTC)
     first, second = make_entry(received_at=now), make_entry(received_at=now)
     caught_up = make_entry(received_at=now - timedelta(minutes=3))

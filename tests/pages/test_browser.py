@@ -28,7 +28,7 @@ pytestmark = needs_chromium
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What the browser's console complains about, violations of the content-security policy among it."""
+    """The errors in the browser's console, violations of the content security policy included."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""What a viewer is shown: the masks themselves, and that no page forgets them."""
+"""Masking for viewers: the masks themselves, and that no page forgets them."""
 
 from __future__ import annotations
 

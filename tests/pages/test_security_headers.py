@@ -1,4 +1,4 @@
-"""What goes along with every answer, and what is shown when something does not work."""
+"""The headers of every response, and the pages for errors."""
 
 from __future__ import annotations
 

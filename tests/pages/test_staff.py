@@ -31,7 +31,7 @@ def admin(browser: FlaskClient, database: Database) -> FlaskClient:
 
 
 def change(client: FlaskClient, database: Database, email: str, what: str, **form: str) -> str:
-    """What the page says after this change of somebody's account."""
+    """Return the page after this change of an account."""
     path = f"/staff/{user(database, email).id}/{what}"
     return client.post(path, data=form, follow_redirects=True).text
 

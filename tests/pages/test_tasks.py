@@ -234,7 +234,7 @@ def test_an_entry_with_a_task_is_shown_with_it(browser: FlaskClient, make_entry:
 
 
 def link_to(page: str, element: str) -> tuple[str, str]:
-    """Where this link leads, without script and with it."""
+    """Return the addresses of this link, without script and with it."""
     found = re.search(rf'<a id="{element}" href="([^"]+)" hx-get="([^"]+)"', page)
     assert found, page
     return unescape(found[1]), unescape(found[2])

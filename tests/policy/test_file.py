@@ -119,7 +119,7 @@ def test_what_the_context_does_not_say_the_settings_do() -> None:
 
 
 def test_a_setting_that_looks_up_by_what_is_projected_is_refused() -> None:
-    """What we found out once must not prove itself."""
+    """A finding of ours must not become evidence for itself."""
     policy = read('[context.projections]\ncustomers.external_id = "{customer.id}"')
     with pytest.raises(SettingsError, match="is written by this service itself"):
         rules_of(

@@ -1,4 +1,4 @@
-"""What a missed reservation leads to, and what is told of a table that is wrong."""
+"""The steps after missed reservations, and the errors in a table that is wrong."""
 
 from __future__ import annotations
 

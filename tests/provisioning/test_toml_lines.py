@@ -1,4 +1,4 @@
-"""Which line of a TOML text a value came from."""
+"""The line of a TOML text that a value came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a process takes on."""
+"""Admission: the limit on the work that a process takes on."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_one_that_waited_too_long_is_too_much_and_the_next_is_not(admission: Adm
 
 
 def test_when_all_of_them_wait_even_a_little_none_is_let_in(admission: Admission) -> None:
-    """What is begun now takes several turns of a loop that is slow already."""
+    """A callback admitted now takes several turns of a loop that is slow already."""
     waited_s = 1.5 * MAX_AVERAGE_WAIT_S
     refused = [admission.refused(waited_s) for _ in range(3 * AVERAGED_CALLBACKS)]
     assert refused[0] == ""

@@ -1,4 +1,4 @@
-"""What is shared by all callbacks of a process can be used after the clock has ended any number of waits for it."""
+"""Resources that all callbacks of a process share stay usable after any number of interrupted waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a request has waited, as the kernel tells it."""
+"""The time that a request has waited, as the kernel reports it."""
 
 from __future__ import annotations
 

@@ -162,6 +162,6 @@ def make_callback() -> Callable[..., dict[str, str]]:
 
 @pytest.fixture
 def services(service: Service) -> Iterator[Services]:
-    """What the service works with, in this process."""
+    """The services of the default service, in this process."""
     with services_of(service) as services:
         yield services

@@ -1,4 +1,4 @@
-"""What could not be stored while the database was away is brought in afterwards, from TaskRouter's own memory."""
+"""Catch-up: events missed while the database was away are read afterwards from TaskRouter."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def test_a_frozen_server_keeps_nobody(
 def test_a_frozen_server_is_told_by_the_metrics_and_does_not_keep_them(
     service: Service, server: Server, make_callback: Callable[..., dict[str, str]]
 ) -> None:
-    """What the processes counted is told in any case: that the breakers have opened, and that they close again."""
+    """The processes' own counts are exposed all the same: that the breakers opened, and that they closed again."""
     wait_until_it_works(service, make_callback)
     with server.frozen(), ThreadPoolExecutor(40) as pool:
         began = time.monotonic()

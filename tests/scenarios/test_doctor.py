@@ -38,7 +38,7 @@ Findings = dict[str, Finding]
 
 
 def examine(service: Service, *, ahead: timedelta = timedelta(0), **settings: str) -> Findings:
-    """What the doctor finds with the service's own settings, but for these; by name, the worst of each.
+    """Return the doctor's findings with the service's settings, except for these: the worst of each check, by name.
 
     ahead: how far our clock is.
     """

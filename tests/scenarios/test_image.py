@@ -1,4 +1,4 @@
-"""What the Dockerfile copies is enough to serve: the same files in a folder that may not be written to."""
+"""The files that the Dockerfile copies are enough to serve, from a folder that cannot be written to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What TaskRouter told one service in order is told another one shuffled and doubled: both end up the same."""
+"""Events in order at one service, shuffled and doubled at another: both end in the same state."""
 
 from __future__ import annotations
 

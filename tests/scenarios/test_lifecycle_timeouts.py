@@ -95,7 +95,7 @@ def state(service: Service, task_sid: str) -> TaskState:
 
 
 def told(service: Service, task_sid: str) -> list[str]:
-    """What we did, in order."""
+    """Return the activities of the service on this task, in order."""
     return [entry.event_type for entry in service.entries(task_sid=task_sid) if entry.event_type in set(ActivityType)]
 
 

@@ -30,7 +30,7 @@ def worker_comes(centre: ContactCentre) -> None:
 
 
 def requests_about(centre: ContactCentre, task_sid: str, after: int) -> list[tuple[str, str]]:
-    """What was asked over REST about this task since then."""
+    """Return the REST requests about this task since then: method and path."""
     asked = centre.emulator.log.entries("rest_answered", after=after)
     return [(str(each["method"]), str(each["path"])) for each in asked if task_sid in str(each["path"])]
 

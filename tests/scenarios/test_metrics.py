@@ -1,4 +1,4 @@
-"""What the service tells of itself: over HTTP, of all its processes, whatever else does not work."""
+"""The metrics of the service: over HTTP, of all its processes, whatever else fails."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def attributes_for(instruction: str, centre: ContactCentre) -> dict[str, str]:
 
 
 def answer_for(instruction: str, attributes: dict[str, str]) -> dict[str, Any]:
-    """What is answered when nothing goes over REST."""
+    """Return the answer for an instruction when nothing goes over REST."""
     answers: dict[str, dict[str, Any]] = {
         "accept": {"instruction": "accept"},
         "reject": {"instruction": "reject", "activity_sid": attributes["activity"]},

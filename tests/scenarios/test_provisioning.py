@@ -428,7 +428,7 @@ class TestTheExampleOfTheDocumentation:
     def test_described_it_is_a_file_by_which_nothing_changes(
         self, workspace: Any, make_provisioning_app: Callable[..., Flask], tmp_path: Path
     ) -> None:
-        """What people then do with it: change a line, see the plan."""
+        """The next step after that is to change a line and see the plan."""
         runner = make_provisioning_app(PUBLIC_URL="http://127.0.0.1:1").test_cli_runner()
         described = runner.invoke(args=["taskrouter", "describe"])
         assert described.exit_code == 0, described.output

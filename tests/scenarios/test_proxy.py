@@ -115,7 +115,7 @@ def test_who_drips_does_not_occupy_the_service(
 def test_without_it_the_same_clients_take_every_place(
     behind: tuple[Service, Service],
 ) -> None:
-    """What the proxy is there for: the same sixty, sent to the service itself."""
+    """The reason for the proxy: the same sixty clients, at the service itself."""
     _, itself = behind
     with ExitStack() as stack:
         for _ in range(60):

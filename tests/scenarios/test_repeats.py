@@ -65,7 +65,7 @@ def test_the_fallback_alone_answers_the_default_and_owes_the_enrichment(
 def test_the_fallback_does_not_wait_for_the_first_try(
     centre: ContactCentre, service: Service, make_callback: Callable[..., dict[str, str]]
 ) -> None:
-    """What the fallback has answered is what the first try answers too, when it comes to its end."""
+    """The first try, once it ends, gives the same answer as the fallback gave."""
     form = _callback(centre, make_callback, **{"from": "+14155550100"})
     fault = centre.emulator.faults.latency(30, times=1, path="/Tasks/WT")
     with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""What staff settle: the live task changes at TaskRouter at once, the caller's other tasks by the worker, undo too."""
+"""Resolution by staff: the live task changes at TaskRouter at once, the caller's others by the worker; undo, too."""
 
 from __future__ import annotations
 

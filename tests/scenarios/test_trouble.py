@@ -1,4 +1,4 @@
-"""When something fails: routing goes on, the reason is named, and what is owed is done later."""
+"""Failures: routing goes on, the reason is named, and the follow-up is done later."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class ContactCentre:
         return str(self.workspace.tasks.create(attributes=text, task_channel=channel).sid)
 
     def answer(self, task_sid: str, *, after: int = 0) -> Any:
-        """What the service answered about this task, as soon as it has."""
+        """Return the service's answer about this task, once it has answered."""
         logged = self.emulator.log.wait_for("assignment_callback_answered", 10, after=after, task_sid=task_sid)
         return json.loads(str(logged["answer"]))
 

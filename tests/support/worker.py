@@ -1,4 +1,4 @@
-"""What a running service works with, in the test's own process: its adapters, its worker, TaskRouter's history."""
+"""The parts of a running service, in the test's own process: its adapters, its worker, TaskRouter's history."""
 
 from __future__ import annotations
 

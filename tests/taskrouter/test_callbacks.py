@@ -1,4 +1,4 @@
-"""What counts as an assignment callback."""
+"""Assignment callbacks: the forms that count as one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands beside our block: one member of an object that others keep things in, and nothing else moves."""
+"""Projections beside our block: one member of an object that others write to, and nothing else moves."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_path_may_be_short_or_long() -> None:
     ],
 )
 def test_for_nobody_in_particular_ours_is_taken_out(before: str, after: str) -> None:
-    """What a policy projects is ours: what a visitor put there does not pass for our finding."""
+    """A projected member is ours: a value that a visitor put there does not pass for our finding."""
     assert put(before, NO_ID) == after
 
 
@@ -143,7 +143,7 @@ def as_written(text: str) -> Any:
 
 
 def others(pairs: Any) -> list[Any]:
-    """What is not ours, in order; an empty object of customers is as good as none."""
+    """Return the members that are not ours, in order; an empty object of customers counts as none."""
     kept = []
     for name, value in pairs:
         if name == "customers" and isinstance(value, tuple):

@@ -20,7 +20,7 @@ PERSON = "+14155550142"
 
 
 def line(name: str = "enrich.x", message: str = "told", exc: BaseException | None = None, **extra: Any) -> Any:
-    """What the formatter makes of such a record, read back."""
+    """Return the formatted line of such a record, parsed."""
     exc_info = (type(exc), exc, exc.__traceback__) if exc else None
     record = logging.LogRecord(name, logging.WARNING, __file__, 1, message, (), exc_info)
     record.__dict__.update(extra)

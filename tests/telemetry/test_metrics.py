@@ -1,4 +1,4 @@
-"""What is counted: bounded labels, one table, and the numbers that come out."""
+"""Metrics: bounded labels, one table, and the numbers that come out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "enrich"
 
 
 def samples(counted: Metrics, **figures: float) -> dict[str, float]:
-    """What is told, by series as it is written, without the moments at which something was made."""
+    """Return the exposed values by series, without the times of creation."""
     lines = counted.exposition(figures).decode().splitlines()
     return {
         series: float(value)

@@ -1,4 +1,4 @@
-"""What is too much: turned away before Flask is asked, and still verified, recorded and answered."""
+"""Load shedding: callbacks turned away before Flask is asked, and still verified, recorded and answered."""
 
 from __future__ import annotations
 
