@@ -6,6 +6,7 @@ import io
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -131,10 +132,13 @@ def test_anything_else_is_left_to_the_application(full: LoadShedding, environ: d
 
 
 def test_without_a_database_the_default_goes_out_all_the_same(
-    services: Services, full: LoadShedding, monkeypatch: pytest.MonkeyPatch
+    services: Services, full: LoadShedding, behind: Behind
 ) -> None:
-    """A mistake of ours, too."""
-    monkeypatch.setattr(services.adapters.journal, "receive_grouped", None)
+    """An internal error, too: without a journal, every use of it is one."""
+    without_journal: Any = None
+    adapters = replace(services.adapters, journal=without_journal)
+    failing = AssignmentHandler(adapters, services.rules, services.enricher)
+    full = LoadShedding(behind, replace(services, assignments=failing))
     assert ask(full, FORM) == ("200 OK", '{"instruction":"accept"}')
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from flask import Flask, session
@@ -12,9 +14,8 @@ from werkzeug.test import EnvironBuilder, TestResponse
 
 from enrich.domain.lengths import MAX_FORM_BYTES
 from enrich.journal.tables import EntryRow
-from enrich.taskrouter import callbacks
-from enrich.webhooks import intake, views
-from tests.support.app import post_signed
+from enrich.webhooks import views
+from tests.support.app import post_signed, services_of
 
 SIDS = {"WorkspaceSid": "WS" + "1" * 32, "TaskSid": "WT" + "1" * 32, "ReservationSid": "WR" + "1" * 32}
 EVENT = {**SIDS, "Sid": "EV" + "1" * 32, "EventType": "reservation.created"}
@@ -24,15 +25,32 @@ LARGE = {"Padding": "x" * (MAX_FORM_BYTES - 2_000)}
 Ask = Callable[..., TestResponse]
 
 
+class InternalError(Exception):
+    """An error that no endpoint foresees."""
+
+
+def fail() -> Any:
+    raise InternalError
+
+
 @pytest.fixture(params=[{}, LARGE], ids=["small", "large"])
 def ask(app: Flask, request: pytest.FixtureRequest) -> Ask:
     """Posts a form, of the usual size or as large as one may be."""
 
-    def ask(path: str, form: dict[str, str], *, signed: bool = True, sent_to: str = "") -> TestResponse:
+    def ask(
+        path: str, form: dict[str, str], *, signed: bool = True, sent_to: str = "", hooks: Flask = app
+    ) -> TestResponse:
         fields = form | request.param
-        return post_signed(app, path, fields, signature="" if signed else "wrong", sent_to=sent_to)
+        return post_signed(hooks, path, fields, signature="" if signed else "wrong", sent_to=sent_to)
 
     return ask
+
+
+@pytest.fixture
+def failing(app: Flask) -> Flask:
+    """The webhooks with an internal error in every callback whose sender is verified."""
+    services = services_of(app)
+    return views.application(replace(services, adapters=replace(services.adapters, now=fail)))
 
 
 def entries(app: Flask) -> list[tuple[str, str]]:
@@ -61,19 +79,18 @@ def test_nobody_gets_in_without_a_signature(app: Flask, ask: Ask, path: str) -> 
     assert entries(app) == []
 
 
-def test_a_mistake_of_ours_keeps_no_caller_waiting(app: Flask, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callbacks, "delivery_of", None)
-    assert ask("/taskrouter/assignment", SIDS).text == '{"instruction":"accept"}'
+def test_a_mistake_of_ours_keeps_no_caller_waiting(ask: Ask, failing: Flask) -> None:
+    assert ask("/taskrouter/assignment", SIDS, hooks=failing).text == '{"instruction":"accept"}'
 
 
-def test_an_event_that_a_mistake_of_ours_loses_is_asked_for_again(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callbacks, "delivery_of", None)
-    assert ask("/taskrouter/events", EVENT).status_code == 503
+def test_an_event_that_a_mistake_of_ours_loses_is_asked_for_again(ask: Ask, failing: Flask) -> None:
+    assert ask("/taskrouter/events", EVENT, hooks=failing).status_code == 503
 
 
-def test_a_mistake_in_the_guard_is_a_refusal(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "verified_form", None)
-    assert ask("/taskrouter/assignment", SIDS).status_code == 403
+def test_a_mistake_in_the_guard_is_a_refusal(app: Flask, ask: Ask) -> None:
+    without_settings: Any = None
+    hooks = views.application(replace(services_of(app), settings=without_settings))
+    assert ask("/taskrouter/assignment", SIDS, hooks=hooks).status_code == 403
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "OPTIONS", "HEAD"])
