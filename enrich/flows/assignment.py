@@ -97,7 +97,9 @@ class AssignmentHandler:
         with self._enricher.recording(run, deadline.remaining_s(), "assignment failed", **sids(delivery)):
             callbacks.require_sids(callback.form)
             self._enricher.enrich(run, _task_ref(callback), deadline)
-            decision = decide(callback, run, self._rules, lambda: self._stored_channel(run, callback, deadline))
+            decision = decide(
+                callback, run, self._rules, lambda: recorded_channel(self._adapters, run, callback, deadline)
+            )
             is_done = self._carry_out(run, callback, decision.instruction, deadline)
         if decision is None:
             # After an internal error the policy is not asked again: it may be what failed.
@@ -146,7 +148,9 @@ class AssignmentHandler:
                 callbacks.require_sids(callback.form)
                 if not self._enricher.stands_already(run, _task_ref(callback)):
                     return None
-                return run, decide(callback, run, self._rules, lambda: self._stored_channel(run, callback, deadline))
+                return run, decide(
+                    callback, run, self._rules, lambda: recorded_channel(self._adapters, run, callback, deadline)
+                )
         except (Exception, OutOfTime):
             return None
 
@@ -213,17 +217,6 @@ class AssignmentHandler:
         except (errors.DatabaseError, OutOfTime):
             return answer
 
-    def _stored_channel(self, run: EnrichmentRun, callback: AssignmentCallback, deadline: Deadline) -> str | None:
-        """Return the task's channel from an event; None if no event has it, or the journal does not answer soon."""
-        task_sid = callback.delivery.task_sid
-        if task_sid is None:
-            return None
-        try:
-            with run.stopwatch.step(StepName.CHANNEL), self._adapters.time_limit(deadline.share_s(CHANNEL_S)):
-                return self._adapters.journal.channel_of(task_sid)
-        except (errors.DatabaseError, OutOfTime):
-            return None  # then it is inferred, which is better than to let the caller wait
-
     def _carry_out(
         self, run: EnrichmentRun, callback: AssignmentCallback, instruction: Instruction, deadline: Deadline
     ) -> bool:
@@ -282,6 +275,20 @@ class AssignmentHandler:
             _log_not_recorded("conclusion", delivery, exc)  # the worker adopts the receipt without one
             stored = answer
         return _result(stored or answer, run, explained, decision, receipt)
+
+
+def recorded_channel(
+    adapters: Adapters, run: EnrichmentRun, callback: AssignmentCallback, deadline: Deadline
+) -> str | None:
+    """Return the task's channel from an event; None if no event has it, or the journal does not answer soon."""
+    task_sid = callback.delivery.task_sid
+    if task_sid is None:
+        return None
+    try:
+        with run.stopwatch.step(StepName.CHANNEL), adapters.time_limit(deadline.share_s(CHANNEL_S)):
+            return adapters.journal.channel_of(task_sid)
+    except (errors.DatabaseError, OutOfTime):
+        return None  # then it is inferred, which is better than to let the caller wait
 
 
 def _result(

@@ -26,9 +26,8 @@ from enrich.domain.matches import (
 )
 from enrich.domain.outcomes import EntryKind
 from enrich.errors import DatabaseUnavailable
-from enrich.flows.assignment import CHANNEL_S, AssignmentHandler
+from enrich.flows.assignment import CHANNEL_S, recorded_channel
 from enrich.flows.decision import DecidedBy, InstructionDecision, channel_of, decide
-from enrich.flows.enrichment import Enricher
 from enrich.flows.rules import Rules, read_file, rules_of
 from enrich.flows.run import EnrichmentRun
 from enrich.policy.rules import SkippedRule
@@ -299,9 +298,7 @@ def test_a_journal_that_does_not_tell_the_channel_soon_is_not_waited_for(failure
         return nullcontext()
 
     adapters: Any = SimpleNamespace(journal=Journal(), time_limit=time_limit)
-    rules = make_rules("")
-    handler = AssignmentHandler(adapters, rules, Enricher(adapters, rules))
     run = EnrichmentRun()
-    assert handler._stored_channel(run, make_callback(), Deadline.after(3)) is None
+    assert recorded_channel(adapters, run, make_callback(), Deadline.after(3)) is None
     assert limits == [CHANNEL_S]
     assert [step.name for step in run.stopwatch.steps] == ["channel"]
