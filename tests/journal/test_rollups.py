@@ -113,10 +113,25 @@ def test_two_workers_count_nothing_twice(database: Database, entries: Callable[.
 
 
 def test_a_mark_that_another_moved_is_not_moved_back(database: Database, entries: Callable[..., None]) -> None:
-    entries(*range(120, 7200, 60))
-    Rollups(database).count(NOW)
-    mark = NOW - timedelta(hours=1)
-    assert not Rollups(database)._store(MINUTE_S, mark, NOW, {})
+    """One worker reads the entries of two minutes; meanwhile another counts these and two more."""
+    seconds_ago = range(-240, 7200, 60)
+    entries(*seconds_ago)
+    count_all(database)
+    left_by_other: list[Any] = []
+    overtaken: list[str] = []
+
+    def overtake(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if "FROM entries" in statement and not overtaken:
+            overtaken.append(statement)
+            count_all(database, NOW + timedelta(minutes=4))
+            left_by_other.extend(database.read(MARKS))
+
+    event.listen(database.engine, "before_cursor_execute", overtake)
+    Rollups(database).count(NOW + timedelta(minutes=2))
+    assert left_by_other
+    assert database.read(MARKS) == left_by_other
+    numbers = Rollups(database).between(NOW - timedelta(hours=3), NOW + timedelta(minutes=5), QUARTER_S)
+    assert summed(numbers) == {("enriched", "matched"): len(seconds_ago)}
 
 
 def test_what_just_came_in_is_there_at_once(database: Database, entries: Callable[..., None]) -> None:
