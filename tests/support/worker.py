@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from flask import Flask
 
 from app import create_app
 from enrich.services import Services, flows_of
 from enrich.settings import read_settings
+from enrich.taskrouter.client import TaskRouterClient
 from enrich.taskrouter.history import History
 from tests.support.contact_centre import Service
 
@@ -37,15 +39,24 @@ def services_of(service: Service) -> Iterator[Services]:
 
 @contextmanager
 def worker_of(
-    service: Service, later: timedelta = timedelta(), *, after: datetime | None = None
+    service: Service,
+    later: timedelta = timedelta(),
+    *,
+    after: datetime | None = None,
+    client: Callable[[TaskRouterClient], Any] = lambda client: client,
 ) -> Iterator[Callable[[], int]]:
     """A worker on the service's database, as if it were that much later: works until nothing is due, returns how much.
 
     after: where given, it is that much later than this moment for as long as the worker works; what others left behind
-    is due first, because a service is shared by tests, and takes its time.
+    is due first, because a service is shared by tests, and takes its time. client: wraps the worker's own client of
+    TaskRouter.
     """
     with services_of(service) as services:
-        adapters = replace(services.adapters, now=lambda: (after or datetime.now(UTC)) + later)
+        adapters = replace(
+            services.adapters,
+            now=lambda: (after or datetime.now(UTC)) + later,
+            taskrouter=client(services.adapters.taskrouter),
+        )
         dispatcher = flows_of(adapters, services.rules)["dispatcher"]
 
         def work() -> int:
