@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -55,11 +55,14 @@ class ConnectionPool:
 
     Connections to a server are opened in a thread, one after the other, and always to completion: under load opening
     takes longer than a callback may wait for its receipt, and connections that are begun and dropped again and again
-    would exhaust the server.
+    would exhaust the server. make_thread: makes that thread, as `threading.Thread` does.
     """
 
-    def __init__(self, engine: Engine, limit: int) -> None:
+    def __init__(
+        self, engine: Engine, limit: int, *, make_thread: Callable[..., threading.Thread] = threading.Thread
+    ) -> None:
         self._engine = engine
+        self._make_thread = make_thread
         self._idle: list[Any] = []
         self._slots = None if engine.dialect.name == "sqlite" else Slots(limit)
         # One queue for each waiting caller, which receives a cursor or an error.
@@ -139,7 +142,7 @@ class ConnectionPool:
     def _start(self) -> None:
         """Start the connecting thread. If that fails, all waiting callers fail, and the next one tries again."""
         try:
-            threading.Thread(target=self._connect_for_all, daemon=True).start()
+            self._make_thread(target=self._connect_for_all, daemon=True).start()
         except RuntimeError:
             with self._lock:
                 self._is_connecting = False

@@ -78,6 +78,7 @@ class GroupCommit:
 
     commit: commits these rows within a time-out and returns their receipts in order; must be idempotent.
     on_failure: called with rows that were given up, and the error. time_limit: as in `enrich.resilience.timeouts`.
+    make_thread: makes the worker, as `threading.Thread` does.
     """
 
     def __init__(
@@ -87,11 +88,13 @@ class GroupCommit:
         on_failure: Callable[[Sequence[Values], errors.DatabaseError], None] = lambda _rows, _error: None,
         time_limit: Callable[[float], AbstractContextManager[Any]] = lambda _seconds: nullcontext(),
         limits: Limits = Limits(),
+        make_thread: Callable[..., threading.Thread] = threading.Thread,
     ) -> None:
         self._commit = commit
         self._on_failure = on_failure
         self._time_limit = time_limit
         self._limits = limits
+        self._make_thread = make_thread
         self._batches: deque[Batch] = deque()
         self._is_working = False
         self._worker: threading.Thread | None = None  # the latest
@@ -131,7 +134,7 @@ class GroupCommit:
 
     def _start(self) -> None:
         """Start the worker. Raises NotYetRecorded if no thread can be started; the next caller tries again."""
-        self._worker = threading.Thread(target=self._work, name="group-commit", daemon=True)
+        self._worker = self._make_thread(target=self._work, name="group-commit", daemon=True)
         try:
             self._worker.start()
         except RuntimeError:

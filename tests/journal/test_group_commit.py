@@ -12,6 +12,7 @@ from enrich import errors
 from enrich.domain.deadline import OutOfTime
 from enrich.domain.deliveries import Receipt
 from enrich.journal.group_commit import GroupCommit, Limits, Values
+from tests.support.threads import first_unstartable
 
 SOON_S = 20.0
 
@@ -185,15 +186,10 @@ def test_who_ends_waits_until_all_is_recorded(many: GroupCommit, ledger: Ledger,
     assert ask("comes after that").result(SOON_S)
 
 
-def no_thread(_self: threading.Thread) -> None:
-    raise RuntimeError("can't start new thread")
-
-
-def test_where_no_thread_can_be_started_the_next_one_sees_to_it(many: GroupCommit, ledger: Ledger) -> None:
+def test_where_no_thread_can_be_started_the_next_one_sees_to_it(ledger: Ledger) -> None:
     ledger.may_go_on.set()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(threading.Thread, "start", no_thread)
-        with pytest.raises(errors.NotYetRecorded):
-            many.receive({"delivery_key": "first"}, timeout_s=SOON_S)
+    many = GroupCommit(ledger.commit, limits=Limits(gather_s=0.0, pause_s=0.0), make_thread=first_unstartable())
+    with pytest.raises(errors.NotYetRecorded):
+        many.receive({"delivery_key": "first"}, timeout_s=SOON_S)
     assert many.receive({"delivery_key": "second"}, timeout_s=SOON_S)
     assert ledger.calls == [["first", "second"]]
