@@ -1,4 +1,4 @@
-"""What the doctor reads of the journal, on SQLite and on PostgreSQL."""
+"""Samples of the journal for the doctor, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
