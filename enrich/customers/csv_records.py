@@ -136,7 +136,7 @@ class _Parser:
 
 @dataclass(slots=True)
 class _Outlook:
-    """What the lines from some line on look like, read as records of their own.
+    """The lines from some line on, read as records of their own.
 
     is_sound: nothing in them speaks against it. starts: the line numbers in which their records begin. last_short: the
     last line of a record with too few cells, which may be a line of a note, or None. end: the line behind the last.

@@ -40,7 +40,7 @@ def builtin_path() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How to read a file.
+    """The way to read a file.
 
     region: of national phone numbers. mapping: column -> field, instead of what the column's name says. encoding: of
     text; recognised by default. remark: called with a sentence about how the file was understood.

@@ -128,7 +128,7 @@ class _Stored:
 
     @property
     def is_named(self) -> bool:
-        """Whether the name is one, and not what a customer without a name is called by."""
+        """Return whether the name is a name, not the substitute of a customer without one."""
         others = {self.texts.get("company", ""), "", *(as_written for _, as_written, _ in self.identifiers.values())}
         return self.texts.get("name", "") not in others
 

@@ -26,7 +26,7 @@ class AttributesSample:
 
 @dataclass(frozen=True, slots=True)
 class RestorationCounts:
-    """How often a block was put back, how many were left overwritten, and on how many tasks in all."""
+    """Numbers of blocks put back, of blocks left overwritten, and of tasks in all."""
 
     restored: int
     left: int

@@ -28,7 +28,7 @@ ALARM_LIFETIME = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class EnrichmentState:
-    """Whether a task was enriched, and whether a callback is still working on it."""
+    """The progress of a task's enrichment: done, or under way in a callback."""
 
     is_done: bool
     is_under_way: bool

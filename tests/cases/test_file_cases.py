@@ -24,7 +24,7 @@ RULES = "customer_id, account_number, from"
 
 @dataclass(frozen=True)
 class Right:
-    """What is right for a file: customers loaded, who is found by an attribute, who is told, and what is said."""
+    """The right result for a file: customers loaded, customers found by an attribute, rows reported, remarks."""
 
     loaded: list[str]
     found: dict[tuple[str, str], str] = field(default_factory=dict)
