@@ -251,7 +251,7 @@ class CsvReader:
             after = self._outlook(end + 1)
             if self._explains_more(after, below):
                 last = max(end, after.last_short or 0) if end == first else end
-                return self._unread(parser, last, below, is_one=is_one)
+                return self._unread(parser, last, below, is_one=is_one or not self._begins_like_a_record(end))
         if below.is_sound or first_end is None:
             return self._unread(parser, max(first, below.last_short or 0), below, is_one=False)
         # Sound neither with nor without this cell: nothing is read up to where it goes wrong.

@@ -74,6 +74,15 @@ def test_the_header_shows_the_delimiter(header: str, delimiter: str) -> None:
             '"C-1","Ada","+1","A 5" bracket."\n"C-2","Bob","+1","ok"\n', ["C-2"], [(2, 2, 1)], id="within one line"
         ),
         pytest.param(
+            'C-0,Zed,+1,"a"\nC-1,Ada,+1,"Hello\na 5" one\nC-9,Mallory,+1,\nThanks"\nC-2,Bob,+1,ok\n',
+            ["C-0", "C-2"],
+            [(3, 6, 1)],
+            id="a mark in the second line of a note",
+        ),
+        pytest.param(
+            'C-1,Ada,+1,"two\nlines \\"x\\""\nC-2,Bob,+1,ok\n', ["C-2"], [(2, 3, 1)], id="marks behind a backslash"
+        ),
+        pytest.param(
             'C-1,"Ada,+1,\nC-2,Bob,+1,ok\nC-3,"Cy, C",+1,\nC-4,Di,+1,\n',
             ["C-2", "C-3", "C-4"],
             [(2, 2, 1)],
