@@ -37,8 +37,7 @@ class Right:
 RIGHT = {
     "06-country-code-without-plus": Right(
         ["K-1", "K-2", "K-3"],
-        {("from", "+493023125100"): "K-2", ("from", "+491713920056"): "K-3"},
-        told=["line 2, K-1"],
+        {("from", "+491713920055"): "K-1", ("from", "+493023125100"): "K-2", ("from", "+491713920056"): "K-3"},
         region="DE",
     ),
     "07-number-with-decimal-tail": Right(["K-1", "K-2"], {("from", "+493023125100"): "K-1"}, region="DE"),
