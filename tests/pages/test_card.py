@@ -153,7 +153,7 @@ def test_an_open_card_learns_what_changed_and_empties_itself(agent: FlaskClient,
     long_ago = datetime.now(UTC) - timedelta(hours=1)
     make_entry(kind="event", event_type="task.completed", received_at=long_ago, outcome=None, match=None)
     over = agent.get(poll, headers=htmx)
-    assert (over.status_code, "This task is over" in over.text, "hx-get" in over.text) == (200, True, False)
+    assert (over.status_code, "This task has ended" in over.text, "hx-get" in over.text) == (200, True, False)
 
 
 def test_only_the_sites_of_the_settings_may_frame_it_and_nobody_keeps_it(agent: FlaskClient, make_entry: Make) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
+from enrich.pages import overview
 from tests.support.journal import Make
 
 
@@ -61,3 +63,10 @@ def test_a_broken_off_entry_is_in_progress_and_breaks_nothing(browser: FlaskClie
 
 def test_it_needs_signing_in(stranger: FlaskClient) -> None:
     assert stranger.get("/overview").status_code == 302
+
+
+def test_every_class_of_a_chart_has_a_colour() -> None:
+    css = (Path(overview.__file__).parents[1] / "static" / "enrich.css").read_text()
+    used = {css_class for _, css_class, _ in (*overview.ENDINGS, *overview.PERCENTILES)}
+    used |= {*overview.REASON_COLOURS, overview.OTHER_REASONS[1]}
+    assert {name for name in used if f".{name} {{" not in css} == set()

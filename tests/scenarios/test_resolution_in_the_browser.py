@@ -80,7 +80,7 @@ def test_an_unknown_caller_is_linked_and_the_live_task_changes_and_undo_changes_
     expect(page.get_by_role("radio", name=re.compile("From now on"))).to_be_checked()
     page.get_by_role("button", name="Identify customer").click()
     expect(page).to_have_url(re.compile(f"/tasks/{task_sid}$"))
-    expect(page.get_by_role("status").filter(has_text="TaskRouter has it")).to_contain_text("from now on")
+    expect(page.get_by_role("status").filter(has_text="in TaskRouter is updated")).to_contain_text("from now on")
     expect(page.locator("#detail h1")).to_have_text("Ada Lovelace")
     assert (centre.block(task_sid)["by"], centre.block(task_sid)["customer_id"]) == ("phone", "C-1001")
 
