@@ -52,6 +52,13 @@ def test_task_created_says_what_was_recorded(driver: WorkspaceDriver, listened: 
         "TaskQueueTargetExpression": "1==1",
         "WorkflowSid": driver.workflow_sid,
         "WorkflowName": "Main",
+        "OperatingUnitSid": "OU" + "0" * 32,
+        "TaskVersion": "0",
+        "TaskTimeout": "86400",
+        "TaskDateCreated": "2026-01-01T12:00:00Z",
+        "TaskVirtualStartTime": "2026-01-01T12:00:00Z",
+        "TaskQueueEnteredDate": "2026-01-01T12:00:00Z",
+        "TaskAgeInQueue": "0",
     }
 
 

@@ -65,7 +65,8 @@ def test_the_event_says_what_was_matched(driver: WorkspaceDriver, centre: Any) -
     task_sid = driver.task()
     [event] = driver.workspace.events.list(event_type="workflow.target-matched")
     assert event.event_data["workflow_filter_name"] == "Orders"
-    assert json.loads(event.event_data["workflow_filter_expression"]) == ["1==1", "worker.level > task.level"]
+    assert json.loads(event.event_data["workflow_filter_expression"]) == ["1==1"]
+    assert event.event_data["workflow_filter_target_expression"] == "worker.level > task.level"
     assert events_of(driver, task_sid) == [
         "task.created",
         "workflow.entered",

@@ -25,6 +25,8 @@ DANA = {
         ('name == "dana"', True),
         ("name = 'dana'", True),
         ('name != "eve"', True),
+        ('name ! = "eve"', True),
+        ('name ! = "dana"', False),
         ("level > 2 and level <= 3", True),
         ("level < 3.5", True),
         ("level < -1", False),

@@ -115,6 +115,7 @@ INCOMPLETE = [
     (14233, COMPLETE["conference"] | {"timeout": 1000}, {}),
     (14233, COMPLETE["conference"] | {"timeout": "a while"}, {}),
     (40142, COMPLETE["conference"], {"attributes": CHAT}),
+    (40142, COMPLETE["conference"], {"attributes": json.dumps({"outbound_to": ""})}),
     (40142, COMPLETE["conference"], {"attributes": json.dumps({"call_sid": CALL_SID})}),
 ]
 

@@ -78,7 +78,7 @@ class Store:
             self.send(outgoing)
 
     def changed(self, workspace: Workspace) -> None:
-        """Mark the workspace to be routed at the end of the transaction."""
+        """Mark the workspace to be routed at the end of the transaction; for changes without an event."""
         self._to_route[workspace.sid] = workspace
 
     def enqueue_callback(self, outgoing: PendingCallback) -> None:
@@ -112,6 +112,8 @@ class Store:
     ) -> None:
         """Record an event of the current state, and send its callback if the workspace wants it.
 
+        Every event is a change that may bring a waiting task and a worker together, so the workspace is routed.
+
         about: the parameters of any other resource, its SID first. extra: parameters that only this event type has.
         """
         event = events.make_event(
@@ -125,6 +127,7 @@ class Store:
             reservation=reservation,
             about=about,
             extra=extra,
+            with_newer_fields=self.switches.newer_event_fields,
         )
         workspace.events.append(event)
         if workspace.event_callback_url and workspace.wants(event_type):

@@ -198,8 +198,10 @@ def step_label(step: RoutingStep) -> str:
 
 
 def _target_parameters(step: RoutingStep) -> dict[str, str]:
-    expressions = [part.text for part in (step.filter.expression, step.target.expression) if part is not None]
-    return {"WorkflowFilterName": step.filter.name, "WorkflowFilterExpression": json.dumps(expressions)}
+    """Return the names and expressions of filter and target, as recorded: the filter's is in a JSON list."""
+    filters = [step.filter.expression.text] if step.filter.expression is not None else []
+    target = {"WorkflowFilterTargetExpression": step.target.expression.text} if step.target.expression else {}
+    return {"WorkflowFilterName": step.filter.name, "WorkflowFilterExpression": json.dumps(filters)} | target
 
 
 def _worker_presence(workspace: Workspace, queue: TaskQueue) -> dict[str, int]:

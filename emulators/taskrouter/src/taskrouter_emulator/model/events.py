@@ -21,7 +21,20 @@ from taskrouter_emulator.model.records import (
     Workspace,
 )
 
-_DESCRIPTIONS = {"timeout": "timed out", "wrapup": "wrapped up", "entered": "entered"}
+_DESCRIPTIONS = {"timeout": "timed out", "wrapup": "wrapped up"}
+_OF_A_TASK = {
+    "workflow.entered": "entered Workflow {workflow}",
+    "workflow.target-matched": "matched a workflow target",
+    "workflow.timeout": "timed out of Workflow {workflow}",
+    "workflow.skipped": "skipped out of Workflow {workflow}",
+    "task-queue.entered": "entered TaskQueue {queue}",
+    "task-queue.moved": "moved to TaskQueue {queue}",
+    "task-queue.timeout": "timed out of TaskQueue {queue}",
+}
+"""Events that befall a task on its way through a workflow, with their descriptions: the task is their resource.
+
+So they stand in recorded callbacks, from which `entered` and `matched` are taken; no recording has the other wordings.
+"""
 _TYPES = {
     "task": "created updated canceled wrapup completed deleted system-deleted transfer-initiated "
     "transfer-attempt-failed transfer-failed transfer-canceled transfer-completed",
@@ -70,14 +83,18 @@ def make_event(
     reservation: Reservation | None = None,
     about: dict[str, str] | None = None,
     extra: dict[str, str] | None = None,
+    with_newer_fields: bool = True,
 ) -> Event:
     """Return an event with its callback parameters; a reservation implies its task and worker.
 
     about: the parameters of any other resource, its SID first. extra: parameters that only this event type has.
+    with_newer_fields: add what the Events resource has and the reference page lacks, in the callback's spelling.
     """
     if reservation is not None:
         task, worker = reservation.task, reservation.worker
     resource_type, _, verb = event_type.partition(".")
+    if event_type in _OF_A_TASK and task is not None:
+        resource_type, verb = "task", _step_description(event_type, task)
     resource_sid = next(iter((about or {}).values()), None)
     resource_sid = resource_sid or _resource_sid(resource_type, workspace, task, worker, reservation)
     description = _description(resource_type, resource_sid, verb)
@@ -99,6 +116,10 @@ def make_event(
         parameters |= _worker_block(worker)
     if reservation is not None:
         parameters["ReservationSid"] = reservation.sid
+    if with_newer_fields:
+        parameters["OperatingUnitSid"] = operating_unit_sid(account_sid)
+        parameters |= _newer_task_fields(task, now) if task is not None else {}
+        parameters |= _newer_reservation_fields(reservation) if reservation is not None else {}
     parameters |= (about or {}) | (extra or {})
     return Event(sid, event_type, description, resource_type, resource_sid, now, parameters)
 
@@ -174,6 +195,38 @@ def _task_block(task: Task, now: datetime) -> dict[str, str]:
     return block
 
 
+def operating_unit_sid(account_sid: str) -> str:
+    """Return the SID of the account's only operating unit."""
+    return "OU" + account_sid[2:]
+
+
+def _newer_task_fields(task: Task, now: datetime) -> dict[str, str]:
+    fields = {
+        "TaskVersion": str(task.version),
+        "TaskTimeout": str(task.timeout),
+        "TaskDateCreated": iso_8601(task.date_created),
+        "TaskVirtualStartTime": iso_8601(task.virtual_start_time),
+    }
+    if task.task_queue_entered_date is not None:
+        fields["TaskQueueEnteredDate"] = iso_8601(task.task_queue_entered_date)
+        fields["TaskAgeInQueue"] = str(max(0, int((now - task.task_queue_entered_date).total_seconds())))
+    if task.routing_target is not None:
+        fields["TaskRoutingTarget"] = task.routing_target
+    return fields
+
+
+def _newer_reservation_fields(reservation: Reservation) -> dict[str, str]:
+    return {
+        "ReservationVersion": str(reservation.version),
+        "ReservationTimeout": str(reservation.task.workflow.task_reservation_timeout),
+    }
+
+
+def iso_8601(instant: datetime) -> str:
+    """Return the form in which TaskRouter writes dates, `2026-01-01T12:00:00Z`."""
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _worker_block(worker: Worker) -> dict[str, str]:
     return {
         "WorkerSid": worker.sid,
@@ -196,14 +249,16 @@ def _resource_sid(
         return reservation.sid
     if resource_type == "worker" and worker is not None:
         return worker.sid
-    if task is not None:
-        queue_sid = task.task_queue.sid if task.task_queue is not None else task.sid
-        return {"task-queue": queue_sid, "workflow": task.workflow.sid}.get(resource_type, task.sid)
-    return workspace.sid
+    return task.sid if task is not None else workspace.sid
+
+
+def _step_description(event_type: str, task: Task) -> str:
+    queue = task.task_queue.friendly_name if task.task_queue is not None else ""
+    return _OF_A_TASK[event_type].format(workflow=task.workflow.friendly_name, queue=queue).rstrip()
 
 
 def _description(resource_type: str, resource_sid: str, verb: str) -> str:
-    verb_text = _DESCRIPTIONS.get(verb, verb.replace(".", " "))
+    verb_text = _DESCRIPTIONS.get(verb, verb if " " in verb else verb.replace(".", " "))
     return f"{resource_type.capitalize()} {resource_sid} {verb_text}"
 
 

@@ -30,7 +30,7 @@ _TOKEN = re.compile(
         (?P<string>"[^"]*"|'[^']*')
       | (?P<number>-?[0-9]{1,300}(?:\.[0-9]{1,300})?(?![0-9]))
       | (?P<word>[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[0-9]{1,9}\])*)
-      | (?P<sign>==|!=|>=|<=|>-|<-|=|>|<|[()\[\],])
+      | (?P<sign>==|!\s*=|>=|<=|>-|<-|=|>|<|[()\[\],])
     )""",
     re.VERBOSE,
 )
@@ -94,6 +94,8 @@ def _tokens(text: str) -> list[_Token]:
         if match is None or match.lastgroup is None:
             raise MalformedExpression(f"cannot parse {stripped[at:]!r} in expression {text!r}")
         kind, word = match.lastgroup, match[match.lastgroup]
+        if kind == "sign":
+            word = "".join(word.split())  # Twilio's own checker takes `! =`
         at = match.end()
         if kind == "word" and (keyword := word.partition("[")[0].upper()) in _KEYWORDS:
             at -= len(word) - len(keyword)  # `IN[1]` is IN and a list, not an element of a list named IN

@@ -187,8 +187,9 @@ def _check_parameters(instruction: Instruction, reservation: Reservation) -> Non
                 _post_work_activity_exists(instruction, reservation), 40139, "post_work_activity_sid of an activity"
             )
             _require(_is_absent_or_seconds(instruction.timeout), 14233, f"timeout, whole seconds up to {MAX_RING_S}")
-            _require(_has(task, "call_sid"), 40142, "call_sid in the task's attributes")
-            _require(_has(task, "to") or _has(task, "outbound_to"), 40142, "to in the task's attributes")
+            if not _has(task, "outbound_to"):  # an outbound call is placed by the instruction, so there is none yet
+                _require(_has(task, "call_sid"), 40142, "call_sid or outbound_to in the task's attributes")
+                _require(_has(task, "to"), 40142, "to in the task's attributes")
         case InstructionName.SUPERVISE:
             _require(_supervisor_address(instruction, reservation), 40147, "contact_uri in the supervisor's attributes")
             _require(_has(task, "from"), 40148, "from in the task's attributes")

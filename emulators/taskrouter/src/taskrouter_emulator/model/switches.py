@@ -27,6 +27,8 @@ class Switches:
         Off: it is created and canceled at once.
     lists_without_attributes: lists of tasks have null for attributes, as the document allows; only a fetch has them.
     assignment_timestamp: the assignment callback has the documented `Timestamp`, which no recording has.
+    newer_event_fields: events have OperatingUnitSid, TaskVersion, TaskAgeInQueue, ReservationVersion and others that the
+        Events resource shows and the reference page lacks; their spelling in callbacks is not documented.
     timeout_moves_worker: a worker who misses a reservation goes into the workspace's time-out activity.
 
     Speed and failures:
@@ -54,6 +56,7 @@ class Switches:
     unmatched_tasks_are_refused: bool = False
     lists_without_attributes: bool = False
     assignment_timestamp: bool = False
+    newer_event_fields: bool = True
     timeout_moves_worker: bool = True
     worker_answers_after_s: float = 0.05
     worker_answers: bool = True
