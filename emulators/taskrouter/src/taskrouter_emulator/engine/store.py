@@ -129,6 +129,7 @@ class Store:
             extra=extra,
             with_newer_fields=self.switches.newer_event_fields,
         )
+        self.changed(workspace)
         workspace.events.append(event)
         if workspace.event_callback_url and workspace.wants(event_type):
             sids = callback_sids(event.parameters) | {"event_sid": event.sid}
