@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from urllib.parse import urldefrag, urlencode
+from urllib.parse import urlencode
 
 from taskrouter_emulator.callbacks import connection_overrides
+from taskrouter_emulator.callbacks.address import CallbackAddress
+from taskrouter_emulator.callbacks.address import parse as parse_address
 from taskrouter_emulator.callbacks.http_client import CallbackClient, HttpResponse, NoResponse
 from taskrouter_emulator.callbacks.signature import sign
 from taskrouter_emulator.engine.state import State
@@ -180,7 +182,8 @@ class Deliveries:
     ) -> HttpResponse | None:
         """Send one callback with its retries, and record it; return the response, or None if there was none in time."""
         kind_sent, kind_answered, kind_failed = _LOG_KINDS[kind]
-        headers = self._headers(url, parameters, token)
+        address = _address(url)
+        headers = self._headers(address, parameters, token)
         body = urlencode(parameters, errors="surrogatepass").encode()
         self._log.append(kind_sent, url=url, **sids)
         started = time.monotonic()
@@ -191,7 +194,7 @@ class Deliveries:
             attempts += 1
             limits = {"connect_s": overrides.connect_s, "read_s": overrides.read_s}
             try:
-                response, error = self._client.post(urldefrag(url).url, body, headers, ends_at, **limits), None
+                response, error = self._client.post(address.url, body, headers, ends_at, **limits), None
                 outcome = f"{response.status // 100}xx"
             except NoResponse as exc:
                 response, error = None, str(exc)
@@ -209,12 +212,13 @@ class Deliveries:
         switches = self._state.switches
         return switches.event_deadline_s if kind == "event" else switches.assignment_deadline_s
 
-    def _headers(self, url: str, parameters: Mapping[str, str], token: str) -> dict[str, str]:
-        return {
+    def _headers(self, address: CallbackAddress, parameters: Mapping[str, str], token: str) -> dict[str, str]:
+        authorization = {"Authorization": address.authorization} if address.authorization is not None else {}
+        return authorization | {
             "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
             "Accept": "*/*",
             "User-Agent": USER_AGENT,
-            "X-Twilio-Signature": sign(url, parameters, self._auth_token),
+            "X-Twilio-Signature": sign(address.url, parameters, self._auth_token),
             "I-Twilio-Idempotency-Token": token,
             "Connection": "close",
         }
@@ -253,6 +257,14 @@ class Deliveries:
         with self._changed:
             self._in_progress -= 1
             self._changed.notify_all()
+
+
+def _address(url: str) -> CallbackAddress:
+    """Return the address to request; one that is no URL stays as it is, and fails as such."""
+    try:
+        return parse_address(url)
+    except ValueError:
+        return CallbackAddress(url, None)
 
 
 _LOG_KINDS = {

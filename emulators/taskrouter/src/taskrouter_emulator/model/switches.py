@@ -27,8 +27,8 @@ class Switches:
         Off: it is created and canceled at once.
     lists_without_attributes: lists of tasks have null for attributes, as the document allows; only a fetch has them.
     assignment_timestamp: the assignment callback has the documented `Timestamp`, which no recording has.
-    newer_event_fields: events have OperatingUnitSid, TaskVersion, TaskAgeInQueue, ReservationVersion and others that the
-        Events resource shows and the reference page lacks; their spelling in callbacks is not documented.
+    newer_event_fields: events have OperatingUnitSid, TaskVersion, TaskAgeInQueue, ReservationVersion and others that
+        the Events resource shows and the reference page lacks; their spelling in callbacks is not documented.
     timeout_moves_worker: a worker who misses a reservation goes into the workspace's time-out activity.
 
     Speed and failures:

@@ -10,6 +10,7 @@ from typing import TypeVar, overload
 
 from werkzeug.datastructures import MultiDict
 
+from taskrouter_emulator.callbacks import address
 from taskrouter_emulator.model.errors import invalid
 from taskrouter_emulator.model.sids import is_sid
 
@@ -131,8 +132,11 @@ class RequestForm:
     def url(self, name: str) -> str | None:
         """Return an http or https URL, or "", which removes a URL."""
         value = self.text(name)
-        if value and not value.startswith(("http://", "https://")):
-            raise invalid(f"{name} must be an http or https URL")
+        try:
+            if value:
+                address.parse(value)
+        except ValueError as exc:
+            raise invalid(f"{name} must be an http or https URL: {exc}") from exc
         return value
 
     def resource(self, name: str, prefixes: str | tuple[str, ...], records: Mapping[str, Record]) -> Record | None:
