@@ -42,18 +42,21 @@ class Tasks:
         timeout: int = DEFAULT_TASK_TIMEOUT_S,
         virtual_start_time: datetime | None = None,
         routing_target: Destination | None = None,
+        task_queue: TaskQueue | None = None,
         ignore_capacity: bool | None = None,
     ) -> Task:
         """Create a pending task in the step that its workflow chooses. It is routed when the transaction ends.
 
         workflow: required unless the workspace has exactly one. task_channel: the one named `default` if absent.
         routing_target: a worker or a queue bypasses the workflow's filters, a workflow is the one to use.
+        task_queue: the queue in which the task belongs, whatever the workflow says; the target says who gets it.
         ignore_capacity: for a worker only; True if absent.
         """
         with self._store.transaction():
             selected_workflow = (
                 routing_target if isinstance(routing_target, Workflow) else workflow or _only_workflow(workspace)
             )
+            _check_destination(routing_target, workflow, task_queue)
             now = self._store.now
             target_worker = routing_target if isinstance(routing_target, Worker) else None
             if ignore_capacity is not None and target_worker is None:
@@ -75,6 +78,7 @@ class Tasks:
                 step_entered_at=now,
                 routing_target=routing_target.sid if routing_target is not None else None,
                 target_worker=target_worker,
+                chosen_queue=routing_target if isinstance(routing_target, TaskQueue) else task_queue,
                 ignore_capacity=ignore_capacity is not False if target_worker is not None else None,
             )
             self._progress.choose_first_step(task)
@@ -228,6 +232,16 @@ def _only_workflow(workspace: Workspace) -> Workflow:
     if len(workspace.workflows) != 1:
         raise invalid("WorkflowSid is required unless the workspace has exactly one workflow")
     return next(iter(workspace.workflows.values()))
+
+
+def _check_destination(
+    routing_target: Destination | None, workflow: Workflow | None, task_queue: TaskQueue | None
+) -> None:
+    """Refuse parameters of which one would have to be ignored. Twilio does not document such requests."""
+    if isinstance(routing_target, Workflow) and workflow not in (None, routing_target):
+        raise invalid("RoutingTarget and WorkflowSid name two workflows")
+    if isinstance(routing_target, TaskQueue) and task_queue not in (None, routing_target):
+        raise invalid("RoutingTarget and TaskQueueSid name two task queues")
 
 
 def _priority(number: int) -> int:

@@ -32,7 +32,7 @@ class WorkflowProgress:
         """Choose the first step of a task that is being created; no event is emitted yet."""
         task.evaluated_at = self._store.now
         step = first_step(task.workflow.plan, task.parsed_attributes)
-        if task.routing_target is not None and task.routing_target != task.workflow.sid:
+        if task.chosen_queue is not None or task.target_worker is not None:
             self._route_directly(task, step)
         elif step is not None:
             self._enter_step(task, step)
@@ -95,8 +95,11 @@ class WorkflowProgress:
         return skip_if is not None and skip_if(scope)
 
     def _route_directly(self, task: Task, step: RoutingStep | None) -> None:
-        """Put a task for one queue there; a task for one worker in the workflow's first queue. Neither has a step."""
-        queue = task.workspace.task_queues.get(task.routing_target or "")
+        """Put a task into the queue it was created in; one for a worker alone, into the workflow's first queue.
+
+        Neither has a step.
+        """
+        queue = task.chosen_queue
         if queue is None and step is not None:
             queue = task.workspace.task_queues.get(step.target.queue_sid)
         self._enter_queue(task, queue)

@@ -187,7 +187,8 @@ class Task:
 
     step: the routing step it is in, None if it was routed directly. task_queue: None if no filter matched.
     evaluated_at: when it entered its workflow; step_entered_at: when it entered the step. routing_target: the SID that
-    it was created for; target_worker: that worker, if it is one. ignore_capacity: whether that worker's activity and
+    it was created for; target_worker: that worker, if it is one. chosen_queue: the queue that it was created in, None
+    if its workflow chooses. ignore_capacity: whether that worker's activity and
     capacity are ignored; None without a target worker.
     """
 
@@ -209,6 +210,7 @@ class Task:
     step: RoutingStep | None = None
     routing_target: str | None = None
     target_worker: Worker | None = None
+    chosen_queue: TaskQueue | None = None
     ignore_capacity: bool | None = None
     status: TaskStatus = TaskStatus.PENDING
     reason: str | None = None

@@ -47,9 +47,12 @@ class ResourceView:
 
 
 def read_form() -> RequestForm:
-    """Return the parameters of this request: from the body of a POST, else from the query."""
-    values: MultiDict[str, str] = request.form if request.method == "POST" else request.args
-    form = RequestForm(values)
+    """Return the parameters of this request: from the body of a POST, else the filters in the query.
+
+    An empty filter filters nothing. An empty parameter of a POST says something: it removes a URL, or admits nobody.
+    """
+    filters = MultiDict((name, value) for name, value in request.args.items(multi=True) if value)
+    form = RequestForm(request.form if request.method == "POST" else filters)
     g.form = form
     return form
 

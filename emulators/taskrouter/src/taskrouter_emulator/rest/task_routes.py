@@ -64,7 +64,7 @@ class TasksRoutes(ResourceView):
         statuses, priority = form.choices("AssignmentStatus", _TASK_STATUSES), form.integer("Priority")
         workflow_sid, workflow_name = form.sid("WorkflowSid", "WW"), form.text("WorkflowName")
         queue_sid, queue_name = form.sid("TaskQueueSid", "WQ"), form.text("TaskQueueName")
-        target, has_addons = form.text("RoutingTarget"), form.boolean("HasAddons")
+        target, has_addons = form.sid("RoutingTarget", "WK", "WQ", "WW"), form.boolean("HasAddons")
         expression = expression_filter(form, "EvaluateTaskAttributes")
         rows = [
             row
@@ -87,8 +87,7 @@ class TasksRoutes(ResourceView):
         workspace, form = self.workspace(workspace_sid), read_form()
         channel, ignore_capacity = form.text("TaskChannel"), form.lenient_boolean("IgnoreCapacity")
         places = workspace.workers | workspace.task_queues | workspace.workflows
-        queue = form.resource("TaskQueueSid", ("WQ",), workspace.task_queues)
-        target = form.resource("RoutingTarget", ("WK", "WQ", "WW"), places) or queue
+        target = form.resource("RoutingTarget", ("WK", "WQ", "WW"), places)
         task = self.state.tasks.create_task(
             workspace,
             attributes=form.text("Attributes", default="{}"),
@@ -98,6 +97,7 @@ class TasksRoutes(ResourceView):
             timeout=form.integer("Timeout", default=DEFAULT_TASK_TIMEOUT_S),
             virtual_start_time=form.instant("VirtualStartTime"),
             routing_target=target,
+            task_queue=form.resource("TaskQueueSid", "WQ", workspace.task_queues),
             ignore_capacity=ignore_capacity,
         )
         return json_response(self.writer.task(task), 201, version=task.version)
