@@ -104,8 +104,8 @@ class Attempts:
         )
         if self._database.write(counting.returning(row.count)):
             return 0.0
-        found = self._database.read(select(row.wait_until).where(row.key == key.value))
-        return max([1.0, *(float((each.wait_until - now).total_seconds()) for each in found)])
+        rows = self._database.read(select(row.wait_until).where(row.key == key.value))
+        return max([1.0, *(float((attempt.wait_until - now).total_seconds()) for attempt in rows)])
 
 
 def _wait_until(key: Key, now: datetime) -> ColumnElement[datetime]:

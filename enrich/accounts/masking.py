@@ -92,7 +92,7 @@ _TOKEN = re.compile(
 def text(shown: str) -> str:
     """Return the text with its numbers and e-mail addresses masked."""
     if "@" in shown:
-        shown = _EMAIL.sub(lambda found: email(found[0]), shown)
+        shown = _EMAIL.sub(lambda match: email(match[0]), shown)
     return _PHONE.sub(_phone_in_text, shown)
 
 
@@ -144,17 +144,17 @@ def raw_json(stored: str) -> str:
         return HIDDEN
     member = ""
 
-    def mask(found: re.Match[str]) -> str:
+    def mask(match: re.Match[str]) -> str:
         nonlocal member
-        if found["colon"] is not None:
-            member = found["string"][1:-1]
-            shown = found["string"] if len(member) <= _MAX_NAME_LENGTH else f'"{HIDDEN}"'
-            return text(shown) + found["colon"]
-        if found["string"] is not None:
-            return f'"{_value(member, found["string"][1:-1])}"'
-        if found["number"] is not None:
-            return found["number"] if len(found["number"]) < _MIN_DIGITS else f'"{HIDDEN}"'
-        return found["word"] or found["between"] or "•"
+        if match["colon"] is not None:
+            member = match["string"][1:-1]
+            shown = match["string"] if len(member) <= _MAX_NAME_LENGTH else f'"{HIDDEN}"'
+            return text(shown) + match["colon"]
+        if match["string"] is not None:
+            return f'"{_value(member, match["string"][1:-1])}"'
+        if match["number"] is not None:
+            return match["number"] if len(match["number"]) < _MIN_DIGITS else f'"{HIDDEN}"'
+        return match["word"] or match["between"] or "•"
 
     return _TOKEN.sub(mask, stored)
 
@@ -194,8 +194,8 @@ def _field(field: str, value: str) -> str:
     return value if is_sid(value) else HIDDEN
 
 
-def _phone_in_text(found: re.Match[str]) -> str:
-    return phone(found[0]) if _is_phone(found[0]) else found[0]
+def _phone_in_text(match: re.Match[str]) -> str:
+    return phone(match[0]) if _is_phone(match[0]) else match[0]
 
 
 def _is_phone(written: str) -> bool:

@@ -62,11 +62,11 @@ class SipUri:
 def addresses(text: str) -> Iterator[Address | None]:
     """Yield each address in this text; None for a part that is broken."""
     for part in _SEPARATOR.split(text):
-        shown = visible(part)
-        if "<" in shown:
-            yield from _name_addrs(shown)
-        elif shown:
-            for one in _single(shown):
+        visible_text = visible(part)
+        if "<" in visible_text:
+            yield from _name_addrs(visible_text)
+        elif visible_text:
+            for one in _single(visible_text):
                 yield _address(one)
 
 

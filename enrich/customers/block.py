@@ -138,13 +138,13 @@ def _details(customer: Customer) -> Block:
         "cases": [_case(case) for case in customer.open_cases[:MAX_SHOWN_CASES]],
         "notes": [_shortened(note) for note in customer.notes[:MAX_SHOWN_NOTES]],
     }
-    known = {name: value for name, value in details.items() if value}
-    return known | {"open_cases": len(customer.open_cases)}
+    filled = {name: value for name, value in details.items() if value}
+    return filled | {"open_cases": len(customer.open_cases)}
 
 
 def _case(case: Case) -> Block:
-    known = {"id": case.id, "subject": case.subject, "status": case.status, "opened_on": case.opened_on}
-    return {name: value for name, value in known.items() if value}
+    members = {"id": case.id, "subject": case.subject, "status": case.status, "opened_on": case.opened_on}
+    return {name: value for name, value in members.items() if value}
 
 
 def _shortened(note: str) -> str:
@@ -155,12 +155,12 @@ def _candidate_versions(match: Ambiguous | Claimed, shape: BlockShape) -> Iterat
     block: Block = {"match": str(match.kind), "by": match.key.kind}
     if isinstance(match, Claimed):
         block["trust"] = str(match.key.trust)
-    shown = min(len(match.candidates), MAX_SHOWN_CANDIDATES)
+    count = min(len(match.candidates), MAX_SHOWN_CANDIDATES)
     if "name" in shape.fields:
-        yield block | _listed(match.candidates, shown, with_names=True)
+        yield block | _listed(match.candidates, count, with_names=True)
     else:
-        yield block | _listed(match.candidates, shown, with_names=False)
-    for number in range(shown, -1, -1):
+        yield block | _listed(match.candidates, count, with_names=False)
+    for number in range(count, -1, -1):
         yield block | _listed(match.candidates, number, with_names=False) | {"trimmed": True}
 
 

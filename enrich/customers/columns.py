@@ -332,13 +332,13 @@ def _foreign_target(short: str, source: Source | None) -> str:
 
 def _source(reduced: frozenset[str]) -> Source | None:
     """Return the source of which the header has the largest signature."""
-    found = [
+    matches = [
         (len(signature), -number)
         for number, source in enumerate(SOURCES)
         for signature in source.signatures
         if signature <= reduced
     ]
-    return SOURCES[-max(found)[1]] if found else None
+    return SOURCES[-max(matches)[1]] if matches else None
 
 
 def _mapped(names: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
@@ -350,11 +350,11 @@ def _mapped(names: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
 
 
 def _unknown(names: Sequence[str]) -> str:
-    known = [*OWN_COLUMNS, "ids.<kind>"]
+    known_columns = [*OWN_COLUMNS, "ids.<kind>"]
     if len(names) == 1:
-        problem = unknown_name(names[0], known, "column")
+        problem = unknown_name(names[0], known_columns, "column")
     else:
-        problem = f"columns {', '.join(map(repr, names))} are not known; use {', '.join(known)}"
+        problem = f"columns {', '.join(map(repr, names))} are not known; use {', '.join(known_columns)}"
     return (
         f"{problem}; --map 'Column=field' says what a column holds, and a name that begins with `_` (_remark, or"
         " --map 'Column=_') keeps it aside"

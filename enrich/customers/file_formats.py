@@ -74,18 +74,18 @@ def recognise(path: Path, encoding: str | None = None) -> Recognised:
     for signature, meaning in _SIGNATURES:
         if start.startswith(signature):
             raise FixtureFileError(f"{path.name}: this is {meaning}")
-    found = next(
+    recognised = next(
         (Recognised(FileFormat.TEXT, name, len(mark)) for mark, name in _MARKS if start.startswith(mark)), None
     )
-    found = found or Recognised(FileFormat.TEXT, _without_mark(path, start))
+    recognised = recognised or Recognised(FileFormat.TEXT, _without_mark(path, start))
     if encoding is not None:
-        found = Recognised(FileFormat.TEXT, encoding, found.mark)
-    text = start[found.mark :].decode(found.encoding, "ignore").lstrip().lower()
+        recognised = Recognised(FileFormat.TEXT, encoding, recognised.mark)
+    text = start[recognised.mark :].decode(recognised.encoding, "ignore").lstrip().lower()
     if text.startswith("begin:vcard"):
-        return Recognised(FileFormat.VCARD, found.encoding, found.mark)
+        return Recognised(FileFormat.VCARD, recognised.encoding, recognised.mark)
     if text.encode().startswith(_MARKUP):
         raise FixtureFileError(f"{path.name}: this is HTML or XML, even if a spreadsheet opens it; {_SAVE_AS}")
-    return found
+    return recognised
 
 
 def _recognise_archive(path: Path) -> Recognised:

@@ -74,15 +74,15 @@ def read_fixtures(
             if isinstance(row, BadRow):
                 yield row
                 continue
-            found = list(read_row(row.raw, region, row.line, row.index, kinds=kinds, surplus=row.surplus))
-            customer_id = next((one.id for one in found if isinstance(one, CustomerFixture)), None)
+            results = list(read_row(row.raw, region, row.line, row.index, kinds=kinds, surplus=row.surplus))
+            customer_id = next((result.id for result in results if isinstance(result, CustomerFixture)), None)
             if customer_id in first_lines:
                 reason = f"id: already in line {first_lines[customer_id]}; merge the two rows"
                 yield BadRow(row.line, customer_id, reason, row.index)
                 continue
             if customer_id is not None:
                 first_lines[customer_id] = row.line
-            yield from found
+            yield from results
     except OSError as exc:
         raise FixtureFileError(f"{path.name}: {exc.strerror or 'cannot be read'}") from exc
 
@@ -180,8 +180,8 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def _after_space(text: str, position: int) -> int:
-    found = _SPACE.match(text, position)
-    return found.end() if found else position
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
 
 
 def _after_comma(text: str, position: int) -> int:

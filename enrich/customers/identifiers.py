@@ -142,9 +142,9 @@ def customer_id_identifier(customer_id: str) -> Identifier | None:
 
 def spelling(kind: str, text: str) -> str:
     """Return the text of an id for comparing its case: without guard, its channel's prefix, invisible characters."""
-    shown = visible(unguarded(text))
-    scheme, rest = split_scheme(shown)
-    return rest if scheme == kind else shown
+    visible_text = visible(unguarded(text))
+    scheme, rest = split_scheme(visible_text)
+    return rest if scheme == kind else visible_text
 
 
 def has_extension(as_written: str, region: str) -> bool:
@@ -175,8 +175,8 @@ def words_of(*texts: str) -> tuple[str, ...]:
 
     At most twelve of at most 40 characters: "Dr. José Lovelace-King" gives dr, jose, lovelace, king.
     """
-    found = re.findall(r"\w+", without_accents(folded(" ".join(texts))))
-    return tuple(dict.fromkeys(word[:MAX_WORD_LENGTH] for word in found if is_storable(word)))[:MAX_WORDS]
+    words = re.findall(r"\w+", without_accents(folded(" ".join(texts))))
+    return tuple(dict.fromkeys(word[:MAX_WORD_LENGTH] for word in words if is_storable(word)))[:MAX_WORDS]
 
 
 def _read_address(address: Address, region: str) -> list[Reading]:
@@ -247,20 +247,20 @@ def _read_sip(rest: str, region: str) -> Reading:
 
 
 def _whatsapp_user(text: str, pattern: re.Pattern[str]) -> Reading | None:
-    shown = visible(unquote(text))
-    return _reading(WHATSAPP, folded(shown), shown) if pattern.fullmatch(shown) else None
+    visible_text = visible(unquote(text))
+    return _reading(WHATSAPP, folded(visible_text), visible_text) if pattern.fullmatch(visible_text) else None
 
 
 def _channel_id(channel: str, rest: str, region: str) -> Reading:
     """Return the id of a channel's user; a number with `+` is a phone number there, too."""
-    shown = visible(unquote(rest))
-    if not shown or is_withheld_word(shown):
+    visible_text = visible(unquote(rest))
+    if not visible_text or is_withheld_word(visible_text):
         return Reading(problem=WITHHELD, is_withheld=True)
-    if shown.startswith("+"):
-        numbers = read_numbers(shown, region)
+    if visible_text.startswith("+"):
+        numbers = read_numbers(visible_text, region)
         if len(numbers) == 1 and numbers[0].value:
             return _number(numbers[0])
-    return _reading(channel, folded(shown), shown)
+    return _reading(channel, folded(visible_text), visible_text)
 
 
 def _client(rest: str) -> Reading:
@@ -268,9 +268,9 @@ def _client(rest: str) -> Reading:
     identity = visible(unquote(rest))
     if not identity or is_withheld_word(identity):
         return Reading(problem=WITHHELD, is_withheld=True)
-    decoded = re.sub(r"_(2[0-9A-F]|3[A-F]|40|5[B-F]|60|7[B-E])", lambda found: chr(int(found[1], 16)), identity)
-    found = (_identifier(CLIENT, value) for value in dict.fromkeys((identity, visible(decoded))))
-    identifiers = tuple(identifier for identifier in found if identifier is not None)
+    decoded = re.sub(r"_(2[0-9A-F]|3[A-F]|40|5[B-F]|60|7[B-E])", lambda match: chr(int(match[1], 16)), identity)
+    candidates = (_identifier(CLIENT, value) for value in dict.fromkeys((identity, visible(decoded))))
+    identifiers = tuple(identifier for identifier in candidates if identifier is not None)
     return Reading(identifiers, identity, "" if identifiers else _NOT_AN_ID)
 
 
@@ -280,11 +280,11 @@ def _email(text: str) -> Reading:
     RFC 5321 allows a host to distinguish `Ada@` from `ada@`, but no host of any size does. Sub-addresses (`ada+shop@`)
     and dots stay, since only some hosts ignore them.
     """
-    shown = visible(text)
-    local, _, domain = lowered(shown).rpartition("@")
+    visible_text = visible(text)
+    local, _, domain = lowered(visible_text).rpartition("@")
     value = f"{local}@{_domain(domain)}"
     identifier = _identifier(EMAIL, value) if _EMAIL.match(value) else None
-    return Reading((identifier,), shown) if identifier else Reading((), shown, NOT_AN_EMAIL)
+    return Reading((identifier,), visible_text) if identifier else Reading((), visible_text, NOT_AN_EMAIL)
 
 
 def _domain(domain: str) -> str:
@@ -314,19 +314,19 @@ def _label(label: str) -> str:
 
 
 def _read_id(kind: str, text: str, region: str) -> tuple[Reading, ...]:
-    shown = visible(unguarded(text))
-    if not shown:
+    visible_text = visible(unguarded(text))
+    if not visible_text:
         return ()
     if kind == CLIENT or kind in CHANNELS:
-        scheme, rest = split_scheme(shown)
+        scheme, rest = split_scheme(visible_text)
         while scheme == kind:
-            shown, (scheme, rest) = rest, split_scheme(rest)
-        return (_client(shown),) if kind == CLIENT else tuple(_read_address(Address(kind, shown), region))
-    if kind == SIP and split_scheme(shown)[0] in _SIP_SCHEMES:
-        return tuple(_read_address(Address(*split_scheme(shown)), region))
-    if _SCIENTIFIC.fullmatch(shown):
-        return (Reading((), shown, _DAMAGED_ID),)
-    return (_reading(kind, folded(shown), shown),)
+            visible_text, (scheme, rest) = rest, split_scheme(rest)
+        return (_client(visible_text),) if kind == CLIENT else tuple(_read_address(Address(kind, visible_text), region))
+    if kind == SIP and split_scheme(visible_text)[0] in _SIP_SCHEMES:
+        return tuple(_read_address(Address(*split_scheme(visible_text)), region))
+    if _SCIENTIFIC.fullmatch(visible_text):
+        return (Reading((), visible_text, _DAMAGED_ID),)
+    return (_reading(kind, folded(visible_text), visible_text),)
 
 
 def _reading(kind: str, value: str, written: str, *, is_self_declared: bool = False) -> Reading:

@@ -178,9 +178,9 @@ def choose(keys: LookupKeys, candidates: Sequence[Candidate]) -> Match:
     decided = _decided_by_staff(keys, candidates)
     if decided is not None:
         return decided
-    found = _found(keys, candidates)
+    by_key = _found(keys, candidates)
     for trust in (Trust.VERIFIED, Trust.CLAIMED):
-        evidence = _evidence([key for key in found if key.trust is trust], found)
+        evidence = _evidence([key for key in by_key if key.trust is trust], by_key)
         if evidence:
             return _conclusion(trust, evidence)
     if keys.keys:
@@ -195,7 +195,7 @@ def explain(keys: LookupKeys, candidates: Sequence[Candidate], match: Match) -> 
 
     `candidates` of the result: ordered by id, the one matched included, at most `MAX_CANDIDATES_PER_KEY`.
     """
-    found = _found(keys, candidates)
+    by_key = _found(keys, candidates)
     decided = _decided_by_staff(keys, candidates)
     all_keys = keys.keys if decided is None else (_staff_key(keys), *keys.keys)
     remaining: Sequence[Matched | Candidate] = ()
@@ -210,7 +210,7 @@ def explain(keys: LookupKeys, candidates: Sequence[Candidate], match: Match) -> 
                 "value": key.value,
                 "trust": str(key.trust),
                 "attribute": key.attribute,
-                "found": _number_found(key, found) if key in found else int(isinstance(decided, Matched)),
+                "found": _number_found(key, by_key) if key in by_key else int(isinstance(decided, Matched)),
             }
             for key in all_keys
         ],
@@ -252,8 +252,8 @@ def _trust(word: str, trust: str) -> Trust:
 
 
 def _own_numbers(written: str, region: str) -> list[str]:
-    found = identifiers.normalise(ADDRESS, written, region)
-    numbers = [one.value for one in found if one.kind == PHONE and not _has_extension(one)]
+    normal_forms = identifiers.normalise(ADDRESS, written, region)
+    numbers = [one.value for one in normal_forms if one.kind == PHONE and not _has_extension(one)]
     if not numbers:
         raise ValueError(f"{written!r} is not a phone number")
     return numbers
@@ -332,8 +332,8 @@ def _is_own_number(identifier: Identifier, rules: KeyRules) -> bool:
 def _keep(keys: dict[Identifier, LookupKey], key: LookupKey) -> None:
     """Add the key unless it is there; a verified key replaces a claimed one in its place."""
     identifier = Identifier(key.kind, key.value)
-    kept = keys.get(identifier)
-    if kept is None or (kept.trust is Trust.CLAIMED and key.trust is Trust.VERIFIED):
+    previous = keys.get(identifier)
+    if previous is None or (previous.trust is Trust.CLAIMED and key.trust is Trust.VERIFIED):
         keys[identifier] = key
 
 
@@ -364,14 +364,14 @@ def _found(keys: LookupKeys, candidates: Iterable[Candidate]) -> dict[LookupKey,
 
     Of a verified number, the customers whom it finds only in front of an extension are found by a claimed key more.
     """
-    found: dict[LookupKey, CandidatesById] = {key: {} for key in keys.keys}
-    by_identifier = {(key.kind, key.value): found[key] for key in keys.keys}
+    by_key: dict[LookupKey, CandidatesById] = {key: {} for key in keys.keys}
+    by_identifier = {(key.kind, key.value): by_key[key] for key in keys.keys}
     for candidate in sorted(candidates, key=lambda one: (one.customer_id, one.name)):
         by_id = by_identifier.get((candidate.kind, candidate.value))
         if by_id is not None:
             by_id.setdefault(candidate.customer_id, candidate)
     divided: dict[LookupKey, CandidatesById] = {}
-    for key, by_id in found.items():
+    for key, by_id in by_key.items():
         if key.kind in _WITHOUT_CASE:
             divided |= _without_extensions(key, by_id, keys.region)
         else:
@@ -409,22 +409,22 @@ def _without_extensions(key: LookupKey, by_id: CandidatesById, region: str) -> d
     return {key: certain, replace(key, trust=Trust.CLAIMED): extended}
 
 
-def _number_found(key: LookupKey, found: Mapping[LookupKey, CandidatesById]) -> int:
-    """Return the number of customers that this key found, at an extension or not."""
-    also_claimed = () if key.trust is Trust.CLAIMED else found.get(replace(key, trust=Trust.CLAIMED), ())
-    return len(found[key]) + len(also_claimed)
+def _number_found(key: LookupKey, by_key: Mapping[LookupKey, CandidatesById]) -> int:
+    """Return the number of customers that this key by_key, at an extension or not."""
+    also_claimed = () if key.trust is Trust.CLAIMED else by_key.get(replace(key, trust=Trust.CLAIMED), ())
+    return len(by_key[key]) + len(also_claimed)
 
 
-def _evidence(keys: Iterable[LookupKey], found: Mapping[LookupKey, CandidatesById]) -> dict[LookupKey, CandidatesById]:
+def _evidence(keys: Iterable[LookupKey], by_key: Mapping[LookupKey, CandidatesById]) -> dict[LookupKey, CandidatesById]:
     """Return the keys that count, in order, with their candidates: of each number or address the most exact key.
 
     Keys at the limit of the store count only if there is no other, and then only the first.
     """
     most_exact: dict[tuple[str, str], LookupKey] = {}
     for key in keys:
-        if found[key]:
+        if by_key[key]:
             most_exact.setdefault((key.attribute, key.as_written), key)
-    evidence = {key: found[key] for key in most_exact.values()}
+    evidence = {key: by_key[key] for key in most_exact.values()}
     complete = {key: by_id for key, by_id in evidence.items() if len(by_id) < MAX_CANDIDATES_PER_KEY}
     # The store cuts off candidates at the limit, so the customers that two such keys share cannot be determined.
     return complete or dict(list(evidence.items())[:1])

@@ -94,16 +94,16 @@ def read_numbers(text: str, region: str, *, is_international: bool = False, is_u
     """
     if is_e164(text):
         return [_number(text, region, "", text)]
-    shown = ascii_digits(visible(text)).translate(_DOTS)
-    if len(shown) > MAX_IDENTIFIER_LENGTH:
+    visible_text = ascii_digits(visible(text)).translate(_DOTS)
+    if len(visible_text) > MAX_IDENTIFIER_LENGTH:
         return [NumberRead(text, problem=NOT_A_NUMBER)]
-    if _SCIENTIFIC.fullmatch(shown):
+    if _SCIENTIFIC.fullmatch(visible_text):
         return [NumberRead(text, problem=_DAMAGED)]
-    if _DECIMAL.fullmatch(shown):
-        if shown.startswith("0"):
+    if _DECIMAL.fullmatch(visible_text):
+        if visible_text.startswith("0"):
             return [NumberRead(text, problem=_DECIMAL_TAIL)]
-        shown = re.split(r"[.,]", shown)[0]
-    first, *others = _split_numbers(shown, is_uri=is_uri)
+        visible_text = re.split(r"[.,]", visible_text)[0]
+    first, *others = _split_numbers(visible_text, is_uri=is_uri)
     numbers = [_read_one(first, region, is_international=is_international)]
     for other in others:
         # What follows a channel's address without `+` may be national or not.

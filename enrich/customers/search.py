@@ -76,7 +76,7 @@ def customers(
     rows = database.read(
         select(row.id, row.name, row.company, row.tier, row.merged_into).where(row.id.in_(customer_ids))
     )
-    found = {one.id: one for one in rows}
+    by_id = {row.id: row for row in rows}
     # Without a condition on the kind: SQLite would use the index on it, and read half of all identifiers.
     contacts = database.read(
         select(IdentifierRow.customer_id, IdentifierRow.kind, IdentifierRow.as_written)
@@ -99,16 +99,16 @@ def customers(
             merged_into=one.merged_into,
         )
         for customer_id in customer_ids
-        if (one := found.get(customer_id)) is not None
+        if (one := by_id.get(customer_id)) is not None
     )
 
 
 def _keys(query: str, kinds: Iterable[str], region: str) -> tuple[LookupKey, ...]:
     """Return the distinct identifiers that the query can be, at most `MAX_KEYS`."""
-    found: dict[Identifier, None] = {}
+    normal_forms: dict[Identifier, None] = {}
     for kind in (ADDRESS, CUSTOMER_ID, *kinds):
-        found |= dict.fromkeys(normalise(kind, query, region))
-    return tuple(LookupKey(one.kind, one.value, Trust.VERIFIED, "") for one in found)[:MAX_KEYS]
+        normal_forms |= dict.fromkeys(normalise(kind, query, region))
+    return tuple(LookupKey(one.kind, one.value, Trust.VERIFIED, "") for one in normal_forms)[:MAX_KEYS]
 
 
 def _by_words(database: Database, words: Sequence[str], at_most: int) -> tuple[str, ...]:

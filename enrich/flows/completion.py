@@ -162,7 +162,7 @@ class Completion:
         if seconds is None:
             return 0
         query = {"AssignmentStatus": "wrapping", "PageSize": "200"}
-        found = 0
+        count = 0
         for task in self._adapters.taskrouter.list_tasks(workspace_sid, query, timeout_s=LIST_S):
             since = _moment(task.date_updated)
             if since is None or now - since < timedelta(seconds=seconds):
@@ -175,8 +175,8 @@ class Completion:
                 FollowupKind.COMPLETE, self._adapters.now(), wrapped_key(task.sid), data, on_existing=OnExisting.RESTART
             )
             self._adapters.followups.add(entry_id, [completing], at=self._adapters.now())
-            found += 1
-        return found
+            count += 1
+        return count
 
     def wrap_up(self, followup: Followup, deadline: Deadline) -> None:
         """Put the task, or the reservation, into wrapping. Raises NotAssigned, other TaskRouterError."""

@@ -173,10 +173,10 @@ class Enricher:
         rules, store = self._rules, self._adapters.store
         keys = matching.lookup_keys(task_attributes, rules.keys, task_sid)
         with run.stopwatch.step(StepName.LOOK_UP):
-            found = store.look_up(keys)
-            run.match = matching.choose(keys, found.candidates)
-            run.finding = matching.explain(keys, found.candidates, run.match)
-            run.customer = store.details_of(run.match, found)
+            looked_up = store.look_up(keys)
+            run.match = matching.choose(keys, looked_up.candidates)
+            run.finding = matching.explain(keys, looked_up.candidates, run.match)
+            run.customer = store.details_of(run.match, looked_up)
         run.projected = self._projected(run)
         blocks = customer_block.compose(run.match, run.customer, rules.shape)
         if not rules.card_key:

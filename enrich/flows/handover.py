@@ -125,8 +125,8 @@ class Handover:
 
     def _search(self, followup: Followup, mark: _Mark, deadline: Deadline) -> str | None:
         query = {"EvaluateTaskAttributes": mark.expression}
-        found = self._adapters.taskrouter.list_tasks(followup.workspace_sid, query, timeout_s=deadline.remaining_s())
-        return found[0].sid if found else None
+        tasks = self._adapters.taskrouter.list_tasks(followup.workspace_sid, query, timeout_s=deadline.remaining_s())
+        return tasks[0].sid if tasks else None
 
     def _ready(self, followup: Followup, mark: _Mark, deadline: Deadline) -> _Ready | None:
         """Return the new task's form, committed; None when there is nothing left to hand over."""

@@ -48,7 +48,7 @@ def card_facts(database: Database, task_sid: str, now: datetime) -> CardFacts | 
         .order_by(row.id.desc())
         .limit(1)
     )
-    for found in database.read(last_look_up):
-        names = tuple(str(one.get("name", "")) for one in (found.finding or {}).get("candidates") or ())
-        return CardFacts(found.match, found.reason, found.customer_id, names, over_at)
+    for entry in database.read(last_look_up):
+        names = tuple(str(one.get("name", "")) for one in (entry.finding or {}).get("candidates") or ())
+        return CardFacts(entry.match, entry.reason, entry.customer_id, names, over_at)
     return CardFacts(None, "", None, (), over_at)

@@ -68,8 +68,8 @@ def history(database: Database, customer_ids: Sequence[str], *, at_most: int = 3
     ]
     if not arms:
         return ()
-    found = union_all(*arms).subquery()
-    rows = database.read(select(found).order_by(found.c.id.desc()))
+    entries = union_all(*arms).subquery()
+    rows = database.read(select(entries).order_by(entries.c.id.desc()))
     newest: dict[object, Contact] = {}
     for row in rows:
         newest.setdefault(row.task_sid or row.id, Contact(**row._asdict()))
@@ -107,8 +107,8 @@ def newest_entry(session: Session, task_sid: str) -> Any:
 def last_finding(session: Session, task_sid: str) -> Mapping[str, Any] | None:
     """Return the finding of the task's last look-up, as in `EntryRow.finding`; None without a look-up."""
     rows = select(EntryRow.finding).where(EntryRow.task_sid == task_sid, EntryRow.finding.is_not(None))
-    found: Mapping[str, Any] | None = session.scalar(rows.order_by(EntryRow.id.desc()).limit(1))
-    return found
+    finding: Mapping[str, Any] | None = session.scalar(rows.order_by(EntryRow.id.desc()).limit(1))
+    return finding
 
 
 def open_tasks(
@@ -137,13 +137,13 @@ def open_tasks(
     conditions: list[Any] = [text.contains(_in_json(value), autoescape=True) for _, value in keys]
     if customer_ids:
         conditions += [newest.c.customer_id.in_(customer_ids)]
-    found: dict[str, int] = {}
+    entry_ids: dict[str, int] = {}
     rows = session.execute(select(newest).where(or_(*conditions)).order_by(newest.c.id.desc())) if conditions else ()
     for row in rows:
         if row.task_sid and (row.customer_id in customer_ids or _keys_of(row.finding) & set(keys)):
-            found.setdefault(row.task_sid, row.id)
-    found |= {task_sid: 0 for task_sid in task_sids if task_sid not in found}
-    candidates = [task_sid for task_sid in found if task_sid != except_task_sid][:MAX_TASKS]
+            entry_ids.setdefault(row.task_sid, row.id)
+    entry_ids |= {task_sid: 0 for task_sid in task_sids if task_sid not in entry_ids}
+    candidates = [task_sid for task_sid in entry_ids if task_sid != except_task_sid][:MAX_TASKS]
     return _still_open(session, candidates, now)
 
 

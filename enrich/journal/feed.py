@@ -88,23 +88,27 @@ def find_tasks(
     range_size = range_size or (INDEXED_RANGE if filters.is_indexed else UNINDEXED_RANGE)
     began = time.monotonic()
     conditions, is_represented = alternatives(filters), _is_represented(filters)
-    found: list[int] = []
-    while conditions and low < high and len(found) < limit:
+    entry_ids: list[int] = []
+    while conditions and low < high and len(entry_ids) < limit:
         query_began = time.monotonic()
         floor = max(low, high - range_size)
-        found += _matching_ids(database, conditions, is_represented, floor, high, limit - len(found))
+        entry_ids += _matching_ids(database, conditions, is_represented, floor, high, limit - len(entry_ids))
         high = floor
         if time.monotonic() - began >= timeout_s:
             break
         if time.monotonic() - query_began < fast_query_s:
             range_size *= 4
         time.sleep(0)
-    is_complete = not conditions or high <= low or len(found) >= limit
+    is_complete = not conditions or high <= low or len(entry_ids) >= limit
     with database.reading() as session:
-        shown = _newest_of_tasks(session, found) if filters.is_incident else {entry_id: entry_id for entry_id in found}
+        shown = (
+            _newest_of_tasks(session, entry_ids)
+            if filters.is_incident
+            else {entry_id: entry_id for entry_id in entry_ids}
+        )
         rows = session.execute(select(*ENTRY_COLUMNS).where(EntryRow.id.in_(shown.values()))).all()
         lines = {line.id: line for line in _task_lines(session, rows)}
-    matches = tuple(entry_id for entry_id in found if shown.get(entry_id) in lines)
+    matches = tuple(entry_id for entry_id in entry_ids if shown.get(entry_id) in lines)
     return FoundTasks(
         tuple(lines[shown[entry_id]] for entry_id in matches), matches, continue_before=None if is_complete else high
     )
@@ -126,11 +130,11 @@ def _matching_ids(
 ) -> Sequence[int]:
     """Return the highest ids in this range that represent their task and fulfil one of the conditions."""
     in_range = (EntryRow.id >= floor, EntryRow.id < before, ~is_represented)
-    found: set[int] = set()
+    entry_ids: set[int] = set()
     for condition in conditions:
         statement = select(EntryRow.id).where(condition, *in_range).order_by(EntryRow.id.desc()).limit(limit)
-        found |= {row.id for row in database.read(statement)}
-    return sorted(found, reverse=True)[:limit]
+        entry_ids |= {row.id for row in database.read(statement)}
+    return sorted(entry_ids, reverse=True)[:limit]
 
 
 def feed_version(database: Database, *, now: datetime | None = None) -> str:

@@ -178,7 +178,8 @@ def choices(database: Database) -> Choices:
         for statement in (_WORKERS, _QUEUES, _CHANNELS)
     ]
     workers, queues, channels = (
-        tuple(sorted(found, key=lambda one: (one.name == "", one.name.lower(), one.value))) for found in choices_by_kind
+        tuple(sorted(choices, key=lambda choice: (choice.name == "", choice.name.lower(), choice.value)))
+        for choices in choices_by_kind
     )
     return Choices(workers, queues, channels)
 

@@ -243,9 +243,9 @@ def _last(
 ) -> tuple[list[Row[Any]], bool]:
     """Return the last entries, events first, and whether these are all."""
     newest_first = select(*columns).where(condition).order_by(EntryRow.id.desc())
-    found = session.execute(newest_first.limit(limit + 1)).all()
-    rows = list(found[:limit])
-    is_whole = len(found) <= limit
+    newest = session.execute(newest_first.limit(limit + 1)).all()
+    rows = list(newest[:limit])
+    is_whole = len(newest) <= limit
     if not is_whole and all(row.kind == EntryKind.EVENT for row in rows):
         rows += session.execute(newest_first.where(NO_EVENT).limit(1)).all()
     return sorted(rows, key=lambda row: (row.kind != EntryKind.EVENT, row.id)), is_whole
