@@ -16,7 +16,7 @@ from flask import Blueprint, Response, abort, jsonify, request
 from enrich import __version__, errors
 from enrich.database import migrations
 from enrich.domain.deadline import OutOfTime
-from enrich.journal.heartbeats import ALIVE
+from enrich.journal.heartbeats import ALIVE, MAX_SKEW
 from enrich.policy.timeouts import Alarm
 from enrich.resilience.timeouts import time_limit
 from enrich.services import current_services
@@ -69,7 +69,11 @@ def _worker() -> str:
     last = current_services().heartbeats.last()
     if last is None:
         return "never seen"
+    if current_services().heartbeats.clock_in_doubt_since():
+        return "clock in doubt, nothing is pruned: flask worker --confirm-clock"
     silent = datetime.now(UTC) - last
+    if silent < -MAX_SKEW:
+        return f"heartbeat from the future, by {-silent.total_seconds():.0f} s"
     return "ok" if silent <= ALIVE else f"silent for {silent.total_seconds():.0f} s"
 
 
@@ -100,9 +104,15 @@ def _figures() -> metrics.Figures:
         "enrich_followups_overdue_seconds": found.overdue_s,
         "enrich_followups_given_up": found.given_up,
         "enrich_receipts_unconcluded": found.unconcluded,
-        "enrich_worker_silent_seconds": (now - last).total_seconds() if last else float("inf"),
+        "enrich_worker_silent_seconds": _silent_s(last, now),
         "enrich_alarms": dict.fromkeys(ALARMS, 0) | alarms,
     }
+
+
+def _silent_s(last: datetime | None, now: datetime) -> float:
+    """Return the seconds since the last heartbeat; one from the future proves nothing."""
+    silent = now - last if last else None
+    return silent.total_seconds() if silent is not None and silent >= -MAX_SKEW else float("inf")
 
 
 def _may_see_details() -> bool:

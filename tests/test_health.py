@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from flask import Flask
 
 from enrich import __version__
+from enrich.journal.heartbeats import Heartbeats
+from tests.support.app import services_of
 from tests.support.fixtures import MakeApp
 
 TOKEN = {"Authorization": "Bearer not-a-real-metrics-token"}
@@ -32,3 +38,33 @@ def test_metrics_tell_the_version_with_the_token_only(app: Flask) -> None:
     client = app.test_client()
     assert client.get("/metrics").status_code == 404
     assert f'enrich_build_info{{version="{__version__}"}} 1.0' in client.get("/metrics", headers=TOKEN).text
+
+
+class TestWorker:
+    @pytest.fixture
+    def told(self, app: Flask) -> Callable[[], tuple[str, str]]:
+        """The worker's state in `/readyz`, and its silence in the metrics."""
+
+        def told() -> tuple[str, str]:
+            client = app.test_client()
+            details = client.get("/readyz", headers=TOKEN).json
+            assert details is not None
+            silence = re.search(
+                r"^enrich_worker_silent_seconds (.+)$", client.get("/metrics", headers=TOKEN).text, re.MULTILINE
+            )
+            assert silence is not None
+            return details["worker"], silence[1]
+
+        return told
+
+    def test_a_heartbeat_from_the_future_proves_nothing(self, app: Flask, told: Callable[[], tuple[str, str]]) -> None:
+        services_of(app).heartbeats.beat(datetime.now(UTC) + timedelta(hours=3))
+        state, silence = told()
+        assert state.startswith("heartbeat from the future")
+        assert silence == "+Inf"
+
+    def test_a_clock_in_doubt_is_told(self, app: Flask, told: Callable[[], tuple[str, str]]) -> None:
+        database = services_of(app).database
+        Heartbeats(database).beat(datetime.now(UTC) - timedelta(seconds=5))
+        Heartbeats(database).beat(datetime.now(UTC) + timedelta(days=100))
+        assert told()[0] == "clock in doubt, nothing is pruned: flask worker --confirm-clock"

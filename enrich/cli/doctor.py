@@ -99,6 +99,7 @@ def _database(services: Services, now: Callable[[], datetime]) -> Iterator[Findi
         if revision != head:
             return
         yield installation.worker(services.heartbeats.last(), now(), heartbeats.ALIVE)
+        yield installation.pruning(services.heartbeats.clock_in_doubt_since())
         figures = services.adapters.followups.figures(now())
         yield from installation.followups(figures.overdue_s, figures.owed, figures.given_up)
         kinds = _kinds(samples.newest_forms(database))

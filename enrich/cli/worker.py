@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import click
@@ -18,16 +18,23 @@ from enrich import health, settings
 from enrich.cli.base import Command
 from enrich.cli.taskrouter import catch_up_since, find_stuck
 from enrich.flows.worker import Worker, WorkerTasks
+from enrich.journal.heartbeats import seconds_since_boot
 from enrich.services import current_services
 
 
 @click.command("worker", cls=Command)
 @click.option("--once", is_flag=True, help="Run what is due now, and exit.")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /readyz and /healthz there.")
+@click.option("--confirm-clock", is_flag=True, help="Confirm that this machine's time is right, and exit.")
 @with_appcontext
-def worker(once: bool, metrics: str | None) -> None:
+def worker(once: bool, metrics: str | None, confirm_clock: bool) -> None:
     """Run follow-ups until SIGTERM or Ctrl-C. Any number of workers may run."""
     services = current_services()
+    if confirm_clock:
+        now = datetime.now(UTC)
+        services.heartbeats.confirm_clock(now)
+        click.echo(f"{now:%Y-%m-%d %H:%M:%S} UTC is right; old entries are pruned again.")
+        return
     services.settings.require(settings.FOR_REST)
     # Worker and server must make the same card tokens.
     if services.settings.frame_ancestors:
@@ -49,11 +56,18 @@ def worker(once: bool, metrics: str | None) -> None:
         signal.signal(number, lambda *_: stop.set())
 
     def beat(now: datetime) -> None:
-        services.heartbeats.beat(now)
+        if not services.heartbeats.beat(now):
+            return  # counts would stand in the future
         services.rollups.sample_open_followups(now, services.adapters.followups.open_count)
         services.rollups.count(now)
 
-    tasks = WorkerTasks(beat, partial(catch_up_since, services), partial(find_stuck, services))
+    tasks = WorkerTasks(
+        beat,
+        partial(catch_up_since, services),
+        partial(find_stuck, services),
+        lambda: services.heartbeats.clock_in_doubt_since() is None,
+        seconds_since_boot,
+    )
     keep = timedelta(days=services.settings.keep_days)
     Worker(services.adapters, services.dispatcher, tasks, keep).run_until(stop.is_set)
 

@@ -86,6 +86,18 @@ def clock(skew_s: float | None, owner: str) -> Finding:
     return ok(check, f"our clock agrees with {owner}'s")
 
 
+def pruning(in_doubt_since: datetime | None) -> Finding:
+    """Check that old entries are pruned. in_doubt_since: as `Heartbeats.clock_in_doubt_since` returns it."""
+    if in_doubt_since is None:
+        return ok("pruning", "no worker's clock is in doubt")
+    return problem(
+        "pruning",
+        f"a worker's clock was far ahead of the newest row, {in_doubt_since:%Y-%m-%d %H:%M} UTC",
+        "nothing is deleted any more, so the database grows",
+        "look at the clocks of all machines; if they are right: flask worker --confirm-clock",
+    )
+
+
 def worker(last_beat: datetime | None, now: datetime, alive_within: timedelta) -> Finding:
     """Check the workers. last_beat: the last heartbeat of any worker, aware; None for never."""
     meaning = "late enrichment is not done, and no task is enriched before its callback"
@@ -93,6 +105,13 @@ def worker(last_beat: datetime | None, now: datetime, alive_within: timedelta) -
     if last_beat is None:
         return problem("worker", "no worker has ever sent a heartbeat", meaning, todo)
     silent = now - last_beat
+    if silent < -timedelta(minutes=1):
+        return problem(
+            "worker",
+            f"the last heartbeat of a worker is {_ago(-silent)} in the future",
+            f"a machine's clock is wrong, or was; {meaning}, for all that can be seen",
+            "set the clocks by NTP, and restart the workers",
+        )
     if silent > alive_within:
         return problem("worker", f"the last heartbeat of a worker was {_ago(silent)} ago", meaning, todo)
     return ok("worker", f"a worker sent a heartbeat {_ago(silent)} ago")

@@ -209,12 +209,15 @@ class WorkerTasks:
 
     beat: records a heartbeat, and does the little that every worker does; in each round. catch_up: records what was
     missed between two moments, and returns how much; every few minutes, and at once when the database is back.
-    find_stuck: adds the completion of tasks that wrap up for too long; every minute.
+    find_stuck: adds the completion of tasks that wrap up for too long; every minute. may_prune: False while a clock is
+    in doubt. uptime: seconds by a clock that nobody sets, which says when the next of these is due.
     """
 
     beat: Callable[[datetime], None]
     catch_up: Callable[[datetime, datetime], int]
     find_stuck: Callable[[datetime], int]
+    may_prune: Callable[[], bool]
+    uptime: Callable[[], float]
 
 
 class Worker:
@@ -231,9 +234,9 @@ class Worker:
 
     def run_until(self, is_over: Callable[[], bool]) -> None:
         """Run follow-ups every half second until `is_over`. Survives a database that does not respond."""
-        prune_at = self._adapters.now()
-        caught_up_at = prune_at - CATCH_UP_AT_START
-        find_stuck_at = prune_at
+        uptime = self._tasks.uptime
+        prune_at = find_stuck_at = catch_up_at = uptime()
+        caught_up_at = self._adapters.now() - CATCH_UP_AT_START
         was_away = False
         while not is_over():
             count = 0
@@ -241,16 +244,18 @@ class Worker:
                 self._tasks.beat(self._adapters.now())
                 count = self._dispatcher.run_batch()
                 now = self._adapters.now()
-                if now >= prune_at:
-                    self._prune(now - self._keep, is_over)
-                    prune_at = now + PRUNE_INTERVAL
-                if now >= find_stuck_at:
-                    find_stuck_at = now + STUCK_INTERVAL
+                if uptime() >= prune_at:
+                    if self._tasks.may_prune():
+                        self._prune(now - self._keep, is_over)
+                    prune_at = uptime() + PRUNE_INTERVAL.total_seconds()
+                if uptime() >= find_stuck_at:
+                    find_stuck_at = uptime() + STUCK_INTERVAL.total_seconds()
                     _search("what is wrapping for too long was found", partial(self._tasks.find_stuck, now))
-                if was_away or now - caught_up_at >= CATCH_UP_INTERVAL:
-                    since = caught_up_at - CATCH_UP_OVERLAP
+                if was_away or uptime() >= catch_up_at:
+                    since = min(caught_up_at, now) - CATCH_UP_OVERLAP
                     _search("what was never recorded was brought in", partial(self._tasks.catch_up, since, now))
                     caught_up_at, was_away = now, False
+                    catch_up_at = uptime() + CATCH_UP_INTERVAL.total_seconds()
             except errors.DatabaseError as exc:
                 if not was_away:
                     log.error("the worker cannot work", extra={"reason": exc.reason, "detail": str(exc)})

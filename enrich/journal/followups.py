@@ -11,7 +11,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from enrich.database.engine import Database
@@ -228,14 +241,17 @@ class FollowupQueue:
     def prune(self, older_than: datetime, *, at_most: int = 1000) -> int:
         """Delete entries received before this time, oldest first, with their follow-ups; return their number.
 
-        at_most: applies to events and to all others separately. An event that was caught up is deleted with the
-        entries stored around it, up to an hour later.
+        Entries with a pending follow-up stay, however old. at_most: applies to events and to all others separately. An
+        event that was caught up is deleted with the entries stored around it, up to an hour later.
         """
         row = EntryRow
-        others = select(row.id).where(NO_EVENT, row.received_at < older_than).order_by(row.received_at).limit(at_most)
+        is_owed = exists().where(FollowupRow.entry_id == row.id, FollowupRow.due_at.is_not(None))
+        is_old = (row.received_at < older_than, ~is_owed)
+        others = select(row.id).where(NO_EVENT, *is_old).order_by(row.received_at).limit(at_most)
         # No index has the time of events, which are most of the rows; but their ids are in the order of receipt.
         oldest = select(row.id, row.received_at).where(row.kind == EVENT).order_by(row.id).limit(at_most).subquery()
-        events = select(oldest.c.id).where(oldest.c.received_at < older_than)
+        owed_event = exists().where(FollowupRow.entry_id == oldest.c.id, FollowupRow.due_at.is_not(None))
+        events = select(oldest.c.id).where(oldest.c.received_at < older_than, ~owed_event)
         return self._delete(others) + self._delete(events)
 
     def _delete(self, entries: Select[int]) -> int:

@@ -101,6 +101,11 @@ def begin(moment: datetime, span_s: int) -> datetime:
     return datetime.fromtimestamp(seconds - seconds % span_s, UTC)
 
 
+def _is_due(due_at: datetime | None, now: datetime) -> bool:
+    """Return whether it is time; a time further off than one interval was taken from a clock that was ahead."""
+    return due_at is None or not now < due_at <= now + INTERVAL
+
+
 class Rollups:
     """The rollups of one database. Every method raises DatabaseError.
 
@@ -115,7 +120,7 @@ class Rollups:
 
     def sample_open_followups(self, now: datetime, count: Callable[[], int]) -> None:
         """Store the number of open follow-ups, at most every 20 s."""
-        if self._sample_due_at is not None and now < self._sample_due_at:
+        if not _is_due(self._sample_due_at, now):
             return
         self._sample_due_at = now + INTERVAL
         span = {"span_s": MINUTE_S, "began_at": begin(now, MINUTE_S), "kind": OPEN_FOLLOWUPS}
@@ -127,7 +132,7 @@ class Rollups:
 
         The rest is left to the next call.
         """
-        if self._count_due_at is not None and now < self._count_due_at:
+        if not _is_due(self._count_due_at, now):
             return
         until = time.monotonic() + MAX_COUNT_S
         is_done = self._count_span(MINUTE_S, begin(now - OVER_AFTER, MINUTE_S), self._of_entries, now, until)
