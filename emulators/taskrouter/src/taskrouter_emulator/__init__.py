@@ -20,6 +20,7 @@ Emulated, with the page of https://www.twilio.com/docs that describes the behavi
     ETag, If-Match, 412                      usage/mutation-and-conflict-resolution
     assignment callbacks and instructions    taskrouter/handle-assignment-callbacks, api/errors/40000 and following
     event callbacks and the Events resource  taskrouter/api/event/reference
+    Event Streams to webhooks                events/webhook-quickstart, events/event-types/taskrouter
     signatures, connection overrides         usage/webhooks/webhooks-security, /webhooks-connection-overrides
     paging, errors                           usage/twilios-response
 
@@ -33,6 +34,7 @@ Not emulated:
                        conferences and the TwiML behind `url` are neither sent nor requested
     events             `reservation.failed` and those of transfers; attributes are not redacted after 30 days; the
                        newest 10,000 of a workspace are kept; actors are null
+    Event Streams      sinks of other types than webhook, and with the method GET; schemas; filters of subscriptions
     webhooks           redirects; the connection overrides `sni` and `e`; self-signed TLS
     REST               rate limits and their headers; CORS headers; an ETag on lists; limits of the account (15,000
                        workers, queues, ...); several accounts; subaccounts; edges and regions

@@ -19,7 +19,7 @@ from taskrouter_emulator.model.clock import VirtualClock, utc_now
 from taskrouter_emulator.model.log import Log
 from taskrouter_emulator.model.switches import Switches
 from taskrouter_emulator.rest import middleware
-from taskrouter_emulator.rest.routes import rest_api
+from taskrouter_emulator.rest.routes import event_streams_api, rest_api
 from taskrouter_emulator.transport.faults import Faults
 from taskrouter_emulator.transport.http_server import HttpServer
 
@@ -136,6 +136,7 @@ class EmulatorServer:
         app.url_map = _url_map()
         app.json = _UnsortedJson(app)
         app.register_blueprint(rest_api(self.state, self.faults, credentials))
+        app.register_blueprint(event_streams_api(self.state))
         app.register_blueprint(control_api(self.state, self.faults, self.deliveries, host))
         app.register_blueprint(console(self.state, self.faults, self.deliveries, host))
         app.register_error_handler(HTTPException, middleware.refuse_http)

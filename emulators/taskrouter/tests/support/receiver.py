@@ -12,11 +12,12 @@ from urllib.parse import parse_qsl
 
 @dataclass(frozen=True)
 class Received:
-    """One webhook: the path with its query, the headers in lower case, the form."""
+    """One webhook: the path with its query, the headers in lower case, the form ({} of another body), the body."""
 
     path: str
     headers: dict[str, str]
     form: dict[str, str]
+    body: str = ""
 
 
 @dataclass
@@ -69,9 +70,10 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                form = dict(parse_qsl(body, keep_blank_values=True, strict_parsing=bool(body)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                status, kind, answer = receiver.take(Received(self.path, headers, form))
+                is_form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+                fields = parse_qsl(body, keep_blank_values=True, strict_parsing=bool(body)) if is_form else []
+                status, kind, answer = receiver.take(Received(self.path, headers, dict(fields), body))
                 if self.path in receiver.raw:
                     receiver.raw[self.path](self.wfile)
                     return

@@ -11,16 +11,17 @@ nests.
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from taskrouter_emulator.engine.event_streams import EventStreams
 from taskrouter_emulator.engine.provisioning import Provisioning
 from taskrouter_emulator.engine.removal import Removal
 from taskrouter_emulator.engine.reservations import Reservations
-from taskrouter_emulator.engine.store import Store
+from taskrouter_emulator.engine.store import Outgoing, Store
 from taskrouter_emulator.engine.tasks import Tasks
 from taskrouter_emulator.engine.transitions import Transitions
 from taskrouter_emulator.engine.workflow_progress import WorkflowProgress
 from taskrouter_emulator.model.clock import VirtualClock
 from taskrouter_emulator.model.log import Log
-from taskrouter_emulator.model.records import PendingCallback, Workspace
+from taskrouter_emulator.model.records import Workspace
 from taskrouter_emulator.model.switches import Switches
 
 
@@ -29,6 +30,7 @@ class State:
 
     provisioning: creates and changes workspaces and their set-up; removal: deletes it; tasks: creates, changes and
     deletes tasks; reservations: changes reservations and their workers; transitions: has the backlog of each workspace.
+    event_streams: the account's sinks and subscriptions.
     seed: makes SIDs reproducible; None makes them random.
     """
 
@@ -51,6 +53,8 @@ class State:
         self.reservations = Reservations(self._store, transitions, progress, self.tasks)
         self.provisioning = Provisioning(self._store, progress)
         self.removal = Removal(self._store)
+        self.event_streams = EventStreams(self._store)
+        self._store.publish = self.event_streams.publish
         self._store.route = self.reservations.route
 
     @property
@@ -61,7 +65,7 @@ class State:
         """Exclude other readers and writers; at the end, tasks are routed and callbacks sent."""
         return self._store.transaction()
 
-    def send_with(self, send: Callable[[PendingCallback], None]) -> None:
+    def send_with(self, send: Callable[[Outgoing], None]) -> None:
         """Set the function that sends callbacks; it is called without the lock and must return soon."""
         self._store.send = send
 

@@ -15,8 +15,10 @@ from typing import Protocol
 from taskrouter_emulator.model import events
 from taskrouter_emulator.model.clock import VirtualClock
 from taskrouter_emulator.model.errors import precondition_failed
+from taskrouter_emulator.model.event_streams import PendingStreamDelivery
 from taskrouter_emulator.model.log import Log
 from taskrouter_emulator.model.records import (
+    Event,
     PendingCallback,
     PendingEventCallback,
     Reservation,
@@ -26,6 +28,8 @@ from taskrouter_emulator.model.records import (
 )
 from taskrouter_emulator.model.sids import SidGenerator
 from taskrouter_emulator.model.switches import Switches
+
+Outgoing = PendingCallback | PendingStreamDelivery
 
 
 class Versioned(Protocol):
@@ -49,12 +53,13 @@ class Store:
         self.sids = SidGenerator(seed)
         self.workspaces: dict[str, Workspace] = {}
         self.route: Callable[[Workspace], None] = lambda _workspace: None
-        self.send: Callable[[PendingCallback], None] = lambda _outgoing: None
+        self.publish: Callable[[Event], None] = lambda _event: None
+        self.send: Callable[[Outgoing], None] = lambda _outgoing: None
         self._ordinals = itertools.count(1)
         self._timetable: list[tuple[datetime, int, Callable[[], None]]] = []
         self._lock = threading.RLock()
         self._depth = 0
-        self._outbox: list[PendingCallback] = []
+        self.outbox: list[Outgoing] = []
         self._to_route: dict[str, Workspace] = {}
 
     @property
@@ -64,7 +69,7 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Exclude other readers and writers; when the outermost one ends, tasks are routed and callbacks sent."""
-        to_send: list[PendingCallback] = []
+        to_send: list[Outgoing] = []
         with self._lock:
             self._depth += 1
             try:
@@ -72,7 +77,7 @@ class Store:
             finally:
                 if self._depth == 1:
                     self._route_changed()
-                    to_send, self._outbox = self._outbox, []
+                    to_send, self.outbox = self.outbox, []
                 self._depth -= 1
         for outgoing in to_send:
             self.send(outgoing)
@@ -81,9 +86,9 @@ class Store:
         """Mark the workspace to be routed at the end of the transaction; for changes without an event."""
         self._to_route[workspace.sid] = workspace
 
-    def enqueue_callback(self, outgoing: PendingCallback) -> None:
+    def enqueue_callback(self, outgoing: Outgoing) -> None:
         """Send this callback at the end of the transaction."""
-        self._outbox.append(outgoing)
+        self.outbox.append(outgoing)
 
     def ordinal(self) -> int:
         """Return the next number in the order of creation."""
@@ -131,6 +136,7 @@ class Store:
         )
         self.changed(workspace)
         workspace.events.append(event)
+        self.publish(event)
         if workspace.event_callback_url and workspace.wants(event_type):
             sids = callback_sids(event.parameters) | {"event_sid": event.sid}
             self.enqueue_callback(

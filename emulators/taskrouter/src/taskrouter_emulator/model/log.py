@@ -22,6 +22,8 @@ Kinds and their own fields, beside `seq`, `at`, `kind` and the SIDs of the resou
     worker_activity                 activity_name
     event_sent                      event_type; event_answered: status, elapsed_ms; event_failed: error, elapsed_ms
     event_lost                      event_type
+    stream_sent                     url, sink_sid, events (their number); stream_answered: status, elapsed_ms;
+                                    stream_failed: error, elapsed_ms; stream_lost
     alert                           code (Twilio's, or null for kinds of the emulator), message, alert
     rest_answered                   method, path, status, code; a fault that strikes later may still spoil the response
     fault_struck                    fault (its kind), fault_id, method, path

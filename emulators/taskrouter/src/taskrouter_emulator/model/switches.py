@@ -29,6 +29,7 @@ class Switches:
     assignment_timestamp: the assignment callback has the documented `Timestamp`, which no recording has.
     newer_event_fields: events have OperatingUnitSid, TaskVersion, TaskAgeInQueue, ReservationVersion and others that
         the Events resource shows and the reference page lacks; their spelling in callbacks is not documented.
+    single_streamed_event_is_an_object: a sink without batches gets one CloudEvent as an object. Off: an array of one.
     timeout_moves_worker: a worker who misses a reservation goes into the workspace's time-out activity.
 
     Speed and failures:
@@ -38,12 +39,14 @@ class Switches:
     assigned_after_s: virtual seconds from an accepted reservation to the assigned task; 0 is faster than Twilio.
     assignment_deadline_s: seconds for the whole response to an assignment callback.
     event_deadline_s: seconds for the whole response to an event callback.
+    stream_deadline_s: seconds for the whole response of a sink of Event Streams.
+    stream_retries: how often a delivery to a sink is repeated, after 1, 2, 4, ... virtual seconds, until it gets a 2xx.
     duplicate_callbacks: send each assignment callback twice at once, with one idempotency token. The second response
         is logged and ignored, as if a proxy had repeated the request.
-    duplicate_events: send each event callback twice at once, likewise.
-    lost_events: send no event callbacks. The Events resource still has the events.
+    duplicate_events: send each event callback, and each delivery to a sink, twice at once, likewise.
+    lost_events: send no event callbacks, and nothing to sinks. The Events resource still has the events.
     swapped_events: hold every other event callback back until the one after it was answered, or a virtual second
-        has passed.
+        has passed. Batches for sinks are in reverse order.
     """
 
     target_timeouts_accumulate: bool = True
@@ -57,12 +60,15 @@ class Switches:
     lists_without_attributes: bool = False
     assignment_timestamp: bool = False
     newer_event_fields: bool = True
+    single_streamed_event_is_an_object: bool = False
     timeout_moves_worker: bool = True
     worker_answers_after_s: float = 0.05
     worker_answers: bool = True
     assigned_after_s: float = 0.0
     assignment_deadline_s: float = 5.0
     event_deadline_s: float = 15.0
+    stream_deadline_s: float = 5.0
+    stream_retries: int = 3
     duplicate_callbacks: bool = False
     duplicate_events: bool = False
     lost_events: bool = False

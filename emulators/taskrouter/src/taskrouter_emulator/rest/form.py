@@ -47,6 +47,11 @@ class RequestForm:
         joined = ",".join(self._values.getlist(name))
         return [part.strip() for part in joined.split(",") if part.strip()]
 
+    def all_texts(self, name: str) -> list[str]:
+        """Return every value of a repeatable parameter, as it was sent."""
+        self._read.add(name)
+        return self._values.getlist(name)
+
     @overload
     def integer(self, name: str) -> int | None: ...
     @overload

@@ -12,13 +12,14 @@ from flask import Blueprint, Response
 from taskrouter_emulator.engine.state import State
 from taskrouter_emulator.model.errors import ApiError, not_emulated
 from taskrouter_emulator.rest import middleware
+from taskrouter_emulator.rest.event_streams_routes import SinksRoutes, SubscriptionsRoutes
 from taskrouter_emulator.rest.setup_routes import SetupRoutes, WorkersRoutes, WorkspacesRoutes
 from taskrouter_emulator.rest.task_routes import EventsRoutes, ReservationsRoutes, TasksRoutes
 from taskrouter_emulator.transport.faults import Faults
 
 
 def rest_api(state: State, faults: Faults, credentials: Mapping[str, str]) -> Blueprint:
-    """Return the blueprint of everything under `/v1`.
+    """Return the blueprint of TaskRouter, with the middleware of everything under `/v1`.
 
     credentials: user name -> password for basic auth: the account's SID and token, and API keys with their secrets.
     """
@@ -34,6 +35,14 @@ def rest_api(state: State, faults: Faults, credentials: Mapping[str, str]) -> Bl
     EventsRoutes(state).register(api)
     for path in _STATISTICS:
         api.add_url_rule(path, path, _no_statistics, methods=["GET", "POST"], provide_automatic_options=False)
+    return api
+
+
+def event_streams_api(state: State) -> Blueprint:
+    """Return the blueprint of Event Streams, beside TaskRouter's under `/v1`, with the same middleware."""
+    api = Blueprint("event_streams", __name__, url_prefix="/v1")
+    SinksRoutes(state).register(api)
+    SubscriptionsRoutes(state).register(api)
     return api
 
 
