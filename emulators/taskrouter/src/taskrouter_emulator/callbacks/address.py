@@ -8,9 +8,12 @@ wire, the only one that the receiver sees: the host as IDNA A-labels, path and q
 import base64
 import re
 import string
+import unicodedata
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+MAX_LABEL = 63
+_IDEOGRAPHIC_FULL_STOP = "\N{IDEOGRAPHIC FULL STOP}"
 _KEPT = string.punctuation
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -38,12 +41,16 @@ def parse(configured_url: str) -> CallbackAddress:
 
 
 def _ascii_host(host: str) -> str:
+    """Return the host with A-labels as in IDNA 2008, which keeps letters such as ß; Python's own codec is older."""
     if ":" in host:
         return f"[{host}]"
-    try:
-        return host if host.isascii() else host.encode("idna").decode()
-    except UnicodeError as exc:
-        raise ValueError(f"{host} is no host name") from exc
+    if host.isascii():
+        return host
+    labels = unicodedata.normalize("NFKC", host.lower()).replace(_IDEOGRAPHIC_FULL_STOP, ".").split(".")
+    encoded = [label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in labels]
+    if any(not 0 < len(label) <= MAX_LABEL for label in encoded):
+        raise ValueError(f"{host} is no host name")
+    return ".".join(encoded)
 
 
 def _basic(credentials: str) -> str:

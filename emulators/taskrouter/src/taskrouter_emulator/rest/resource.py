@@ -51,7 +51,7 @@ def read_form() -> RequestForm:
 
     An empty filter filters nothing. An empty parameter of a POST says something: it removes a URL, or admits nobody.
     """
-    filters = MultiDict((name, value) for name, value in request.args.items(multi=True) if value)
+    filters = MultiDict((name, value) for name, value in request.args.items(multi=True) if value.strip())
     form = RequestForm(request.form if request.method == "POST" else filters)
     g.form = form
     return form

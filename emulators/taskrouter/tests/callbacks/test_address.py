@@ -10,6 +10,8 @@ from taskrouter_emulator.callbacks.address import parse
     [
         ("https://example.com/events?x=1#rc=2", "https://example.com/events?x=1"),
         ("https://bücher.example/", "https://xn--bcher-kva.example/"),
+        ("https://straße.Bücher.example/", "https://xn--strae-oqa.xn--bcher-kva.example/"),
+        ("https://例え。テスト/", "https://xn--r8jz45g.xn--zckzah/"),
         ("https://example.com:8443/a b?c=d e", "https://example.com:8443/a%20b?c=d%20e"),
         ("https://example.com/%7Eé?q=%C3%A9&w=é", "https://example.com/%7E%C3%A9?q=%C3%A9&w=%C3%A9"),
         ("http://[::1]:8080/x", "http://[::1]:8080/x"),
@@ -18,6 +20,12 @@ from taskrouter_emulator.callbacks.address import parse
 )
 def test_an_address_travels_in_ascii(configured: str, requested: str) -> None:
     assert parse(configured).url == requested
+
+
+@pytest.mark.parametrize("host", ["ü..example", "ü" * 80 + ".example"])
+def test_what_is_no_host_name_is_refused(host: str) -> None:
+    with pytest.raises(ValueError, match="is no host name"):
+        parse(f"https://{host}/")
 
 
 @pytest.mark.parametrize(
