@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from requests import Session
 from twilio.base.exceptions import TwilioRestException
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
+from support import openapi_contract as openapi
+from support.npm import npm_pack
 from support.receiver import Received, Receiver
 from support.workspace_driver import WorkspaceDriver
 from taskrouter_emulator import EmulatorServer
@@ -246,3 +249,35 @@ def test_every_event_type_of_taskrouter_can_be_subscribed(streams: Any) -> None:
     listed = {one.type for one in streams.event_types.list()}
     assert {CREATED, "com.twilio.taskrouter.reservation.wrapup", "com.twilio.taskrouter.worker.created"} <= listed
     assert streams.event_types(CREATED).fetch().status == "available"
+
+
+def test_responses_are_those_of_the_openapi_document(
+    emulator: EmulatorServer, receiver: Receiver, request: pytest.FixtureRequest
+) -> None:
+    archive = npm_pack(openapi.PACKAGE, openapi.INTEGRITY, request.config.cache.mkdir("npm"))
+    contract = openapi.Contract.read(archive, "events")
+    complaints: list[str] = []
+
+    def call(method: str, path: str, form: dict[str, str] | None = None) -> Any:
+        response = session.request(method, f"{emulator.base_url}/v1/{path}", data=form)
+        complaints.extend(
+            contract.complaints(method, f"/v1/{path}", response.status_code, response.headers, response.text)
+        )
+        return response.json() if response.text else None
+
+    with Session() as session:
+        session.trust_env = False
+        session.auth = (emulator.account_sid, emulator.auth_token)
+        configuration = json.dumps({"destination": receiver.answer("/sink"), "method": "POST", "batch_events": True})
+        form = {"Description": "x", "SinkConfiguration": configuration, "SinkType": "webhook"}
+        sink = "Sinks/" + call("POST", "Sinks", form)["sid"]
+        types = json.dumps({"type": CREATED, "schema_version": 1})
+        form = {"Description": "x", "SinkSid": sink.removeprefix("Sinks/"), "Types": types}
+        subscription = "Subscriptions/" + call("POST", "Subscriptions", form)["sid"]
+        for path in ("Sinks", sink, "Subscriptions", subscription, f"{subscription}/SubscribedEvents"):
+            call("GET", path)
+        call("GET", f"{subscription}/SubscribedEvents/{CREATED}")
+        call("GET", f"Types/{CREATED}")
+        call("DELETE", subscription)
+        call("DELETE", sink)
+    assert complaints == []

@@ -21,7 +21,7 @@ from openapi_schema_validator import OAS30Validator
 
 PACKAGE = "@twilio/cli-core@9.0.0"
 INTEGRITY = "sha512-FPHm5gXAUwM2oATmQi3AGYPFz4Urg5G5/vDkpUu5WqNuwueQaS93HwXjdX1OM+miuq0LMimdfbXDTLEp4Nsjfg=="
-_MEMBER = "package/src/services/twilio-api/twilio_taskrouter_v1.json"
+_MEMBER = "package/src/services/twilio-api/twilio_{product}_v1.json"
 _METHODS = ("get", "post", "delete")
 _REFUSAL = {
     "type": "object",
@@ -79,11 +79,12 @@ class Contract:
     seen: set[str] = field(default_factory=set)
 
     @classmethod
-    def read(cls, archive: Path) -> Contract:
-        """Read the document from the npm package's archive. Statistics are left out: they are not emulated."""
+    def read(cls, archive: Path, product: str = "taskrouter") -> Contract:
+        """Read a product's document from the npm package's archive. Statistics are left out: they are not emulated."""
+        name = _MEMBER.format(product=product)
         with tarfile.open(archive) as package:
-            member = package.extractfile(_MEMBER)
-            assert member is not None, f"{_MEMBER} is not in {archive}"
+            member = package.extractfile(name)
+            assert member is not None, f"{name} is not in {archive}"
             document = json.load(member)
         return cls(tuple(one for one in _operations(document) if "Statistics" not in one.template))
 
@@ -129,7 +130,7 @@ def _operations(document: Mapping[str, Any]) -> Iterator[Operation]:
 
 
 def _operation(document: Mapping[str, Any], template: str, method: str, step_label: Mapping[str, Any]) -> Operation:
-    [(status, response)] = step_label["responses"].items()
+    status, response = next(iter(step_label["responses"].items()))
     content = response.get("content", {}).get("application/json", {})
     schema = _strict(_resolved(document, content["schema"])) if content else None
     form = step_label.get("requestBody", {}).get("content", {}).get("application/x-www-form-urlencoded", {})
@@ -158,7 +159,10 @@ def _operation(document: Mapping[str, Any], template: str, method: str, step_lab
 def _links(content: Mapping[str, Any]) -> frozenset[str] | None:
     for example in content.get("examples", {}).values():
         value = example["value"]
-        row = value[value["meta"]["key"]][0] if "meta" in value else value
+        rows = value[value["meta"]["key"]] if "meta" in value else [value]
+        if not rows:
+            continue
+        row = rows[0]
         return frozenset(row["links"]) if "links" in row else None
     return None
 
