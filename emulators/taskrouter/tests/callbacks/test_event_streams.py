@@ -281,3 +281,13 @@ def test_responses_are_those_of_the_openapi_document(
         call("DELETE", subscription)
         call("DELETE", sink)
     assert complaints == []
+
+
+def test_the_page_shows_the_body_that_was_sent(driver: WorkspaceDriver, streams: Any, receiver: Receiver) -> None:
+    create_sink(streams, receiver.answer("/sink"), types=(CREATED,))
+    task_sid = driver.task()
+    driver.emulator.deliveries.wait_until_idle()
+    with Session() as session:
+        session.trust_env = False
+        page = session.get(driver.emulator.base_url).text
+    assert f"&#34;task_sid&#34;:&#34;{task_sid}&#34;" in page

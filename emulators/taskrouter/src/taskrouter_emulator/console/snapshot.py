@@ -31,7 +31,14 @@ _RESERVATION_ACTIONS = {
     ReservationStatus.WRAPPING: ("complete",),
 }
 # Log entries that the page shows elsewhere, or that would crowd out the others.
-_HIDDEN_KINDS = ("rest_answered", "event_sent", "event_answered", "parameters_ignored")
+_HIDDEN_KINDS = (
+    "rest_answered",
+    "event_sent",
+    "event_answered",
+    "stream_sent",
+    "stream_answered",
+    "parameters_ignored",
+)
 
 
 @dataclass(frozen=True)
