@@ -28,10 +28,11 @@ from enrich.diagnosis.findings import Finding, Level
 from enrich.journal.tables import EntryRow
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
+from taskrouter_emulator.model.event_streams import SinkStatus
 from tests.support.app import run_command
 from tests.support.contact_centre import ContactCentre, Service
 from tests.support.databases import copy_template
-from tests.support.events_api import serve_events_api
+from tests.support.event_sinks import TASKROUTER, add_sink
 from tests.support.worker import app_of
 
 Findings = dict[str, Finding]
@@ -396,15 +397,15 @@ def test_a_postgresql_tells_its_time(service: Service, postgresql: str) -> None:
 
 def test_event_streams_is_a_way_in(service: Service) -> None:
     """The callback is taken; a sink delivers. Where the API may not be asked, that is said."""
-    with serve_events_api() as api:
-        assert "event_stream" not in examine(service, TWILIO_EVENTS_BASE_URL=api.url)
-        api.add_sink(f"{service.url}/taskrouter/event-streams", *(f"com.twilio.taskrouter.{e}" for e in NEEDED_EVENTS))
-        findings = examine(service, TWILIO_EVENTS_BASE_URL=api.url)
-        assert findings["event_stream"].level is Level.OK
-        api.sinks[0]["status"] = "failed"
-        assert examine(service, TWILIO_EVENTS_BASE_URL=api.url)["event_stream"].level is Level.PROBLEM
-        api.refuses = 403
-        findings = examine(service, TWILIO_EVENTS_BASE_URL=api.url, PUBLIC_URL="http://127.0.0.1:9")
+    # Sinks are the account's, and the shared emulator has those of other tests.
+    with EmulatorServer() as streams:
+        assert "event_stream" not in examine(service, TWILIO_EVENTS_BASE_URL=streams.base_url)
+        sink = add_sink(streams, f"{service.url}/taskrouter/event-streams", *(TASKROUTER + e for e in NEEDED_EVENTS))
+        assert examine(service, TWILIO_EVENTS_BASE_URL=streams.base_url)["event_stream"].level is Level.OK
+        sink.status = SinkStatus.FAILED
+        assert examine(service, TWILIO_EVENTS_BASE_URL=streams.base_url)["event_stream"].level is Level.PROBLEM
+        streams.faults.status(403, path="/v1/Sinks")
+        findings = examine(service, TWILIO_EVENTS_BASE_URL=streams.base_url, PUBLIC_URL="http://127.0.0.1:9")
         assert "not_authorized" in told(findings["event_stream"])
 
 

@@ -15,9 +15,10 @@ from twilio.rest import Client
 
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
+from taskrouter_emulator.model.event_streams import SinkStatus
 from tests.support.app import run_command
 from tests.support.contact_centre import Service
-from tests.support.events_api import EventsApi, serve_events_api
+from tests.support.event_sinks import TASKROUTER, add_sink, sinks_of, types_of
 from tests.support.fixtures import MakeApp
 from tests.support.worker import app_of, worker_of
 
@@ -122,83 +123,100 @@ def test_a_plan_touches_nothing_and_says_that_there_is_something_to_do(
 
 
 class TestEventStream:
-    """A sink and a subscription, at an API of their own."""
+    """A sink and a subscription, in an account of their own."""
 
     DESTINATION = f"{PUBLIC_URL}/taskrouter/event-streams"
 
     @pytest.fixture
-    def api(self, file: Path) -> Iterator[EventsApi]:
+    def emulator(self) -> Iterator[EmulatorServer]:
+        """An emulator without the sinks of other tests: they are the account's, not the workspace's."""
+        with EmulatorServer() as emulator:
+            yield emulator
+
+    @pytest.fixture
+    def streams(self, emulator: EmulatorServer, file: Path) -> dict[str, str]:
+        """The settings with which Event Streams is asked; the file wants it in the event callback's place."""
         file.write_text(file.read_text().replace("create = true", "create = true\nevents = false\nevent_stream = true"))
-        with serve_events_api() as api:
-            yield api
+        return {"TWILIO_EVENTS_BASE_URL": emulator.base_url}
 
     def test_it_is_planned_made_and_then_left(
-        self, provision: Callable[..., tuple[int, str]], api: EventsApi, find: Callable[[], Any]
+        self,
+        provision: Callable[..., tuple[int, str]],
+        emulator: EmulatorServer,
+        streams: dict[str, str],
+        find: Callable[[], Any],
     ) -> None:
-        planned = provision("--plan", TWILIO_EVENTS_BASE_URL=api.url)
-        assert (planned[0], api.sinks) == (3, [])
+        planned = provision("--plan", **streams)
+        assert (planned[0], sinks_of(emulator)) == (3, [])
         assert f"create  event subscription '{self.DESTINATION}'" in planned[1]
-        status, told = provision(TWILIO_EVENTS_BASE_URL=api.url)
+        status, told = provision(**streams)
         assert status == 0, told
-        assert api.types_of(self.DESTINATION) == sorted(f"com.twilio.taskrouter.{each}" for each in NEEDED_EVENTS)
-        assert [sink["sink_configuration"]["method"] for sink in api.sinks] == ["POST"]
+        assert types_of(emulator, self.DESTINATION) == sorted(TASKROUTER + each for each in NEEDED_EVENTS)
+        assert [sink.batch_events for sink in sinks_of(emulator)] == [True]
         assert not find().fetch().event_callback_url
-        again = provision("--plan", TWILIO_EVENTS_BASE_URL=api.url)
+        again = provision("--plan", **streams)
         assert (again[0], "Nothing to do" in again[1]) == (0, True), again[1]
 
     def test_what_is_missing_is_added_and_what_is_more_is_drift(
-        self, provision: Callable[..., tuple[int, str]], api: EventsApi
+        self, provision: Callable[..., tuple[int, str]], emulator: EmulatorServer, streams: dict[str, str]
     ) -> None:
-        types = [f"com.twilio.taskrouter.{each}" for each in sorted(NEEDED_EVENTS - {"task.created"})]
-        api.add_sink(self.DESTINATION, *types, "com.twilio.taskrouter.worker.created")
-        api.add_sink("https://reports.example.test/twilio", "com.twilio.taskrouter.task.created")
-        status, told = provision(TWILIO_EVENTS_BASE_URL=api.url)
+        types = [TASKROUTER + each for each in sorted(NEEDED_EVENTS - {"task.created"})]
+        add_sink(emulator, self.DESTINATION, *types, TASKROUTER + "worker.created")
+        add_sink(emulator, "https://reports.example.test/twilio", TASKROUTER + "task.created")
+        status, told = provision(**streams)
         assert status == 0, told
         assert "events: adds task.created\n" in told
         assert "drift   event subscription 'of worker.created'" in told
         assert "reports.example.test" not in told
-        assert "com.twilio.taskrouter.task.created" in api.types_of(self.DESTINATION)
-        assert len(api.sinks) == 2
+        assert TASKROUTER + "task.created" in types_of(emulator, self.DESTINATION)
+        assert len(sinks_of(emulator)) == 2
 
     def test_a_sink_that_failed_is_followed_by_a_new_one(
-        self, provision: Callable[..., tuple[int, str]], api: EventsApi
+        self, provision: Callable[..., tuple[int, str]], emulator: EmulatorServer, streams: dict[str, str]
     ) -> None:
-        api.add_sink(self.DESTINATION, "com.twilio.taskrouter.task.created", status="failed")
-        status, told = provision(TWILIO_EVENTS_BASE_URL=api.url)
+        add_sink(emulator, self.DESTINATION, TASKROUTER + "task.created", status=SinkStatus.FAILED)
+        status, told = provision(**streams)
         assert status == 0, told
         assert f"drift   event sink '{self.DESTINATION}, failed'" in told
-        assert [sink["status"] for sink in api.sinks] == ["failed", "initialized"]
+        assert [sink.status for sink in sinks_of(emulator)] == ["failed", "initialized"]
 
-    def test_a_stop_in_between_is_gone_on_from(self, provision: Callable[..., tuple[int, str]], api: EventsApi) -> None:
-        assert provision(TWILIO_EVENTS_BASE_URL=api.url)[0] == 0
-        api.subscriptions.clear()
-        assert provision(TWILIO_EVENTS_BASE_URL=api.url)[0] == 0
-        assert (len(api.sinks), len(api.types_of(self.DESTINATION))) == (1, len(NEEDED_EVENTS))
+    def test_a_stop_in_between_is_gone_on_from(
+        self, provision: Callable[..., tuple[int, str]], emulator: EmulatorServer, streams: dict[str, str]
+    ) -> None:
+        emulator.faults.status(503, method="POST", path="/v1/Subscriptions", times=1)
+        status, told = provision(**streams)
+        assert (status, types_of(emulator, self.DESTINATION)) == (1, []), told
+        assert provision(**streams)[0] == 0
+        assert (len(sinks_of(emulator)), len(types_of(emulator, self.DESTINATION))) == (1, len(NEEDED_EVENTS))
 
     def test_described_it_is_a_file_by_which_nothing_changes(
         self,
         provision: Callable[..., tuple[int, str]],
-        api: EventsApi,
+        streams: dict[str, str],
         name: str,
         file: Path,
         make_provisioning_app: Callable[..., Flask],
     ) -> None:
-        provision(TWILIO_EVENTS_BASE_URL=api.url)
-        runner = make_provisioning_app(TWILIO_EVENTS_BASE_URL=api.url).test_cli_runner()
+        provision(**streams)
+        runner = make_provisioning_app(**streams).test_cli_runner()
         described = runner.invoke(args=["taskrouter", "describe", name])
         assert "\nevent_stream = true\n" in described.output
         file.write_text(described.output)
-        planned = provision("--plan", TWILIO_EVENTS_BASE_URL=api.url)
+        planned = provision("--plan", **streams)
         assert (planned[0], "Nothing to do" in planned[1]) == (0, True), planned[1]
 
     def test_without_its_address_it_is_refused(
-        self, provision: Callable[..., tuple[int, str]], api: EventsApi, find: Callable[[], Any]
+        self,
+        provision: Callable[..., tuple[int, str]],
+        emulator: EmulatorServer,
+        streams: dict[str, str],
+        find: Callable[[], Any],
     ) -> None:
         status, told = provision()
         assert (status, find()) == (1, None)
         assert "TWILIO_EVENTS_BASE_URL" in told
-        api.refuses = 403
-        status, told = provision(TWILIO_EVENTS_BASE_URL=api.url)
+        emulator.faults.status(403, path="/v1/Sinks")
+        status, told = provision(**streams)
         assert (status, "not_authorized" in told or "HTTP 403" in told) == (1, True), told
 
 
