@@ -63,9 +63,9 @@ def query_of(body: bytes) -> str:
     return urlencode({"bodySHA256": hashlib.sha256(body).hexdigest()})
 
 
-def sign_url(query: str, *, public_url: str = PUBLIC_URL, auth_token: str = AUTH_TOKEN) -> str:
+def sign_url(query: str, *, auth_token: str = AUTH_TOKEN) -> str:
     """Return Twilio's signature of the sink's address with this query."""
-    return str(RequestValidator(auth_token).compute_signature(f"{public_url}{EVENT_STREAMS}?{query}", {}))
+    return str(RequestValidator(auth_token).compute_signature(f"{PUBLIC_URL}{EVENT_STREAMS}?{query}", {}))
 
 
 def post_stream(app: Flask, content: object, *, query: str | None = None, signature: str | None = None) -> TestResponse:
