@@ -36,7 +36,8 @@ def _workspace(workspace: Existing, public_url: str, streamed_events: frozenset[
     yield from _field_lines(fields, "multitasking", "queue_order", "default_activity", "timeout_activity")
     url = fields.get("events_url") or ""
     if endpoints.without_fragment(url) != public_url + endpoints.EVENTS:
-        yield f"events = false  # sent to {_comment(url) or 'nobody'}; without this line they come to this service"
+        callback = f"goes to {_comment(url)}" if url else "is not set"
+        yield f"events = false  # the event callback {callback}; without this line it comes to this service"
         if streamed_events >= endpoints.NEEDED_EVENTS:
             yield "event_stream = true"
         return

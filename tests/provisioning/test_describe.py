@@ -106,6 +106,20 @@ def test_events_of_every_sort(fields: dict[str, Any]) -> None:
     assert still_to_do(Actual(workspace, RESOURCES)) == ()
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        pytest.param(None, "# the event callback is not set;", id="nobody's"),
+        pytest.param(
+            "https://else.example/events", "# the event callback goes to https://else.example/events;", id="theirs"
+        ),
+    ],
+)
+def test_a_comment_says_where_the_event_callback_goes(url: str | None, told: str) -> None:
+    workspace = replace(WORKSPACE, fields={**WORKSPACE.fields, "events_url": url, "events": None})
+    assert f"\nevents = false  {told}" in describe(Actual(workspace, RESOURCES), PUBLIC_URL)
+
+
 @pytest.mark.parametrize("url", [events_url(PUBLIC_URL, 2), "https://else.example/events"])
 @pytest.mark.parametrize("more", [{"worker.created"}, set()], ids=["further events", "the needed ones"])
 def test_an_event_stream_is_described_if_nothing_would_change(url: str, more: set[str]) -> None:
