@@ -38,7 +38,8 @@ class Workplace:
     def set_up(self, public_url: str) -> None:
         """Create the workspace of `workplace.toml`, with its URLs pointing at the service."""
         desired = file.read(SETUP.read_text(encoding="utf-8"), public_url)
-        workspaces = Workspaces(self.base_url, self.account_sid, self.account_sid, self.auth_token)
+        credentials = (self.account_sid, self.account_sid, self.auth_token)
+        workspaces = Workspaces(self.base_url, *credentials, event_streams_url=self.base_url)
         apply.provision(desired, workspaces, apply.plan(desired, workspaces), lambda _step, _sid: None)
         self._workspace = self._client.taskrouter.v1.workspaces(workspaces.sid)
 

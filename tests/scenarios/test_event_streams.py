@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 import requests
 from twilio.rest import Client
 
-from enrich.taskrouter.endpoints import EVENTS, NEEDED_EVENTS
+from enrich.demo import workplace
+from enrich.taskrouter.endpoints import EVENT_STREAMS, EVENTS, NEEDED_EVENTS
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.support.app import run_command
 from tests.support.contact_centre import ContactCentre, Service
+from tests.support.event_sinks import TASKROUTER, types_of
 from tests.support.worker import app_of, worker_of
 
 FILE = """
@@ -175,3 +178,14 @@ def test_events_of_another_workspace_are_counted_and_taken(
     assert sent.status == 204
     assert service.entries(task_sid=task_sid) == []
     assert counted(service, "other_workspace") == before + sent.body.count('"specversion"')
+
+
+def test_the_demos_file_can_choose_event_streams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file, url = tmp_path / "workplace.toml", "http://127.0.0.1:9"
+    file.write_text(re.sub("^# (event)", r"\1", workplace.SETUP.read_text(), flags=re.MULTILINE))
+    monkeypatch.setattr(workplace, "SETUP", file)
+    with EmulatorServer() as emulator:
+        workplace.Workplace(emulator.base_url, *EMULATOR_ONLY).set_up(url)
+        assert types_of(emulator, url + EVENT_STREAMS) == sorted(TASKROUTER + each for each in NEEDED_EVENTS)
+        (workspace,) = emulator.state.workspaces.values()
+        assert not workspace.event_callback_url
