@@ -90,7 +90,7 @@ def register(app: Flask) -> None:
         text=formatting,
         labels=labels,
         label_texts=label_texts,
-        version=__version__,
+        service_version=__version__,
         callback_url=settings.public_url + ASSIGNMENT,
     )
     for module in (sign_in, tasks, resolution, completion, customers, overview, staff, card):

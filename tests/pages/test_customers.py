@@ -11,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from enrich import __version__
 from enrich.customers import audit, records, seeding
 from enrich.customers.audit import AuditAction
 from enrich.customers.fixture_rows import read_customer
@@ -95,6 +96,12 @@ class TestIdentifiersOfOthers:
 def test_what_a_customer_has_already_is_no_question(browser: FlaskClient, database: Database) -> None:
     form = {"name": "Ada King", "phones": ["+1 415 555 0100"], "version": str(version(database, "C-1"))}
     assert browser.post("/customers/C-1/edit", data=form).status_code == 303
+
+
+@pytest.mark.parametrize("path", ["/", "/customers/C-1", "/customers/C-1/edit", "/customers/C-1/merge?other=C-2"])
+def test_every_page_ends_with_the_version_of_the_service(browser: FlaskClient, path: str) -> None:
+    """A page whose form has a version of its own showed that one."""
+    assert f"TaskRouter Enrich {__version__}</footer>" in browser.get(path).text
 
 
 def test_undoing_a_creation_leads_to_the_customers_and_not_to_a_page_that_is_gone(browser: FlaskClient) -> None:
