@@ -8,6 +8,7 @@ import click
 from flask.cli import with_appcontext
 
 from enrich.cli.base import Group
+from enrich.domain.outcomes import FollowupKind
 from enrich.services import current_services
 
 
@@ -24,7 +25,8 @@ def list_followups() -> None:
     for line in lines:
         state = f"due {line.due_at:%Y-%m-%d %H:%M:%S} UTC" if line.due_at else "given up"
         attempts = f"tried {line.attempts} times" + (f", last {line.last_reason}" if line.last_reason else "")
-        click.echo(f"{line.id}  {line.kind}  {line.task_sid}  {state}, {attempts}")
+        kind = line.kind if line.kind in set(FollowupKind) else f"{line.kind} (unknown to this version)"
+        click.echo(f"{line.id}  {kind}  {line.task_sid}  {state}, {attempts}")
     if not lines:
         click.echo("No pending follow-ups.")
 

@@ -117,8 +117,11 @@ def worker(last_beat: datetime | None, now: datetime, alive_within: timedelta) -
     return ok("worker", f"a worker sent a heartbeat {_ago(silent)} ago")
 
 
-def followups(overdue_s: float, pending: int, given_up: int) -> Iterator[Finding]:
-    """Check the follow-ups. overdue_s: seconds since the oldest became due. given_up: their number within a day."""
+def followups(overdue_s: float, pending: int, given_up: int, unknown: int = 0) -> Iterator[Finding]:
+    """Check the follow-ups. overdue_s: seconds since the oldest became due. given_up: their number within a day.
+
+    unknown: the number of pending ones whose kind this version does not know.
+    """
     if overdue_s > OVERDUE_S:
         yield warning(
             "followups",
@@ -128,6 +131,13 @@ def followups(overdue_s: float, pending: int, given_up: int) -> Iterator[Finding
         )
     else:
         yield ok("followups", f"{pending} follow-ups are pending, none overdue")
+    if unknown:
+        yield warning(
+            "followups_unknown",
+            f"{unknown} pending follow-ups are of a kind that this version does not know",
+            "a newer version left them; they wait until it is back",
+            "upgrade again; see flask followups list",
+        )
     if given_up:
         yield warning(
             "followups_given_up",

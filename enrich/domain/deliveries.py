@@ -210,7 +210,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Followup:
-    """One claimed follow-up. attempts: including the present one. data: parameters and progress, by kind."""
+    """One claimed follow-up. attempts: including the present one. data: parameters and progress, by kind.
+
+    is_readable: False if its data are not of the form that this version writes; then `data` is empty.
+    """
 
     id: int
     kind: FollowupKind
@@ -224,6 +227,7 @@ class Followup:
     event_type: str = ""
     received_at: datetime | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    is_readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

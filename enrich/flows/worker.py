@@ -112,7 +112,15 @@ class FollowupDispatcher:
             self._adapters.followups.give_up(followup, self._adapters.now(), errors.MalformedPayload.reason)
             return
         enriches = followup.kind in (FollowupKind.ENRICH, FollowupKind.WARM)
-        result = self._enrich(followup, deadline) if enriches else self._handle(followup, deadline)
+        if followup.attempts > MAX_ATTEMPTS:
+            # An attempt is counted when it is claimed. No other way leads here than that each one ended its worker.
+            result = self._refuse(followup, Reason.INTERRUPTED)
+        elif enriches:
+            result = self._enrich(followup, deadline)
+        elif followup.is_readable:
+            result = self._handle(followup, deadline)
+        else:  # what it asked for is unknown, and half of it may do harm
+            result = self._refuse(followup, errors.MalformedPayload.reason)
         log.info(
             "follow-up",
             extra={
@@ -138,6 +146,11 @@ class FollowupDispatcher:
                 deadline.elapsed_ms() / 1000,
             )
         )
+
+    def _refuse(self, followup: Followup, reason: str) -> dict[str, str]:
+        """Give the follow-up up without an attempt, and return how it ended, for the log."""
+        self._finish(followup, reason)
+        return {"reason": reason}
 
     def _handle(self, followup: Followup, deadline: Deadline) -> dict[str, str]:
         """Run a follow-up that is no enrichment, and return how it ended, for the log.

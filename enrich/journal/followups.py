@@ -2,6 +2,9 @@
 
 A claim is a lease: if its worker dies, the row can be claimed again once the lease ends. So each follow-up is executed
 at least once, and its handler first checks whether it is still needed. Any number of workers may claim at once.
+
+Follow-ups of a kind that this version does not know, left by a newer one before a roll-back, are claimed by nobody
+here. They stay pending for a version that knows them.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     Select,
     bindparam,
     case,
@@ -38,6 +42,7 @@ LEASE = timedelta(seconds=60)
 # A callback is answered within 4 s. If it has no conclusion after 10 s, its process died.
 ABANDONED_AFTER = timedelta(seconds=10)
 GIVEN_UP_WINDOW = timedelta(days=1)
+_IS_KNOWN = FollowupRow.kind.in_(tuple(FollowupKind))
 # Counting stops here: beyond it the exact number changes nothing and takes time.
 MAX_COUNT = 10_000
 
@@ -59,7 +64,8 @@ class FollowupSummary:
 class Figures:
     """The queue's size at one moment. Counts stop at 10,000.
 
-    owed: open follow-ups. overdue_s: seconds since the longest-waiting one became due; 0.0 if none is due.
+    owed: open follow-ups, also of unknown kinds. overdue_s: seconds since the longest-waiting one became due, without
+    unknown kinds; 0.0 if none is due.
     given_up: within the last day, except where the task had ended, which needs no repair.
     unconcluded: abandoned receipts that no worker has adopted yet.
     """
@@ -86,6 +92,7 @@ class FollowupQueue:
             select(FollowupRow.id)
             .where(
                 FollowupRow.due_at <= now,
+                _IS_KNOWN,
                 or_(FollowupRow.leased_until.is_(None), FollowupRow.leased_until <= now),
                 *with_key,
             )
@@ -124,9 +131,7 @@ class FollowupQueue:
                 .where(FollowupRow.id.in_(ids))
                 .order_by(FollowupRow.due_at)
             ).all()
-        return tuple(
-            Followup(**(row._asdict() | {"kind": FollowupKind(row.kind), "data": row.data or {}})) for row in rows
-        )
+        return tuple(_followup(row) for row in rows)
 
     def done(self, followup: Followup, now: datetime) -> None:
         """Mark it as done."""
@@ -217,7 +222,7 @@ class FollowupQueue:
     def figures(self, now: datetime) -> Figures:
         """Return the queue's figures. Each comes from a small index, and counting is bounded."""
         overdue_since = self._database.read(
-            select(FollowupRow.due_at).where(FollowupRow.due_at <= now).order_by(FollowupRow.due_at).limit(1)
+            select(FollowupRow.due_at).where(FollowupRow.due_at <= now, _IS_KNOWN).order_by(FollowupRow.due_at).limit(1)
         )
         return Figures(
             owed=self.open_count(),
@@ -233,6 +238,10 @@ class FollowupQueue:
     def open_count(self) -> int:
         """Return the number of open follow-ups, at most 10,000."""
         return self._count(select(FollowupRow.id).where(FollowupRow.due_at.is_not(None)))
+
+    def unknown_count(self) -> int:
+        """Return the number of open follow-ups of a kind that this version does not know, at most 10,000."""
+        return self._count(select(FollowupRow.id).where(FollowupRow.due_at.is_not(None), ~_IS_KNOWN))
 
     def _count(self, rows: Select[int]) -> int:
         bounded = rows.limit(MAX_COUNT).subquery()
@@ -325,6 +334,12 @@ _WAKE = (
     .where(FollowupRow.key == bindparam("existing_key"))
     .values(**_RESTARTED, due_at=bindparam("due_again_at"))
 )
+
+
+def _followup(row: Row[*tuple[Any, ...]]) -> Followup:
+    is_readable = row.data is None or isinstance(row.data, dict)
+    data = row.data if is_readable and row.data else {}
+    return Followup(**(row._asdict() | {"kind": FollowupKind(row.kind), "data": data, "is_readable": is_readable}))
 
 
 def _still_ours(followup: Followup) -> tuple[ColumnElement[bool], ...]:

@@ -250,6 +250,11 @@ def followup(kind: str) -> str:
     return FOLLOWUPS[FollowupKind(kind)] if kind in set(FollowupKind) else _first_up(plain(kind))
 
 
+def is_known_followup(kind: str) -> bool:
+    """Return whether the workers of this version run follow-ups of this kind."""
+    return kind in set(FollowupKind)
+
+
 def kind(name: str) -> str:
     return KINDS[EntryKind(name)] if name in set(EntryKind) else plain(name)
 

@@ -86,3 +86,4 @@ def test_followups() -> None:
     expect(installation.followups(3.0, 2, 0), "followups", OK, "2 follow-ups")
     expect(installation.followups(600.0, 2, 0), "followups", WARNING, "oldest due for 10 min")
     expect(installation.followups(0.0, 0, 4), "followups_given_up", WARNING, "4 follow-ups were given up")
+    expect(installation.followups(0.0, 3, 0, 2), "followups_unknown", WARNING, "2 pending follow-ups are of a kind")

@@ -67,6 +67,44 @@ def test_workers_that_ask_at_once_never_get_the_same(journal: Journal, owed: Fol
     assert len(claims) == len(set(claims)) == 30
 
 
+def test_followups_of_an_unknown_kind_are_left_to_the_version_that_knows_them(
+    journal: Journal, owed: FollowupQueue, database: Database
+) -> None:
+    for number in range(3):
+        owe(journal, number)
+    database.write(update(FollowupRow).where(FollowupRow.id < 3).values(kind="brew_coffee"))
+    database.write(update(FollowupRow).where(FollowupRow.id == 1).values(key="brew:1"))
+    assert [followup.id for followup in owed.claim(NOW + SECOND, at_most=9)] == [3], "they keep nobody from valid work"
+    assert owed.claim(NOW + 10 * LEASE, key="brew:1") == ()
+    untouched = select(FollowupRow.attempts, FollowupRow.leased_until).where(FollowupRow.kind == "brew_coffee")
+    assert {tuple(row) for row in database.read(untouched)} == {(0, None)}
+    assert [line.kind for line in owed.overview()] == ["enrich", "brew_coffee", "brew_coffee"]
+    assert (owed.figures(NOW).owed, owed.unknown_count()) == (3, 2)
+
+
+def test_what_only_another_version_can_do_is_pending_and_not_overdue(
+    journal: Journal, owed: FollowupQueue, database: Database
+) -> None:
+    owe(journal)
+    database.write(update(FollowupRow).values(kind="brew_coffee"))
+    figures = owed.figures(NOW + 600 * SECOND)
+    assert (figures.owed, figures.overdue_s) == (1, 0.0)
+
+
+@pytest.mark.parametrize("data", [["of another shape"], "text", 7])
+def test_data_of_another_shape_are_told_from_none(
+    journal: Journal, owed: FollowupQueue, database: Database, data: object
+) -> None:
+    owe(journal, 1)
+    owe(journal, 2)
+    database.write(update(FollowupRow).where(FollowupRow.id == 1).values(data=data))
+    claimed = owed.claim(NOW, at_most=2)
+    assert {followup.id: (followup.is_readable, followup.data) for followup in claimed} == {
+        1: (False, {}),
+        2: (True, {}),
+    }
+
+
 def test_what_is_done_is_not_due_again(journal: Journal, owed: FollowupQueue) -> None:
     owe(journal)
     (followup,) = owed.claim(NOW)
