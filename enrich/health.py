@@ -105,7 +105,7 @@ def _figures() -> metrics.Figures:
         "enrich_followups_given_up": found.given_up,
         "enrich_receipts_unconcluded": found.unconcluded,
         "enrich_worker_silent_seconds": _silent_s(last, now),
-        "enrich_alarms": dict.fromkeys(ALARMS, 0) | alarms,
+        "enrich_alarms": dict.fromkeys(ALARMS, 0) | metrics.of_known(alarms, ALARMS),
     }
 
 

@@ -23,7 +23,10 @@ _IN_NO_EMAIL = re.compile("[\0\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One person with an account. created_at is aware, in UTC; name may be empty."""
+    """One person with an account. created_at is aware, in UTC; name may be empty.
+
+    role: the one of least rights for a role that this version does not know. stored_role: its name.
+    """
 
     id: int
     email: str
@@ -31,6 +34,7 @@ class User:
     role: Role
     active: bool
     created_at: datetime
+    stored_role: str
     password_hash: str = field(repr=False)
 
     @property
@@ -153,7 +157,8 @@ def _user(row: UserRow) -> User:
         id=row.id,
         email=row.email,
         name=row.name,
-        role=Role(row.role),
+        role=Role(row.role) if row.role in set(Role) else Role.VIEWER,
+        stored_role=row.role,
         active=row.active,
         created_at=row.created_at,
         password_hash=row.password_hash,

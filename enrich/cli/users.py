@@ -73,7 +73,7 @@ def set_role(email: str, role: str) -> None:
     user = users.set_role(database, email, Role(role))
     if not before or not user:
         raise _unknown(email)
-    log.info("role changed", extra={"user_id": user.id, "before": before.role, "after": user.role})
+    log.info("role changed", extra={"user_id": user.id, "before": before.stored_role, "after": user.role})
     click.echo(f"{user.email} is {user.role} now.")
 
 
@@ -104,7 +104,9 @@ def list_users() -> None:
         click.echo("No accounts yet. Add the first: flask users add EMAIL --role admin")
     for user in accounts:
         state = "" if user.active else "  inactive"
-        click.echo(f"{user.email:<40} {user.role:<7} since {user.created_at:%Y-%m-%d}  {user.name}{state}".rstrip())
+        click.echo(
+            f"{user.email:<40} {user.stored_role:<7} since {user.created_at:%Y-%m-%d}  {user.name}{state}".rstrip()
+        )
 
 
 def _set_active(email: str, *, active: bool) -> None:

@@ -4,6 +4,9 @@ All changes are undone in one way: if the present state is the one that the chan
 restored, as a change of its own, which can be undone, too. If somebody has changed the same since, nothing is undone
 and the differences are returned.
 
+A newer version may have written an action or a state that this one does not know. Such an entry is listed, and never
+undone here: whatever else it changed would be left as it is.
+
 Works in the session of the caller; raises DatabaseError. Changes by staff are serialised.
 """
 
@@ -15,14 +18,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
 
+from enrich.customers import records
 from enrich.customers.identifiers import Identifier
 from enrich.customers.records import Actor, Scope, State, capture, restore, serialise_changes
 from enrich.customers.tables import AuditCustomerRow, AuditRow, CustomerRow, InteractionRow, PinRow
 from enrich.database.types import Base
 
+_NO_STATE: State = {"customers": {}, "keys": [], "tasks": {}}
 _CUSTOMERS, _PINS, _TRAIL, _ABOUT = (
     Base.metadata.tables[row.__tablename__] for row in (CustomerRow, PinRow, AuditRow, AuditCustomerRow)
 )
@@ -42,6 +47,9 @@ class AuditAction(StrEnum):
     UNDONE = "undone"
     ENRICHED = "enriched"  # a task was enriched again; no record was changed
     REPLAYED = "replayed"  # a task was enriched again from a stored callback
+
+
+_CHANGING = frozenset(AuditAction) - {AuditAction.ENRICHED, AuditAction.REPLAYED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +74,16 @@ class ChangedSince:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableChange:
+    """Nothing was undone, because this version does not know all that the change did."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One audit entry. undone_by: the entry that undid it; None while it is in effect."""
+    """One audit entry. undone_by: the entry that undid it; None while it is in effect.
+
+    is_readable: False if its states have a shape that this version does not know; then both are empty.
+    """
 
     id: int
     at: datetime
@@ -79,6 +95,12 @@ class AuditEntry:
     after: State = field(repr=False)
     undoes: int | None
     undone_by: int | None
+    is_readable: bool = True
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Return whether it changed something, is in effect, and is wholly known to this version."""
+        return self.undone_by is None and self.is_readable and self.action in _CHANGING
 
 
 def change(
@@ -123,14 +145,18 @@ def change(
     return AuditedChange(audit_id, frozenset(customers), frozenset(keys), frozenset(tasks), frozenset(altered))
 
 
-def undo(session: Session, audit_id: int, by: Actor, at: datetime) -> AuditedChange | ChangedSince | None:
-    """Undo a change; return the new change, the later changes that prevent it, or None for an unknown id."""
+def undo(
+    session: Session, audit_id: int, by: Actor, at: datetime
+) -> AuditedChange | ChangedSince | UnreadableChange | None:
+    """Undo a change; return the new change, what prevents it, or None for an unknown id."""
     serialise_changes(session)
     row = session.execute(select(_TRAIL).where(_TRAIL.c.id == audit_id)).one_or_none()
     if row is None:
         return None
     if row.undone_by is not None:
         return ChangedSince(("it was undone already",))
+    if row.action not in set(AuditAction) or not _are_states(row.before, row.after):
+        return UnreadableChange()
     scope = _scope_of(row.before)
     now = capture(session, scope)
     conflicts = _differences(now, row.after) + _needed_by_others(session, row.before)
@@ -185,8 +211,23 @@ def entries_of_customer(session: Session, customer_id: str, *, at_most: int = 20
 
 
 def _newest_entries(session: Session, query: Any, at_most: int) -> tuple[AuditEntry, ...]:
-    rows = session.execute(query.order_by(_TRAIL.c.id.desc()).limit(at_most))
-    return tuple(AuditEntry(**{name: getattr(row, name) for name in AuditEntry.__dataclass_fields__}) for row in rows)
+    return tuple(_entry(row) for row in session.execute(query.order_by(_TRAIL.c.id.desc()).limit(at_most)))
+
+
+def _entry(row: Row[*tuple[Any, ...]]) -> AuditEntry:
+    fields = {name: getattr(row, name) for name in AuditEntry.__dataclass_fields__ if name != "is_readable"}
+    if _are_states(row.before, row.after):
+        return AuditEntry(**fields)
+    return AuditEntry(**fields | {"before": _NO_STATE, "after": _NO_STATE}, is_readable=False)
+
+
+def _are_states(before: object, after: object) -> bool:
+    """Return whether these are two states of one scope, in the form of this version."""
+    return records.is_state(before) and records.is_state(after) and _subjects(before) == _subjects(after)
+
+
+def _subjects(state: Any) -> object:
+    return state["customers"].keys(), [(key["kind"], key["value"]) for key in state["keys"]], state["tasks"].keys()
 
 
 # --- comparison

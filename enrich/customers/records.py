@@ -6,7 +6,8 @@ A change has a scope: the customers, identifiers and tasks that it may touch. Th
      "keys":      [{"kind", "value", "owners": [[customer_id, as_written, source]], "unlinked": [customer_id]}],
      "tasks":     {task_sid: {"customer_id": id or null}, or null without a pin}}
 
-audit.py keeps the states of each change. Everything works in the session of the caller and raises DatabaseError.
+audit.py keeps the states of each change; `is_state` recognises them. Everything works in the session of the caller and
+raises DatabaseError.
 """
 
 from __future__ import annotations
@@ -189,6 +190,34 @@ def empty_record(name: str) -> Record:
 # --- state
 
 
+def is_state(stored: object) -> bool:
+    """Return whether this is a state in the form of the module's docstring, with nothing more that would be lost."""
+    if not isinstance(stored, dict) or stored.keys() != {"customers", "keys", "tasks"}:
+        return False
+    customers, keys, tasks = stored["customers"], stored["keys"], stored["tasks"]
+    return (
+        isinstance(customers, dict)
+        and all(record is None or _is_record(record) for record in customers.values())
+        and isinstance(keys, list)
+        and all(_is_key(key) for key in keys)
+        and isinstance(tasks, dict)
+        and all(pinned is None or _is_pin(pinned) for pinned in tasks.values())
+    )
+
+
+def readable_settled(stored: object) -> dict[str, Any] | None:
+    """Return what is stored in `CustomerRow.settled`, empty for nothing; None if it has another shape."""
+    if stored is None:
+        return {}
+    return stored if isinstance(stored, dict) and all(isinstance(one, str | list) for one in stored.values()) else None
+
+
+def has_readable_settled(session: Session, customer_id: str) -> bool:
+    """Return False if the customer's `settled` has a shape that this version does not know."""
+    stored = session.execute(select(_CUSTOMERS.c.settled).where(_CUSTOMERS.c.id == customer_id)).one_or_none()
+    return stored is None or readable_settled(stored.settled) is not None
+
+
 def capture(session: Session, scope: Scope) -> State:
     """Return the present state of everything in the scope, in the form of the module's docstring."""
     return {
@@ -204,8 +233,8 @@ def read(session: Session, customer_ids: Sequence[str]) -> dict[str, Record | No
     if not customer_ids:
         return records
     for row in session.execute(select(_CUSTOMERS).where(_CUSTOMERS.c.id.in_(customer_ids))):
-        texts = {name: getattr(row, name) for name in (*CUSTOMER_TEXTS, "settled", "merged_into")}
-        records[row.id] = empty_record(row.name) | texts
+        texts = {name: getattr(row, name) for name in (*CUSTOMER_TEXTS, "merged_into")}
+        records[row.id] = empty_record(row.name) | texts | {"settled": readable_settled(row.settled) or None}
     for table, name, columns, order in (
         (_IDENTIFIERS, "identifiers", ("kind", "value", "as_written", "source"), ("kind", "value")),
         (_UNLINKED, "unlinked", ("kind", "value"), ("kind", "value")),
@@ -240,6 +269,45 @@ def restore(session: Session, state: State, by: Actor, at: datetime) -> None:
             unpin(session, task_sid)
         else:
             pin(session, task_sid, pinned["customer_id"], by, at)
+
+
+def _is_record(stored: object) -> bool:
+    return (
+        isinstance(stored, dict)
+        and stored.keys() == empty_record("").keys()
+        and all(isinstance(stored[name], str) for name in CUSTOMER_TEXTS)
+        and (stored["settled"] is None or bool(readable_settled(stored["settled"])))
+        and (stored["merged_into"] is None or isinstance(stored["merged_into"], str))
+        and _are_texts(stored["notes"])
+        and _are_rows(stored["identifiers"], 4)
+        and _are_rows(stored["unlinked"], 2)
+        and _are_rows(stored["cases"], 4)
+    )
+
+
+def _is_key(stored: object) -> bool:
+    return (
+        isinstance(stored, dict)
+        and stored.keys() == {"kind", "value", "owners", "unlinked"}
+        and _are_texts([stored["kind"], stored["value"]])
+        and _are_rows(stored["owners"], 3)
+        and _are_texts(stored["unlinked"])
+    )
+
+
+def _is_pin(stored: object) -> bool:
+    if not isinstance(stored, dict) or stored.keys() != {"customer_id"}:
+        return False
+    return stored["customer_id"] is None or isinstance(stored["customer_id"], str)
+
+
+def _are_rows(stored: object, length: int) -> bool:
+    """Return whether this is a list of rows, each of so many texts."""
+    return isinstance(stored, list) and all(_are_texts(row) and len(row) == length for row in stored)
+
+
+def _are_texts(stored: object) -> bool:
+    return isinstance(stored, list) and all(isinstance(text, str) for text in stored)
 
 
 def _key(session: Session, key: Identifier) -> Record:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from enrich.customers.fixture_rows import CASE_FIELDS, FIELD_OF_KIND, BadRow, CustomerFixture, IncompleteRow
 from enrich.customers.identifiers import EMAIL, FROM_CRM, PHONE, Identifier, customer_id_identifier, words_of
-from enrich.customers.records import serialise_changes
+from enrich.customers.records import readable_settled, serialise_changes
 from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow, UnlinkedRow, WordRow
 from enrich.database.engine import Database
 from enrich.database.types import Base
@@ -119,7 +119,7 @@ class _Stored:
 
     texts: dict[str, str]
     version: int = 0
-    settled: dict[str, Any] = field(default_factory=dict)
+    settled: dict[str, Any] | None = field(default_factory=dict)  # None: a newer version's, of another shape
     merged_into: str | None = None
     unlinked: set[Identifier] = field(default_factory=set)
     identifiers: dict[Identifier, tuple[int, str, str]] = field(default_factory=dict)  # row id, as written, source
@@ -166,10 +166,10 @@ def _seed_batch(session: Session, batch: Sequence[CustomerFixture], now: datetim
 def _compare(customer: CustomerFixture, stored: _Stored | None, changes: _Changes, now: datetime) -> tuple[str, bool]:
     """Add the customer's writes to `changes`; return created, changed or unchanged, and whether staff's stay."""
     known = stored or _Stored(texts={})
-    if known.merged_into is not None:
+    if known.merged_into is not None or known.settled is None:  # without it, the file would undo changes by staff
         return "unchanged", True
     size_before = changes.size()
-    settled = _still_settled(customer, known)
+    settled = _still_settled(customer, known.settled)
     texts = {name: text for name, text in {"name": customer.name, **customer.texts}.items() if name not in settled}
     if customer.is_nameless and known.is_named:
         del texts["name"]
@@ -213,10 +213,10 @@ def _fields_of(customer: CustomerFixture) -> dict[str, Any]:
     return fields
 
 
-def _still_settled(customer: CustomerFixture, stored: _Stored) -> dict[str, Any]:
+def _still_settled(customer: CustomerFixture, settled: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that stay as staff changed them: missing in the file, or unchanged since in the CRM."""
     fields = _fields_of(customer)
-    return {name: value for name, value in stored.settled.items() if name not in fields or fields[name] == value}
+    return {name: value for name, value in settled.items() if name not in fields or fields[name] == value}
 
 
 def _compare_identifiers(customer: CustomerFixture, known: _Stored, changes: _Changes) -> bool:
@@ -295,7 +295,7 @@ def _stored(session: Session, customer_ids: Sequence[str]) -> dict[str, _Stored]
         row.id: _Stored(
             {name: getattr(row, name) for name in CUSTOMER_TEXTS},
             version=row.version,
-            settled=row.settled or {},
+            settled=readable_settled(row.settled),
             merged_into=row.merged_into,
         )
         for row in customers

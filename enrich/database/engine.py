@@ -49,6 +49,7 @@ from enrich import errors
 from enrich.database.errors import is_locked, translated
 from enrich.database.pool import ConnectionPool, Slots
 from enrich.database.statements import PreparedStatement
+from enrich.database.types import read_json
 from enrich.domain.deadline import OutOfTime
 from enrich.resilience.circuit_breaker import CircuitBreaker, Guard
 from enrich.resilience.dns_cache import DnsCache
@@ -349,6 +350,7 @@ def _sqlite_engine(path: str | None) -> Engine:
         connect_args={"timeout": LOCK_WAIT_S, "check_same_thread": False},
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
+        json_deserializer=read_json,
         hide_parameters=True,  # they are customers' data, and errors are logged
     )
 
@@ -379,6 +381,7 @@ def _postgresql_engine(url: URL, addresses: DnsCache, connections: int = POOL_SI
         # better than opening a connection and closing it again.
         max_overflow=0,
         connect_args={"connect_timeout": 3},
+        json_deserializer=read_json,
         hide_parameters=True,
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase
@@ -24,6 +26,21 @@ RowId = BigInteger().with_variant(Integer, "sqlite")
 Sid = String(MAX_SID_LENGTH)
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+class UnreadableJson:
+    """The value of a JSON column whose text is no JSON that Python reads. Not None: something is stored there."""
+
+
+UNREADABLE = UnreadableJson()
+
+
+def read_json(stored: str | bytes) -> Any:
+    """Return the stored value; UNREADABLE if there is none, so that one row never fails a query for many."""
+    try:
+        return json.loads(stored)
+    except (ValueError, TypeError, RecursionError):  # no JSON; no text; too deep. A long number is a ValueError
+        return UNREADABLE
 
 
 class Base(DeclarativeBase):

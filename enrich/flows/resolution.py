@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 
 from enrich import errors
 from enrich.customers import audit, editing, records
-from enrich.customers.audit import AuditAction, AuditedChange, AuditEntry, ChangedSince
+from enrich.customers.audit import AuditAction, AuditedChange, AuditEntry, ChangedSince, UnreadableChange
 from enrich.customers.identifiers import Identifier
 from enrich.customers.records import Actor, Scope
 from enrich.database.engine import Database
@@ -39,6 +39,7 @@ from enrich.flows.enrichment import Enricher, TaskRef
 from enrich.flows.run import EnrichmentRun
 from enrich.journal import contacts
 from enrich.journal.followups import FollowupInserts
+from enrich.journal.records import LookupFinding
 from enrich.taskrouter import callbacks
 
 # The reader waits for it; what takes longer is left to the worker.
@@ -83,11 +84,11 @@ class StaleEdit:
     record: Record | None
 
 
-def decides_alone(finding: Mapping[str, Any] | None, key: Identifier) -> bool:
+def decides_alone(finding: LookupFinding, key: Identifier) -> bool:
     """Return whether this key alone identifies the task's customer: it is verified, and no other one leads on."""
-    keys = [one for one in (finding or {}).get("keys") or () if one.get("trust") == Trust.VERIFIED]
-    here = [one for one in keys if (one.get("kind"), one.get("value")) == (key.kind, key.value)]
-    others = [one for one in keys if one not in here and one.get("found") and one.get("attribute") != "TaskSid"]
+    keys = [one for one in finding.keys if one.trust == Trust.VERIFIED]
+    here = [one for one in keys if (one.kind, one.value) == (key.kind, key.value)]
+    others = [one for one in keys if one not in here and one.found and one.attribute != "TaskSid"]
     return bool(here) and not others
 
 
@@ -281,16 +282,16 @@ class Resolver:
         resolution = self._carry_out(decide, None)
         return stale[0] if stale else resolution
 
-    def undo(self, audit_id: int, task_sid: str | None) -> Resolution | ChangedSince:
-        """Undo the change in this row of the audit trail, or return what changed since.
+    def undo(self, audit_id: int, task_sid: str | None) -> Resolution | ChangedSince | UnreadableChange:
+        """Undo the change in this row of the audit trail, or return what prevents it.
 
         task_sid: the task that the reader is looking at.
         """
-        refused: list[ChangedSince] = []
+        refused: list[ChangedSince | UnreadableChange] = []
 
         def decide(session: Session) -> AuditedChange | None:
             done = audit.undo(session, audit_id, self._actor, self._adapters.now())
-            if isinstance(done, ChangedSince):
+            if isinstance(done, ChangedSince | UnreadableChange):
                 refused.append(done)
                 return None
             return done

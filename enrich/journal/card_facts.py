@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from enrich.database.engine import Database
 from enrich.domain.outcomes import TASK_END_EVENTS
 from enrich.journal.contacts import TASK_LIFETIME
+from enrich.journal.records import read_finding
 from enrich.journal.tables import NO_EVENT, EntryRow
 
 
@@ -49,6 +50,6 @@ def card_facts(database: Database, task_sid: str, now: datetime) -> CardFacts | 
         .limit(1)
     )
     for entry in database.read(last_look_up):
-        names = tuple(str(one.get("name", "")) for one in (entry.finding or {}).get("candidates") or ())
+        names = tuple(candidate.name for candidate in read_finding(entry.finding).candidates)
         return CardFacts(entry.match, entry.reason, entry.customer_id, names, over_at)
     return CardFacts(None, "", None, (), over_at)

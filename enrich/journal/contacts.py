@@ -6,7 +6,7 @@ Queries walk an index from its end and stop after a number of rows, so their cos
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from enrich.database.engine import Database
 from enrich.domain.outcomes import TASK_END_EVENTS, FollowupKind
+from enrich.journal.records import LookupFinding, read_finding
 from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
 
 # A task lives for a day by default (docs/taskrouter.md, "Time limits"). Older ones get the block with their next
@@ -104,11 +105,10 @@ def newest_entry(session: Session, task_sid: str) -> Any:
     ).one_or_none()
 
 
-def last_finding(session: Session, task_sid: str) -> Mapping[str, Any] | None:
-    """Return the finding of the task's last look-up, as in `EntryRow.finding`; None without a look-up."""
+def last_finding(session: Session, task_sid: str) -> LookupFinding:
+    """Return the finding of the task's last look-up, an empty one without a look-up."""
     rows = select(EntryRow.finding).where(EntryRow.task_sid == task_sid, EntryRow.finding.is_not(None))
-    finding: Mapping[str, Any] | None = session.scalar(rows.order_by(EntryRow.id.desc()).limit(1))
-    return finding
+    return read_finding(session.scalar(rows.order_by(EntryRow.id.desc()).limit(1)))
 
 
 def open_tasks(
@@ -203,9 +203,8 @@ def end_first_attempt(
     database.write(update(FollowupRow).where(*unclaimed).values(**values))
 
 
-def _keys_of(finding: Any) -> set[tuple[str, str]]:
-    keys = finding.get("keys") if isinstance(finding, dict) else None
-    return {(str(key.get("kind")), str(key.get("value"))) for key in keys or () if isinstance(key, dict)}
+def _keys_of(finding: object) -> set[tuple[str, str]]:
+    return {(key.kind, key.value) for key in read_finding(finding).keys}
 
 
 def _in_json(value: str) -> str:

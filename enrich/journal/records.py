@@ -1,20 +1,25 @@
 """Records of journal entries that the feed and the timeline share, their columns, and how rows become records.
 
 Runs no queries: feed.py and timeline.py do. An entry's long texts are not part of these records.
+
+After a roll-back the journal holds what a newer version wrote. Values of closed lists are plain text here, and pages
+show an unknown one as it is. JSON of another shape than ours makes its entry unreadable, and no other one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
 from enrich.domain.outcomes import EntryKind
 from enrich.journal.followups import ABANDONED_AFTER
 from enrich.journal.tables import EntryRow
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,14 @@ class LookupFinding:
     """The look-up of an entry's customer.
 
     withheld: attributes in which the caller withheld the number. unknown: those with a value of no known form.
+    is_readable: False if another version stored it in another shape; then the rest is empty.
     """
 
     keys: tuple[KeyFound, ...] = ()
     withheld: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     candidates: tuple[CandidateFound, ...] = ()
+    is_readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +95,13 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Entry(Summary):
-    """A summary with its look-up: enough to name the customer or caller."""
+    """A summary with its look-up: enough to name the customer or caller.
+
+    is_readable: False if a part of it has a shape that this version does not know.
+    """
 
     finding: LookupFinding
+    is_readable: bool = field(default=True, kw_only=True)
 
 
 SUMMARY_COLUMNS = (
@@ -125,33 +136,43 @@ def is_broken_off(concluded_at: datetime | None, received_at: datetime, now: dat
 def entry_fields(row: Row[Any]) -> dict[str, Any]:
     """Return the fields of an `Entry` by name. row: has `ENTRY_COLUMNS`, and possibly more."""
     fields = {column.key: getattr(row, column.key) for column in ENTRY_COLUMNS}
-    fields["finding"] = read_finding(row.finding)
-    return fields
+    finding = read_finding(row.finding)
+    return fields | {"finding": finding, "is_readable": finding.is_readable}
 
 
-def read_finding(stored: Mapping[str, Any] | None) -> LookupFinding:
+def read_finding(stored: object) -> LookupFinding:
     """Return the look-up stored in `EntryRow.finding`; None, without a look-up, gives an empty one."""
-    if not stored:
+    if stored is None:
         return LookupFinding()
+    if not isinstance(stored, Mapping):
+        return LookupFinding(is_readable=False)
+    keys, candidates = members(stored, "keys", dict), members(stored, "candidates", dict)
+    withheld, unknown = members(stored, "withheld", str), members(stored, "unknown", str)
+    if keys is None or candidates is None or withheld is None or unknown is None:
+        return LookupFinding(is_readable=False)
     return LookupFinding(
         keys=tuple(
             KeyFound(
-                kind=key.get("kind", ""),
-                value=key.get("value", ""),
-                trust=key.get("trust", ""),
-                attribute=key.get("attribute", ""),
-                found=key.get("found"),
+                kind=str(key.get("kind", "")),
+                value=str(key.get("value", "")),
+                trust=str(key.get("trust", "")),
+                attribute=str(key.get("attribute", "")),
+                found=found if isinstance(found := key.get("found"), int) else None,
             )
-            for key in _members(stored, "keys")
+            for key in keys
         ),
-        withheld=tuple(str(attribute) for attribute in stored.get("withheld") or ()),
-        unknown=tuple(str(attribute) for attribute in stored.get("unknown") or ()),
+        withheld=tuple(withheld),
+        unknown=tuple(unknown),
         candidates=tuple(
             CandidateFound(customer_id=str(candidate.get("customer_id", "")), name=str(candidate.get("name", "")))
-            for candidate in _members(stored, "candidates")
+            for candidate in candidates
         ),
     )
 
 
-def _members(stored: Mapping[str, Any], name: str) -> Iterable[Mapping[str, Any]]:
-    return stored.get(name) or ()
+def members(stored: Mapping[str, Any], name: str, of: type[T]) -> Sequence[T] | None:
+    """Return the list of this name, empty if it is missing; None if it is no list of this type."""
+    listed = stored.get(name)
+    if listed is None:
+        return ()
+    return listed if isinstance(listed, list) and all(isinstance(one, of) for one in listed) else None

@@ -47,14 +47,19 @@ Key = tuple[datetime, str, str, str, str]  # beginning of the span, kind, outcom
 
 @dataclass(slots=True)
 class RollupCount:
-    """A number of entries, and the histogram of their durations: {bucket: number}."""
+    """A number of entries, and the histogram of their durations: {bucket: number}.
+
+    is_readable: False if the histogram of a row has another shape; its durations are missing then.
+    """
 
     number: int = 0
     times: Counter[int] = field(default_factory=Counter)
+    is_readable: bool = True
 
     def add(self, other: RollupCount) -> None:
         self.number += other.number
         self.times.update(other.times)
+        self.is_readable &= other.is_readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,11 @@ class RollupReport:
 
     rows: tuple[Rollup, ...]
     is_whole: bool
+
+    @property
+    def is_readable(self) -> bool:
+        """Return whether no row's durations are missing because they have another shape."""
+        return all(row.count.is_readable for row in self.rows)
 
 
 def bucket_of(elapsed_ms: float) -> int:
@@ -269,8 +279,17 @@ class Rollups:
             )
         )
         for row in rows:
-            times = Counter({int(bucket): number for bucket, number in row.times.items()})
-            yield (row.began_at, row.kind, row.outcome, row.match, row.reason), RollupCount(row.number, times)
+            times = _times(row.times)
+            count = RollupCount(row.number, times or Counter(), is_readable=times is not None)
+            yield (row.began_at, row.kind, row.outcome, row.match, row.reason), count
+
+
+def _times(stored: object) -> Counter[int] | None:
+    """Return the histogram stored in `RollupRow.times`; None if it is of another shape."""
+    if not isinstance(stored, dict):
+        return None
+    is_histogram = all(bucket.isdecimal() and type(number) is int for bucket, number in stored.items())
+    return Counter({int(bucket): number for bucket, number in stored.items()}) if is_histogram else None
 
 
 def _merge(counts: dict[Key, RollupCount], more: Iterable[tuple[Key, RollupCount]], span_s: int) -> None:

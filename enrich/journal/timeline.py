@@ -27,13 +27,15 @@ from enrich.journal.records import (
     Summary,
     entry_fields,
     is_broken_off,
-    read_finding,
+    members,
 )
 from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
 
 # A longer timeline shows its end. An entry takes some 600 bytes of page, and an open page polls every two seconds.
 MAX_ENTRIES = 50
 MAX_FOLLOWUPS = 50
+# A longer step is none: what is stored is infinite, or no time.
+MAX_STEP_MS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ def entry_timeline(database: Database, entry_id: int) -> Timeline | None:
 def last_finding(database: Database, task_sid: str) -> LookupFinding:
     """Return the finding of the task's last look-up, an empty one without a look-up. Raises DatabaseError."""
     with database.reading() as session:
-        return read_finding(contacts.last_finding(session, task_sid))
+        return contacts.last_finding(session, task_sid)
 
 
 def task_version(database: Database, task_sid: str, now: datetime, *, max_entries: int = MAX_ENTRIES) -> str:
@@ -270,9 +272,32 @@ def _version_of(entries: Iterable[Summary | Row[Any]], followups: Iterable[Timel
 
 
 def _full(row: Row[Any]) -> FullEntry:
-    steps = tuple(_step(step) for step in row.steps or ())
-    return FullEntry(**(row._asdict() | entry_fields(row) | {"steps": steps}))
+    fields, steps = entry_fields(row), _steps(row.steps)
+    is_decision = row.decision is None or _is_decision(row.decision)
+    read = {
+        "steps": steps or (),
+        "decision": row.decision if is_decision else None,
+        "is_readable": fields["is_readable"] and is_decision and steps is not None,
+    }
+    return FullEntry(**(row._asdict() | fields | read))
 
 
-def _step(stored: Mapping[str, Any]) -> Step:
-    return Step(str(stored["name"]), float(stored["elapsed_ms"]), str(stored["failed"]))
+def _steps(stored: object) -> tuple[Step, ...] | None:
+    """Return the steps stored in `EntryRow.steps`; None if they are of another shape."""
+    if stored is None:
+        return ()
+    if not isinstance(stored, list) or not all(
+        isinstance(one, dict) and _is_time(one.get("elapsed_ms")) for one in stored
+    ):
+        return None
+    return tuple(
+        Step(str(one.get("name", "")), float(one["elapsed_ms"]), str(one.get("failed") or "")) for one in stored
+    )
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= MAX_STEP_MS
+
+
+def _is_decision(stored: object) -> bool:
+    return isinstance(stored, dict) and members(stored, "passed", dict) is not None

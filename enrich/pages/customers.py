@@ -64,12 +64,14 @@ def customer(customer_id: str) -> ResponseReturnValue:
     services = current_services()
     with services.database.reading() as session:
         record = records.read(session, [customer_id])[customer_id] or abort(404)
+        is_readable = records.has_readable_settled(session, customer_id)
         merged = records.merged_into(session, customer_id)
         trail = audit.entries_of_customer(session, customer_id)
     return render_template(
         "customers/customer.html",
         id=customer_id,
         record=record,
+        is_readable=is_readable,
         identifiers=_identifiers(customer_id, record),
         merged=merged,
         trail=trail,

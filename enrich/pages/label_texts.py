@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from enrich.customers.identifiers import FROM_CRM, FROM_STAFF
 from enrich.domain.deadline import StepName
 from enrich.domain.matches import MatchKind, Trust
 from enrich.domain.outcomes import ActivityType, EntryKind, FollowupKind, Outcome
@@ -104,6 +105,8 @@ BROKEN_OFF = Verdict(
     "broken",
 )
 EVENT = Verdict("Event", "An event of the task, as TaskRouter reported it.", Tone.QUIET, "dot")
+# A newer version wrote it, before a roll-back.
+UNREADABLE = "This entry cannot be read by this version."
 UNKNOWN = Verdict("Unknown outcome", "This page does not know the outcome in the journal.", Tone.BAD, "alert")
 
 
@@ -307,6 +310,8 @@ ALARMS = {
         "It was handed over to this task, and no worker accepts it here either. It is not handed over again.",
     ),
 }
+
+SOURCES = {FROM_CRM: "CRM", FROM_STAFF: "staff"}
 
 # Actions of the audit trail, as the text of a row. {key}: "the phone number +1 ..."; {customer}: an id.
 CHANGES = {

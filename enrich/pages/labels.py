@@ -34,9 +34,11 @@ from enrich.pages.label_texts import (
     OUTCOMES,
     REASONS,
     SHORT_KEYS,
+    SOURCES,
     STEPS,
     TRUSTS,
     UNKNOWN,
+    UNREADABLE,
     Mark,
     Verdict,
 )
@@ -63,7 +65,12 @@ def verdict_of(contact: Contact) -> Verdict:
 
 
 def reason(entry: Entry) -> str:
-    """Return the reason for the outcome, as the end of a line: "number withheld"; "" if the outcome says it."""
+    """Return the reason for the outcome, as the end of a line: "number withheld"; "" if the outcome says it.
+
+    For an entry that cannot be read, that.
+    """
+    if not entry.is_readable:
+        return UNREADABLE
     if entry.reason == NoMatchReason.NO_SUCH_KEY:
         return f"no customer has this {_one_kind(entry.finding) or 'number, address or id'}"
     if entry.reason in (entry.outcome, "interrupted") or entry.outcome == Outcome.GONE:
@@ -100,6 +107,8 @@ def customer_label(entry: Entry) -> str:
         return "Withheld number"
     if entry.finding.unknown:
         return f"Unknown form ({', '.join(entry.finding.unknown[:2])})"
+    if not entry.finding.is_readable:
+        return "Unreadable entry"
     if entry.outcome == Outcome.MALFORMED:
         return "Unreadable request"
     if entry.match == MatchKind.NONE:
@@ -210,9 +219,10 @@ def identify_label(entry: Entry) -> str:
 
 def change(entry: AuditEntry) -> str:
     """Return the text of one row of the audit trail."""
+    if not entry.is_readable or entry.action not in CHANGES:
+        return f"{plain(entry.action)}: {UNREADABLE}"
     key = next((_key_label(key) for key in entry.after["keys"]), "")
-    text = CHANGES.get(entry.action, plain(entry.action))
-    return text.format(key=key or "the details", customer=entry.customer_id or "")
+    return CHANGES[entry.action].format(key=key or "the details", customer=entry.customer_id or "")
 
 
 def _key_label(key: Mapping[str, Any]) -> str:
@@ -239,6 +249,11 @@ def request_result(kind: FollowupKind, reason: str, *, is_over: bool) -> str:
 def key_kind(kind: str) -> str:
     """Return the label of a kind of look-up key: "phone number", "account number"."""
     return KEYS.get(kind) or plain(kind)
+
+
+def source(name: str) -> str:
+    """Return the label of an identifier's source."""
+    return SOURCES.get(name) or plain(name)
 
 
 def step(name: str) -> str:

@@ -61,6 +61,8 @@ ENDINGS: tuple[tuple[str, str, Which], ...] = (
 )
 # Colours of the most frequent reasons; all others share one.
 REASON_COLOURS = ("s-bad", "s-ask", "s-claimed", "s-pending")
+# Endings that a newer version has written, and this one does not know.
+OTHER_ENDINGS = ("other", "s-other")
 OTHER_REASONS = ("other", "s-quiet")
 PERCENTILES = (("50 %", "s-half", 0.5), ("95 %", "s-most", 0.95), ("99 %", "s-all", 0.99))
 
@@ -100,6 +102,7 @@ class Overview:
     pending: Series
     max_pending: float
     is_whole: bool
+    is_readable: bool
 
 
 @bp.get("/overview")
@@ -154,7 +157,7 @@ def overview(requested: Range, numbers: RollupReport, now: datetime, budget_s: f
     place = {moment: number for number, moment in enumerate(moments)}
     rows = [row for row in numbers.rows if row.began_at in place]
     callbacks = [row for row in rows if row.kind in _CALLBACKS]
-    endings = tuple(Series(name, css, _per_span(callbacks, which, place)) for name, css, which in ENDINGS)
+    endings = _endings(callbacks, place)
     looked_up = [row for row in callbacks if row.match]
     times = _times_per_span(callbacks, place)
     curves = tuple(
@@ -185,7 +188,15 @@ def overview(requested: Range, numbers: RollupReport, now: datetime, budget_s: f
         pending=pending,
         max_pending=charts.top_of(max((value for value in pending.values if value is not None), default=0)),
         is_whole=numbers.is_whole,
+        is_readable=numbers.is_readable,
     )
+
+
+def _endings(callbacks: Iterable[Rollup], place: dict[datetime, int]) -> tuple[Series, ...]:
+    """Return the callbacks by ending over time; those of an unknown ending last, if there are any."""
+    known = [Series(name, css, _per_span(callbacks, which, place)) for name, css, which in ENDINGS]
+    others = [row for row in callbacks if not any(which(row) for _, _, which in ENDINGS)]
+    return (*known, *((Series(*OTHER_ENDINGS, _per_span(others, lambda _: True, place)),) if others else ()))
 
 
 def _reasons(rows: Iterable[Rollup]) -> tuple[ReasonCount, ...]:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from enrich.accounts import masking
 from enrich.accounts.tables import Role
 from enrich.customers import audit, editing, records, search
-from enrich.customers.audit import AuditEntry, ChangedSince
+from enrich.customers.audit import AuditEntry, ChangedSince, UnreadableChange
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
 from enrich.customers.records import Actor
@@ -124,6 +124,8 @@ def undo(audit_id: int) -> ResponseReturnValue:
         return abort(404)
     services = current_services()
     undone = resolver_for_user(services).undo(audit_id, task_sid)
+    if isinstance(undone, UnreadableChange):
+        return render_template("conflict.html", what=(), back=back), 409
     if isinstance(undone, ChangedSince):
         return render_template("conflict.html", what=undone.what, back=back), 409
     flash_result(undone, "Undone." if undone.change else "Nothing to undo.")
@@ -239,6 +241,7 @@ def _form(
         "tasks/settle.html",
         story=story,
         keys=keys,
+        is_readable=finding.is_readable,
         choices=[one for one in choices if not one.merged_into],
         query=query,
         matches=matches,

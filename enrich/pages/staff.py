@@ -81,7 +81,7 @@ def set_role(database: Database, user: User) -> str:
     if role not in list(Role):
         abort(400)
     changed = users.set_role(database, user.email, Role(role)) or abort(404)
-    _note("role changed", user, before=user.role, after=changed.role)
+    _note("role changed", user, before=user.stored_role, after=changed.role)
     return f"{changed.email} now has the role {changed.role}."
 
 

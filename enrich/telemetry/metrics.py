@@ -284,5 +284,12 @@ def _metric(row: Metric, registry: CollectorRegistry) -> Any:
     return Gauge(row.name, row.help, row.labels, registry=registry, multiprocess_mode="livesum")
 
 
+def of_known(counts: Mapping[str, float], values: Iterable[str]) -> dict[str, float]:
+    """Return the counts with those of unknown values, such as a newer version writes, summed up as `other`."""
+    known = frozenset(values)
+    others = sum(count for value, count in counts.items() if value not in known)
+    return {value: count for value, count in counts.items() if value in known} | ({OTHER: others} if others else {})
+
+
 def _one_of(values: Iterable[str], value: str) -> str:
     return value if value in values else OTHER

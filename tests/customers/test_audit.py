@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from enrich.customers import audit, records
-from enrich.customers.audit import AuditAction, AuditedChange, ChangedSince
+from enrich.customers.audit import AuditAction, AuditedChange, ChangedSince, UnreadableChange
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
 from enrich.customers.records import Actor, Scope
@@ -64,7 +64,7 @@ def change(database: Database) -> Callable[..., int]:
     return make
 
 
-def undo(database: Database, audit_id: int) -> AuditedChange | ChangedSince | None:
+def undo(database: Database, audit_id: int) -> AuditedChange | ChangedSince | UnreadableChange | None:
     with database.transaction() as session:
         return audit.undo(session, audit_id, DANA, NOW)
 
