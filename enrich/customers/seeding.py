@@ -172,7 +172,8 @@ def _compare(customer: CustomerFixture, stored: _Stored | None, changes: _Change
     settled = _still_settled(customer, known.settled)
     texts = {name: text for name, text in {"name": customer.name, **customer.texts}.items() if name not in settled}
     if customer.is_nameless and known.is_named:
-        del texts["name"]
+        # It is left out already if staff gave the name, and the CRM still has none.
+        texts.pop("name", None)
     is_settled = _compare_identifiers(customer, known, changes) or bool(settled.keys() & _fields_of(customer))
     if customer.notes is not None and "notes" not in settled and list(customer.notes) != known.notes:
         changes.emptied_notes.append({"of": customer.id})

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer, read_row
 from enrich.customers.fixtures import builtin_path, read_fixtures
@@ -258,6 +258,16 @@ def test_a_customer_without_a_name_keeps_the_one_that_is_stored(database: Databa
     assert load({"id": "C-1", "phones": ["+1 415 555 0101"], "emails": ["a@example.com"]}) == "a@example.com"
     assert load({"id": "C-1", "name": "Ada", "emails": ["a@example.com"]}) == "Ada"
     assert load({"id": "C-1", "emails": ["b@example.com"]}) == "Ada"
+
+
+def test_a_customer_without_a_name_keeps_the_one_that_staff_gave(database: Database) -> None:
+    nameless = {"id": "C-1", "company": "Engines"}
+    seed(database, read_row(nameless, "US"), now=NOON)
+    named = {"name": "Ada Lovelace", "settled": {"name": "Engines"}}
+    database.write(update(CustomerRow).where(CustomerRow.id == "C-1").values(named))
+    assert seed(database, read_row(nameless, "US"), now=LATER).unchanged == 1
+    (row,) = database.read(select(CustomerRow.name))
+    assert row.name == "Ada Lovelace"
 
 
 def test_rows_without_some_of_their_values_are_counted_apart(database: Database) -> None:
