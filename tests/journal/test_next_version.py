@@ -1,4 +1,4 @@
-"""What the next version leaves in the database before a roll-back: unknown values and JSON of other shapes.
+"""Rows that the next version leaves in the database before a roll-back: unknown values, JSON of other shapes.
 
 This version then shows what it can read, says what it cannot, and does all other work.
 """
