@@ -82,9 +82,29 @@ def post_worker_init(worker: Any) -> None:
 
     worker.at_work = worker.begun = 0
     ggevent.StreamServer = Server
+    worker.served = worker.wsgi
+    worker.wsgi = _closing_refused(worker.wsgi)
     # What stands now stays. Python would go through all of it again and again, and every callback waits meanwhile.
     gc.collect()
     gc.freeze()
+
+
+def _closing_refused(application: Any) -> Any:
+    """Return the application, which closes the connection of a refused client, and says so in the response.
+
+    A refused client has to open a new connection for its next try. Its body is not read to its end, which gunicorn
+    would do without a limit. gunicorn drops a `Connection: close` of the application's, hence its own response is told.
+    """
+
+    def serve(environ: Any, start_response: Any) -> Any:
+        def start(status: str, headers: Any, exc_info: Any = None) -> Any:
+            if status.startswith("4"):
+                start_response.__self__.force_close()
+            return start_response(status, headers, exc_info)
+
+        return application(environ, start)
+
+    return serve
 
 
 def pre_request(worker: Any, _request: Any) -> None:
@@ -92,22 +112,18 @@ def pre_request(worker: Any, _request: Any) -> None:
     worker.begun += 1
 
 
-def post_request(worker: Any, request: Any, _environ: Any, response: Any) -> None:
-    """Close the connection of a refused client, and let the others have a turn.
+def post_request(worker: Any, _request: Any, _environ: Any, _response: Any) -> None:
+    """Let the other clients have a turn.
 
-    A client that sends request after request is read from without a pause: its greenlet never yields, and every other
-    client waits. A refused one has to open a new connection for the next try. Its body is not read to its end, which
-    gunicorn would do without a limit, and it ignores a `Connection: close` of the application's.
+    A client that sends request after request is read from without a pause: its greenlet would never yield.
     """
     worker.at_work -= 1
-    if response is not None and 400 <= response.status_code < 500:
-        request.force_close()
     gevent.sleep(0)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """Record the receipts of shed callbacks that still wait, within the rest of the graceful time."""
-    served = getattr(worker, "wsgi", None)
+    served = getattr(worker, "served", None)
     if served is not None:
         served.extensions["enrich"].adapters.journal.finish(worker.cfg.graceful_timeout - 1)
 

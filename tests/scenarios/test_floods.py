@@ -112,6 +112,15 @@ def test_a_refused_client_loses_its_connection(service: Service, text: bytes) ->
     assert flood.answered <= 1, "0 where the answer was lost to the reset"
 
 
+@pytest.mark.parametrize(("path", "is_closed"), [("/healthz", False), ("/taskrouter/nothing", True)])
+def test_a_response_says_that_its_connection_is_closed(service: Service, path: str, *, is_closed: bool) -> None:
+    """A client that keeps its connections would send the next request on a closed one otherwise (RFC 9112, 9.6)."""
+    with connect(service) as client:
+        client.sendall(request("GET", path))
+        head = client.recv(65_536).partition(b"\r\n\r\n")[0].lower()
+        assert (b"\r\nconnection: close" in head) is is_closed
+
+
 def test_a_body_is_not_read_for_a_client_without_a_signature(service: Service) -> None:
     with connect(service) as client:
         head = request("POST", EVENTS).replace(b"Content-Length: 0", b"Content-Length: 100000")
