@@ -1,7 +1,8 @@
 """Excel workbooks (.xlsx) of customers: the rows of each sheet, with the cells as people see them.
 
 Read with openpyxl in its read-only mode: row by row, and with each cell's number format, without which an account
-number that shows as 00017 would be read as 17.
+number that shows as 00017 would be read as 17. It is imported only where there is a workbook: it takes 6 MB of every
+process that knows this module.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
-
-from openpyxl import load_workbook
-from openpyxl.utils.exceptions import InvalidFileException
 
 from enrich.errors import FixtureFileError
 
@@ -34,6 +32,8 @@ def sheets(path: Path) -> Iterator[list[tuple[str, Any]]]:
 
     Raises FixtureFileError if the workbook is damaged.
     """
+    from openpyxl import load_workbook
+
     with path.open("rb") as file, _translated(path), warnings.catch_warnings():
         # About styles and extensions that openpyxl does not read; they hold no values.
         warnings.filterwarnings("ignore", module="openpyxl")
@@ -100,6 +100,8 @@ def _formatted(number: int, number_format: str) -> str:
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
+    from openpyxl.utils.exceptions import InvalidFileException
+
     try:
         yield
     except (InvalidFileException, zipfile.BadZipFile, ParseError, KeyError, IndexError, EOFError) as exc:
