@@ -16,7 +16,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from enrich import errors
 from enrich.domain.deadline import Step
@@ -56,14 +56,14 @@ def tracing_of(environ: Mapping[str, str]) -> Tracing | None:
 
     attributes = {} if environ.get("OTEL_SERVICE_NAME") else {"service.name": SERVICE}
     # It has the methods of an IdGenerator; that class is not imported before it is needed.
-    ids: Any = _IdGenerator()
-    provider = TracerProvider(resource=Resource.create(attributes), id_generator=ids)
+    ids = IdGenerator()
+    provider = TracerProvider(resource=Resource.create(attributes), id_generator=cast("Any", ids))
     batch = None if environ.get("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") else _BATCH
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), max_export_batch_size=batch))
-    return Tracing(provider)
+    return Tracing(provider, ids)
 
 
-class _IdGenerator:
+class IdGenerator:
     """An id generator: random ids, unless the next one has been set."""
 
     def __init__(self) -> None:
@@ -87,11 +87,14 @@ class _IdGenerator:
 
 
 class Tracing:
-    """The traces of one process. Safe to share between greenlets; each collects the exchanges of its own work."""
+    """The traces of one process. Safe to share between greenlets; each collects the exchanges of its own work.
 
-    def __init__(self, provider: TracerProvider) -> None:
+    ids: the id generator of this provider.
+    """
+
+    def __init__(self, provider: TracerProvider, ids: IdGenerator) -> None:
         self._provider = provider
-        self._ids: _IdGenerator = provider.id_generator  # type: ignore[assignment]  # `tracing_of` made it
+        self._ids = ids
         self._tracer = provider.get_tracer("enrich")
         self._exchanges: ContextVar[list[Exchange]] = ContextVar("exchanges")
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -51,12 +51,13 @@ def spans() -> Iterator[tuple[Tracing, Any]]:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from enrich.telemetry.tracing import _IdGenerator
+    from enrich.telemetry.tracing import IdGenerator
 
     memory = InMemorySpanExporter()
-    provider = TracerProvider(id_generator=_IdGenerator())  # type: ignore[arg-type]
+    ids = IdGenerator()
+    provider = TracerProvider(id_generator=cast("Any", ids))
     provider.add_span_processor(SimpleSpanProcessor(memory))
-    yield Tracing(provider), memory
+    yield Tracing(provider, ids), memory
     provider.shutdown()
 
 
