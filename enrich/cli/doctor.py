@@ -98,7 +98,7 @@ def _database(services: Services, now: Callable[[], datetime]) -> Iterator[Findi
             yield installation.clock((database_time - now()).total_seconds(), "the database")
         if revision != head:
             return
-        yield installation.worker(services.heartbeats.last(), now(), heartbeats.ALIVE)
+        yield installation.worker(services.heartbeats.last(), now(), heartbeats.ALIVE, heartbeats.MAX_SKEW)
         yield installation.pruning(services.heartbeats.clock_in_doubt_since())
         figures = services.adapters.followups.figures(now())
         unknown = services.adapters.followups.unknown_count()

@@ -98,14 +98,17 @@ def pruning(in_doubt_since: datetime | None) -> Finding:
     )
 
 
-def worker(last_beat: datetime | None, now: datetime, alive_within: timedelta) -> Finding:
-    """Check the workers. last_beat: the last heartbeat of any worker, aware; None for never."""
+def worker(last_beat: datetime | None, now: datetime, alive_within: timedelta, max_skew: timedelta) -> Finding:
+    """Check the workers. last_beat: the last heartbeat of any worker, aware; None for never.
+
+    max_skew: a heartbeat may be so far in the future, since clocks differ.
+    """
     meaning = "late enrichment is not done, and no task is enriched before its callback"
     todo = "run flask worker beside the web server"
     if last_beat is None:
         return problem("worker", "no worker has ever sent a heartbeat", meaning, todo)
     silent = now - last_beat
-    if silent < -timedelta(minutes=1):
+    if silent < -max_skew:
         return problem(
             "worker",
             f"the last heartbeat of a worker is {_ago(-silent)} in the future",

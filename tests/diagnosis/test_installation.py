@@ -79,7 +79,7 @@ def test_clock(skew_s: float | None, level: Level, told: str) -> None:
 )
 def test_worker(silent: timedelta | None, level: Level, told: str) -> None:
     last = None if silent is None else NOW - silent
-    expect(installation.worker(last, NOW, timedelta(seconds=90)), "worker", level, told)
+    expect(installation.worker(last, NOW, timedelta(seconds=90), timedelta(minutes=1)), "worker", level, told)
 
 
 def test_followups() -> None:
