@@ -92,6 +92,7 @@ def _recognise_archive(path: Path) -> Recognised:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
+    # NotImplementedError is zipfile's for a directory of a later version of the format than it reads.
     except (zipfile.BadZipFile, NotImplementedError) as exc:
         raise FixtureFileError(f"{path.name}: a damaged or incomplete workbook or archive; save it again") from exc
     if "xl/workbook.xml" in names:

@@ -206,14 +206,8 @@ def _jsonl_rows(path: Path, recognised: Recognised, _: Reading) -> _Rows:
 
 def _csv_rows(path: Path, recognised: Recognised, reading: Reading) -> _Rows:
     lines = TextLines(path, recognised, fallback=None if reading.encoding else WINDOWS)
-    number, delimiter, header = 0, "", ""
-    for number, header in enumerate(lines, start=1):  # noqa: B007
-        declared = _DECLARED_SEPARATOR.fullmatch(header)
-        if declared:
-            delimiter = declared[1]
-        elif header.strip():
-            break
-    reader = CsvReader(chain([header], lines), delimiter or detect_delimiter(header), first_line=max(number, 1))
+    number, delimiter, header = _header(lines)
+    reader = CsvReader(chain([header], lines), delimiter or detect_delimiter(header), first_line=number)
     records = iter(reader)
     first = next(records, Record(1, []))
     if isinstance(first, Unread):
@@ -226,6 +220,21 @@ def _csv_rows(path: Path, recognised: Recognised, reading: Reading) -> _Rows:
     yield from _table_rows(table, records, reading)
     if remark := lines.remark():
         reading.remark(remark)
+
+
+def _header(lines: Iterator[str]) -> tuple[int, str, str]:
+    """Return the number of the first line that is not blank, the separator declared before it, and the line.
+
+    "" for the separator if none is declared; the last line, or 1 and "", if all are blank.
+    """
+    number, delimiter, line = 1, "", ""
+    for number, line in enumerate(lines, start=1):
+        declared = _DECLARED_SEPARATOR.fullmatch(line)
+        if declared:
+            delimiter = declared[1]
+        elif line.strip():
+            return number, delimiter, line
+    return number, delimiter, line
 
 
 # Excel's own way to name the separator, in the first line.
