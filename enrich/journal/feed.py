@@ -87,12 +87,12 @@ def find_tasks(
     high = min(high, before or high, top + 1)
     range_size = range_size or (INDEXED_RANGE if filters.is_indexed else UNINDEXED_RANGE)
     began = time.monotonic()
-    conditions, is_represented = alternatives(filters), _is_represented(filters)
+    conditions, is_superseded = alternatives(filters), _is_superseded(filters)
     entry_ids: list[int] = []
     while conditions and low < high and len(entry_ids) < limit:
         query_began = time.monotonic()
         floor = max(low, high - range_size)
-        entry_ids += _matching_ids(database, conditions, is_represented, floor, high, limit - len(entry_ids))
+        entry_ids += _matching_ids(database, conditions, is_superseded, floor, high, limit - len(entry_ids))
         high = floor
         if time.monotonic() - began >= timeout_s:
             break
@@ -123,13 +123,13 @@ def received_at(database: Database, entry_id: int) -> datetime | None:
 def _matching_ids(
     database: Database,
     conditions: Sequence[ColumnElement[bool]],
-    is_represented: ColumnElement[bool],
+    is_superseded: ColumnElement[bool],
     floor: int,
     before: int,
     limit: int,
 ) -> Sequence[int]:
-    """Return the highest ids in this range that represent their task and fulfil one of the conditions."""
-    in_range = (EntryRow.id >= floor, EntryRow.id < before, ~is_represented)
+    """Return the highest ids in this range that are not superseded and fulfil one of the conditions."""
+    in_range = (EntryRow.id >= floor, EntryRow.id < before, ~is_superseded)
     entry_ids: set[int] = set()
     for condition in conditions:
         statement = select(EntryRow.id).where(condition, *in_range).order_by(EntryRow.id.desc()).limit(limit)
@@ -154,8 +154,8 @@ def _has_newer_entry() -> ColumnElement[bool]:
     return exists().where(newer.task_sid == EntryRow.task_sid, newer.id > EntryRow.id, newer.kind != EVENT)
 
 
-def _is_represented(filters: Filters) -> ColumnElement[bool]:
-    """Return the condition that a newer entry represents the task: for an incident, the newest one that matches."""
+def _is_superseded(filters: Filters) -> ColumnElement[bool]:
+    """Return the condition that the feed shows a newer entry instead: for an incident, only one that matches, too."""
     if not filters.is_incident:
         return _has_newer_entry()
     newer = aliased(EntryRow)
