@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -118,7 +119,7 @@ def test_a_change_that_changes_nothing_leaves_no_trail(database: Database) -> No
     seed_all(database, ADA)
     scope = Scope(keys=frozenset({SHARED}))
     with database.transaction() as session:
-        act = lambda: records.link(session, SHARED, "C-1", NOW)  # noqa: E731
+        act = partial(records.link, session, SHARED, "C-1", NOW)
         assert audit.change(session, scope, AuditAction.LINKED, DANA, NOW, act) is None
         assert audit.entries_of_customer(session, "C-1") == ()
 

@@ -54,7 +54,7 @@ class Connection:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the server closed the connection in order; a reset raises."""
+        """Return whether the server closed the connection in order; a reset raises."""
         return self._file.read(1) == b""
 
     def close(self) -> None:
