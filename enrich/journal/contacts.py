@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Text, cast, func, insert, or_, select, union_all, update
+from sqlalchemy import Text, cast, func, or_, select, union_all, update
 from sqlalchemy.orm import Session
 
 from enrich.database.engine import Database
 from enrich.domain.outcomes import TASK_END_EVENTS, FollowupKind
+from enrich.journal.followups import INSERT_FOLLOWUP
 from enrich.journal.records import LookupFinding, read_finding
 from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
 
@@ -172,7 +173,7 @@ def add_enrich_followups(
     rows = [
         {
             "kind": FollowupKind.ENRICH,
-            "entry_id": entry_id,
+            "of_entry": entry_id,
             "created_at": now,
             "due_at": due_at,
             "attempts": 0,
@@ -180,9 +181,8 @@ def add_enrich_followups(
         }
         for entry_id in entry_ids
     ]
-    return tuple(
-        session.execute(insert(FollowupRow).values(row).returning(FollowupRow.id)).scalar_one() for row in rows
-    )
+    inserting = INSERT_FOLLOWUP.returning(FollowupRow.id)
+    return tuple(session.connection().execute(inserting, row).scalar_one() for row in rows)
 
 
 def end_first_attempt(

@@ -15,10 +15,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Row,
     Select,
+    and_,
     bindparam,
     case,
     delete,
@@ -30,8 +32,11 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import aliased
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from enrich.database.engine import Database
+from enrich.database.types import UtcDateTime
 from enrich.domain.deliveries import Followup, NewFollowup, OnExisting
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.errors import TaskGone
@@ -82,56 +87,34 @@ class FollowupQueue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, now: datetime, *, at_most: int = 1, key: str | None = None) -> tuple[Followup, ...]:
+    def claim(
+        self, now: datetime, *, at_most: int = 1, newest: int = 0, key: str | None = None
+    ) -> tuple[Followup, ...]:
         """Return due follow-ups, oldest first, leased to the caller until the lease ends.
 
-        at_most: as many as can be executed within one lease. key: claim only the follow-up with this key, if due.
+        The follow-ups of one task are claimed one at a time, in the order in which they are due. at_most: as many as
+        can be executed within one lease. newest: so many of them are those that became due last, so that living tasks
+        do not wait behind a backlog. key: claim only the follow-up with this key, if due, before older ones of its
+        task.
         """
-        with_key = [] if key is None else [FollowupRow.key == key]
-        due = (
-            select(FollowupRow.id)
-            .where(
-                FollowupRow.due_at <= now,
-                _IS_KNOWN,
-                or_(FollowupRow.leased_until.is_(None), FollowupRow.leased_until <= now),
-                *with_key,
-            )
-            .order_by(FollowupRow.due_at)
-            .limit(at_most)
-            .with_for_update(skip_locked=True)  # PostgreSQL only; SQLite has one writer at a time
-        )
+        due, leasing = (_DUE, _LEASING) if key is None else (_DUE_WITH_KEY, _LEASING_WITH_KEY)
+        values = {"now": now, "existing_key": key}
         # Usually nothing is due; reading first saves SQLite the write lock.
-        if self._database.is_sqlite and not self._database.read(due):
+        if self._database.is_sqlite and not self._database.read(due, values | {"number": 1, "taken": ()}):
             return ()
-        with self._database.transaction() as session:
-            ids = session.scalars(due).all()
+
+        def lease(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
+            ids: list[int] = []
+            for number, statement in ((newest, _NEWEST), (at_most - newest, due)):
+                if number > 0:
+                    ids += connection.scalars(statement, values | {"number": number, "taken": ids})
             if not ids:
                 return ()
-            session.execute(
-                update(FollowupRow)
-                .where(FollowupRow.id.in_(ids))
-                .values(leased_until=now + LEASE, attempts=FollowupRow.attempts + 1)
-            )
-            rows = session.execute(
-                select(
-                    FollowupRow.id,
-                    FollowupRow.kind,
-                    FollowupRow.attempts,
-                    FollowupRow.entry_id,
-                    EntryRow.workspace_sid,
-                    EntryRow.task_sid,
-                    EntryRow.reservation_sid,
-                    EntryRow.worker_sid,
-                    EntryRow.worker_name,
-                    EntryRow.event_type,
-                    EntryRow.received_at,
-                    FollowupRow.data,
-                )
-                .join(EntryRow, EntryRow.id == FollowupRow.entry_id)
-                .where(FollowupRow.id.in_(ids))
-                .order_by(FollowupRow.due_at)
-            ).all()
-        return tuple(_followup(row) for row in rows)
+            # Asked once more: on PostgreSQL a sibling may have been claimed between the first look and the lock.
+            leased = connection.scalars(leasing, values | {"taken": ids, "until": now + LEASE})
+            return connection.execute(_CLAIMED, {"taken": leased.all()}).all()
+
+        return tuple(_followup(row) for row in self._database.commit(lease))
 
     def done(self, followup: Followup, now: datetime) -> None:
         """Mark it as done."""
@@ -181,12 +164,12 @@ class FollowupQueue:
                 .returning(EntryRow.id, EntryRow.task_sid)
             ).all()
             followups = [
-                {"kind": FollowupKind.ENRICH, "entry_id": row.id, "created_at": now, "due_at": now}
+                {"kind": FollowupKind.ENRICH, "of_entry": row.id, "created_at": now, "due_at": now}
                 for row in adopted
                 if row.task_sid
             ]
             if followups:
-                session.execute(insert(FollowupRow), followups)
+                session.connection().execute(INSERT_FOLLOWUP, followups)
         return len(adopted)
 
     def retry(self, followup_ids: Iterable[int], now: datetime) -> int:
@@ -282,12 +265,21 @@ class FollowupQueue:
             self._database.write(update(FollowupRow).where(*restarted).values(leased_until=None))
 
 
+# A new follow-up names its entry as `of_entry`, and gets that entry's task.
+_ENTRY_ID = bindparam("of_entry", type_=FollowupRow.entry_id.type)
+_OF_ENTRY: dict[str, Any] = {
+    "entry_id": _ENTRY_ID,
+    "task_sid": select(EntryRow.task_sid).where(EntryRow.id == _ENTRY_ID).scalar_subquery(),
+}
+INSERT_FOLLOWUP = insert(FollowupRow).values(_OF_ENTRY)
+
+
 class FollowupInserts:
     """Statements that create follow-ups, run in the transaction of the entry that causes them."""
 
     def __init__(self, database: Database) -> None:
         dialect = sqlite if database.is_sqlite else postgresql
-        inserting = dialect.insert(FollowupRow)
+        inserting = dialect.insert(FollowupRow).values(_OF_ENTRY)
         self._statements: Mapping[OnExisting, Any] = {
             OnExisting.KEEP: inserting.on_conflict_do_nothing(index_elements=[FollowupRow.key]),
             # The lease stays: two workers must not execute it at once, and the present one does not know of the
@@ -312,7 +304,7 @@ class FollowupInserts:
                 continue
             values = {
                 "kind": followup.kind,
-                "entry_id": entry_id,
+                "of_entry": entry_id,
                 "created_at": at,
                 "due_at": followup.due_at,
                 "attempts": 0,
@@ -340,6 +332,71 @@ def _followup(row: Row[*tuple[Any, ...]]) -> Followup:
     is_readable = row.data is None or isinstance(row.data, dict)
     data = row.data if is_readable and row.data else {}
     return Followup(**(row._asdict() | {"kind": FollowupKind(row.kind), "data": data, "is_readable": is_readable}))
+
+
+# The claim, from statements that are made once. `taken` are ids that were chosen already.
+_NOW = bindparam("now", type_=UtcDateTime())
+_TAKEN: BindParameter[Sequence[int]] = bindparam("taken", expanding=True)
+_Other = aliased(FollowupRow)
+# Another follow-up of the same task.
+_IS_SIBLING = (_Other.task_sid == FollowupRow.task_sid, _Other.due_at.is_not(None), _Other.id != FollowupRow.id)
+_IS_LEASED = _Other.leased_until > _NOW
+# One of an unknown kind counts only while a newer version executes it: otherwise it would hold up all others.
+_COMES_FIRST = and_(
+    _Other.kind.in_(tuple(FollowupKind)),
+    or_(_Other.due_at < FollowupRow.due_at, and_(_Other.due_at == FollowupRow.due_at, _Other.id < FollowupRow.id)),
+)
+_IS_DUE = (
+    FollowupRow.due_at <= _NOW,
+    _IS_KNOWN,
+    or_(FollowupRow.leased_until.is_(None), FollowupRow.leased_until <= _NOW),
+)
+_IS_CLAIMABLE = (*_IS_DUE, ~exists().where(*_IS_SIBLING, or_(_IS_LEASED, _COMES_FIRST)))
+_IS_CLAIMABLE_BY_KEY = (
+    FollowupRow.key == bindparam("existing_key"),
+    *_IS_DUE,
+    ~exists().where(*_IS_SIBLING, _IS_LEASED),
+)
+
+
+def _choice(condition: Sequence[ColumnElement[bool]], order: ColumnElement[Any]) -> Select[int]:
+    """Return the SELECT of the ids of at most `number` rows. SKIP LOCKED is PostgreSQL's; SQLite has one writer."""
+    chosen = select(FollowupRow.id).where(*condition, FollowupRow.id.not_in(_TAKEN)).order_by(order)
+    return chosen.limit(bindparam("number")).with_for_update(skip_locked=True)
+
+
+def _leasing(condition: Sequence[ColumnElement[bool]]) -> ReturningUpdate[int]:
+    return (
+        update(FollowupRow)
+        .where(FollowupRow.id.in_(_TAKEN), *condition)
+        .values(leased_until=bindparam("until", type_=UtcDateTime()), attempts=FollowupRow.attempts + 1)
+        .returning(FollowupRow.id)
+    )
+
+
+_DUE = _choice(_IS_CLAIMABLE, FollowupRow.due_at.asc())
+_NEWEST = _choice(_IS_CLAIMABLE, FollowupRow.due_at.desc())
+_DUE_WITH_KEY = _choice(_IS_CLAIMABLE_BY_KEY, FollowupRow.due_at.asc())
+_LEASING, _LEASING_WITH_KEY = _leasing(_IS_CLAIMABLE), _leasing(_IS_CLAIMABLE_BY_KEY)
+_CLAIMED = (
+    select(
+        FollowupRow.id,
+        FollowupRow.kind,
+        FollowupRow.attempts,
+        FollowupRow.entry_id,
+        EntryRow.workspace_sid,
+        EntryRow.task_sid,
+        EntryRow.reservation_sid,
+        EntryRow.worker_sid,
+        EntryRow.worker_name,
+        EntryRow.event_type,
+        EntryRow.received_at,
+        FollowupRow.data,
+    )
+    .join(EntryRow, EntryRow.id == FollowupRow.entry_id)
+    .where(FollowupRow.id.in_(_TAKEN))
+    .order_by(FollowupRow.due_at, FollowupRow.id)
+)
 
 
 def _still_ours(followup: Followup) -> tuple[ColumnElement[bool], ...]:

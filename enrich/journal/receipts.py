@@ -24,9 +24,9 @@ from enrich.domain.deliveries import GUESSED_CHANNELS, Conclusion, Delivery, New
 from enrich.domain.lengths import MAX_FORM_BYTES
 from enrich.domain.matches import Matched, NoMatch
 from enrich.domain.outcomes import EntryKind, FollowupKind
-from enrich.journal.followups import FollowupInserts
+from enrich.journal.followups import INSERT_FOLLOWUP, FollowupInserts
 from enrich.journal.group_commit import GroupCommit
-from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
+from enrich.journal.tables import EVENT, NO_EVENT, EntryRow
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,6 @@ class Journal:
             .returning(row.answer)
         )
         self._conclude_alone = database.prepare(self._conclude)
-        self._insert_followup = insert(FollowupRow)
         self._followups = FollowupInserts(database)
         self._channel_of = (
             select(row.channel_unique_name)
@@ -196,8 +195,8 @@ class Journal:
             rows = self._database.write(self._conclude_alone, values, timeout_s=timeout_s)
         else:
             concluding = (self._conclude, values)
-            values_of_followup = {"kind": followup, "entry_id": entry_id, "created_at": at, "due_at": at}
-            inserting = (self._insert_followup, values_of_followup)
+            values_of_followup = {"kind": followup, "of_entry": entry_id, "created_at": at, "due_at": at}
+            inserting = (INSERT_FOLLOWUP, values_of_followup)
             rows = self._database.write_together(concluding, inserting, timeout_s=timeout_s)
         if rows:
             stored: str | None = rows[0].answer

@@ -131,6 +131,8 @@ class FollowupRow(Base):
         # Every worker looks for due follow-ups every half second.
         Index("ix_followups_due_at", "due_at"),
         Index("ix_followups_entry_id", "entry_id"),
+        # Of each due follow-up a worker asks whether an older one of the same task is pending.
+        _partial_index("ix_followups_task_sid", "task_sid", "due_at", where="due_at IS NOT NULL"),
         # Few, and counted at every scrape of the metrics.
         _partial_index("ix_followups_given_up_at", "given_up_at", where="given_up_at IS NOT NULL"),
         Index("uq_followups_key", "key", unique=True),
@@ -149,6 +151,8 @@ class FollowupRow(Base):
     given_up_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     # Unique, such as "finished:WT..."; null for a kind of which there can be several.
     key: Mapped[str | None] = mapped_column(String(64))
+    # The entry's task, whose follow-ups are executed in order; null where an older version added the row.
+    task_sid: Mapped[str | None] = mapped_column(Sid)
     data: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # parameters and progress, by kind
 
 

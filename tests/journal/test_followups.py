@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -14,6 +15,7 @@ from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.journal.followups import ABANDONED_AFTER, LEASE, Figures, FollowupQueue
 from enrich.journal.receipts import Journal
 from enrich.journal.tables import EntryRow, FollowupRow
+from tests.support.journal import Make
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -152,6 +154,102 @@ def test_a_receipt_without_conclusion_is_adopted_once(
         ("failed", "interrupted"),
     ]
     assert [followup.task_sid for followup in owed.claim(NOW + 2 * ABANDONED_AFTER, at_most=9)] == ["WT0", "WT1"]
+
+
+class TestOrder:
+    """The follow-ups of one task are executed one at a time, in the order in which they are due."""
+
+    @pytest.fixture
+    def owe_task(self, make_entry: Make, make_followup: Make) -> Make:
+        """Make a follow-up of the task with this number, due so many seconds after NOW, and return its id."""
+
+        def owe_task(task: int, due_s: float, **differences: Any) -> int:
+            entry_id = make_entry(task_sid=f"WT{task:032x}")
+            return make_followup(entry_id, due_at=NOW + timedelta(seconds=due_s), **differences)
+
+        return owe_task
+
+    def test_only_the_oldest_of_a_task_is_claimed(self, owed: FollowupQueue, owe_task: Make) -> None:
+        second, first, other = owe_task(1, 2), owe_task(1, 1), owe_task(2, 3)
+        claimed = owed.claim(NOW + 9 * SECOND, at_most=9)
+        assert [followup.id for followup in claimed] == [first, other]
+        assert owed.claim(NOW + 9 * SECOND, at_most=9) == ()
+        owed.done(claimed[0], NOW)
+        assert [followup.id for followup in owed.claim(NOW + 9 * SECOND, at_most=9)] == [second]
+
+    def test_at_the_same_moment_the_first_added_comes_first(self, owed: FollowupQueue, owe_task: Make) -> None:
+        first, _second = owe_task(1, 0), owe_task(1, 0)
+        assert [followup.id for followup in owed.claim(NOW, at_most=9)] == [first]
+
+    def test_one_that_was_put_off_gives_way(self, owed: FollowupQueue, owe_task: Make) -> None:
+        first, second = owe_task(1, 0), owe_task(1, 1)
+        (failed,) = owed.claim(NOW + SECOND)
+        owed.put_off(failed, NOW + 60 * SECOND, "taskrouter_failed")
+        (followup,) = owed.claim(NOW + SECOND)
+        assert (failed.id, followup.id) == (first, second)
+        assert owed.claim(NOW + 60 * SECOND) == (), "while another one of its task is executed"
+
+    def test_a_lease_that_has_ended_holds_up_nobody(self, owed: FollowupQueue, owe_task: Make) -> None:
+        first, _second = owe_task(1, 0), owe_task(1, 1)
+        owed.claim(NOW + SECOND)
+        assert [followup.id for followup in owed.claim(NOW + SECOND + LEASE, at_most=9)] == [first]
+
+    def test_what_a_person_waits_for_comes_before_older_ones(self, owed: FollowupQueue, owe_task: Make) -> None:
+        owe_task(1, 0)
+        asked_for = owe_task(1, 1, key="complete:1")
+        assert [followup.id for followup in owed.claim(NOW + SECOND, key="complete:1")] == [asked_for]
+
+    def test_what_a_person_waits_for_waits_for_the_one_at_work(self, owed: FollowupQueue, owe_task: Make) -> None:
+        owe_task(1, 0)
+        owe_task(1, 1, key="complete:1")
+        (at_work,) = owed.claim(NOW + SECOND)
+        assert owed.claim(NOW + SECOND, key="complete:1") == ()
+        owed.done(at_work, NOW)
+        assert len(owed.claim(NOW + SECOND, key="complete:1")) == 1
+
+    def test_an_unknown_kind_holds_up_its_task_only_while_it_is_executed(
+        self, owed: FollowupQueue, owe_task: Make
+    ) -> None:
+        owe_task(1, 0, kind="brew_coffee")
+        owe_task(2, 0, kind="brew_coffee", leased_until=NOW + LEASE)
+        known, held_up = owe_task(1, 1), owe_task(2, 1)
+        assert [followup.id for followup in owed.claim(NOW + SECOND, at_most=9)] == [known]
+        assert [followup.id for followup in owed.claim(NOW + LEASE, at_most=9)] == [held_up]
+
+    def test_rows_of_an_older_version_are_claimed_without_order(self, owed: FollowupQueue, owe_task: Make) -> None:
+        first, second = owe_task(1, 0, task_sid=None), owe_task(1, 1, task_sid=None)
+        assert [followup.id for followup in owed.claim(NOW + SECOND, at_most=9)] == [first, second]
+
+    def test_the_newest_and_the_oldest_share_the_places(self, owed: FollowupQueue, owe_task: Make) -> None:
+        ids = [owe_task(number, number) for number in range(8)]
+        claimed = owed.claim(NOW + 9 * SECOND, at_most=4, newest=3)
+        assert {followup.id for followup in claimed} == {ids[0], *ids[5:]}
+        claimed = owed.claim(NOW + 9 * SECOND, at_most=9, newest=6)
+        assert {followup.id for followup in claimed} == set(ids[1:5])
+
+    def test_workers_that_ask_at_once_keep_the_order(self, owed: FollowupQueue, owe_task: Make) -> None:
+        for number in range(60):
+            owe_task(number % 6, number)
+        at_work: set[str] = set()
+        ended: list[int] = []
+
+        def work(_worker: int) -> None:
+            while claimed := owed.claim(NOW + 90 * SECOND, at_most=3, newest=2):
+                tasks = {followup.task_sid or "" for followup in claimed}
+                assert not tasks & at_work, "two of one task at once"
+                at_work.update(tasks)
+                for followup in claimed:
+                    ended.append(followup.id)
+                    at_work.discard(followup.task_sid or "")
+                    owed.done(followup, NOW)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(4)))
+        while claimed := owed.claim(NOW + 90 * SECOND):  # a worker ends when others hold the last of each task
+            ended += [followup.id for followup in claimed]
+            owed.done(claimed[0], NOW)
+        by_task = {task: [each for each in ended if each % 6 == task] for task in range(6)}
+        assert all(len(ids) == 10 and ids == sorted(ids) for ids in by_task.values())
 
 
 def test_old_entries_go_with_their_followups(journal: Journal, owed: FollowupQueue, database: Database) -> None:

@@ -97,7 +97,8 @@ def make_followup(database: Database) -> Callable[..., int]:
         now = datetime.now(UTC)
         values = {"kind": "enrich", "entry_id": entry_id, "created_at": now, "due_at": now}
         with database.transaction() as session:
-            row = FollowupRow(**(values | differences))
+            entry = session.get_one(EntryRow, entry_id)
+            row = FollowupRow(**(values | {"task_sid": entry.task_sid} | differences))
             session.add(row)
             session.flush()
             return row.id
