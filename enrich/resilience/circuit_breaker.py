@@ -47,6 +47,10 @@ class CircuitBreaker:
         """Return whether the next request might be refused."""
         return self._failure_count >= self._max_failures
 
+    def rest_s(self) -> float:
+        """Return the seconds until a request may be sent again, 0.0 if one may be sent now."""
+        return max(0.0, self._probe_at - self._now()) if self.is_open else 0.0
+
     def guard(
         self, failures: tuple[type[BaseException], ...], resting: Callable[[], BaseException] = CircuitOpen
     ) -> Guard:

@@ -1,0 +1,62 @@
+"""The limit of requests in flight: halved by refusals, raised by successes."""
+
+from __future__ import annotations
+
+import pytest
+
+from enrich.resilience.in_flight_limit import ONE_REFUSAL_S, InFlightLimit
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def limit(clock: Clock) -> InFlightLimit:
+    return InFlightLimit(16, now=clock)
+
+
+def test_without_refusals_it_is_the_highest(limit: InFlightLimit) -> None:
+    limit.succeeded()
+    assert limit.current == 16
+
+
+def test_a_burst_of_refusals_counts_once(limit: InFlightLimit, clock: Clock) -> None:
+    for _ in range(5):
+        limit.refused()
+    assert limit.current == 8
+    clock.now = ONE_REFUSAL_S
+    limit.refused()
+    assert limit.current == 4
+
+
+def test_it_never_falls_below_one(limit: InFlightLimit, clock: Clock) -> None:
+    for _ in range(20):
+        clock.now += ONE_REFUSAL_S
+        limit.refused()
+    assert limit.current == 1
+
+
+def test_as_many_successes_as_it_is_high_raise_it_by_one(limit: InFlightLimit) -> None:
+    limit.refused()
+    for _ in range(8):
+        limit.succeeded()
+    assert limit.current == 8, "1/8 each, and a little less for each: not quite one"
+    limit.succeeded()
+    assert limit.current == 9
+
+
+def test_it_is_back_at_the_highest_and_no_higher(limit: InFlightLimit) -> None:
+    limit.refused()
+    for _ in range(200):
+        limit.succeeded()
+    assert limit.current == 16
