@@ -36,6 +36,7 @@ from sqlalchemy import (
     literal_column,
     make_url,
     select,
+    text,
     true,
 )
 from sqlalchemy.dialects import postgresql
@@ -64,6 +65,9 @@ POOL_SIZE = 10
 # SQLite's busy time-out, spent in C. Most writes of another process take less than a millisecond; and under load, when
 # a turn of the event loop takes a hundred, a process that tries only once a turn would hardly find the lock free.
 LOCK_WAIT_S = 0.005
+
+# The channel of PostgreSQL's notifications.
+CHANNEL = "enrich_followups"
 
 # The errors that open the circuit breaker.
 _FAILURES = (errors.DatabaseUnavailable, errors.DatabaseLocked, OutOfTime)
@@ -96,6 +100,9 @@ class Database:
         # As many as SQLAlchemy's pool has, so that no caller ever waits in that pool.
         self._slots = Slots(2 * POOL_SIZE if self.is_sqlite else POOL_SIZE)
         self._prepared_pool = ConnectionPool(self.engine, POOL_SIZE)
+        # One more connection: what it sends must not queue behind statements, nor they behind it.
+        self._notifying_pool = ConnectionPool(self.engine, 1)
+        self._notification = PreparedStatement(text(f"NOTIFY {CHANNEL}"), self.engine.dialect)
         self._prepared: dict[tuple[int, tuple[str, ...]], PreparedStatement] = {}
         self._write_lock = threading.Lock()
         # Monotonic time since which another process has held SQLite's write lock; None if it does not.
@@ -224,6 +231,33 @@ class Database:
         with self._slots, self._guard(), translated(), Session(self.engine) as session:
             yield session
 
+    def notify(self) -> None:
+        """Tell listeners that something was committed (`notifications.py`). Raises DatabaseError.
+
+        On SQLite there is nothing to do, because they see it in the file.
+        """
+        if not self.is_sqlite:
+            self._notifying_pool.execute(self._notification, {})
+
+    def open_connection(self) -> Any:
+        """Return a new connection of the driver, in autocommit and outside of the pools; the caller closes it.
+
+        Raises DatabaseError.
+        """
+        with self._slots, translated():
+            pooled = self.engine.raw_connection()
+            pooled.detach()
+        connection: Any = pooled.dbapi_connection
+        self.engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
+        return connection
+
+    @property
+    def driver_error(self) -> type[Exception]:
+        """Return the class of the driver's own errors."""
+        driver: Any = self.engine.dialect.loaded_dbapi
+        error: type[Exception] = driver.Error
+        return error
+
     def answered_since(self, moment: float) -> bool:
         """Return whether it has answered this process since this monotonic time."""
         return self._breaker.answered_since(moment)
@@ -231,6 +265,7 @@ class Database:
     def close(self) -> None:
         """Close idle connections."""
         self._prepared_pool.close()
+        self._notifying_pool.close()
         self.engine.dispose()
         self._group_engine.dispose()
 
