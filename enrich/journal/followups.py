@@ -9,7 +9,7 @@ here. They stay pending for a version that knows them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +27,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    null,
     or_,
     select,
     update,
@@ -82,10 +83,13 @@ class Figures:
 
 
 class FollowupQueue:
-    """The follow-ups of one database. Every method raises DatabaseError."""
+    """The follow-ups of one database. announce: called when one became due. Every method raises DatabaseError."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, announce: Callable[[], None] = lambda: None) -> None:
         self._database = database
+        self._announce = announce
+        self._ending = database.prepare(_ENDING)
+        self._waking = database.prepare(_WAKE)
 
     def claim(
         self, now: datetime, *, at_most: int = 1, newest: int = 0, key: str | None = None
@@ -118,15 +122,16 @@ class FollowupQueue:
 
     def done(self, followup: Followup, now: datetime) -> None:
         """Mark it as done."""
-        self._end(followup, done_at=now, last_reason="")
+        self._end(followup, done_at=now)
 
     def give_up(self, followup: Followup, now: datetime, reason: str) -> None:
         """Mark it as given up, for this reason."""
-        self._end(followup, given_up_at=now, last_reason=reason)
+        self._end(followup, given_up_at=now, reason=reason)
 
-    def put_off(self, followup: Followup, due_at: datetime, reason: str) -> None:
-        """Record a failed attempt, and make it due again at this time."""
-        self._end(followup, due_at=due_at, last_reason=reason)
+    def put_off(self, followup: Followup, due_at: datetime, reason: str, *, counts: bool = True) -> None:
+        """Record a failed attempt, and make it due again at this time. counts: False takes the attempt back."""
+        attempts = followup.attempts if counts else followup.attempts - 1
+        self._end(followup, due_at=due_at, reason=reason, attempts=attempts)
 
     def save_progress(self, followup: Followup, data: Mapping[str, Any]) -> None:
         """Store progress for the next attempt. No effect if another worker has claimed it since."""
@@ -136,6 +141,7 @@ class FollowupQueue:
         """Create follow-ups of this entry."""
         inserts = FollowupInserts(self._database)
         self._database.commit(lambda connection: inserts.add(connection, entry_id, followups, at=at))
+        self._announce()
 
     def ending(self, key: str) -> tuple[bool, str]:
         """Return whether the follow-up with this key has ended, and the reason of its last failure, or ""."""
@@ -144,7 +150,8 @@ class FollowupQueue:
 
     def wake(self, followup: NewFollowup) -> None:
         """Make the follow-up with the same key due again. No effect if there is none."""
-        self._database.commit(lambda connection: FollowupInserts.wake(connection, followup))
+        self._database.write(self._waking, _parameters_of_wake(followup))
+        self._announce()
 
     def adopt_abandoned(self, now: datetime) -> int:
         """Conclude receipts whose process died, and create follow-ups to enrich their tasks; return their number."""
@@ -170,6 +177,7 @@ class FollowupQueue:
             ]
             if followups:
                 session.connection().execute(INSERT_FOLLOWUP, followups)
+        self._announce()
         return len(adopted)
 
     def retry(self, followup_ids: Iterable[int], now: datetime) -> int:
@@ -181,6 +189,7 @@ class FollowupQueue:
                 .values(due_at=now, leased_until=None, given_up_at=None, attempts=0)
                 .returning(FollowupRow.id)
             ).all()
+        self._announce()
         return len(rows)
 
     def overview(self, *, at_most: int = 100) -> tuple[FollowupSummary, ...]:
@@ -253,14 +262,30 @@ class FollowupQueue:
         rows = self._database.write(delete(EntryRow).where(EntryRow.id.in_(entries)).returning(EntryRow.id))
         return len(rows)
 
-    def _end(self, followup: Followup, **values: object) -> None:
+    def _end(
+        self,
+        followup: Followup,
+        *,
+        due_at: datetime | None = None,
+        done_at: datetime | None = None,
+        given_up_at: datetime | None = None,
+        reason: str = "",
+        attempts: int | None = None,
+    ) -> None:
         """End this attempt. No effect if another worker has claimed or ended it since.
 
         If it was made due again meanwhile it stays due, without waiting for our lease to end.
         """
-        values = {"due_at": None, "leased_until": None} | values
-        ending = update(FollowupRow).where(*_still_ours(followup)).values(**values).returning(FollowupRow.id)
-        if not self._database.write(ending):
+        values = {
+            "followup_id": followup.id,
+            "attempt": followup.attempts,
+            "next_due_at": due_at,
+            "ended_at": done_at,
+            "gave_up_at": given_up_at,
+            "reason": reason,
+            "attempts_made": followup.attempts if attempts is None else attempts,
+        }
+        if not self._database.write(self._ending, values):
             restarted = (FollowupRow.id == followup.id, FollowupRow.attempts == 0)
             self._database.write(update(FollowupRow).where(*restarted).values(leased_until=None))
 
@@ -317,10 +342,10 @@ class FollowupInserts:
     @staticmethod
     def wake(connection: Connection, followup: NewFollowup) -> None:
         """Make the follow-up with the same key due again. No effect if there is none."""
-        connection.execute(_WAKE, {"existing_key": followup.key, "due_again_at": followup.due_at})
+        connection.execute(_WAKE, _parameters_of_wake(followup))
 
 
-_RESTARTED: dict[str, Any] = {"attempts": 0, "done_at": None, "given_up_at": None}
+_RESTARTED: dict[str, Any] = {"attempts": 0, "done_at": null(), "given_up_at": null()}
 _WAKE = (
     update(FollowupRow)
     .where(FollowupRow.key == bindparam("existing_key"))
@@ -333,6 +358,29 @@ def _followup(row: Row[*tuple[Any, ...]]) -> Followup:
     data = row.data if is_readable and row.data else {}
     return Followup(**(row._asdict() | {"kind": FollowupKind(row.kind), "data": data, "is_readable": is_readable}))
 
+
+def _parameters_of_wake(followup: NewFollowup) -> dict[str, Any]:
+    return {"existing_key": followup.key, "due_again_at": followup.due_at}
+
+
+# The end of an attempt: only by the one who has the lease.
+_ENDING = (
+    update(FollowupRow)
+    .where(
+        FollowupRow.id == bindparam("followup_id"),
+        FollowupRow.attempts == bindparam("attempt"),
+        FollowupRow.due_at.is_not(None),
+    )
+    .values(
+        leased_until=null(),
+        due_at=bindparam("next_due_at"),
+        done_at=bindparam("ended_at"),
+        given_up_at=bindparam("gave_up_at"),
+        last_reason=bindparam("reason"),
+        attempts=bindparam("attempts_made"),
+    )
+    .returning(FollowupRow.id)
+)
 
 # The claim, from statements that are made once. `taken` are ids that were chosen already.
 _NOW = bindparam("now", type_=UtcDateTime())

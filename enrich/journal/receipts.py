@@ -35,7 +35,8 @@ class Journal:
     """The journal of one database.
 
     time_limit: as in `enrich.resilience.timeouts`; limits commits that are not part of a callback's deadline.
-    make_group: makes the group commit, of the function that commits many receipts.
+    make_group: makes the group commit, of the function that commits many receipts. announce: called when a follow-up
+    was added.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Journal:
         *,
         time_limit: Callable[[float], AbstractContextManager[Any]] = lambda _seconds: nullcontext(),
         make_group: Callable[..., GroupCommit] = GroupCommit,
+        announce: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
+        self._announce = announce
         self._time_limit = time_limit
         dialect = sqlite if database.is_sqlite else postgresql
         row = EntryRow.__table__.c
@@ -90,6 +93,8 @@ class Journal:
         )
         self._conclude_alone = database.prepare(self._conclude)
         self._followups = FollowupInserts(database)
+        self._record = database.prepare(insert(EntryRow).returning(row.id), (*_RECEIVED, *_CONCLUDED))
+        self._last_place = database.prepare(_LAST_PLACE)
         self._channel_of = (
             select(row.channel_unique_name)
             .where(row.task_sid == bindparam("task_sid"), row.channel_unique_name.is_not(None))
@@ -126,7 +131,9 @@ class Journal:
                 self._followups.add(connection, receipt.entry_id, followups, at=delivery.received_at)
             return receipt
 
-        return self._database.commit(work, timeout_s=timeout_s)
+        receipt = self._database.commit(work, timeout_s=timeout_s)
+        self._announce()
+        return receipt
 
     def receive_concluded(
         self, delivery: Delivery, conclusion: Conclusion, *, at: datetime, timeout_s: float, answer: str
@@ -198,6 +205,7 @@ class Journal:
             values_of_followup = {"kind": followup, "of_entry": entry_id, "created_at": at, "due_at": at}
             inserting = (INSERT_FOLLOWUP, values_of_followup)
             rows = self._database.write_together(concluding, inserting, timeout_s=timeout_s)
+            self._announce()
         if rows:
             stored: str | None = rows[0].answer
             return stored
@@ -245,24 +253,25 @@ class Journal:
         """
         values = _received(delivery) | _concluded(conclusion, at)
         if delivery.task_sid and not delivery.task_channel and not delivery.task_queue_sid:
-            values |= self._last_place(delivery.task_sid)
-        return int(self._database.write(insert(EntryRow).returning(EntryRow.id), values)[0].id)
+            values |= self._database.read(self._last_place, {"task_sid": delivery.task_sid})[0]._asdict()
+        return int(self._database.write(self._record, values | {"answer": None})[0].id)
 
-    def _last_place(self, task_sid: str) -> dict[str, str]:
-        row = EntryRow.__table__.c
-        # Each by itself: a callback names its queue, and only an event may name the channel.
-        last = (
-            func.coalesce(
-                select(place)
-                .where(row.task_sid == task_sid, place != "")
-                .order_by(place.in_(GUESSED_CHANNELS), row.id.desc())
-                .limit(1)
-                .scalar_subquery(),
-                "",
-            ).label(place.name)
-            for place in (row.task_channel, row.task_queue_sid)
-        )
-        return dict(self._database.read(select(*last))[0]._mapping)
+
+# The channel and the queue of a task's last entries. Each by itself: a callback names its queue, and only an event may
+# name the channel.
+_LAST_PLACE = select(
+    *(
+        func.coalesce(
+            select(place)
+            .where(EntryRow.task_sid == bindparam("task_sid"), place != "")
+            .order_by(or_(*(place == guess for guess in GUESSED_CHANNELS)), EntryRow.id.desc())
+            .limit(1)
+            .scalar_subquery(),
+            "",
+        ).label(place.name)
+        for place in (EntryRow.__table__.c.task_channel, EntryRow.__table__.c.task_queue_sid)
+    )
+)
 
 
 def _log_unrecorded(rows: Sequence[Mapping[str, Any]], error: errors.DatabaseError) -> None:

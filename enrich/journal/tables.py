@@ -1,4 +1,4 @@
-"""Tables of the journal: entries, follow-ups, heartbeats, task states and rollups."""
+"""Tables of the journal: entries, follow-ups, heartbeats, refusals by rate limit, task states and rollups."""
 
 from __future__ import annotations
 
@@ -163,6 +163,15 @@ class HeartbeatRow(Base):
 
     worker: Mapped[str] = mapped_column(String(120), primary_key=True)  # host, process id and a random suffix
     beat_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RateLimitRow(Base):
+    """Time of the last refusal by TaskRouter's rate limit that one web process met. A handful of rows."""
+
+    __tablename__ = "rate_limits"
+
+    process: Mapped[str] = mapped_column(String(120), primary_key=True)  # host, process id and a random suffix
+    refused_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class TaskStateRow(Base):

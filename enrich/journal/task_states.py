@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, TextClause, bindparam, delete, exists, func, select, text, update
+from sqlalchemy import ColumnElement, TextClause, bindparam, delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -52,6 +52,8 @@ class TaskStates:
     def __init__(self, database: Database) -> None:
         self._database = database
         dialect = sqlite if database.is_sqlite else postgresql
+        self._marks = database.prepare(_MARKS)
+        self._was_offered = database.prepare(_WAS_OFFERED)
         self._insert = dialect.insert(TaskStateRow).on_conflict_do_nothing(index_elements=[TaskStateRow.task_sid])
 
     def of(self, task_sid: str) -> TaskState | None:
@@ -64,7 +66,7 @@ class TaskStates:
 
         One indexed statement: the assignment callback runs it for tasks whose block has such a member.
         """
-        rows = self._database.read(_MARKS, {"task_sid": task_sid})
+        rows = self._database.read(self._marks, {"task_sid": task_sid})
         return {name: value for name, value in rows[0]._asdict().items() if value} if rows else {}
 
     def count(
@@ -121,11 +123,7 @@ class TaskStates:
 
     def was_offered(self, task_sid: str) -> bool:
         """Return whether the task has had an assignment or fallback callback."""
-        kinds = (EntryKind.ASSIGNMENT, EntryKind.FALLBACK)
-        rows = self._database.read(
-            select(exists().where(EntryRow.task_sid == task_sid, EntryRow.kind.in_(kinds)).label("was"))
-        )
-        return bool(rows[0].was)
+        return bool(self._database.read(self._was_offered, {"task_sid": task_sid})[0].was)
 
     def enrichment(self, task_sid: str) -> EnrichmentState:
         """Return whether the task's block was ever written, or found on it."""
@@ -213,6 +211,14 @@ _LAST_WRITTEN = (
     .where(EntryRow.task_sid == bindparam("task_sid"), EntryRow.attributes_after.is_not(None))
     .order_by(EntryRow.id.desc())
     .limit(1)
+)
+_WAS_OFFERED = select(
+    exists()
+    .where(
+        EntryRow.task_sid == bindparam("task_sid"),
+        or_(EntryRow.kind == EntryKind.ASSIGNMENT, EntryRow.kind == EntryKind.FALLBACK),
+    )
+    .label("was")
 )
 _MARKS = select(TaskStateRow.escalation, TaskStateRow.outcome).where(TaskStateRow.task_sid == bindparam("task_sid"))
 

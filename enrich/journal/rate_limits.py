@@ -1,0 +1,42 @@
+"""Refusals by TaskRouter's rate limit that web processes met, so that workers leave them more of it.
+
+Each web process has a row of its own, written in the background, so that no callback waits for it or for another one.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, insert, select, update
+
+from enrich.database.engine import Database
+from enrich.journal.tables import RateLimitRow
+
+RETENTION = timedelta(hours=1)
+
+
+class RateLimits:
+    """The refusals of the web processes of one database. Every method raises DatabaseError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._process = ""
+
+    def record(self, now: datetime) -> None:
+        """Record that this process was refused just now."""
+        if self._process:
+            mine = update(RateLimitRow).where(RateLimitRow.process == self._process)
+            if self._database.write(mine.values(refused_at=now).returning(RateLimitRow.process)):
+                return
+        # Named when it is first needed: a process that forks has the names of its children otherwise.
+        self._process = f"{socket.gethostname()[:80]}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._database.write(insert(RateLimitRow).values(process=self._process, refused_at=now))
+        self._database.write(delete(RateLimitRow).where(RateLimitRow.refused_at < now - RETENTION))
+
+    def last(self) -> datetime | None:
+        """Return the time of the latest refusal that any web process met; None if there was none for an hour."""
+        latest: datetime | None = self._database.read(select(func.max(RateLimitRow.refused_at)))[0][0]
+        return latest
