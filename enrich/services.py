@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,21 +24,24 @@ from enrich.flows.activity import ActivityLog
 from enrich.flows.adapters import JITTER, Adapters
 from enrich.flows.assignment import AssignmentHandler
 from enrich.flows.completion import Completion
+from enrich.flows.dispatcher import FollowupDispatcher
 from enrich.flows.enrichment import Enricher
 from enrich.flows.handover import Handover
 from enrich.flows.lifecycle import Lifecycle
 from enrich.flows.restoration import Restoration
 from enrich.flows.rules import Rules
-from enrich.flows.worker import FollowupDispatcher
 from enrich.journal.followups import FollowupQueue
 from enrich.journal.heartbeats import Heartbeats
+from enrich.journal.rate_limits import RateLimits
 from enrich.journal.receipts import Journal
 from enrich.journal.rollups import Rollups
 from enrich.journal.task_states import TaskStates
 from enrich.policy.file import Policy
 from enrich.resilience.admission import Admission
 from enrich.resilience.circuit_breaker import CircuitBreaker
+from enrich.resilience.coalesced_call import CoalescedCall
 from enrich.resilience.dns_cache import DnsCache
+from enrich.resilience.in_flight_limit import InFlightLimit
 from enrich.resilience.timeouts import time_limit
 from enrich.settings import Settings
 from enrich.taskrouter.client import TaskRouterClient
@@ -46,6 +50,10 @@ from enrich.telemetry.metrics import Metrics
 from enrich.telemetry.tracing import Tracing, tracing_of
 
 MAX_POLICY_BYTES = 1_000_000
+# Workers are told of new follow-ups at most so often; in between they learn of several at once.
+NOTIFY_INTERVAL_S = 0.02
+REFUSAL_INTERVAL_S = 1.0
+TOO_MANY_REQUESTS = "429"
 
 
 class Flows(TypedDict):
@@ -63,7 +71,9 @@ class Flows(TypedDict):
 class Services:
     """The services that views, commands and the worker of one app share. Safe for greenlets and threads.
 
-    admission: decides which assignment callbacks this process works on. tracing: None unless it is configured.
+    admission: decides which assignment callbacks this process works on. rate_limits: refusals that web processes met.
+    rest_limit: the number of follow-ups in flight that TaskRouter's rate limit bears; followup_capacity: the same, but
+    0 while TaskRouter's circuit breaker is open, and 1 when it is time for a probe. tracing: None unless configured.
     policy_error: the error in the policy file, in a command, which may have nothing to do with it; the rules are then
     those without a policy.
     """
@@ -79,6 +89,9 @@ class Services:
     dispatcher: FollowupDispatcher
     heartbeats: Heartbeats
     rollups: Rollups
+    rate_limits: RateLimits
+    rest_limit: InFlightLimit
+    followup_capacity: Callable[[], int]
     admission: Admission
     metrics: Metrics
     tracing: Tracing | None
@@ -107,6 +120,12 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
 
     def count_exchange(exchange: Exchange) -> None:
         metrics.rest_request(exchange.method, exchange.status)
+        if exchange.status == TOO_MANY_REQUESTS:
+            rest_limit.refused()
+            if serves:
+                record_refusal.ask()
+        else:
+            rest_limit.succeeded()
         if tracing:
             tracing.exchange(exchange)
 
@@ -117,17 +136,27 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
         if tracing:
             tracing.followup(attempt)
 
+    def followup_capacity() -> int:
+        if taskrouter_breaker.is_open:
+            return 0 if taskrouter_breaker.rest_s() else 1
+        return rest_limit.current
+
     database = Database(settings.database_url, addresses=addresses, breaker=_breaker("database", settings, metrics))
+    taskrouter_breaker = _breaker("taskrouter", settings, metrics)
+    rest_limit = InFlightLimit(settings.worker_concurrency)
+    rate_limits = RateLimits(database)
+    record_refusal = CoalescedCall(lambda: rate_limits.record(datetime.now(UTC)), REFUSAL_INTERVAL_S)
+    announce = CoalescedCall(database.notify, NOTIFY_INTERVAL_S).ask
     adapters = Adapters(
-        journal=Journal(database, time_limit=time_limit),
+        journal=Journal(database, time_limit=time_limit, announce=announce),
         task_states=TaskStates(database),
         store=CustomerStore(database),
-        followups=FollowupQueue(database),
+        followups=FollowupQueue(database, announce=announce),
         taskrouter=TaskRouterClient(
             settings.taskrouter_base_url,
             *settings.rest_credentials,
             addresses=addresses,
-            breaker=_breaker("taskrouter", settings, metrics),
+            breaker=taskrouter_breaker,
             observe=count_exchange,
             connections=settings.max_in_flight,  # more would be opened, and closed after use
         ),
@@ -142,6 +171,9 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
         adapters=adapters,
         heartbeats=Heartbeats(database),
         rollups=Rollups(database),
+        rate_limits=rate_limits,
+        rest_limit=rest_limit,
+        followup_capacity=followup_capacity,
         admission=Admission(settings.max_in_flight, observe=metrics.in_flight),
         metrics=metrics,
         tracing=tracing,

@@ -41,6 +41,7 @@ class Settings:
     card_minutes: int
     budget_s: float
     max_in_flight: int
+    worker_concurrency: int
     breaker_failures: int
     attribute: str
     accept_via: str
@@ -258,6 +259,13 @@ TABLE: tuple[Setting, ...] = (
         "100",
         "Assignment callbacks that one process handles at once; the excess gets the default and is enriched late",
         _number_between(int, 1, 10_000),
+    ),
+    Setting(
+        "ENRICH_WORKER_CONCURRENCY",
+        "worker_concurrency",
+        "16",
+        "Follow-ups that one worker process has in flight at once",
+        _number_between(int, 1, 1_000),
     ),
     Setting(
         "ENRICH_BREAKER_FAILURES",

@@ -17,9 +17,15 @@ from gevent import monkey
 from enrich import health, settings
 from enrich.cli.base import Command
 from enrich.cli.taskrouter import catch_up_since, find_stuck
-from enrich.flows.worker import Worker, WorkerTasks
-from enrich.journal.heartbeats import seconds_since_boot
-from enrich.services import current_services
+from enrich.database.notifications import Listener
+from enrich.flows.upkeep import Upkeep, UpkeepTasks
+from enrich.flows.worker import Job, Worker
+from enrich.services import Services, current_services
+
+# SQLite is asked for news so often; PostgreSQL tells them at once, and is waited for in turns of `LISTEN_S`.
+LISTEN_INTERVAL_S = 0.02
+LISTEN_S = 1.0
+RATE_LIMIT_INTERVAL_S = 1.0
 
 
 @click.command("worker", cls=Command)
@@ -51,25 +57,67 @@ def worker(once: bool, metrics: str | None, confirm_clock: bool) -> None:
         os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - this very program
     if metrics:
         _serve_health(metrics)
-    stop = threading.Event()
+    stop, wakeup = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    _worker(services, stop, wakeup).run_until(stop)
 
-    def beat(now: datetime) -> None:
-        if not services.heartbeats.beat(now):
-            return  # counts would stand in the future
+
+def _worker(services: Services, stop: threading.Event, wakeup: threading.Event) -> Worker:
+    """Return the worker with its jobs."""
+
+    def count(now: datetime) -> None:
         services.rollups.sample_open_followups(now, services.adapters.followups.open_count)
         services.rollups.count(now)
 
-    tasks = WorkerTasks(
-        beat,
-        partial(catch_up_since, services),
-        partial(find_stuck, services),
-        lambda: services.heartbeats.clock_in_doubt_since() is None,
-        seconds_since_boot,
+    upkeep = Upkeep(
+        services.adapters,
+        UpkeepTasks(
+            beat=services.heartbeats.beat,
+            count=count,
+            catch_up=partial(catch_up_since, services),
+            find_stuck=partial(find_stuck, services),
+            may_prune=lambda: services.heartbeats.clock_in_doubt_since() is None,
+        ),
+        timedelta(days=services.settings.keep_days),
+        stop,
     )
-    keep = timedelta(days=services.settings.keep_days)
-    Worker(services.adapters, services.dispatcher, tasks, keep).run_until(stop.is_set)
+    jobs = (*upkeep.jobs, _listening(services, wakeup), _yielding(services))
+    return Worker(
+        services.adapters,
+        services.dispatcher,
+        concurrency=services.settings.worker_concurrency,
+        capacity=services.followup_capacity,
+        beat=upkeep.beat,
+        jobs=jobs,
+        on_return=upkeep.catch_up_soon,
+        wakeup=wakeup,
+    )
+
+
+def _listening(services: Services, wakeup: threading.Event) -> Job:
+    """Return the job that wakes the worker when something was committed."""
+    listener = Listener(services.database)
+
+    def listen() -> None:
+        if listener.wait(LISTEN_S):
+            wakeup.set()
+
+    return Job("listening", listen, LISTEN_INTERVAL_S)
+
+
+def _yielding(services: Services) -> Job:
+    """Return the job that leaves more of TaskRouter's rate limit to callbacks when those are refused."""
+    seen = services.adapters.now()
+
+    def look() -> None:
+        nonlocal seen
+        last = services.rate_limits.last()
+        if last is not None and last > seen:
+            seen = last
+            services.rest_limit.refused()
+
+    return Job("rate limit", look, RATE_LIMIT_INTERVAL_S)
 
 
 def _serve_health(address: str) -> None:

@@ -101,6 +101,10 @@ class Processes:
                 last = self._log(name).read_text(errors="replace").splitlines()[-15:]
                 raise DidNotStart(f"{name} ended with status {status}. Its last lines:\n  " + "\n  ".join(last))
 
+    def output(self, name: str) -> str:
+        """Return what the process has written so far."""
+        return self._log(name).read_text(errors="replace")
+
     def _log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 

@@ -1,299 +1,161 @@
-"""The worker loop: claims due follow-ups and dispatches each to its handler.
+"""The worker: many follow-ups in flight in one process, and its periodic jobs beside them.
 
-A follow-up works from a fresh read of the task, never from a callback's snapshot. Doing it twice does no harm: each
-handler looks first whether its result is there already.
+One loop claims as many follow-ups as there are free places and hands each to a thread, which under gevent is a
+greenlet: what a follow-up waits for is TaskRouter. The loop is woken when something was added to the queue and when a
+follow-up ends, and looks every half second in any case.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Event, Lock, Thread
 
 from enrich import errors
-from enrich.domain.deadline import Deadline, OutOfTime
-from enrich.domain.deliveries import Followup, FollowupAttempt, NewFollowup, delivery_about
-from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
+from enrich.domain.deliveries import Followup
 from enrich.flows.adapters import Adapters
-from enrich.flows.completion import Completion
-from enrich.flows.enrichment import Enricher, TaskRef
-from enrich.flows.handover import Handover
-from enrich.flows.lifecycle import Lifecycle, finished_key
-from enrich.flows.restoration import Restoration
-from enrich.flows.run import EnrichmentRun
+from enrich.flows.dispatcher import FollowupDispatcher
 
-# Nobody waits for a follow-up; one that takes longer is tried again later.
-ATTEMPT_S = 5.0
-# After a batch of this size the worker adopts abandoned receipts, prunes, and looks whether it shall stop.
-BATCH_SIZE = 10
 POLL_INTERVAL_S = 0.5
-# The interval at which `run_now` polls for the result of another worker.
-RESULT_POLL_S = 0.1
-FIRST_RETRY_S = 1.0
-MAX_RETRY_S = 120.0
-# With the delays above these last for about half an hour; a task that waits longer has other problems.
-MAX_ATTEMPTS = 20
-PRUNE_INTERVAL = timedelta(minutes=10)
-STUCK_INTERVAL = timedelta(minutes=1)
-# Catch-up finds what a web process alone could not record; each run reads a little further back than the last one.
-CATCH_UP_INTERVAL = timedelta(minutes=5)
-CATCH_UP_OVERLAP = timedelta(minutes=2)
-CATCH_UP_AT_START = timedelta(minutes=15)
+# While more is due than there are places, the wait for further places, so that a claim is worth its statements.
+GATHER_S = 0.02
+# Of four places, three take what became due last and one what is due longest: the tasks of people who wait now come
+# before those of an hour ago, and those come, too.
+SHARE_OF_OLDEST = 4
+# A job that failed is not run again before.
+RETRY_S = 1.0
+# After the last follow-up, jobs have so long to notice that the worker stops.
+LAST_JOB_S = 2.0
 
 log = logging.getLogger(__name__)
 
 
-class FollowupDispatcher:
-    """Runs follow-ups: claimed from the queue, dispatched by kind, then done, put off or given up.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Periodic work of the worker. run: ends soon once the worker stops. due: set to have it run at once."""
 
-    jitter: returns a factor around 1 for the delay before a retry, so that what failed together does not retry
-    together. Every public method raises DatabaseError.
+    name: str
+    run: Callable[[], None]
+    interval_s: float
+    due: Event = field(default_factory=Event)
+
+
+class Worker:
+    """Runs due follow-ups, several at a time.
+
+    concurrency: the number of follow-ups in flight, at most. capacity: the number that TaskRouter bears at present; 0
+    while it is not asked. beat: records a heartbeat; called in each turn of the loop, so that it tells of the loop.
+    jobs: run beside the follow-ups and each other. on_return: run once the database is back after an outage. wakeup:
+    set by others when something was added to the queue.
     """
 
     def __init__(
         self,
         adapters: Adapters,
-        enricher: Enricher,
-        lifecycle: Lifecycle,
-        handover: Handover,
-        completion: Completion,
-        restoration: Restoration,
+        dispatcher: FollowupDispatcher,
         *,
-        jitter: Callable[[], float],
+        concurrency: int,
+        capacity: Callable[[], int],
+        beat: Callable[[datetime], bool],
+        jobs: Sequence[Job] = (),
+        on_return: Callable[[], None] = lambda: None,
+        wakeup: Event | None = None,
     ) -> None:
         self._adapters = adapters
-        self._enricher = enricher
-        self._jitter = jitter
-        self._handlers: dict[FollowupKind, Callable[[Followup, Deadline], str | None]] = {
-            FollowupKind.MISSED: lifecycle.handle_missed,
-            FollowupKind.HAND_OVER: handover.hand_over,
-            FollowupKind.WRAP_UP: completion.wrap_up,
-            FollowupKind.COMPLETE: completion.complete,
-            FollowupKind.FINISHED: lambda followup, _deadline: lifecycle.handle_finished(followup),
-            FollowupKind.RESTORE: restoration.restore,
-        }
+        self._dispatcher = dispatcher
+        self._concurrency = concurrency
+        self._capacity = capacity
+        self._beat = beat
+        self._jobs = jobs
+        self._on_return = on_return
+        self._wakeup = wakeup or Event()
+        self._lock = Lock()
+        self._in_flight = 0
+        self._claimed = 0
+        self._is_database_away = False
 
-    def run_batch(self) -> int:
-        """Adopt what dead processes left behind, run what is due, and return how many follow-ups were tried."""
-        adopted = self._adapters.followups.adopt_abandoned(self._adapters.now())
-        if adopted:
-            log.warning("receipts without conclusion were adopted", extra={"count": adopted})
-        for count in range(BATCH_SIZE):
-            claimed = self._adapters.followups.claim(self._adapters.now())
-            if not claimed:
-                return count
-            self._run(claimed[0])
-        return BATCH_SIZE
+    def run_until(self, stop: Event) -> None:
+        """Run until `stop` is set; then claim nothing more, and return when what is in flight has ended.
 
-    def run_now(self, key: str) -> tuple[bool, str]:
-        """Return whether the follow-up with this key has ended, and the reason of its last failure, "" for none.
-
-        For a caller who waits: the follow-up is tried now or, where a worker was faster, waited for. If it fails, it
-        stays in the queue, and a worker goes on trying.
+        That takes some seconds: each attempt has a time limit. Survives a database that does not respond.
         """
-        queue = self._adapters.followups
-        claimed = queue.claim(self._adapters.now(), key=key)
+        threads = [Thread(target=self._repeat, args=(job, stop), name=job.name, daemon=True) for job in self._jobs]
+        for thread in threads:
+            thread.start()
+        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="follow-up") as executor:
+            while not stop.is_set():
+                self._wakeup.clear()
+                if self._turn(executor):
+                    stop.wait(GATHER_S)
+                self._wakeup.wait(POLL_INTERVAL_S)
+            for job in self._jobs:
+                job.due.set()
+        for thread in threads:
+            thread.join(LAST_JOB_S)
+
+    def _turn(self, executor: Executor) -> bool:
+        """Claim as many follow-ups as there are free places, and start them; return whether more may be due."""
+        try:
+            now = self._adapters.now()
+            self._beat(now)
+            with self._lock:
+                free = min(self._concurrency, self._capacity()) - self._in_flight
+            if free < 1:
+                return False
+            oldest = (self._claimed + free) // SHARE_OF_OLDEST - self._claimed // SHARE_OF_OLDEST
+            claimed = self._adapters.followups.claim(now, at_most=free, newest=free - oldest)
+        except errors.DatabaseError as exc:
+            if not self._is_database_away:
+                log.error("the worker cannot work", extra={"reason": exc.reason, "detail": str(exc)})
+            self._is_database_away = True
+            return False
+        except Exception:  # an internal error must not keep everything else from being done
+            log.exception("the worker failed; it goes on")
+            return False
+        if self._is_database_away:
+            self._is_database_away = False
+            self._on_return()
+        self._claimed += len(claimed)
+        with self._lock:
+            self._in_flight += len(claimed)
         for followup in claimed:
-            self._run(followup)
-        is_over, reason = queue.ending(key)
-        polls = 0 if claimed else int(ATTEMPT_S / RESULT_POLL_S)
-        while polls and not (is_over or reason):
-            self._adapters.pause(RESULT_POLL_S)
-            is_over, reason = queue.ending(key)
-            polls -= 1
-        return is_over, reason
+            executor.submit(self._run, followup)
+        return len(claimed) == free
 
     def _run(self, followup: Followup) -> None:
-        """Try the follow-up once; afterwards it is done, put off, or given up."""
-        deadline = Deadline.after(ATTEMPT_S)
-        if followup.task_sid is None:
-            self._adapters.followups.give_up(followup, self._adapters.now(), errors.MalformedPayload.reason)
-            return
-        enriches = followup.kind in (FollowupKind.ENRICH, FollowupKind.WARM)
-        if followup.attempts > MAX_ATTEMPTS:
-            # An attempt is counted when it is claimed. No other way leads here than that each one ended its worker.
-            result = self._refuse(followup, Reason.INTERRUPTED)
-        elif enriches:
-            result = self._enrich(followup, deadline)
-        elif followup.is_readable:
-            result = self._handle(followup, deadline)
-        else:  # what it asked for is unknown, and half of it may do harm
-            result = self._refuse(followup, errors.MalformedPayload.reason)
-        log.info(
-            "follow-up",
-            extra={
-                "followup": followup.kind,
-                "task_sid": followup.task_sid,
-                "reservation_sid": followup.reservation_sid or "",
-                "entry": followup.entry_id,
-                "attempts": followup.attempts,
-                "elapsed_ms": deadline.elapsed_ms(),
-                **result,
-            },
-        )
-        self._adapters.observe(
-            FollowupAttempt(
-                followup.kind,
-                followup.entry_id,
-                followup.task_sid,
-                followup.reservation_sid,
-                followup.attempts,
-                result.get("outcome") or ("not_done" if result["reason"] else "done"),
-                result.get("reason", ""),
-                deadline.began_at,
-                deadline.elapsed_ms() / 1000,
-            )
-        )
-
-    def _refuse(self, followup: Followup, reason: str) -> dict[str, str]:
-        """Give the follow-up up without an attempt, and return how it ended, for the log."""
-        self._finish(followup, reason)
-        return {"reason": reason}
-
-    def _handle(self, followup: Followup, deadline: Deadline) -> dict[str, str]:
-        """Run a follow-up that is no enrichment, and return how it ended, for the log.
-
-        outcome: what the handler returned, if that is a word of its own for what it did.
-        """
-        outcome, reason, retryable = None, "", False
         try:
-            with self._adapters.time_limit(ATTEMPT_S):
-                outcome = self._handlers[followup.kind](followup, deadline)
-        except OutOfTime:
-            reason, retryable = Reason.OUT_OF_TIME, True
-        except errors.EnrichError as exc:
-            reason, retryable = exc.reason, exc.retryable
-        except Exception:  # an internal error is recorded and retried
-            log.exception("follow-up failed", extra={"followup": followup.kind, "task_sid": followup.task_sid})
-            reason, retryable = Reason.FAILED, True
-        if not self._put_off(followup, reason, retryable=retryable):
-            self._finish(followup, reason)
-        return {"outcome": outcome, "reason": reason} if outcome else {"reason": reason}
-
-    def _enrich(self, followup: Followup, deadline: Deadline) -> dict[str, str]:
-        """Enrich the task as the callback would, and return how it ended, for the log."""
-        task_sid = followup.task_sid or ""
-        if followup.kind is FollowupKind.WARM and self._adapters.task_states.was_offered(task_sid):
-            self._finish(followup)  # the callback came first: it has a follow-up of its own for what it could not do
-            return {"outcome": "dropped"}
-        run = EnrichmentRun()
-        log_fields = {"followup": followup.kind, "task_sid": task_sid}
-        with self._enricher.recording(run, ATTEMPT_S, "follow-up failed", **log_fields):
-            self._enricher.enrich(
-                run, TaskRef(followup.workspace_sid, task_sid, has_marks=True), deadline, patient=False
+            self._dispatcher.run(followup)
+        except errors.DatabaseError as exc:  # its lease ends, and it is claimed again
+            log.warning(
+                "the end of a follow-up was not recorded",
+                extra={"followup": followup.kind, "entry": followup.entry_id, "reason": exc.reason, "detail": str(exc)},
             )
-        if not self._put_off(followup, run.reason, retryable=run.retryable):
-            self._record(followup, run, deadline)
-            # The customer of a finished task may only be known now.
-            now = self._adapters.now()
-            self._adapters.followups.wake(NewFollowup(FollowupKind.FINISHED, now, finished_key(task_sid)))
-            self._finish(followup, "" if run.outcome is Outcome.ENRICHED else run.reason or Reason.FAILED)
-        match = run.match.kind if run.match else ""
-        return {"outcome": run.outcome or "", "reason": run.reason, "match": match}
+        except Exception:
+            log.exception("the worker failed; it goes on")
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+            self._wakeup.set()
 
-    def _put_off(self, followup: Followup, reason: str, *, retryable: bool) -> bool:
-        """Return whether the follow-up was put off: another attempt may succeed, and is left."""
-        if not retryable or followup.attempts >= MAX_ATTEMPTS:
-            return False
-        seconds = min(FIRST_RETRY_S * 2 ** (followup.attempts - 1), MAX_RETRY_S) * self._jitter()
-        self._adapters.followups.put_off(followup, self._adapters.now() + timedelta(seconds=seconds), reason)
-        return True
-
-    def _finish(self, followup: Followup, reason: str = "") -> None:
-        """Mark the follow-up as done or, with a reason, as given up."""
-        if reason:
-            self._adapters.followups.give_up(followup, self._adapters.now(), reason)
-        else:
-            self._adapters.followups.done(followup, self._adapters.now())
-
-    def _record(self, followup: Followup, run: EnrichmentRun, deadline: Deadline) -> None:
-        """Add a row of its own to the journal; the callback's row stays as it was."""
-        now = self._adapters.now()
-        kind = EntryKind.WARM if followup.kind is FollowupKind.WARM else EntryKind.LATE
-        delivery = delivery_about(followup, kind, now)
-        self._adapters.journal.record(delivery, run.conclusion(deadline.elapsed_ms()), at=now)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerTasks:
-    """The periodic work of a worker beside follow-ups.
-
-    beat: records a heartbeat, and does the little that every worker does; in each round. catch_up: records what was
-    missed between two moments, and returns how much; every few minutes, and at once when the database is back.
-    find_stuck: adds the completion of tasks that wrap up for too long; every minute. may_prune: False while a clock is
-    in doubt. uptime: seconds by a clock that nobody sets, which says when the next of these is due.
-    """
-
-    beat: Callable[[datetime], None]
-    catch_up: Callable[[datetime, datetime], int]
-    find_stuck: Callable[[datetime], int]
-    may_prune: Callable[[], bool]
-    uptime: Callable[[], float]
-
-
-class Worker:
-    """The loop of one worker process.
-
-    keep: journal rows and the audit trail are kept this long; older ones are pruned.
-    """
-
-    def __init__(self, adapters: Adapters, dispatcher: FollowupDispatcher, tasks: WorkerTasks, keep: timedelta) -> None:
-        self._adapters = adapters
-        self._dispatcher = dispatcher
-        self._tasks = tasks
-        self._keep = keep
-
-    def run_until(self, is_over: Callable[[], bool]) -> None:
-        """Run follow-ups every half second until `is_over`. Survives a database that does not respond."""
-        uptime = self._tasks.uptime
-        prune_at = find_stuck_at = catch_up_at = uptime()
-        caught_up_at = self._adapters.now() - CATCH_UP_AT_START
-        was_away = False
-        while not is_over():
-            count = 0
+    def _repeat(self, job: Job, stop: Event) -> None:
+        """Run the job again and again; log the first of several failures in a row."""
+        has_failed = False
+        while not stop.is_set():
+            job.due.clear()
             try:
-                self._tasks.beat(self._adapters.now())
-                count = self._dispatcher.run_batch()
-                now = self._adapters.now()
-                if uptime() >= prune_at:
-                    if self._tasks.may_prune():
-                        self._prune(now - self._keep, is_over)
-                    prune_at = uptime() + PRUNE_INTERVAL.total_seconds()
-                if uptime() >= find_stuck_at:
-                    find_stuck_at = uptime() + STUCK_INTERVAL.total_seconds()
-                    _search("what is wrapping for too long was found", partial(self._tasks.find_stuck, now))
-                if was_away or uptime() >= catch_up_at:
-                    since = min(caught_up_at, now) - CATCH_UP_OVERLAP
-                    _search("what was never recorded was brought in", partial(self._tasks.catch_up, since, now))
-                    caught_up_at, was_away = now, False
-                    catch_up_at = uptime() + CATCH_UP_INTERVAL.total_seconds()
+                job.run()
+                has_failed = False
             except errors.DatabaseError as exc:
-                if not was_away:
-                    log.error("the worker cannot work", extra={"reason": exc.reason, "detail": str(exc)})
-                was_away = True
-            except Exception:  # an internal error must not keep everything else from being done
+                if not (has_failed or self._is_database_away):
+                    log.error(
+                        "a job of the worker failed", extra={"job": job.name, "reason": exc.reason, "detail": str(exc)}
+                    )
+                has_failed = True
+            except Exception:
                 log.exception("the worker failed; it goes on")
-            if not count:
-                self._adapters.pause(POLL_INTERVAL_S)
-
-    def _prune(self, before: datetime, is_over: Callable[[], bool]) -> None:
-        while self._adapters.followups.prune(before) and not is_over():
-            pass
-        self._adapters.task_states.prune(before)
-        self._adapters.store.prune(before)
-
-
-def _search(event: str, search: Callable[[], int]) -> None:
-    """Run a search over REST, and log what it found. Raises DatabaseError; TaskRouter's errors are only logged.
-
-    event: the log line if the search finds something.
-    """
-    try:
-        count = search()
-    except errors.TaskRouterError as exc:
-        log.warning("a search over REST failed", extra={"reason": exc.reason, "detail": f"for: {event}"})
-        return
-    if count:
-        log.warning(event, extra={"count": count})
+                has_failed = True
+            if not stop.is_set():
+                job.due.wait(max(job.interval_s, RETRY_S) if has_failed else job.interval_s)

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from enrich.database.engine import Database
 from enrich.domain.outcomes import FollowupKind
-from enrich.flows.worker import MAX_ATTEMPTS, FollowupDispatcher
+from enrich.flows.dispatcher import MAX_ATTEMPTS, FollowupDispatcher
 from enrich.journal.followups import LEASE
 from enrich.journal.tables import FollowupRow
 from enrich.services import flows_of

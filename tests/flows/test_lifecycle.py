@@ -24,9 +24,9 @@ from enrich.domain.deliveries import Delivery
 from enrich.domain.outcomes import EntryKind, FollowupKind
 from enrich.domain.tasks import Task
 from enrich.flows.adapters import Adapters
+from enrich.flows.dispatcher import FollowupDispatcher
 from enrich.flows.lifecycle import Lifecycle, caused_by
 from enrich.flows.rules import Rules
-from enrich.flows.worker import FollowupDispatcher
 from enrich.journal.tables import EntryRow, FollowupRow
 from enrich.policy.file import Policy
 from enrich.policy.timeouts import EscalationStep, TimeoutPolicy

@@ -1,0 +1,123 @@
+"""The periodic jobs of a worker beside its follow-ups.
+
+Adoption of what dead processes left, pruning, rollups, the search for tasks that wrap up too long, and catch-up. Each
+runs by itself, so that a long one holds up neither the follow-ups nor the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from threading import Event, Lock
+
+from enrich import errors
+from enrich.flows.adapters import Adapters
+from enrich.flows.worker import Job
+
+ADOPT_INTERVAL_S = 1.0
+COUNT_INTERVAL_S = 1.0
+PRUNE_INTERVAL_S = 600.0
+STUCK_INTERVAL_S = 60.0
+# Catch-up finds what a web process alone could not record; each run reads a little further back than the last one.
+CATCH_UP_INTERVAL_S = 300.0
+CATCH_UP_OVERLAP = timedelta(minutes=2)
+CATCH_UP_AT_START = timedelta(minutes=15)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UpkeepTasks:
+    """The work of the jobs that reaches beyond the flows' adapters.
+
+    beat: records a heartbeat, and returns whether the clock is plausible. count: samples and counts for the rollups.
+    catch_up: records what was missed between two moments, and returns how much. find_stuck: adds the completion of
+    tasks that wrap up for too long, and returns how many. may_prune: False while a clock is in doubt.
+    """
+
+    beat: Callable[[datetime], bool]
+    count: Callable[[datetime], None]
+    catch_up: Callable[[datetime, datetime], int]
+    find_stuck: Callable[[datetime], int]
+    may_prune: Callable[[], bool]
+
+
+class Upkeep:
+    """The jobs of one worker. keep: journal rows and the audit trail are kept this long; stop: set when it ends."""
+
+    def __init__(self, adapters: Adapters, tasks: UpkeepTasks, keep: timedelta, stop: Event) -> None:
+        self._adapters = adapters
+        self._tasks = tasks
+        self._keep = keep
+        self._stop = stop
+        self._lock = Lock()
+        self._caught_up_at = adapters.now() - CATCH_UP_AT_START
+        self._catch_up = Job("catch-up", self.catch_up, CATCH_UP_INTERVAL_S)
+        self.jobs = (
+            Job("adoption", self.adopt, ADOPT_INTERVAL_S),
+            Job("rollups", self.count, COUNT_INTERVAL_S),
+            Job("pruning", self.prune, PRUNE_INTERVAL_S),
+            Job("search for stuck tasks", self.find_stuck, STUCK_INTERVAL_S),
+            self._catch_up,
+        )
+
+    def beat(self, now: datetime) -> bool:
+        """Record a heartbeat when one is due; return whether the clock is plausible."""
+        with self._lock:
+            return self._tasks.beat(now)
+
+    def catch_up_soon(self) -> None:
+        """Have the next catch-up run at once, because the database is back."""
+        self._catch_up.due.set()
+
+    def adopt(self) -> None:
+        """Conclude what dead processes left behind, and queue its enrichment."""
+        adopted = self._adapters.followups.adopt_abandoned(self._adapters.now())
+        if adopted:
+            log.warning("receipts without conclusion were adopted", extra={"count": adopted})
+
+    def count(self) -> None:
+        """Sample and count for the rollups, unless the counts would stand in the future."""
+        now = self._adapters.now()
+        if self.beat(now):
+            self._tasks.count(now)
+
+    def prune(self) -> None:
+        """Delete what is older than is kept, a thousand rows at a time, unless the clock is in doubt."""
+        now = self._adapters.now()
+        self.beat(now)  # records a doubt about the clock, if there is one
+        if not self._tasks.may_prune():
+            return
+        before = now - self._keep
+        while self._adapters.followups.prune(before) and not self._stop.is_set():
+            pass
+        self._adapters.task_states.prune(before)
+        self._adapters.store.prune(before)
+
+    def find_stuck(self) -> None:
+        """Queue the completion of tasks that wrap up for too long."""
+        _search("what is wrapping for too long was found", partial(self._tasks.find_stuck, self._adapters.now()))
+
+    def catch_up(self) -> None:
+        """Record what was missed since the last run."""
+        now = self._adapters.now()
+        since = min(self._caught_up_at, now) - CATCH_UP_OVERLAP
+        _search("what was never recorded was brought in", partial(self._tasks.catch_up, since, now))
+        self._caught_up_at = now
+
+
+def _search(event: str, search: Callable[[], int]) -> None:
+    """Run a search over REST, and log what it found. Raises DatabaseError; TaskRouter's errors are only logged.
+
+    event: the log line if the search finds something.
+    """
+    try:
+        count = search()
+    except errors.TaskRouterError as exc:
+        log.warning("a search over REST failed", extra={"reason": exc.reason, "detail": f"for: {event}"})
+        return
+    if count:
+        log.warning(event, extra={"count": count})
