@@ -59,6 +59,19 @@ def event_form(task_attributes: str) -> dict[str, str]:
     }
 
 
+def created_form(task_attributes: str) -> dict[str, str]:
+    """Return the event of a new task (docs/taskrouter.md, "Events")."""
+    form = event_form(task_attributes) | {
+        "EventType": "task.created",
+        "EventDescription": f"Task {_TASK} created",
+        "ResourceType": "task",
+        "ResourceSid": _TASK,
+        "TaskAssignmentStatus": "pending",
+    }
+    of_reservation = ("ReservationSid", "WorkerSid", "WorkerName", "WorkerAttributes")
+    return {name: value for name, value in form.items() if name not in of_reservation}
+
+
 @dataclass(frozen=True, slots=True)
 class Deliveries:
     """Requests of one form to one endpoint. public_url: what is signed; the server may listen elsewhere."""

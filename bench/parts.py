@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from bench import figures, load
+from bench import figures, followups, load
 from bench.deliveries import ASSIGNMENT, EVENTS, Deliveries, assignment_form, event_form
 from bench.figures import Figure, Line, Load, Measured
 from bench.overload import TIMES
@@ -95,6 +95,16 @@ def overload(site: Site, pace: Pace) -> Iterator[Figure]:
         yield from overload_figures(service.database, site.database_kind, service.server.url, file, size, carried)
 
 
+def followup_rate(site: Site, pace: Pace) -> Iterator[Figure]:
+    """The follow-ups a second of one worker process, when each request to TaskRouter takes 100 ms."""
+    yield from followups.throughput(site, RTT_S, pace.seconds)
+
+
+def freshness(site: Site, _pace: Pace) -> Iterator[Figure]:
+    """The time from `task.created` to the block on the task, when each request to TaskRouter takes 100 ms."""
+    yield from followups.freshness(site, RTT_S)
+
+
 # In the order in which they run.
 PARTS: dict[str, Callable[[Site, Pace], Iterator[Figure]]] = {
     "full": full,
@@ -102,6 +112,8 @@ PARTS: dict[str, Callable[[Site, Pace], Iterator[Figure]]] = {
     "events": events,
     "p99": slow_upstream,
     "overload": overload,
+    "followups": followup_rate,
+    "freshness": freshness,
 }
 
 _BARE_VIEW = "a bare Flask view, one insert"

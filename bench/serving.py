@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ class Server:
     def processor_s(self) -> float | None:
         """Seconds of processor that its processes have used so far; None where there is no /proc."""
         try:
-            return sum(_processor_s(process) for process in self._workers())
+            return sum(processor_s(process) for process in self._workers())
         except OSError:
             return None
 
@@ -53,8 +54,11 @@ class Server:
         return [int(pid) for pid in Path(f"/proc/{self.master}/task/{self.master}/children").read_text().split()]
 
 
-def _processor_s(process: int) -> float:
-    """proc(5): user and system time are the 14th and 15th field; the second may hold spaces, in parentheses."""
+def processor_s(process: int) -> float:
+    """Return the seconds of processor that this process has used. Raises OSError where there is no /proc.
+
+    Source: proc(5): user and system time are the 14th and 15th field; the second may hold spaces, in parentheses.
+    """
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
@@ -73,21 +77,50 @@ class Site:
     database_kind: str
     postgresql: str | None
 
-    def upstream(self, delay_s: float) -> str:
-        """The URL of a TaskRouter that answers after so long."""
+    def upstream(self, delay_s: float, *, tells: bool = False) -> str:
+        """The URL of a TaskRouter that answers after so long. tells: it writes down when it was written to."""
         port = free_port(0)
         name, url = f"upstream {delay_s:g}", f"http://127.0.0.1:{port}"
-        self.processes.start(name, "bench.upstream", str(port), str(delay_s))
+        self.processes.start(name, "bench.upstream", str(port), str(delay_s), *(("tells",) if tells else ()))
         self.processes.wait_for(name, url, lambda: False)
         return url
 
     def service(self, upstream: str, **settings: str) -> tuple[Server, Database]:
         """The service with the built-in customers, and its database to look into."""
-        url = self._database("service")
-        database = Database(url)
+        database = self.seeded_database("service")
+        url = database.url.render_as_string(hide_password=False)
+        return self._gunicorn("service", "app:create_app()", url, upstream, settings), database
+
+    def seeded_database(self, name: str) -> Database:
+        """Return a new database with the built-in customers."""
+        database = Database(self._database(name))
         migrations.upgrade(database)
         seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
-        return self._gunicorn("service", "app:create_app()", url, upstream, settings), database
+        return database
+
+    @contextmanager
+    def worker(self, upstream: str, database: Database, **settings: str) -> Iterator[None]:
+        """Run one worker on the database until the block is left."""
+        url = database.url.render_as_string(hide_password=False)
+        environment = self._environment(url, upstream) | settings
+        self.processes.start("worker", "gevent.monkey", "--module", "flask", "--app", "app", "worker", env=environment)
+        try:
+            yield
+        finally:
+            self.processes.signal("worker", signal.SIGTERM)
+            self.processes.wait_for_end("worker")
+
+    def _environment(self, database_url: str, upstream: str) -> dict[str, str]:
+        return {
+            "FLASK_SKIP_DOTENV": "1",
+            "SECRET_KEY": "not-a-real-key",
+            "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+            "PUBLIC_URL": PUBLIC_URL,
+            "TASKROUTER_BASE_URL": upstream,
+            "DATABASE_URL": database_url,
+            "ENRICH_INSTANCE_PATH": str(self.folder / "instance"),
+        }
 
     def floor(self, which: str, upstream: str) -> Server:
         """One of the yardsticks: `full` or `flask`."""
@@ -106,14 +139,7 @@ class Site:
         port = free_port(0)
         url = f"http://127.0.0.1:{port}"
         environment = {
-            "FLASK_SKIP_DOTENV": "1",
-            "SECRET_KEY": "not-a-real-key",
-            "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
-            "TWILIO_AUTH_TOKEN": TOKEN,
-            "PUBLIC_URL": PUBLIC_URL,
-            "TASKROUTER_BASE_URL": upstream,
-            "DATABASE_URL": database_url,
-            "ENRICH_INSTANCE_PATH": str(self.folder / "instance"),
+            **self._environment(database_url, upstream),
             "BIND": f"127.0.0.1:{port}",
             "GUNICORN_LOG_LEVEL": "warning",
             **settings,

@@ -1,6 +1,6 @@
 """A TaskRouter that only answers: every task exists, has the same attributes, and takes every write.
 
-`python -m bench.upstream PORT DELAY_S`. The emulator knows tasks, revisions and routing, and would take longer
+`python -m bench.upstream PORT DELAY_S [tells]`. The emulator knows tasks, revisions and routing, and would take longer
 for an answer than the service for a whole callback; this one compares a few bytes. asyncio, without a web framework.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from typing import cast
 
 ATTRIBUTES = json.dumps(
@@ -71,11 +72,15 @@ def _response() -> bytes:
 
 
 class Upstream(asyncio.Protocol):
-    """One connection. The requests on it come one after the other, as urllib3 sends them."""
+    """One connection. The requests on it come one after the other, as urllib3 sends them.
 
-    def __init__(self, response: bytes, delay_s: float) -> None:
+    tells: print each write with the monotonic time of its answer.
+    """
+
+    def __init__(self, response: bytes, delay_s: float, *, tells: bool) -> None:
         self._response = response
         self._delay_s = delay_s
+        self._tells = tells
         self._got = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -88,6 +93,9 @@ class Upstream(asyncio.Protocol):
         if not end or len(body) < _content_length(head):
             return
         self._got = b""
+        if self._tells and head.startswith(b"POST"):
+            path = head.split(b" ", 2)[1].decode()
+            print("POST", path, time.monotonic() + self._delay_s, flush=True)  # noqa: T201 - read from the log
         if self._delay_s:
             asyncio.get_running_loop().call_later(self._delay_s, self._answer)
         else:
@@ -103,13 +111,13 @@ def _content_length(head: bytes) -> int:
     return int(head[at + 16 :].split(b"\r", 1)[0]) if at >= 0 else 0
 
 
-async def serve(port: int, delay_s: float) -> None:
+async def serve(port: int, delay_s: float, *, tells: bool) -> None:
     response = _response()
     server = await asyncio.get_running_loop().create_server(
-        lambda: Upstream(response, delay_s), "127.0.0.1", port, backlog=1024
+        lambda: Upstream(response, delay_s, tells=tells), "127.0.0.1", port, backlog=1024
     )
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]), tells="tells" in sys.argv[3:]))
