@@ -17,12 +17,13 @@ from pathlib import Path
 import psycopg
 import pytest
 import requests
-from sqlalchemy import make_url
+from sqlalchemy import make_url, select
 
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.journal.followups import FollowupQueue
+from enrich.journal.tables import HeartbeatRow
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service, forms_of, waiting_tasks
 from tests.support.databases import seed_customers
@@ -163,6 +164,10 @@ def test_two_workers_do_everything_once(
         processes.start(name, "flask", "worker", env=service.environment)
     for task in tasks:
         emulator.log.wait_for("attributes_written", 60, task_sid=task)
+    until = time.monotonic() + 60
+    while len(service.database.read(select(HeartbeatRow.worker))) < 2:  # one may have done it all before the other began
+        assert time.monotonic() < until
+        time.sleep(0.05)
     for name in ("worker1", "worker2"):
         processes.signal(name, signal.SIGTERM)
         assert processes.wait_for_end(name) == 0
