@@ -80,6 +80,8 @@ def post_worker_init(worker: Any) -> None:
         def max_accept(self, _given: int) -> None:
             """gunicorn's own wish."""
 
+    # Before the first callback, so that its receipt has the database's time.
+    worker.wsgi.extensions["enrich"].clock.start()
     worker.at_work = worker.begun = 0
     ggevent.StreamServer = Server
     worker.served = worker.wsgi

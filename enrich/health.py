@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +15,7 @@ from flask import Blueprint, Response, abort, jsonify, request
 
 from enrich import __version__, errors
 from enrich.database import migrations
+from enrich.database.clock import SKEW_S
 from enrich.domain.deadline import OutOfTime
 from enrich.journal.heartbeats import ALIVE, MAX_SKEW
 from enrich.policy.timeouts import Alarm
@@ -59,7 +60,7 @@ def readyz() -> tuple[Response, HTTPStatus]:
     except OutOfTime:
         findings["database"] = "database_too_slow"
     is_ready = all(finding == "ok" for finding in findings.values())
-    findings |= {"worker": worker, "version": __version__}
+    findings |= {"worker": worker, "clock": _clock(), "version": __version__}
     body: dict[str, Any] = {"ready": is_ready} | (findings if _may_see_details() else {})
     return jsonify(body), HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -71,10 +72,18 @@ def _worker() -> str:
         return "never seen"
     if current_services().heartbeats.clock_in_doubt_since():
         return "clock in doubt, nothing is pruned: flask worker --confirm-clock"
-    silent = datetime.now(UTC) - last
+    silent = current_services().adapters.now() - last
     if silent < -MAX_SKEW:
         return f"heartbeat from the future, by {-silent.total_seconds():.0f} s"
     return "ok" if silent <= ALIVE else f"silent for {silent.total_seconds():.0f} s"
+
+
+def _clock() -> str:
+    """Return the state of this machine's clock; the service works by the database's, if that has a clock of its own."""
+    ahead_s = current_services().clock.ahead_s()
+    if ahead_s is None or abs(ahead_s) < SKEW_S:
+        return "ok"
+    return f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the database's, which is used"
 
 
 @bp.get("/metrics")
@@ -90,7 +99,7 @@ def _figures() -> metrics.Figures:
     build = {"enrich_build_info": {__version__: 1}}
     try:
         with time_limit(FIGURES_S):
-            now = datetime.now(UTC)
+            now = current_services().adapters.now()
             found = current_services().adapters.followups.figures(now)
             last = current_services().heartbeats.last()
             alarms = current_services().adapters.task_states.alarm_counts(now)

@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -16,6 +15,7 @@ from flask import current_app
 from enrich import errors
 from enrich.customers import card_token
 from enrich.customers.store import CustomerStore
+from enrich.database.clock import DatabaseClock, clock_of
 from enrich.database.engine import Database
 from enrich.domain.deliveries import Exchange, FollowupAttempt
 from enrich.domain.outcomes import RestorationResult
@@ -80,6 +80,7 @@ class Services:
 
     settings: Settings
     database: Database
+    clock: DatabaseClock
     adapters: Adapters
     rules: Rules
     enricher: Enricher
@@ -142,10 +143,11 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
         return rest_limit.current
 
     database = Database(settings.database_url, addresses=addresses, breaker=_breaker("database", settings, metrics))
+    clock = clock_of(database)
     taskrouter_breaker = _breaker("taskrouter", settings, metrics)
     rest_limit = InFlightLimit(settings.worker_concurrency)
     rate_limits = RateLimits(database)
-    record_refusal = CoalescedCall(lambda: rate_limits.record(datetime.now(UTC)), REFUSAL_INTERVAL_S)
+    record_refusal = CoalescedCall(lambda: rate_limits.record(clock.now()), REFUSAL_INTERVAL_S)
     announce = CoalescedCall(database.notify, NOTIFY_INTERVAL_S).ask
     adapters = Adapters(
         journal=Journal(database, time_limit=time_limit, announce=announce),
@@ -161,13 +163,14 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
             connections=settings.max_in_flight,  # more would be opened, and closed after use
         ),
         time_limit=time_limit,
-        now=lambda: datetime.now(UTC),
+        now=clock.now,
         pause=lambda seconds: time.sleep(seconds * random.uniform(0.5, JITTER)),  # noqa: S311 - spreads load
         observe=count_followup,
     )
     return Services(
         settings=settings,
         database=database,
+        clock=clock,
         adapters=adapters,
         heartbeats=Heartbeats(database),
         rollups=Rollups(database),

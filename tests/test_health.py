@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
 
 from enrich import __version__
+from enrich.database.clock import clock_of
 from enrich.journal.heartbeats import Heartbeats
 from tests.support.app import services_of
 from tests.support.fixtures import MakeApp
@@ -38,6 +41,31 @@ def test_metrics_tell_the_version_with_the_token_only(app: Flask) -> None:
     client = app.test_client()
     assert client.get("/metrics").status_code == 404
     assert f'enrich_build_info{{version="{__version__}"}} 1.0' in client.get("/metrics", headers=TOKEN).text
+
+
+class TestClock:
+    """Of an application whose database has a clock of its own."""
+
+    @pytest.mark.postgresql
+    @pytest.mark.parametrize(
+        ("ahead_s", "told"),
+        [
+            (0, "ok"),
+            (3600, "3600 s ahead of the database's, which is used"),
+            (-8, "8 s behind the database's, which is used"),
+        ],
+    )
+    def test_a_clock_that_differs_from_the_databases_is_told(
+        self, make_app: MakeApp, postgresql: str, ahead_s: float, told: str
+    ) -> None:
+        app = make_app(METRICS_TOKEN="not-a-real-metrics-token", DATABASE_URL=postgresql)
+        services = services_of(app)
+        clock = clock_of(services.database, wall=lambda: time.time() + ahead_s)
+        clock.synchronize()
+        app.extensions["enrich"] = replace(services, clock=clock)
+        details = app.test_client().get("/readyz", headers=TOKEN).json
+        assert details is not None
+        assert details["clock"] == told
 
 
 class TestWorker:

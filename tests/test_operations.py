@@ -70,17 +70,19 @@ class TestGunicorn:
         yield runpy.run_path(str(HERE / "gunicorn.conf.py"))
         gc.unfreeze()
 
-    def test_what_a_worker_is_made_of_is_not_looked_through_again(self, shipped: dict[str, Any]) -> None:
+    def test_what_a_worker_is_made_of_is_not_looked_through_again(self, shipped: dict[str, Any], app: Flask) -> None:
         """131,000 objects, and 65 ms in which nobody is answered."""
-        shipped["post_worker_init"](SimpleNamespace(wsgi=None))
+        shipped["post_worker_init"](SimpleNamespace(wsgi=app))
         assert len(gc.get_objects()) < gc.get_freeze_count() / 100
 
-    def test_a_worker_accepts_as_many_at_a_time_as_it_has_requests_and_one(self, shipped: dict[str, Any]) -> None:
+    def test_a_worker_accepts_as_many_at_a_time_as_it_has_requests_and_one(
+        self, shipped: dict[str, Any], app: Flask
+    ) -> None:
         """One by one while there is nothing to do, so that two workers share what a proxy opens at once.
 
         What is over within a turn made the turn long, too.
         """
-        worker = SimpleNamespace(wsgi=None)
+        worker = SimpleNamespace(wsgi=app)
         shipped["post_worker_init"](worker)
         listener = socket.create_server(("127.0.0.1", 0))
         server = ggevent.StreamServer(listener, handle=lambda *_: None)

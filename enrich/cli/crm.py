@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,7 @@ def seed(files: tuple[Path, ...], mapping: tuple[str, ...], encoding: str | None
                 encoding=encoding,
                 remark=partial(_echo_remark, path.name),
             )
-            report = seeding.seed(services.database, rows, now=datetime.now(UTC), progress=progress)
+            report = seeding.seed(services.database, rows, now=services.clock.synchronize(), progress=progress)
         for row in report.bad:
             click.echo(f"{path.name}: {row}", err=True)
         is_complete &= not report.bad

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import click
 from flask.cli import with_appcontext
-from sqlalchemy import func, select
 
 from enrich import errors
 from enrich.cli.base import Command
@@ -42,7 +41,7 @@ def doctor(as_json: bool) -> None:
     Status: 0 everything is OK, 1 there are warnings, 2 there are problems.
     """
     findings: list[Finding] = []
-    for finding in examine(current_services(), lambda: datetime.now(UTC)):
+    for finding in examine(current_services()):
         findings.append(finding)
         if not as_json:
             click.echo(_lines(finding))
@@ -56,16 +55,17 @@ def doctor(as_json: bool) -> None:
     raise SystemExit(int(level))
 
 
-def examine(services: Services, now: Callable[[], datetime]) -> Iterator[Finding]:
+def examine(services: Services) -> Iterator[Finding]:
     """Yield every finding, in the order in which to fix them. Raises nothing for what it checks."""
     settings = services.settings
+    services.clock.synchronize()
     yield from _settings(settings)
     yield installation.policy(str(settings.policy or ""), str(services.policy_error or ""))
-    yield from _database(services, now)
+    yield from _database(services)
     workspaces: tuple[WorkspaceSnapshot, ...] = ()
     sinks: tuple[EventSink, ...] = ()
     if settings.twilio_account_sid and settings.twilio_auth_token:
-        checks = _TaskRouterChecks(settings, now)
+        checks = _TaskRouterChecks(settings, services.clock.now)
         yield from checks.findings()
         workspaces, sinks = checks.workspaces, checks.sinks
     if settings.public_url:
@@ -88,14 +88,13 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield from installation.secret_key(settings.secret_key, settings.metrics_token)
 
 
-def _database(services: Services, now: Callable[[], datetime]) -> Iterator[Finding]:
-    database, settings = services.database, services.settings
+def _database(services: Services) -> Iterator[Finding]:
+    database, settings, now = services.database, services.settings, services.clock.now
     try:
         revision, head = migrations.revisions(database)
         yield installation.schema(revision, head)
         if not database.is_sqlite:
-            database_time: datetime = database.read(select(func.now()))[0][0]
-            yield installation.clock((database_time - now()).total_seconds(), "the database")
+            yield installation.database_clock(services.clock.ahead_s())
         if revision != head:
             return
         yield installation.worker(services.heartbeats.last(), now(), heartbeats.ALIVE, heartbeats.MAX_SKEW)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import click
 from flask.cli import with_appcontext
 
@@ -36,7 +34,8 @@ def list_followups() -> None:
 @with_appcontext
 def retry(ids: tuple[int, ...]) -> None:
     """Retry the follow-ups IDS now, with their attempts reset."""
-    count = current_services().adapters.followups.retry(ids, datetime.now(UTC))
+    services = current_services()
+    count = services.adapters.followups.retry(ids, services.clock.synchronize())
     others = "" if count == len(ids) else "; the others are done, or do not exist"
     click.echo(f"{count} of {len(ids)} will be retried{others}")
     if not count:

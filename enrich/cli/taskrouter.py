@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import click
 from flask.cli import with_appcontext
@@ -45,7 +45,7 @@ def catch_up(minutes: int) -> None:
     services = current_services()
     services.settings.require(settings.FOR_REST)
     services.require_policy()
-    now = datetime.now(UTC)
+    now = services.clock.synchronize()
     click.echo(f"{catch_up_since(services, now - timedelta(minutes=minutes), now)} brought in")
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import click
@@ -31,13 +31,13 @@ RATE_LIMIT_INTERVAL_S = 1.0
 @click.command("worker", cls=Command)
 @click.option("--once", is_flag=True, help="Run what is due now, and exit.")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /readyz and /healthz there.")
-@click.option("--confirm-clock", is_flag=True, help="Confirm that this machine's time is right, and exit.")
+@click.option("--confirm-clock", is_flag=True, help="Confirm that the time is right, and exit.")
 @with_appcontext
 def worker(once: bool, metrics: str | None, confirm_clock: bool) -> None:
     """Run follow-ups until SIGTERM or Ctrl-C. Any number of workers may run."""
     services = current_services()
     if confirm_clock:
-        now = datetime.now(UTC)
+        now = services.clock.synchronize()
         services.heartbeats.confirm_clock(now)
         click.echo(f"{now:%Y-%m-%d %H:%M:%S} UTC is right; old entries are pruned again.")
         return
@@ -47,6 +47,7 @@ def worker(once: bool, metrics: str | None, confirm_clock: bool) -> None:
         services.settings.require(("SECRET_KEY",))
     services.require_policy()
     if once:
+        services.clock.synchronize()
         click.echo(f"{services.dispatcher.run_batch()} tried")
         return
     if not monkey.is_module_patched("socket"):
@@ -60,6 +61,7 @@ def worker(once: bool, metrics: str | None, confirm_clock: bool) -> None:
     stop, wakeup = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    services.clock.start()
     _worker(services, stop, wakeup).run_until(stop)
 
 

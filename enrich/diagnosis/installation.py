@@ -71,13 +71,20 @@ def schema(at: str | None, head: str | None, failed: str = "") -> Finding:
     return ok("migrations", f"the schema is at {at}")
 
 
-def clock(skew_s: float | None, owner: str) -> Finding:
+def database_clock(ahead_s: float | None) -> Finding:
+    """Check this machine's clock. ahead_s: seconds by which it is ahead of the database's; None if unknown."""
+    meaning = "the service uses the database's time; log lines, sessions and TLS use this machine's"
+    return clock(None if ahead_s is None else -ahead_s, "the database", meaning)
+
+
+def clock(
+    skew_s: float | None, owner: str, meaning: str = "times in the journal are wrong, and catch-up uses wrong times"
+) -> Finding:
     """Check the clock. skew_s: seconds by which the owner's clock is ahead of ours; None if unknown."""
     check = f"clock_{owner.lower().replace(' ', '_')}"
     if skew_s is None:
         return not_examined(check, f"{owner} returned no time")
     difference = f"{abs(skew_s):.0f} s {'behind' if skew_s > 0 else 'ahead of'} {owner}'s"
-    meaning = "times in the journal are wrong, and catch-up and follow-ups use wrong times"
     todo = "synchronise both clocks with NTP"
     if abs(skew_s) >= LARGE_SKEW_S:
         return problem(check, f"our clock is {difference}", meaning, todo)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, case, exists, func, or_, select, true
@@ -137,13 +137,13 @@ def _matching_ids(
     return sorted(entry_ids, reverse=True)[:limit]
 
 
-def feed_version(database: Database, *, now: datetime | None = None) -> str:
+def feed_version(database: Database, now: datetime) -> str:
     """Return a short text that changes whenever the newest lines do.
 
     Reads the end of the primary key and two small indexes, so that every open page may poll every two seconds.
     Raises DatabaseError.
     """
-    since = (now or datetime.now(UTC)) - ABANDONED_AFTER
+    since = now - ABANDONED_AFTER
     (row,) = database.read(_VERSION, {"since": since})
     return "-".join(str(number or 0) for number in row)
 

@@ -12,12 +12,12 @@ import logging
 import os
 import secrets
 import socket
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, insert, select, update
 
+from enrich.database.clock import seconds_since_boot
 from enrich.database.engine import Database
 from enrich.journal.tables import NO_EVENT, EntryRow, HeartbeatRow
 
@@ -34,11 +34,6 @@ MAX_SKEW = timedelta(minutes=1)
 _IN_DOUBT = "clock in doubt"
 
 log = logging.getLogger(__name__)
-
-
-def seconds_since_boot() -> float:
-    """Return the seconds that this machine has been running, with its sleep; nobody sets this clock."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class Heartbeats:

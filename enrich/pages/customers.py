@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
@@ -77,7 +76,7 @@ def customer(customer_id: str) -> ResponseReturnValue:
         trail=trail,
         interactions=services.adapters.store.interactions_of(customer_id, at_most=MAX_INTERACTIONS),
         history=contacts.history(services.database, (customer_id, *merged)),
-        now=datetime.now(UTC),
+        now=services.adapters.now(),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
@@ -109,8 +109,8 @@ class Overview:
 def index() -> ResponseReturnValue:
     """Show the overview of the last hour, day or week (`of`)."""
     requested = next((choice for choice in RANGES if choice.name == request.args.get("of")), RANGES[1])
-    now = datetime.now(UTC)
     services = current_services()
+    now = services.adapters.now()
     report = overview(
         requested,
         services.rollups.between(first_moment(requested, now), now, requested.span_s),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from urllib.parse import urlencode, urlsplit
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -251,7 +250,7 @@ def _form(
         known_decision=decision.id if decision else 0,
         new=new or customer_form.empty(),
         problems=problems or {},
-        now=datetime.now(UTC),
+        now=services.adapters.now(),
     )
 
 
@@ -309,7 +308,7 @@ def _known_decision() -> int:
 def _done(services: Services, settled: Resolution, story: Timeline, word: str) -> ResponseReturnValue:
     newer = settled.overtaken_by
     if newer is not None:
-        ago = formatting.ago(newer.at, datetime.now(UTC))
+        ago = formatting.ago(newer.at, services.adapters.now())
         problem = f"Nothing was changed: {newer.by} {labels.change(newer)} ({ago}). Decide again if you disagree."
         return _form(services, story, problem=problem), 409
     flash_result(settled, word)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
@@ -64,7 +64,7 @@ def entry(entry_id: str) -> ResponseReturnValue:
 def feed() -> ResponseReturnValue:
     """Fragment: the feed; 204 while it is as the asking page shows it (`shown`)."""
     services = current_services()
-    if request.args.get("shown") == journal_feed.feed_version(services.database):
+    if request.args.get("shown") == journal_feed.feed_version(services.database, _now()):
         return Response(status=204)
     fragment = render_template("tasks/_feed.html", feed=_feed(services, before=_before()), opened="", now=_now())
     # Whatever task is open beside it looks whether the change was its own.
@@ -154,7 +154,7 @@ def _task_context(services: Services, story: Timeline | None) -> dict[str, Any]:
 def _feed(services: Services, *, before: int | None) -> Feed:
     """Return the requested page of the feed. Its version is read first, so that the next poll sees later changes."""
     database, rules = services.database, services.rules.keys
-    version = journal_feed.feed_version(database)
+    version = journal_feed.feed_version(database, _now())
     query = query_of(request.args)
     chosen_filters = filters_of(query, database, rules, _now(), by_id_only=sees_masked())
     if chosen_filters.is_empty:
@@ -234,4 +234,4 @@ def _id_in(written: str) -> int | None:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)
+    return current_services().adapters.now()

@@ -14,6 +14,8 @@ from enrich.journal import feed
 from enrich.journal.tables import EntryRow, FollowupRow
 from tests.support.journal import Make, PlansOf
 
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
 
 @pytest.fixture
 def database(sqlite_database: Database) -> Database:
@@ -73,10 +75,10 @@ def test_the_version_changes_with_whatever_a_line_shows(
     database: Database, make_entry: Make, make_followup: Make
 ) -> None:
     now = datetime.now(UTC)
-    seen = [feed.feed_version(database, now=now)]
+    seen = [feed.feed_version(database, now)]
 
     def look(at: datetime = now) -> None:
-        seen.append(feed.feed_version(database, now=at))
+        seen.append(feed.feed_version(database, at))
 
     entry = make_entry(received_at=now, concluded_at=None, outcome=None)
     look()
@@ -93,14 +95,14 @@ def test_the_version_changes_with_whatever_a_line_shows(
 
 def test_nothing_new_is_the_same_version(database: Database, make_entry: Make) -> None:
     make_entry()
-    assert feed.feed_version(database) == feed.feed_version(database)
+    assert feed.feed_version(database, NOW) == feed.feed_version(database, NOW)
 
 
 def test_every_line_is_answered_from_an_index(database: Database, make_entry: Make, plans_of: PlansOf) -> None:
     """No table is read through, and the feed is not sorted."""
     make_entry()
     make_entry(task_sid=None, kind="late", worker_sid="")
-    plans = plans_of(lambda: feed.recent_tasks(database), lambda: feed.feed_version(database))
+    plans = plans_of(lambda: feed.recent_tasks(database), lambda: feed.feed_version(database, NOW))
     assert len(plans) >= 4
     for plan in plans:
         assert not [step for step in plan if re.match("SCAN (entries|followups)(?!.* USING)", step)], plan
@@ -110,6 +112,6 @@ def test_every_line_is_answered_from_an_index(database: Database, make_entry: Ma
 def test_a_database_without_tables_is_an_error_of_ours(database: Database) -> None:
     database.write(text("DROP TABLE followups"))
     database.write(text("DROP TABLE entries"))
-    for ask in (feed.recent_tasks, feed.feed_version):
+    for ask in (feed.recent_tasks, lambda database: feed.feed_version(database, NOW)):
         with pytest.raises(errors.DatabaseError):
             ask(database)

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -22,10 +23,12 @@ from sqlalchemy import insert
 
 from enrich.cli import doctor
 from enrich.database import migrations
+from enrich.database.clock import clock_of
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
 from enrich.diagnosis.findings import Finding, Level
 from enrich.journal.tables import EntryRow
+from enrich.services import Services
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from taskrouter_emulator.model.event_streams import SinkStatus
@@ -45,7 +48,9 @@ def examine(service: Service, *, ahead: timedelta = timedelta(0), **settings: st
     """
     findings: Findings = {}
     with app_of(service, **settings) as app:
-        for finding in doctor.examine(app.extensions["enrich"], lambda: datetime.now(UTC) + ahead):
+        services: Services = app.extensions["enrich"]
+        clock = clock_of(services.database, wall=lambda: time.time() + ahead.total_seconds())
+        for finding in doctor.examine(replace(services, clock=clock)):
             if finding.check not in findings or finding.level > findings[finding.check].level:
                 findings[finding.check] = finding
     return findings
@@ -390,9 +395,10 @@ class TestWhatTheJournalShows:
 def test_a_postgresql_tells_its_time(service: Service, postgresql: str) -> None:
     findings = examine(service, DATABASE_URL=postgresql)
     assert findings["clock_the_database"].level is Level.OK
-    assert examine(service, ahead=timedelta(hours=1), DATABASE_URL=postgresql)["clock_the_database"].level is (
-        Level.PROBLEM
-    )
+    findings = examine(service, ahead=timedelta(hours=1), DATABASE_URL=postgresql)
+    assert findings["clock_the_database"].found == "our clock is 3600 s ahead of the database's"
+    assert findings["clock_the_database"].level is Level.PROBLEM
+    assert findings["clock_taskrouter"].level is Level.OK, "the service works by the database's clock"
 
 
 def test_event_streams_is_a_way_in(service: Service) -> None:

@@ -262,11 +262,7 @@ def test_a_writer_that_never_stops_is_left_in_the_end_and_that_is_told(there: Ov
     assert story is not None
     assert story.restorations == 3
     with app_of(there.service) as app:
-        (finding,) = [
-            each
-            for each in doctor.examine(app.extensions["enrich"], lambda: datetime.now(UTC))
-            if each.check == "overwritten"
-        ]
+        (finding,) = [each for each in doctor.examine(app.extensions["enrich"]) if each.check == "overwritten"]
     assert finding.level is Level.PROBLEM
     assert re.search(r"within a day the block was overwritten \d+ times, on \d+ tasks; on \d+ of them", finding.found)
 
