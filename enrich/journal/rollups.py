@@ -15,11 +15,11 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import and_, delete, insert, or_, select, update
 
 from enrich.database.engine import Database
 from enrich.journal.tables import NO_EVENT, EntryRow, RollupMarkRow, RollupRow
@@ -145,6 +145,7 @@ class Rollups:
         if not _is_due(self._count_due_at, now):
             return
         until = time.monotonic() + MAX_COUNT_S
+        self._reset_future_marks(now)
         is_done = self._count_span(MINUTE_S, begin(now - OVER_AFTER, MINUTE_S), self._of_entries, now, until)
         for span_s, finer in ((QUARTER_S, MINUTE_S), (HOURS_S, QUARTER_S)):
             marks = self._marks()
@@ -161,6 +162,8 @@ class Rollups:
     def between(self, since: datetime, now: datetime, span_s: int) -> RollupReport:
         """Return the rollups of everything received since then, in spans of this length (`MINUTE_S`, ...)."""
         marks = self._marks()
+        if _are_future(marks, now):
+            marks = {}
         counts: dict[Key, RollupCount] = {}
         covered_until = since
         for stored_span_s in (HOURS_S, QUARTER_S, MINUTE_S):
@@ -177,6 +180,24 @@ class Rollups:
     def _marks(self) -> dict[int, datetime]:
         rows = self._database.read(select(RollupMarkRow.span_s, RollupMarkRow.until))
         return {row.span_s: row.until for row in rows}
+
+    def _reset_future_marks(self, now: datetime) -> None:
+        """Have everything of the last eight days counted again if the marks stand in the future.
+
+        Then somebody counted with a clock that was ahead, and what came in since is missing from the counts.
+        """
+        marks = self._marks()
+        if not _are_future(marks, now):
+            return
+        first = self._first_moment(now)
+        # Open follow-ups cannot be sampled afterwards: their rows stay, and summing them once more leaves the average.
+        is_recounted = and_(RollupRow.began_at >= first, RollupRow.kind != OPEN_FOLLOWUPS)
+        is_read = and_(RollupMarkRow.span_s == MINUTE_S, RollupMarkRow.until == marks[MINUTE_S])
+        with self._database.transaction() as session:
+            moved = update(RollupMarkRow).where(is_read).values(until=first).returning(RollupMarkRow.span_s)
+            if session.execute(moved).all():  # else another worker was faster
+                session.execute(update(RollupMarkRow).where(RollupMarkRow.until > first).values(until=first))
+                session.execute(delete(RollupRow).where(or_(is_recounted, RollupRow.began_at > now)))
 
     def _count_span(
         self,
@@ -198,18 +219,22 @@ class Rollups:
         return mark >= over
 
     def _first_mark(self, span_s: int, now: datetime) -> datetime:
-        """Store and return the first mark: the oldest entry of the last eight days, or now."""
+        """Store and return the first mark."""
+        first = self._first_moment(now)
+        with self._database.transaction() as session:
+            if session.get(RollupMarkRow, span_s) is None:
+                session.add(RollupMarkRow(span_s=span_s, until=first))
+        return self._marks()[span_s]
+
+    def _first_moment(self, now: datetime) -> datetime:
+        """Return the beginning of the longest span with the oldest entry of the last eight days, or with now."""
         oldest = self._database.read(
             select(EntryRow.received_at)
             .where(EntryRow.received_at >= now - MAX_BACKLOG, NO_EVENT)
             .order_by(EntryRow.received_at)
             .limit(1)
         )
-        first = begin(oldest[0].received_at if oldest else now, HOURS_S)
-        with self._database.transaction() as session:
-            if session.get(RollupMarkRow, span_s) is None:
-                session.add(RollupMarkRow(span_s=span_s, until=first))
-        return self._marks()[span_s]
+        return begin(oldest[0].received_at if oldest else now, HOURS_S)
 
     def _store(self, span_s: int, mark: datetime, end: datetime, counts: dict[Key, RollupCount]) -> bool:
         """Store the counts and move the mark; return False if another worker has moved it."""
@@ -282,6 +307,11 @@ class Rollups:
             times = _times(row.times)
             count = RollupCount(row.number, times or Counter(), is_readable=times is not None)
             yield (row.began_at, row.kind, row.outcome, row.match, row.reason), count
+
+
+def _are_future(marks: Mapping[int, datetime], now: datetime) -> bool:
+    """Return whether somebody counted with a clock that was ahead. Minutes are counted first, so theirs is ahead."""
+    return MINUTE_S in marks and marks[MINUTE_S] > now
 
 
 def _times(stored: object) -> Counter[int] | None:

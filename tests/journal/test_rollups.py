@@ -147,6 +147,72 @@ def test_too_much_that_nobody_counted_is_told(database: Database, entries: Calla
     assert sum(summed(numbers).values()) == 10
 
 
+@pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(days=2)])
+class TestClockThatWasAhead:
+    """Counting went on into the future; after that the clock was set right, and callbacks kept coming in."""
+
+    @pytest.fixture
+    def jumped(self, database: Database, entries: Callable[..., None], ahead: timedelta) -> None:
+        entries(*range(60, 3 * 86400, 1800))
+        Rollups(database).sample_open_followups(NOW - timedelta(hours=1), lambda: 12)
+        count_all(database)
+        count_all(database, NOW + ahead)
+        Rollups(database).sample_open_followups(NOW + ahead, lambda: 12)
+        entries(*range(-300, 0, 10))  # within five minutes from now
+
+    @pytest.mark.usefixtures("jumped")
+    def test_the_page_counts_what_came_in_since(self, database: Database) -> None:
+        later = NOW + timedelta(minutes=5)
+        numbers = Rollups(database).between(NOW - timedelta(seconds=30), later, MINUTE_S)
+        assert summed(numbers) == {("enriched", "matched"): 30}
+
+    @pytest.mark.usefixtures("jumped")
+    @pytest.mark.parametrize(("span_s", "spans"), [(MINUTE_S, 60), (QUARTER_S, 96), (HOURS_S, 36)])
+    def test_a_worker_counts_it_all_again(self, database: Database, span_s: int, spans: int) -> None:
+        later = NOW + timedelta(minutes=7)
+        count_all(database, later)
+        count_all(database, later)
+        since = rollups.begin(NOW, span_s) - timedelta(seconds=span_s * spans)
+        report = Rollups(database, max_uncounted=1).between(since, later, span_s)
+        (held,) = database.read(select(func.count()).where(EntryRow.received_at >= since).select_from(EntryRow))
+        assert summed(report)["enriched", "matched"] == held[0]
+        latest = database.read(select(func.max(RollupRow.began_at)))[0][0]
+        assert latest <= later
+
+    def test_what_the_journal_has_forgotten_stays_counted(
+        self, database: Database, entries: Callable[..., None], ahead: timedelta
+    ) -> None:
+        entries(60, 20 * 86400)
+        old = {"span_s": HOURS_S, "began_at": rollups.begin(NOW, HOURS_S) - timedelta(days=20)}
+        row = {"kind": "assignment", "outcome": "enriched", "match": "matched", "reason": "", "number": 7, "times": {}}
+        database.write(insert(RollupRow), old | row)
+        count_all(database, NOW + ahead)
+        count_all(database)
+        report = Rollups(database).between(NOW - timedelta(days=21), NOW, HOURS_S)
+        assert summed(report) == {("enriched", "matched"): 8}
+
+
+def test_two_workers_reset_the_marks_once(database: Database, entries: Callable[..., None]) -> None:
+    """One reads marks from the future; meanwhile another resets them and counts."""
+    entries(*range(60, 7200, 60))
+    count_all(database, NOW + timedelta(hours=3))
+    left_by_other: list[Any] = []
+    overtaken: list[str] = []
+
+    def overtake(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if "FROM entries" in statement and not overtaken:
+            overtaken.append(statement)
+            count_all(database)
+            left_by_other.extend(database.read(MARKS))
+
+    event.listen(database.engine, "before_cursor_execute", overtake)
+    Rollups(database).count(NOW)
+    assert left_by_other
+    assert database.read(MARKS) == left_by_other
+    numbers = Rollups(database).between(NOW - timedelta(hours=3), NOW, QUARTER_S)
+    assert summed(numbers) == {("enriched", "matched"): 119}
+
+
 def test_old_numbers_are_forgotten(database: Database, entries: Callable[..., None]) -> None:
     entries(*range(0, 7 * 3600, 600))
     count_all(database)
