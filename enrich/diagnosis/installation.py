@@ -120,7 +120,7 @@ def worker(last_beat: datetime | None, now: datetime, alive_within: timedelta, m
             "worker",
             f"the last heartbeat of a worker is {_ago(-silent)} in the future",
             f"a machine's clock is wrong, or was; {meaning}, for all that can be seen",
-            "set the clocks by NTP, and restart the workers",
+            "set the clocks by NTP; the next heartbeat of a worker puts it right",
         )
     if silent > alive_within:
         return problem("worker", f"the last heartbeat of a worker was {_ago(silent)} ago", meaning, todo)

@@ -65,6 +65,8 @@ class Heartbeats:
         if not self._is_plausible:
             self._doubt(now, newest)
             return False
+        if newest is not None and newest > now + MAX_SKEW:
+            self._forget_future(now)
         is_mine = HeartbeatRow.worker == self._name
         updated = self._database.write(
             update(HeartbeatRow).where(is_mine).values(beat_at=now).returning(HeartbeatRow.worker)
@@ -96,6 +98,15 @@ class Heartbeats:
         newest = select(EntryRow.received_at).where(NO_EVENT).order_by(EntryRow.id.desc()).limit(1)
         moments = [self.last(), *(row.received_at for row in self._database.read(newest))]
         return max((moment for moment in moments if moment is not None), default=None)
+
+    def _forget_future(self, now: datetime) -> None:
+        """Delete heartbeats from the future: they would hide the silence of all workers until their time has come."""
+        is_future = HeartbeatRow.beat_at > now + MAX_SKEW
+        deleted = self._database.write(
+            delete(HeartbeatRow).where(is_future, HeartbeatRow.worker != _IN_DOUBT).returning(HeartbeatRow.worker)
+        )
+        if deleted:
+            log.warning("heartbeats from the future were deleted", extra={"count": len(deleted)})
 
     def _doubt(self, now: datetime, newest: datetime | None) -> None:
         if self.clock_in_doubt_since() is None:

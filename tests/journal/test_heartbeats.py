@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 
 from enrich.database.engine import Database
-from enrich.journal.heartbeats import INTERVAL, RETENTION, Heartbeats
+from enrich.journal.heartbeats import INTERVAL, MAX_SKEW, RETENTION, Heartbeats
 from enrich.journal.tables import HeartbeatRow
 from tests.support.journal import Make
 
@@ -60,6 +60,23 @@ def test_workers_of_long_ago_are_forgotten(database: Database) -> None:
     Heartbeats(database).beat(NOW)
     Heartbeats(database).confirm_clock(NOW + RETENTION)
     Heartbeats(database).beat(NOW + RETENTION + SECOND)
+    assert rows(database) == 2
+
+
+def test_a_heartbeat_from_the_future_goes_with_the_next_one(database: Database) -> None:
+    """It was left by a worker whose clock was ahead; whoever works on need not be restarted."""
+    uptime = Uptime()
+    worker = Heartbeats(database, uptime)
+    worker.beat(NOW)
+    Heartbeats(database).beat(NOW + timedelta(hours=3))
+    uptime.passes(INTERVAL)
+    worker.beat(NOW + INTERVAL)
+    assert (worker.last(), rows(database)) == (NOW + INTERVAL, 1)
+
+
+def test_heartbeats_of_clocks_that_differ_little_stay(database: Database) -> None:
+    Heartbeats(database).beat(NOW + MAX_SKEW)
+    Heartbeats(database).beat(NOW)
     assert rows(database) == 2
 
 
