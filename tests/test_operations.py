@@ -16,6 +16,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +27,7 @@ import yaml
 from flask import Flask
 from gunicorn.workers import ggevent
 
+from enrich.database.clock import DatabaseClock
 from enrich.database.engine import POOL_SIZE
 from enrich.domain.lengths import MAX_FORM_BYTES, MAX_PAGE_REQUEST_BYTES, MAX_SIGN_IN_BYTES, MAX_STREAM_BYTES
 from enrich.settings import TABLE as SETTINGS
@@ -74,6 +77,15 @@ class TestGunicorn:
         """131,000 objects, and 65 ms in which nobody is answered."""
         shipped["post_worker_init"](SimpleNamespace(wsgi=app))
         assert len(gc.get_objects()) < gc.get_freeze_count() / 100
+
+    def test_a_worker_knows_the_databases_time_before_its_first_callback(
+        self, shipped: dict[str, Any], app: Flask
+    ) -> None:
+        hour = timedelta(hours=1)
+        clock = DatabaseClock(lambda: datetime.now(UTC) + hour)
+        app.extensions["enrich"] = replace(app.extensions["enrich"], clock=clock)
+        shipped["post_worker_init"](SimpleNamespace(wsgi=app))
+        assert clock.ahead_s() == pytest.approx(-hour.total_seconds(), abs=1)
 
     def test_a_worker_accepts_as_many_at_a_time_as_it_has_requests_and_one(
         self, shipped: dict[str, Any], app: Flask
