@@ -225,6 +225,7 @@ class _KeptAddress(HTTPConnection):
             try:
                 return self._connect_to(address)
             except OSError:
+                self._addresses.failed(self._dns_host, address)
                 if number == len(addresses):
                     raise
         raise OSError("no address")

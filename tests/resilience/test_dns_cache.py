@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from enrich.resilience.dns_cache import FRESH_S, DnsCache
+from enrich.resilience.dns_cache import FRESH_S, RETRY_S, DnsCache
 from tests.support.clock import ManualClock
 
 
@@ -76,11 +76,58 @@ def test_an_answer_replaces_what_was_known(addresses: DnsCache, resolver: Resolv
     clock.now_s += FRESH_S + 1
     resolver.answer = ("192.0.2.2",)
     addresses.of("api.example.test")
-    resolver.has_answered.acquire()
-    for thread in threading.enumerate():
-        if thread.name == "addresses":
-            thread.join()
+    wait_for_resolver()
     assert addresses.of("api.example.test") == ("192.0.2.2",)
+
+
+def test_an_address_that_failed_is_tried_last_and_its_host_resolved_again(
+    addresses: DnsCache, resolver: Resolver, clock: ManualClock
+) -> None:
+    resolver.answer = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
+    addresses.of("api.example.test")
+    clock.now_s += RETRY_S
+    addresses.failed("api.example.test", "192.0.2.1")
+    wait_for_resolver()
+    assert resolver.asked == 2
+    assert addresses.of("api.example.test") == ("192.0.2.2", "192.0.2.3", "192.0.2.1")
+    clock.now_s += RETRY_S
+    addresses.failed("api.example.test", "192.0.2.2")
+    wait_for_resolver()
+    assert addresses.of("api.example.test") == ("192.0.2.3", "192.0.2.1", "192.0.2.2")
+
+
+def test_an_address_that_comes_back_has_no_past(addresses: DnsCache, resolver: Resolver, clock: ManualClock) -> None:
+    for resolver.answer in (("192.0.2.1", "192.0.2.2"), ("192.0.2.2",), ("192.0.2.1", "192.0.2.2")):
+        clock.now_s += FRESH_S
+        addresses.of("api.example.test")
+        wait_for_resolver()
+        if resolver.asked == 1:
+            addresses.failed("api.example.test", "192.0.2.1")
+    assert addresses.of("api.example.test") == ("192.0.2.1", "192.0.2.2")
+
+
+def test_failures_without_end_do_not_ask_the_resolver_without_end(
+    addresses: DnsCache, resolver: Resolver, clock: ManualClock
+) -> None:
+    addresses.of("api.example.test")
+    for _ in range(100):
+        addresses.failed("api.example.test", "192.0.2.1")
+        wait_for_resolver()
+    assert resolver.asked == 1
+    clock.now_s += RETRY_S
+    resolver.may_answer.clear()
+    for _ in range(100):
+        addresses.failed("api.example.test", "192.0.2.1")
+    assert addresses.of("api.example.test") == ("192.0.2.1",)
+    resolver.may_answer.set()
+    wait_for_resolver()
+    assert resolver.asked == 2
+
+
+def test_a_failure_of_a_numeric_address_asks_nobody(addresses: DnsCache, resolver: Resolver) -> None:
+    addresses.failed("127.0.0.1", "127.0.0.1")
+    wait_for_resolver()
+    assert (addresses.of("127.0.0.1"), resolver.asked) == (("127.0.0.1",), 0)
 
 
 def test_a_failure_does_not_forget_what_was_known(addresses: DnsCache, resolver: Resolver, clock: ManualClock) -> None:
@@ -102,6 +149,12 @@ def test_a_name_that_never_resolved_is_an_error_and_asked_for_again(addresses: D
 def test_a_numeric_address_is_its_own(addresses: DnsCache, resolver: Resolver, host: str) -> None:
     assert addresses.of(host) == (host,)
     assert resolver.asked == 0
+
+
+def wait_for_resolver() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "addresses":
+            thread.join()
 
 
 SILENT_RESOLVER = """

@@ -187,3 +187,14 @@ def test_under_tls_the_server_has_to_be_who_it_says(
     wire = wire_to(server)
     assert [ask(wire).data, ask(wire).data] == [b"hi", b"hi"]
     assert server.connections == 1
+
+
+def test_every_address_of_the_name_is_tried_and_the_one_that_failed_comes_last(
+    serve: Callable[..., ScriptedServer],
+) -> None:
+    port = serve(OK).url.rpartition(":")[2]
+    addresses = DnsCache(lambda _host: ("127.0.0.2", "127.0.0.1"))
+    wire = Wire(f"http://api.example.org:{port}", addresses=addresses, connections=2, largest=LARGEST)
+    assert ask(wire).data == b"hi"
+    assert addresses.of("api.example.org") == ("127.0.0.1", "127.0.0.2")
+    wire.close()
