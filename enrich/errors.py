@@ -14,6 +14,7 @@
     │   │   └── DatabaseBusy       timed out waiting for another writer of this process
     │   │       └── NotYetRecorded the write is queued, but the answer cannot wait for it
     │   ├── SchemaMissing          tables are missing or of another version
+    │   ├── DatabaseNotWritable    read-only, full, or its storage fails; it may still be read
     │   └── DatabaseUnavailable    no connection, or it broke
     │       └── DatabaseCircuitOpen  not asked: it failed several times in a row a moment ago
     └── TaskRouterError            could not fetch or write the task
@@ -119,6 +120,12 @@ class SchemaMissing(DatabaseError):
 
 class DatabaseUnavailable(DatabaseError):
     reason = "database_unavailable"
+
+
+class DatabaseNotWritable(DatabaseError):
+    """Not a kind of DatabaseUnavailable, because reads go on."""
+
+    reason = DatabaseUnavailable.reason
 
 
 class DatabaseCircuitOpen(DatabaseUnavailable):

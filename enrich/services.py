@@ -142,7 +142,7 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
             return 0 if taskrouter_breaker.rest_s() else 1
         return rest_limit.current
 
-    database = Database(settings.database_url, addresses=addresses, breaker=_breaker("database", settings, metrics))
+    database = _database(settings, addresses, metrics)
     clock = clock_of(database)
     taskrouter_breaker = _breaker("taskrouter", settings, metrics)
     rest_limit = InFlightLimit(settings.worker_concurrency)
@@ -207,6 +207,18 @@ def flows_of(adapters: Adapters, rules: Rules) -> Flows:
             jitter=lambda: random.uniform(0.8, 1.2),  # noqa: S311 - spreads load
         ),
     }
+
+
+def _database(settings: Settings, addresses: DnsCache, metrics: Metrics) -> Database:
+    """Return the database; it counts as resting while either of its circuit breakers is open."""
+    breaker, write_breaker = (
+        CircuitBreaker(
+            failures=settings.breaker_failures,
+            observe=lambda _is_open: metrics.breaker("database", breaker.is_open or write_breaker.is_open),
+        )
+        for _of in ("everything", "writes")
+    )
+    return Database(settings.database_url, addresses=addresses, breaker=breaker, write_breaker=write_breaker)
 
 
 def _breaker(of: str, settings: Settings, metrics: Metrics) -> CircuitBreaker:

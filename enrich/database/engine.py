@@ -10,6 +10,7 @@ and the writers of one process queue on a cooperative lock. In WAL mode readers 
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 import time
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     URL,
+    Boolean,
     Connection,
     Engine,
     Executable,
@@ -49,6 +51,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 from enrich import errors
 from enrich.database.errors import is_locked, translated
 from enrich.database.pool import ConnectionPool, Slots
+from enrich.database.server import Server
 from enrich.database.statements import PreparedStatement
 from enrich.database.types import read_json
 from enrich.domain.deadline import OutOfTime
@@ -69,6 +72,13 @@ LOCK_WAIT_S = 0.005
 # The channel of PostgreSQL's notifications.
 CHANNEL = "enrich_followups"
 
+# `check_writable` reports a failed write for this long, if no other write succeeds. Not for ever: a process to which a
+# load balancer sends nothing because of it would never find out that it can write again.
+WRITE_FAILURE_S = 30.0
+
+# True on a standby, too.
+_IS_READ_ONLY = select(cast(func.current_setting("transaction_read_only"), Boolean).label("is_read_only"))
+
 # The errors that open the circuit breaker.
 _FAILURES = (errors.DatabaseUnavailable, errors.DatabaseLocked, OutOfTime)
 
@@ -83,25 +93,34 @@ class Database:
     url: any SQLAlchemy URL of SQLite or PostgreSQL; `postgres://` and `postgresql://` mean psycopg.
     """
 
-    def __init__(self, url: str, *, addresses: DnsCache | None = None, breaker: CircuitBreaker | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        addresses: DnsCache | None = None,
+        breaker: CircuitBreaker | None = None,
+        write_breaker: CircuitBreaker | None = None,
+    ) -> None:
         self.url = _checked_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = (
-            _sqlite_engine(self.url.database)
-            if self.is_sqlite
-            else _postgresql_engine(self.url, addresses or DnsCache())
-        )
+        self._server = None if self.is_sqlite else Server(self.url, addresses or DnsCache())
+        self.engine = self._server.engine(POOL_SIZE) if self._server else _sqlite_engine(self.url.database)
         self._breaker = breaker or CircuitBreaker()
+        # A database can be well enough to be read and not to be written to. So what `DatabaseNotWritable` tells is
+        # counted apart: reads neither close this breaker nor wait for it.
+        self._write_breaker = write_breaker or CircuitBreaker()
+        if self._server:
+            self._breaker.on_open = self._connect_anew
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         # A connection of its own for group commits, which must not queue behind a hundred single ones.
-        self._group_engine = (
-            self.engine if self.is_sqlite else _postgresql_engine(self.url, addresses or DnsCache(), connections=1)
-        ).execution_options(isolation_level="AUTOCOMMIT")
+        group_engine = self._server.engine(1) if self._server else self.engine
+        self._group_engine = group_engine.execution_options(isolation_level="AUTOCOMMIT")
         # As many as SQLAlchemy's pool has, so that no caller ever waits in that pool.
         self._slots = Slots(2 * POOL_SIZE if self.is_sqlite else POOL_SIZE)
-        self._prepared_pool = ConnectionPool(self.engine, POOL_SIZE)
+        leave_server = self._server.leave if self._server else None
+        self._prepared_pool = ConnectionPool(self.engine, POOL_SIZE, leave_server=leave_server)
         # One more connection: what it sends must not queue behind statements, nor they behind it.
-        self._notifying_pool = ConnectionPool(self.engine, 1)
+        self._notifying_pool = ConnectionPool(self.engine, 1, leave_server=leave_server)
         self._notification = PreparedStatement(text(f"NOTIFY {CHANNEL}"), self.engine.dialect)
         self._prepared: dict[tuple[int, tuple[str, ...]], PreparedStatement] = {}
         self._write_lock = threading.Lock()
@@ -137,9 +156,9 @@ class Database:
         """
         engine = self._group_engine if grouped else self._autocommit
         if not self.is_sqlite:
-            with self._guard():
+            with self._write_guard(), self._guard():
                 return self._execute(statement, parameters, engine)
-        with self._exclusive_write(timeout_s) as until, self._guard():
+        with self._exclusive_write(timeout_s) as until, self._write_guard(), self._guard():
             return self._until_unlocked(lambda: self._execute(statement, parameters, engine), until)
 
     def write_together(
@@ -201,22 +220,23 @@ class Database:
                     return work(connection)
 
         if not self.is_sqlite:
-            with self._guard():
+            with self._write_guard(), self._guard():
                 return attempt()
-        with self._exclusive_write(timeout_s) as until, self._guard():
+        with self._exclusive_write(timeout_s) as until, self._write_guard(), self._guard():
             return self._until_unlocked(attempt, until)
 
     @contextmanager
     def transaction(self, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[Session]:
         """Yield a session that is committed at the end of the block, or rolled back. Raises DatabaseError."""
         if not self.is_sqlite:
-            with self._slots, self._guard(), translated(), Session(self.engine) as session:
+            with self._slots, self._write_guard(), self._guard(), translated(), Session(self.engine) as session:
                 yield session
                 session.commit()
             return
         with (
             self._exclusive_write(timeout_s) as until,
             self._slots,
+            self._write_guard(),
             self._guard(),
             translated(),
             Session(self.engine) as session,
@@ -262,6 +282,21 @@ class Database:
         """Return whether it has answered this process since this monotonic time."""
         return self._breaker.answered_since(moment)
 
+    def check_writable(self) -> None:
+        """Raise DatabaseNotWritable if it is read-only, or if the last write failed for such a reason a moment ago.
+
+        Reads, but does not write. Raises another DatabaseError if it cannot be read.
+        """
+        if self.is_sqlite:
+            is_read_only = not os.access(str(self.url.database), os.W_OK)
+        else:
+            is_read_only = self.read(self.prepare(_IS_READ_ONLY))[0].is_read_only
+        if is_read_only:
+            self._connect_anew()
+            raise errors.DatabaseNotWritable("read-only")
+        if self._write_breaker.failing_for_less_than(WRITE_FAILURE_S):
+            raise errors.DatabaseNotWritable(self._write_breaker.failure)
+
     def close(self) -> None:
         """Close idle connections."""
         self._prepared_pool.close()
@@ -273,13 +308,26 @@ class Database:
         """Return the circuit breaker's guard. Waits for our own write lock stay outside: not the database's fault."""
         return self._breaker.guard(_FAILURES, _circuit_open)
 
+    def _write_guard(self) -> Guard:
+        """Return the guard of the circuit breaker for writes; the other guard stands inside, and counts the rest."""
+        return self._write_breaker.guard((errors.DatabaseNotWritable,), self._write_circuit_open)
+
+    def _write_circuit_open(self) -> errors.DatabaseNotWritable:
+        return errors.DatabaseNotWritable(f"circuit open after failures in a row: {self._write_breaker.failure}")
+
+    def _connect_anew(self) -> None:
+        """Let the next statements open new connections, to where the server's name leads by then."""
+        self.close()
+        if self._server:
+            self._server.resolve_again()
+
     def _execute(self, statement: Statement, parameters: Parameters, engine: Engine) -> Sequence[Row[Any]]:
-        """Execute a statement, retrying once on a new connection if the pooled one was dead after a server restart."""
+        """Execute a statement, retrying once on a new connection if the pooled one led to a server that failed."""
         if isinstance(statement, PreparedStatement):
             return self._prepared_pool.execute(statement, parameters or {})
         try:
             return self._execute_once(statement, parameters, engine)
-        except errors.DatabaseUnavailable as exc:
+        except (errors.DatabaseUnavailable, errors.DatabaseNotWritable) as exc:
             if not getattr(exc.__cause__, "connection_invalidated", False):
                 raise
         return self._execute_once(statement, parameters, engine)
@@ -404,30 +452,5 @@ def _sqlite_engine(path: str | None) -> Engine:
         options = connection.get_execution_options()
         if options.get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql(f"BEGIN {options.get('sqlite_begin', 'DEFERRED')}")
-
-    return engine
-
-
-def _postgresql_engine(url: URL, addresses: DnsCache, connections: int = POOL_SIZE) -> Engine:
-    engine = create_engine(
-        url,
-        pool_size=connections,
-        # A connection is a process in PostgreSQL, and more of them than cores do no more work: under load, waiting is
-        # better than opening a connection and closing it again.
-        max_overflow=0,
-        connect_args={"connect_timeout": 3},
-        json_deserializer=read_json,
-        hide_parameters=True,
-    )
-
-    @event.listens_for(engine, "do_connect")
-    def set_address(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
-        """Pass the address with the host name, because libpq resolves names in C, where nothing can interrupt it."""
-        host = parameters.get("host")
-        if host and not host.startswith("/") and "," not in host and "hostaddr" not in parameters:
-            try:
-                parameters["hostaddr"] = addresses.of(host)[0]
-            except OSError as exc:
-                raise errors.DatabaseUnavailable(str(exc)) from exc
 
     return engine

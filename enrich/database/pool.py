@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from enrich import errors
-from enrich.database.errors import translate, translated
+from enrich.database.errors import concerns_connection, translate, translated
 from enrich.database.statements import PreparedStatement
 
 # The wait for a connection outside of deadlines.
@@ -55,13 +55,20 @@ class ConnectionPool:
 
     Connections to a server are opened in a thread, one after the other, and always to completion: under load opening
     takes longer than a callback may wait for its receipt, and connections that are begun and dropped again and again
-    would exhaust the server. make_thread: makes that thread, as `threading.Thread` does.
+    would exhaust the server. make_thread: makes that thread, as `threading.Thread` does. leave_server: called with a
+    connection whose server answers, but should not be used again.
     """
 
     def __init__(
-        self, engine: Engine, limit: int, *, make_thread: Callable[..., threading.Thread] = threading.Thread
+        self,
+        engine: Engine,
+        limit: int,
+        *,
+        make_thread: Callable[..., threading.Thread] = threading.Thread,
+        leave_server: Callable[[Any], None] | None = None,
     ) -> None:
         self._engine = engine
+        self._leave_server = leave_server
         self._make_thread = make_thread
         self._idle: list[Any] = []
         self._slots = None if engine.dialect.name == "sqlite" else Slots(limit)
@@ -71,7 +78,7 @@ class ConnectionPool:
         self._lock = threading.Lock()  # held for a few instructions each time
 
     def execute(self, prepared: PreparedStatement, values: Any) -> Sequence[Any]:
-        """Return the rows of one statement, retried on a new connection if an idle one was dead.
+        """Return the rows of one statement, retried on a new connection if an idle one led to a server that failed.
 
         Raises DatabaseError.
         """
@@ -95,11 +102,14 @@ class ConnectionPool:
                 rows = prepared.rows(cursor.fetchall()) if prepared.returns_rows else ()
             except self._driver_error as exc:
                 is_dead = self._engine.dialect.is_disconnect(exc, cursor.connection, None)
-                if not is_dead:
+                if not (is_dead or concerns_connection(exc)):
                     self._release(cursor)
                     raise translate(exc, is_dead=False) from None
+                if self._leave_server and not is_dead:
+                    self._leave_server(cursor.connection)
                 cursor.connection.close()
-                self.close()  # the other idle ones have the same dead server
+                self.close()  # the other idle ones have the same server
+                self._engine.dispose()
                 if not was_idle:
                     raise translate(exc, is_dead=True) from None
             except UnicodeError as exc:  # a text that the driver cannot encode never left

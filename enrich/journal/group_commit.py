@@ -163,14 +163,14 @@ class GroupCommit:
             return self._batches.popleft() if self._batches else None
 
     def _commit_patiently(self, batch: Batch) -> None:
-        """Commit a batch, retrying while the database is locked, slow or unavailable. Raises DatabaseError."""
+        """Commit a batch, retrying while the database cannot be reached or written to. Raises DatabaseError."""
         rows = list(batch.rows.values())
         while True:
             try:
                 with self._time_limit(ATTEMPT_S):
                     batch.receipts = dict(zip(batch.rows, self._commit(rows, ATTEMPT_S), strict=True))
                 return
-            except (errors.DatabaseLocked, errors.DatabaseUnavailable):
+            except (errors.DatabaseLocked, errors.DatabaseNotWritable, errors.DatabaseUnavailable):
                 if time.monotonic() >= batch.until:
                     raise
             except OutOfTime:

@@ -37,10 +37,15 @@ class CircuitBreaker:
         self._rest_s = rest_s
         self._now = now
         self._observe = observe
+        # Called when it opens, for whoever knows what could help the next probe.
+        self.on_open: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._failure_count = 0
         self._probe_at = 0.0
         self._answered_at = float("-inf")
+        self._failed_at = float("-inf")
+        # Message of the last failure; empty after a success.
+        self.failure = ""
 
     @property
     def is_open(self) -> bool:
@@ -71,7 +76,7 @@ class CircuitBreaker:
         if isinstance(exc, failures):
             was_our_delay = isinstance(exc, OutOfTime) and exc.came_late(self._now)
             if not (was_our_delay or self.answered_since(began_at)):
-                self._count_failure()
+                self._count_failure(str(exc))
         elif exc is None or isinstance(exc, Exception):
             # Any other exception is a response, too: an upstream that refuses is alive.
             self._count_success()
@@ -80,11 +85,15 @@ class CircuitBreaker:
         """Return whether a request succeeded at this moment of the breaker's clock or later."""
         return self._answered_at >= moment
 
+    def failing_for_less_than(self, seconds: float) -> bool:
+        """Return whether the last request failed, no longer ago than this."""
+        return self._failure_count > 0 and self._now() - self._failed_at < seconds
+
     def _count_success(self) -> None:
         self._answered_at = self._now()
         if self._failure_count:
             was_open = self.is_open
-            self._failure_count = 0
+            self._failure_count, self.failure = 0, ""
             if was_open:
                 self._observe(False)
 
@@ -98,14 +107,16 @@ class CircuitBreaker:
                 raise CircuitOpen
             self._probe_at = self._now() + self._rest_s
 
-    def _count_failure(self) -> None:
+    def _count_failure(self, message: str) -> None:
         with self._lock:
             self._failure_count += 1
+            self._failed_at, self.failure = self._now(), message
             if self._failure_count >= self._max_failures:
                 self._probe_at = self._now() + self._rest_s
             has_opened = self._failure_count == self._max_failures
         if has_opened:
             self._observe(True)
+            self.on_open()
 
 
 class Guard:

@@ -150,7 +150,7 @@ def _is_recorded(delivery: Delivery, timeout_s: float, request: VerifiedRequest,
     except (errors.DatabaseError, OutOfTime) as exc:
         reason = getattr(exc, "reason", Reason.OUT_OF_TIME)
         event = {"event_sid": delivery.delivery_key or "", "event_type": delivery.event_type}
-        log.error("event not recorded", extra={"reason": reason} | sids(delivery) | event)
+        log.error("event not recorded", extra={"reason": reason, "detail": str(exc)} | sids(delivery) | event)
         services.metrics.event(delivery.event_type, "not_recorded")
         return False
     services.metrics.event(delivery.event_type, "kept")

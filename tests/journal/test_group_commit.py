@@ -104,11 +104,12 @@ def test_the_same_delivery_twice_in_a_batch_is_committed_twice(ledger: Ledger, a
     assert ledger.calls == [["first"], ["same"], ["same"]]
 
 
-def test_a_locked_database_is_asked_again(ledger: Ledger, ask: Ask) -> None:
-    ledger.failures = {"one": [errors.DatabaseLocked(""), errors.DatabaseCircuitOpen("")]}
+def test_a_database_that_is_locked_full_or_gone_is_asked_again(ledger: Ledger, ask: Ask) -> None:
+    failures = errors.DatabaseLocked(""), errors.DatabaseNotWritable(""), errors.DatabaseCircuitOpen("")
+    ledger.failures = {"one": [*failures]}
     ledger.may_go_on.set()
     assert ask("one").result(SOON_S)
-    assert ledger.calls == [["one"]] * 3
+    assert ledger.calls == [["one"]] * 4
 
 
 def test_what_would_fail_again_is_told_to_all(ledger: Ledger, ask: Ask) -> None:

@@ -115,3 +115,29 @@ def test_a_clock_that_came_late_itself_says_nothing_of_who_was_asked(
     assert not breaker.is_open
     fail(breaker, 3, OutOfTime(clock()))
     assert breaker.is_open
+
+
+def test_it_tells_when_it_opens_and_not_again_before_it_was_closed(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    opened: list[float] = []
+    breaker.on_open = lambda: opened.append(clock())
+    fail(breaker, 3)
+    clock.now_s += 2.0
+    fail(breaker, 1)
+    assert opened == [100.0]
+    clock.now_s += 2.0
+    ask(breaker)
+    clock.now_s += 1.0
+    fail(breaker, 3)
+    assert opened == [100.0, 105.0]
+
+
+def test_the_last_failure_is_known_until_a_success(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    assert not breaker.failing_for_less_than(10.0)
+    fail(breaker, 1, OSError("disk full"))
+    clock.now_s += 9.9
+    assert (breaker.failing_for_less_than(10.0), breaker.failure) == (True, "disk full")
+    clock.now_s += 0.1
+    assert not breaker.failing_for_less_than(10.0)
+    fail(breaker, 1, OSError("disk full"))
+    ask(breaker)
+    assert (breaker.failing_for_less_than(10.0), breaker.failure) == (False, "")
