@@ -33,7 +33,7 @@ def test_every_switch_is_explained_where_it_is_defined() -> None:
 
 
 def test_every_fault_is_there_with_its_fields(emulator: EmulatorServer) -> None:
-    common = {"id", "kind", "times", "method", "path", "hits"}
+    common = {"id", "kind", "times", "every", "method", "path", "hits"}
     for kind, (fields, _) in rows("Faults").items():
         has = set(emulator.faults.set({"kind": kind}).as_dict()) - common
         assert {field.strip("` ") for field in fields.split(",") if field} == has

@@ -26,6 +26,18 @@ def test_a_status_hits_the_next_n_requests_and_nothing_is_done(driver: Workspace
     assert driver.emulator.faults.all() == []
 
 
+def test_a_fault_can_strike_one_in_so_many_requests(driver: WorkspaceDriver) -> None:
+    driver.emulator.faults.status(429, every=3, times=2, path="/Tasks$")
+    struck = []
+    for _ in range(9):
+        try:
+            driver.task()
+            struck.append(False)
+        except TwilioRestException:
+            struck.append(True)
+    assert struck == [False, False, True] * 2 + [False] * 3
+
+
 def test_a_fault_can_be_limited_to_method_and_path(driver: WorkspaceDriver) -> None:
     task = driver.workspace.tasks(driver.task())
     driver.emulator.faults.status(503, method="POST", path="/Tasks/WT")
@@ -99,6 +111,7 @@ def test_faults_are_set_listed_and_cleared_over_http(driver: WorkspaceDriver, ht
         {"kind": "status", "seconds": 1},
         {"kind": "latency", "seconds": -1},
         {"kind": "latency", "seconds": 1, "times": 0},
+        {"kind": "latency", "seconds": 1, "every": 0},
         {"kind": "latency", "seconds": 1, "path": "("},
         {"kind": "intruding_writer", "key": 3},
     ],

@@ -25,7 +25,8 @@ Around it:
     intruding_writer       another writer sets `key` in the task's attributes right after a client fetched the task
 
 A fault applies to the next `times` requests that it matches, or to all until it is cleared; `method` and `path` (a
-regular expression that is searched for) select requests. A response that lacks the part to be spoiled is passed by:
+regular expression that is searched for) select requests, and of those `every` strikes one in so many: with 3 the third,
+the sixth, and so on. A response that lacks the part to be spoiled is passed by:
 `broken_json`, `cut` and `drip_body` need a body, `without_etag` an ETag. Of several faults that exclude each other, the
 one that was set first strikes.
 
@@ -74,18 +75,21 @@ _OWN_FIELDS: dict[FaultKind, dict[str, object]] = {
     FaultKind.DRIP_HEADERS: {"every_s": 1.0},
     FaultKind.DRIP_BODY: {"every_s": 1.0},
 }
-_COMMON_FIELDS = ("kind", "times", "method", "path")
+_COMMON_FIELDS = ("kind", "times", "every", "method", "path")
 
 
 @dataclass(eq=False)
 class Fault:
-    """One fault. times: for how many more requests, None until cleared. hits: how often it struck.
+    """One fault. times: for how many more requests, None until cleared. every: one in so many requests is struck.
+
+    hits: how often it struck. passed: requests that it matched since it struck last.
 
     The fields from `seconds` to `after_processing` have a meaning for some kinds only.
     """
 
     kind: FaultKind
     times: int | None = None
+    every: int = 1
     method: str | None = None
     path: str | None = None
     seconds: float = 0.0
@@ -96,6 +100,7 @@ class Fault:
     after_processing: bool = False
     id: str = ""
     hits: int = 0
+    passed: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
 
     def matches(self, method: str, path: str) -> bool:
@@ -116,7 +121,7 @@ class Fault:
 class Faults:
     """The faults in force. All methods are thread-safe.
 
-    match, in the methods that set a fault: times, method, path.
+    match, in the methods that set a fault: times, every, method, path.
     """
 
     def __init__(self, log: Log) -> None:
@@ -222,7 +227,10 @@ class Faults:
             return None
         for fault in self._faults:
             if fault.kind in kinds and fault.after_processing is after_processing and fault.matches(method, path):
-                return fault
+                fault.passed += 1
+                if fault.passed == fault.every:
+                    fault.passed = 0
+                    return fault
         return None
 
     def _use(self, fault: Fault) -> None:
@@ -268,6 +276,7 @@ def _parse_fault(fields: dict[str, object]) -> Fault:
     return Fault(
         kind=kind,
         times=_whole_number(values.get("times"), "times", 1),
+        every=_whole_number(values.get("every"), "every", 1) or 1,
         method=_text(values.get("method"), "method"),
         path=_pattern(values.get("path")),
         seconds=_seconds(values.get("seconds", 0.0), "seconds"),
