@@ -165,7 +165,9 @@ def test_two_workers_do_everything_once(
     for task in tasks:
         emulator.log.wait_for("attributes_written", 60, task_sid=task)
     until = time.monotonic() + 60
-    while len(service.database.read(select(HeartbeatRow.worker))) < 2:  # one may have done it all before the other began
+    while (
+        len(service.database.read(select(HeartbeatRow.worker))) < 2
+    ):  # one may have done it all before the other began
         assert time.monotonic() < until
         time.sleep(0.05)
     for name in ("worker1", "worker2"):
