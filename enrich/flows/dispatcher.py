@@ -32,9 +32,12 @@ FIRST_RETRY_S = 1.0
 MAX_RETRY_S = 120.0
 # With the delays above these last for about half an hour; a task that waits longer has other problems.
 MAX_ATTEMPTS = 20
-# Failures of attempts that never reached TaskRouter. They say nothing about the follow-up and do not count: otherwise
-# an outage of half an hour would use up the attempts of everything that is owed.
-_NOT_REACHED = frozenset((errors.TaskRouterUnreachable.reason, errors.TaskRouterCircuitOpen.reason))
+# Failures of attempts that never reached TaskRouter, or that its rate limit turned away. They say nothing about the
+# follow-up and do not count: otherwise an outage of half an hour would use up the attempts of everything that is owed,
+# and what was refused several times by chance would wait for minutes.
+_TURNED_AWAY = frozenset(
+    (errors.TaskRouterUnreachable.reason, errors.TaskRouterCircuitOpen.reason, errors.RateLimited.reason)
+)
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +196,7 @@ class FollowupDispatcher:
             return False
         seconds = min(FIRST_RETRY_S * 2 ** (followup.attempts - 1), MAX_RETRY_S) * self._jitter()
         due_at = self._adapters.now() + timedelta(seconds=seconds)
-        self._adapters.followups.put_off(followup, due_at, reason, counts=reason not in _NOT_REACHED)
+        self._adapters.followups.put_off(followup, due_at, reason, counts=reason not in _TURNED_AWAY)
         return True
 
     def _finish(self, followup: Followup, reason: str = "") -> None:
