@@ -26,6 +26,9 @@
         ├── NotAssigned            no worker has accepted the task yet
         ├── TaskRouterFailed       5xx
         ├── TaskRouterUnreachable  no connection, or it broke
+        │   ├── HostUnknown        the name of its host does not exist
+        │   └── TlsFailed          its certificate is refused, or it does not speak TLS
+        ├── Redirected             3xx; redirects are not followed
         ├── TaskRouterTooSlow      no answer within the time that was left
         ├── TaskRouterCircuitOpen  not asked: it failed several times in a row a moment ago
         ├── NotUnderstood          unexpected response: HTML, invalid JSON, no ETag
@@ -189,6 +192,23 @@ class TaskRouterUnreachable(TaskRouterError):
     reason = "taskrouter_unreachable"
     retryable = True
     transient = True
+
+
+class HostUnknown(TaskRouterUnreachable):
+    """Retryable, as are TlsFailed and Redirected: a follow-up can succeed once an operator has corrected the set-up."""
+
+    reason = "taskrouter_host_unknown"
+    transient = False
+
+
+class TlsFailed(TaskRouterUnreachable):
+    reason = "taskrouter_tls_failed"
+    transient = False
+
+
+class Redirected(TaskRouterError):
+    reason = "taskrouter_redirected"
+    retryable = True
 
 
 class TaskRouterTooSlow(TaskRouterError):

@@ -175,6 +175,18 @@ REASONS = {
     "request_refused": ("request refused", "TaskRouter refused what we sent."),
     "taskrouter_failed": ("TaskRouter error", "TaskRouter returned a server error."),
     "taskrouter_unreachable": ("TaskRouter unreachable", "TaskRouter could not be reached."),
+    "taskrouter_host_unknown": (
+        "TaskRouter's host unknown",
+        "The name of TaskRouter's host does not exist. An operator has to fix the address or the name server.",
+    ),
+    "taskrouter_tls_failed": (
+        "no trusted connection",
+        "The certificate at TaskRouter's address was refused, or there is no TLS. An operator has to fix that.",
+    ),
+    "taskrouter_redirected": (
+        "TaskRouter redirected",
+        "A redirect came in place of TaskRouter's answer. An operator has to fix the address, or what stands between.",
+    ),
     "taskrouter_too_slow": ("TaskRouter too slow", "TaskRouter did not respond in time."),
     "taskrouter_resting": (
         "TaskRouter failing",

@@ -11,6 +11,7 @@ Sources: docs/taskrouter.md, "Tasks", "Attributes", "Versions", "Status of a tas
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ _REACHED: Mapping[str, tuple[str, ...]] = {
 # It can become none of the above any more.
 _ENDED = ("rejected", "timeout", "canceled", "rescinded", "completed")
 
+# What `Wire.exchange` raises for a request without a response.
+NO_RESPONSE = (urllib3.exceptions.HTTPError, OSError, NotHttp)
 # What tells that the API itself is in trouble; a refusal is an answer.
 _TROUBLE = (errors.TaskRouterFailed, errors.TaskRouterUnreachable, errors.TaskRouterTooSlow, OutOfTime)
 
@@ -261,16 +264,11 @@ class TaskRouterClient:
             body = urlencode(form).encode() if form is not None else None
             response = self._wire.exchange(method, self._prefix + path, sent, body, timeout_s=timeout_s)
             status = str(response.status)
-        except urllib3.exceptions.NewConnectionError as exc:
-            # A time-out to urllib3, even if the connection was refused at once.
-            status = errors.TaskRouterUnreachable.reason
-            raise errors.TaskRouterUnreachable(f"{method}: {type(exc).__name__}") from exc
-        except (urllib3.exceptions.TimeoutError, TimeoutError) as exc:
-            status = errors.TaskRouterTooSlow.reason
-            raise errors.TaskRouterTooSlow(f"{method} got no answer in {timeout_s:.1f} s") from exc
-        except (urllib3.exceptions.HTTPError, OSError, NotHttp) as exc:
-            status = errors.TaskRouterUnreachable.reason
-            raise errors.TaskRouterUnreachable(f"{method}: {type(exc).__name__}") from exc
+        except NO_RESPONSE as exc:
+            error = no_response(method, exc, timeout_s)
+            is_slow = isinstance(error, errors.TaskRouterTooSlow)
+            status = error.reason if is_slow else errors.TaskRouterUnreachable.reason
+            raise error from exc
         finally:
             self._observe(Exchange(method, status, began_at, time.monotonic() - began_at))
         if 200 <= response.status < 300:
@@ -288,6 +286,22 @@ class TaskRouterClient:
         if not path.startswith(self._prefix + "/"):
             raise errors.NotUnderstood("the list goes on at an address that is not TaskRouter's")
         return path.removeprefix(self._prefix)
+
+
+def no_response(request: str, exc: Exception, timeout_s: float) -> errors.TaskRouterError:
+    """Return the error for a request that got no response. request: its name in the message."""
+    if isinstance(exc, urllib3.exceptions.NameResolutionError):
+        return errors.HostUnknown(f"{request}: {exc.conn.host} does not exist")
+    if isinstance(exc, urllib3.exceptions.NewConnectionError):
+        # A time-out to urllib3, even if the connection was refused at once.
+        return errors.TaskRouterUnreachable(f"{request}: {type(exc).__name__}")
+    if isinstance(exc, (urllib3.exceptions.TimeoutError, TimeoutError)):
+        return errors.TaskRouterTooSlow(f"{request} got no answer in {timeout_s:.1f} s")
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return errors.TlsFailed(f"{request}: certificate refused, {exc.verify_message}")
+    if isinstance(exc, ssl.SSLError) and not isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return errors.TlsFailed(f"{request}: {exc.reason}")
+    return errors.TaskRouterUnreachable(f"{request}: {type(exc).__name__}")
 
 
 def _resting() -> errors.TaskRouterCircuitOpen:
@@ -382,6 +396,8 @@ def _error(method: str, response: HttpResponse) -> errors.TaskRouterError:
         return errors.TaskRouterFailed(message, retry_after_s=retry_after_s, code=code)
     if 400 <= status < 500:
         return errors.RequestRefused(message, code=code)
+    if 300 <= status < 400:
+        return errors.Redirected(message)
     return errors.NotUnderstood(message)
 
 

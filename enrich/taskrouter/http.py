@@ -21,7 +21,7 @@ import httptools
 import urllib3
 from gevent import monkey
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from enrich.resilience.dns_cache import DnsCache
 
@@ -29,6 +29,9 @@ _READ_AT_ONCE = 65_536
 # What may stand in a request's first line, and behind the name of a header.
 _TARGET = re.compile(r"/[!-~]*")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
+# The resolver's answers for a name that does not exist, or that has no address. With others (EAI_AGAIN, EAI_FAIL) it
+# does not know, and may know a moment later.
+_NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 # A look that does not wait needs no loop to wait in: what gevent has in its place takes fifteen times as long.
 _poll: Any = monkey.get_original("select", "poll")
 
@@ -217,6 +220,9 @@ class _KeptAddress(HTTPConnection):
         except TimeoutError as exc:
             raise ConnectTimeoutError(self, f"no connection within {self.timeout} s") from exc
         except OSError as exc:
+            refusal = exc if isinstance(exc, socket.gaierror) else exc.__cause__
+            if isinstance(refusal, socket.gaierror) and refusal.errno in _NO_SUCH_NAME:
+                raise NameResolutionError(self.host, self, refusal) from exc
             raise NewConnectionError(self, str(exc)) from exc
 
     def _connect_to_one_of(self, addresses: tuple[str, ...]) -> socket.socket:

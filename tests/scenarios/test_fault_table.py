@@ -120,6 +120,30 @@ def test_whatever_fails_the_caller_is_routed_and_the_task_is_enriched_in_the_end
     assert [row.done_at is not None for row in service.owed(task_sid)] == [True] * len(service.owed(task_sid))
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        pytest.param(lambda f: f.html(302, path=ONE_TASK), "taskrouter_redirected", id="302"),
+        pytest.param(lambda f: f.status(401, path=ONE_TASK), "not_authorized", id="401"),
+        pytest.param(lambda f: f.status(403, path=ONE_TASK), "not_authorized", id="403"),
+    ],
+)
+def test_what_only_an_operator_can_mend_is_asked_for_once_and_left_to_a_follow_up(
+    open_centre: Callable[..., ContactCentre], service: Service, emulator: EmulatorServer, fault: Fault, reason: str
+) -> None:
+    centre = open_centre(service)
+    active: Any = fault(emulator.faults)
+    task_sid = centre.task_arrives({"from": "+14155550100"})
+    assert centre.answer(task_sid) == {"instruction": "accept"}
+    assert active.hits == 1
+    (entry,) = service.entries(task_sid=task_sid)
+    assert (entry.outcome, entry.reason) == ("could_not_write", reason)
+    emulator.faults.clear()
+    with worker_of(service, later=timedelta(minutes=1)) as work:
+        work()
+    assert centre.block(task_sid)["customer_id"] == "C-1001"
+
+
 def test_a_refused_write_is_tried_once_with_the_smallest_block(
     open_centre: Callable[..., ContactCentre], service: Service, emulator: EmulatorServer
 ) -> None:
@@ -139,7 +163,7 @@ def test_a_name_that_does_not_resolve_keeps_nobody(
     assert centre.answer(task_sid) == {"instruction": "accept"}
     (entry,) = service.entries(task_sid=task_sid)
     assert entry.outcome in ("could_not_write", "out_of_time")
-    assert entry.reason in ("taskrouter_unreachable", "taskrouter_too_slow")
+    assert entry.reason in ("taskrouter_host_unknown", "taskrouter_unreachable", "taskrouter_too_slow")
 
 
 def test_a_dead_api_is_left_alone_after_a_few_failures(

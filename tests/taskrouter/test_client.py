@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -122,8 +124,56 @@ def test_a_204_says_nothing_about_the_write(serve: Serve, client_of: ClientOf) -
 @pytest.mark.parametrize("status", [301, 302, 307])
 def test_a_3xx_is_no_answer_of_taskrouter(serve: Serve, client_of: ClientOf, status: int) -> None:
     server = serve(said(status, TASK_DOCUMENT))
-    with pytest.raises(errors.NotUnderstood):
+    with pytest.raises(errors.Redirected):
         write(client_of(server))
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (socket.EAI_NONAME, "taskrouter_host_unknown"),
+        (socket.EAI_NODATA, "taskrouter_host_unknown"),
+        (socket.EAI_AGAIN, "taskrouter_unreachable"),
+        (socket.EAI_FAIL, "taskrouter_unreachable"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_told_from_one_that_could_not_be_looked_up(code: int, reason: str) -> None:
+    def resolve(_host: str) -> tuple[str, ...]:
+        raise socket.gaierror(code, "from the resolver")
+
+    breaker = CircuitBreaker(failures=1000)
+    client = TaskRouterClient(
+        "http://taskrouter.example.com", "AC", "token", addresses=DnsCache(resolve), breaker=breaker
+    )
+    with pytest.raises(errors.TaskRouterUnreachable) as raised:
+        fetch(client)
+    assert raised.value.reason == reason
+
+
+def test_a_certificate_that_is_not_trusted_is_told_as_such(
+    serve: Serve, client_of: ClientOf, self_signed: tuple[Path, Path]
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*self_signed)
+    listening = context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
+    with pytest.raises(errors.TlsFailed, match="self-signed"):
+        fetch(client_of(serve(listening=listening, scheme="https")))
+
+
+def test_a_server_without_tls_is_told_as_such(serve: Serve, client_of: ClientOf) -> None:
+    with pytest.raises(errors.TlsFailed):
+        fetch(client_of(serve(b"HTTP/1.1 400 Bad Request\r\n\r\n", scheme="https")))
+
+
+def test_a_connection_that_breaks_under_tls_may_be_tried_again(serve: Serve, client_of: ClientOf) -> None:
+    with pytest.raises(errors.TaskRouterUnreachable) as raised:
+        fetch(client_of(serve(b"", scheme="https")))
+    assert raised.value.reason == "taskrouter_unreachable"
+
+
+@pytest.mark.parametrize("error", [errors.HostUnknown, errors.TlsFailed, errors.Redirected, errors.NotAuthorized])
+def test_what_only_an_operator_can_mend_is_left_to_follow_ups(error: type[errors.TaskRouterError]) -> None:
+    assert (error.transient, error.retryable) == (False, True)
 
 
 def test_a_refused_connection_is_not_slow() -> None:
