@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from math import ceil
 
 import click
 from flask.cli import with_appcontext
@@ -18,6 +20,9 @@ from enrich.flows.catch_up import CatchUp
 from enrich.flows.completion import CompletionRequest
 from enrich.services import Services, current_services
 from enrich.taskrouter import callbacks
+
+# The command's time for all that was missed; what is then left takes another run.
+CATCH_UP_S = 300.0
 
 
 @click.group(cls=Group)
@@ -46,21 +51,20 @@ def catch_up(minutes: int) -> None:
     services.settings.require(settings.FOR_REST)
     services.require_policy()
     now = services.clock.synchronize()
-    click.echo(f"{catch_up_since(services, now - timedelta(minutes=minutes), now)} brought in")
+    run = make_catch_up(services).run(now - timedelta(minutes=minutes), now, timeout_s=CATCH_UP_S)
+    click.echo(f"{run.count} brought in")
+    if run.error or run.was_cut_short:
+        reason = f"{run.error.reason}: {run.error}" if run.error else f"{CATCH_UP_S:.0f} seconds are over"
+        left = ceil((now - run.since) / timedelta(minutes=1))
+        raise click.ClickException(
+            f"{reason}. Everything before {run.since:%Y-%m-%d %H:%M:%S} UTC was read; "
+            f"to go on: flask taskrouter catch-up --minutes {left + 1}"
+        )
 
 
-def catch_up_since(services: Services, since: datetime, now: datetime) -> int:
-    """Record the events and callbacks that were missed in this period, in every workspace; return their number."""
-    # Imported here: the SDK is large, and the web processes know this module for its commands' names.
-    from enrich.taskrouter.history import History
-
-    configured = services.settings
-    history = History(
-        configured.taskrouter_base_url,
-        configured.twilio_account_sid,
-        *configured.rest_credentials,
-    )
-    return CatchUp(services.adapters, services.lifecycle, history).run(_workspaces(services), since, now)
+def make_catch_up(services: Services) -> CatchUp:
+    """Return the catch-up of every workspace of the services."""
+    return CatchUp(services.adapters, services.lifecycle, partial(_workspaces, services))
 
 
 def find_stuck(services: Services, now: datetime) -> int:

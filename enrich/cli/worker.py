@@ -16,7 +16,7 @@ from gevent import monkey
 
 from enrich import health, settings
 from enrich.cli.base import Command
-from enrich.cli.taskrouter import catch_up_since, find_stuck
+from enrich.cli.taskrouter import find_stuck, make_catch_up
 from enrich.database.notifications import Listener
 from enrich.flows.upkeep import Upkeep, UpkeepTasks
 from enrich.flows.worker import Job, Worker
@@ -77,7 +77,7 @@ def _worker(services: Services, stop: threading.Event, wakeup: threading.Event) 
         UpkeepTasks(
             beat=services.heartbeats.beat,
             count=count,
-            catch_up=partial(catch_up_since, services),
+            catch_up=partial(make_catch_up(services).run, is_over=stop.is_set),
             find_stuck=partial(find_stuck, services),
             may_prune=lambda: services.heartbeats.clock_in_doubt_since() is None,
         ),

@@ -161,7 +161,7 @@ class Completion:
         seconds = self._rules.policy.wrapup.complete_after_s
         if seconds is None:
             return 0
-        query = {"AssignmentStatus": "wrapping", "PageSize": "200"}
+        query = {"AssignmentStatus": "wrapping", "PageSize": "100"}
         count = 0
         for task in self._adapters.taskrouter.list_tasks(workspace_sid, query, timeout_s=LIST_S):
             since = _moment(task.date_updated)

@@ -15,15 +15,15 @@ from threading import Event, Lock
 
 from enrich import errors
 from enrich.flows.adapters import Adapters
+from enrich.flows.catch_up import CaughtUp
 from enrich.flows.worker import Job
 
 ADOPT_INTERVAL_S = 1.0
 COUNT_INTERVAL_S = 1.0
 PRUNE_INTERVAL_S = 600.0
 STUCK_INTERVAL_S = 60.0
-# Catch-up finds what a web process alone could not record; each run reads a little further back than the last one.
+# Catch-up finds what a web process alone could not record.
 CATCH_UP_INTERVAL_S = 300.0
-CATCH_UP_OVERLAP = timedelta(minutes=2)
 CATCH_UP_AT_START = timedelta(minutes=15)
 
 log = logging.getLogger(__name__)
@@ -34,13 +34,13 @@ class UpkeepTasks:
     """The work of the jobs that reaches beyond the flows' adapters.
 
     beat: records a heartbeat, and returns whether the clock is plausible. count: samples and counts for the rollups.
-    catch_up: records what was missed between two moments, and returns how much. find_stuck: adds the completion of
+    catch_up: records what was missed between two moments (see `CatchUp.run`). find_stuck: adds the completion of
     tasks that wrap up for too long, and returns how many. may_prune: False while a clock is in doubt.
     """
 
     beat: Callable[[datetime], bool]
     count: Callable[[datetime], None]
-    catch_up: Callable[[datetime, datetime], int]
+    catch_up: Callable[[datetime, datetime], CaughtUp]
     find_stuck: Callable[[datetime], int]
     may_prune: Callable[[], bool]
 
@@ -54,7 +54,7 @@ class Upkeep:
         self._keep = keep
         self._stop = stop
         self._lock = Lock()
-        self._caught_up_at = adapters.now() - CATCH_UP_AT_START
+        self._catch_up_since = adapters.now() - CATCH_UP_AT_START
         self._catch_up = Job("catch-up", self.catch_up, CATCH_UP_INTERVAL_S)
         self.jobs = (
             Job("adoption", self.adopt, ADOPT_INTERVAL_S),
@@ -70,7 +70,7 @@ class Upkeep:
             return self._tasks.beat(now)
 
     def catch_up_soon(self) -> None:
-        """Have the next catch-up run at once, because the database is back."""
+        """Have the next catch-up run at once."""
         self._catch_up.due.set()
 
     def adopt(self) -> None:
@@ -102,11 +102,12 @@ class Upkeep:
         _search("what is wrapping for too long was found", partial(self._tasks.find_stuck, self._adapters.now()))
 
     def catch_up(self) -> None:
-        """Record what was missed since the last run."""
+        """Record what was missed since the last run; one that is cut short is followed by the next at once."""
         now = self._adapters.now()
-        since = min(self._caught_up_at, now) - CATCH_UP_OVERLAP
-        _search("what was never recorded was brought in", partial(self._tasks.catch_up, since, now))
-        self._caught_up_at = now
+        run = self._tasks.catch_up(min(self._catch_up_since, now), now)
+        self._catch_up_since = run.since
+        if run.was_cut_short:
+            self.catch_up_soon()
 
 
 def _search(event: str, search: Callable[[], int]) -> None:

@@ -1,4 +1,4 @@
-"""TaskRouter over REST: one task with its ETag, the conditional write, the moves of tasks, reservations and workers.
+"""TaskRouter over REST: a task with its ETag, the conditional write, moves of tasks, reservations and workers, events.
 
 On our own kept connections (`http.py`). Every HTTP failure leaves here as one error of errors.py.
 
@@ -13,19 +13,22 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
 from enrich import errors
-from enrich.domain.deadline import OutOfTime
-from enrich.domain.deliveries import Exchange
+from enrich.domain.deadline import Deadline, OutOfTime
+from enrich.domain.deliveries import Exchange, PastEvent
 from enrich.domain.tasks import Task
 from enrich.resilience.circuit_breaker import CircuitBreaker
 from enrich.resilience.dns_cache import DnsCache
+from enrich.taskrouter.event_forms import past_event
 from enrich.taskrouter.http import HttpResponse, NotHttp, Wire
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -39,8 +42,12 @@ _BY_STATUS: dict[int, type[errors.TaskRouterError]] = {
     412: errors.StaleTask,
     429: errors.RateLimited,
 }
-# A list of more pages than this is not read to its end; what is left is there the next time.
+# A page has up to 100 tasks, or 50 events with the attributes of a task and of a worker: 4,096 characters each, and an
+# emoji takes 12 bytes. Parsed, JSON can take twenty times its length.
+MAX_PAGE_BYTES = 5_000_000
+# A list of tasks with more pages than this is not read to its end; what is left is there the next time.
 _MAX_PAGES = 20
+_EVENTS_PER_PAGE = "50"
 
 # The statuses of a reservation that say that it has reached this one (docs/taskrouter.md, "Reservations").
 _REACHED: Mapping[str, tuple[str, ...]] = {
@@ -204,17 +211,33 @@ class TaskRouterClient:
     def list_tasks(self, workspace_sid: str, query: dict[str, str], *, timeout_s: float) -> list[ListedTask]:
         """List the tasks that this query selects: AssignmentStatus, EvaluateTaskAttributes, ... Raises TaskRouterError.
 
-        timeout_s: for each page.
+        timeout_s: for all pages together.
         """
-        path: str | None = f"/Workspaces/{workspace_sid}/Tasks?{urlencode(query)}"
-        listed: list[ListedTask] = []
-        for _ in range(_MAX_PAGES):
-            if path is None:
-                break
-            document = _document(self._ask("GET", path, timeout_s=timeout_s))
-            listed += [_listed(row) for row in _rows(document, "tasks")]
-            path = self._next_path(document)
-        return listed
+        path, deadline = f"/Workspaces/{workspace_sid}/Tasks?{urlencode(query)}", Deadline.after(timeout_s)
+        pages = self._pages(path, "tasks", deadline.remaining_s)
+        return [_listed(row) for rows in islice(pages, _MAX_PAGES) for row in rows]
+
+    def list_events(
+        self, workspace_sid: str, since: datetime, until: datetime, *, timeout_s: float
+    ) -> Iterator[list[PastEvent | None]]:
+        """Yield the events of a period, page by page, in TaskRouter's order; None for one that cannot be read.
+
+        The period counts in whole seconds, both included. timeout_s: for each page. There may be no end to the pages:
+        the caller limits how many it reads. Raises TaskRouterError.
+        """
+        query = {"StartDate": _second(since), "EndDate": _second(until), "PageSize": _EVENTS_PER_PAGE}
+        path = f"/Workspaces/{workspace_sid}/Events?{urlencode(query)}"
+        for rows in self._pages(path, "events", lambda: timeout_s):
+            yield [past_event(row) for row in rows]
+
+    def _pages(self, path: str, key: str, timeout_s: Callable[[], float]) -> Iterator[list[dict[str, Any]]]:
+        """Yield the rows of each page of a list. key: the name of the list in a page."""
+        next_path: str | None = path
+        while next_path is not None:
+            response = self._ask("GET", next_path, timeout_s=timeout_s(), largest=MAX_PAGE_BYTES)
+            document = _document(response)
+            yield _rows(document, key)
+            next_path = self._next_path(document)
 
     def worker_activity(self, workspace_sid: str, worker_sid: str, *, timeout_s: float) -> tuple[str, bool]:
         """SID of the activity that the worker is in, and whether it is one for work. Raises TaskRouterError."""
@@ -238,13 +261,15 @@ class TaskRouterClient:
         headers: dict[str, str] | None = None,
         *,
         timeout_s: float,
+        largest: int | None = None,
     ) -> HttpResponse:
         """Send the request and return its answer if it is a 2xx, whatever its body. Raises TaskRouterError.
 
-        timeout_s limits each wait; the callback's clock limits all of them.
+        timeout_s limits each wait; the callback's clock limits all of them. largest: bytes, where the answer may be
+        longer than one about a single task.
         """
         with self._breaker.guard(_TROUBLE, _resting):
-            return self._exchange(method, path, form, headers or {}, timeout_s)
+            return self._exchange(method, path, form, headers or {}, timeout_s, largest)
 
     def _exchange(
         self,
@@ -253,6 +278,7 @@ class TaskRouterClient:
         form: Fields | None,
         headers: dict[str, str],
         timeout_s: float,
+        largest: int | None,
     ) -> HttpResponse:
         sent = self._headers | headers
         if form is not None:
@@ -262,7 +288,9 @@ class TaskRouterClient:
         began_at, status = time.monotonic(), "out_of_time"  # unless it ends by itself, the clock has ended it
         try:
             body = urlencode(form).encode() if form is not None else None
-            response = self._wire.exchange(method, self._prefix + path, sent, body, timeout_s=timeout_s)
+            response = self._wire.exchange(
+                method, self._prefix + path, sent, body, timeout_s=timeout_s, largest=largest
+            )
             status = str(response.status)
         except NO_RESPONSE as exc:
             error = no_response(method, exc, timeout_s)
@@ -340,6 +368,10 @@ def _reservation_path(workspace_sid: str, task_sid: str, reservation_sid: str) -
 
 def _worker_path(workspace_sid: str, worker_sid: str) -> str:
     return f"/Workspaces/{workspace_sid}/Workers/{worker_sid}"
+
+
+def _second(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _rows(document: dict[str, Any], key: str) -> list[dict[str, Any]]:

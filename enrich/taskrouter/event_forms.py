@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from enrich.domain.deliveries import PastEvent
 from enrich.domain.sids import is_sid
 from enrich.taskrouter.callbacks import Form
 
@@ -68,6 +69,17 @@ def callback_form(event_type: str, sid: str, data: Mapping[str, Any], happened_a
     if happened_at is not None:
         form.setdefault("TimestampMs", str(int(happened_at.timestamp() * 1000)))
     return form
+
+
+def past_event(row: Mapping[str, Any]) -> PastEvent | None:
+    """Return an event of the Events resource; None for one without what every event has."""
+    event_type, sid, data = row.get("event_type"), row.get("sid"), row.get("event_data") or {}
+    happened_at = _moment(row.get("event_date"))
+    if not isinstance(event_type, str) or not event_type or not is_sid(sid, "EV"):
+        return None
+    if not isinstance(data, dict) or happened_at is None:
+        return None
+    return PastEvent(happened_at, callback_form(event_type, sid, data, happened_at))
 
 
 def _events(body: bytes) -> Iterator[object]:

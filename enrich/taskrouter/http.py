@@ -53,7 +53,8 @@ class Wire:
     """The connections to one server. Safe to share between greenlets and threads.
 
     base_url: its scheme, host and port count. connections: how many are kept; more are opened when needed, and closed
-    after use. largest: bytes of the longest answer that is read to its end.
+    after use. largest: bytes of the longest answer that is read to its end, unless a request says otherwise. Nothing is
+    decompressed, so that is also the most that an answer takes in memory.
     """
 
     def __init__(self, base_url: str, *, addresses: DnsCache, connections: int, largest: int) -> None:
@@ -70,7 +71,14 @@ class Wire:
         self._tls = _tls_context() if self._is_tls else None
 
     def exchange(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None, *, timeout_s: float
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        timeout_s: float,
+        largest: int | None = None,
     ) -> HttpResponse:
         """Send the request and return the answer. target: path and query, already encoded.
 
@@ -82,7 +90,7 @@ class Wire:
         try:
             connection.sock.settimeout(max(0.001, until - time.monotonic()))
             connection.sock.sendall(request)
-            answer, may_be_kept = self._read(connection.sock, until)
+            answer, may_be_kept = self._read(connection.sock, until, largest or self._largest)
         except BaseException:  # OutOfTime among them: nobody knows what else is on its way
             connection.close()
             raise
@@ -127,7 +135,7 @@ class Wire:
             raise
         return connection
 
-    def _read(self, sock: Any, until: float) -> tuple[HttpResponse, bool]:
+    def _read(self, sock: Any, until: float, largest: int) -> tuple[HttpResponse, bool]:
         """Read the answer; also return whether the connection can be used again."""
         reading = _Reading()
         length = 0
@@ -138,8 +146,8 @@ class Wire:
             sock.settimeout(left_s)
             chunk = sock.recv(_READ_AT_ONCE)
             length += len(chunk)
-            if length > self._largest:
-                raise NotHttp(f"an answer of more than {self._largest} bytes")
+            if length > largest:
+                raise NotHttp(f"an answer of more than {largest} bytes")
             if not chunk:
                 if not reading.ends_with_the_connection:
                     raise NotHttp("the connection was closed before the answer was over")

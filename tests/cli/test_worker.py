@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
@@ -9,8 +10,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from enrich import errors
+from enrich.flows.catch_up import CaughtUp
 from enrich.flows.upkeep import Upkeep, UpkeepTasks
-from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.tables import EntryRow
 from enrich.services import Services
 from tests.support.app import run_command as run
@@ -25,25 +27,49 @@ def services(app: Flask) -> Services:
     return services_of(app)
 
 
-def prune(services: Services, heartbeats: Heartbeats) -> None:
-    """Run a worker's pruning once, with these heartbeats."""
+def upkeep_of(
+    services: Services,
+    catch_up: Callable[[datetime, datetime], CaughtUp] = lambda since, _now: CaughtUp(0, since),
+) -> Upkeep:
+    heartbeats = services.heartbeats
     tasks = UpkeepTasks(
         beat=heartbeats.beat,
         count=lambda _now: None,
-        catch_up=lambda _since, _until: 0,
+        catch_up=catch_up,
         find_stuck=lambda _now: 0,
         may_prune=lambda: heartbeats.clock_in_doubt_since() is None,
     )
-    Upkeep(services.adapters, tasks, KEEP, Event()).prune()
+    return Upkeep(services.adapters, tasks, KEEP, Event())
 
 
 def test_nothing_is_pruned_while_a_clock_is_in_doubt(app: Flask, services: Services, make_entry: Make) -> None:
     now = datetime.now(UTC)
     make_entry(received_at=now - KEEP - timedelta(days=1))
     assert not services.heartbeats.beat(now)
-    prune(services, services.heartbeats)
+    upkeep_of(services).prune()
     assert len(services.database.read(select(EntryRow.id))) == 1
     status, output = run(app, "worker", "--confirm-clock")
     assert (status, output.endswith("old entries are pruned again.\n")) == (0, True)
-    prune(services, services.heartbeats)
+    upkeep_of(services).prune()
     assert services.database.read(select(EntryRow.id)) == []
+
+
+@pytest.mark.parametrize(
+    ("cut_short", "error"), [(False, None), (True, None), (False, errors.RateLimited())], ids=["done", "cut", "failed"]
+)
+def test_the_next_catch_up_goes_on_where_this_one_got_to(
+    services: Services, cut_short: bool, error: errors.TaskRouterError | None
+) -> None:
+    reached = datetime.now(UTC) - timedelta(minutes=10)
+    periods: list[datetime] = []
+
+    def catch_up(since: datetime, _now: datetime) -> CaughtUp:
+        periods.append(since)
+        return CaughtUp(3, reached, cut_short, error)
+
+    upkeep = upkeep_of(services, catch_up)
+    (job,) = (job for job in upkeep.jobs if job.name == "catch-up")
+    job.run()
+    assert job.due.is_set() == cut_short  # else it waits for its interval
+    job.run()
+    assert periods[1] == reached

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from enrich.flows.catch_up import SETTLED_AFTER, CatchUp
+from enrich.flows.catch_up import OVERLAP, SETTLED_AFTER, CatchUp, CaughtUp
 from enrich.journal.receipts import Journal
 from taskrouter_emulator import EmulatorServer
 from tests.support.app import run_command
 from tests.support.contact_centre import ContactCentre, Service
-from tests.support.worker import app_of, history_of, services_of, worker_of
+from tests.support.worker import app_of, services_of, worker_of
 
 
 def test_a_task_that_came_while_the_database_was_locked_is_enriched_in_the_end(
@@ -36,11 +36,11 @@ def test_a_task_that_came_while_the_database_was_locked_is_enriched_in_the_end(
 
     a_moment_ago = centre.emulator.clock.now()
     with services_of(service) as services:
-        catch_up = CatchUp(services.adapters, services.lifecycle, history_of(service))
-        assert catch_up.run([centre.workspace_sid], began, a_moment_ago) == 0  # may still be on its way
+        catch_up = CatchUp(services.adapters, services.lifecycle, lambda: [centre.workspace_sid])
+        assert catch_up.run(began, a_moment_ago).count == 0  # may still be on its way
         later = centre.emulator.clock.now() + SETTLED_AFTER
-        assert catch_up.run([centre.workspace_sid], began, later) > 0
-        assert catch_up.run([centre.workspace_sid], began, later) == 0
+        assert catch_up.run(began, later).count > 0
+        assert catch_up.run(began, later) == CaughtUp(0, later - SETTLED_AFTER - OVERLAP)
 
     kinds = sorted((entry.kind, entry.event_type) for entry in service.entries(task_sid=task_sid))
     assert ("assignment", "") in kinds
@@ -61,8 +61,8 @@ def test_what_is_there_already_is_left_as_it_is(open_centre: Callable[..., Conta
     later = centre.emulator.clock.now() + SETTLED_AFTER
     with services_of(service) as services:
         workspaces = ["WS" + "0" * 32, centre.workspace_sid]
-        catch_up = CatchUp(services.adapters, services.lifecycle, history_of(service))
-        catch_up.run(workspaces, later - timedelta(hours=1), later)
+        catch_up = CatchUp(services.adapters, services.lifecycle, lambda: workspaces)
+        catch_up.run(later - timedelta(hours=1), later)
     (assignment,) = service.entries(task_sid=task_sid, kind="assignment")
     assert (assignment.outcome, assignment.repeats) == ("enriched", 0)
     (created,) = service.entries(task_sid=task_sid, event_type="task.created")

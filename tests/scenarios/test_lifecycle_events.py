@@ -14,7 +14,7 @@ from enrich.journal.task_states import TaskStates
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
 from taskrouter_emulator import EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service, sid
-from tests.support.worker import history_of, worker_of
+from tests.support.worker import services_of, worker_of
 
 RINGS_S = 30
 EVENTS = ",".join(sorted(NEEDED_EVENTS))
@@ -68,8 +68,9 @@ def test_shuffled_and_doubled(
     work_on(told)
 
     later = centre.emulator.clock.now() + timedelta(hours=1)
-    past = history_of(told).events(centre.workspace_sid, began, later)
-    events = [event for event in past if event.form.get("TaskSid") == task_sid]
+    with services_of(told) as services:
+        pages = list(services.adapters.taskrouter.list_events(centre.workspace_sid, began, later, timeout_s=10))
+    events = [event for page in pages for event in page if event and event.form.get("TaskSid") == task_sid]
     assert {"task.created", "reservation.timeout", "reservation.accepted", "task.completed"} <= {
         event.form["EventType"] for event in events
     }

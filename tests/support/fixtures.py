@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +27,7 @@ from tests.support.app import EMAIL, PASSWORD, make_settings, services_of
 from tests.support.browser import CHROMIUM
 from tests.support.clock import ManualClock
 from tests.support.databases import copy_template, empty_postgresql, make_template
+from tests.support.scripted_server import ScriptedServer, scripted_servers
 
 
 class MakeApp(Protocol):
@@ -38,6 +39,13 @@ class MakeApp(Protocol):
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., ScriptedServer]]:
+    """Starts servers that send exactly what the test gives them."""
+    with scripted_servers() as serve:
+        yield serve
 
 
 @pytest.fixture

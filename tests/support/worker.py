@@ -1,4 +1,4 @@
-"""The parts of a running service, in the test's own process: its adapters, its worker, TaskRouter's history."""
+"""The parts of a running service, in the test's own process: its adapters and its worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from app import create_app
 from enrich.services import Services, flows_of
 from enrich.settings import read_settings
 from enrich.taskrouter.client import TaskRouterClient
-from enrich.taskrouter.history import History
 from tests.support.contact_centre import Service
 
 
@@ -66,10 +65,3 @@ def worker_of(
             return tried
 
         yield work
-
-
-def history_of(service: Service) -> History:
-    """Return TaskRouter's history, as the service asks for it."""
-    environment = service.environment
-    account_sid, token = environment["TWILIO_ACCOUNT_SID"], environment["TWILIO_AUTH_TOKEN"]
-    return History(environment["TASKROUTER_BASE_URL"], account_sid, account_sid, token)
