@@ -27,6 +27,7 @@
         ├── TaskRouterFailed       5xx
         ├── TaskRouterUnreachable  no connection, or it broke
         │   ├── HostUnknown        the name of its host does not exist
+        │   ├── ProxyRefused       the proxy refuses to connect, or wants a password
         │   └── TlsFailed          its certificate is refused, or it does not speak TLS
         ├── Redirected             3xx; redirects are not followed
         ├── TaskRouterTooSlow      no answer within the time that was left
@@ -195,9 +196,14 @@ class TaskRouterUnreachable(TaskRouterError):
 
 
 class HostUnknown(TaskRouterUnreachable):
-    """Retryable, as are TlsFailed and Redirected: a follow-up can succeed once an operator has corrected the set-up."""
+    """Retryable, as are those below up to Redirected: a follow-up can succeed once an operator corrects the set-up."""
 
     reason = "taskrouter_host_unknown"
+    transient = False
+
+
+class ProxyRefused(TaskRouterUnreachable):
+    reason = "taskrouter_proxy_refused"
     transient = False
 
 

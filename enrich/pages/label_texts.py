@@ -179,6 +179,10 @@ REASONS = {
         "TaskRouter's host unknown",
         "The name of TaskRouter's host does not exist. An operator has to fix the address or the name server.",
     ),
+    "taskrouter_proxy_refused": (
+        "proxy refused",
+        "The proxy refused to connect to TaskRouter. An operator has to fix the proxy, or HTTPS_PROXY and NO_PROXY.",
+    ),
     "taskrouter_tls_failed": (
         "no trusted connection",
         "The certificate at TaskRouter's address was refused, or there is no TLS. An operator has to fix that.",

@@ -29,7 +29,7 @@ from enrich.domain.tasks import Task
 from enrich.resilience.circuit_breaker import CircuitBreaker
 from enrich.resilience.dns_cache import DnsCache
 from enrich.taskrouter.event_forms import past_event
-from enrich.taskrouter.http import HttpResponse, NotHttp, Wire
+from enrich.taskrouter.http import HttpResponse, NotHttp, TunnelRefused, Wire
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -39,6 +39,7 @@ _BY_STATUS: dict[int, type[errors.TaskRouterError]] = {
     401: errors.NotAuthorized,
     403: errors.NotAuthorized,
     404: errors.TaskGone,
+    407: errors.ProxyRefused,
     412: errors.StaleTask,
     429: errors.RateLimited,
 }
@@ -320,6 +321,8 @@ def no_response(request: str, exc: Exception, timeout_s: float) -> errors.TaskRo
     """Return the error for a request that got no response. request: its name in the message."""
     if isinstance(exc, urllib3.exceptions.NameResolutionError):
         return errors.HostUnknown(f"{request}: {exc.conn.host} does not exist")
+    if isinstance(exc, TunnelRefused):
+        return errors.ProxyRefused(f"{request}: {exc}")
     if isinstance(exc, urllib3.exceptions.NewConnectionError):
         # A time-out to urllib3, even if the connection was refused at once.
         return errors.TaskRouterUnreachable(f"{request}: {type(exc).__name__}")
@@ -407,7 +410,7 @@ def _document(response: HttpResponse) -> dict[str, Any]:
     try:
         document = json.loads(response.data)
     except (ValueError, RecursionError) as exc:
-        raise errors.NotUnderstood(f"the answer is not JSON: {response.headers.get('Content-Type')}") from exc
+        raise errors.NotUnderstood(f"the answer is not JSON: {response.headers.get('content-type')}") from exc
     if not isinstance(document, dict):
         raise errors.NotUnderstood("the answer is not a JSON object")
     return document

@@ -15,6 +15,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 import httptools
@@ -24,6 +25,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from enrich.resilience.dns_cache import DnsCache
+from enrich.taskrouter.proxies import proxy_for
 
 _READ_AT_ONCE = 65_536
 # What may stand in a request's first line, and behind the name of a header.
@@ -32,12 +34,18 @@ _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 # The resolver's answers for a name that does not exist, or that has no address. With others (EAI_AGAIN, EAI_FAIL) it
 # does not know, and may know a moment later.
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+# How http.client says that the proxy answered CONNECT with a 4xx.
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (4\d\d)")
 # A look that does not wait needs no loop to wait in: what gevent has in its place takes fifteen times as long.
 _poll: Any = monkey.get_original("select", "poll")
 
 
 class NotHttp(Exception):
     """The response was no HTTP, was cut off, or did not end."""
+
+
+class TunnelRefused(OSError):
+    """The proxy makes no connection, and will not do so by itself: 407, or another 4xx."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,8 @@ class Wire:
 
     base_url: its scheme, host and port count. connections: how many are kept; more are opened when needed, and closed
     after use. largest: bytes of the longest answer that is read to its end, unless a request says otherwise. Nothing is
-    decompressed, so that is also the most that an answer takes in memory.
+    decompressed, so that is also the most that an answer takes in memory. The proxy that the environment names for this
+    server is used; under https it makes a tunnel.
     """
 
     def __init__(self, base_url: str, *, addresses: DnsCache, connections: int, largest: int) -> None:
@@ -63,6 +72,12 @@ class Wire:
         self._host = url.host or ""
         self._port = url.port or (443 if self._is_tls else 80)
         self._address = f"{self._host}:{url.port}" if url.port else self._host
+        self._proxy = proxy_for(base_url)
+        is_forwarded = self._proxy is not None and not self._is_tls
+        # A proxy that forwards is asked for the whole URL (RFC 9112, section 3.2.2).
+        self._origin = f"http://{self._address}" if is_forwarded else ""
+        headers = self._proxy.headers if self._proxy and is_forwarded else {}
+        self._proxy_lines = [f"{name}: {value}" for name, value in headers.items()]
         self._addresses = addresses
         self._most = connections
         self._largest = largest
@@ -108,7 +123,7 @@ class Wire:
     def _request(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
         if not _TARGET.fullmatch(target):
             raise ValueError("not a path that can be asked for")
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {self._address}"]
+        lines = [f"{method} {self._origin}{target} HTTP/1.1", f"Host: {self._address}", *self._proxy_lines]
         for name, value in headers.items():
             if not _VALUE.fullmatch(value):
                 raise ValueError(f"not a value for {name}")
@@ -127,7 +142,13 @@ class Wire:
         options: dict[str, Any] = {"timeout": timeout_s, "addresses": self._addresses}
         if self._is_tls:
             options["ssl_context"] = self._tls
-        connection = (_KeptAddressTls if self._is_tls else _KeptAddress)(self._host.strip("[]"), self._port, **options)
+        host, port = self._host.strip("[]"), self._port
+        through = self._proxy
+        connection = (_KeptAddressTls if self._is_tls else _KeptAddress)(
+            through.host if through else host, through.port if through else port, **options
+        )
+        if through and self._is_tls:
+            connection.set_tunnel(host, port, headers=through.headers)
         try:
             connection.connect()
         except BaseException:
@@ -232,6 +253,16 @@ class _KeptAddress(HTTPConnection):
             if isinstance(refusal, socket.gaierror) and refusal.errno in _NO_SUCH_NAME:
                 raise NameResolutionError(self.host, self, refusal) from exc
             raise NewConnectionError(self, str(exc)) from exc
+
+    def _tunnel(self) -> None:
+        try:
+            super()._tunnel()
+        except HTTPException as exc:
+            raise NotHttp(f"from the proxy: {type(exc).__name__}") from exc
+        except OSError as exc:
+            if refusal := _TUNNEL_REFUSED.match(str(exc)):
+                raise TunnelRefused(f"the proxy answers {refusal[1]}") from exc
+            raise
 
     def _connect_to_one_of(self, addresses: tuple[str, ...]) -> socket.socket:
         """A connection to the first that takes one. Raises the last one's OSError."""

@@ -50,13 +50,20 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
 
 @pytest.fixture
 def self_signed(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that no authority vouches for, and its key."""
+    """A certificate for 127.0.0.1 and taskrouter.example.com that no authority vouches for, and its key."""
     # Python cannot make one by itself, and a library only for the two tests that need it would be one more to keep.
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make a certificate with")
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     making = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
-    making += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    making += [
+        "-addext",
+        "subjectAltName=IP:127.0.0.1,DNS:taskrouter.example.com",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
     subprocess.run(making, check=True, capture_output=True)
     return certificate, key
 

@@ -171,7 +171,9 @@ def test_a_connection_that_breaks_under_tls_may_be_tried_again(serve: Serve, cli
     assert raised.value.reason == "taskrouter_unreachable"
 
 
-@pytest.mark.parametrize("error", [errors.HostUnknown, errors.TlsFailed, errors.Redirected, errors.NotAuthorized])
+@pytest.mark.parametrize(
+    "error", [errors.HostUnknown, errors.ProxyRefused, errors.TlsFailed, errors.Redirected, errors.NotAuthorized]
+)
 def test_what_only_an_operator_can_mend_is_left_to_follow_ups(error: type[errors.TaskRouterError]) -> None:
     assert (error.transient, error.retryable) == (False, True)
 
