@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import requests
-from twilio.base.exceptions import TwilioException
-from twilio.http.http_client import TwilioHttpClient
-from twilio.rest import Client
 
+from enrich import errors
 from enrich.demo.arrivals import OUR_NUMBER
 from enrich.provisioning import apply, file
 from enrich.provisioning.workspace import Workspaces
+from enrich.taskrouter.sdk import connect, translated
 
 SETUP = Path(__file__).parent / "workplace.toml"
 
@@ -32,8 +32,7 @@ class Workplace:
     _due: dict[str, datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._client = Client(self.account_sid, self.auth_token, http_client=TwilioHttpClient(timeout=10))
-        self._client.taskrouter.base_url = self.base_url
+        self._client = connect(self.base_url, self.account_sid, self.account_sid, self.auth_token)
 
     def set_up(self, public_url: str) -> None:
         """Create the workspace of `workplace.toml`, with its URLs pointing at the service."""
@@ -46,15 +45,14 @@ class Workplace:
     def receive(self, channel: str, attributes: Mapping[str, Any]) -> None:
         """A task arrives."""
         text = json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
-        try:
+        # A failing spell hits us as well; the next one arrives soon.
+        with suppress(errors.TaskRouterError), translated(self._client, "creating a task"):
             self._workspace.tasks.create(attributes=text, task_channel=channel)
-        except (TwilioException, requests.RequestException):
-            return  # a failing spell hit us as well; the next one arrives soon
 
     def deal_with_tasks(self) -> None:
         """Workers take up deferred calls, talk for a while, and complete."""
         now = datetime.now(UTC)
-        try:
+        with suppress(errors.TaskRouterError), translated(self._client, "dealing with tasks"):
             for task in self._workspace.tasks.list(assignment_status=["reserved", "assigned"]):
                 due = self._due.setdefault(task.sid, now + timedelta(seconds=random.uniform(2, 9)))  # noqa: S311 - a demo's dice
                 if now < due:
@@ -63,8 +61,6 @@ class Workplace:
                     self._take_up(task.sid)
                 elif task.assignment_status == "assigned":
                     self._workspace.tasks(task.sid).update(assignment_status="completed", reason="done")
-        except (TwilioException, requests.RequestException):
-            return
 
     def has_trouble(self, fault: Mapping[str, Any]) -> None:
         """Set a fault in the emulator."""

@@ -5,16 +5,17 @@ The SDK is large, so only commands that need it import this module.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-import requests
+from twilio.http.response import Response
 
 from enrich import errors
 from enrich.diagnosis.snapshot import WorkflowSnapshot, WorkspaceSnapshot
-from enrich.taskrouter.sdk import connect, translated
+from enrich.taskrouter.sdk import Transport, connect, translated
 
 ANSWER_S = 10.0
 
@@ -31,21 +32,23 @@ def check_credentials(base_url: str, user: str, password: str, now: Callable[[],
     """Return whether these credentials are accepted, and TaskRouter's clock, corrected for half of the round trip."""
     started_at = now()
     try:
-        with requests.get(
-            f"{base_url}/v1/Workspaces", params={"PageSize": 1}, auth=(user, password), timeout=ANSWER_S
-        ) as response:
-            ended_at = now()
-    except requests.RequestException as exc:
-        return CredentialCheck(f"{errors.TaskRouterUnreachable.reason} ({type(exc).__name__})")
+        transport = Transport(base_url)
+        transport.begin("checking the credentials")
+        response = transport.request(
+            "GET", f"{base_url}/v1/Workspaces", {"PageSize": 1}, auth=(user, password), timeout=ANSWER_S
+        )
+    except errors.TaskRouterError as exc:
+        return CredentialCheck(f"{exc.reason} ({exc})")
+    ended_at = now()
     return CredentialCheck(
-        _access(response), _skew_s(response.headers.get("Date"), started_at + (ended_at - started_at) / 2)
+        _access(response), _skew_s(response.headers.get("date"), started_at + (ended_at - started_at) / 2)
     )
 
 
 def workspaces(base_url: str, account_sid: str, user: str, password: str) -> tuple[WorkspaceSnapshot, ...]:
     """Return the account's workspaces with their workflows. Raises TaskRouterError."""
     client = connect(base_url, account_sid, user, password)
-    with translated("looking at the workspaces"):
+    with translated(client, "looking at the workspaces"):
         return tuple(
             WorkspaceSnapshot(
                 sid=workspace.sid,
@@ -71,15 +74,12 @@ def _events(names: str | None) -> frozenset[str] | None:
     return frozenset(name.strip() for name in names.split(",")) if names else None
 
 
-def _access(response: requests.Response) -> str:
+def _access(response: Response) -> str:
     if response.status_code in (401, 403):
         return errors.NotAuthorized.reason
     if response.status_code != 200:
         return f"HTTP {response.status_code}"
-    try:
-        return "ok" if "workspaces" in response.json() else errors.NotUnderstood.reason
-    except (ValueError, TypeError):
-        return errors.NotUnderstood.reason
+    return "ok" if "workspaces" in json.loads(response.text) else errors.NotUnderstood.reason
 
 
 def _skew_s(date: str | None, now: datetime) -> float | None:

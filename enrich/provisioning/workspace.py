@@ -89,7 +89,7 @@ class Workspaces:
     def read(self, desired: Desired) -> Actual:
         """Return the actual set-up; workers and their channels only if the file names some. Raises TaskRouterError."""
         event_stream = tuple(self._event_stream(desired))
-        with translated("reading the workspace"):
+        with translated(self._client, "reading the workspace"):
             workspace = self._find(desired.workspace.name)
             if workspace is None:
                 return Actual(None, (*NEW_WORKSPACE.resources, *event_stream))
@@ -107,7 +107,7 @@ class Workspaces:
 
     def apply(self, step: PlanStep) -> str:
         """Apply the step and return the resource's SID. Raises TaskRouterError: the step was not or partly applied."""
-        with translated(f"{step.action} {step.kind} {step.name!r}"):
+        with translated(self._client, f"{step.action} {step.kind} {step.name!r}"):
             sid: str = _APPLY[step.kind](self, step)
         self._sids[(step.kind, step.name)] = sid
         if step.kind is Kind.WORKSPACE:

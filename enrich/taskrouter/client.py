@@ -115,7 +115,7 @@ class TaskRouterClient:
         """
         path = _task_path(workspace_sid, task_sid)
         done = self._ask("POST", path, {"Attributes": attributes}, {"If-Match": if_match}, timeout_s=timeout_s)
-        _member(_document(done), "sid")  # a 2xx that is no task came from somebody in between
+        _member(document_of(done), "sid")  # a 2xx that is no task came from somebody in between
 
     def instruct(
         self,
@@ -138,7 +138,7 @@ class TaskRouterClient:
             self._require_status(done, path, status, timeout_s)
             return
         try:
-            _document(done)
+            document_of(done)
         except errors.NotUnderstood:
             if self._reservation_status(path, timeout_s) == "pending":
                 raise
@@ -160,7 +160,7 @@ class TaskRouterClient:
         return self._reservation_status(path, timeout_s)
 
     def _reservation_status(self, path: str, timeout_s: float) -> str:
-        return _member(_document(self._ask("GET", path, timeout_s=timeout_s)), "reservation_status")
+        return _member(document_of(self._ask("GET", path, timeout_s=timeout_s)), "reservation_status")
 
     def _require_status(self, done: HttpResponse, path: str, status: str, timeout_s: float) -> None:
         """Return if the reservation has this status: as the response says or, if it does not, as another fetch does.
@@ -168,7 +168,7 @@ class TaskRouterClient:
         Raises TaskRouterError: RequestRefused if the reservation can no longer reach it, else NotUnderstood.
         """
         try:
-            now = _member(_document(done), "reservation_status")
+            now = _member(document_of(done), "reservation_status")
         except errors.NotUnderstood:
             now = ""
         if now != status:
@@ -189,7 +189,7 @@ class TaskRouterClient:
         """
         form = {"AssignmentStatus": status} | ({"Reason": reason} if reason else {})
         done = self._ask("POST", _task_path(workspace_sid, task_sid), form, timeout_s=timeout_s)
-        _member(_document(done), "sid")
+        _member(document_of(done), "sid")
 
     def update_priority(
         self, workspace_sid: str, task_sid: str, priority: int, *, if_match: str, timeout_s: float
@@ -197,7 +197,7 @@ class TaskRouterClient:
         """Set the task's priority unless somebody wrote since `if_match`. Raises TaskRouterError; StaleTask if so."""
         path = _task_path(workspace_sid, task_sid)
         done = self._ask("POST", path, {"Priority": str(priority)}, {"If-Match": if_match}, timeout_s=timeout_s)
-        _member(_document(done), "sid")
+        _member(document_of(done), "sid")
 
     def create_task(self, workspace_sid: str, form: dict[str, str], *, timeout_s: float) -> str:
         """Create a task and return its SID. form: Attributes, WorkflowSid, TaskChannel, ... Raises TaskRouterError.
@@ -207,7 +207,7 @@ class TaskRouterClient:
         A request without a readable answer may have made one all the same.
         """
         path = f"/Workspaces/{workspace_sid}/Tasks"
-        return _member(_document(self._ask("POST", path, form, timeout_s=timeout_s)), "sid")
+        return _member(document_of(self._ask("POST", path, form, timeout_s=timeout_s)), "sid")
 
     def list_tasks(self, workspace_sid: str, query: dict[str, str], *, timeout_s: float) -> list[ListedTask]:
         """List the tasks that this query selects: AssignmentStatus, EvaluateTaskAttributes, ... Raises TaskRouterError.
@@ -236,20 +236,20 @@ class TaskRouterClient:
         next_path: str | None = path
         while next_path is not None:
             response = self._ask("GET", next_path, timeout_s=timeout_s(), largest=MAX_PAGE_BYTES)
-            document = _document(response)
+            document = document_of(response)
             yield _rows(document, key)
             next_path = self._next_path(document)
 
     def worker_activity(self, workspace_sid: str, worker_sid: str, *, timeout_s: float) -> tuple[str, bool]:
         """SID of the activity that the worker is in, and whether it is one for work. Raises TaskRouterError."""
-        worker = _document(self._ask("GET", _worker_path(workspace_sid, worker_sid), timeout_s=timeout_s))
+        worker = document_of(self._ask("GET", _worker_path(workspace_sid, worker_sid), timeout_s=timeout_s))
         return _member(worker, "activity_sid"), worker.get("available") is True
 
     def move_worker(self, workspace_sid: str, worker_sid: str, activity_sid: str, *, timeout_s: float) -> None:
         """Move the worker to that activity. Raises TaskRouterError."""
         path = _worker_path(workspace_sid, worker_sid)
         done = self._ask("POST", path, {"ActivitySid": activity_sid}, timeout_s=timeout_s)
-        _member(_document(done), "sid")
+        _member(document_of(done), "sid")
 
     def close(self) -> None:
         self._wire.close()
@@ -344,7 +344,7 @@ def _task_path(workspace_sid: str, task_sid: str) -> str:
 
 
 def _task(response: HttpResponse) -> Task:
-    document = _document(response)
+    document = document_of(response)
     etag = response.headers.get("etag")
     if not etag:
         raise errors.NotUnderstood("the answer has no ETag; without one nothing is written")
@@ -406,7 +406,8 @@ def _text(attributes: object) -> str:
     return attributes
 
 
-def _document(response: HttpResponse) -> dict[str, Any]:
+def document_of(response: HttpResponse) -> dict[str, Any]:
+    """Return the JSON object of a response. Raises NotUnderstood."""
     try:
         document = json.loads(response.data)
     except (ValueError, RecursionError) as exc:
@@ -419,7 +420,7 @@ def _document(response: HttpResponse) -> dict[str, Any]:
 def _error(method: str, response: HttpResponse) -> errors.TaskRouterError:
     """Return the error for this status. It names Twilio's code, never its message, which may quote what we sent."""
     try:
-        code = _whole(_document(response).get("code"))
+        code = _whole(document_of(response).get("code"))
     except errors.NotUnderstood:
         code = None
     message = f"{method}: HTTP {response.status}, code {'?' if code is None else code}"

@@ -25,28 +25,28 @@ class EventSinks:
 
     def read(self) -> tuple[EventSink, ...]:
         """Return all webhook sinks with their subscriptions."""
-        with translated("reading the sinks of Event Streams"):
+        with translated(self._client, "reading the sinks of Event Streams"):
             webhooks = [sink for sink in self._client.events.v1.sinks.list() if str(sink.sink_type) == "webhook"]
             subscriptions = self._client.events.v1.subscriptions.list() if webhooks else []
             return tuple(self._sink(sink, subscriptions) for sink in webhooks)
 
     def create(self, destination: str) -> str:
         """Create a webhook sink that gets events in batches; return its SID."""
-        with translated("creating a sink of Event Streams"):
+        with translated(self._client, "creating a sink of Event Streams"):
             configuration = {"destination": destination, "method": "POST", "batch_events": True}
             sink = self._client.events.v1.sinks.create("TaskRouter enrichment", configuration, "webhook")
         return str(sink.sid)
 
     def subscribe(self, sink_sid: str, events: Iterable[str]) -> str:
         """Subscribe these events to a sink; return the subscription's SID."""
-        with translated("creating a subscription of Event Streams"):
+        with translated(self._client, "creating a subscription of Event Streams"):
             wanted = [{"type": TYPE_PREFIX + name, "schema_version": SCHEMA_VERSION} for name in events]
             created = self._client.events.v1.subscriptions.create("TaskRouter enrichment", sink_sid, wanted)
         return str(created.sid)
 
     def add_events(self, subscription_sid: str, events: Iterable[str]) -> None:
         """Add these events to a subscription."""
-        with translated("adding to a subscription of Event Streams"):
+        with translated(self._client, "adding to a subscription of Event Streams"):
             for name in events:
                 self._client.events.v1.subscriptions(subscription_sid).subscribed_events.create(
                     TYPE_PREFIX + name, SCHEMA_VERSION

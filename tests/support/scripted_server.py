@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 
@@ -24,6 +24,7 @@ class ScriptedServer:
     closed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     scheme: str = "http"
     reply: Callable[[bytes], bytes] | None = None
+    _active: socket.socket | None = None
 
     @property
     def url(self) -> str:
@@ -39,8 +40,17 @@ class ScriptedServer:
                 return
             self.connections += 1
             with connection:
+                self._active = connection
                 self._serve(connection)
             self.closed.release()
+
+    def end(self) -> None:
+        """Take no more connections, and end the one that a client has left open."""
+        for open_socket in (self.listening, self._active):
+            with suppress(OSError):
+                if open_socket:
+                    open_socket.shutdown(socket.SHUT_RDWR)
+        self.listening.close()
 
     def _serve(self, connection: socket.socket) -> None:
         while self.says or self.reply:
@@ -86,7 +96,6 @@ def scripted_servers() -> Iterator[Callable[..., ScriptedServer]]:
 
     yield serve
     for server, thread in running:
-        server.listening.shutdown(socket.SHUT_RDWR)
-        server.listening.close()
+        server.end()
         thread.join(10)
         assert not thread.is_alive()

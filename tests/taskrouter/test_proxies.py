@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from enrich import errors
+from enrich.diagnosis.inspection import workspaces
 from enrich.resilience.circuit_breaker import CircuitBreaker
 from enrich.resilience.dns_cache import DnsCache
 from enrich.taskrouter.client import TaskRouterClient
@@ -83,6 +84,15 @@ def test_under_https_the_proxy_makes_a_tunnel_and_sees_no_credentials(
     assert ITS_CREDENTIALS in connect
     (request,) = server.got
     assert (OUR_CREDENTIALS in request, b"proxy-" in request) == (True, False)
+
+
+def test_the_sdk_goes_through_the_same_proxy(
+    behind_tls: Serve, proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.hosts[HOST] = behind_tls(response(b'{"workspaces":[]}')).listening.getsockname()
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    assert workspaces(f"https://{HOST}", "AC", "AC", "token") == ()
+    assert len(proxy.got) == 1
 
 
 def test_under_http_the_proxy_forwards(serve: Serve, proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch) -> None:
