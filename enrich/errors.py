@@ -33,6 +33,7 @@
         ├── TaskRouterTooSlow      no answer within the time that was left
         ├── TaskRouterCircuitOpen  not asked: it failed several times in a row a moment ago
         ├── NotUnderstood          unexpected response: HTML, invalid JSON, no ETag
+        │   └── AnswerTooLong      more bytes than any answer has; fewer rows may fit
         ├── AttributesUnreadable   the task's attributes are not a JSON object; nothing can be spliced in
         └── NoRoom                 not even the smallest block fits beside the attributes of others
 
@@ -231,6 +232,10 @@ class NotUnderstood(TaskRouterError):
     reason = "not_understood"
     retryable = True
     transient = True
+
+
+class AnswerTooLong(NotUnderstood):
+    pass
 
 
 class AttributesUnreadable(TaskRouterError):

@@ -33,7 +33,7 @@ OVERLAP = timedelta(minutes=2)
 RECEIPT_S = 10.0
 RUN_S = 20.0
 PAGE_S = 5.0
-# A window with more pages is halved; one of a second has no end.
+# A window with more pages, or with one that is too long, is halved, down to a second.
 MAX_PAGES = 20
 FIRST_WINDOW = timedelta(minutes=1)
 MIN_WINDOW = timedelta(seconds=1)
@@ -100,7 +100,7 @@ class CatchUp:
                     if is_over() or not deadline.remaining_s():
                         self._shrink_window()
                         return CaughtUp(count, since, was_cut_short=True)
-            except _TooManyPages:
+            except (_TooManyPages, errors.AnswerTooLong):
                 if self._window == MIN_WINDOW:
                     return CaughtUp(count, since, error=errors.NotUnderstood("the events of one second have no end"))
                 self._shrink_window()

@@ -29,7 +29,7 @@ from enrich.domain.tasks import Task
 from enrich.resilience.circuit_breaker import CircuitBreaker
 from enrich.resilience.dns_cache import DnsCache
 from enrich.taskrouter.event_forms import past_event
-from enrich.taskrouter.http import HttpResponse, NotHttp, TunnelRefused, Wire
+from enrich.taskrouter.http import HttpResponse, NotHttp, TooLong, TunnelRefused, Wire
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -43,12 +43,12 @@ _BY_STATUS: dict[int, type[errors.TaskRouterError]] = {
     412: errors.StaleTask,
     429: errors.RateLimited,
 }
-# A page has up to 100 tasks, or 50 events with the attributes of a task and of a worker: 4,096 characters each, and an
-# emoji takes 12 bytes. Parsed, JSON can take twenty times its length.
+# Of a page of a list. The attributes of 100 tasks fit, even if all of them are emoji: 4,096 characters of 12 bytes.
+# Parsed, JSON can take twenty times its length.
 MAX_PAGE_BYTES = 5_000_000
 # A list of tasks with more pages than this is not read to its end; what is left is there the next time.
 _MAX_PAGES = 20
-_EVENTS_PER_PAGE = "50"
+_EVENTS_PER_PAGE = "200"
 
 # The statuses of a reservation that say that it has reached this one (docs/taskrouter.md, "Reservations").
 _REACHED: Mapping[str, tuple[str, ...]] = {
@@ -224,7 +224,7 @@ class TaskRouterClient:
         """Yield the events of a period, page by page, in TaskRouter's order; None for one that cannot be read.
 
         The period counts in whole seconds, both included. timeout_s: for each page. There may be no end to the pages:
-        the caller limits how many it reads. Raises TaskRouterError.
+        the caller limits how many it reads. Raises TaskRouterError; AnswerTooLong where a shorter period may do.
         """
         query = {"StartDate": _second(since), "EndDate": _second(until), "PageSize": _EVENTS_PER_PAGE}
         path = f"/Workspaces/{workspace_sid}/Events?{urlencode(query)}"
@@ -332,6 +332,8 @@ def no_response(request: str, exc: Exception, timeout_s: float) -> errors.TaskRo
         return errors.TlsFailed(f"{request}: certificate refused, {exc.verify_message}")
     if isinstance(exc, ssl.SSLError) and not isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return errors.TlsFailed(f"{request}: {exc.reason}")
+    if isinstance(exc, TooLong):
+        return errors.AnswerTooLong(f"{request}: {exc}")
     return errors.TaskRouterUnreachable(f"{request}: {type(exc).__name__}")
 
 

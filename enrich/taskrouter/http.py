@@ -44,6 +44,10 @@ class NotHttp(Exception):
     """The response was no HTTP, was cut off, or did not end."""
 
 
+class TooLong(NotHttp):
+    """The response has more bytes than are read."""
+
+
 class TunnelRefused(OSError):
     """The proxy makes no connection, and will not do so by itself: 407, or another 4xx."""
 
@@ -168,7 +172,7 @@ class Wire:
             chunk = sock.recv(_READ_AT_ONCE)
             length += len(chunk)
             if length > largest:
-                raise NotHttp(f"an answer of more than {largest} bytes")
+                raise TooLong(f"an answer of more than {largest} bytes")
             if not chunk:
                 if not reading.ends_with_the_connection:
                     raise NotHttp("the connection was closed before the answer was over")

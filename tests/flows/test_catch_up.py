@@ -104,7 +104,6 @@ class TestAnswersThatAreNone:
             pytest.param(response(b"[" * 100_000), "not_understood", id="deep"),
             pytest.param(response(b'{"events":{}}'), "not_understood", id="no list"),
             pytest.param(response(b'{"events":[1]}'), "not_understood", id="a list of something else"),
-            pytest.param(response(b" " * client.MAX_PAGE_BYTES), "taskrouter_unreachable", id="too long"),
             pytest.param(response(b"", status=302, headers="Location: /\r\n"), "taskrouter_redirected", id="redirect"),
             pytest.param(response(b"", status=404), "task_gone", id="no such workspace"),
         ],
@@ -130,6 +129,12 @@ class TestAnswersThatAreNone:
         halvings = FIRST_WINDOW.seconds.bit_length()
         assert len(server.got) <= (halvings + 1) * MAX_PAGES
         assert recorded(app) == ["EV" + f"{1:032d}"]
+
+    def test_a_page_that_is_too_long_is_given_up(self, serve: Serve, app_of: MakeApps) -> None:
+        server = serve(reply=lambda _request: response(b" " * client.MAX_PAGE_BYTES))
+        run = catch_up_of(app_of(server)).run(SINCE, at(60))
+        assert (run.error and run.error.reason, run.since) == ("not_understood", SINCE)
+        assert len(server.got) == FIRST_WINDOW.seconds.bit_length() + 1
 
     def test_the_next_page_is_asked_for_at_our_own_host(self, serve: Serve, app_of: MakeApps) -> None:
         other = serve()
@@ -173,6 +178,18 @@ class TestARunThatIsCutShort:
         run = catch_up_of(app).run(SINCE, at(seconds))
         assert (run.count, run.since) == (seconds + 1, at(seconds) - SETTLED_AFTER - OVERLAP)
         assert recorded(app) == [f"EV{second:032d}" for second in range(seconds + 1)]
+
+    def test_a_page_that_is_too_long_is_read_in_parts(self, serve: Serve, app_of: MakeApps) -> None:
+        def long(request: bytes) -> bytes:
+            query = asked_for(request)
+            within = [
+                row for row in map(event, range(60)) if query["StartDate"] <= str(row["event_date"]) <= query["EndDate"]
+            ]
+            return response(page(within) + b" " * (len(within) * client.MAX_PAGE_BYTES // 9))
+
+        app = app_of(serve(reply=long))
+        run = catch_up_of(app).run(SINCE, at(59))
+        assert (run.count, run.error) == (60, None)
 
     def test_the_next_run_goes_on_where_it_was_over(self, serve: Serve, app_of: MakeApps) -> None:
         app = app_of(serve(reply=History(*map(event, range(100)))))
