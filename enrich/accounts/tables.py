@@ -1,14 +1,14 @@
-"""Staff who may sign in, and how often it was tried."""
+"""Staff who may sign in, their sessions, and how often signing in was tried."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Index, String
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from enrich.database.types import Base, UtcDateTime
+from enrich.database.types import Base, RowId, UtcDateTime
 from enrich.domain.lengths import MAX_EMAIL_LENGTH, MAX_STAFF_NAME_LENGTH
 
 
@@ -37,6 +37,24 @@ class UserRow(Base):
     role: Mapped[str] = mapped_column(String(10))  # Role
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     active: Mapped[bool] = mapped_column(default=True)
+
+
+class SessionRow(Base):
+    """One browser in which somebody is signed in; who signs out has none (`accounts/sessions.py`).
+
+    token_hash: SHA-256 of the token that the browser's cookie holds. password_mark: of the password it began with.
+    browser: its family and system, in words of ours.
+    """
+
+    __tablename__ = "sessions"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    password_mark: Mapped[str] = mapped_column(String(16))
+    browser: Mapped[str] = mapped_column(String(40))
+    began_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class AttemptsRow(Base):

@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, delete, select
 
 from enrich.accounts import passwords
-from enrich.accounts.tables import Role, UserRow
+from enrich.accounts.tables import Role, SessionRow, UserRow
 from enrich.database.engine import Database
 from enrich.domain.lengths import MAX_EMAIL_LENGTH, MAX_STAFF_NAME_LENGTH
 
@@ -77,7 +77,7 @@ def find_by_id(database: Database, user_id: int) -> User | None:
 def list_all(database: Database) -> tuple[User, ...]:
     """Return all users, ordered by e-mail. Raises DatabaseError."""
     with database.reading() as session:
-        return tuple(_user(row) for row in session.scalars(select(UserRow).order_by(UserRow.email)))
+        return tuple(user_of(row) for row in session.scalars(select(UserRow).order_by(UserRow.email)))
 
 
 def add(database: Database, *, email: str, role: Role, password: str, name: str = "") -> User | None:
@@ -96,7 +96,7 @@ def add(database: Database, *, email: str, role: Role, password: str, name: str 
         )
         session.add(row)
         session.flush()
-        return _user(row)
+        return user_of(row)
 
 
 def set_password(database: Database, email: str, password: str) -> User | None:
@@ -104,7 +104,7 @@ def set_password(database: Database, email: str, password: str) -> User | None:
 
     Raises DatabaseError.
     """
-    return _changed(database, email, password_hash=passwords.hash_password(password))
+    return _changed(database, email, ends_sessions=True, password_hash=passwords.hash_password(password))
 
 
 def set_role(database: Database, email: str, role: Role) -> User | None:
@@ -117,7 +117,7 @@ def set_active(database: Database, email: str, *, active: bool) -> User | None:
 
     Raises DatabaseError.
     """
-    return _changed(database, email, active=active)
+    return _changed(database, email, ends_sessions=not active, active=active)
 
 
 def sign_in(database: Database, email: str, password: str) -> User | None:
@@ -134,7 +134,7 @@ def sign_in(database: Database, email: str, password: str) -> User | None:
     return usable
 
 
-def _changed(database: Database, email: str, **values: object) -> User | None:
+def _changed(database: Database, email: str, *, ends_sessions: bool = False, **values: object) -> User | None:
     if _IN_NO_EMAIL.search(email):
         return None
     with database.transaction() as session:
@@ -143,16 +143,19 @@ def _changed(database: Database, email: str, **values: object) -> User | None:
             return None
         for name, value in values.items():
             setattr(row, name, value)
-        return _user(row)
+        if ends_sessions:
+            session.execute(delete(SessionRow).where(SessionRow.user_id == row.id))
+        return user_of(row)
 
 
 def _one(database: Database, condition: ColumnElement[bool]) -> User | None:
     with database.reading() as session:
         row = session.scalar(select(UserRow).where(condition))
-        return _user(row) if row else None
+        return user_of(row) if row else None
 
 
-def _user(row: UserRow) -> User:
+def user_of(row: UserRow) -> User:
+    """Return the user of this row."""
     return User(
         id=row.id,
         email=row.email,

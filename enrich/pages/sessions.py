@@ -1,34 +1,30 @@
-"""Sessions of signed-in staff, and the guards that pages name under their blueprint.
+"""The browser's session, and the guards that pages name under their blueprint.
 
-The session is Flask's signed cookie. It ends twelve hours after signing in; two hours after the reader did anything,
-which the polls of a page that lies open are not, unless its script says that somebody moves or types there; when the
-password changes; and when the account is disabled.
+Flask's signed cookie holds a random token; the session itself is a row (`accounts/sessions.py`), which ends with
+signing out, whatever copies of the cookie there are. It is in use when the reader does anything, which the polls of a
+page that lies open are not, unless its script says that somebody moves or types there.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from datetime import timedelta
+from contextlib import suppress
 from functools import wraps
 from typing import ParamSpec
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, redirect, request, session, url_for
+from flask import Flask, Response, abort, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import LoginManager, current_user, login_user, logout_user
 from flask_wtf import CSRFProtect
 
-from enrich.accounts import users
+from enrich import errors
+from enrich.accounts.sessions import LASTS, Sessions, StaffSession
 from enrich.accounts.tables import Role
 from enrich.accounts.users import User
 from enrich.domain.lengths import MAX_SIGN_IN_BYTES
+from enrich.pages.browsers import browser_family
 from enrich.services import current_services
 
-SESSION_LASTS = timedelta(hours=12)
-IDLE_FOR = timedelta(hours=2)
-# The cookie is written anew at most so often.
-NOTED_EVERY = timedelta(minutes=1)
 # Set by `static/enrich.js` on the next poll after the reader moved, scrolled or typed.
 ACTIVE_HEADER = "X-Reader-Active"
 
@@ -37,24 +33,10 @@ csrf = CSRFProtect()
 P = ParamSpec("P")
 
 
-class SignedIn:
-    """A user as Flask-Login knows one: the id that the cookie carries holds the password's mark too."""
-
-    is_authenticated = True
-    is_active = True
-    is_anonymous = False
-
-    def __init__(self, user: User) -> None:
-        self.user = user
-
-    def get_id(self) -> str:
-        return f"{self.user.id}.{self.user.password_mark}"
-
-
 def set_up(app: Flask) -> None:
     """Sessions and CSRF protection for this app. Needs no SECRET_KEY before the first request."""
     app.config.update(
-        PERMANENT_SESSION_LIFETIME=SESSION_LASTS,
+        PERMANENT_SESSION_LIFETIME=LASTS,
         SESSION_REFRESH_EACH_REQUEST=False,
         SESSION_COOKIE_NAME="enrich_session",
         SESSION_COOKIE_HTTPONLY=True,
@@ -63,14 +45,6 @@ def set_up(app: Flask) -> None:
         # The token lives as long as the session: a page that was open all day must still be able to sign out.
         WTF_CSRF_TIME_LIMIT=None,
     )
-    # "basic", not "strong": strong ends the session of everyone whose address changes, and takes that address from a
-    # header anyone can set. Basic only notes that the session moved, for views that ask for a fresh one.
-    manager = LoginManager()
-    manager.session_protection = "basic"
-    manager.user_loader(_load)
-    # Templates are given their user by the view. The context processor would ask the database again on the very page
-    # that says that the database does not answer.
-    manager.init_app(app, add_context_processor=False)
     # Before Flask-WTF, which takes the referrer apart and does not expect that it cannot be, and reads the whole form
     # to look for its token.
     app.before_request(_refuse_unreadable)
@@ -79,22 +53,39 @@ def set_up(app: Flask) -> None:
 
 
 def begin(user: User) -> None:
-    """Sign this user in, with nothing left of the session before."""
-    session.clear()
+    """Sign this user in, with nothing left of the session before. Raises DatabaseError."""
+    end()
+    services = current_services()
     session.permanent = True
-    session["signed_in_at"] = session["seen_at"] = int(time.time())
-    login_user(SignedIn(user))
+    browser = browser_family(request.user_agent.string)
+    g.staff_session, session["token"] = Sessions(services.database).begin(user, browser, services.adapters.now())
 
 
 def end() -> None:
-    """Sign the user out."""
-    logout_user()
+    """Sign the user out, harmless if nobody is signed in. Raises DatabaseError."""
+    present = current_session()
+    if present:
+        Sessions(current_services().database).end(present.user.id, present.id)
     session.clear()
+    g.staff_session = None
+
+
+def current_session() -> StaffSession | None:
+    """Return the session of the signed-in user, read once a request; None if nobody is signed in.
+
+    Raises DatabaseError.
+    """
+    if "staff_session" not in g:
+        services, token = current_services(), session.get("token")
+        g.staff_session = Sessions(services.database).find(token, services.adapters.now()) if token else None
+    present: StaffSession | None = g.staff_session
+    return present
 
 
 def signed_in() -> User | None:
     """Return the signed-in user; None if nobody is signed in. Raises DatabaseError."""
-    return current_user.user if current_user.is_authenticated else None
+    present = current_session()
+    return present.user if present else None
 
 
 def require_sign_in() -> ResponseReturnValue | None:
@@ -103,8 +94,9 @@ def require_sign_in() -> ResponseReturnValue | None:
     A request of htmx gets 401 and is told to load the sign-in page as a whole: following a redirect, it would put the
     form where a fragment belongs.
     """
-    if signed_in():
-        _note_activity()
+    present = current_session()
+    if present:
+        _note_activity(present)
         return None
     if request.headers.get("HX-Request"):
         back = _local_part(request.headers.get("HX-Current-URL", ""))
@@ -179,22 +171,11 @@ def _limit_strangers() -> None:
         request.max_content_length = MAX_SIGN_IN_BYTES
 
 
-def _note_activity() -> None:
+def _note_activity(present: StaffSession) -> None:
     """A poll says which version it shows (`shown`); whatever else is asked for, somebody asked for."""
-    is_poll = "HX-Request" in request.headers and "shown" in request.args and ACTIVE_HEADER not in request.headers
-    if not is_poll and time.time() - session.get("seen_at", 0) > NOTED_EVERY.total_seconds():
-        session["seen_at"] = int(time.time())
-
-
-def _load(session_id: str) -> SignedIn | None:
-    """Return the user of this session; None if it has ended or is no longer valid for them."""
-    began, seen = session.get("signed_in_at"), session.get("seen_at")
-    if not isinstance(began, int) or time.time() - began > SESSION_LASTS.total_seconds():
-        return None
-    if not isinstance(seen, int) or time.time() - seen > IDLE_FOR.total_seconds():
-        return None
-    user_id, _, password_mark = session_id.partition(".")
-    user = users.find_by_id(current_services().database, int(user_id)) if user_id.isdecimal() else None
-    if user is None or not user.active or user.password_mark != password_mark:
-        return None
-    return SignedIn(user)
+    if "HX-Request" in request.headers and "shown" in request.args and ACTIVE_HEADER not in request.headers:
+        return
+    services = current_services()
+    # A database that cannot be written to can still be read.
+    with suppress(errors.DatabaseError):
+        Sessions(services.database).note_use(present, services.adapters.now())

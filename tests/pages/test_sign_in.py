@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import event, select, text, update
 from werkzeug.test import TestResponse
 
 from enrich.accounts import passwords, users
-from enrich.accounts.tables import UserRow
+from enrich.accounts.tables import SessionRow, UserRow
 from enrich.database.engine import Database
 from enrich.pages import sessions
 from tests.support.app import EMAIL, PASSWORD
@@ -108,19 +109,22 @@ def test_a_path_of_this_site_is_kept(target: str) -> None:
     assert sessions.local_path(target) == target
 
 
-def let_pass(browser: FlaskClient, minutes: int) -> None:
-    """Make the browser's session so much older."""
-    with browser.session_transaction() as session:
-        session["signed_in_at"] -= minutes * 60
-        session["seen_at"] -= minutes * 60
+def let_pass(database: Database, minutes: int) -> None:
+    """Make every session so much older."""
+    for row in database.read(select(SessionRow.id, SessionRow.began_at, SessionRow.seen_at)):
+        older = {
+            "began_at": row.began_at - timedelta(minutes=minutes),
+            "seen_at": row.seen_at - timedelta(minutes=minutes),
+        }
+        database.write(update(SessionRow).where(SessionRow.id == row.id).values(older))
 
 
-def test_a_session_ends_after_twelve_hours_however_busy_it_was(browser: FlaskClient) -> None:
+def test_a_session_ends_after_twelve_hours_however_busy_it_was(browser: FlaskClient, database: Database) -> None:
     sign_in(browser)
     for _ in range(7):
-        let_pass(browser, minutes=100)
+        let_pass(database, minutes=100)
         assert browser.get("/").status_code == 200
-    let_pass(browser, minutes=21)
+    let_pass(database, minutes=21)
     assert browser.get("/").status_code == 302
 
 
@@ -130,13 +134,13 @@ def test_a_session_ends_after_twelve_hours_however_busy_it_was(browser: FlaskCli
     ids=["nothing", "a page that lies open", "a page that somebody reads"],
 )
 def test_a_session_ends_two_hours_after_the_reader_did_anything(
-    browser: FlaskClient, headers: dict[str, str], status: int
+    browser: FlaskClient, database: Database, headers: dict[str, str], status: int
 ) -> None:
     sign_in(browser)
-    let_pass(browser, minutes=70)
+    let_pass(database, minutes=70)
     if headers:
         browser.get("/feed?shown=x", headers=headers)
-    let_pass(browser, minutes=60)
+    let_pass(database, minutes=60)
     assert browser.get("/feed?shown=x", headers=headers).status_code == status
 
 
@@ -146,10 +150,101 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(browser: FlaskClient, d
     assert browser.get("/").status_code == 302
 
 
+def test_a_password_that_the_old_version_changed_ends_them_too(browser: FlaskClient, database: Database) -> None:
+    """It knows no sessions, and serves until its last process is replaced."""
+    sign_in(browser)
+    database.write(update(UserRow).values(password_hash=passwords.hash_password("something else entirely")))
+    assert browser.get("/").status_code == 302
+
+
 def test_who_is_made_inactive_is_signed_out(browser: FlaskClient, database: Database) -> None:
     sign_in(browser)
     database.write(update(UserRow).values(active=False))
     assert browser.get("/").status_code == 302
+
+
+def test_a_session_that_a_disabled_account_had_does_not_come_back_with_it(
+    browser: FlaskClient, database: Database
+) -> None:
+    sign_in(browser)
+    for active in (False, True):
+        users.set_active(database, EMAIL, active=active)
+        assert browser.get("/").status_code == 302
+
+
+COOKIE = "enrich_session"
+
+
+def copy_of(browser: FlaskClient) -> FlaskClient:
+    """A browser with the same cookies, as somebody has it who got at them."""
+    other = browser.application.test_client()
+    cookie = browser.get_cookie(COOKIE)
+    assert cookie
+    other.set_cookie(COOKIE, cookie.value)
+    return other
+
+
+def test_a_copied_cookie_ends_with_signing_out(browser: FlaskClient) -> None:
+    sign_in(browser)
+    copy = copy_of(browser)
+    assert copy.get("/").status_code == 200
+    browser.post("/logout", data={"csrf_token": token(browser, "/")})
+    assert copy.get("/").status_code == 302
+
+
+def test_a_copied_cookie_ends_with_signing_in_again(browser: FlaskClient) -> None:
+    sign_in(browser)
+    copy = copy_of(browser)
+    csrf_token = token(browser, "/")
+    assert browser.post("/login", data={"email": EMAIL, "password": PASSWORD, "csrf_token": csrf_token}).location == "/"
+    assert browser.get("/").status_code == 200
+    assert copy.get("/").status_code == 302
+
+
+def test_a_cookie_from_before_signing_in_is_not_signed_in_by_it(browser: FlaskClient) -> None:
+    """Nobody can hand a colleague a session of their own making."""
+    browser.get("/login")
+    before = copy_of(browser)
+    sign_in(browser)
+    assert before.get("/").status_code == 302
+
+
+def test_the_database_does_not_hold_what_the_cookie_does(browser: FlaskClient, database: Database) -> None:
+    sign_in(browser)
+    with browser.session_transaction() as session:
+        held = session["token"]
+    assert len(held) >= 40
+    (row,) = database.read(text("SELECT * FROM sessions"))
+    assert held not in str(tuple(row))
+
+
+def test_a_page_reads_session_and_user_in_one_statement_and_writes_once_a_minute(
+    browser: FlaskClient, database: Database
+) -> None:
+    sign_in(browser)
+    statements: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+
+    def accounts() -> list[str]:
+        statements.clear()
+        assert browser.get("/").status_code == 200
+        return [statement.split()[0] for statement in statements if re.search("users|sessions", statement)]
+
+    assert accounts() == ["SELECT"]
+    let_pass(database, minutes=2)
+    assert accounts() == ["SELECT", "UPDATE"]
+    assert accounts() == ["SELECT"]
+
+
+def test_a_page_is_shown_while_the_database_cannot_be_written_to(browser: FlaskClient, database: Database) -> None:
+    sign_in(browser)
+    let_pass(database, minutes=2)
+    database.write(
+        text("CREATE TRIGGER read_only BEFORE UPDATE ON sessions BEGIN SELECT RAISE(FAIL, 'read-only'); END")
+    )
+    assert browser.get("/").status_code == 200
+    (session,) = database.read(select(SessionRow.seen_at))
+    assert session.seen_at < datetime.now(UTC) - timedelta(minutes=1)
 
 
 def test_the_cookie_is_kept_from_scripts_and_other_sites(browser: FlaskClient) -> None:
