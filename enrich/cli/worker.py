@@ -15,6 +15,7 @@ from flask.cli import with_appcontext
 from gevent import monkey
 
 from enrich import health, settings
+from enrich.accounts.sessions import Sessions
 from enrich.cli.base import Command
 from enrich.cli.taskrouter import find_stuck, make_catch_up
 from enrich.database.notifications import Listener
@@ -80,6 +81,7 @@ def _worker(services: Services, stop: threading.Event, wakeup: threading.Event) 
             catch_up=partial(make_catch_up(services).run, is_over=stop.is_set),
             find_stuck=partial(find_stuck, services),
             may_prune=lambda: services.heartbeats.clock_in_doubt_since() is None,
+            prune=Sessions(services.database).prune,
         ),
         timedelta(days=services.settings.keep_days),
         stop,

@@ -35,7 +35,8 @@ class UpkeepTasks:
 
     beat: records a heartbeat, and returns whether the clock is plausible. count: samples and counts for the rollups.
     catch_up: records what was missed between two moments (see `CatchUp.run`). find_stuck: adds the completion of
-    tasks that wrap up for too long, and returns how many. may_prune: False while a clock is in doubt.
+    tasks that wrap up for too long, and returns how many. may_prune: False while a clock is in doubt. prune: deletes
+    what ends by itself and is not kept, such as sessions.
     """
 
     beat: Callable[[datetime], bool]
@@ -43,6 +44,7 @@ class UpkeepTasks:
     catch_up: Callable[[datetime, datetime], CaughtUp]
     find_stuck: Callable[[datetime], int]
     may_prune: Callable[[], bool]
+    prune: Callable[[datetime], object]
 
 
 class Upkeep:
@@ -96,6 +98,7 @@ class Upkeep:
             pass
         self._adapters.task_states.prune(before)
         self._adapters.store.prune(before)
+        self._tasks.prune(now)
 
     def find_stuck(self) -> None:
         """Queue the completion of tasks that wrap up for too long."""

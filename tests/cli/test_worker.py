@@ -11,12 +11,15 @@ from flask import Flask
 from sqlalchemy import select
 
 from enrich import errors
+from enrich.accounts import users
+from enrich.accounts.sessions import LASTS, Sessions
+from enrich.accounts.tables import Role, SessionRow
 from enrich.flows.catch_up import CaughtUp
 from enrich.flows.upkeep import Upkeep, UpkeepTasks
 from enrich.journal.tables import EntryRow
 from enrich.services import Services
+from tests.support.app import EMAIL, PASSWORD, services_of
 from tests.support.app import run_command as run
-from tests.support.app import services_of
 from tests.support.journal import Make
 
 KEEP = timedelta(days=90)
@@ -38,6 +41,7 @@ def upkeep_of(
         catch_up=catch_up,
         find_stuck=lambda _now: 0,
         may_prune=lambda: heartbeats.clock_in_doubt_since() is None,
+        prune=Sessions(services.database).prune,
     )
     return Upkeep(services.adapters, tasks, KEEP, Event())
 
@@ -45,13 +49,18 @@ def upkeep_of(
 def test_nothing_is_pruned_while_a_clock_is_in_doubt(app: Flask, services: Services, make_entry: Make) -> None:
     now = datetime.now(UTC)
     make_entry(received_at=now - KEEP - timedelta(days=1))
+    user = users.add(services.database, email=EMAIL, role=Role.VIEWER, password=PASSWORD)
+    assert user
+    Sessions(services.database).begin(user, "", now - LASTS)
     assert not services.heartbeats.beat(now)
     upkeep_of(services).prune()
     assert len(services.database.read(select(EntryRow.id))) == 1
+    assert len(services.database.read(select(SessionRow.id))) == 1
     status, output = run(app, "worker", "--confirm-clock")
     assert (status, output.endswith("old entries are pruned again.\n")) == (0, True)
     upkeep_of(services).prune()
     assert services.database.read(select(EntryRow.id)) == []
+    assert services.database.read(select(SessionRow.id)) == []
 
 
 @pytest.mark.parametrize(
