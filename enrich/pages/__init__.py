@@ -11,6 +11,7 @@
     diff.py              attributes as lines, and what changed between two of them
     block_facts.py       our block on the task, read back
     step_chart.py        where the time went, as bars
+    notices.py           what a form has done, told on the next page
     masked_records.py    records as a viewer sees them, with personal data masked
     formatting.py        times, SIDs and hostile strings as text
     security_headers.py  security headers; error_pages.py: pages for failed requests
@@ -40,6 +41,7 @@ from enrich.pages import (
     formatting,
     label_texts,
     labels,
+    notices,
     overview,
     resolution,
     security_headers,
@@ -90,6 +92,7 @@ def register(app: Flask) -> None:
         text=formatting,
         labels=labels,
         label_texts=label_texts,
+        notices=notices.shown,
         service_version=__version__,
         callback_url=settings.public_url + ASSIGNMENT,
     )

@@ -6,7 +6,7 @@ trying, and the task's follow-ups tell how it went.
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, flash, redirect, request, url_for
+from flask import Blueprint, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts.tables import Role
@@ -16,7 +16,8 @@ from enrich.domain.tasks import TaskState
 from enrich.flows.completion import CompletionRequest
 from enrich.journal.task_states import TaskStates
 from enrich.journal.timeline import Timeline
-from enrich.pages import formatting, labels
+from enrich.pages import formatting, notices
+from enrich.pages.notices import Done, Notice
 from enrich.pages.sessions import needs, require_sign_in, signed_in
 from enrich.services import current_services
 
@@ -59,5 +60,6 @@ def _carry_out(kind: FollowupKind, task_sid: str, outcome: str = "", reason: str
         abort(404)
     completion_request = CompletionRequest(kind, workspace_sid, task_sid, reader.email, outcome, reason)
     is_over, failure = services.dispatcher.run_now(services.completion.request(completion_request))
-    flash(labels.request_result(kind, failure, is_over=is_over), "said")
+    done = Done.WRAPPED_UP if kind is FollowupKind.WRAP_UP else Done.COMPLETED
+    notices.tell(Notice(done, reason=failure, is_over=is_over))
     return redirect(url_for("pages.task", task_sid=task_sid), code=303)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
@@ -24,12 +24,12 @@ from enrich.customers.identifiers import STAFF, Identifier
 from enrich.customers.records import Actor
 from enrich.customers.search import FoundCustomer
 from enrich.database.engine import Database
-from enrich.domain.outcomes import Outcome
 from enrich.flows.resolution import Resolution, Resolver
 from enrich.journal import timeline
 from enrich.journal.records import KeyFound, LookupFinding
 from enrich.journal.timeline import Timeline
 from enrich.pages import customer_form, formatting, labels
+from enrich.pages.notices import Done, tell_resolution
 from enrich.pages.sessions import local_path, needs, require_sign_in, sees_masked, signed_in
 from enrich.services import Services, current_services
 
@@ -70,9 +70,9 @@ def settle(task_sid: str) -> ResponseReturnValue:
     story = _story(database, task_sid)
     act, customer_id = request.form.get("act", ""), request.form.get("customer", "")
     if act == "nobody":
-        return _done(services, resolver.nobody(task_sid), story, "The task belongs to none of the customers found.")
+        return _done(services, resolver.nobody(task_sid), story, Done.NOBODY)
     if act == "release":
-        return _done(services, resolver.release(task_sid), story, "The decision about this task was withdrawn.")
+        return _done(services, resolver.release(task_sid), story, Done.RELEASED)
     if act == "create":
         return _create(services, resolver, story)
     chosen = search.customers(database, [customer_id] if customer_id else [])
@@ -81,12 +81,11 @@ def settle(task_sid: str) -> ResponseReturnValue:
     (customer,) = chosen
     if act == "unlink":
         key = _key(database, story) or abort(400)
-        word = f"{key.value} is no longer {customer.name}'s."
-        return _done(services, resolver.unlink(task_sid, customer.id, key), story, word)
+        return _done(services, resolver.unlink(task_sid, customer.id, key), story, Done.UNLINKED, key.kind)
     if act == "choose":
         own_key = _key(database, story)
-        word = f"{own_key.value} is {customer.name}'s from now on." if own_key else f"This task is {customer.name}'s."
-        return _done(services, resolver.choose(task_sid, customer.id, own_key), story, word)
+        done, kind = (Done.LINKED, own_key.kind) if own_key else (Done.IDENTIFIED, "")
+        return _done(services, resolver.choose(task_sid, customer.id, own_key), story, done, kind)
     return abort(400)
 
 
@@ -96,7 +95,7 @@ def enrich_again(task_sid: str) -> ResponseReturnValue:
     """Enrich the task from a fresh read, and go back to it."""
     services = current_services()
     story = _story(services.database, task_sid)
-    return _done(services, resolver_for_user(services).enrich_again(task_sid), story, "Enriched again.")
+    return _done(services, resolver_for_user(services).enrich_again(task_sid), story, Done.ENRICHED)
 
 
 @bp.post("/tasks/<task_sid>/replay")
@@ -110,7 +109,7 @@ def replay(task_sid: str) -> ResponseReturnValue:
     if not story.shown.is_callback or not story.shown.raw_form:
         return abort(400)
     settled = resolver_for_user(services).replay(task_sid, story.shown.raw_form)
-    return _done(services, settled, story, "The callback was replayed.")
+    return _done(services, settled, story, Done.REPLAYED)
 
 
 @bp.post("/changes/<int:audit_id>/undo")
@@ -127,7 +126,7 @@ def undo(audit_id: int) -> ResponseReturnValue:
         return render_template("conflict.html", what=(), back=back), 409
     if isinstance(undone, ChangedSince):
         return render_template("conflict.html", what=undone.what, back=back), 409
-    flash_result(undone, "Undone." if undone.change else "Nothing to undo.")
+    tell_resolution(Done.UNDONE, undone)
     return redirect(url_for("customers.index") if _is_gone(services.database, undone, back) else back, 303)
 
 
@@ -165,26 +164,6 @@ def resolver_for_user(services: Services, known_decision: int | None = None) -> 
     return Resolver(services.database, services.adapters, services.enricher, actor, known_decision)
 
 
-def flash_result(settled: Resolution, what: str) -> None:
-    """Show the result on the next page, with a button to undo it."""
-    sentences = [what if settled.change or settled.live else "Nothing had to be changed."]
-    live = settled.live
-    if live is not None and live.outcome is Outcome.GONE:
-        sentences.append("The task is over, so nothing more can be written to it.")
-    elif live is not None and live.is_owed:
-        why = labels.reason_sentence(live.reason) or "The update failed."
-        sentences.append(f"{why} The task is not updated yet; the worker retries it.")
-    elif live is not None and live.outcome is Outcome.ENRICHED:
-        sentences.append("The task in TaskRouter is updated.")
-    elif live is not None:
-        sentences.append(f"The task could not be updated. {labels.reason_sentence(live.reason)}")
-    if settled.others:
-        others = "One more open task is" if settled.others == 1 else f"{settled.others} more open tasks are"
-        sentences.append(f"{others} being updated.")
-    undoable = f"undo:{settled.change.audit_id}" if settled.change else "said"
-    flash(" ".join(sentences), undoable)
-
-
 def new_customer_id() -> str:
     """Generate an id for a customer created here and not in the CRM: "S-" and eight letters and digits."""
     return "S-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(8))
@@ -215,7 +194,7 @@ def _create(services: Services, resolver: Resolver, story: Timeline) -> Response
     if isinstance(read, BadRow):
         return _form(services, story, new=values, problems=customer_form.problems(read.problems, values)), 422
     settled = resolver.create(story.task_sid, customer_id, new_record(read), _key(services.database, story))
-    return _done(services, settled, story, f"Created the customer {read.name} and assigned the task.")
+    return _done(services, settled, story, Done.ASSIGNED)
 
 
 def _form(
@@ -305,11 +284,13 @@ def _known_decision() -> int:
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 19 else 0
 
 
-def _done(services: Services, settled: Resolution, story: Timeline, word: str) -> ResponseReturnValue:
+def _done(
+    services: Services, settled: Resolution, story: Timeline, done: Done, key_kind: str = ""
+) -> ResponseReturnValue:
     newer = settled.overtaken_by
     if newer is not None:
         ago = formatting.ago(newer.at, services.adapters.now())
         problem = f"Nothing was changed: {newer.by} {labels.change(newer)} ({ago}). Decide again if you disagree."
         return _form(services, story, problem=problem), 409
-    flash_result(settled, word)
+    tell_resolution(done, settled, key_kind)
     return redirect(_back(story), 303)

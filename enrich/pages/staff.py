@@ -6,13 +6,15 @@ import logging
 from collections.abc import Callable
 from functools import wraps
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts import passwords, users
 from enrich.accounts.tables import Role
 from enrich.accounts.users import User
 from enrich.database.engine import Database
+from enrich.pages import notices
+from enrich.pages.notices import Done, Notice
 from enrich.pages.sessions import needs, require_sign_in, signed_in
 from enrich.services import current_services
 
@@ -20,7 +22,7 @@ log = logging.getLogger(__name__)
 bp = Blueprint("staff", __name__, url_prefix="/staff")
 bp.before_request(require_sign_in)
 
-Change = Callable[[Database, User], str]
+Change = Callable[[Database, User], Done]
 
 
 @bp.get("")
@@ -49,13 +51,13 @@ def add() -> ResponseReturnValue:
         user = users.add(database, email=values["email"], role=role, password=password, name=values["name"])
         if user:
             _note("account added", user, role=user.role)
-            return _done(f"{user.email} can sign in as {user.role}. Give them the password over a separate channel.")
+            return _done(Done.ADDED, user)
         problems["email"] = "This e-mail address already has an account."
     return _page(database, values, problems), 422
 
 
 def _changes(path: str) -> Callable[[Change], Callable[[int], ResponseReturnValue]]:
-    """A view that changes the account of somebody else, and says what `change` says of it."""
+    """A view that changes the account of somebody else, and tells what `change` returns of it."""
 
     def register(change: Change) -> Callable[[int], ResponseReturnValue]:
         @bp.post(f"/<int:user_id>/{path}", endpoint=path)
@@ -66,8 +68,8 @@ def _changes(path: str) -> Callable[[Change], Callable[[int], ResponseReturnValu
             user = users.find_by_id(database, user_id) or abort(404)
             reader = signed_in()
             if reader and reader.id == user.id:
-                return _done("You cannot change your own account, except its password. Ask another admin.")
-            return _done(change(database, user))
+                return _done(Done.OWN_ACCOUNT, user)
+            return _done(change(database, user), user)
 
         return view
 
@@ -75,30 +77,30 @@ def _changes(path: str) -> Callable[[Change], Callable[[int], ResponseReturnValu
 
 
 @_changes("role")
-def set_role(database: Database, user: User) -> str:
+def set_role(database: Database, user: User) -> Done:
     """Change the role, from the next request on."""
     role = request.form.get("role", "")
     if role not in list(Role):
         abort(400)
     changed = users.set_role(database, user.email, Role(role)) or abort(404)
     _note("role changed", user, before=user.stored_role, after=changed.role)
-    return f"{changed.email} now has the role {changed.role}."
+    return Done.ROLE
 
 
 @_changes("disable")
-def disable(database: Database, user: User) -> str:
+def disable(database: Database, user: User) -> Done:
     """Disable the account and end its sessions."""
     users.set_active(database, user.email, active=False)
     _note("account disabled", user)
-    return f"{user.email} is signed out everywhere and cannot sign in."
+    return Done.DISABLED
 
 
 @_changes("enable")
-def enable(database: Database, user: User) -> str:
+def enable(database: Database, user: User) -> Done:
     """Enable the account again, with its password."""
     users.set_active(database, user.email, active=True)
     _note("account enabled", user)
-    return f"{user.email} can sign in again."
+    return Done.ENABLED
 
 
 @bp.post("/<int:user_id>/password")
@@ -113,7 +115,7 @@ def set_password(user_id: int) -> ResponseReturnValue:
         return _page(database, {}, {}, of=user.id, password_problem=problem), 422
     users.set_password(database, user.email, password)
     _note("password set", user)
-    return _done(f"{user.email} has a new password and is signed out everywhere.")
+    return _done(Done.PASSWORD, user)
 
 
 def _note(event: str, user: User, **more: str) -> None:
@@ -121,8 +123,8 @@ def _note(event: str, user: User, **more: str) -> None:
     log.info(event, extra={"user_id": user.id, "by_user_id": reader.id if reader else None, **more})
 
 
-def _done(message: str) -> ResponseReturnValue:
-    flash(message, "said")
+def _done(done: Done, user: User) -> ResponseReturnValue:
+    notices.tell(Notice(done, user_id=user.id))
     return redirect(url_for("staff.index"))
 
 
