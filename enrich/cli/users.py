@@ -9,6 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from enrich.accounts import passwords, users
+from enrich.accounts.sessions import Sessions
 from enrich.accounts.tables import Role
 from enrich.cli.base import Group
 from enrich.services import current_services
@@ -75,6 +76,20 @@ def set_role(email: str, role: str) -> None:
         raise _unknown(email)
     log.info("role changed", extra={"user_id": user.id, "before": before.stored_role, "after": user.role})
     click.echo(f"{user.email} is {user.role} now.")
+
+
+@users_group.command("sign-out")
+@click.argument("email")
+@with_appcontext
+def sign_out(email: str) -> None:
+    """End all sessions of EMAIL, who may sign in again."""
+    database = current_services().database
+    user = users.find(database, email)
+    if not user:
+        raise _unknown(email)
+    count = Sessions(database).end_all(user.id)
+    log.info("sessions ended", extra={"user_id": user.id, "count": count})
+    click.echo(f"{user.email} is signed out everywhere ({count} {'session' if count == 1 else 'sessions'}).")
 
 
 @users_group.command("disable")

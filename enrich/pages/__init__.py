@@ -5,6 +5,7 @@
     completion.py        end a task's wrap-up
     customers.py         find, view, create, edit and merge customers; customer_form.py: a customer as a form
     staff.py             who may sign in; sign_in.py, sessions.py, devices.py: signing in and staying so
+    own_sessions.py      where the reader is signed in
     overview.py          figures over time; charts.py: figures as SVG
     card.py              the customer of one task, for a frame on the agent's desktop
     labels.py            labels of outcomes, reasons and steps; label_texts.py: their texts
@@ -43,6 +44,7 @@ from enrich.pages import (
     labels,
     notices,
     overview,
+    own_sessions,
     resolution,
     security_headers,
     sessions,
@@ -96,7 +98,7 @@ def register(app: Flask) -> None:
         service_version=__version__,
         callback_url=settings.public_url + ASSIGNMENT,
     )
-    for module in (sign_in, tasks, resolution, completion, customers, overview, staff, card):
+    for module in (sign_in, tasks, resolution, completion, customers, overview, staff, own_sessions, card):
         app.register_blueprint(module.bp)
     app.after_request(security_headers.secure)
     error_pages.register(app)

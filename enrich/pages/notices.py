@@ -42,7 +42,10 @@ class Done(StrEnum):
     DISABLED = "account_disabled"
     ENABLED = "account_enabled"
     PASSWORD = "password_set"  # noqa: S105 - a code
+    SIGNED_OUT = "account_signed_out"
     OWN_ACCOUNT = "own_account"
+    SESSION = "session_ended"
+    OTHERS = "other_sessions_ended"
 
 
 _SENTENCES = {
@@ -64,7 +67,10 @@ _SENTENCES = {
     Done.DISABLED: "{account} is signed out everywhere and cannot sign in.",
     Done.ENABLED: "{account} can sign in again.",
     Done.PASSWORD: "{account} has a new password and is signed out everywhere.",
+    Done.SIGNED_OUT: "{account} is signed out everywhere.",
     Done.OWN_ACCOUNT: "You cannot change your own account, except its password. Ask another admin.",
+    Done.SESSION: "You are signed out in that browser.",
+    Done.OTHERS: "You are signed out everywhere else.",
 }
 
 

@@ -10,6 +10,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts import passwords, users
+from enrich.accounts.sessions import Sessions
 from enrich.accounts.tables import Role
 from enrich.accounts.users import User
 from enrich.database.engine import Database
@@ -101,6 +102,14 @@ def enable(database: Database, user: User) -> Done:
     users.set_active(database, user.email, active=True)
     _note("account enabled", user)
     return Done.ENABLED
+
+
+@_changes("sign-out")
+def sign_out(database: Database, user: User) -> Done:
+    """End the account's sessions; its owner may sign in again."""
+    Sessions(database).end_all(user.id)
+    _note("sessions ended", user)
+    return Done.SIGNED_OUT
 
 
 @bp.post("/<int:user_id>/password")

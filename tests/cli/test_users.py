@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 
 from enrich.accounts import users
+from enrich.accounts.sessions import Sessions
 from enrich.accounts.users import User
 from enrich.database.engine import Database
 from enrich.settings import read_settings
@@ -108,7 +110,21 @@ def test_who_is_disabled_does_not_sign_in_until_enabled(
     assert users.sign_in(database, dana.email, PASSWORD)
 
 
-@pytest.mark.parametrize("arguments", [["role", "nobody@example.com", "admin"], ["disable", "nobody@example.com"]])
+def test_who_is_signed_out_everywhere_can_sign_in_again(
+    terminal: FlaskCliRunner, database: Database, dana: User
+) -> None:
+    now = datetime.now(UTC)
+    _, token = Sessions(database).begin(dana, "", now)
+    done = terminal.invoke(args=["users", "sign-out", "Dana@example.com"])
+    assert done.output.endswith("dana@example.com is signed out everywhere (1 session).\n")
+    assert Sessions(database).find(token, now) is None
+    assert users.sign_in(database, dana.email, PASSWORD)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["role", "nobody@example.com", "admin"], ["disable", "nobody@example.com"], ["sign-out", "nobody@example.com"]],
+)
 def test_nobodys_account_cannot_be_changed(terminal: FlaskCliRunner, database: Database, arguments: list[str]) -> None:
     done = terminal.invoke(args=["users", *arguments])
     assert (done.exit_code, "There is no account" in done.output) == (1, True)

@@ -101,7 +101,7 @@ def every_page(app: Flask) -> list[str]:
     ]
 
 
-OTHERS = ("customers", "settling", "overview", "staff")
+OTHERS = ("customers", "settling", "overview", "staff", "sessions")
 
 
 @pytest.fixture(params=["light, wide", "dark, wide", "light, narrow"])

@@ -23,7 +23,7 @@ from tests.support.app import PASSWORD
 from tests.support.journal import Make
 
 SID = "WT" + "0" * 32
-PAGES = ("pages", "customers", "overview", "accounts", "settling", "staff")
+PAGES = ("pages", "customers", "overview", "accounts", "settling", "staff", "sessions")
 
 
 @pytest.mark.parametrize(

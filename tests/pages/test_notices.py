@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 
 from enrich.accounts import users
+from enrich.accounts.sessions import Sessions
 from enrich.accounts.tables import Role
 from enrich.customers import audit, records, seeding
 from enrich.customers.audit import AuditedChange
@@ -130,9 +131,16 @@ def manage(cookies: Cookies, database: Database) -> list[str]:
     dana, sam = (users.find(database, email) for email in (EMAIL, SAM["email"]))
     assert dana
     assert sam
-    paths = [f"/staff/{sam.id}/{what}" for what in ("role", "disable", "enable", "password")]
+    paths = [f"/staff/{sam.id}/{what}" for what in ("role", "sign-out", "disable", "enable", "password")]
     form = {"role": "editor", "password": PASSWORD}
     return [added, *(cookies.post(path, **form) for path in [*paths, f"/staff/{dana.id}/disable"])]
+
+
+def end_sessions(cookies: Cookies, database: Database) -> list[str]:
+    dana = users.find(database, EMAIL)
+    assert dana
+    session, _ = Sessions(database).begin(dana, "", datetime.now(UTC))
+    return [cookies.post(f"/sessions/{session.id}/end"), cookies.post("/sessions/end-others")]
 
 
 def test_every_form_tells_what_it_did_and_no_cookie_says_whom_it_was_about(
@@ -140,6 +148,7 @@ def test_every_form_tells_what_it_did_and_no_cookie_says_whom_it_was_about(
 ) -> None:
     make_entry(task_sid=TASK, raw_form=urlencode({"TaskSid": TASK, "WorkspaceSid": "WS" + "0" * 32}))
     told = [*decide(cookies, database), *end_task(cookies), *manage(cookies, database)]
+    told += end_sessions(cookies, database)
     assert cookies.done == set(Done), "a form is missing here"
     assert len(cookies.texts) >= len(told)
     leaked = [text for text in cookies.texts if PERSONAL.search(text)]

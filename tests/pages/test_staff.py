@@ -131,6 +131,19 @@ def test_a_new_password_ends_the_sessions(admin: FlaskClient, app: Flask, databa
     assert sam.get("/").status_code == 302
 
 
+def test_a_colleague_is_signed_out_and_may_sign_in_again(admin: FlaskClient, app: Flask, database: Database) -> None:
+    browsers = [app.test_client() for _ in range(2)]
+    for sam in browsers:
+        sam.post("/login", data={"email": SAM, "password": PASSWORD})
+        assert sam.get("/").status_code == 200
+    assert f"{SAM} is signed out everywhere." in change(admin, database, SAM, "sign-out")
+    for sam in browsers:
+        assert sam.get("/").status_code == 302
+    assert sam.post("/login", data={"email": SAM, "password": PASSWORD}).status_code == 302
+    assert sam.get("/").status_code == 200
+    assert admin.get("/").status_code == 200
+
+
 def test_nobody_is_404(admin: FlaskClient) -> None:
-    for what in ("role", "disable", "enable", "password"):
+    for what in ("role", "disable", "enable", "sign-out", "password"):
         assert admin.post(f"/staff/4711/{what}", data={"role": "viewer", "password": OTHER}).status_code == 404
