@@ -1,8 +1,8 @@
-"""Security headers of every response to a browser: content policy, framing, caching."""
+"""Security headers of every response to a browser: content policy, framing, caching, https only."""
 
 from __future__ import annotations
 
-from flask import Response, request
+from flask import Response, current_app, request
 
 
 def policy(*, frame_ancestors: str = "'none'") -> str:
@@ -23,11 +23,15 @@ def policy(*, frame_ancestors: str = "'none'") -> str:
 
 
 CONTENT_SECURITY_POLICY = policy()
+# A year. Of this host alone: its subdomains are not the service's to decide about.
+STRICT_TRANSPORT_SECURITY = "max-age=31536000"
 
 
 def secure(response: Response) -> Response:
     """Add the headers to a response. A header that a view has set stays."""
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    if current_app.config["SESSION_COOKIE_SECURE"]:
+        response.headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY)
     if response.mimetype == "text/html":
         response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         # Not "no-referrer": over https, Flask-WTF checks that a form was sent from a page of ours.

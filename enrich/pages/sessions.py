@@ -35,13 +35,17 @@ P = ParamSpec("P")
 
 def set_up(app: Flask) -> None:
     """Sessions and CSRF protection for this app. Needs no SECRET_KEY before the first request."""
+    is_https = app.extensions["enrich"].settings.public_url.startswith("https:")
     app.config.update(
         PERMANENT_SESSION_LIFETIME=LASTS,
         SESSION_REFRESH_EACH_REQUEST=False,
-        SESSION_COOKIE_NAME="enrich_session",
+        SESSION_COOKIE_NAME=cookie_name("enrich_session", is_https=is_https),
+        # As the name demands. A path prefix in PUBLIC_URL would keep nothing out: a browser that sends cookies by path
+        # lets every page of the host read every other one.
+        SESSION_COOKIE_PATH="/",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=app.extensions["enrich"].settings.public_url.startswith("https:"),
+        SESSION_COOKIE_SECURE=is_https,
         # The token lives as long as the session: a page that was open all day must still be able to sign out.
         WTF_CSRF_TIME_LIMIT=None,
     )
@@ -50,6 +54,14 @@ def set_up(app: Flask) -> None:
     app.before_request(_refuse_unreadable)
     app.before_request(_limit_strangers)
     csrf.init_app(app)
+
+
+def cookie_name(name: str, *, is_https: bool) -> str:
+    """Return the cookie's name; over https with `__Host-`, by which no other host and no http page can set it.
+
+    https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Set-Cookie#cookie_prefixes
+    """
+    return f"__Host-{name}" if is_https else name
 
 
 def begin(user: User) -> None:

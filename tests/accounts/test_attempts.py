@@ -145,7 +145,7 @@ def test_an_account_that_does_not_exist_waits_just_the_same(app: Flask) -> None:
 def test_the_browser_of_the_owner_signs_in_while_others_guess(app: Flask) -> None:
     owner, attacker = app.test_client(), app.test_client()
     assert try_to_sign_in(owner, PASSWORD) == 302
-    cookie = owner.get_cookie("enrich_device", domain="hooks.example.test")
+    cookie = owner.get_cookie("__Host-enrich_device", domain="hooks.example.test")
     assert cookie
     assert (cookie.http_only, cookie.secure, cookie.same_site) == (True, True, "Lax")
     for _ in range(6):
@@ -158,7 +158,7 @@ def test_the_browser_of_the_owner_signs_in_while_others_guess(app: Flask) -> Non
 def test_a_forged_device_is_none(app: Flask) -> None:
     client = app.test_client()
     for number in range(6):
-        client.set_cookie("enrich_device", f'["{number}"]', domain="hooks.example.test")
+        client.set_cookie("__Host-enrich_device", f'["{number}"]', domain="hooks.example.test")
         last = try_to_sign_in(client)
     assert last == 429
 

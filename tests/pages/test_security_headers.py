@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from enrich import __version__
 from enrich.database.engine import Database
+from tests.support.fixtures import MakeApp
 
 HTML = {"Accept": "text/html"}
 
@@ -26,6 +27,19 @@ def test_pages_load_nothing_from_elsewhere_and_are_not_kept(browser: FlaskClient
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "same-origin"
     assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/nowhere", "/static/enrich.css", "/healthz"])
+@pytest.mark.parametrize(
+    ("public_url", "said"),
+    [("https://hooks.example.com/enrich", "max-age=31536000"), ("http://127.0.0.1:8000", None)],
+)
+def test_browsers_are_kept_to_https_where_it_is_there(
+    make_app: MakeApp, public_url: str, said: str | None, path: str
+) -> None:
+    response = make_app(PUBLIC_URL=public_url).test_client().get(path)
+    assert response.headers.get("Strict-Transport-Security") == said
+    response.close()
 
 
 def test_every_page_tells_the_version(browser: FlaskClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import event, select, text, update
 from werkzeug.test import TestResponse
 
 from enrich.accounts import passwords, users
-from enrich.accounts.tables import SessionRow, UserRow
+from enrich.accounts.tables import Role, SessionRow, UserRow
 from enrich.database.engine import Database
 from enrich.pages import sessions
-from tests.support.app import EMAIL, PASSWORD
+from tests.support.app import EMAIL, PASSWORD, services_of
 from tests.support.fixtures import MakeApp
 
 
@@ -247,16 +249,38 @@ def test_a_page_is_shown_while_the_database_cannot_be_written_to(browser: FlaskC
     assert session.seen_at < datetime.now(UTC) - timedelta(minutes=1)
 
 
-def test_the_cookie_is_kept_from_scripts_and_other_sites(browser: FlaskClient) -> None:
-    cookie = sign_in(browser).headers["Set-Cookie"]
-    assert "HttpOnly" in cookie
-    assert "SameSite=Lax" in cookie
-    assert "Secure" not in cookie, "the demo is served over http on 127.0.0.1"
+def test_the_cookies_are_kept_from_scripts_and_other_sites(browser: FlaskClient) -> None:
+    cookies = sign_in(browser).headers.getlist("Set-Cookie")
+    assert [cookie.partition("=")[0] for cookie in cookies] == ["enrich_device", "enrich_session"]
+    for cookie in cookies:
+        assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+        assert "Secure" not in cookie, "the demo is served over http on 127.0.0.1"
 
 
-def test_the_cookie_is_secure_where_the_public_address_is(make_app: MakeApp) -> None:
-    app = make_app(PUBLIC_URL="https://hooks.example.com")
-    assert app.config["SESSION_COOKIE_SECURE"] is True
+@pytest.mark.parametrize("public_url", ["https://hooks.example.com", "https://hooks.example.com/enrich"])
+def test_over_https_only_this_host_sets_the_cookies(make_app: MakeApp, public_url: str) -> None:
+    """A browser takes a cookie of this name only if it is Secure, for the path / and without a domain."""
+    app = make_app(PUBLIC_URL=public_url)
+    users.add(services_of(app).database, email=EMAIL, role=Role.VIEWER, password=PASSWORD)
+    app.config["WTF_CSRF_ENABLED"] = False
+    browser = app.test_client()
+    form = {"email": EMAIL, "password": PASSWORD}
+    cookies = browser.post("/login", data=form, base_url="https://hooks.example.com").headers.getlist("Set-Cookie")
+    assert [cookie.partition("=")[0] for cookie in cookies] == ["__Host-enrich_device", "__Host-enrich_session"]
+    for cookie in cookies:
+        assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+        assert "Domain" not in cookie
+    assert browser.get("/", base_url="https://hooks.example.com").status_code == 200
+
+
+def test_no_cookie_holds_an_address_that_could_be_guessed(browser: FlaskClient) -> None:
+    """Neither the reader's e-mail nor their network address, nor a hash that anybody can make of either."""
+    cookies = sign_in(browser).headers.getlist("Set-Cookie")
+    said = [cookie.partition("=")[2].partition(";")[0].rsplit(".", 2)[0] for cookie in cookies]
+    read = "".join(str(URLSafeTimedSerializer("no key").load_payload(payload.encode())) for payload in said)
+    assert not re.search("example|127\\.0", read)
+    for text_ in (EMAIL, "127.0.0.1"):
+        assert hashlib.sha256(text_.encode()).hexdigest()[:16] not in read
 
 
 def test_a_fragment_is_told_to_load_the_sign_in_page_as_a_whole(browser: FlaskClient) -> None:

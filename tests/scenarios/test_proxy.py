@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -27,18 +28,22 @@ pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed (Debia
 
 
 @pytest.fixture
-def behind(start_service: Callable[..., Service], tmp_path: Path) -> Iterator[tuple[Service, Service]]:
+def behind(
+    request: pytest.FixtureRequest, start_service: Callable[..., Service], tmp_path: Path
+) -> Iterator[tuple[Service, Service]]:
     """The service as TaskRouter sees it, through nginx; and itself, without.
 
-    Of what is shipped only addresses and folders are changed: one service stands for every upstream.
+    Of what is shipped only addresses and folders are changed: one service stands for every upstream. A parameter is
+    the PUBLIC_URL instead of nginx's own address.
     """
     port = free_port(0)
-    service = start_service(PUBLIC_URL=f"http://127.0.0.1:{port}", ENRICH_TRUSTED_PROXIES="1", ENRICH_MAX_IN_FLIGHT="5")
+    public_url = getattr(request, "param", f"http://127.0.0.1:{port}")
+    service = start_service(PUBLIC_URL=public_url, ENRICH_TRUSTED_PROXIES="1", ENRICH_MAX_IN_FLIGHT="5")
     text = SHIPPED.read_text().replace("listen 8080;", f"listen 127.0.0.1:{port};")
     text = re.sub(r"(hooks-1|page):8000", service.environment["BIND"], text)
     # The other replica is down, as while it is being replaced.
     text = text.replace("hooks-2:8000", f"127.0.0.1:{free_port(0)}")
-    text = text.replace("/etc/nginx/", f"{tmp_path}/").replace("/tmp/", f"{tmp_path}/")  # noqa: S108
+    text = text.replace("/tmp/", f"{tmp_path}/").replace("/etc/nginx/", f"{tmp_path}/")  # noqa: S108
     (tmp_path / "nginx.conf").write_text(text)
     command = [str(NGINX), "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(tmp_path / "log")]
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
@@ -62,6 +67,32 @@ def _until_it_answers(url: str) -> None:
                 return
         time.sleep(0.05)
     raise AssertionError(f"{url} does not answer")
+
+
+@pytest.fixture
+def tls(tmp_path: Path, self_signed: tuple[Path, Path]) -> str:
+    """The address of nginx over https, by a file as docs/operations.md has it mounted."""
+    port, (certificate, key) = free_port(0), self_signed
+    (tmp_path / "tls").mkdir()
+    lines = f"listen 127.0.0.1:{port} ssl;\nssl_certificate {certificate};\nssl_certificate_key {key};\n"
+    (tmp_path / "tls" / "service.conf").write_text(lines)
+    return f"https://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("behind", ["https://hooks.example.test", "http://127.0.0.1:1"], indirect=True)
+def test_browsers_are_kept_to_https_by_every_response_over_it(
+    tls: str, self_signed: tuple[Path, Path], behind: tuple[Service, Service]
+) -> None:
+    """Told once; over http, where TLS may have ended in front of nginx, as the service says."""
+    through, service = behind
+
+    def told(url: str, **more: Any) -> str | None:
+        return requests.get(url, timeout=5, **more).headers.get("Strict-Transport-Security")
+
+    for path in ("/login", "/healthz", "/metrics", "/taskrouter/assignment", "/nowhere"):
+        assert told(tls + path, verify=str(self_signed[0])) == "max-age=31536000", path
+    is_https = service.environment["PUBLIC_URL"].startswith("https:")
+    assert told(through.url + "/login") == ("max-age=31536000" if is_https else None)
 
 
 def in_flight(service: Service) -> float:
