@@ -13,6 +13,7 @@ import gevent
 from gunicorn.glogging import Logger
 
 from enrich.settings import environment
+from enrich.telemetry.log_rate_limit import LogRateLimit
 
 # From `.env`, too, as every other setting.
 _environment = environment()
@@ -39,6 +40,17 @@ loglevel = _environment.get("GUNICORN_LOG_LEVEL", "info")
 
 class OneFormat(Logger):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's own lines look as ours do, and tell no more of a request than ours."""
+
+    limit = LogRateLimit()
+
+    def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log it, but only a few lines a second on requests that cannot be read, which anybody can send."""
+        if "Invalid request" in str(msg):
+            suppressed = self.limit.admit("Invalid request")
+            if suppressed is None:
+                return
+            kwargs["extra"] = {"suppressed": suppressed} if suppressed else {}
+        super().warning(msg, *args, **kwargs)
 
     def setup(self, cfg: Any) -> None:
         from enrich import errors, settings

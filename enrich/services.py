@@ -46,6 +46,7 @@ from enrich.resilience.timeouts import time_limit
 from enrich.settings import Settings
 from enrich.taskrouter.client import TaskRouterClient
 from enrich.telemetry import multiprocess
+from enrich.telemetry.log_rate_limit import LogRateLimit
 from enrich.telemetry.metrics import Metrics
 from enrich.telemetry.tracing import Tracing, tracing_of
 
@@ -73,7 +74,8 @@ class Services:
 
     admission: decides which assignment callbacks this process works on. rate_limits: refusals that web processes met.
     rest_limit: the number of follow-ups in flight that TaskRouter's rate limit bears; followup_capacity: the same, but
-    0 while TaskRouter's circuit breaker is open, and 1 when it is time for a probe. tracing: None unless configured.
+    0 while TaskRouter's circuit breaker is open, and 1 when it is time for a probe. refusals: writes the log lines that
+    strangers can cause, a few of each kind a second. tracing: None unless configured.
     policy_error: the error in the policy file, in a command, which may have nothing to do with it; the rules are then
     those without a policy.
     """
@@ -95,6 +97,7 @@ class Services:
     followup_capacity: Callable[[], int]
     admission: Admission
     metrics: Metrics
+    refusals: LogRateLimit
     tracing: Tracing | None
     policy_error: errors.PolicyError | None = None
 
@@ -179,6 +182,7 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
         followup_capacity=followup_capacity,
         admission=Admission(settings.max_in_flight, observe=metrics.in_flight),
         metrics=metrics,
+        refusals=LogRateLimit(),
         tracing=tracing,
         policy_error=policy_error,
         **flows_of(adapters, _rules(settings, policy)),

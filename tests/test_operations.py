@@ -25,12 +25,14 @@ from typing import Any
 import pytest
 import yaml
 from flask import Flask
+from gunicorn.config import Config
 from gunicorn.workers import ggevent
 
 from enrich.database.clock import DatabaseClock
 from enrich.database.engine import POOL_SIZE
 from enrich.domain.lengths import MAX_FORM_BYTES, MAX_PAGE_REQUEST_BYTES, MAX_SIGN_IN_BYTES, MAX_STREAM_BYTES
 from enrich.settings import TABLE as SETTINGS
+from enrich.telemetry.log_rate_limit import LINES_PER_S
 from enrich.telemetry.metrics import TABLE
 
 HERE = Path(__file__).parent.parent
@@ -110,6 +112,16 @@ class TestGunicorn:
         changes = ((0, 0), (3, 3), (0, 0), (3, 1), (0, 0), (100, 0), (0, 102), (0, 0))
         assert [accepts_after(*change) for change in changes] == [1, 4, 1, 6, 3, 64, 1, 1]
         listener.close()
+
+    def test_requests_that_cannot_be_read_leave_few_lines(
+        self, shipped: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        log = shipped["logger_class"](Config())
+        log.error_log.propagate = True
+        for _ in range(100):
+            log.warning("Invalid request from ip=198.51.100.7: Invalid HTTP Header")
+        log.warning("Worker was sent SIGTERM")
+        assert [record.getMessage()[:6] for record in caplog.records] == ["Invali"] * LINES_PER_S + ["Worker"]
 
 
 class TestDashboardAndAlerts:

@@ -37,13 +37,14 @@ log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
-    """The request is not accepted. status, text: the response; reason: for metrics; the log has it already."""
+    """The request is not accepted. status, text: the response; reason, detail: for metrics and the log."""
 
-    def __init__(self, status: HTTPStatus, reason: str, text: str) -> None:
+    def __init__(self, status: HTTPStatus, reason: str, text: str, detail: str = "") -> None:
         super().__init__(text)
         self.status = status
         self.reason = reason
         self.text = text
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def accept(environ: WSGIEnvironment, read_body: Callable[[], bytes], services: S
         body = _read(read_body, settings.budget_s)
         form = verified_form(body, environ["PATH_INFO"], query, signed, settings, environ.get("CONTENT_TYPE", ""))
     except Refused as exc:
-        services.metrics.refused(exc.reason)
+        _report_refusal(exc, services)
         raise
     token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")
     return VerifiedRequest(form, body, deadline, waited_s, environ.get(IN_FLIGHT, 1), token)
@@ -104,7 +105,7 @@ def accept_stream(environ: WSGIEnvironment, read_body: Callable[[], bytes], serv
         except errors.InvalidSignature as exc:
             raise _badly_signed(exc) from None
     except Refused as exc:
-        services.metrics.refused(exc.reason)
+        _report_refusal(exc, services)
         raise
     return VerifiedRequest({}, body, deadline, waited_s, environ.get(IN_FLIGHT, 1))
 
@@ -131,8 +132,8 @@ def verified_form(
     """Return the form in this body, sent by our account, for our workspace.
 
     path, query: of the request, as they came; the URL that Twilio signed is rebuilt from PUBLIC_URL. signed: the header
-    X-Twilio-Signature, None if there is none. content_type: that header, "" if there is none. Raises Refused, which
-    leaves only a log line: 403, or 415 for a signed event that is no form.
+    X-Twilio-Signature, None if there is none. content_type: that header, "" if there is none. Raises Refused:
+    403, or 415 for a signed event that is no form.
     """
     pairs = callbacks.split_form(body)
     try:
@@ -140,13 +141,10 @@ def verified_form(
     except errors.InvalidSignature as exc:
         raise _badly_signed(exc) from None
     if path == endpoints.EVENTS and _is_json(content_type, query):
-        log.warning(
-            "refused", extra={"reason": "not_a_form", "detail": f"{len(body)} bytes of {content_type or 'JSON'}"}
-        )
-        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not_a_form", _EVENTS_ARE_FORMS)
+        detail = f"{len(body)} bytes of {content_type or 'JSON'}"
+        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not_a_form", _EVENTS_ARE_FORMS, detail)
     form = callbacks.read_form(pairs)
     if settings.twilio_workspace_sid and form.get("WorkspaceSid") != settings.twilio_workspace_sid:
-        log.warning("refused", extra={"reason": "other_workspace"})
         raise Refused(HTTPStatus.FORBIDDEN, "other_workspace", "this is not the workspace that is served here")
     return form
 
@@ -166,8 +164,12 @@ def _tokens(settings: Settings) -> list[str]:
 
 
 def _badly_signed(exc: errors.InvalidSignature) -> Refused:
-    log.warning("refused", extra={"reason": exc.reason, "detail": str(exc)})
-    return Refused(HTTPStatus.FORBIDDEN, exc.reason, "the signature is missing or wrong")
+    return Refused(HTTPStatus.FORBIDDEN, exc.reason, "the signature is missing or wrong", str(exc))
+
+
+def _report_refusal(exc: Refused, services: Services) -> None:
+    services.metrics.refused(exc.reason)
+    services.refusals.warning(log, "refused", reason=exc.reason, detail=exc.detail)
 
 
 def report(delivery: Delivery, result: CallbackResult, request: VerifiedRequest, services: Services) -> None:
