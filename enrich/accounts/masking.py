@@ -1,9 +1,10 @@
 """Masks for personal data: a viewer sees enough to tell one task from another, too little to reach anybody.
 
 Numbers keep their country, their area and the last two digits (`+1 415 ••• ••71`), e-mail addresses and names their
-first letters, other look-up keys their last two characters. Of attributes and forms the names, the structure and the
-words of this service and of TaskRouter stay; every other value, free text above all, is `•••`. Customer ids, SIDs and
-workers stay as they are: they name rows, queues and colleagues.
+first letters, other look-up keys their last two characters. Attributes and forms keep their structure; of their values
+only those stay that can hold nothing personal whatever they are called: words of closed lists, SIDs, short numbers, and
+what the page shows of the same entry anyway. Every other value, free text above all, is `•••`, and so is the name of a
+member that does not look like an identifier of code: it may be a person's.
 
 Pure. Views pass journal records through `enrich.pages.masked_records`; the filters `visible`, `seen`, `person` and
 `private`, through which every text of a template goes, mask once more whatever looks like a number or an address, so
@@ -14,10 +15,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import phonenumbers
 
+from enrich.domain.matches import MatchKind, NoMatchReason, Trust
 from enrich.domain.sids import is_sid
 
 HIDDEN = "•••"
@@ -28,65 +32,30 @@ _MIN_DIGITS = 7
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2})?")
 _EMAIL = re.compile(r"[^\s@<>\"'(),:;&=/\[\]]{1,64}@[^\s@<>\"'(),:;&=/\[\]]{1,253}")
 
-# Members and parameters whose values are words of a closed list, ids, or names of things and colleagues.
-_TOLD = frozenset(
-    {
-        "match",
-        "by",
-        "trust",
-        "reason",
-        "customer_id",
-        "tier",
-        "language",
-        "open_cases",
-        "candidates_total",
-        "trimmed",
-        "escalation",
-        "instruction",
-        "channelType",
-        "channel",
-        "direction",
-        "type",
-        "status",
-        "api_version",
-        "from_country",
-        "to_country",
-    }
-)
-_TOLD_OF_FORM = frozenset(
-    {
-        "EventType",
-        "ResourceType",
-        "Timestamp",
-        "TaskAge",
-        "TaskPriority",
-        "TaskAssignmentStatus",
-        "TaskQueueName",
-        "WorkflowName",
-        "WorkerName",
-        "WorkerActivityName",
-        "TaskChannelUniqueName",
-        "TaskCanceledReason",
-        "TaskCompletedReason",
-        "Reason",
-        "Level",
-        "Misses",
-        "Priority",
-        "Alarm",
-    }
-)
-_JSON_OF_FORM = frozenset(("TaskAttributes", "WorkerAttributes"))
-_MAX_NAME_LENGTH = 40
+# The top-level domain of an address stays if it is no longer than `.museum`.
+_SHORT_DOMAIN = re.compile(r"[A-Za-z]{2,6}")
+# No name of a person, except one that is written like this, and no number or address.
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII)
 
-# A name with its colon, a string, a number, a word; what may stand between them; and whatever is no JSON.
-_TOKEN = re.compile(
-    r'(?P<string>"(?:[^"\\]|\\.)*")(?P<colon>\s*:)?'
-    r"|(?P<number>-?[0-9][0-9.eE+\-]*)"
-    r"|(?P<word>true|false|null)\b"
-    r"|(?P<between>[\s\[\]{},:]+)"
-    r'|(?P<other>"|[^\s\[\]{},:"]+)',
-    re.DOTALL,
+# Words of TaskRouter's and Twilio's closed lists (docs/taskrouter.md), and the regions of `from_country`.
+_WORDS = phonenumbers.SUPPORTED_REGIONS | frozenset(
+    word
+    for words in (
+        # Instructions, and the states of tasks, reservations and calls.
+        "accept call conference dequeue redirect reject",
+        "pending reserved assigned accepted rejected timeout rescinded canceled wrapping completed",
+        "queued initiated ringing in-progress answered busy failed no-answer",
+        # Channels and directions.
+        "voice sms mms rcs whatsapp messenger web webchat chat email default",
+        "inbound outbound outbound-api outbound-dial",
+        # Kinds of resources, and the version of the API in a call's attributes.
+        "task reservation task-queue workflow worker activity task-channel workspace 2010-04-01",
+    )
+    for word in words.split()
 )
+# Words of our own block: how a customer was found, or why none was.
+_BLOCK_WORDS = frozenset({*MatchKind, *Trust, *NoMatchReason, "phone", "email", "customer_id", "client", "staff"})
+_JSON_OF_FORM = frozenset(("TaskAttributes", "WorkerAttributes"))
 
 
 def text(shown: str) -> str:
@@ -116,10 +85,12 @@ def phone(written: str) -> str:
 
 
 def email(written: str) -> str:
-    """Return the address with the first letters of its two parts, and its top-level domain."""
+    """Return the address with the first letters of its two parts, and its top-level domain if that is short."""
     local, _, domain = written.rpartition("@")
     first, _, top = domain.rpartition(".")
-    return f"{local[:1]}{HIDDEN}@{first[:1]}{HIDDEN}.{top}" if first else f"{local[:1]}{HIDDEN}@{HIDDEN}"
+    if not first:
+        return f"{local[:1]}{HIDDEN}@{HIDDEN}"
+    return f"{local[:1]}{HIDDEN}@{first[:1]}{HIDDEN}.{top if _SHORT_DOMAIN.fullmatch(top) else HIDDEN}"
 
 
 def name(written: str) -> str:
@@ -138,60 +109,86 @@ def key(kind: str, value: str) -> str:
     return HIDDEN + (value[-2:] if len(value) > 4 else "")
 
 
-def raw_json(stored: str) -> str:
-    """Attributes or an answer, with their names and structure, and only harmless values. Broken JSON stays broken."""
-    if not stored.lstrip().startswith(("{", "[")):
+def raw_json(stored: str, block: str, known: Collection[str] = ()) -> str:
+    """Return attributes or an answer with their structure and their harmless values; `•••` for what is no JSON.
+
+    block: the name of our own block, whose words stay within it, whose dates stay, and where names keep their first
+    letters. known: further values that stay, such as the id of the entry's customer.
+    """
+    try:
+        # Numbers stay as they are written: nothing is rounded, and ten thousand digits cost nothing.
+        parsed = json.loads(stored, object_pairs_hook=_Object, parse_int=_Number, parse_float=_Number)
+        return _masked(parsed, known, block) if isinstance(parsed, list) else HIDDEN
+    except (ValueError, RecursionError):
         return HIDDEN
-    member = ""
-
-    def mask(match: re.Match[str]) -> str:
-        nonlocal member
-        if match["colon"] is not None:
-            member = match["string"][1:-1]
-            shown = match["string"] if len(member) <= _MAX_NAME_LENGTH else f'"{HIDDEN}"'
-            return text(shown) + match["colon"]
-        if match["string"] is not None:
-            return f'"{_value(member, match["string"][1:-1])}"'
-        if match["number"] is not None:
-            return match["number"] if len(match["number"]) < _MIN_DIGITS else f'"{HIDDEN}"'
-        return match["word"] or match["between"] or "•"
-
-    return _TOKEN.sub(mask, stored)
 
 
-def raw_form(stored: str) -> str:
-    """A form as it came, its values masked; as a form again."""
+def raw_form(stored: str, block: str, known: Collection[str] = ()) -> str:
+    """Return a form with its values masked, as a form again. block, known: as for `raw_json`."""
     try:
         fields = parse_qsl(stored, keep_blank_values=True, strict_parsing=True, max_num_fields=200)
     except ValueError:
         return HIDDEN if stored else ""
-    return urlencode([(field[:_MAX_NAME_LENGTH], _field(field, value)) for field, value in fields])
+    return urlencode([(_identifier(field), _field(field, value, block, known)) for field, value in fields])
 
 
-def _value(member: str, written: str) -> str:
-    if member in _TOLD or is_sid(written):
-        return text(written[:200])
-    if member == "name":
-        return json.dumps(name(_plain(written)), ensure_ascii=False)[1:-1]
+class _Number(str):
+    """A number as it is written in JSON."""
+
+    __slots__ = ()
+
+
+class _Object(list[tuple[str, Any]]):
+    """The members of an object in order, repeated ones included."""
+
+
+def _masked(value: Any, known: Collection[str], block: str | None = None, *, in_block: bool = False) -> str:
+    """Return the value as JSON. block: the name of our block among these members; in_block: the value is part of it."""
+    if isinstance(value, _Object):
+        return "{" + ", ".join(_member(*member, known, block, in_block=in_block) for member in value) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_masked(element, known, in_block=in_block) for element in value) + "]"
+    if isinstance(value, _Number):
+        return value if len(value) < _MIN_DIGITS else _quoted(HIDDEN)
+    if isinstance(value, str):
+        return _quoted(_value(value, known, in_block=in_block))
+    return json.dumps(value)
+
+
+def _member(member: str, value: Any, known: Collection[str], block: str | None, *, in_block: bool) -> str:
+    if in_block and member == "name" and type(value) is str:
+        shown = _quoted(name(value))
+    else:
+        shown = _masked(value, known, in_block=in_block or member == block)
+    return f"{_quoted(_identifier(member))}: {shown}"
+
+
+def _quoted(shown: str) -> str:
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def _identifier(member: str) -> str:
+    """Return the name of a member or parameter if it looks like one of code."""
+    digits = sum(character.isdigit() for character in member)
+    return member if is_sid(member) or (_IDENTIFIER.fullmatch(member) and digits < _MIN_DIGITS) else HIDDEN
+
+
+def _value(written: str, known: Collection[str], *, in_block: bool) -> str:
+    if written in _WORDS or written in known or is_sid(written):
+        return written
+    if in_block and (written in _BLOCK_WORDS or _DATE.fullmatch(written)):
+        return written
     if _EMAIL.fullmatch(written):
         return email(written)
     return phone(written) if _is_phone(written) else HIDDEN
 
 
-def _plain(written: str) -> str:
-    """A JSON string's text. What is none by JSON's rules is told as it is written."""
-    try:
-        return str(json.loads(f'"{written}"'))
-    except ValueError:
-        return written
-
-
-def _field(field: str, value: str) -> str:
+def _field(field: str, value: str, block: str, known: Collection[str]) -> str:
     if field in _JSON_OF_FORM:
-        return raw_json(value)
-    if field in _TOLD_OF_FORM:
-        return text(value[:200])
-    return value if is_sid(value) else HIDDEN
+        return raw_json(value, block, known)
+    if value.isascii() and value.isdecimal() and len(value) < _MIN_DIGITS:
+        return value
+    return value if value in _WORDS or value in known or is_sid(value) else HIDDEN
 
 
 def _phone_in_text(match: re.Match[str]) -> str:

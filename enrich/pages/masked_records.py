@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from enrich.accounts.masking import HIDDEN, key, name, raw_form, raw_json
+from enrich.policy.timeouts import Alarm
+from enrich.telemetry.metrics import EVENT_TYPES
 
 if TYPE_CHECKING:
     from enrich.journal.records import Entry, KeyFound, LookupFinding
@@ -14,36 +16,47 @@ if TYPE_CHECKING:
 
     AnEntry = TypeVar("AnEntry", bound=Entry)
 
+# TaskRouter's event types, and the alarms of our own activities.
+_WORDS_OF_EVENTS = EVENT_TYPES | frozenset(Alarm)
+
 
 def line(entry: AnEntry) -> AnEntry:
     """Return an entry as a viewer may see it."""
     return replace(entry, customer_name=name(entry.customer_name), finding=_finding(entry.finding))
 
 
-def story(timeline: Timeline) -> Timeline:
-    """Return a task's timeline as a viewer may see it."""
+def story(timeline: Timeline, attribute: str) -> Timeline:
+    """Return a task's timeline as a viewer may see it. attribute: the one that holds our block."""
     entries = tuple(replace(entry, customer_name=name(entry.customer_name)) for entry in timeline.entries)
-    return replace(timeline, shown=_full(timeline.shown), entries=entries)
+    return replace(timeline, shown=_full(timeline.shown, attribute), entries=entries)
 
 
-def _full(entry: FullEntry) -> FullEntry:
+def _full(entry: FullEntry, attribute: str) -> FullEntry:
+    known = _shown_anyway(entry)
+
+    def masked(stored: str | None) -> str | None:
+        return None if stored is None else raw_json(stored, attribute, known)
+
     return replace(
         line(entry),
-        raw_form=raw_form(entry.raw_form),
-        attributes_before=_masked(entry.attributes_before),
-        attributes_after=_masked(entry.attributes_after),
-        answer=_masked(entry.answer),
+        raw_form=raw_form(entry.raw_form, attribute, known | _WORDS_OF_EVENTS),
+        attributes_before=masked(entry.attributes_before),
+        attributes_after=masked(entry.attributes_after),
+        answer=masked(entry.answer),
         decision=_decision(entry.decision),
     )
+
+
+def _shown_anyway(entry: FullEntry) -> frozenset[str]:
+    """Return what the page shows a viewer of this entry besides its texts: worker, customer ids, kinds of keys."""
+    finding = entry.finding
+    ids = {entry.customer_id or "", *(candidate.customer_id for candidate in finding.candidates)}
+    return frozenset({entry.worker_name, *ids, *(key_found.kind for key_found in finding.keys)})
 
 
 def _decision(decision: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Return the decision without the rule's condition, which may name one customer."""
     return {**decision, "when": HIDDEN} if decision and decision.get("when") else decision
-
-
-def _masked(stored: str | None) -> str | None:
-    return None if stored is None else raw_json(stored)
 
 
 def _finding(finding: LookupFinding) -> LookupFinding:

@@ -219,7 +219,7 @@ def _entry_story(database: Database, entry_id: int) -> Timeline:
 
 
 def _for_reader(story: Timeline) -> Timeline:
-    return masked_records.story(story) if sees_masked() else story
+    return masked_records.story(story, current_services().settings.attribute) if sees_masked() else story
 
 
 def _id(written: str) -> int:
