@@ -30,7 +30,7 @@ from enrich.flows.decision import InstructionDecision, by_setting, decide
 from enrich.flows.enrichment import Enricher, TaskRef
 from enrich.flows.rules import Rules
 from enrich.flows.run import EnrichmentRun
-from enrich.taskrouter import callbacks, instructions
+from enrich.taskrouter import instructions
 from enrich.taskrouter.callbacks import AssignmentCallback
 from enrich.taskrouter.instructions import Instruction
 
@@ -95,7 +95,6 @@ class AssignmentHandler:
         decision: InstructionDecision | None = None
         is_done = False
         with self._enricher.recording(run, deadline.remaining_s(), "assignment failed", **sids(delivery)):
-            callbacks.require_sids(callback.form)
             self._enricher.enrich(run, _task_ref(callback), deadline)
             decision = decide(
                 callback, run, self._rules, lambda: recorded_channel(self._adapters, run, callback, deadline)
@@ -145,7 +144,6 @@ class AssignmentHandler:
         run = EnrichmentRun()
         try:
             with self._adapters.time_limit(deadline.share_s(WARM_S)):
-                callbacks.require_sids(callback.form)
                 if not self._enricher.stands_already(run, _task_ref(callback)):
                     return None
                 return run, decide(

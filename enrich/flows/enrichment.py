@@ -69,8 +69,8 @@ class Enricher:
     ) -> AbstractContextManager[None, bool]:
         """Limit the block to this many seconds, and record in `run` however it ends.
 
-        Raises nothing for what happens in the block: an interruption, a malformed payload and an internal error all
-        become the outcome of the run. event, log_fields: the log line of an internal error; SIDs, nothing personal.
+        Raises nothing for what happens in the block: an interruption and an internal error become the outcome of the
+        run. event, log_fields: the log line of an internal error; SIDs, nothing personal.
         """
         # The type of a generator's context manager does not say that it may suppress an exception.
         return cast("AbstractContextManager[None, bool]", self._recording(run, limit_s, event, log_fields))
@@ -84,8 +84,6 @@ class Enricher:
                 yield
         except OutOfTime:
             run.end_out_of_time()
-        except errors.MalformedPayload as exc:
-            run.end(Outcome.MALFORMED, exc.reason)
         except Exception:  # an internal error is recorded and retried later; it keeps no caller waiting
             log.exception(event, extra=log_fields)
             run.end(Outcome.FAILED, Reason.FAILED, retryable=True)

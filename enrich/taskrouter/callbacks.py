@@ -88,7 +88,7 @@ def attributes_in(raw_form: str) -> str | None:
 
 
 def assignment_callback(kind: EntryKind, form: Form, body: bytes, received_at: datetime) -> AssignmentCallback:
-    """Return the callback in this form. Raises nothing: `require_sids` tells whether it can be worked on."""
+    """Return the callback in this form. Raises nothing, whatever the attributes hold."""
     raw_attributes = form.get("TaskAttributes", "")
     return AssignmentCallback(
         delivery_of(kind, form, body, received_at), form, raw_attributes, parse_or_none(raw_attributes)
@@ -98,8 +98,17 @@ def assignment_callback(kind: EntryKind, form: Form, body: bytes, received_at: d
 def require_sids(form: Form) -> None:
     """Raise MalformedPayload naming the parameter of an assignment callback that is missing or no SID."""
     for name, prefix in (("WorkspaceSid", "WS"), ("TaskSid", "WT"), ("ReservationSid", "WR")):
-        if sid_or_none(form, name, prefix) is None:
-            raise MalformedPayload(f"{name}: {'not a SID' if form.get(name) else 'missing'}")
+        _require_sid(form, name, prefix)
+
+
+def require_event_sid(form: Form) -> None:
+    """Raise MalformedPayload if the event has no SID, by which a repeat is known."""
+    _require_sid(form, "Sid", "EV")
+
+
+def _require_sid(form: Form, name: str, prefix: str) -> None:
+    if sid_or_none(form, name, prefix) is None:
+        raise MalformedPayload(f"{name}: {'not a SID' if form.get(name) else 'missing'}")
 
 
 def delivery_of(kind: EntryKind, form: Form, body: bytes, received_at: datetime) -> Delivery:

@@ -130,7 +130,7 @@ TABLE: tuple[Metric, ...] = (
 # Label values: the steps, causes and results that the code uses. Tests compare them with the code.
 STEPS = frozenset(StepName)
 CAUSES = ("in_flight", "queue", "database")
-REFUSALS = ("invalid_signature", "other_workspace", "body_too_slow", "not_a_form")
+REFUSALS = ("invalid_signature", "other_workspace", "body_too_slow", "not_a_form", errors.MalformedPayload.reason)
 SIGN_INS = ("signed_in", "failed", "limited")
 RESULTS = ("kept", "not_recorded")
 BREAKERS = ("taskrouter", "database")

@@ -133,7 +133,7 @@ def verified_form(
 
     path, query: of the request, as they came; the URL that Twilio signed is rebuilt from PUBLIC_URL. signed: the header
     X-Twilio-Signature, None if there is none. content_type: that header, "" if there is none. Raises Refused:
-    403, or 415 for a signed event that is no form.
+    403, 415 for a signed event that is no form, 400 for a form without the SIDs by which a repeat is known.
     """
     pairs = callbacks.split_form(body)
     try:
@@ -146,6 +146,12 @@ def verified_form(
     form = callbacks.read_form(pairs)
     if settings.twilio_workspace_sid and form.get("WorkspaceSid") != settings.twilio_workspace_sid:
         raise Refused(HTTPStatus.FORBIDDEN, "other_workspace", "this is not the workspace that is served here")
+    try:
+        (callbacks.require_event_sid if path == endpoints.EVENTS else callbacks.require_sids)(form)
+    except errors.MalformedPayload as exc:
+        # TaskRouter sends them. The signature does not say where a name ends, so who has read a request can send it
+        # again with `Sid=EV` as `Si=dEV`, and it would be new each time.
+        raise Refused(HTTPStatus.BAD_REQUEST, exc.reason, str(exc), str(exc)) from None
     return form
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
@@ -19,6 +20,7 @@ from tests.support.app import services_of, sign
 CASES = Path(__file__).parent / "taskrouter"
 FORM_TYPE = "application/x-www-form-urlencoded"
 HASH = "<sha256 of the body>"
+SIDS = {"WorkspaceSid": "WS" + "1" * 32, "TaskSid": "WT" + "1" * 32, "ReservationSid": "WR" + "1" * 32}
 
 
 def requests_of(name: str) -> list[dict[str, Any]]:
@@ -40,7 +42,7 @@ def send(app: Flask, address: str, body: bytes, content_type: str, signature: st
 @pytest.mark.parametrize("case", requests_of("07-callback-address-with-a-query.json"), ids=lambda case: case["sent"])
 def test_a_callback_address_with_a_query(app: Flask, case: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "enrich"):
-        response = send(app, case["sent"], b"", FORM_TYPE, sign(case["signed"], {}))
+        response = send(app, case["sent"], urlencode(SIDS).encode(), FORM_TYPE, sign(case["signed"], SIDS))
     assert response.status_code == case["right"]["status"]
     refused = [record.__dict__["detail"] for record in caplog.records if record.getMessage() == "refused"]
     if response.status_code == 403:
