@@ -389,10 +389,14 @@ def environment() -> dict[str, str]:
     The file stands beside the package in a checkout, else in the working directory. FLASK_SKIP_DOTENV keeps it out, as
     it does for Flask.
     """
-    from_file = {} if os.environ.get("FLASK_SKIP_DOTENV") else dotenv_values(_dotenv_path())
+    file = dotenv_file()
+    from_file = dotenv_values(file) if file else {}
     return {**{name: value or "" for name, value in from_file.items()}, **os.environ}
 
 
-def _dotenv_path() -> Path:
+def dotenv_file() -> Path | None:
+    """Return the path of the `.env` file, which need not exist; None if it is kept out."""
+    if os.environ.get("FLASK_SKIP_DOTENV"):
+        return None
     checkout = Path(__file__).parent.parent
     return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / ".env"

@@ -35,8 +35,8 @@ def db_downgrade(revision: str, yes: bool) -> None:
     """Downgrade the schema to REVISION: `-1` for one step, `base` for all; this deletes data."""
     database = current_services().database
     if not yes:
-        url = database.url.render_as_string(hide_password=True)
-        click.confirm(f"Tables and columns of {url} will be deleted, with their data. Continue?", abort=True)
+        question = f"Tables and columns of {database.location} will be deleted, with their data. Continue?"
+        click.confirm(question, abort=True)
     migrations.downgrade(database, revision)
     _print_revision(database)
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
@@ -18,6 +19,7 @@ from flask.cli import with_appcontext
 from enrich import errors
 from enrich.cli.base import Command
 from enrich.database import migrations
+from enrich.database.engine import Database
 from enrich.diagnosis import account, callbacks, installation, probe, reach, tasks
 from enrich.diagnosis.findings import Finding, Level, not_examined, problem, worst
 from enrich.diagnosis.snapshot import WorkspaceSnapshot
@@ -25,7 +27,7 @@ from enrich.domain.event_sinks import EventSink
 from enrich.domain.work_kinds import WorkKind, work_of
 from enrich.journal import heartbeats, samples
 from enrich.services import Services, current_services
-from enrich.settings import FOR_SERVING, TABLE, Settings
+from enrich.settings import FOR_SERVING, TABLE, Settings, dotenv_file
 from enrich.taskrouter import attributes, endpoints
 from enrich.taskrouter import callbacks as taskrouter_callbacks
 
@@ -60,6 +62,7 @@ def examine(services: Services) -> Iterator[Finding]:
     settings = services.settings
     services.clock.synchronize()
     yield from _settings(settings)
+    yield installation.files(_modes(services.database))
     yield installation.policy(str(settings.policy or ""), str(services.policy_error or ""))
     yield from _database(services)
     workspaces: tuple[WorkspaceSnapshot, ...] = ()
@@ -86,6 +89,12 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         )
     if settings.secret_key:
         yield from installation.secret_key(settings.secret_key, settings.metrics_token)
+
+
+def _modes(database: Database) -> dict[str, int]:
+    """Return the permissions of `.env` and of SQLite's file, where they exist, by their paths."""
+    paths = (dotenv_file(), Path(database.url.database or "") if database.is_sqlite else None)
+    return {str(path): path.stat().st_mode for path in paths if path and path.is_file()}
 
 
 def _database(services: Services) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -71,6 +71,10 @@ LOCK_WAIT_S = 0.005
 
 # The channel of PostgreSQL's notifications.
 CHANNEL = "enrich_followups"
+_URL_FORM = (
+    "not of the form sqlite:////path or postgresql://user:password@host:5432/name; "
+    "in user and password write @ as %40, : as %3A, / as %2F, % as %25"
+)
 
 # `check_writable` reports a failed write for this long, if no other write succeeds. Not for ever: a process to which a
 # load balancer sends nothing because of it would never find out that it can write again.
@@ -126,6 +130,11 @@ class Database:
         self._write_lock = threading.Lock()
         # Monotonic time since which another process has held SQLite's write lock; None if it does not.
         self._locked_out_since: float | None = None
+
+    @property
+    def location(self) -> str:
+        """Host and name of the database, or its file: no user, no password, no option of the URL."""
+        return str(URL.create(self.url.get_backend_name(), None, None, self.url.host, self.url.port, self.url.database))
 
     def prepare(self, statement: Executable, columns: Collection[str] = ()) -> PreparedStatement:
         """Return the statement compiled for this database, for `read` and `write`; cached. columns: of an INSERT."""
@@ -401,12 +410,19 @@ def normal_url(url: str) -> str:
 
 
 def _checked_url(url: str) -> URL:
+    """Return the URL parsed. Raises SettingsError, without any part that may be one of a password."""
     try:
         checked = make_url(normal_url(url))
-    except SQLAlchemyError:
-        raise errors.SettingsError("DATABASE_URL: not of the form sqlite:////path or postgresql://...") from None
+    except (SQLAlchemyError, ValueError):  # ValueError: the port is no number
+        raise errors.SettingsError(f"DATABASE_URL: {_URL_FORM}") from None
     if checked.drivername not in ("sqlite", "postgresql+psycopg"):
         raise errors.SettingsError(f"DATABASE_URL: {checked.drivername} is not supported; sqlite and postgresql are")
+    if checked.drivername == "sqlite":
+        return checked
+    # After an unquoted @ or /, the rest of the password would be taken for a host or a database, and be told as such.
+    is_split_wrongly = "@" in f"{checked.host}{checked.database}{''.join(checked.query)}"
+    if is_split_wrongly or not (checked.port is None or 0 < checked.port < 65536):
+        raise errors.SettingsError(f"DATABASE_URL: {_URL_FORM}")
     return checked
 
 
@@ -425,7 +441,7 @@ def _sqlite_engine(path: str | None) -> Engine:
             "DATABASE_URL: SQLite needs a file; a database in memory disappears with its connection"
         )
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise errors.SettingsError(f"DATABASE_URL: {Path(path).parent} cannot be created: {exc.strerror}") from exc
     engine = create_engine(
@@ -436,6 +452,12 @@ def _sqlite_engine(path: str | None) -> Engine:
         json_deserializer=read_json,
         hide_parameters=True,  # they are customers' data, and errors are logged
     )
+
+    @event.listens_for(engine, "do_connect")
+    def keep_private(_dialect: Any, _record: Any, _arguments: Any, _parameters: Any) -> None:
+        """Make a new file readable for its owner alone. SQLite gives `-wal` and `-shm` the mode of the file."""
+        with suppress(OSError):  # which SQLite reports in its own way
+            os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
 
     @event.listens_for(engine, "connect")
     def set_up(connection: DBAPIConnection, _record: object) -> None:

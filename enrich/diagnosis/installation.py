@@ -1,11 +1,11 @@
-"""Findings on this installation: secrets, policy file, schema, clock, worker, follow-ups.
+"""Findings on this installation: secrets, files, policy file, schema, clock, worker, follow-ups.
 
 From other systems only the time is needed, to compare our clock with. Checks of settings against tasks are in tasks.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from enrich.diagnosis.findings import Finding, not_examined, ok, problem, warning
@@ -41,6 +41,19 @@ def secret_key(key: str, metrics_token: str) -> Iterator[Finding]:
             "the public host serves /metrics and the details of /readyz to anyone who guesses it",
             _NEW_KEY.replace("SECRET_KEY", "METRICS_TOKEN"),
         )
+
+
+def files(modes: Mapping[str, int]) -> Finding:
+    """Check that other users cannot read the settings and the database. modes: permissions of each file by its path."""
+    open_files = [path for path, mode in modes.items() if mode & 0o007]
+    if not open_files:
+        return ok("files", "no other user of this machine can read settings or database")
+    return warning(
+        "files",
+        f"every user of this machine can open {', '.join(open_files)}",
+        "secrets and personal data are in it",
+        f"chmod 600 {' '.join(open_files)}",
+    )
 
 
 def policy(path: str, problems: str) -> Finding:

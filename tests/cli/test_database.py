@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from flask import Flask
 
 from enrich.database import migrations
 from tests.support.app import run_command as run
 from tests.support.app import services_of
+from tests.support.fixtures import MakeApp
 
 
 def test_a_database_comes_up_and_goes_down(new_app: Flask) -> None:
@@ -36,3 +38,11 @@ def test_an_option_that_does_not_exist_is_refused(new_app: Flask) -> None:
 def test_a_revision_that_does_not_exist_is_told_in_words(new_app: Flask) -> None:
     status, output = run(new_app, "db", "upgrade", "9999")
     assert (status, "9999" in output, "Traceback" in output) == (1, True, False)
+
+
+@pytest.mark.parametrize("command", [("current",), ("upgrade",), ("downgrade", "base"), ("downgrade", "-1", "--yes")])
+def test_no_command_tells_the_password(make_app: MakeApp, command: tuple[str, ...]) -> None:
+    url = "postgresql://enrich:secret@127.0.0.1:1/crm?sslpassword=secret"
+    status, output = run(make_app(migrated=False, DATABASE_URL=url), "db", *command)
+    assert (status, "secret" in output, "Traceback" in output) == (1, False, False)
+    assert "127.0.0.1" in output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -62,6 +63,68 @@ def test_a_database_in_memory_is_refused(url: str) -> None:
 def test_a_url_that_cannot_be_used_is_told_by_its_setting(url: str) -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL"):
         Database(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:{}@1@127.0.0.1/d",
+        "postgresql://u:1@{}@127.0.0.1:5432/d",
+        "postgresql://u:1@{}:1@127.0.0.1/d",
+        "postgresql://u:1@h:{}@127.0.0.1/d",
+        "postgresql://u:1/{}@127.0.0.1@h/d",
+        "postgresql://u/1:{}@127.0.0.1/d",
+        "postgresql://u:1@h?{}@127.0.0.1/d=1",
+        "postgresql://127.0.0.1:{}/d",
+        "postgresql://u:{}@127.0.0.1:99999/d",
+        "postgresql://u:{}@127.0.0.1:0/d",
+        "u:{}@127.0.0.1/d",
+    ],
+)
+def test_a_url_that_is_not_well_quoted_is_refused_without_its_secret(url: str) -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL: not of the form") as caught:
+        Database(url.format("secret"))
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("postgresql://u:secret%40@127.0.0.1:1/d?password=secret", "postgresql://127.0.0.1:1/d"),
+        ("postgresql:///d?host=/run/postgresql&password=secret&sslpassword=secret", "postgresql:///d"),
+        ("postgresql://u%40tenant:secret@[::1]/d", "postgresql://[::1]/d"),
+    ],
+)
+def test_the_location_of_a_database_is_told_without_user_password_and_options(url: str, location: str) -> None:
+    database = Database(url)
+    assert database.location == location
+    with pytest.raises(DatabaseUnavailable) as caught:
+        database.read(select(literal(1)))
+    assert "secret" not in str(caught.value)
+    database.close()
+
+
+def test_nobody_else_can_read_a_new_database(tmp_path: Path) -> None:
+    path = tmp_path / "instance" / "enrich.db"
+    before = os.umask(0o022)
+    try:
+        database = Database(f"sqlite:///{path}")
+        Base.metadata.create_all(database.engine, [Base.metadata.tables[CustomerRow.__tablename__]])
+        modes = {file.name: file.stat().st_mode & 0o777 for file in (path.parent, *path.parent.iterdir())}
+        database.close()
+    finally:
+        os.umask(before)
+    assert modes == {"instance": 0o700, "enrich.db": 0o600, "enrich.db-wal": 0o600, "enrich.db-shm": 0o600}
+
+
+def test_the_mode_that_somebody_gave_a_database_stays(sqlite: Database) -> None:
+    path = Path(sqlite.url.database or "")
+    path.chmod(0o640)
+    other = Database(f"sqlite:///{path}")
+    other.read(select(literal(1)))
+    other.close()
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_what_is_written_is_there_when_the_call_returns(database: Database) -> None:

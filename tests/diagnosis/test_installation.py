@@ -39,6 +39,19 @@ def test_no_finding_tells_a_secret() -> None:
     assert not any("hunter2" in str(each) or "token7" in str(each) for each in findings)
 
 
+@pytest.mark.parametrize(
+    ("modes", "level", "told"),
+    [
+        ({}, OK, ""),
+        ({".env": 0o100600, "enrich.db": 0o100640}, OK, ""),
+        ({".env": 0o100644, "enrich.db": 0o100600}, WARNING, "every user of this machine can open .env"),
+        ({".env": 0o100644, "enrich.db": 0o100602}, WARNING, ".env, enrich.db"),
+    ],
+)
+def test_files(modes: dict[str, int], level: Level, told: str) -> None:
+    expect(installation.files(modes), "files", level, told)
+
+
 def test_policy() -> None:
     expect(installation.policy("", ""), "policy", OK)
     expect(installation.policy("p.toml", ""), "policy", OK, "valid")

@@ -27,7 +27,7 @@ def make_template(path: Path) -> Path:
 
 def copy_template(template: Path, path: Path) -> str:
     """Copy the migrated SQLite database to this path and return its URL."""
-    shutil.copyfile(template, path)
+    shutil.copy(template, path)
     return f"sqlite:///{path}"
 
 
