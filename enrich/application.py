@@ -17,6 +17,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from enrich import cli, health, pages
 from enrich.cli.base import foreseen_errors
 from enrich.domain.lengths import MAX_PAGE_REQUEST_BYTES
+from enrich.pages.page_timeout import PageTimeout
 from enrich.resources import resource
 from enrich.services import build_services
 from enrich.settings import FOR_SERVING, Settings, environment, read_settings
@@ -54,11 +55,15 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
         MAX_CONTENT_LENGTH=MAX_PAGE_REQUEST_BYTES,
         MAX_FORM_MEMORY_SIZE=MAX_PAGE_REQUEST_BYTES,
     )
+    # A redirect to the address with one slash would take the host from the request.
+    app.url_map.merge_slashes = False
     app.extensions["enrich"] = services = build_services(settings, serves=serves)
     app.register_blueprint(health.bp)
     pages.register(app)
     cli.register(app)
-    pages_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies) if settings.trusted_proxies else app.wsgi_app
+    pages_app: WSGIApplication = PageTimeout(app.wsgi_app, services.refusals)
+    if settings.trusted_proxies:
+        pages_app = ProxyFix(pages_app, x_for=settings.trusted_proxies)
     hooks_app = LoadShedding(webhooks.application(services), services)
     # Flask's documented way to put a middleware in front; to mypy it assigns to a method, and a callable's parameters
     # have no names.

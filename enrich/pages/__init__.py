@@ -15,7 +15,7 @@
     notices.py           what a form has done, told on the next page
     masked_records.py    records as a viewer sees them, with personal data masked
     formatting.py        times, SIDs and hostile strings as text
-    security_headers.py  security headers; error_pages.py: pages for failed requests
+    security_headers.py  security headers; error_pages.py: pages for failed requests; page_timeout.py: their time limit
 
 The templates are in `templates/`, the stylesheet and the one small script in `enrich/static/`.
 """
