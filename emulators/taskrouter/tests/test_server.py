@@ -22,6 +22,7 @@ from support.workspace_driver import WorkspaceDriver
 from taskrouter_emulator import EmulatorServer
 from taskrouter_emulator.transport.http_server import HttpServer
 
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - for the length of a test
 SOURCES = str(Path(taskrouter_emulator.__file__).parents[1])
 
 
@@ -164,6 +165,32 @@ def test_as_a_process_it_says_where_it_is_and_ends_silently(number: signal.Signa
         process.send_signal(number)
         _, said = process.communicate(timeout=5)
         assert (process.returncode, said) == (0, "")
+
+
+@pytest.mark.scenario
+@pytest.mark.parametrize(
+    ("options", "environment", "warned"),
+    [
+        (["--host", ANY_ADDRESS], {}, True),
+        (["--host", ANY_ADDRESS, "--token", "ours"], {}, False),
+        (["--host", ANY_ADDRESS], {"TASKROUTER_EMULATOR_TOKEN": "ours"}, False),
+        (["--host", "localhost"], {}, False),
+    ],
+    ids=["open", "token", "token of the environment", "loopback"],
+)
+def test_who_lets_others_in_is_warned(options: list[str], environment: dict[str, str], warned: bool) -> None:
+    environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": SOURCES}
+    command = [sys.executable, "-m", "taskrouter_emulator", "--port", "0", *options]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().split(",")[0].rpartition(":")[2]
+        status = requests.get(f"http://127.0.0.1:{port}/_emulator/log", timeout=5).status_code
+        assert status == (200 if warned or "localhost" in options else 401)
+        process.terminate()
+        _, said = process.communicate(timeout=5)
+    assert ("--token" in said) == warned
 
 
 @pytest.mark.scenario

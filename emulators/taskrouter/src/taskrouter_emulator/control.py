@@ -1,4 +1,6 @@
-"""The control API under `/_emulator/`, for a test or a demo in another process. JSON, without credentials.
+"""The control API under `/_emulator/`, for a test or a demo in another process.
+
+JSON, without credentials. If the emulator was started with a token, it is the password of basic auth, with any user.
 
 GET    /_emulator/healthz
 GET    /_emulator/log?after=N&kind=K          {"entries": [...], "last": N}
@@ -14,22 +16,25 @@ GET    /_emulator/switches
 POST   /_emulator/switches                    {"lax_attributes": true, ...} -> all switches
 """
 
+from collections.abc import Iterable
+
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound
 
 from taskrouter_emulator.callbacks.delivery import Deliveries
 from taskrouter_emulator.engine.state import State
 from taskrouter_emulator.transport.faults import Faults
-from taskrouter_emulator.transport.request_origin import refuse_other_sites
+from taskrouter_emulator.transport.request_origin import Guard
 
 ALERT_KINDS = ("alert", "parameters_ignored")
 MAX_ADVANCE_S = 31 * 86_400
 
 
-def control_api(state: State, faults: Faults, deliveries: Deliveries, host: str) -> Blueprint:
+def control_api(state: State, faults: Faults, deliveries: Deliveries, guards: Iterable[Guard]) -> Blueprint:
     """Return the blueprint of everything under `/_emulator`, but for the console."""
     blueprint = Blueprint("control", __name__, url_prefix="/_emulator")
-    blueprint.before_request(refuse_other_sites(host))  # no credentials, hence no pages of other sites
+    for guard in guards:
+        blueprint.before_request(guard)
     _ControlApi(state, faults, deliveries).register(blueprint)
     return blueprint
 

@@ -1,7 +1,7 @@
 """The running emulator: state, faults, deliveries and HTTP server of one account, started and stopped together."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple, Self
@@ -22,6 +22,7 @@ from taskrouter_emulator.rest import middleware
 from taskrouter_emulator.rest.routes import event_streams_api, rest_api
 from taskrouter_emulator.transport.faults import Faults
 from taskrouter_emulator.transport.http_server import HttpServer
+from taskrouter_emulator.transport.request_origin import Guard, guards
 
 LOOPBACK = "127.0.0.1"
 TICK_S = 0.02
@@ -71,6 +72,7 @@ class EmulatorServer:
     api_keys: more users for basic auth, SID -> secret. ticking: do what falls due as time passes; without it, only
     `state.process_due` and `state.advance` do. seed: makes SIDs reproducible.
     callback_threads: the number of assignment callbacks, and of event callbacks, that may be in progress at once.
+    token: asked for by the page and by everything under `/_emulator/`; None if they are open.
     Raises OSError if the port is taken.
     """
 
@@ -87,6 +89,7 @@ class EmulatorServer:
         seed: str | None = None,
         switches: Switches | None = None,
         callback_threads: int = CALLBACK_THREADS,
+        token: str | None = None,
     ) -> None:
         self.account_sid = account_sid
         self.auth_token = auth_token
@@ -98,7 +101,7 @@ class EmulatorServer:
         self._stopping = threading.Event()
         self.deliveries = Deliveries(self.state, self.log, auth_token, callback_threads)
         self.state.send_with(self.deliveries.send)
-        application = self._application(dict(api_keys or {}) | {account_sid: auth_token}, host)
+        application = self._application(dict(api_keys or {}) | {account_sid: auth_token}, guards(host, token))
         self._http = HttpServer(host, port, application)
         self._ticker = threading.Thread(target=self._tick, name="emulator-ticker", daemon=True) if ticking else None
         self._http.start()
@@ -131,13 +134,13 @@ class EmulatorServer:
         while not self._stopping.wait(TICK_S):
             self.state.process_due()
 
-    def _application(self, credentials: Mapping[str, str], host: str) -> Flask:
+    def _application(self, credentials: Mapping[str, str], guards: Sequence[Guard]) -> Flask:
         app = Flask(__name__, static_folder=None)
         app.url_map = _url_map()
         app.json = _UnsortedJson(app)
         app.register_blueprint(rest_api(self.state, self.faults, credentials))
         app.register_blueprint(event_streams_api(self.state))
-        app.register_blueprint(control_api(self.state, self.faults, self.deliveries, host))
-        app.register_blueprint(console(self.state, self.faults, self.deliveries, host))
+        app.register_blueprint(control_api(self.state, self.faults, self.deliveries, guards))
+        app.register_blueprint(console(self.state, self.faults, self.deliveries, guards))
         app.register_error_handler(HTTPException, middleware.refuse_http)
         return app

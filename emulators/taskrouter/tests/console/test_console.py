@@ -12,13 +12,16 @@ from typing import Any, Literal
 
 import pytest
 import requests
+from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 from requests import Session
 
 from support.browser import needs_chromium
 from support.receiver import Receiver
 from support.workspace_driver import WorkspaceDriver
-from taskrouter_emulator import EmulatorServer
+from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
+from taskrouter_emulator.console.views import console
+from taskrouter_emulator.control import control_api
 
 ROOT = Path(__file__).parents[2]
 CONSOLE = "/_emulator/console"
@@ -219,6 +222,20 @@ class TestStrangers:
         assert requests.get(emulator.base_url, headers=elsewhere, timeout=5).status_code == 403
         assert post("clock", headers=elsewhere, seconds="5").status_code == 403
 
+    def test_everything_without_credentials_is_guarded(self, emulator: EmulatorServer) -> None:
+        app = Flask(__name__, static_folder=None)
+        for blueprint in (control_api, console):
+            app.register_blueprint(blueprint(emulator.state, emulator.faults, emulator.deliveries, guards=()))
+        elsewhere = {"Host": f"evil.example:{emulator.base_url.rpartition(':')[2]}"}
+        asked = 0
+        for rule in app.url_map.iter_rules():
+            path = re.sub("<[^>]*>", "x", rule.rule)
+            for method in (rule.methods or set()) - {"OPTIONS"}:
+                response = requests.request(method, emulator.base_url + path, headers=elsewhere, timeout=5)
+                assert response.status_code == 403, (method, path)
+                asked += 1
+        assert asked > 20
+
     @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]"])
     def test_every_name_of_this_machine_is_good(self, emulator: EmulatorServer, name: str) -> None:
         port = emulator.base_url.rpartition(":")[2]
@@ -226,6 +243,21 @@ class TestStrangers:
 
     def test_programs_need_no_origin(self, driver: WorkspaceDriver, emulator: EmulatorServer, http: Session) -> None:
         assert http.post(f"{emulator.base_url}/_emulator/clock/advance", json={"seconds": 1}).status_code == 200
+
+    def test_a_token_is_asked_for_whatever_the_name(self) -> None:
+        with EmulatorServer(token="only ours") as emulator:
+            names: tuple[dict[str, str], ...] = ({}, {"Host": "emulator.test"})
+            paths = ("/", "/_emulator/console/now", "/_emulator/log", "/_emulator/healthz")
+            for url in (emulator.base_url + path for path in paths):
+                for auth in (None, ("", "wrong"), ("only ours", "")):
+                    refused = requests.get(url, auth=auth, timeout=5)
+                    assert refused.status_code == 401, url
+                    assert refused.headers["WWW-Authenticate"].startswith("Basic ")
+                for headers in names:
+                    auth = ("anyone", "only ours")
+                    assert requests.get(url, auth=auth, headers=headers, timeout=5).status_code == 200, url
+            rest = requests.get(f"{emulator.base_url}/v1/Workspaces", auth=EMULATOR_ONLY, timeout=5)
+            assert rest.status_code == 200
 
     def test_nothing_is_loaded_from_elsewhere(
         self, driver: WorkspaceDriver, http: Session, emulator: EmulatorServer

@@ -9,7 +9,7 @@ import pytest
 
 from taskrouter_emulator import EmulatorServer
 
-HEALTH = b"GET /_emulator/healthz HTTP/1.1\r\nHost: emulator\r\n"
+HEALTH = b"GET /_emulator/healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
 class Connection:
@@ -34,7 +34,7 @@ class Connection:
     ) -> None:
         self.send(
             b"POST " + path + b" HTTP/" + version,
-            b"Host: emulator",
+            b"Host: localhost",
             self.authorization,
             b"Content-Type: application/x-www-form-urlencoded",
             *headers,
@@ -85,7 +85,7 @@ def connection(emulator: EmulatorServer) -> Iterator[Connection]:
 def test_a_response_says_whether_the_connection_closes(
     connection: Connection, path: bytes, version: bytes, option: bytes | None, announced: str | None, closes: bool
 ) -> None:
-    head = [b"GET " + path + b" HTTP/" + version, b"Host: emulator"]
+    head = [b"GET " + path + b" HTTP/" + version, b"Host: localhost"]
     connection.send(*head, *([b"Connection: " + option] if option else []))
     _, headers, _ = connection.response()
     assert headers.get("connection") == announced
@@ -100,7 +100,7 @@ def test_pipelined_requests_are_answered_in_order(connection: Connection) -> Non
     connection.send_raw(
         HEALTH
         + b"\r\n"
-        + b"GET /v1/Workspaces HTTP/1.1\r\nHost: emulator\r\n\r\n"
+        + b"GET /v1/Workspaces HTTP/1.1\r\nHost: localhost\r\n\r\n"
         + HEALTH
         + b"Connection: close\r\n\r\n"
     )
@@ -109,7 +109,7 @@ def test_pipelined_requests_are_answered_in_order(connection: Connection) -> Non
 
 
 def test_a_refused_request_with_a_body_keeps_the_connection(connection: Connection) -> None:
-    connection.send(b"POST /v1/Workspaces HTTP/1.1", b"Host: emulator", b"Content-Length: 14", body=b"FriendlyName=x")
+    connection.send(b"POST /v1/Workspaces HTTP/1.1", b"Host: localhost", b"Content-Length: 14", body=b"FriendlyName=x")
     status, headers, _ = connection.response()
     assert (status, headers.get("connection")) == (401, None)
     connection.send(HEALTH.rstrip())
@@ -164,7 +164,7 @@ def test_chunked_bodies_are_read_whole(connection: Connection, body: bytes) -> N
 
 
 def test_head_has_the_headers_of_get_and_no_body(connection: Connection) -> None:
-    connection.send(b"HEAD /_emulator/healthz HTTP/1.1", b"Host: emulator")
+    connection.send(b"HEAD /_emulator/healthz HTTP/1.1", b"Host: localhost")
     status, headers, _ = connection.response(without_body=True)
     assert (status, int(headers["content-length"]) > 0) == (200, True)
     connection.send(HEALTH.rstrip())
@@ -174,7 +174,7 @@ def test_head_has_the_headers_of_get_and_no_body(connection: Connection) -> None
 def test_empty_lines_before_a_request_and_absolute_targets_are_accepted(connection: Connection) -> None:
     connection.send_raw(b"\r\n" + HEALTH + b"\r\n\r\n")
     assert connection.response()[0] == 200
-    connection.send(b"GET http://emulator/_emulator/healthz?x=1 HTTP/1.1", b"Host: emulator")
+    connection.send(b"GET http://localhost/_emulator/healthz?x=1 HTTP/1.1", b"Host: localhost")
     assert connection.response()[0] == 200
 
 

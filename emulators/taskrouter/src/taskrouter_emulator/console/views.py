@@ -9,7 +9,7 @@ without script.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
@@ -23,7 +23,7 @@ from taskrouter_emulator.engine.tasks import find_task_channel
 from taskrouter_emulator.model.errors import ApiError, invalid
 from taskrouter_emulator.model.records import Reservation, Task, Worker, Workspace
 from taskrouter_emulator.transport.faults import FaultKind, Faults
-from taskrouter_emulator.transport.request_origin import refuse_other_hosts, refuse_other_sites
+from taskrouter_emulator.transport.request_origin import Guard
 
 MAX_ADVANCE_S = 31 * 86_400
 DEFAULT_LATENCY_S = 5.0
@@ -37,11 +37,11 @@ _CONTENT_SECURITY_POLICY = (
 )
 
 
-def console(state: State, faults: Faults, deliveries: Deliveries, host: str) -> Blueprint:
+def console(state: State, faults: Faults, deliveries: Deliveries, guards: Iterable[Guard]) -> Blueprint:
     """Return the blueprint of the page."""
     blueprint = Blueprint("console", __name__, template_folder="templates")
-    blueprint.before_request(refuse_other_hosts(host))
-    blueprint.before_request(refuse_other_sites(host))
+    for guard in guards:
+        blueprint.before_request(guard)
     blueprint.after_request(_add_headers)
     _Console(state, faults, deliveries).register(blueprint)
     return blueprint
