@@ -231,6 +231,16 @@ class TestCompose:
         (setting,) = (word for word in compose["services"]["database"]["command"] if "=" in word)
         assert processes * (2 * POOL_SIZE + 1) < int(setting.partition("max_connections=")[2]) - 10
 
+    def test_no_container_takes_the_whole_machine(self, compose: Any) -> None:
+        """A refused request is a log line, and an hour of a flood would be gigabytes of them."""
+        for name, service in compose["services"].items():
+            assert {"max-size", "max-file"} <= service["logging"]["options"].keys(), name
+            assert service["mem_limit"], name
+            assert service["pids_limit"], name
+        database = compose["services"]["database"]
+        (setting,) = (word for word in database["command"] if "=" in word)
+        assert database["pids_limit"] > int(setting.partition("max_connections=")[2]) + 50
+
     def test_no_secret_stands_in_it(self, compose: Any) -> None:
         secret = {setting.name for setting in SETTINGS if setting.secret} | {"POSTGRES_PASSWORD"}
         for service in compose["services"].values():
