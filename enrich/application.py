@@ -16,7 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from enrich import cli, health, pages
 from enrich.cli.base import foreseen_errors
-from enrich.domain.lengths import MAX_PAGE_REQUEST_BYTES
+from enrich.domain.lengths import MAX_CLIENT_ADDRESS_LENGTH, MAX_PAGE_REQUEST_BYTES
 from enrich.pages.page_timeout import PageTimeout
 from enrich.resources import resource
 from enrich.services import build_services
@@ -63,7 +63,7 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
     cli.register(app)
     pages_app: WSGIApplication = PageTimeout(app.wsgi_app, services.refusals)
     if settings.trusted_proxies:
-        pages_app = ProxyFix(pages_app, x_for=settings.trusted_proxies)
+        pages_app = ProxyFix(_with_short_address(pages_app), x_for=settings.trusted_proxies)
     hooks_app = LoadShedding(webhooks.application(services), services)
     # Flask's documented way to put a middleware in front; to mypy it assigns to a method, and a callable's parameters
     # have no names.
@@ -81,6 +81,16 @@ def _dispatcher(hooks_app: WSGIApplication, pages_app: WSGIApplication) -> WSGIA
         path = environ["PATH_INFO"] = "/" + environ["PATH_INFO"].lstrip("/")
         is_hook = path.startswith(f"{endpoints.PREFIX}/")
         return (hooks_app if is_hook else pages_app)(environ, start_response)
+
+    return application
+
+
+def _with_short_address(pages_app: WSGIApplication) -> WSGIApplication:
+    """Return the application with the client's address cut: a header that somebody forged would be logged whole."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["REMOTE_ADDR"] = environ.get("REMOTE_ADDR", "")[:MAX_CLIENT_ADDRESS_LENGTH]
+        return pages_app(environ, start_response)
 
     return application
 

@@ -61,3 +61,12 @@ def test_what_nobody_signed_in_for_is_refused(app: Flask) -> None:
 def test_a_wrong_look_up_rule_stops_the_start(settings: Settings, change: dict[str, object], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         create_app(replace(settings, **change))  # type: ignore[arg-type]
+
+
+def test_a_forged_client_address_is_not_logged_whole(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    app = make_app(ENRICH_TRUSTED_PROXIES="1")
+    app.config["WTF_CSRF_ENABLED"] = False
+    response = app.test_client().post("/login", headers={"X-Forwarded-For": "9" * 4000})
+    assert response.status_code == 401
+    (line,) = (record.__dict__ for record in caplog.records if record.getMessage() == "sign-in refused")
+    assert line["address"] == "9" * 64

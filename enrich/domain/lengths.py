@@ -9,6 +9,7 @@ from __future__ import annotations
 MAX_SID_LENGTH = 34
 MAX_EMAIL_LENGTH = 254  # RFC 5321, 4.5.3.1.3
 MAX_STAFF_NAME_LENGTH = 120
+MAX_CLIENT_ADDRESS_LENGTH = 64  # of IPv6 with a zone
 
 # Customers.
 MAX_CUSTOMER_ID_LENGTH = 64
