@@ -6,6 +6,7 @@ The worker is gevent's, so that one clock can interrupt everything that a callba
 
 import gc
 import resource
+import socket
 import sys
 from typing import Any
 
@@ -29,6 +30,8 @@ MAX_ACCEPTED = 64
 keepalive = 75
 # A worker that has not turned its loop for this long is stuck for good: the clock ends everything else after 4 s.
 timeout = 30
+# A response that is not read for so long is given up. The sockets of accepted connections inherit it on Linux.
+UNREAD_S = 30
 # On SIGTERM: longer than any answer takes (4 s), so that nothing in flight is lost, and not much longer: idle
 # connections that Twilio or a proxy keeps open hold a worker back until then.
 graceful_timeout = 6
@@ -38,19 +41,32 @@ errorlog = "-"
 loglevel = _environment.get("GUNICORN_LOG_LEVEL", "info")
 
 
+# gunicorn's lines about a request that is no HTTP, and about a connection that breaks or is not read.
+EVENTS_OF_CLIENTS = ("Invalid request", "Socket error processing request")
+
+
 class OneFormat(Logger):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's own lines look as ours do, and tell no more of a request than ours."""
 
     limit = LogRateLimit()
 
     def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
-        """Log it, but only a few lines a second on requests that cannot be read, which anybody can send."""
-        if "Invalid request" in str(msg):
-            suppressed = self.limit.admit("Invalid request")
-            if suppressed is None:
-                return
-            kwargs["extra"] = {"suppressed": suppressed} if suppressed else {}
-        super().warning(msg, *args, **kwargs)
+        """Log a warning, or one of the few a second of those that every client can cause."""
+        if self._admits(msg, kwargs):
+            super().warning(msg, *args, **kwargs)
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log an error with its traceback, limited as warnings are."""
+        if self._admits(msg, kwargs):
+            super().exception(msg, *args, **kwargs)
+
+    def _admits(self, msg: Any, fields: dict[str, Any]) -> bool:
+        """Return whether the line is to be written. fields: of the line; gets the number of those left out."""
+        event = next((event for event in EVENTS_OF_CLIENTS if str(msg).startswith(event)), None)
+        suppressed = self.limit.admit(event) if event else 0
+        if suppressed:
+            fields["extra"] = {"suppressed": suppressed}
+        return suppressed is not None
 
     def setup(self, cfg: Any) -> None:
         from enrich import errors, settings
@@ -162,6 +178,13 @@ def on_starting(server: Any) -> None:
         sys.exit(f"settings: {exc}")
     # What the workers count, all of them can tell. Kept at the server, which outlives a reload of this file.
     server.counts = multiprocess.MetricsDirectory()
+
+
+def when_ready(server: Any) -> None:
+    """Have the kernel close the connections of clients that do not read: nothing here limits how long sending takes."""
+    for listener in server.LISTENERS:
+        if listener.sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_S * 1000)
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -15,6 +15,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -113,15 +114,27 @@ class TestGunicorn:
         assert [accepts_after(*change) for change in changes] == [1, 4, 1, 6, 3, 64, 1, 1]
         listener.close()
 
-    def test_requests_that_cannot_be_read_leave_few_lines(
-        self, shipped: dict[str, Any], caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_what_clients_do_leaves_few_lines(self, shipped: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
         log = shipped["logger_class"](Config())
         log.error_log.propagate = True
-        for _ in range(100):
-            log.warning("Invalid request from ip=198.51.100.7: Invalid HTTP Header")
-        log.warning("Worker was sent SIGTERM")
-        assert [record.getMessage()[:6] for record in caplog.records] == ["Invali"] * LINES_PER_S + ["Worker"]
+        try:
+            raise TimeoutError
+        except TimeoutError:
+            for _ in range(100):
+                log.warning("Invalid request from ip=198.51.100.7: Invalid HTTP Header")
+                log.exception("Socket error processing request.")
+            log.warning("Worker was sent SIGTERM")
+            log.exception("Exception in worker process")
+        counted = Counter(record.getMessage().split()[0] for record in caplog.records)
+        assert counted == {"Invalid": LINES_PER_S, "Socket": LINES_PER_S, "Worker": 1, "Exception": 1}
+
+    def test_a_response_that_is_not_read_is_given_up(self, shipped: dict[str, Any]) -> None:
+        """Accepted connections inherit it, so that the kernel closes them."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            shipped["when_ready"](SimpleNamespace(LISTENERS=[SimpleNamespace(sock=listening)]))
+            with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+                limit_ms = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        assert limit_ms == 30_000
 
 
 class TestDashboardAndAlerts:
