@@ -37,6 +37,9 @@ _SHORT_DOMAIN = re.compile(r"[A-Za-z]{2,6}")
 # No name of a person, except one that is written like this, and no number or address.
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}", re.ASCII)
 
+# Languages as customers have them, "en" or "es-MX".
+_LANGUAGE = re.compile(r"[a-z]{2}(?:-[A-Z]{2})?")
+
 # Words of TaskRouter's and Twilio's closed lists (docs/taskrouter.md), and the regions of `from_country`.
 _WORDS = phonenumbers.SUPPORTED_REGIONS | frozenset(
     word
@@ -112,8 +115,8 @@ def key(kind: str, value: str) -> str:
 def raw_json(stored: str, block: str, known: Collection[str] = ()) -> str:
     """Return attributes or an answer with their structure and their harmless values; `•••` for what is no JSON.
 
-    block: the name of our own block, whose words stay within it, whose dates stay, and where names keep their first
-    letters. known: further values that stay, such as the id of the entry's customer.
+    block: the name of our own block. Within it stay our own words, dates and languages; names keep their first letters.
+    known: further values that stay, such as the id of the entry's customer.
     """
     try:
         # Numbers stay as they are written: nothing is rounded, and ten thousand digits cost nothing.
@@ -176,7 +179,7 @@ def _identifier(member: str) -> str:
 def _value(written: str, known: Collection[str], *, in_block: bool) -> str:
     if written in _WORDS or written in known or is_sid(written):
         return written
-    if in_block and (written in _BLOCK_WORDS or _DATE.fullmatch(written)):
+    if in_block and (written in _BLOCK_WORDS or _DATE.fullmatch(written) or _LANGUAGE.fullmatch(written)):
         return written
     if _EMAIL.fullmatch(written):
         return email(written)

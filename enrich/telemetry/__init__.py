@@ -1,1 +1,1 @@
-"""Logging, metrics and tracing, and the directory in which the processes of one server share their counts."""
+"""Logging and its rate limit, metrics, tracing, and the directory in which the processes of one server share counts."""

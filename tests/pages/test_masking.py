@@ -76,7 +76,8 @@ def test_attributes_keep_their_structure_and_what_cannot_be_personal() -> None:
         '{"from":"+14155550171","call_sid":"CA00000000000000000000000000000017","text":"Ada is ill","zip":94016,'
         '"channelType":"whatsapp","from_country":"US","email":"ada@example.com","account":1234567,"vip":true,'
         '"customer_id":"C-1001","crm":{"match":"matched","by":"phone","name":"Ada \\"Lace\\" King",'
-        '"notes":["Prefers mornings"],"cases":[{"subject":"A bill","opened_on":"2026-11-02"}],"open_cases":1}}'
+        '"notes":["Prefers mornings"],"cases":[{"subject":"A bill","opened_on":"2026-11-02"}],"open_cases":1,'
+        '"tier":"gold","language":"es-MX"}}'
     )
     assert json.loads(masking.raw_json(stored, "crm", {"C-1001"})) == {
         "from": "+1 415 ••• ••71",
@@ -96,6 +97,8 @@ def test_attributes_keep_their_structure_and_what_cannot_be_personal() -> None:
             "notes": ["•••"],
             "cases": [{"subject": "•••", "opened_on": "2026-11-02"}],
             "open_cases": 1,
+            "tier": "•••",
+            "language": "es-MX",
         },
     }
 
