@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import hmac
 import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, abort, jsonify, request
+from flask import Blueprint, Response, abort, current_app, jsonify, request
+from flask.sansio.blueprints import BlueprintSetupState
 
 from enrich import __version__, errors
 from enrich.database import migrations
@@ -25,6 +29,8 @@ from enrich.telemetry import metrics
 
 # A load balancer asks every few seconds and does not wait long.
 READY_S = 2.0
+# `/readyz` is public, and must not become a load on the database.
+FRESH_S = 1.0
 # Figures of the database are left out rather than waited for: what the processes counted is told in any case.
 FIGURES_S = 1.0
 ALARMS = tuple(str(alarm) for alarm in Alarm if alarm)
@@ -40,6 +46,32 @@ def healthz() -> Response:
     return Response("ok\n", mimetype="text/plain")
 
 
+class Readiness:
+    """The latest findings of this process about itself, asked for again after a second, however many requests ask.
+
+    examine: returns the findings, `ok` each if callbacks can be recorded and looked up.
+    """
+
+    def __init__(self, examine: Callable[[], Mapping[str, str]], now: Callable[[], float] = time.monotonic) -> None:
+        self._examine = examine
+        self._now = now
+        self._findings: Mapping[str, str] = {}
+        self._fresh_until = float("-inf")
+        self._lock = threading.Lock()  # so that those who come while it is examined wait, READY_S at most
+
+    def findings(self) -> Mapping[str, str]:
+        with self._lock:
+            if self._now() >= self._fresh_until:
+                self._findings = self._examine()
+                self._fresh_until = self._now() + FRESH_S
+            return self._findings
+
+
+@bp.record
+def _add_readiness(state: BlueprintSetupState) -> None:
+    state.app.extensions["enrich.readiness"] = Readiness(_examine)
+
+
 @bp.get("/readyz")
 def readyz() -> tuple[Response, HTTPStatus]:
     """200 when callbacks can be recorded and looked up, else 503; with the token, what is wrong.
@@ -47,22 +79,30 @@ def readyz() -> tuple[Response, HTTPStatus]:
     A worker that is missing is told, and is no reason for a 503: callbacks are answered without one, and a load
     balancer that took every process away for it would leave TaskRouter without any answer.
     """
-    findings: dict[str, Any] = {}
-    worker = "unknown"
+    findings = current_app.extensions["enrich.readiness"].findings()
+    is_ready = all(findings[name] == "ok" for name in ("database", "migrations") if name in findings)
+    body: dict[str, Any] = {"ready": is_ready}
+    if _may_see_details():
+        body |= {**findings, "clock": _clock(), "version": __version__}
+    return jsonify(body), HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _examine() -> Mapping[str, str]:
+    database = current_services().database
+    findings = {"worker": "unknown"}
     try:
         with time_limit(READY_S):
-            at, head = migrations.revisions(current_services().database)
-            worker = _worker() if at == head else "unknown"
+            at, head = migrations.revisions(database)
+            findings["migrations"] = "ok" if at == head else f"at {at or 'nothing'}, needs {head}"
+            if at == head:
+                findings["worker"] = _worker()
+            database.check_writable()
         findings["database"] = "ok"
-        findings["migrations"] = "ok" if at == head else f"at {at or 'nothing'}, needs {head}"
     except errors.DatabaseError as exc:
-        findings["database"] = exc.reason
+        findings |= {"database": exc.reason, "detail": str(exc)}
     except OutOfTime:
         findings["database"] = "database_too_slow"
-    is_ready = all(finding == "ok" for finding in findings.values())
-    findings |= {"worker": worker, "clock": _clock(), "version": __version__}
-    body: dict[str, Any] = {"ready": is_ready} | (findings if _may_see_details() else {})
-    return jsonify(body), HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return findings
 
 
 def _worker() -> str:
@@ -103,12 +143,13 @@ def _figures() -> metrics.Figures:
             found = current_services().adapters.followups.figures(now)
             last = current_services().heartbeats.last()
             alarms = current_services().adapters.task_states.alarm_counts(now)
+            is_writable = _is_writable()
     except (errors.DatabaseError, OutOfTime) as exc:
         log.warning("no figures from the database", extra={"reason": getattr(exc, "reason", "database_too_slow")})
         return {"enrich_database_up": 0.0, **build}
     return {
         **build,
-        "enrich_database_up": 1.0,
+        "enrich_database_up": float(is_writable),
         "enrich_followups_owed": found.owed,
         "enrich_followups_overdue_seconds": found.overdue_s,
         "enrich_followups_given_up": found.given_up,
@@ -116,6 +157,16 @@ def _figures() -> metrics.Figures:
         "enrich_worker_silent_seconds": _silent_s(last, now),
         "enrich_alarms": dict.fromkeys(ALARMS, 0) | metrics.of_known(alarms, ALARMS),
     }
+
+
+def _is_writable() -> bool:
+    """Return whether the database can be written to, as far as is known. Raises DatabaseError if it cannot be read."""
+    try:
+        current_services().database.check_writable()
+    except errors.DatabaseNotWritable as exc:
+        log.warning("the database cannot be written to", extra={"reason": exc.reason, "detail": str(exc)})
+        return False
+    return True
 
 
 def _silent_s(last: datetime | None, now: datetime) -> float:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
+from sqlalchemy import insert, text
 
 from enrich import __version__
 from enrich.database.clock import clock_of
+from enrich.errors import DatabaseNotWritable
+from enrich.health import FRESH_S, Readiness
 from enrich.journal.heartbeats import Heartbeats
+from enrich.journal.tables import HeartbeatRow
 from tests.support.app import services_of
+from tests.support.clock import ManualClock
 from tests.support.fixtures import MakeApp
 
 TOKEN = {"Authorization": "Bearer not-a-real-metrics-token"}
@@ -66,6 +73,61 @@ class TestClock:
         details = app.test_client().get("/readyz", headers=TOKEN).json
         assert details is not None
         assert details["clock"] == told
+
+
+class TestReadiness:
+    def test_the_database_is_asked_once_a_second_whoever_asks(self, clock: ManualClock) -> None:
+        findings = [{"database": "ok"}, {"database": "database_unavailable"}]
+        readiness = Readiness(lambda: findings.pop(0), clock)
+        for _ in range(100):
+            assert readiness.findings() == {"database": "ok"}
+        clock.now_s += FRESH_S
+        assert readiness.findings() == {"database": "database_unavailable"}
+
+    def test_those_who_ask_at_once_ask_once(self, clock: ManualClock) -> None:
+        is_asked, may_answer = threading.Event(), threading.Event()
+        asked = 0
+
+        def examine() -> dict[str, str]:
+            nonlocal asked
+            asked += 1
+            is_asked.set()
+            may_answer.wait(30)
+            return {"database": "ok"}
+
+        readiness = Readiness(examine, clock)
+        with ThreadPoolExecutor(8) as pool:
+            waiting = [pool.submit(readiness.findings) for _ in range(8)]
+            is_asked.wait(30)
+            may_answer.set()
+            assert [future.result() for future in waiting] == [{"database": "ok"}] * 8
+        assert asked == 1
+
+    def test_an_examination_that_fails_is_made_again(self, clock: ManualClock) -> None:
+        findings: list[dict[str, str]] = []
+        readiness = Readiness(findings.pop, clock)
+        with pytest.raises(IndexError):
+            readiness.findings()
+        findings.append({"database": "ok"})
+        assert readiness.findings() == {"database": "ok"}
+
+    def test_a_database_that_cannot_be_written_to_is_not_ready_and_not_up(self, app: Flask) -> None:
+        database, client = services_of(app).database, app.test_client()
+        database.read(text("PRAGMA query_only = ON"))
+        with pytest.raises(DatabaseNotWritable):
+            database.write(insert(HeartbeatRow).values(worker="a worker", beat_at=datetime.now(UTC)))
+        assert client.get("/readyz").json == {"ready": False}
+        response = client.get("/readyz", headers=TOKEN)
+        assert response.status_code == 503
+        assert response.json is not None
+        assert (response.json["database"], response.json["detail"]) == ("database_unavailable", "SQLITE_READONLY")
+        metrics = client.get("/metrics", headers=TOKEN).text
+        assert "enrich_database_up 0.0" in metrics
+        assert "enrich_followups_owed 0.0" in metrics
+
+        database.read(text("PRAGMA query_only = OFF"))
+        database.write(insert(HeartbeatRow).values(worker="a worker", beat_at=datetime.now(UTC)))
+        assert "enrich_database_up 1.0" in client.get("/metrics", headers=TOKEN).text
 
 
 class TestWorker:

@@ -106,7 +106,7 @@ TABLE: tuple[Metric, ...] = (
         ("result",),
     ),
     Metric("enrich_build_info", "figure", "1, with the version of this service as its label.", ("version",)),
-    Metric("enrich_database_up", "figure", "1 if the database answered at this scrape, else 0."),
+    Metric("enrich_database_up", "figure", "1 if the database answered at this scrape and can be written to, else 0."),
     Metric("enrich_followups_owed", "figure", "Follow-ups that are neither done nor given up; counted up to 10,000."),
     Metric("enrich_followups_overdue_seconds", "figure", "Time since the oldest due follow-up became due."),
     Metric(
