@@ -150,6 +150,13 @@ class TestReadOnlyConnection:
         database.write(write, customer(1))
         assert len(database.read(select(CustomerRow.id))) == 1
 
+    def test_a_write_finds_none_in_the_other_pool(self, database: Database) -> None:
+        spoil = text("SET default_transaction_read_only = on")
+        database.read(database.prepare(spoil))
+        database.read(spoil)
+        database.write(database.prepare(INSERT, tuple(customer(1))), customer(1))
+        assert len(database.read(select(CustomerRow.id))) == 1
+
     def test_a_transaction_that_fails_leaves_none_behind(self, database: Database) -> None:
         database.read(text("SET default_transaction_read_only = on"))
 
