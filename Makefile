@@ -26,7 +26,7 @@ help:
 	@echo "make install  the service alone, as production runs it: $(BIN)/flask and $(BIN)/gunicorn"
 	@echo "make lint     ruff, mypy in strict mode, and the rule of imports"
 	@echo "make format   let ruff format the code"
-	@echo "make audit    ask the package index whether a locked version has a known vulnerability"
+	@echo "make audit    ask for known vulnerabilities of all locked versions; fails if one cannot be asked about"
 	@echo "make lock     choose versions anew (needs uv) and write requirements*.txt"
 	@echo "make clean    remove what set-up and the demo have made"
 
@@ -61,7 +61,7 @@ format: $(VENV)/.ready-to-test
 	$(BIN)/ruff format .
 
 audit: $(VENV)/.ready-to-test
-	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements.txt
+	@$(BIN)/python -m scripts.audit --htmx $(HTMX) requirements.txt requirements-test.txt requirements-build.txt requirements-htmx.txt
 
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
