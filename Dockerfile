@@ -1,5 +1,6 @@
 # One image for webhooks, page, worker and migrations; `compose.yaml` has the commands. `make install` installs the
-# service without the emulator: versions are locked with hashes, and htmx is taken from its wheel.
+# service without the emulator: versions are locked with hashes, and htmx is taken from its wheel. To build from a base
+# image that cannot change, give its digest: --build-arg PYTHON=3.12-slim-bookworm@sha256:... (docs/security.md).
 ARG PYTHON=3.12-slim-bookworm
 
 FROM python:${PYTHON} AS setup
@@ -9,6 +10,10 @@ WORKDIR /srv/enrich
 COPY Makefile requirements.txt requirements-htmx.txt ./
 # The final image has no pip: nothing is installed at run time.
 RUN mkdir -p enrich/static && make install && rm -rf .venv/htmx .venv/lib/python*/site-packages/pip*
+COPY pyproject.toml ./
+COPY scripts scripts
+COPY enrich/__init__.py enrich/
+RUN make sbom
 
 FROM python:${PYTHON}
 RUN useradd --system --uid 10001 --home-dir /var/lib/enrich --create-home --shell /usr/sbin/nologin enrich
@@ -19,6 +24,7 @@ COPY migrations migrations
 COPY templates templates
 COPY enrich enrich
 COPY --from=setup /srv/enrich/enrich/static enrich/static
+COPY --from=setup /srv/enrich/sbom.cdx.json /srv/enrich/THIRD-PARTY.txt ./
 # Compile now, since the user that runs the image cannot write here.
 RUN .venv/bin/python -m compileall -q app.py enrich migrations
 ENV PATH=/srv/enrich/.venv/bin:$PATH \

@@ -13,9 +13,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EMULATOR := emulators/taskrouter
 HTMX := 2.0.10
 HTMX_FILE := enrich/static/htmx-$(HTMX).min.js
+SBOM := sbom.cdx.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install setup demo check test bench lint format lock audit clean
+.PHONY: help install setup demo check test bench lint format lock audit sbom clean
 
 help:
 	@echo "make demo     set up, then run everything on this machine and print where to look"
@@ -27,13 +28,14 @@ help:
 	@echo "make lint     ruff, mypy in strict mode, and the rule of imports"
 	@echo "make format   let ruff format the code"
 	@echo "make audit    ask for known vulnerabilities of all locked versions; fails if one cannot be asked about"
+	@echo "make sbom     write $(SBOM) and THIRD-PARTY.txt: what wheel and image are made of, and its licences"
 	@echo "make lock     choose versions anew (needs uv) and write requirements*.txt"
 	@echo "make clean    remove what set-up and the demo have made"
 
 install: $(VENV)/.ready $(HTMX_FILE)
 	@echo "Installed. Next: $(BIN)/flask --help"
 
-setup: install $(VENV)/.ready-emulator
+setup: install $(VENV)/.ready-emulator $(SBOM)
 	@echo "Set up. Next: make demo, make test, or $(BIN)/flask --help"
 
 demo: $(VENV)/.ready-emulator $(HTMX_FILE)
@@ -42,7 +44,7 @@ demo: $(VENV)/.ready-emulator $(HTMX_FILE)
 check: lint
 	$(BIN)/python -m pytest -q -m unit $(PYTEST_ARGS)
 
-test: $(VENV)/.ready-to-test $(VENV)/.ready-emulator $(HTMX_FILE)
+test: $(VENV)/.ready-to-test $(VENV)/.ready-emulator $(HTMX_FILE) $(SBOM)
 	@echo "Running the tests. One of them alone: $(BIN)/pytest tests/taskrouter -k splice"
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -63,6 +65,8 @@ format: $(VENV)/.ready-to-test
 audit: $(VENV)/.ready-to-test
 	@$(BIN)/python -m scripts.audit --htmx $(HTMX) requirements.txt requirements-test.txt requirements-build.txt requirements-htmx.txt
 
+sbom: $(SBOM)
+
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--upgrade pyproject.toml -o requirements.txt
@@ -74,7 +78,7 @@ lock:
 		--upgrade --group build -o requirements-build.txt
 
 clean:
-	rm -rf $(VENV) enrich/static/htmx-*.min.js .pytest_cache .mypy_cache .ruff_cache .hypothesis instance/demo
+	rm -rf $(VENV) enrich/static/htmx-*.min.js $(SBOM) THIRD-PARTY.txt .pytest_cache .mypy_cache .ruff_cache .hypothesis instance/demo
 
 # Name what is missing on this machine in one line, before anything is installed.
 $(VENV)/bin/pip:
@@ -110,3 +114,7 @@ $(HTMX_FILE): requirements-htmx.txt | $(VENV)/bin/pip
 	@$(PIP) install --require-hashes --no-deps --upgrade --target $(VENV)/htmx -r requirements-htmx.txt
 	@rm -f enrich/static/htmx-*.min.js
 	@cp $(VENV)/htmx/django_htmx/static/django_htmx/htmx-2.min.js $@
+
+# The wheel and the image carry it. Licences are read from the packages in .venv.
+$(SBOM): requirements.txt pyproject.toml enrich/__init__.py scripts/sbom.py $(HTMX_FILE) | $(VENV)/.ready
+	@$(BIN)/python -m scripts.sbom --htmx $(HTMX) --htmx-file $(HTMX_FILE) --output $@ --licences THIRD-PARTY.txt requirements.txt

@@ -306,6 +306,14 @@ class TestDockerfile:
         rule = re.findall(r"(requirements\S*\.txt)", (HERE / "Makefile").read_text().partition("clean:")[2])
         assert set(first) == {"Makefile", *rule} - {"requirements-test.txt", "requirements-build.txt"}
 
+    def test_the_image_holds_the_bill_of_materials_and_the_licences(self, steps: list[tuple[str, str]]) -> None:
+        made = steps.index(("RUN", "make sbom"))
+        there = {path for word, rest in steps[:made] if word == "COPY" for path in rest.split()[:-1]}
+        rule = (HERE / "Makefile").read_text().partition("\n$(SBOM): ")[2].partition(" |")[0]
+        for path in re.findall(r"[\w./]+\.\w+", rule):
+            assert {path, path.partition("/")[0]} & there, path
+        assert ("COPY", "--from=setup /srv/enrich/sbom.cdx.json /srv/enrich/THIRD-PARTY.txt ./") in steps[made:]
+
     def test_its_health_check_asks_for_life_not_readiness(self, steps: list[tuple[str, str]], app: Flask) -> None:
         check = next(rest for word, rest in steps if word == "HEALTHCHECK")
         (path,) = re.findall(r"127\.0\.0\.1:8000(/\w+)", check)

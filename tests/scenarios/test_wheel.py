@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -77,6 +78,12 @@ def test_it_holds_templates_migrations_static_files_and_no_emulator(wheel: Path)
     assert any(name.startswith("enrich/static/htmx-") for name in names)
     assert "enrich/gunicorn.conf.py" in names
     assert [name for name in names if name.startswith(("tests", "bench")) or "taskrouter_emulator" in name] == []
+
+
+def test_it_holds_the_bill_of_materials_of_its_version(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    name = f"taskrouter_enrich-{__version__}.dist-info/sboms/sbom.cdx.json"
+    assert json.loads(archive.read(name))["metadata"]["component"]["version"] == __version__
 
 
 def test_it_tells_its_version(installed: Path) -> None:
