@@ -23,6 +23,11 @@ for name in ("accounts", "customers", "journal"):
     importlib.import_module(f"enrich.{name}.tables")
 
 
+@pytest.fixture
+def database(owned_database: Database) -> Database:
+    return owned_database
+
+
 def test_the_migrations_make_what_the_tables_say(database: Database) -> None:
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
-import psycopg
 import pytest
-from sqlalchemy import make_url
 
+from enrich.database import migrations
+from enrich.database.engine import Database
 from tests.support.contact_centre import ContactCentre, Service
+from tests.support.databases import make_postgresql
+from tests.support.worker import worker_of
 
 
 @pytest.fixture(scope="session")
 def service(start_service: Callable[..., Service], postgresql: str) -> Service:
-    """The service on a database of its own in that server."""
-    with psycopg.connect(postgresql, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE scenarios")
-    url = make_url(postgresql).set(database="scenarios").render_as_string(hide_password=False)
-    return start_service(DATABASE_URL=url)
+    """The service on a database of its own in that server, under its own role; the owner of the schema migrates."""
+    owner_url, service_url = make_postgresql(postgresql, "scenarios")
+    owner = Database(owner_url)
+    migrations.upgrade(owner)
+    owner.close()
+    return start_service(DATABASE_URL=service_url)
 
 
 def test_a_known_caller_is_on_the_task_before_it_is_accepted(centre: ContactCentre, service: Service) -> None:
@@ -48,3 +52,14 @@ def test_twenty_at_once_make_one_write(
     assert answers == {"{}"}
     assert centre.log_of(task_sid).count("attributes_written") == written + 1
     assert centre.block(task_sid)["match"] == "ambiguous"
+
+
+def test_the_worker_does_late_what_failed(centre: ContactCentre, service: Service) -> None:
+    centre.emulator.faults.status(500, path="/Tasks/WT")
+    task_sid = centre.task_arrives({"from": "+14155550100"})
+    centre.answer(task_sid)
+    centre.emulator.faults.clear()
+    with worker_of(service, later=timedelta(minutes=5)) as work:
+        assert work() >= 1
+    assert [row.done_at is not None for row in service.owed(task_sid)] == [True]
+    assert centre.block(task_sid)["customer_id"] == "C-1001"

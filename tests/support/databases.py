@@ -6,14 +6,16 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, make_url, text
 
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
 
+ROLES = Path(__file__).parents[2] / "docs" / "operations" / "postgresql" / "roles.sql"
 SEEDED_AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
@@ -29,6 +31,17 @@ def copy_template(template: Path, path: Path) -> str:
     """Copy the migrated SQLite database to this path and return its URL."""
     shutil.copy(template, path)
     return f"sqlite:///{path}"
+
+
+def make_postgresql(server_url: str, name: str) -> tuple[str, str]:
+    """Make a database with the roles that operators are told to make; return its URLs: as the owner, as the service."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    url = make_url(server_url).set(database=name)
+    with psycopg.connect(url.render_as_string(hide_password=False)) as connection:
+        connection.execute(ROLES.read_bytes())
+    owner, service = (url.set(username=role) for role in ("enrich", "enrich_service"))
+    return owner.render_as_string(hide_password=False), service.render_as_string(hide_password=False)
 
 
 # How a PostgreSQL database looked after its migrations, by its URL.
@@ -56,6 +69,8 @@ def empty_postgresql(database: Database) -> None:
         else:
             connection.execute(text("DROP SCHEMA public CASCADE"))
             connection.execute(text("CREATE SCHEMA public"))
+            # What the service's role may do was granted on the schema that is gone.
+            connection.connection.cursor().execute(ROLES.read_text())
     if not is_migrated:
         migrations.upgrade(database)
         with database.engine.connect() as connection:

@@ -26,7 +26,7 @@ from enrich.settings import Settings
 from tests.support.app import EMAIL, PASSWORD, make_settings, services_of
 from tests.support.browser import CHROMIUM
 from tests.support.clock import ManualClock
-from tests.support.databases import copy_template, empty_postgresql, make_template
+from tests.support.databases import copy_template, empty_postgresql, make_postgresql, make_template
 from tests.support.scripted_server import ScriptedServer, scripted_servers
 
 
@@ -94,16 +94,34 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def postgresql_roles(postgresql: str) -> tuple[str, str]:
+    """The URLs of a database on that server: as the owner of the schema, and as the service."""
+    return make_postgresql(postgresql, "tests")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path: Path) -> str:
-    """The URL of an empty database, migrated; each test that asks for it runs on both kinds."""
+    """The URL of an empty database, migrated; each test that asks for it runs on both kinds.
+
+    On PostgreSQL it is that of the service's role, which owns no table.
+    """
     if request.param == "sqlite":
         return copy_template(sqlite_template, tmp_path / "enrich.db")
-    url = str(request.getfixturevalue("postgresql"))
-    database = Database(url)
+    owner, service = request.getfixturevalue("postgresql_roles")
+    database = Database(owner)
     empty_postgresql(database)
     database.close()
-    return url
+    return str(service)
+
+
+@pytest.fixture
+def owned_database(request: pytest.FixtureRequest, database_url: str) -> Iterator[Database]:
+    """The same empty database, opened by the role that owns the schema and may change it."""
+    is_sqlite = database_url.startswith("sqlite")
+    database = Database(database_url if is_sqlite else request.getfixturevalue("postgresql_roles")[0])
+    yield database
+    database.close()
 
 
 @pytest.fixture

@@ -86,22 +86,22 @@ def test_a_chain_that_bites_its_tail_ends() -> None:
     assert telemetry_logging.traceback_text(first).count("ValueError") < 20
 
 
-def test_what_a_database_says_of_a_row_is_not_told(database: Database) -> None:
+def test_what_a_database_says_of_a_row_is_not_told(owned_database: Database) -> None:
     """PostgreSQL's DETAIL carries the key, its primary message the value, SQLAlchemy's own the statement."""
-    with database.engine.begin() as connection:
+    with owned_database.engine.begin() as connection:
         connection.execute(text("CREATE TABLE once (phone VARCHAR(20) PRIMARY KEY, age INTEGER CHECK (age > 0))"))
     for statement in (
         "INSERT INTO once VALUES ('+14155550142', 1), ('+14155550142', 1)",
         "INSERT INTO once VALUES ('+14155550142', -1)",
         "SELECT CAST('+14155550142' AS NUMERIC) FROM nowhere_14155550142",
     ):
-        with pytest.raises(errors.DatabaseError) as caught, translated(), database.engine.begin() as connection:
+        with pytest.raises(errors.DatabaseError) as caught, translated(), owned_database.engine.begin() as connection:
             connection.execute(text(statement))
         told = line(exc=caught.value)
         assert PERSON[1:] not in json.dumps(told)
         assert "which led to" in told["exception"]
         assert "sqlstate" in told["exception"] or "sqlite_errorname" in told["exception"]
-    with database.engine.begin() as connection:
+    with owned_database.engine.begin() as connection:
         connection.execute(text("DROP TABLE once"))
 
 

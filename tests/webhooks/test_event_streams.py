@@ -12,6 +12,7 @@ from flask import Flask
 from sqlalchemy import select, text
 from werkzeug.test import EnvironBuilder
 
+from enrich.database.engine import Database
 from enrich.domain.lengths import MAX_STREAM_BYTES
 from enrich.domain.outcomes import EntryKind
 from enrich.journal.tables import EntryRow, FollowupRow
@@ -201,15 +202,14 @@ def test_other_methods_are_not_allowed(app: Flask) -> None:
 
 
 def test_what_could_not_be_recorded_is_sent_again_and_then_recorded_once(
-    app: Flask, counted: Callable[[str], float]
+    app: Flask, counted: Callable[[str], float], owned_database: Database
 ) -> None:
-    database = services_of(app).database
-    with database.transaction() as session:
+    with owned_database.transaction() as session:
         session.execute(text("ALTER TABLE entries RENAME TO entries_away"))
     batch = [make_event(1), {}, make_event(2), make_event(3)]
     assert post_stream(app, batch).status_code == 503
     assert counted("not_recorded") == 3
-    with database.transaction() as session:
+    with owned_database.transaction() as session:
         session.execute(text("ALTER TABLE entries_away RENAME TO entries"))
     assert [post_stream(app, batch).status_code for _ in range(2)] == [204, 204]
     assert [row.delivery_key for row in entries(app)] == [event["id"] for event in batch if event]
