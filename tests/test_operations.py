@@ -40,7 +40,8 @@ HERE = Path(__file__).parent.parent
 OPERATIONS = HERE / "docs" / "operations"
 METRICS = {row.name: row for row in TABLE}
 # What the image and gunicorn.conf.py read beside the table of settings, and what PostgreSQL's image takes.
-OTHER_VARIABLES = {"BIND", "WEB_CONCURRENCY", "FLASK_SKIP_DOTENV", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
+POSTGRES_PASSWORDS = {"POSTGRES_PASSWORD", "POSTGRES_OWNER_PASSWORD", "POSTGRES_SERVICE_PASSWORD"}
+OTHER_VARIABLES = {"BIND", "WEB_CONCURRENCY", "FLASK_SKIP_DOTENV", "POSTGRES_DB", *POSTGRES_PASSWORDS}
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +242,7 @@ class TestCompose:
             web = int(service["environment"].get("WEB_CONCURRENCY", per_web)) if "command" not in service else 1
             processes += web * service.get("deploy", {}).get("replicas", 1)
         assert processes == 7
-        (setting,) = (word for word in compose["services"]["database"]["command"] if "=" in word)
+        (setting,) = (word for word in compose["services"]["database"]["command"] if "max_connections" in word)
         assert processes * (2 * POOL_SIZE + 1) < int(setting.partition("max_connections=")[2]) - 10
 
     def test_no_container_takes_the_whole_machine(self, compose: Any) -> None:
@@ -255,11 +256,64 @@ class TestCompose:
         assert database["pids_limit"] > int(setting.partition("max_connections=")[2]) + 50
 
     def test_no_secret_stands_in_it(self, compose: Any) -> None:
-        secret = {setting.name for setting in SETTINGS if setting.secret} | {"POSTGRES_PASSWORD"}
+        secret = {setting.name for setting in SETTINGS if setting.secret} | POSTGRES_PASSWORDS
         for service in compose["services"].values():
             for name, value in service.get("environment", {}).items():
-                assert name not in secret or "${POSTGRES_PASSWORD:?" in value, name
-            assert not service.get("build") or service["env_file"] == ".env"
+                assert name not in secret or re.search(r"\$\{POSTGRES_(\w+_)?PASSWORD:\?", value), name
+
+    def test_each_has_its_own_secrets_only(self, compose: Any) -> None:
+        """The service has not the password of the schema's owner, and the owner has not the service's secrets."""
+        asked = {
+            name: set(re.findall(r"\$\{(POSTGRES_\w+)", str(service))) for name, service in compose["services"].items()
+        }
+        assert asked.pop("database") == POSTGRES_PASSWORDS
+        assert asked.pop("migrate") == {"POSTGRES_OWNER_PASSWORD"}
+        assert asked.pop("proxy") == set()
+        assert set(map(frozenset, asked.values())) == {frozenset({"POSTGRES_SERVICE_PASSWORD"})}
+        files = {name: service.get("env_file") or None for name, service in compose["services"].items()}
+        assert files == {**dict.fromkeys(("proxy", "database", "migrate")), **dict.fromkeys(asked, "enrich.env")}
+
+    def test_the_roles_are_made_before_their_passwords_are_set(self, compose: Any) -> None:
+        mounted = [volume.split(":") for volume in compose["services"]["database"]["volumes"]]
+        scripts = {
+            target: source for source, target, *_ in mounted if target.startswith("/docker-entrypoint-initdb.d/")
+        }
+        assert [scripts[target] for target in sorted(scripts)] == [
+            f"./docs/operations/postgresql/{name}.sql" for name in ("roles", "passwords")
+        ]
+        assert all((HERE / source).is_file() for source in scripts.values())
+
+    def test_each_reaches_only_whom_it_needs(self, compose: Any) -> None:
+        services = compose["services"]
+        internal = {name for name, network in compose["networks"].items() if (network or {}).get("internal")}
+        pairs = {
+            frozenset((one, other))
+            for one in services
+            for other in services
+            if one != other and set(services[one]["networks"]) & set(services[other]["networks"]) & internal
+        }
+        assert not [pair for pair in pairs if pair >= {"proxy", "database"} or pair >= {"proxy", "worker"}]
+        for name in ("hooks-1", "hooks-2", "page"):
+            assert pairs >= {frozenset(("proxy", name)), frozenset((name, "database"))}
+        assert {frozenset((name, "database")) for name in ("worker", "migrate")} <= pairs
+        ways_out = {name for name, service in services.items() if set(service["networks"]) - internal}
+        assert ways_out == {"proxy", "hooks-1", "hooks-2", "worker"}
+
+    def test_none_may_do_more_than_it_needs(self, compose: Any) -> None:
+        for name, service in compose["services"].items():
+            assert service["read_only"], name
+            assert service["cap_drop"] == ["ALL"], name
+            assert service["security_opt"] == ["no-new-privileges:true"], name
+            assert service.get("build") or service["user"] != "root", name
+
+    def test_postgresql_logs_no_parameters(self, compose: Any) -> None:
+        words = compose["services"]["database"]["command"]
+        for setting in (
+            "log_parameter_max_length=0",
+            "log_parameter_max_length_on_error=0",
+            "log_error_verbosity=terse",
+        ):
+            assert f"--{setting}" in words
 
     def test_everything_that_lasts_is_watched(self, compose: Any) -> None:
         """The image's own health check covers what is built from it; a worker answers on the same port."""
@@ -340,13 +394,20 @@ class TestSystemd:
             else:
                 assert (program.rpartition("/")[2], arguments) == ("gunicorn", ["app:create_app()"])
 
-    def test_both_may_do_equally_little(self) -> None:
-        hardened = [
-            (OPERATIONS / "systemd" / name).read_text().partition("# One name for")[2].partition("[Install]")[0]
-            for name in ("enrich-web.service", "enrich-worker@.service")
+    def test_all_may_do_equally_little(self) -> None:
+        hardened = {
+            unit.read_text().partition("# One name for")[2].partition("[Install]")[0].strip()
+            for unit in (OPERATIONS / "systemd").glob("*.service")
+        }
+        (block,) = hardened
+        assert {"NoNewPrivileges=yes", "MemoryMax=1G", "TasksMax=256"} <= set(block.splitlines())
+
+    def test_only_the_migration_reads_the_owners_url(self) -> None:
+        units = {unit.name: unit.read_text() for unit in (OPERATIONS / "systemd").glob("*.service")}
+        assert [name for name, text in units.items() if "=-/etc/enrich/migrate.env" in text] == [
+            "enrich-migrate.service"
         ]
-        assert hardened[0] == hardened[1]
-        assert "NoNewPrivileges=yes" in hardened[0]
+        assert "\nRequires=enrich-migrate.service\n" in units["enrich-web.service"]
 
     @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
     def test_systemd_itself_takes_the_units(self, tmp_path: Path) -> None:
