@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 from flask.cli import with_appcontext
+from sqlalchemy import text
 
 from enrich import errors
 from enrich.cli.base import Command
@@ -104,6 +105,8 @@ def _database(services: Services) -> Iterator[Finding]:
         yield installation.schema(revision, head)
         if not database.is_sqlite:
             yield installation.database_clock(services.clock.ahead_s())
+            log_settings = database.read(text("SELECT name, setting FROM pg_settings WHERE name LIKE 'log%'"))
+            yield installation.server_log({row.name: row.setting for row in log_settings})
         if revision != head:
             return
         yield installation.worker(services.heartbeats.last(), now(), heartbeats.ALIVE, heartbeats.MAX_SKEW)

@@ -84,6 +84,28 @@ def schema(at: str | None, head: str | None, failed: str = "") -> Finding:
     return ok("migrations", f"the schema is at {at}")
 
 
+def server_log(settings: Mapping[str, str]) -> Finding:
+    """Check that PostgreSQL does not log the parameters of statements. settings: those whose names begin with log."""
+    logs_statements = (
+        settings["log_statement"] in {"mod", "all"}
+        or settings["log_min_duration_statement"] != "-1"
+        or settings["log_min_duration_sample"] != "-1"
+        or settings["log_transaction_sample_rate"] != "0"
+    )
+    if logs_statements and settings["log_parameter_max_length"] != "0":
+        culprit = "log_parameter_max_length"
+    elif settings["log_parameter_max_length_on_error"] != "0":
+        culprit = "log_parameter_max_length_on_error"
+    else:
+        return ok("server_log", "PostgreSQL does not log the parameters of statements")
+    return warning(
+        "server_log",
+        f"PostgreSQL logs the parameters of statements ({culprit} is {settings[culprit]})",
+        "its log holds names, numbers and addresses of customers, for as long as it is kept",
+        f"ALTER SYSTEM SET {culprit} = 0; SELECT pg_reload_conf();",
+    )
+
+
 def database_clock(ahead_s: float | None) -> Finding:
     """Check this machine's clock. ahead_s: seconds by which it is ahead of the database's; None if unknown."""
     meaning = "the service uses the database's time; log lines, sessions and TLS use this machine's"

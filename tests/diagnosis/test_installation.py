@@ -80,6 +80,34 @@ def test_clock(skew_s: float | None, level: Level, told: str) -> None:
     expect(installation.clock(skew_s, "TaskRouter"), "clock_taskrouter", level, told)
 
 
+QUIET = {
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_duration_sample": "-1",
+    "log_transaction_sample_rate": "0",
+    "log_parameter_max_length": "-1",
+    "log_parameter_max_length_on_error": "0",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "told"),
+    [
+        ({}, OK, "does not log"),
+        ({"log_statement": "ddl"}, OK, "does not log"),
+        ({"log_statement": "mod"}, WARNING, "(log_parameter_max_length is -1)"),
+        ({"log_min_duration_statement": "250"}, WARNING, "(log_parameter_max_length is -1)"),
+        ({"log_min_duration_sample": "0"}, WARNING, "(log_parameter_max_length is -1)"),
+        ({"log_transaction_sample_rate": "0.01"}, WARNING, "(log_parameter_max_length is -1)"),
+        ({"log_statement": "all", "log_parameter_max_length": "20"}, WARNING, "(log_parameter_max_length is 20)"),
+        ({"log_statement": "all", "log_parameter_max_length": "0"}, OK, "does not log"),
+        ({"log_parameter_max_length_on_error": "-1"}, WARNING, "(log_parameter_max_length_on_error is -1)"),
+    ],
+)
+def test_server_log(changes: dict[str, str], level: Level, told: str) -> None:
+    expect(installation.server_log(QUIET | changes), "server_log", level, told)
+
+
 @pytest.mark.parametrize(
     ("silent", "level", "told"),
     [

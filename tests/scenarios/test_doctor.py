@@ -392,9 +392,10 @@ class TestWhatTheJournalShows:
         assert (finding.level, "database_unavailable" in finding.found) == (Level.PROBLEM, True)
 
 
-def test_a_postgresql_tells_its_time(service: Service, postgresql: str) -> None:
+def test_a_postgresql_tells_its_time_and_what_it_logs(service: Service, postgresql: str) -> None:
     findings = examine(service, DATABASE_URL=postgresql)
     assert findings["clock_the_database"].level is Level.OK
+    assert findings["server_log"].level is Level.OK
     findings = examine(service, ahead=timedelta(hours=1), DATABASE_URL=postgresql)
     assert findings["clock_the_database"].found == "our clock is 3600 s ahead of the database's"
     assert findings["clock_the_database"].level is Level.PROBLEM
