@@ -90,28 +90,29 @@ $(VENV)/bin/pip:
 	@echo "Making $(VENV)/ ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 
+# Wheels only: a package that is built here runs code of its own and fetches build tools without hashes.
 $(VENV)/.ready: requirements.txt | $(VENV)/bin/pip
 	@echo "Installing what the service needs (requirements.txt, hash-checked); this takes a minute ..."
-	@$(PIP) install --require-hashes -r requirements.txt
+	@$(PIP) install --only-binary :all: --require-hashes -r requirements.txt
 	@touch $@
 
 $(VENV)/.ready-to-test: requirements-test.txt $(VENV)/.ready
 	@echo "Installing what the tests need (requirements-test.txt, hash-checked); this takes a minute ..."
-	@$(PIP) install --require-hashes -r requirements-test.txt
+	@$(PIP) install --only-binary :all: --require-hashes -r requirements-test.txt
 	@touch $@
 
 # Install the emulator in place (-e). Its only dependency, Flask, is installed with the service. pip does not allow -e
 # together with --require-hashes, so its build backend is installed first, hash-checked, in a step of its own.
 $(VENV)/.ready-emulator: requirements-build.txt $(EMULATOR)/pyproject.toml $(VENV)/.ready
 	@echo "Installing the TaskRouter emulator ($(EMULATOR)) ..."
-	@$(PIP) install --require-hashes -r requirements-build.txt
+	@$(PIP) install --only-binary :all: --require-hashes -r requirements-build.txt
 	@$(PIP) install --no-deps --no-build-isolation -e $(EMULATOR)
 	@touch $@
 
 # htmx is one file of a Python wheel, which is installed into a folder of its own; nothing of it is imported.
 $(HTMX_FILE): requirements-htmx.txt | $(VENV)/bin/pip
 	@echo "Taking htmx $(HTMX) out of its wheel (requirements-htmx.txt, hash-checked) ..."
-	@$(PIP) install --require-hashes --no-deps --upgrade --target $(VENV)/htmx -r requirements-htmx.txt
+	@$(PIP) install --only-binary :all: --require-hashes --no-deps --upgrade --target $(VENV)/htmx -r requirements-htmx.txt
 	@rm -f enrich/static/htmx-*.min.js
 	@cp $(VENV)/htmx/django_htmx/static/django_htmx/htmx-2.min.js $@
 
