@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,46 @@ from enrich.journal.tables import EntryRow, FollowupRow
 
 Make = Callable[..., int]
 PlansOf = Callable[..., list[list[str]]]
+
+
+def insert_entry(database: Database, **differences: Any) -> int:
+    """Insert one journal entry and return its id: a matched assignment, but for the differences."""
+    now = datetime.now(UTC)
+    values = {
+        "kind": "assignment",
+        "claim": "0" * 16,
+        "received_at": now,
+        "workspace_sid": "WS" + "0" * 32,
+        "task_sid": "WT" + "0" * 32,
+        "reservation_sid": "WR" + "0" * 32,
+        "worker_sid": "WK" + "0" * 32,
+        "worker_name": "Grace Hopper",
+        "concluded_at": now,
+        "outcome": "enriched",
+        "match": "matched",
+        "by": "phone",
+        "trust": "verified",
+        "customer_id": "C-1001",
+        "customer_name": "Ada Lovelace",
+        "finding": {
+            "keys": [{"kind": "phone", "value": "+14155550100", "trust": "verified", "attribute": "from", "found": 1}],
+            "withheld": [],
+            "candidates": [{"customer_id": "C-1001", "name": "Ada Lovelace"}],
+        },
+        "attributes_before": '{"from":"+14155550100"}',
+        "attributes_after": '{"from":"+14155550100","crm":{"match":"matched","name":"Ada Lovelace"}}',
+        "answer": '{"instruction":"accept"}',
+        "steps": [
+            {"name": "look_up", "elapsed_ms": 4.2, "failed": ""},
+            {"name": "write", "elapsed_ms": 31.0, "failed": ""},
+        ],
+        "elapsed_ms": 41.0,
+    }
+    with database.transaction() as session:
+        row = EntryRow(**(values | differences))
+        session.add(row)
+        session.flush()
+        return row.id
 
 
 @pytest.fixture
@@ -45,48 +86,7 @@ def plans_of(database: Database) -> Callable[..., list[list[str]]]:
 @pytest.fixture
 def make_entry(database: Database) -> Callable[..., int]:
     """Inserts one journal entry and gives its id: a matched assignment, but for what is said otherwise."""
-
-    def make(**differences: Any) -> int:
-        now = datetime.now(UTC)
-        values = {
-            "kind": "assignment",
-            "claim": "0" * 16,
-            "received_at": now,
-            "workspace_sid": "WS" + "0" * 32,
-            "task_sid": "WT" + "0" * 32,
-            "reservation_sid": "WR" + "0" * 32,
-            "worker_sid": "WK" + "0" * 32,
-            "worker_name": "Grace Hopper",
-            "concluded_at": now,
-            "outcome": "enriched",
-            "match": "matched",
-            "by": "phone",
-            "trust": "verified",
-            "customer_id": "C-1001",
-            "customer_name": "Ada Lovelace",
-            "finding": {
-                "keys": [
-                    {"kind": "phone", "value": "+14155550100", "trust": "verified", "attribute": "from", "found": 1}
-                ],
-                "withheld": [],
-                "candidates": [{"customer_id": "C-1001", "name": "Ada Lovelace"}],
-            },
-            "attributes_before": '{"from":"+14155550100"}',
-            "attributes_after": '{"from":"+14155550100","crm":{"match":"matched","name":"Ada Lovelace"}}',
-            "answer": '{"instruction":"accept"}',
-            "steps": [
-                {"name": "look_up", "elapsed_ms": 4.2, "failed": ""},
-                {"name": "write", "elapsed_ms": 31.0, "failed": ""},
-            ],
-            "elapsed_ms": 41.0,
-        }
-        with database.transaction() as session:
-            row = EntryRow(**(values | differences))
-            session.add(row)
-            session.flush()
-            return row.id
-
-    return make
+    return partial(insert_entry, database)
 
 
 @pytest.fixture
