@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +13,10 @@ from typing import Any
 import pytest
 import requests
 
+from bench.nginx import NGINX, nginx
 from enrich.demo.processes import free_port
 from tests.support.contact_centre import ContactCentre, Service
 
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-SHIPPED = Path(__file__).parents[2] / "docs" / "operations" / "nginx.conf"
 ASSIGNMENT = "/taskrouter/assignment"
 TOKEN = {"Authorization": "Bearer not-a-real-token"}
 
@@ -33,40 +29,13 @@ def behind(
 ) -> Iterator[tuple[Service, Service]]:
     """The service as TaskRouter sees it, through nginx; and itself, without.
 
-    Of what is shipped only addresses and folders are changed: one service stands for every upstream. A parameter is
-    the PUBLIC_URL instead of nginx's own address.
+    A parameter is the PUBLIC_URL instead of nginx's own address.
     """
     port = free_port(0)
     public_url = getattr(request, "param", f"http://127.0.0.1:{port}")
     service = start_service(PUBLIC_URL=public_url, ENRICH_TRUSTED_PROXIES="1", ENRICH_MAX_IN_FLIGHT="5")
-    text = SHIPPED.read_text().replace("listen 8080;", f"listen 127.0.0.1:{port};")
-    text = re.sub(r"(hooks-1|page):8000", service.environment["BIND"], text)
-    # The other replica is down, as while it is being replaced.
-    text = text.replace("hooks-2:8000", f"127.0.0.1:{free_port(0)}")
-    text = text.replace("/tmp/", f"{tmp_path}/").replace("/etc/nginx/", f"{tmp_path}/")  # noqa: S108
-    (tmp_path / "nginx.conf").write_text(text)
-    command = [str(NGINX), "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(tmp_path / "log")]
-    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stderr
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen([*command, "-g", "daemon off;"], stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _until_it_answers(f"{url}/healthz")
+    with nginx(tmp_path, service.environment["BIND"], port) as url:
         yield replace(service, url=url), service
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _until_it_answers(url: str) -> None:
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        with suppress(requests.ConnectionError):
-            if requests.get(url, timeout=5).ok:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"{url} does not answer")
 
 
 @pytest.fixture
