@@ -5,6 +5,7 @@
     deliveries.py signed callbacks and events, each a new one, written down before the clock starts
     load.py       sends them: `wrk` where it is installed, else a client of ours
     serving.py    the service and the yardsticks under gunicorn.conf.py as shipped; their processor time and memory
+    attack.py     attacks without a secret, beside signed callbacks; nginx.py: the proxy in front, as shipped
     parts.py      what is measured against what, and what it should reach
     large.py      ten million identifiers, a million journal rows; in_process.py asks them
     figures.py    ratios, medians and the table

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench import in_process, load
 from bench.figures import Figure, table
-from bench.parts import PARTS, NotTheWork, Pace
+from bench.parts import ON_REQUEST, PARTS, NotTheWork, Pace
 from bench.serving import postgresql_server, site
 
 LARGE = 10_000_000
@@ -70,7 +70,8 @@ def _part(name: str, pace: Pace, folder: Path, kind: str, server: str | None) ->
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     every = (*PARTS, *IN_PROCESS)
-    parser.add_argument("--only", nargs="+", choices=every, default=every, metavar="PART", help=", ".join(every))
+    default = tuple(part for part in every if part not in ON_REQUEST)
+    parser.add_argument("--only", nargs="+", choices=every, default=default, metavar="PART", help=", ".join(every))
     parser.add_argument("--database", nargs="+", choices=("sqlite", "postgresql"), default=("sqlite", "postgresql"))
     parser.add_argument("--seconds", type=float, default=3.0, help="of each round (3)")
     parser.add_argument("--rounds", type=int, default=5, help="of each side (5)")

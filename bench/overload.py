@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,20 +41,10 @@ def figures(database: Database, kind: str, url: str, file: Path, size: int, carr
     carried: requests a second in a closed loop of 64.
     """
     rate = TIMES * carried
-    command = [sys.executable, "-m", "bench.overload", url, str(rate), str(file), str(size)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise load.Failed(done.stderr)
-    told = json.loads(done.stdout)
+    told = send(url, file, size, rate=rate)
     against = f"{rate:,.0f} a second, {told['requests']:,} in all"
     unanswered = set(told.pop("unanswered"))
-    reservations = _RESERVATION.findall(file.read_bytes())
-    answered = {sid.decode() for number, sid in enumerate(reservations) if number not in unanswered}
-    told["recorded_later"] = len(missing := answered - _recorded(database))
-    until = time.monotonic() + _RECORDED_WITHIN_S
-    while missing and time.monotonic() < until:
-        time.sleep(0.5)
-        missing -= _recorded(database)
+    told["recorded_later"], missing = unrecorded(database, file, unanswered)
     yield Figure(
         Line("slowest answer, overload", kind, against, (LATEST_S,)),
         (told["slowest_s"],),
@@ -63,7 +53,7 @@ def figures(database: Database, kind: str, url: str, file: Path, size: int, carr
         raw=told,
     )
     yield Figure(Line("answers later than 4.0 s", kind, against, (0,)), (told["late"] + len(unanswered),), "", False)
-    yield Figure(Line("answered, not recorded", kind, against, (0,)), (len(missing),), "", at_least=False)
+    yield Figure(Line("answered, not recorded", kind, against, (0,)), (missing,), "", at_least=False)
 
 
 def _recorded(database: Database) -> set[str | None]:
@@ -86,11 +76,13 @@ class _Connection:
 class _Client:
     """Sends each request when it is due, over a connection that is idle, or a new one.
 
+    fresh: every so many have a connection of their own; 0 for none.
     Bare sockets: the client runs on the machine that it measures, and what it takes is missing there.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, fresh: int = 0) -> None:
         parts = urlsplit(url)
+        self._fresh = fresh
         self._address = (parts.hostname or "", parts.port or 80)
         self._selector = selectors.DefaultSelector()
         self._idle: list[_Connection] = []
@@ -113,8 +105,11 @@ class _Client:
                 self._ready(key.data, events)
         self.unanswered += self._under_way
 
+    def _is_fresh(self, number: int) -> bool:
+        return self._fresh > 0 and number % self._fresh == 0
+
     def _send(self, number: int, request: bytes, due: float) -> None:
-        is_new = not self._idle
+        is_new = not self._idle or self._is_fresh(number)
         connection = _Connection(self._address) if is_new else self._idle.pop()
         connection.request, connection.number, connection.due = request, number, due
         self._under_way[number] = connection
@@ -140,11 +135,16 @@ class _Client:
             self._answered(connection, head)
 
     def _answered(self, connection: _Connection, head: bytes) -> None:
-        del self._under_way[connection.number]
+        number = connection.number
+        del self._under_way[number]
         if head.split(b" ", 2)[1] == b"200":
             self.took_s.append(time.perf_counter() - connection.due)
         else:
-            self.unanswered.append(connection.number)
+            self.unanswered.append(number)
+        if self._is_fresh(number):
+            self._selector.unregister(connection.socket)
+            connection.socket.close()
+            return
         connection.got, connection.number = b"", -1
         self._idle.append(connection)
 
@@ -158,8 +158,33 @@ class _Client:
             self.unanswered.append(connection.number)
 
 
-def _run(url: str, rate: float, file: Path, size: int) -> dict[str, Any]:
-    client = _Client(url)
+def send(url: str, file: Path, size: int, *, rate: float, fresh: int = 0) -> dict[str, Any]:
+    """Send the requests in that file from a process of its own, so many a second; return what became of them.
+
+    fresh: every so many have a connection of their own; 0 for none. Raises Failed.
+    """
+    command = [sys.executable, "-m", "bench.overload", url, str(rate), str(file), str(size), str(fresh)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise load.Failed(done.stderr)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def unrecorded(database: Database, file: Path, unanswered: Collection[int]) -> tuple[int, int]:
+    """Return how many of the answered requests in that file are not in the journal: at once, and some seconds later."""
+    reservations = _RESERVATION.findall(file.read_bytes())
+    answered = {sid.decode() for number, sid in enumerate(reservations) if number not in unanswered}
+    at_once = len(missing := answered - _recorded(database))
+    until = time.monotonic() + _RECORDED_WITHIN_S
+    while missing and time.monotonic() < until:
+        time.sleep(0.5)
+        missing -= _recorded(database)
+    return at_once, len(missing)
+
+
+def _run(url: str, rate: float, file: Path, size: int, fresh: int) -> dict[str, Any]:
+    client = _Client(url, fresh)
     requests = file.read_bytes()
     client.run(requests, size, rate)
     took = sorted(client.took_s) or [_MAX_ANSWER_S]
@@ -175,5 +200,5 @@ def _run(url: str, rate: float, file: Path, size: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _url, _rate, _file, _size = sys.argv[1:]
-    json.dump(_run(_url, float(_rate), Path(_file), int(_size)), sys.stdout)
+    _url, _rate, _file, _size, _each_fresh = sys.argv[1:]
+    json.dump(_run(_url, float(_rate), Path(_file), int(_size), int(_each_fresh)), sys.stdout)

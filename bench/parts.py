@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from bench import figures, followups, load
+from bench import attack, figures, followups, load
 from bench.deliveries import ASSIGNMENT, EVENTS, Deliveries, assignment_form, event_form
 from bench.figures import Figure, Line, Load, Measured
 from bench.overload import TIMES
@@ -105,6 +105,11 @@ def freshness(site: Site, _pace: Pace) -> Iterator[Figure]:
     yield from followups.freshness(site, RTT_S)
 
 
+def attacked(site: Site, pace: Pace) -> Iterator[Figure]:
+    """Signed callbacks beside attacks without a secret. Each attack has one round."""
+    yield from attack.figures(site, pace.seconds)
+
+
 # In the order in which they run.
 PARTS: dict[str, Callable[[Site, Pace], Iterator[Figure]]] = {
     "full": full,
@@ -114,7 +119,10 @@ PARTS: dict[str, Callable[[Site, Pace], Iterator[Figure]]] = {
     "overload": overload,
     "followups": followup_rate,
     "freshness": freshness,
+    "attack": attacked,
 }
+# Not run unless asked for: they do not compare with a yardstick.
+ON_REQUEST = ("attack",)
 
 _BARE_VIEW = "a bare Flask view, one insert"
 

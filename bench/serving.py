@@ -85,11 +85,11 @@ class Site:
         self.processes.wait_for(name, url, lambda: False)
         return url
 
-    def service(self, upstream: str, **settings: str) -> tuple[Server, Database]:
-        """The service with the built-in customers, and its database to look into."""
-        database = self.seeded_database("service")
+    def service(self, upstream: str, name: str = "service", **settings: str) -> tuple[Server, Database]:
+        """The service with the built-in customers, and its database to look into. name: of its process."""
+        database = self.seeded_database(name)
         url = database.url.render_as_string(hide_password=False)
-        return self._gunicorn("service", "app:create_app()", url, upstream, settings), database
+        return self._gunicorn(name, "app:create_app()", url, upstream, settings, alive="/healthz"), database
 
     def seeded_database(self, name: str) -> Database:
         """Return a new database with the built-in customers."""
@@ -134,7 +134,14 @@ class Site:
         return new_database(self.postgresql, f"{name}_{os.urandom(4).hex()}")
 
     def _gunicorn(
-        self, name: str, application: str, database_url: str, upstream: str, settings: Mapping[str, str]
+        self,
+        name: str,
+        application: str,
+        database_url: str,
+        upstream: str,
+        settings: Mapping[str, str],
+        *,
+        alive: str = "",
     ) -> Server:
         port = free_port(0)
         url = f"http://127.0.0.1:{port}"
@@ -145,7 +152,7 @@ class Site:
             **settings,
         }
         self.processes.start(name, "gunicorn", application, env=environment)
-        self.processes.wait_for(name, f"{url}/healthz" if name == "service" else url, lambda: False)
+        self.processes.wait_for(name, url + alive, lambda: False)
         return Server(url, self.processes.pid(name))
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import load
+from bench import attack, load
+from bench.attacker import ATTACKS
 from bench.deliveries import ASSIGNMENT, Deliveries, assignment_form
 from bench.figures import Figure, Line, Load, Measured, added_p99, table, throughput
 from bench.serving import site
@@ -45,6 +46,19 @@ def test_the_parts_run(tmp_path: Path) -> None:
     ]
     assert all(part in done.stdout for part in parts)
     assert all(figure["rounds"] for figure in figures)
+
+
+@pytest.mark.scenario
+def test_every_attack_is_made_and_measured(tmp_path: Path) -> None:
+    with site(tmp_path / "site", "sqlite", None) as here:
+        server, database = here.service(here.upstream(0), WEB_CONCURRENCY="1", ENRICH_TRUSTED_PROXIES="1")
+        service = attack.Service(server, database, server.url, tmp_path)
+        *beside, missing = attack.beside_all(service, 0.1, "sqlite", "1 process")
+        database.close()
+    assert [figure.line.part for figure in beside] == ["nothing beside", *ATTACKS]
+    assert all(figure.raw["requests"] == 2 for figure in beside)
+    assert all(figure.raw["connections"] and figure.raw["sent"] for figure in beside[1:])
+    assert missing.rounds == (0,)
 
 
 def test_every_delivery_is_another_and_equally_long(tmp_path: Path) -> None:
