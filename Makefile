@@ -2,6 +2,7 @@
 # make demo       runs a TaskRouter emulator, the service and a worker on this machine, and lets work arrive
 # make check      lint, types, imports and unit tests, in about a minute
 # make test       all tests
+# make mutants    changes the pure rules one place at a time, and lists the changes that no test notices
 # make bench      measures the service against bare functions that do the same input and output
 #
 # Needs Python 3.11 or newer and make. The first run installs everything else into .venv/, from requirements*.txt.
@@ -16,13 +17,14 @@ HTMX_FILE := enrich/static/htmx-$(HTMX).min.js
 SBOM := sbom.cdx.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install setup demo check test bench lint format lock audit sbom clean
+.PHONY: help install setup demo check test bench mutants lint format lock audit sbom clean
 
 help:
 	@echo "make demo     set up, then run everything on this machine and print where to look"
 	@echo "make check    lint, types, imports and the unit tests, in about a minute"
 	@echo "make test     set up, then run all tests"
 	@echo "make bench    set up, then measure how fast it is, against bare functions that do the same input and output"
+	@echo "make mutants  set up, then change the pure rules one place at a time and list what no test notices: an hour or two"
 	@echo "make setup    only set up: the service and the emulator"
 	@echo "make install  the service alone, as production runs it: $(BIN)/flask and $(BIN)/gunicorn"
 	@echo "make lint     ruff, mypy in strict mode, and the rule of imports"
@@ -52,6 +54,11 @@ bench: $(VENV)/.ready-to-test $(HTMX_FILE)
 	@echo "Measuring; this takes some six minutes. Others: make bench BENCH_ARGS='--only full --seconds 1', '--large', '--help'"
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
+mutants: $(VENV)/.ready-for-mutants
+	@echo "A part of them: make mutants MUTANTS='enrich.domain.*'; one of them: $(BIN)/mutmut show NAME"
+	$(BIN)/mutmut run $(MUTANTS)
+	@$(BIN)/mutmut results | grep -v ": not checked"
+
 lint: $(VENV)/.ready-to-test $(VENV)/.ready-emulator $(HTMX_FILE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -76,9 +83,11 @@ lock:
 		--upgrade --group htmx --no-deps -o requirements-htmx.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--upgrade --group build -o requirements-build.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--upgrade --group mutants -c requirements-test.txt -o requirements-mutants.txt
 
 clean:
-	rm -rf $(VENV) enrich/static/htmx-*.min.js $(SBOM) THIRD-PARTY.txt .pytest_cache .mypy_cache .ruff_cache .hypothesis instance/demo
+	rm -rf $(VENV) enrich/static/htmx-*.min.js $(SBOM) THIRD-PARTY.txt .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants instance/demo
 
 # Name what is missing on this machine in one line, before anything is installed.
 $(VENV)/bin/pip:
@@ -99,6 +108,11 @@ $(VENV)/.ready: requirements.txt | $(VENV)/bin/pip
 $(VENV)/.ready-to-test: requirements-test.txt $(VENV)/.ready
 	@echo "Installing what the tests need (requirements-test.txt, hash-checked); this takes a minute ..."
 	@$(PIP) install --only-binary :all: --require-hashes -r requirements-test.txt
+	@touch $@
+
+$(VENV)/.ready-for-mutants: requirements-mutants.txt $(VENV)/.ready-to-test $(VENV)/.ready-emulator
+	@echo "Installing what changes the code (requirements-mutants.txt, hash-checked) ..."
+	@$(PIP) install --only-binary :all: --require-hashes -r requirements-mutants.txt
 	@touch $@
 
 # Install the emulator in place (-e). Its only dependency, Flask, is installed with the service. pip does not allow -e
