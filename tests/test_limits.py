@@ -26,8 +26,8 @@ from enrich.domain.deadline import LATE_S, Deadline, OutOfTime
 from enrich.domain.matches import MAX_KEYS, Ambiguous, Candidate, Case, Customer, LookupKey, LookupKeys, Matched, Trust
 from enrich.domain.sids import is_sid
 from enrich.errors import NoRoom, SettingsError, WorkspaceFileError
+from enrich.flows.dispatcher import MAX_ATTEMPTS
 from enrich.flows.rules import vocabulary
-from enrich.flows.worker import MAX_ATTEMPTS
 from enrich.pages.tasks import LINES_PER_PAGE
 from enrich.policy import context, expressions, timeouts, wrapup
 from enrich.policy import file as policy_file
