@@ -297,7 +297,7 @@ class TestCompose:
             assert pairs >= {frozenset(("proxy", name)), frozenset((name, "database"))}
         assert {frozenset((name, "database")) for name in ("worker", "migrate")} <= pairs
         ways_out = {name for name, service in services.items() if set(service["networks"]) - internal}
-        assert ways_out == {"proxy", "hooks-1", "hooks-2", "worker"}
+        assert ways_out == {"proxy", "hooks-1", "hooks-2", "page", "worker"}
 
     def test_none_may_do_more_than_it_needs(self, compose: Any) -> None:
         for name, service in compose["services"].items():

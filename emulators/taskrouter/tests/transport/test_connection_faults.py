@@ -297,7 +297,7 @@ def test_fifty_stalled_connections_hold_up_nobody_else(driver: WorkspaceDriver, 
     "wanted",
     [
         {"kind": "stall", "seconds": 10, "after_processing": True, "method": "POST", "path": "/Tasks/"},
-        {"kind": "reset", "after_processing": True, "times": 3},
+        {"kind": "reset", "after_processing": True, "times": 3, "every": 2},
         {"kind": "html", "status": 502, "after_processing": False},
         {"kind": "status", "status": 429, "retry_after": 3},
         {"kind": "broken_json"},
@@ -311,7 +311,7 @@ def test_fifty_stalled_connections_hold_up_nobody_else(driver: WorkspaceDriver, 
 def test_each_is_set_listed_and_cleared_over_http(emulator: EmulatorServer, http: Session, wanted: Any) -> None:
     url = f"{emulator.base_url}/_emulator/faults"
     made = http.post(url, json=wanted).json()
-    assert made == {"id": "F1", "times": None, "method": None, "path": None, "hits": 0} | wanted
+    assert made == {"id": "F1", "times": None, "every": 1, "method": None, "path": None, "hits": 0} | wanted
     assert http.get(url).json() == {"faults": [made]}
     assert http.delete(f"{url}/F1").status_code == 204
     assert http.get(url).json() == {"faults": []}
