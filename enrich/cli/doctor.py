@@ -103,6 +103,7 @@ def _database(services: Services) -> Iterator[Finding]:
     try:
         revision, head = migrations.revisions(database)
         yield installation.schema(revision, head)
+        yield installation.writable(_refusal_of_writes(database))
         if not database.is_sqlite:
             yield installation.database_clock(services.clock.ahead_s())
             log_settings = database.read(text("SELECT name, setting FROM pg_settings WHERE name LIKE 'log%'"))
@@ -121,6 +122,14 @@ def _database(services: Services) -> Iterator[Finding]:
         yield tasks.overwritten(counts.restored, counts.left, counts.tasks)
     except errors.DatabaseError as exc:
         yield installation.schema(None, None, failed=f"{exc.reason} ({exc})")
+
+
+def _refusal_of_writes(database: Database) -> str:
+    try:
+        database.check_writable()
+    except errors.DatabaseNotWritable as exc:
+        return str(exc)
+    return ""
 
 
 class _TaskRouterChecks:

@@ -106,6 +106,18 @@ def server_log(settings: Mapping[str, str]) -> Finding:
     )
 
 
+def writable(refusal: str) -> Finding:
+    """Check that the database is not read-only. refusal: why no write is accepted; "" if writes are."""
+    if refusal:
+        return problem(
+            "database",
+            f"the database cannot be written to: {refusal}",
+            "nothing is recorded; TaskRouter gets the default instruction",
+            "let DATABASE_URL lead to the primary; on SQLite, let the service write to the file",
+        )
+    return ok("database", "the database can be written to")
+
+
 def database_clock(ahead_s: float | None) -> Finding:
     """Check this machine's clock. ahead_s: seconds by which it is ahead of the database's; None if unknown."""
     meaning = "the service uses the database's time; log lines, sessions and TLS use this machine's"

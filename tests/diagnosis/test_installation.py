@@ -58,6 +58,11 @@ def test_policy() -> None:
     expect(installation.policy("p.toml", "rule 1: no\nrule 2: no"), "policy", PROBLEM, "rule 1: no; rule 2: no")
 
 
+def test_writable() -> None:
+    expect(installation.writable(""), "database", OK)
+    expect(installation.writable("read-only"), "database", PROBLEM, "read-only")
+
+
 def test_schema() -> None:
     expect(installation.schema("b", "b"), "migrations", OK)
     expect(installation.schema("a", "b"), "migrations", PROBLEM, "flask db upgrade")
