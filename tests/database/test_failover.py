@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, func, insert, literal, make_url, select, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from enrich.customers.tables import CustomerRow
 from enrich.database.engine import WRITE_FAILURE_S, Database
@@ -42,31 +42,22 @@ class TestNotWritable:
         database.close()
 
     @pytest.fixture
-    def make_read_only(self, database: Database) -> Iterator[Callable[[bool], None]]:
-        other = Database(database.url.render_as_string(hide_password=False))
-        query_only = [False]
+    def make_read_only(self, database: Database) -> Callable[[bool], None]:
+        """Makes the sessions that are opened from now on read-only, or not, and ends those that are open."""
+        is_read_only = False
+        setting = "PRAGMA query_only = {:d}" if database.is_sqlite else "SET default_transaction_read_only = {:d}"
 
         @event.listens_for(database.engine, "connect")
-        def set_query_only(connection: DBAPIConnection, _record: object) -> None:
-            if database.is_sqlite:
-                connection.execute(f"PRAGMA query_only = {query_only[-1]:d}")
+        def set_up(connection: Any, _record: object) -> None:
+            connection.execute(setting.format(is_read_only))
+            connection.commit()
 
-        def make(is_read_only: bool) -> None:
-            if database.is_sqlite:
-                query_only.append(is_read_only)
-                database.close()
-                return
-            alter = f"ALTER DATABASE {database.url.database} {{}} default_transaction_read_only"
-            with other.engine.connect() as connection:
-                connection.execute(text("SET TRANSACTION READ WRITE"))
-                connection.execute(text(alter.format("SET") + " = on" if is_read_only else alter.format("RESET")))
-                connection.commit()
-            if is_read_only:
-                database.close()
+        def make(wanted: bool) -> None:
+            nonlocal is_read_only
+            is_read_only = wanted
+            database.close()
 
-        yield make
-        make(False)
-        other.close()
+        return make
 
     def test_it_is_told_and_can_be_read_and_is_written_to_again(
         self, database: Database, clock: ManualClock, make_read_only: Callable[[bool], None]
