@@ -161,6 +161,7 @@ def test_a_database_without_its_tables_is_told_by_readyz(
         "database": "ok",
         "migrations": "ok",
         "worker": "never seen",
+        "clock": "ok",
     }
 
     migrations.downgrade(service.database, "base")
