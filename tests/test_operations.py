@@ -460,8 +460,9 @@ class TestFallback:
         assert json.loads(answered.stdout) == json.loads(instructions.to_json(ours))
 
 
-def test_every_setting_that_the_page_names_is_one(app: Flask) -> None:
-    page = (HERE / "docs" / "operations.md").read_text()
+@pytest.mark.parametrize("name", ["operations.md", "security.md"])
+def test_every_setting_and_command_that_the_page_names_is_one(app: Flask, name: str) -> None:
+    page = (HERE / "docs" / name).read_text()
     known = {setting.name for setting in SETTINGS} | OTHER_VARIABLES
     named = set(re.findall(r"`((?:ENRICH|TWILIO|TASKROUTER|METRICS|PUBLIC|DATABASE|SECRET)_[A-Z_]+)", page))
     assert named <= known
