@@ -70,7 +70,7 @@ format: $(VENV)/.ready-to-test
 	$(BIN)/ruff format .
 
 audit: $(VENV)/.ready-to-test
-	@$(BIN)/python -m scripts.audit --htmx $(HTMX) requirements.txt requirements-test.txt requirements-build.txt requirements-htmx.txt
+	@$(BIN)/python -m scripts.audit --htmx $(HTMX) $(sort $(wildcard requirements*.txt))
 
 sbom: $(SBOM)
 
