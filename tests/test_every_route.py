@@ -39,6 +39,7 @@ OPEN = {
     *("accounts.login", "accounts.sign_in", "accounts.logout", "card.show"),
     *("static", "health.healthz", "health.readyz", "health.tell_metrics"),
 }
+FOR_VIEWERS = {"sessions.end", "sessions.end_others"}
 FOR_EDITORS = {"settling.form", "customers.new", "customers.edit", "customers.merge"}
 BLUEPRINTS_FOR_ADMINS = {"staff"}
 
@@ -182,7 +183,9 @@ def _endpoint(app: Flask, request: HostileRequest) -> str:
 def _is_allowed(role: Role | None, endpoint: str, method: str) -> bool:
     if endpoint in OPEN:
         return True
-    needed = Role.VIEWER if method in ("GET", "HEAD") and endpoint not in FOR_EDITORS else Role.EDITOR
+    needed = Role.VIEWER if method in ("GET", "HEAD") or endpoint in FOR_VIEWERS else Role.EDITOR
+    if endpoint in FOR_EDITORS:
+        needed = Role.EDITOR
     if endpoint.partition(".")[0] in BLUEPRINTS_FOR_ADMINS:
         needed = Role.ADMIN
     return bool(endpoint) and role is not None and role.includes(needed)
@@ -219,8 +222,6 @@ def test_no_page_fails_or_opens_for_a_role_that_may_not(world: World) -> None:
 def _page_is_asked(world: World, request: HostileRequest, role: Role | None) -> None:
     before = world.version()
     response = world.send(request, role)
-    if response.status_code == 308:  # routing's own, for a path with a double slash
-        return
     endpoint = _endpoint(world.app, request)
     _check_page_headers(response, endpoint)
     if role in (None, Role.VIEWER):
@@ -283,10 +284,14 @@ def _delivery(hostile: Hostile) -> bytes:
     ("path", "status"), [(endpoints.ASSIGNMENT, 200), (endpoints.FALLBACK, 200), (endpoints.EVENTS, 204)]
 )
 def test_a_signed_form_is_always_answered(world: World, path: str, status: int) -> None:
+    """A form that lacks the SIDs by which a repeat is known is refused, and nothing else is."""
+    answered = 0
     for number in range(REQUESTS):
         response = world.send(_signed(path, _delivery(Hostile.of(path, number))))
-        assert response.status_code == status
-        assert status == 204 or "instruction" in (response.json or {})
+        assert response.status_code in (status, 400)
+        assert response.status_code != 200 or "instruction" in (response.json or {})
+        answered += response.status_code == status
+    assert answered
 
 
 def test_a_signed_stream_is_always_answered(world: World) -> None:
