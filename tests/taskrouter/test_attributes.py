@@ -143,6 +143,19 @@ def test_what_is_nested_deeply_and_broken_is_not_touched(broken: str) -> None:
         splice(f'{{"x":{broken}}}', "crm", (BLOCK,))
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[1]", "the attributes are a JSON list, not an object"),
+        ("\x0b", "the attributes are not a JSON object: Expecting value at character 0"),
+        ('{"a":}', "the attributes are not a JSON object: Expecting value at character 5"),
+    ],
+)
+def test_an_error_says_where_the_attributes_are_no_object(text: str, told: str) -> None:
+    with pytest.raises(AttributesUnreadable, match=f"^{told}$"):
+        parse(text)
+
+
 def test_an_error_does_not_quote_the_attributes() -> None:
     with pytest.raises(AttributesUnreadable) as caught:
         splice('{"phone":"+14155550100" oops}', "crm", (BLOCK,))

@@ -89,6 +89,43 @@ def test_the_port_may_be_signed_or_not(port: str) -> None:
         verify(configured, PAIRS, b"", sign(signed, PAIRS), [TOKEN])
 
 
+@pytest.mark.parametrize("signed", ["http://[2001:db8::1]/a", "http://[2001:db8::1]:80/a"])
+def test_the_port_of_an_ipv6_address_may_be_signed_or_not(signed: str) -> None:
+    for configured in ("http://[2001:db8::1]/a", "http://[2001:db8::1]:80/a"):
+        verify(configured, PAIRS, b"", sign(signed, PAIRS), [TOKEN])
+
+
+# Of the form as it is signed: names and values, one behind the other.
+def form_of(length: int) -> list[tuple[bytes, bytes]]:
+    return [(b"TaskAttributes", b"x" * (length - len("TaskAttributes")))]
+
+
+@pytest.mark.parametrize(("length", "is_good"), [(65_536, True), (65_537, False)])
+def test_spellings_are_tried_only_for_forms_that_callbacks_have(length: int, *, is_good: bool) -> None:
+    """Whoever sends a wrong signature decides how much is computed."""
+    form = form_of(length)
+    verify(f"{URL}?site=o'neil", form, b"", sign(f"{URL}?site=o'neil", form), [TOKEN])
+    try:
+        verify(f"{URL}?site=o%27neil", form, b"", sign(f"{URL}?site=o'neil", form), [TOKEN])
+    except InvalidSignature:
+        assert not is_good
+    else:
+        assert is_good
+
+
+@pytest.mark.parametrize(("length", "is_explained"), [(16_384, True), (16_385, False)])
+def test_a_refusal_of_a_long_form_is_not_explained(length: int, *, is_explained: bool) -> None:
+    form = form_of(length)
+    with pytest.raises(InvalidSignature) as refused:
+        verify(f"{URL}?a=1", form, b"", sign(URL, form), [TOKEN])
+    assert ("without a query" in str(refused.value)) is is_explained
+
+
+def test_a_query_that_is_no_utf_8_is_refused_and_no_error() -> None:
+    with pytest.raises(InvalidSignature, match="as it is configured at Twilio"):
+        verify(f"{URL}?a=\udcff", PAIRS, b"", sign(URL + "?a=1", PAIRS), [TOKEN])
+
+
 @pytest.mark.parametrize(
     ("configured", "arrives"),
     [
@@ -205,9 +242,20 @@ def test_during_a_rotation_both_tokens_are_good() -> None:
     verify(URL, PAIRS, b"", sign(URL, PAIRS), ["another", TOKEN])
 
 
-@pytest.mark.parametrize("signature", [None, "", "x", "é" * 28, "St1ofagGxWvnmdR4m2q6onzuLNA=", "\udcff"])
-def test_a_missing_or_wrong_signature_is_refused(signature: str | None) -> None:
-    with pytest.raises(InvalidSignature):
+@pytest.mark.parametrize(
+    ("signature", "told"),
+    [
+        (None, "the request has no X-Twilio-Signature"),
+        ("", "the request has no X-Twilio-Signature"),
+        ("x", "its X-Twilio-Signature is not a signature"),
+        ("é" * 28, "its X-Twilio-Signature is not a signature"),
+        ("\udcff", "its X-Twilio-Signature is not a signature"),
+        ("St1ofagGxWvnmdR4m2q6onzuLNA=\n", "its X-Twilio-Signature is not a signature"),
+        ("St1ofagGxWvnmdR4m2q6onzuLNA=", f"not signed with our token for {URL}"),
+    ],
+)
+def test_a_missing_or_wrong_signature_is_refused(signature: str | None, told: str) -> None:
+    with pytest.raises(InvalidSignature, match=f"^{told}$"):
         verify(URL, PAIRS, b"", signature, [TOKEN])
 
 
@@ -227,14 +275,14 @@ def test_what_was_changed_after_signing_is_refused(changed: list[tuple[bytes, by
 
 def test_a_body_that_does_not_have_its_hash_is_refused() -> None:
     url = URL + "?bodySHA256=" + "0" * 64
-    with pytest.raises(InvalidSignature):
+    with pytest.raises(InvalidSignature, match=r"^the body does not have the hash that its URL carries$"):
         verify(url, [], b'{"a":1}', sign(url, []), [TOKEN])
 
 
 def test_a_form_cannot_hide_behind_a_body_hash() -> None:
     """With bodySHA256 in the URL the parameters are not signed; the hash of the body covers them."""
     url = URL + "?bodySHA256=" + "0" * 64
-    with pytest.raises(InvalidSignature):
+    with pytest.raises(InvalidSignature, match=r"^the body does not have the hash that its URL carries$"):
         verify(url, PAIRS, b"TaskSid=WT1&TaskAttributes=%7B%7D", sign(url, []), [TOKEN])
 
 
