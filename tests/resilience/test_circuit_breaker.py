@@ -26,10 +26,50 @@ def breaker(clock: ManualClock) -> CircuitBreaker:
     return CircuitBreaker(failures=3, rest_s=2.0, now=clock)
 
 
-def test_a_few_failures_do_not_open_it(breaker: CircuitBreaker) -> None:
+def test_a_few_failures_do_not_open_it(breaker: CircuitBreaker, clock: ManualClock) -> None:
     fail(breaker, 2)
     ask(breaker)
+    clock.now_s += 0.1  # else they began before the success, and would not count
     fail(breaker, 2)
+    ask(breaker)
+
+
+def test_it_tells_once_that_it_opens_and_once_that_it_closes(clock: ManualClock) -> None:
+    told: list[bool] = []
+    breaker = CircuitBreaker(failures=2, now=clock, observe=told.append)
+    fail(breaker, 1)
+    ask(breaker)
+    clock.now_s += 0.1
+    fail(breaker, 1)
+    assert told == []
+    fail(breaker, 1)
+    assert told == [True]
+    clock.now_s += 2.0
+    fail(breaker, 1)  # the probe
+    assert told == [True]
+    clock.now_s += 2.0
+    ask(breaker)
+    ask(breaker)
+    assert told == [True, False]
+
+
+def test_a_success_at_the_moment_at_which_a_failure_began_counts_as_later(breaker: CircuitBreaker) -> None:
+    moment = breaker.enter()
+    assert not breaker.answered_since(moment)
+    ask(breaker)
+    assert breaker.answered_since(moment)
+
+
+def test_it_opens_after_five_failures_for_two_seconds(clock: ManualClock) -> None:
+    """Unless told otherwise; so the settings' help says."""
+    breaker = CircuitBreaker(now=clock)
+    fail(breaker, 4)
+    assert not breaker.is_open
+    fail(breaker, 1)
+    clock.now_s += 1.999
+    with pytest.raises(CircuitOpen):
+        ask(breaker)
+    clock.now_s += 0.001
     ask(breaker)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -49,3 +50,18 @@ def test_where_it_cannot_be_known_nothing_is_assumed(connection: socket.socket |
 
 def test_another_server_is_no_error() -> None:
     assert waited_s({}) == 0.0
+
+
+class Connection:
+    """A connection whose last byte came in so many milliseconds ago."""
+
+    def __init__(self, milliseconds: int) -> None:
+        self._milliseconds = milliseconds
+
+    def getsockopt(self, *_: object) -> bytes:
+        return bytes(8 + 11 * 4) + struct.pack("@I", self._milliseconds)
+
+
+@pytest.mark.parametrize(("milliseconds", "expected_s"), [(0, 0.0), (1_500, 1.5), (60_000, 60.0), (60_001, 0.0)])
+def test_more_than_a_minute_is_taken_for_a_mistake(milliseconds: int, expected_s: float) -> None:
+    assert waited_s({"gunicorn.socket": Connection(milliseconds)}) == expected_s
