@@ -15,6 +15,7 @@ from flask.cli import with_appcontext
 from gevent import monkey
 
 from enrich import health, settings
+from enrich.accounts.attempts import Attempts
 from enrich.accounts.sessions import Sessions
 from enrich.cli.base import Command
 from enrich.cli.taskrouter import find_stuck, make_catch_up
@@ -73,6 +74,9 @@ def _worker(services: Services, stop: threading.Event, wakeup: threading.Event) 
         services.rollups.sample_open_followups(now, services.adapters.followups.open_count)
         services.rollups.count(now)
 
+    def prune(now: datetime) -> int:
+        return Sessions(services.database).prune(now) + Attempts(services.database).prune(now)
+
     upkeep = Upkeep(
         services.adapters,
         UpkeepTasks(
@@ -81,7 +85,7 @@ def _worker(services: Services, stop: threading.Event, wakeup: threading.Event) 
             catch_up=partial(make_catch_up(services).run, is_over=stop.is_set),
             find_stuck=partial(find_stuck, services),
             may_prune=lambda: services.heartbeats.clock_in_doubt_since() is None,
-            prune=Sessions(services.database).prune,
+            prune=prune,
         ),
         timedelta(days=services.settings.keep_days),
         stop,

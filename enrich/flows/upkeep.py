@@ -21,6 +21,8 @@ from enrich.flows.worker import Job
 ADOPT_INTERVAL_S = 1.0
 COUNT_INTERVAL_S = 1.0
 PRUNE_INTERVAL_S = 600.0
+# A thousand rows keep everything else on SQLite waiting for some 75 ms.
+PRUNE_PAUSE_S = 0.02
 STUCK_INTERVAL_S = 60.0
 # Catch-up finds what a web process alone could not record.
 CATCH_UP_INTERVAL_S = 300.0
@@ -36,7 +38,7 @@ class UpkeepTasks:
     beat: records a heartbeat, and returns whether the clock is plausible. count: samples and counts for the rollups.
     catch_up: records what was missed between two moments (see `CatchUp.run`). find_stuck: adds the completion of
     tasks that wrap up for too long, and returns how many. may_prune: False while a clock is in doubt. prune: deletes
-    what ends by itself and is not kept, such as sessions.
+    some of what ends by itself, such as sessions, and returns how many.
     """
 
     beat: Callable[[datetime], bool]
@@ -44,7 +46,7 @@ class UpkeepTasks:
     catch_up: Callable[[datetime, datetime], CaughtUp]
     find_stuck: Callable[[datetime], int]
     may_prune: Callable[[], bool]
-    prune: Callable[[datetime], object]
+    prune: Callable[[datetime], int]
 
 
 class Upkeep:
@@ -98,7 +100,8 @@ class Upkeep:
             pass
         self._adapters.task_states.prune(before)
         self._adapters.store.prune(before)
-        self._tasks.prune(now)
+        while self._tasks.prune(now) and not self._stop.wait(PRUNE_PAUSE_S):
+            pass
 
     def find_stuck(self) -> None:
         """Queue the completion of tasks that wrap up for too long."""

@@ -34,11 +34,10 @@ def sign_in() -> ResponseReturnValue:
     services = current_services()
     database, now = services.database, services.adapters.now()
     email = users.normal_email(request.form.get("email", ""))
-    address = attempts.address_key(request.remote_addr or "")
     device = devices.of(email)
-    account = attempts.device_key(device) if device else attempts.account_key(email)
+    attempt = attempts.from_device(device) if device else attempts.from_address(request.remote_addr or "", email)
     counted = Attempts(database)
-    wait_s = math.ceil(counted.admit((address, account), now))
+    wait_s = math.ceil(counted.admit(attempt, now))
     if wait_s:
         services.metrics.sign_in("limited")
         log.warning("sign-in refused", extra={"reason": "too_many_attempts", "address": request.remote_addr})
@@ -48,7 +47,7 @@ def sign_in() -> ResponseReturnValue:
     if user is None:
         log.warning("sign-in refused", extra={"reason": "wrong_password", "address": request.remote_addr})
         return _form(request.form.get("email", ""), is_wrong=True)
-    counted.succeeded(address, account, now)
+    counted.succeeded(attempt, now)
     sessions.begin(user)
     log.info("signed in", extra={"user_id": user.id, "role": user.role})
     response = make_response(redirect(_where_to()))

@@ -12,8 +12,9 @@ from sqlalchemy import select
 
 from enrich import errors
 from enrich.accounts import users
+from enrich.accounts.attempts import Attempts, from_device
 from enrich.accounts.sessions import LASTS, Sessions
-from enrich.accounts.tables import Role, SessionRow
+from enrich.accounts.tables import AttemptsRow, Role, SessionRow
 from enrich.flows.catch_up import CaughtUp
 from enrich.flows.upkeep import Upkeep, UpkeepTasks
 from enrich.journal.tables import EntryRow
@@ -41,7 +42,7 @@ def upkeep_of(
         catch_up=catch_up,
         find_stuck=lambda _now: 0,
         may_prune=lambda: heartbeats.clock_in_doubt_since() is None,
-        prune=Sessions(services.database).prune,
+        prune=lambda now: Sessions(services.database).prune(now) + Attempts(services.database).prune(now),
     )
     return Upkeep(services.adapters, tasks, KEEP, Event())
 
@@ -52,15 +53,18 @@ def test_nothing_is_pruned_while_a_clock_is_in_doubt(app: Flask, services: Servi
     user = users.add(services.database, email=EMAIL, role=Role.VIEWER, password=PASSWORD)
     assert user
     Sessions(services.database).begin(user, "", now - LASTS)
+    Attempts(services.database).admit(from_device("x"), now - timedelta(days=2))
     assert not services.heartbeats.beat(now)
     upkeep_of(services).prune()
     assert len(services.database.read(select(EntryRow.id))) == 1
     assert len(services.database.read(select(SessionRow.id))) == 1
+    assert len(services.database.read(select(AttemptsRow.key))) == 1
     status, output = run(app, "worker", "--confirm-clock")
     assert (status, output.endswith("old entries are pruned again.\n")) == (0, True)
     upkeep_of(services).prune()
     assert services.database.read(select(EntryRow.id)) == []
     assert services.database.read(select(SessionRow.id)) == []
+    assert services.database.read(select(AttemptsRow.key)) == []
 
 
 @pytest.mark.parametrize(
