@@ -9,6 +9,7 @@
     ├── PlanStopped                a step of the plan failed; a second run continues
     ├── InvalidSignature           not signed by our account
     ├── MalformedPayload           signed, but not a valid callback
+    ├── TooManySignIns             too many passwords wait to be checked
     ├── DatabaseError              a read or write failed
     │   ├── DatabaseLocked         another process holds SQLite's write lock
     │   │   └── DatabaseBusy       timed out waiting for another writer of this process
@@ -100,6 +101,11 @@ class MalformedPayload(EnrichError):
     """The message names the form field."""
 
     reason = "malformed_payload"
+
+
+class TooManySignIns(EnrichError):
+    reason = "too_many_sign_ins"
+    retryable = True
 
 
 class DatabaseError(EnrichError):

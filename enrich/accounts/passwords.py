@@ -2,7 +2,8 @@
 
 Hashing is C code that takes tens of milliseconds. On gevent's loop every callback of the process would wait for it, so
 there it runs in native threads of its own: not in the hub's pool, which also resolves names, and two at a time, so
-that a burst of sign-ins takes neither all the memory nor all the processors. Anywhere else it simply runs.
+that a burst of sign-ins takes neither all the memory nor all the processors. Only so many may wait there; one more is
+TooManySignIns. Anywhere else it simply runs.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from gevent.lock import BoundedSemaphore
 from gevent.monkey import is_module_patched
 from gevent.threadpool import ThreadPool
+
+from enrich import errors
 
 MIN_LENGTH = 12
 MAX_LENGTH = 1024  # more is no password, it is work for us
 HASHES_AT_A_TIME = 2
+# More than a dozen wait for half a second here; who comes then is told to try again.
+MAX_WAITING = 12
 
 # OWASP's password storage cheat sheet, its first choice with little memory: 19 MiB, two passes. About 20 ms here.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -35,7 +41,10 @@ def problem(password: str) -> str:
 
 
 def hash_password(password: str) -> str:
-    """Return the argon2id hash of this password, salt and parameters included: at most 200 characters."""
+    """Return the argon2id hash of this password, salt and parameters included: at most 200 characters.
+
+    Raises TooManySignIns.
+    """
     return _off_the_loop(lambda: _HASHER.hash(password))
 
 
@@ -43,7 +52,7 @@ def is_right(password: str, password_hash: str | None) -> bool:
     """Return whether this password belongs to this hash.
 
     password_hash: None where nobody has the e-mail; a hash of nothing is then checked, so that the answer takes as
-    long as for a wrong password and the clock tells nobody who has an account.
+    long as for a wrong password and the clock tells nobody who has an account. Raises TooManySignIns.
     """
     return _off_the_loop(lambda: _verify(password, password_hash))
 
@@ -67,14 +76,38 @@ def _nobodys_hash() -> str:
     return _HASHER.hash(secrets.token_hex())
 
 
+def require_room() -> None:
+    """Raise TooManySignIns if a password would have to wait behind too many others."""
+    if is_module_patched("socket") and _hash_threads().is_full():
+        raise errors.TooManySignIns(f"{MAX_WAITING} passwords wait already")
+
+
+class _HashThreads:
+    """The threads, with a bounded queue in front: hashes cost memory and time, and anybody can ask for one."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPool(HASHES_AT_A_TIME)
+        self._places = BoundedSemaphore(HASHES_AT_A_TIME + MAX_WAITING)
+
+    def is_full(self) -> bool:
+        return bool(self._places.locked())
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Run this in a thread, and wait for it. Raises TooManySignIns."""
+        if not self._places.acquire(blocking=False):
+            raise errors.TooManySignIns(f"{MAX_WAITING} passwords wait already")
+        try:
+            result: T = self._pool.apply(work)
+        finally:
+            self._places.release()
+        return result
+
+
 def _off_the_loop(work: Callable[[], T]) -> T:
-    if not is_module_patched("socket"):
-        return work()
-    result: T = _own_threads().apply(work)
-    return result
+    return _hash_threads().run(work) if is_module_patched("socket") else work()
 
 
 @cache
-def _own_threads() -> ThreadPool:
-    """Return the pool, made at first use: a process forks before it serves, and native threads do not survive that."""
-    return ThreadPool(HASHES_AT_A_TIME)
+def _hash_threads() -> _HashThreads:
+    """Return the threads, made at first use: a process forks before it serves, which native threads do not survive."""
+    return _HashThreads()

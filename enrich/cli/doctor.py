@@ -18,6 +18,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import text
 
 from enrich import errors
+from enrich.accounts.attempts import Attempts
 from enrich.cli.base import Command
 from enrich.database import migrations
 from enrich.database.engine import Database
@@ -75,6 +76,7 @@ def examine(services: Services) -> Iterator[Finding]:
     if settings.public_url:
         yield reach.public_address(settings.public_url, settings.taskrouter_base_url)
         yield from _urls(workspaces, sinks, settings)
+        yield from _proxy(services)
         if settings.twilio_account_sid and settings.twilio_auth_token:
             yield reach.round_trip(_round_trip(services, workspaces))
 
@@ -194,6 +196,20 @@ def _urls(workspaces: Sequence[WorkspaceSnapshot], sinks: Sequence[EventSink], s
         yield from callbacks.workflows(workspace, public_url)
         yield from callbacks.events(workspace, public_url, sinks)
     yield from callbacks.event_stream(sinks, public_url)
+
+
+def _proxy(services: Services) -> Iterator[Finding]:
+    """Send a request to PUBLIC_URL, and see whether any request of the last day came through an untrusted proxy."""
+    settings = services.settings
+    if settings.trusted_proxies:
+        yield reach.proxies(settings.trusted_proxies, has_untrusted=False)
+        return
+    probe.is_us(settings.public_url)
+    try:
+        has_untrusted = Attempts(services.database).has_untrusted_proxy(services.adapters.now())
+    except errors.DatabaseError:
+        return
+    yield reach.proxies(0, has_untrusted=has_untrusted)
 
 
 def _round_trip(services: Services, workspaces: Sequence[WorkspaceSnapshot]) -> reach.RoundTrip:

@@ -38,6 +38,21 @@ def public_address(public_url: str, taskrouter_url: str) -> Finding:
     return ok(check, f"PUBLIC_URL is {public_url}")
 
 
+def proxies(trusted: int, *, has_untrusted: bool) -> Finding:
+    """Check ENRICH_TRUSTED_PROXIES. has_untrusted: X-Forwarded-For arrived within a day while it was 0."""
+    check = "trusted_proxies"
+    if trusted:
+        return ok(check, f"ENRICH_TRUSTED_PROXIES is {trusted}")
+    if has_untrusted:
+        return warning(
+            check,
+            "X-Forwarded-For arrives, and ENRICH_TRUSTED_PROXIES is 0",
+            "all clients share the proxy's address: wrong passwords of one make everybody with a new browser wait",
+            "ENRICH_TRUSTED_PROXIES=1 for one proxy that replaces the header, as nginx.conf does",
+        )
+    return ok(check, "no proxy was seen in front, and none is trusted")
+
+
 def _is_private(host: str) -> bool:
     if host == "localhost" or host.endswith((".local", ".internal", ".localhost")):
         return True

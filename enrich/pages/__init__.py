@@ -16,6 +16,7 @@
     masked_records.py    records as a viewer sees them, with personal data masked
     formatting.py        times, SIDs and hostile strings as text
     security_headers.py  security headers; error_pages.py: pages for failed requests; page_timeout.py: their time limit
+    refusals.py          log lines of refused requests, and of a proxy that is not trusted
 
 The templates are in `templates/`, the stylesheet and the one small script in `enrich/static/`.
 """
@@ -45,6 +46,7 @@ from enrich.pages import (
     notices,
     overview,
     own_sessions,
+    refusals,
     resolution,
     security_headers,
     sessions,
@@ -71,6 +73,7 @@ def register(app: Flask) -> None:
     """Register the pages, the error pages and the headers of both with the app."""
     settings = app.extensions["enrich"].settings
     sessions.set_up(app)
+    refusals.set_up(app)
     static = Path(str(app.static_folder))
     scripts = sorted(static.glob("htmx-*.min.js"))
     # A file's address changes with its content, so that browsers may keep it for ever.

@@ -151,6 +151,7 @@ REASONS = {
     "fixture_file": ("fixture file invalid", "A file of customer data cannot be read."),
     "invalid_signature": ("invalid signature", "The request was not signed by our account."),
     "malformed_payload": ("request unreadable", "The request is signed, but cannot be read."),
+    "too_many_sign_ins": ("too many sign-ins", "Too many passwords waited to be checked."),
     "database_error": ("database error", "The database returned an error."),
     "database_locked": ("database locked", "Another writer locked the database for too long."),
     "database_busy": ("overload", "The database had too many writes waiting."),

@@ -8,9 +8,10 @@ import math
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from enrich.accounts import attempts, users
+from enrich.accounts import attempts, passwords, users
 from enrich.accounts.attempts import Attempts
 from enrich.pages import devices, sessions
+from enrich.pages.refusals import log_refusal
 from enrich.services import current_services
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,10 @@ def login() -> ResponseReturnValue:
 def sign_in() -> ResponseReturnValue:
     """Sign in and go back to the page that was wanted; show the form again if e-mail or password is wrong.
 
-    After some tries every further one has to wait, and gets 429 with the seconds before anything is looked at.
+    After some tries every further one has to wait, and gets 429 with the seconds before anything is looked at. While
+    too many passwords wait to be checked, it is 503 and counts nothing.
     """
+    passwords.require_room()
     services = current_services()
     database, now = services.database, services.adapters.now()
     email = users.normal_email(request.form.get("email", ""))
@@ -40,16 +43,16 @@ def sign_in() -> ResponseReturnValue:
     wait_s = math.ceil(counted.admit(attempt, now))
     if wait_s:
         services.metrics.sign_in("limited")
-        log.warning("sign-in refused", extra={"reason": "too_many_attempts", "address": request.remote_addr})
+        log_refusal("sign-in refused", "too_many_attempts")
         return _form(request.form.get("email", ""), wait_s=wait_s)
     user = users.sign_in(database, email, request.form.get("password", ""))
     services.metrics.sign_in("signed_in" if user else "failed")
     if user is None:
-        log.warning("sign-in refused", extra={"reason": "wrong_password", "address": request.remote_addr})
+        log_refusal("sign-in refused", "wrong_password")
         return _form(request.form.get("email", ""), is_wrong=True)
     counted.succeeded(attempt, now)
     sessions.begin(user)
-    log.info("signed in", extra={"user_id": user.id, "role": user.role})
+    log.info("signed in", extra={"user_id": user.id, "role": user.role, "address": request.remote_addr})
     response = make_response(redirect(_where_to()))
     devices.remember(response, user.email)
     return response

@@ -58,3 +58,24 @@ print(turns)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert int(done.stdout) > 20
+
+
+def test_only_a_dozen_wait_for_a_hash() -> None:
+    """Two are hashed, twelve wait, all others are refused at once; and when those are done, there is room again."""
+    program = """
+from gevent import monkey; monkey.patch_all()
+import gevent
+from enrich import errors
+from enrich.accounts import passwords
+def is_hashed(_):
+    try:
+        passwords.require_room()
+        return bool(passwords.hash_password("secret"))
+    except errors.TooManySignIns:
+        return False
+jobs = [gevent.spawn(is_hashed, number) for number in range(40)]
+gevent.joinall(jobs)
+print(sum(job.value for job in jobs), is_hashed(0))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["14", "True"]

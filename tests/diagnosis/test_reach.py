@@ -74,3 +74,15 @@ def test_other_addresses_that_a_service_may_think_it_has() -> None:
         "http://localhost:8000",
     } <= set(addresses)
     assert "https://hooks.example.test:8443/enrich" not in addresses
+
+
+@pytest.mark.parametrize(
+    ("trusted", "has_untrusted", "level", "told"),
+    [
+        (0, False, OK, "no proxy was seen"),
+        (0, True, WARNING, "X-Forwarded-For arrives"),
+        (1, False, OK, "ENRICH_TRUSTED_PROXIES is 1"),
+    ],
+)
+def test_proxies_in_front(trusted: int, has_untrusted: bool, level: Level, told: str) -> None:
+    expect(reach.proxies(trusted, has_untrusted=has_untrusted), "trusted_proxies", level, told)

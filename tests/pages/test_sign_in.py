@@ -14,8 +14,9 @@ from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import event, select, text, update
 from werkzeug.test import TestResponse
 
+from enrich import errors
 from enrich.accounts import passwords, users
-from enrich.accounts.tables import Role, SessionRow, UserRow
+from enrich.accounts.tables import AttemptsRow, Role, SessionRow, UserRow
 from enrich.database.engine import Database
 from enrich.pages import sessions
 from tests.support.app import EMAIL, PASSWORD, services_of
@@ -76,6 +77,20 @@ def test_a_nonexistent_account_costs_a_hash_too(database: Database, monkeypatch:
     monkeypatch.setattr(passwords, "is_right", is_right)
     users.sign_in(database, "nobody@example.com", PASSWORD)
     assert checked == [(PASSWORD, None)]
+
+
+def test_while_too_many_sign_in_one_more_is_told_to_come_back_and_counts_nothing(
+    browser: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full() -> None:
+        raise errors.TooManySignIns("enough")
+
+    fields = {"email": EMAIL, "password": PASSWORD, "csrf_token": token(browser)}
+    monkeypatch.setattr(passwords, "require_room", is_full)
+    refused = browser.post("/login", data=fields, headers={"Accept": "text/html"})
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert "Too many people are signing in" in refused.text
+    assert database.read(select(AttemptsRow.key)) == []
 
 
 @pytest.mark.parametrize("path", ["/login", "/logout"])
