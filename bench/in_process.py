@@ -80,7 +80,7 @@ def _first_page(database: Database, _number: int) -> Ask:
     app = create_app(
         read_settings(
             {
-                "SECRET_KEY": "not-a-real-key",
+                "SECRET_KEY": "not-a-real-key-for-tests",
                 "PUBLIC_URL": "http://127.0.0.1",
                 "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
                 "TWILIO_AUTH_TOKEN": "not-a-real-token",

@@ -113,7 +113,7 @@ class Site:
     def _environment(self, database_url: str, upstream: str) -> dict[str, str]:
         return {
             "FLASK_SKIP_DOTENV": "1",
-            "SECRET_KEY": "not-a-real-key",
+            "SECRET_KEY": "not-a-real-key-for-tests",
             "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
             "TWILIO_AUTH_TOKEN": TOKEN,
             "PUBLIC_URL": PUBLIC_URL,

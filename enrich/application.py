@@ -34,8 +34,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     """Create the Flask application.
 
     settings: those to use; without, they come from the environment and from `.env` beside this file, the environment
-    first. Raises SettingsError naming what is wrong, and, when it is to serve, what is missing; a command is told the
-    same in one line.
+    first. Raises SettingsError naming what is wrong, and, when it is to serve, what is missing or can be guessed; a
+    command is told the same in one line.
     """
     command = click.get_current_context(silent=True)
     with foreseen_errors() if command else nullcontext():
@@ -100,6 +100,7 @@ def _settings(command: click.Context | None) -> Settings:
     settings = read_settings(environment())
     if _serves(command):
         settings.require(FOR_SERVING)
+        settings.require_strong_secrets()
     return settings
 
 

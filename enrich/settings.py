@@ -81,6 +81,19 @@ class Settings:
         if missing:
             raise errors.SettingsError("not set, and nothing works without:\n  " + "\n  ".join(missing))
 
+    def require_strong_secrets(self) -> None:
+        """Check the secrets that this installation chose itself, as far as they are set. Raises SettingsError.
+
+        Whoever guesses SECRET_KEY opens every card and can make cookies; METRICS_TOKEN opens the figures.
+        """
+        weak = [
+            f"{setting.name}: {problem}; set it to what this prints: {HOW_TO_CHOOSE}"
+            for setting in TABLE
+            if setting.name in CHOSEN_SECRETS and (problem := weakness(getattr(self, setting.field)))
+        ]
+        if weak:
+            raise errors.SettingsError("can be guessed:\n  " + "\n  ".join(weak))
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -163,11 +176,32 @@ def _sid(prefix: str) -> Callable[[str], str]:
     return read
 
 
+# A secret has at least so many characters, and half as many different ones.
+MIN_SECRET_LENGTH = 16
+WELL_KNOWN_SECRETS = ("secret", "changeme", "dev", "test", "password", "key")
+HOW_TO_CHOOSE = "python -c 'import secrets; print(secrets.token_hex(32))'"
+
+
+def weakness(secret: str) -> str:
+    """Return why this secret can be guessed; "" if it cannot, or is not set. It is not part of the text."""
+    if not secret:
+        return ""
+    if len(secret) < MIN_SECRET_LENGTH:
+        return f"has only {len(secret)} characters"
+    if len(set(secret)) < MIN_SECRET_LENGTH // 2:
+        return f"has only {len(set(secret))} different characters"
+    return "is a well-known word" if secret.lower().strip("!0123456789") in WELL_KNOWN_SECRETS else ""
+
+
 _EVENTS_BASE_URL = "https://events.twilio.com"
 
 TABLE: tuple[Setting, ...] = (
     Setting(
-        "SECRET_KEY", "secret_key", "", "Key that signs sessions and card tokens; any long random string", secret=True
+        "SECRET_KEY",
+        "secret_key",
+        "",
+        "Key that signs sessions and card tokens; a random string of 32 characters or more",
+        secret=True,
     ),
     Setting(
         "PUBLIC_URL",
@@ -336,7 +370,13 @@ TABLE: tuple[Setting, ...] = (
         "Minutes that a task's card stays available after the task has ended",
         _number_between(int, 0, 10_080),
     ),
-    Setting("METRICS_TOKEN", "metrics_token", "", "Bearer token for /metrics and the details of /readyz", secret=True),
+    Setting(
+        "METRICS_TOKEN",
+        "metrics_token",
+        "",
+        "Bearer token for /metrics and the details of /readyz; a random string of 32 characters or more",
+        secret=True,
+    ),
     Setting(
         "ENRICH_LOG_FORMAT",
         "log_format",
@@ -348,6 +388,8 @@ TABLE: tuple[Setting, ...] = (
 
 # What the server cannot do without. A command asks for what it uses, and no more.
 FOR_SERVING = ("SECRET_KEY", "PUBLIC_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
+# Not chosen by Twilio, so that only their owner can see to it that they are not guessed.
+CHOSEN_SECRETS = ("SECRET_KEY", "METRICS_TOKEN")
 FOR_REST = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
 
 

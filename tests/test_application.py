@@ -12,7 +12,7 @@ from flask import Flask
 from app import create_app
 from enrich.errors import SettingsError
 from enrich.settings import Settings
-from tests.support.app import services_of
+from tests.support.app import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, SECRET_KEY, services_of
 from tests.support.fixtures import MakeApp
 
 # Routes without a guard, each on purpose.
@@ -70,3 +70,14 @@ def test_a_forged_client_address_is_not_logged_whole(make_app: MakeApp, caplog: 
     assert response.status_code == 401
     (line,) = (record.__dict__ for record in caplog.records if record.getMessage() == "sign-in refused")
     assert line["address"] == "9" * 64
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "METRICS_TOKEN"])
+def test_a_secret_that_can_be_guessed_stops_the_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
+    good = {"SECRET_KEY": SECRET_KEY, "PUBLIC_URL": PUBLIC_URL}
+    good |= {"TWILIO_ACCOUNT_SID": ACCOUNT_SID, "TWILIO_AUTH_TOKEN": AUTH_TOKEN}
+    for variable, value in (good | {name: "short"}).items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"can be guessed:\n  {name}: has only 5 characters"):
+        create_app()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from enrich.settings import FOR_SERVING, TABLE, Setting, Settings, example, read
 
 ROOT = Path(__file__).parent.parent
 GOOD = {
-    "SECRET_KEY": "not-a-real-key",
+    "SECRET_KEY": "not-a-real-key-for-tests",
     "PUBLIC_URL": "https://hooks.example.test/enrich/",
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
     "TWILIO_AUTH_TOKEN": "not-a-real-token",
@@ -99,6 +100,28 @@ def test_the_server_does_not_start_without_what_it_needs() -> None:
         read_settings({}).require(FOR_SERVING)
     assert all(name in str(caught.value) for name in FOR_SERVING)
     read_settings(GOOD).require(FOR_SERVING)
+
+
+@pytest.mark.parametrize(
+    ("secret", "told"),
+    [
+        ("hunter2", "only 7 characters"),
+        ("0123456789abcde", "only 15 characters"),
+        ("ab" * 20, "only 2 different characters"),
+        ("12345678901234567890changeme", "a well-known word"),
+    ],
+)
+@pytest.mark.parametrize("name", ["SECRET_KEY", "METRICS_TOKEN"])
+def test_a_secret_that_can_be_guessed_stops_the_start_and_is_not_shown(name: str, secret: str, told: str) -> None:
+    settings = read_settings(GOOD | {name: secret})
+    with pytest.raises(SettingsError, match=f"{name}: .*{told}") as caught:
+        settings.require_strong_secrets()
+    assert secret not in str(caught.value)
+
+
+def test_a_secret_of_sixteen_characters_and_a_generated_one_do_not() -> None:
+    for secret in ("0123456789abcdef", secrets.token_hex(32), ""):
+        read_settings(GOOD | {"METRICS_TOKEN": secret}).require_strong_secrets()
 
 
 def test_secrets_do_not_show() -> None:

@@ -44,6 +44,7 @@ def worker(once: bool, metrics: str | None, confirm_clock: bool) -> None:
         click.echo(f"{now:%Y-%m-%d %H:%M:%S} UTC is right; old entries are pruned again.")
         return
     services.settings.require(settings.FOR_REST)
+    services.settings.require_strong_secrets()
     # Worker and server must make the same card tokens.
     if services.settings.frame_ancestors:
         services.settings.require(("SECRET_KEY",))

@@ -9,36 +9,35 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from enrich.diagnosis.findings import Finding, not_examined, ok, problem, warning
+from enrich.settings import HOW_TO_CHOOSE, weakness
 
-SHORT_KEY = 16
 GOOD_KEY = 32
-WELL_KNOWN_KEYS = ("secret", "changeme", "dev", "test", "password", "key")
-_NEW_KEY = "set SECRET_KEY to what this prints: python -c 'import secrets; print(secrets.token_hex(32))'"
+_NEW_KEY = f"set SECRET_KEY to what this prints: {HOW_TO_CHOOSE}"
 SKEW_S = 5.0
 LARGE_SKEW_S = 60.0
 OVERDUE_S = 120.0
 
 
 def secret_key(key: str, metrics_token: str) -> Iterator[Finding]:
-    """Check the keys. SECRET_KEY signs sessions: whoever guesses it can sign in as anybody. No key is shown."""
+    """Check the keys, by the rule that stops the start. No key is shown."""
     if not key:
         yield problem("secret_key", "SECRET_KEY is not set", "the service does not start", _NEW_KEY)
-    elif len(key) < SHORT_KEY or len(set(key)) < SHORT_KEY // 2 or key.lower().strip("!0123456789") in WELL_KNOWN_KEYS:
+    elif reason := weakness(key):
         yield problem(
             "secret_key",
-            f"SECRET_KEY can be guessed ({len(key)} characters)",
-            "anyone who guesses it can sign in as any user",
+            f"SECRET_KEY can be guessed: it {reason}",
+            "the service does not start: anyone who guesses it can open every card, and forge cookies",
             _NEW_KEY,
         )
     elif len(key) < GOOD_KEY:
         yield warning("secret_key", f"SECRET_KEY has only {len(key)} characters", "32 or more are usual", _NEW_KEY)
     else:
         yield ok("secret_key", "SECRET_KEY is long")
-    if metrics_token and len(metrics_token) < SHORT_KEY:
-        yield warning(
+    if reason := weakness(metrics_token):
+        yield problem(
             "metrics_token",
-            f"METRICS_TOKEN has only {len(metrics_token)} characters",
-            "the public host serves /metrics and the details of /readyz to anyone who guesses it",
+            f"METRICS_TOKEN can be guessed: it {reason}",
+            "the service does not start: anyone who guesses it is served /metrics and the details of /readyz",
             _NEW_KEY.replace("SECRET_KEY", "METRICS_TOKEN"),
         )
 

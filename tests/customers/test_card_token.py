@@ -20,7 +20,7 @@ from enrich.domain.matches import (
     Trust,
 )
 
-KEY = card_token.key_of("not-a-real-key")
+KEY = card_token.key_of("not-a-real-key-for-tests")
 SID = "WT" + "0" * 32
 PHONE = LookupKey("phone", "+14155550100", Trust.VERIFIED, "from")
 TYPED = LookupKey("email", "ada@example.com", Trust.CLAIMED, "email")

@@ -30,7 +30,7 @@ def test_secret_key(key: str, level: Level, told: str) -> None:
 
 
 def test_a_short_metrics_token() -> None:
-    expect(installation.secret_key(LONG, "abc"), "metrics_token", WARNING, "only 3 characters")
+    expect(installation.secret_key(LONG, "abc"), "metrics_token", PROBLEM, "only 3 characters")
     assert "metrics_token" not in {each.check for each in installation.secret_key(LONG, LONG)}
 
 

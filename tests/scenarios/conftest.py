@@ -71,7 +71,7 @@ def _start(name: str, processes: Processes, folder: Path, taskrouter: str, setti
     url = f"http://127.0.0.1:{port}"
     environment = {
         "FLASK_SKIP_DOTENV": "1",
-        "SECRET_KEY": "not-a-real-key",
+        "SECRET_KEY": "not-a-real-key-for-tests",
         "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
         "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
         "TASKROUTER_BASE_URL": taskrouter,

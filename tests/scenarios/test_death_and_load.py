@@ -60,7 +60,7 @@ def service(url: str, emulator: EmulatorServer) -> Iterator[Service]:
     seed_customers(database, datetime.now(UTC))
     environment = {
         "FLASK_SKIP_DOTENV": "1",
-        "SECRET_KEY": "not-a-real-key",
+        "SECRET_KEY": "not-a-real-key-for-tests",
         "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
         "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
         "TASKROUTER_BASE_URL": emulator.base_url,

@@ -56,7 +56,7 @@ def test_it_migrates_and_serves_from_there(image: Path, tmp_path: Path) -> None:
         "PATH": os.environ["PATH"],
         "PYTHONDONTWRITEBYTECODE": "1",
         "FLASK_SKIP_DOTENV": "1",
-        "SECRET_KEY": "not-a-real-key",
+        "SECRET_KEY": "not-a-real-key-for-tests",
         "PUBLIC_URL": url,
         "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
         "TWILIO_AUTH_TOKEN": "not-a-real-token",

@@ -56,7 +56,7 @@ def test_a_silent_resolver_keeps_nobody_and_everything_is_done_late(
     port = free_port(0)
     environment = {
         "FLASK_SKIP_DOTENV": "1",
-        "SECRET_KEY": "not-a-real-key",
+        "SECRET_KEY": "not-a-real-key-for-tests",
         "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
         "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
         "TASKROUTER_BASE_URL": emulator.base_url.replace("127.0.0.1", "taskrouter.test"),

@@ -79,7 +79,7 @@ def traced(emulator: EmulatorServer, receiver: Receiver, tmp_path: Path) -> Iter
     url = f"http://127.0.0.1:{port}"
     environment = {
         "FLASK_SKIP_DOTENV": "1",
-        "SECRET_KEY": "not-a-real-key",
+        "SECRET_KEY": "not-a-real-key-for-tests",
         "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
         "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
         "TASKROUTER_BASE_URL": emulator.base_url,

@@ -14,7 +14,7 @@ from enrich.settings import Settings, read_settings
 
 ACCOUNT_SID = "AC" + "0" * 32
 AUTH_TOKEN = "not-a-real-token"
-SECRET_KEY = "not-a-real-key"
+SECRET_KEY = "not-a-real-key-for-tests"
 PUBLIC_URL = "https://hooks.example.test"
 
 # The person whom the pages are shown to.
