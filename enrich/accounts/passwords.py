@@ -9,7 +9,7 @@ TooManySignIns. Anywhere else it simply runs.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from gevent.monkey import is_module_patched
 from gevent.threadpool import ThreadPool
 
 from enrich import errors
+from enrich.accounts import guessable
 
 MIN_LENGTH = 12
 MAX_LENGTH = 1024  # more is no password, it is work for us
@@ -33,11 +34,20 @@ _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 T = TypeVar("T")
 
 
-def problem(password: str) -> str:
-    """Return what is wrong with this password; "" if nothing is."""
+def problem(password: str, about: Iterable[str] = ()) -> str:
+    """Return what is wrong with this password; "" if nothing is. about: e-mail and name of whom it belongs to."""
     if len(password) < MIN_LENGTH:
         return f"Enter a password of at least {MIN_LENGTH} characters."
-    return "" if len(password) <= MAX_LENGTH else f"Enter a password of at most {MAX_LENGTH} characters."
+    if len(password) > MAX_LENGTH:
+        return f"Enter a password of at most {MAX_LENGTH} characters."
+    if guessable.is_known(password):
+        return "This password is among the most common ones. Choose another, such as four random words."
+    if guessable.is_predictable(password, about):
+        return (
+            "This password is mostly a name, a row of keys, a sequence or a repetition. "
+            "Choose another, such as four random words."
+        )
+    return ""
 
 
 def hash_password(password: str) -> str:

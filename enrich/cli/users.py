@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 
 import click
 from flask.cli import with_appcontext
@@ -42,9 +43,11 @@ def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
     database = current_services().database
     if users.find(database, email):
         raise _taken(email)
-    password = _read_password(from_stdin=password_stdin)
-    if not users.add(database, email=email, role=Role(role), password=password, name=name):
+    password = _read_password((email, name), from_stdin=password_stdin)
+    user = users.add(database, email=email, role=Role(role), password=password, name=name)
+    if not user:
         raise _taken(email)
+    log.info("account added", extra={"user_id": user.id, "role": user.role})
     click.echo(f"Added {users.normal_email(email)} as {role}. They sign in at /login.")
 
 
@@ -55,11 +58,13 @@ def add_user(email: str, role: str, name: str, password_stdin: bool) -> None:
 def set_password(email: str, password_stdin: bool) -> None:
     """Set a new password for EMAIL, and end their sessions."""
     database = current_services().database
-    if not users.find(database, email):
+    user = users.find(database, email)
+    if not user:
         raise _unknown(email)
-    password = _read_password(from_stdin=password_stdin)
+    password = _read_password((user.email, user.name), from_stdin=password_stdin)
     if not users.set_password(database, email, password):
         raise _unknown(email)
+    log.info("password set", extra={"user_id": user.id})
     click.echo(f"{users.normal_email(email)} has a new password, and is signed out everywhere.")
 
 
@@ -131,13 +136,14 @@ def _set_active(email: str, *, active: bool) -> None:
     log.info("account enabled" if active else "account disabled", extra={"user_id": user.id})
 
 
-def _read_password(*, from_stdin: bool) -> str:
+def _read_password(about: Iterable[str], *, from_stdin: bool) -> str:
+    """about: e-mail and name of whom it is for."""
     password = (
         sys.stdin.readline().rstrip("\r\n")
         if from_stdin
         else str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
     )
-    if problem := passwords.problem(password):
+    if problem := passwords.problem(password, about):
         raise click.ClickException(problem)
     return password
 

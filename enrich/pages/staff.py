@@ -44,7 +44,7 @@ def add() -> ResponseReturnValue:
         "email": users.email_problem(values["email"]),
         "name": users.name_problem(values["name"]),
         "role": "" if values["role"] in list(Role) else "Choose a role.",
-        "password": passwords.problem(password),
+        "password": passwords.problem(password, (values["email"], values["name"])),
     }
     problems = {name: problem for name, problem in problems.items() if problem}
     if not problems:
@@ -119,7 +119,7 @@ def set_password(user_id: int) -> ResponseReturnValue:
     database = current_services().database
     user = users.find_by_id(database, user_id) or abort(404)
     password = request.form.get("password", "")
-    problem = passwords.problem(password)
+    problem = passwords.problem(password, (user.email, user.name))
     if problem:
         return _page(database, {}, {}, of=user.id, password_problem=problem), 422
     users.set_password(database, user.email, password)

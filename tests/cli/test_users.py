@@ -56,11 +56,16 @@ def test_what_cannot_be_done_is_said(terminal: FlaskCliRunner, dana: User, argum
     assert said in done.output
 
 
-def test_a_short_password_is_refused(terminal: FlaskCliRunner, database: Database) -> None:
-    arguments = ["users", "add", "ada@example.com", "--role", "viewer", "--password-stdin"]
-    done = terminal.invoke(args=arguments, input="short\n")
-    assert done.exit_code != 0
-    assert "at least 12 characters" in done.output
+@pytest.mark.parametrize(
+    ("password", "said"),
+    [("short", "at least 12 characters"), ("1qaz2wsx3edc", "most common"), ("Lovelace-2026", "mostly a name")],
+)
+def test_a_password_that_is_guessed_first_is_refused(
+    terminal: FlaskCliRunner, database: Database, password: str, said: str
+) -> None:
+    arguments = ["users", "add", "ada@example.com", "--name", "Ada Lovelace", "--role", "viewer", "--password-stdin"]
+    done = terminal.invoke(args=arguments, input=f"{password}\n")
+    assert (done.exit_code, said in done.output) == (1, True)
     assert users.find(database, "ada@example.com") is None
 
 

@@ -73,6 +73,8 @@ def test_an_account_is_added_and_can_sign_in(admin: FlaskClient, app: Flask, dat
         ({"role": "owner"}, "Choose a role"),
         ({"password": "short"}, "at least 12 characters"),
         ({"password": "x" * 1025}, "at most 1024 characters"),
+        ({"password": "1qaz2wsx3edc"}, "among the most common"),
+        ({"password": "kim@example.com!"}, "mostly a name"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
