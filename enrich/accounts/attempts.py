@@ -78,6 +78,11 @@ def from_device(device: str) -> Attempt:
     return Attempt((), lane=Key(f"by {_short(device)}", free=5, longest_s=900))
 
 
+def of_reader(user_id: int) -> Attempt:
+    """Return an attempt of somebody signed in to give their present password."""
+    return Attempt((), lane=Key(f"own {user_id}", free=5, longest_s=900))
+
+
 def address_keys(address: str) -> tuple[Key, ...]:
     """Return the keys of the client's address. An office may share one; a home has a whole /64 of IPv6, or a /48."""
     try:

@@ -5,6 +5,7 @@
     completion.py        end a task's wrap-up
     customers.py         find, view, create, edit and merge customers; customer_form.py: a customer as a form
     staff.py             who may sign in; sign_in.py, sessions.py, devices.py: signing in and staying so
+    own_password.py      the reader's own password
     own_sessions.py      where the reader is signed in
     overview.py          figures over time; charts.py: figures as SVG
     card.py              the customer of one task, for a frame on the agent's desktop
@@ -45,6 +46,7 @@ from enrich.pages import (
     labels,
     notices,
     overview,
+    own_password,
     own_sessions,
     refusals,
     resolution,
@@ -101,7 +103,8 @@ def register(app: Flask) -> None:
         service_version=__version__,
         callback_url=settings.public_url + ASSIGNMENT,
     )
-    for module in (sign_in, tasks, resolution, completion, customers, overview, staff, own_sessions, card):
+    views = (sign_in, tasks, resolution, completion, customers, overview, staff, own_password, own_sessions, card)
+    for module in views:
         app.register_blueprint(module.bp)
     app.after_request(security_headers.secure)
     error_pages.register(app)

@@ -46,6 +46,7 @@ class Done(StrEnum):
     OWN_ACCOUNT = "own_account"
     SESSION = "session_ended"
     OTHERS = "other_sessions_ended"
+    OWN_PASSWORD = "own_password_changed"  # noqa: S105 - a code
 
 
 _SENTENCES = {
@@ -71,6 +72,7 @@ _SENTENCES = {
     Done.OWN_ACCOUNT: "You cannot change your own account, except its password. Ask another admin.",
     Done.SESSION: "You are signed out in that browser.",
     Done.OTHERS: "You are signed out everywhere else.",
+    Done.OWN_PASSWORD: "Your password is changed. You are signed out everywhere else.",
 }
 
 

@@ -115,9 +115,12 @@ def sign_out(database: Database, user: User) -> Done:
 @bp.post("/<int:user_id>/password")
 @needs(Role.ADMIN)
 def set_password(user_id: int) -> ResponseReturnValue:
-    """Set a new password, one's own included, and end the account's sessions."""
+    """Set a colleague's new password, and end the account's sessions. One's own needs the present one."""
     database = current_services().database
     user = users.find_by_id(database, user_id) or abort(404)
+    reader = signed_in()
+    if reader and reader.id == user.id:
+        return redirect(url_for("password.form"))
     password = request.form.get("password", "")
     problem = passwords.problem(password, (user.email, user.name))
     if problem:
