@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from enrich.database.types import Base, RowId, UtcDateTime
@@ -26,7 +26,10 @@ class Role(StrEnum):
 
 
 class UserRow(Base):
-    """One person. `email` is lower-cased, `name` may be empty. Who leaves is set inactive: the trail stays."""
+    """One person. `email` is lower-cased, `name` may be empty. Who leaves is set inactive: the trail stays.
+
+    password_by_admin: somebody else knows the password, so it has to be changed before anything else.
+    """
 
     __tablename__ = "users"
 
@@ -37,6 +40,7 @@ class UserRow(Base):
     role: Mapped[str] = mapped_column(String(10))  # Role
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     active: Mapped[bool] = mapped_column(default=True)
+    password_by_admin: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class SessionRow(Base):

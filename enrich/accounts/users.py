@@ -25,7 +25,8 @@ _IN_NO_EMAIL = re.compile("[\0\ud800-\udfff]")
 class User:
     """One person with an account. created_at is aware, in UTC; name may be empty.
 
-    role: the one of least rights for a role that this version does not know. stored_role: its name.
+    role: the one of least rights for a role that this version does not know. stored_role: its name. password_by_admin:
+    the password has to be changed before anything else.
     """
 
     id: int
@@ -35,6 +36,7 @@ class User:
     active: bool
     created_at: datetime
     stored_role: str
+    password_by_admin: bool
     password_hash: str = field(repr=False)
 
     @property
@@ -80,8 +82,13 @@ def list_all(database: Database) -> tuple[User, ...]:
         return tuple(user_of(row) for row in session.scalars(select(UserRow).order_by(UserRow.email)))
 
 
-def add(database: Database, *, email: str, role: Role, password: str, name: str = "") -> User | None:
-    """Add a user and return it; None if the e-mail has an account already. Raises DatabaseError."""
+def add(
+    database: Database, *, email: str, role: Role, password: str, name: str = "", by_admin: bool = False
+) -> User | None:
+    """Add a user and return it; None if the e-mail has an account already. Raises DatabaseError.
+
+    by_admin: somebody else chose the password.
+    """
     password_hash = passwords.hash_password(password)
     with database.transaction() as session:
         if session.scalar(select(UserRow.id).where(UserRow.email == normal_email(email))):
@@ -93,18 +100,20 @@ def add(database: Database, *, email: str, role: Role, password: str, name: str 
             password_hash=password_hash,
             created_at=datetime.now(UTC),
             active=True,
+            password_by_admin=by_admin,
         )
         session.add(row)
         session.flush()
         return user_of(row)
 
 
-def set_password(database: Database, email: str, password: str) -> User | None:
-    """Set the user's password and end their sessions; None if nobody has this e-mail.
+def set_password(database: Database, email: str, password: str, *, by_admin: bool = False) -> User | None:
+    """Set the user's password and end their sessions; None if nobody has this e-mail. by_admin: as for `add`.
 
     Raises DatabaseError.
     """
-    return _changed(database, email, ends_sessions=True, password_hash=passwords.hash_password(password))
+    password_hash = passwords.hash_password(password)
+    return _changed(database, email, ends_sessions=True, password_hash=password_hash, password_by_admin=by_admin)
 
 
 def set_role(database: Database, email: str, role: Role) -> User | None:
@@ -130,7 +139,7 @@ def sign_in(database: Database, email: str, password: str) -> User | None:
     if not passwords.is_right(password, usable.password_hash if usable else None) or usable is None:
         return None
     if passwords.is_outdated(usable.password_hash):
-        return set_password(database, email, password)
+        return _changed(database, email, password_hash=passwords.hash_password(password))
     return usable
 
 
@@ -164,5 +173,6 @@ def user_of(row: UserRow) -> User:
         stored_role=row.role,
         active=row.active,
         created_at=row.created_at,
+        password_by_admin=row.password_by_admin,
         password_hash=row.password_hash,
     )

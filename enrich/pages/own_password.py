@@ -1,4 +1,7 @@
-"""The reader's own password: changed by whoever knows the present one."""
+"""The reader's own password: changed by whoever knows the present one.
+
+What an admin has set is known to two people, and travelled: its owner chooses another one before anything else.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,22 @@ from enrich.services import current_services
 log = logging.getLogger(__name__)
 bp = Blueprint("password", __name__, url_prefix="/password")
 bp.before_request(require_sign_in)
+
+
+# Blueprints that are open to everybody, and this one.
+_OPEN = (None, "accounts", "password", "health", "card")
+
+
+def require_own_password() -> ResponseReturnValue | None:
+    """Send a reader whose password an admin has set to the form."""
+    if request.blueprint in _OPEN:
+        return None
+    reader = signed_in()
+    if reader is None or not reader.password_by_admin:
+        return None
+    if request.headers.get("HX-Request"):
+        return Response(status=401, headers={"HX-Redirect": url_for("password.form")})
+    return redirect(url_for("password.form"))
 
 
 @bp.get("")

@@ -49,7 +49,9 @@ def add() -> ResponseReturnValue:
     problems = {name: problem for name, problem in problems.items() if problem}
     if not problems:
         role = Role(values["role"])
-        user = users.add(database, email=values["email"], role=role, password=password, name=values["name"])
+        user = users.add(
+            database, email=values["email"], role=role, password=password, name=values["name"], by_admin=True
+        )
         if user:
             _note("account added", user, role=user.role)
             return _done(Done.ADDED, user)
@@ -125,7 +127,7 @@ def set_password(user_id: int) -> ResponseReturnValue:
     problem = passwords.problem(password, (user.email, user.name))
     if problem:
         return _page(database, {}, {}, of=user.id, password_problem=problem), 422
-    users.set_password(database, user.email, password)
+    users.set_password(database, user.email, password, by_admin=True)
     _note("password set", user)
     return _done(Done.PASSWORD, user)
 

@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from enrich.accounts import users
+from enrich.accounts import passwords, users
 from enrich.accounts.tables import Role
 from enrich.database.engine import Database
 from tests.support.app import EMAIL, PASSWORD
@@ -85,3 +85,46 @@ def test_an_admin_needs_their_present_one_too(browser: FlaskClient, database: Da
     assert sent.location == "/password"
     assert f"/staff/{user.id}/password" not in browser.get("/staff").text
     assert users.sign_in(database, EMAIL, PASSWORD)
+
+
+def test_what_an_admin_has_set_is_changed_before_anything_else(
+    app: Flask, stranger: FlaskClient, database: Database
+) -> None:
+    given = "given over the phone"
+    users.set_password(database, EMAIL, given, by_admin=True)
+    stranger.post("/login", data={"email": EMAIL, "password": given})
+    for method, path in (("GET", "/"), ("GET", "/customers"), ("POST", "/staff"), ("GET", "/overview")):
+        assert stranger.open(path, method=method).location == "/password", path
+    poll = stranger.get("/feed", headers={"HX-Request": "true"})
+    assert (poll.status_code, poll.headers["HX-Redirect"]) == (401, "/password")
+    assert "An admin has set your password" in stranger.get("/password").text
+    assert stranger.get("/healthz").status_code == 200
+    change(stranger, present=given)
+    assert stranger.get("/").status_code == 200
+    assert "An admin has set" not in stranger.get("/password").text
+
+
+def test_an_admin_sets_it_on_the_page_for_a_new_colleague_and_for_an_old_one(
+    browser: FlaskClient, database: Database
+) -> None:
+    users.set_role(database, EMAIL, Role.ADMIN)
+    browser.post("/staff", data={"email": "kim@example.com", "name": "", "role": "viewer", "password": NEW})
+    kim = users.find(database, "kim@example.com")
+    assert kim
+    assert kim.password_by_admin
+    users.set_password(database, kim.email, PASSWORD)
+    assert not (users.find(database, kim.email) or kim).password_by_admin
+    browser.post(f"/staff/{kim.id}/password", data={"password": NEW})
+    signed_in = users.sign_in(database, kim.email, NEW)
+    assert signed_in
+    assert signed_in.password_by_admin
+
+
+def test_a_hash_that_is_renewed_on_the_way_is_still_an_admins(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users.set_password(database, EMAIL, NEW, by_admin=True)
+    monkeypatch.setattr(passwords, "is_outdated", lambda _hash: True)
+    user = users.sign_in(database, EMAIL, NEW)
+    assert user
+    assert user.password_by_admin
