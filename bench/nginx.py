@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -37,7 +38,9 @@ def nginx(folder: Path, upstream: str, port: int = 0) -> Iterator[str]:
     if checked.returncode:
         raise DidNotStart(checked.stderr)
     with log.open("w") as output:
-        process = subprocess.Popen([*command, "-g", "daemon off;"], stderr=output)
+        # Started by root, its workers would be somebody who may not write into the folder.
+        user = "user root;" if os.geteuid() == 0 else ""
+        process = subprocess.Popen([*command, "-g", f"daemon off; {user}"], stderr=output)
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_for(f"{url}/healthz")

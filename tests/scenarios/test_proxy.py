@@ -15,6 +15,7 @@ import requests
 
 from bench.nginx import NGINX, nginx
 from enrich.demo.processes import free_port
+from enrich.domain.lengths import MAX_FORM_BYTES
 from tests.support.contact_centre import ContactCentre, Service
 
 ASSIGNMENT = "/taskrouter/assignment"
@@ -142,6 +143,14 @@ def test_the_page_is_served_through_it(behind: tuple[Service, Service]) -> None:
     page = requests.get(service.url + "/", timeout=5, headers={"Accept": "text/html"})
     assert page.url.startswith(service.url + "/login")
     assert "csrf_token" in page.text
+
+
+def test_the_longest_body_that_is_read_gets_through(behind: tuple[Service, Service]) -> None:
+    """nginx keeps it in a file, and the service is the one that refuses it."""
+    service, _ = behind
+    headers = {"X-Twilio-Signature": "A" * 27 + "="}
+    answer = requests.post(service.url + ASSIGNMENT, data=b"x" * MAX_FORM_BYTES, headers=headers, timeout=5)
+    assert answer.status_code == 403
 
 
 def test_a_body_beyond_all_measure_never_gets_to_the_service(behind: tuple[Service, Service]) -> None:
