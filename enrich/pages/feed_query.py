@@ -118,12 +118,17 @@ def _keys(query: str, kinds: Iterable[str], region: str) -> tuple[str, ...]:
 
 
 def _moment(written: str) -> datetime | None:
-    """Parse a date, or a date and time, in UTC unless it has an offset; None if it is neither."""
+    """Parse a date, or a date and time, in UTC unless it has an offset; None if it is neither, or no time of ours."""
     try:
         moment = datetime.fromisoformat(written)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
+    return moment if _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
+
+
+# Beyond them there is no room for the days that a search adds on both sides.
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
 
 _IS_VALID = {

@@ -76,6 +76,7 @@ def some_tasks(make_entry: Make, make_followup: Make) -> None:
         (f"from={quote((NOW - timedelta(days=1)).isoformat())}&channel=voice", ["WT2"]),
         ("to=1999-01-01T00:00", []),
         ("from=2999-01-01T00:00", []),
+        ("from=0001-01-01T00:00&to=9999-12-31T23:59&channel=voice", ["WT2", "WT1"]),
     ],
 )
 def test_the_address_says_which_tasks_are_shown(
