@@ -143,12 +143,17 @@ def end_sessions(cookies: Cookies, database: Database) -> list[str]:
     return [cookies.post(f"/sessions/{session.id}/end"), cookies.post("/sessions/end-others")]
 
 
+def change_password(cookies: Cookies) -> list[str]:
+    new = "a long password of her own"
+    return [cookies.post("/password", present=PASSWORD, new=new, again=new)]
+
+
 def test_every_form_tells_what_it_did_and_no_cookie_says_whom_it_was_about(
     cookies: Cookies, database: Database, make_entry: Make
 ) -> None:
     make_entry(task_sid=TASK, raw_form=urlencode({"TaskSid": TASK, "WorkspaceSid": "WS" + "0" * 32}))
     told = [*decide(cookies, database), *end_task(cookies), *manage(cookies, database)]
-    told += end_sessions(cookies, database)
+    told += [*end_sessions(cookies, database), *change_password(cookies)]
     assert cookies.done == set(Done), "a form is missing here"
     assert len(cookies.texts) >= len(told)
     leaked = [text for text in cookies.texts if PERSONAL.search(text)]
