@@ -126,6 +126,7 @@ class Database:
         # One more connection: what it sends must not queue behind statements, nor they behind it.
         self._notifying_pool = ConnectionPool(self.engine, 1, leave_server=leave_server)
         self._notification = PreparedStatement(text(f"NOTIFY {CHANNEL}"), self.engine.dialect)
+        self._closed = threading.Event()
         self._prepared: dict[tuple[int, tuple[str, ...]], PreparedStatement] = {}
         self._write_lock = threading.Lock()
         # Monotonic time since which another process has held SQLite's write lock; None if it does not.
@@ -265,8 +266,11 @@ class Database:
 
         On SQLite there is nothing to do, because they see it in the file.
         """
-        if not self.is_sqlite:
-            self._notifying_pool.execute(self._notification, {})
+        if self.is_sqlite or self._closed.is_set():
+            return
+        self._notifying_pool.execute(self._notification, {})
+        if self._closed.is_set():  # meanwhile: nobody else would close the connection
+            self._notifying_pool.close()
 
     def open_connection(self) -> Any:
         """Return a new connection of the driver, in autocommit and outside of the pools; the caller closes it.
@@ -308,6 +312,7 @@ class Database:
 
     def close(self) -> None:
         """Close idle connections."""
+        self._closed.set()
         self._prepared_pool.close()
         self._notifying_pool.close()
         self.engine.dispose()
