@@ -121,7 +121,7 @@ def _yielding(services: Services) -> Job:
 
     def look() -> None:
         nonlocal seen
-        last = services.rate_limits.last()
+        last = services.rate_limits.last(services.adapters.now())
         if last is not None and last > seen:
             seen = last
             services.rest_limit.refused()

@@ -102,7 +102,7 @@ class FollowupQueue:
         task.
         """
         due, leasing = (_DUE, _LEASING) if key is None else (_DUE_WITH_KEY, _LEASING_WITH_KEY)
-        values = {"now": now, "existing_key": key}
+        values = {"now": now, "until": now + LEASE, "existing_key": key}
         # Usually nothing is due; reading first saves SQLite the write lock.
         if self._database.is_sqlite and not self._database.read(due, values | {"number": 1, "taken": ()}):
             return ()
@@ -115,7 +115,7 @@ class FollowupQueue:
             if not ids:
                 return ()
             # Asked once more: on PostgreSQL a sibling may have been claimed between the first look and the lock.
-            leased = connection.scalars(leasing, values | {"taken": ids, "until": now + LEASE})
+            leased = connection.scalars(leasing, values | {"taken": ids})
             return connection.execute(_CLAIMED, {"taken": leased.all()}).all()
 
         return tuple(_followup(row) for row in self._database.commit(lease))
@@ -388,7 +388,9 @@ _TAKEN: BindParameter[Sequence[int]] = bindparam("taken", expanding=True)
 _Other = aliased(FollowupRow)
 # Another follow-up of the same task.
 _IS_SIBLING = (_Other.task_sid == FollowupRow.task_sid, _Other.due_at.is_not(None), _Other.id != FollowupRow.id)
-_IS_LEASED = _Other.leased_until > _NOW
+# A lease that ends later than one taken now was taken by a clock that was ahead: it counts as ended.
+_UNTIL = bindparam("until", type_=UtcDateTime())
+_IS_LEASED = and_(_Other.leased_until > _NOW, _Other.leased_until <= _UNTIL)
 # One of an unknown kind counts only while a newer version executes it: otherwise it would hold up all others.
 _COMES_FIRST = and_(
     _Other.kind.in_(tuple(FollowupKind)),
@@ -397,7 +399,7 @@ _COMES_FIRST = and_(
 _IS_DUE = (
     FollowupRow.due_at <= _NOW,
     _IS_KNOWN,
-    or_(FollowupRow.leased_until.is_(None), FollowupRow.leased_until <= _NOW),
+    or_(FollowupRow.leased_until.is_(None), FollowupRow.leased_until <= _NOW, FollowupRow.leased_until > _UNTIL),
 )
 _IS_CLAIMABLE = (*_IS_DUE, ~exists().where(*_IS_SIBLING, or_(_IS_LEASED, _COMES_FIRST)))
 _IS_CLAIMABLE_BY_KEY = (
@@ -417,7 +419,7 @@ def _leasing(condition: Sequence[ColumnElement[bool]]) -> ReturningUpdate[int]:
     return (
         update(FollowupRow)
         .where(FollowupRow.id.in_(_TAKEN), *condition)
-        .values(leased_until=bindparam("until", type_=UtcDateTime()), attempts=FollowupRow.attempts + 1)
+        .values(leased_until=_UNTIL, attempts=FollowupRow.attempts + 1)
         .returning(FollowupRow.id)
     )
 

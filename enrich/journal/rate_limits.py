@@ -10,7 +10,7 @@ import secrets
 import socket
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 
 from enrich.database.engine import Database
 from enrich.journal.tables import RateLimitRow
@@ -34,9 +34,12 @@ class RateLimits:
         # Named when it is first needed: a process that forks has the names of its children otherwise.
         self._process = f"{socket.gethostname()[:80]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._database.write(insert(RateLimitRow).values(process=self._process, refused_at=now))
-        self._database.write(delete(RateLimitRow).where(RateLimitRow.refused_at < now - RETENTION))
+        self._database.write(
+            delete(RateLimitRow).where(or_(RateLimitRow.refused_at < now - RETENTION, RateLimitRow.refused_at > now))
+        )
 
-    def last(self) -> datetime | None:
+    def last(self, now: datetime) -> datetime | None:
         """Return the time of the latest refusal that any web process met; None if there was none for an hour."""
-        latest: datetime | None = self._database.read(select(func.max(RateLimitRow.refused_at)))[0][0]
+        past = select(func.max(RateLimitRow.refused_at)).where(RateLimitRow.refused_at <= now)
+        latest: datetime | None = self._database.read(past)[0][0]
         return latest

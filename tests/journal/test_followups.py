@@ -194,6 +194,13 @@ class TestOrder:
         owed.claim(NOW + SECOND)
         assert [followup.id for followup in owed.claim(NOW + SECOND + LEASE, at_most=9)] == [first]
 
+    def test_a_lease_from_the_future_holds_up_nobody(self, owed: FollowupQueue, owe_task: Make) -> None:
+        """It was taken by a clock that was ahead."""
+        far = NOW + 100 * LEASE
+        first, _second = owe_task(1, 0, leased_until=far), owe_task(1, 1)
+        other = owe_task(2, 2, leased_until=far)
+        assert [followup.id for followup in owed.claim(NOW + 2 * SECOND, at_most=9)] == [first, other]
+
     def test_what_a_person_waits_for_comes_before_older_ones(self, owed: FollowupQueue, owe_task: Make) -> None:
         owe_task(1, 0)
         asked_for = owe_task(1, 1, key="complete:1")
