@@ -17,6 +17,8 @@ from enrich.accounts.tables import Role, SessionRow, UserRow
 from enrich.database.engine import Database
 from enrich.domain.lengths import MAX_EMAIL_LENGTH, MAX_STAFF_NAME_LENGTH
 
+# Of the column, which has 32 bits: PostgreSQL refuses to be asked for more.
+MAX_USER_ID = 2**31 - 1
 # NUL and halves of characters: PostgreSQL refuses to be asked for them, SQLite for the latter.
 _IN_NO_EMAIL = re.compile("[\0\ud800-\udfff]")
 
@@ -73,7 +75,7 @@ def find(database: Database, email: str) -> User | None:
 
 def find_by_id(database: Database, user_id: int) -> User | None:
     """Return the user with this id, active or not. Raises DatabaseError."""
-    return _one(database, UserRow.id == user_id)
+    return _one(database, UserRow.id == user_id) if user_id <= MAX_USER_ID else None
 
 
 def list_all(database: Database) -> tuple[User, ...]:

@@ -33,6 +33,11 @@ def test_such_an_email_is_nobodys(database: Database, email: str) -> None:
     assert users.set_password(database, email, PASSWORD) is None
 
 
+@pytest.mark.parametrize("user_id", [0, 2**31 - 1, 2**31, 2**63, 10**100])
+def test_an_id_that_nobody_has_is_nobodys(database: Database, user_id: int) -> None:
+    assert users.find_by_id(database, user_id) is None
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -62,6 +67,8 @@ PATHS = {
     f"/?before={'9' * 5000}": 200,
     f"/feed?before={2**63 - 1}": 200,
     "/feed?shown=%00": 200,
+    "/?to=9999-12-31T23:59": 200,
+    "/?from=0001-01-01T00:00&to=0001-01-01": 200,
     "/tasks/%00": 404,
     "/tasks/WT1%00": 404,
     "/tasks/WT%ED%A0%80": 404,

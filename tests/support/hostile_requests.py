@@ -190,7 +190,10 @@ class Hostile:
         return quoted(self.fields()) if kind < 0.4 else quoted([*(FIELDS | dict(self.fields(at_most=2))).items()])
 
     def fields(self, at_most: int = 6) -> list[tuple[bytes, bytes]]:
-        """Return some fields that we know and rarely one that we do not, each at most twice."""
+        """Return some fields that we know and rarely one that we do not, each at most twice; or all with one value."""
+        if at_most > 2 and self.random.random() < 0.3:
+            value = self.value()[:300]
+            return [(name, value) for name in NAMES]
         names = [self.random.choice(UNKNOWN_NAMES if self.random.random() < 0.1 else NAMES) for _ in range(at_most)]
         fields = [(name, self.value()) for name in names[: self.random.randint(0, at_most)]]
         return fields * 2 if self.random.random() < 0.1 else fields
