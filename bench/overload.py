@@ -1,4 +1,4 @@
-"""Three times the load that was just carried: how late the latest answer is, and what is missing in the journal.
+"""Five times the load that was just carried: how late the latest answer is, and what is missing in the journal.
 
 The other parts send the next request when they have an answer, so that a slow server slows its client down. Here the
 requests leave when they are due, answered or not, over as many connections as that needs. `python -m
@@ -26,7 +26,7 @@ from bench.figures import Figure, Line
 from enrich.database.engine import Database
 from enrich.journal.tables import EntryRow
 
-TIMES = 3
+TIMES = 5
 # The service answers within this under any fault; TaskRouter itself waits 5 s (docs/taskrouter.md, "Time limits").
 LATEST_S = 4.0
 _MAX_ANSWER_S = 20.0

@@ -84,7 +84,7 @@ def slow_upstream(site: Site, pace: Pace) -> Iterator[Figure]:
 
 
 def overload(site: Site, pace: Pace) -> Iterator[Figure]:
-    """Three times what a closed loop of 64 was just served: nobody late, nobody forgotten."""
+    """Five times what a closed loop of 64 was just served: nobody late, nobody forgotten."""
     with _service(site, site.upstream(0)) as service:
         deliveries = Deliveries(PUBLIC_URL, ASSIGNMENT, assignment_form(ATTRIBUTES), TOKEN)
         file = site.folder / "requests"
