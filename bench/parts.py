@@ -59,9 +59,10 @@ def warm(site: Site, pace: Pace) -> Iterator[Figure]:
     """A callback whose task holds our whole block already: recorded, looked up, answered; nothing over REST."""
     with _service(site, site.upstream(0)) as service:
         form = assignment_form(_enriched(service.database))
-        measured = _both(service, service.floor("flask"), Deliveries(PUBLIC_URL, ASSIGNMENT, form, TOKEN), pace)
+        measured = _both(service, service.floor("warm"), Deliveries(PUBLIC_URL, ASSIGNMENT, form, TOKEN), pace)
         service.check(measured, ("assignment", "enriched", False))
-        yield figures.throughput(Line("warm callback", site.database_kind, _BARE_VIEW, (0.8,)), measured)
+        against = "a view: look-up, row, log, metrics"
+        yield figures.throughput(Line("warm callback", site.database_kind, against, (0.8,)), measured)
 
 
 def events(site: Site, pace: Pace) -> Iterator[Figure]:
@@ -70,7 +71,8 @@ def events(site: Site, pace: Pace) -> Iterator[Figure]:
         deliveries = Deliveries(PUBLIC_URL, EVENTS, event_form(ATTRIBUTES), TOKEN)
         measured = _both(service, service.floor("flask"), deliveries, pace)
         service.check(measured, ("event", None, False))
-        yield figures.throughput(Line("event intake", site.database_kind, _BARE_VIEW, (0.8,)), measured)
+        against = "a bare Flask view, one insert"
+        yield figures.throughput(Line("event intake", site.database_kind, against, (0.85,)), measured)
 
 
 def slow_upstream(site: Site, pace: Pace) -> Iterator[Figure]:
@@ -123,8 +125,6 @@ PARTS: dict[str, Callable[[Site, Pace], Iterator[Figure]]] = {
 }
 # Not run unless asked for: they do not compare with a yardstick.
 ON_REQUEST = ("attack",)
-
-_BARE_VIEW = "a bare Flask view, one insert"
 
 
 def _enriched(database: Database) -> str:

@@ -123,7 +123,7 @@ class Site:
         }
 
     def floor(self, which: str, upstream: str) -> Server:
-        """One of the yardsticks: `full` or `flask`."""
+        """One of the yardsticks: `full`, `warm` or `flask`."""
         url = self._database(which)
         make_tables(url, IDENTIFIERS)
         return self._gunicorn(which, f"bench.floor:{which}()", url, upstream, {})

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import attack, load
+from bench import attack, floor, load
 from bench.attacker import ATTACKS
 from bench.deliveries import ASSIGNMENT, Deliveries, assignment_form
 from bench.figures import Figure, Line, Load, Measured, added_p99, table, throughput
-from bench.serving import site
+from bench.floor import make_tables
+from bench.serving import PUBLIC_URL, TOKEN, site
+from bench.upstream import ATTRIBUTES
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,6 +61,25 @@ def test_every_attack_is_made_and_measured(tmp_path: Path) -> None:
     assert all(figure.raw["requests"] == 2 for figure in beside)
     assert all(figure.raw["connections"] and figure.raw["sent"] for figure in beside[1:])
     assert missing.rounds == (0,)
+
+
+def test_the_yardstick_of_a_warm_callback_leaves_nothing_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'floor.db'}"
+    make_tables(url, 60)
+    for name, value in {"DATABASE_URL": url, "PUBLIC_URL": PUBLIC_URL, "TWILIO_AUTH_TOKEN": TOKEN}.items():
+        monkeypatch.setenv(name, value)
+    size = Deliveries(PUBLIC_URL, ASSIGNMENT, assignment_form(ATTRIBUTES), TOKEN).write(tmp_path / "requests", 1)
+    head, _, body = (tmp_path / "requests").read_bytes()[:size].decode().partition("\r\n\r\n")
+    signature = head.partition("X-Twilio-Signature: ")[2][:28]
+    client = floor.warm().test_client()
+    for sent, status in ((signature, 200), ("A" * 28, 403)):
+        headers = {"X-Twilio-Signature": sent, "Content-Type": "application/x-www-form-urlencoded"}
+        assert client.post(ASSIGNMENT, data=body, headers=headers).status_code == status
+    assert floor.store(url).select("SELECT customer_id FROM deliveries", ()) == [("C-1001",)]
+    (line,) = capfd.readouterr().err.splitlines()
+    assert json.loads(line)["outcome"] == "matched"
 
 
 def test_every_delivery_is_another_and_equally_long(tmp_path: Path) -> None:
