@@ -3,6 +3,7 @@
     floor.py      the yardsticks: bare functions under the same gunicorn, with the same input and output
     upstream.py   a TaskRouter that answers at once, or after 100 ms, and does nothing else
     deliveries.py signed callbacks and events, each a new one, written down before the clock starts
+    followups.py  follow-ups that a worker does; bare_worker.py does as many and nothing else
     load.py       sends them: `wrk` where it is installed, else a client of ours
     serving.py    the service and the yardsticks under gunicorn.conf.py as shipped; their processor time and memory
     attack.py     attacks without a secret, beside signed callbacks; nginx.py: the proxy in front, as shipped

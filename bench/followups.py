@@ -1,16 +1,23 @@
 """Follow-ups: how many a worker does in a second, and how soon a new task has its block.
 
-The yardstick of the first is what two requests for each follow-up take when nothing else is done: the number in flight
-divided by two round trips. That of the second is the two round trips.
+The yardstick of the first is a bare loop (`bare_worker`) with as many in flight in the same minute, turn by turn. The
+note tells the share of what two requests for each follow-up allow when nothing else takes time: the number in flight
+divided by two round trips. The yardstick of the second is the two round trips.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import secrets
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from statistics import median
 from urllib.parse import urlsplit
@@ -18,7 +25,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import func, insert, select
 
 from bench.deliveries import EVENTS, Deliveries, created_form
-from bench.figures import Figure, Line
+from bench.figures import Figure, Line, noise
 from bench.serving import PUBLIC_URL, TOKEN, Site, processor_s
 from bench.upstream import ATTRIBUTES
 from enrich.database.engine import Database
@@ -37,25 +44,94 @@ class NotDone(Exception):
     """The worker did not do what was owed in time."""
 
 
-def throughput(site: Site, delay_s: float, seconds: float) -> Iterator[Figure]:
-    """Yield the follow-ups a second of one worker process with a full queue."""
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The follow-ups that were done in that time. processor_s: of the process that did them."""
+
+    done: int
+    seconds: float
+    processor_s: float
+
+    @property
+    def per_second(self) -> float:
+        return self.done / self.seconds
+
+    @property
+    def each_ms(self) -> float:
+        """Processor time of one."""
+        return self.processor_s / self.done * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """The rounds of both sides, turn by turn."""
+
+    ours: list[Round]
+    theirs: list[Round]
+
+
+def throughput(site: Site, delay_s: float, rounds: int, seconds: float) -> Iterator[Figure]:
+    """Yield the follow-ups a second of one worker process with a full queue, against a bare loop."""
+    upstream = site.upstream(delay_s)
     for in_flight in IN_FLIGHT:
-        bare = in_flight / (2 * delay_s)
-        wanted = min(SHARE * bare, ENOUGH_PER_SECOND) / bare
-        against = f"two requests of {delay_s * 1000:.0f} ms each: {bare:.0f} a second"
-        number = int(bare * seconds)
-        with (
-            closing(site.seeded_database(f"followups_{in_flight}")) as database,
-            site.worker(site.upstream(delay_s), database, ENRICH_WORKER_CONCURRENCY=str(in_flight)),
-        ):
-            _owe(database, number)
-            worker = site.processes.pid("worker")
-            first, began_at, used_s = _wait_for(database, in_flight), time.monotonic(), processor_s(worker)
-            last = _wait_for(database, number)
-            rate = (last - first) / (time.monotonic() - began_at)
-            each_ms = (processor_s(worker) - used_s) / (last - first) * 1000
-        line = Line(f"follow-ups, {in_flight} in flight", site.database_kind, against, (round(wanted, 2),))
-        yield Figure(line, (rate / bare,), note=f"{rate:.0f} a second, {each_ms:.1f} ms of processor each")
+        ideal = _ideal(in_flight, delay_s)
+        measured = both(site, upstream, in_flight, delay_s, rounds, seconds)
+        rate = median(each.per_second for each in measured.ours)
+        ours_ms, bare_ms = (median(each.each_ms for each in side) for side in (measured.ours, measured.theirs))
+        wanted = round(min(SHARE, ENOUGH_PER_SECOND / ideal), 2)
+        yield Figure(
+            Line(
+                f"follow-ups, {in_flight} in flight", site.database_kind, "a bare gevent loop, the same I/O", (wanted,)
+            ),
+            tuple(
+                ours.per_second / theirs.per_second for ours, theirs in zip(measured.ours, measured.theirs, strict=True)
+            ),
+            noise=noise([each.per_second for each in measured.theirs]),
+            note=(
+                f"{rate:.0f} a second, {ours_ms:.1f} ms of processor each (bare {bare_ms:.1f}), "
+                f"{rate / ideal:.2f} of {in_flight} / two round trips"
+            ),
+            raw=asdict(measured),
+        )
+
+
+def both(site: Site, upstream: str, in_flight: int, delay_s: float, rounds: int, seconds: float) -> Rounds:
+    """Measure one worker process and the bare loop, turn by turn. delay_s: of the upstream."""
+    number = in_flight + max(1, int(_ideal(in_flight, delay_s) * seconds))
+    measured = Rounds([], [])
+    bare_database = site.floor_database(f"bare_{in_flight}")
+    with (
+        closing(site.seeded_database(f"followups_{in_flight}")) as database,
+        site.worker(upstream, database, ENRICH_WORKER_CONCURRENCY=str(in_flight)),
+    ):
+        for _ in range(rounds):
+            measured.ours.append(_ours(database, site.processes.pid("worker"), in_flight, number))
+            measured.theirs.append(_theirs(upstream, bare_database, in_flight, number))
+    return measured
+
+
+def _ideal(in_flight: int, delay_s: float) -> float:
+    """Return the follow-ups a second if nothing took time but their two requests."""
+    return in_flight / (2 * delay_s)
+
+
+def _ours(database: Database, worker: int, in_flight: int, number: int) -> Round:
+    before = _done(database)
+    _owe(database, number)
+    first, began_at, used_s = _wait_for(database, before + in_flight), time.monotonic(), processor_s(worker)
+    last = _wait_for(database, before + number)
+    return Round(last - first, time.monotonic() - began_at, processor_s(worker) - used_s)
+
+
+def _theirs(upstream: str, database_url: str, in_flight: int, number: int) -> Round:
+    command = ["gevent.monkey", "--module", "bench.bare_worker", upstream, str(in_flight), str(number)]
+    environment = os.environ | {"DATABASE_URL": database_url}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise NotDone(done.stderr)
+    return Round(**json.loads(done.stdout))
 
 
 def freshness(site: Site, delay_s: float) -> Iterator[Figure]:
@@ -84,7 +160,7 @@ def _owe(database: Database, number: int) -> None:
     """Add a queue of `task.created` follow-ups, all due."""
     now = datetime.now(UTC)
     entry = {"kind": "event", "claim": "0" * 16, "received_at": now, "workspace_sid": "WS" + "0" * 32}
-    entries = [entry | {"task_sid": f"WT{number:032x}"} for number in range(number)]
+    entries = [entry | {"task_sid": f"WT{secrets.token_hex(16)}"} for _ in range(number)]
     followup = {"kind": "warm", "created_at": now, "due_at": now}
     with database.transaction() as session:
         rows = session.execute(insert(EntryRow).returning(EntryRow.id, EntryRow.task_sid), entries).all()
@@ -93,11 +169,15 @@ def _owe(database: Database, number: int) -> None:
         )
 
 
+def _done(database: Database) -> int:
+    return int(database.read(select(func.count()).where(FollowupRow.done_at.is_not(None)))[0][0])
+
+
 def _wait_for(database: Database, number: int) -> int:
     """Wait until so many follow-ups are done; return how many are. Raises NotDone."""
     until = time.monotonic() + MAX_WAIT_S
     while time.monotonic() < until:
-        done = int(database.read(select(func.count()).where(FollowupRow.done_at.is_not(None)))[0][0])
+        done = _done(database)
         if done >= number:
             return done
         time.sleep(0.02)

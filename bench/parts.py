@@ -99,7 +99,7 @@ def overload(site: Site, pace: Pace) -> Iterator[Figure]:
 
 def followup_rate(site: Site, pace: Pace) -> Iterator[Figure]:
     """The follow-ups a second of one worker process, when each request to TaskRouter takes 100 ms."""
-    yield from followups.throughput(site, RTT_S, pace.seconds)
+    yield from followups.throughput(site, RTT_S, pace.rounds, pace.seconds)
 
 
 def freshness(site: Site, _pace: Pace) -> Iterator[Figure]:

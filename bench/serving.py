@@ -124,9 +124,13 @@ class Site:
 
     def floor(self, which: str, upstream: str) -> Server:
         """One of the yardsticks: `full`, `warm` or `flask`."""
-        url = self._database(which)
+        return self._gunicorn(which, f"bench.floor:{which}()", self.floor_database(which), upstream, {})
+
+    def floor_database(self, name: str) -> str:
+        """Return the URL of a new database with the yardsticks' tables."""
+        url = self._database(name)
         make_tables(url, IDENTIFIERS)
-        return self._gunicorn(which, f"bench.floor:{which}()", url, upstream, {})
+        return url
 
     def _database(self, name: str) -> str:
         if self.postgresql is None:

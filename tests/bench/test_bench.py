@@ -26,7 +26,7 @@ def test_the_parts_run(tmp_path: Path) -> None:
 
     `p99` differs from `full` only in an upstream that would take longer than these rounds.
     """
-    options = ["--only", "full", "warm", "events", "overload", "lookup", "page"]
+    options = ["--only", "full", "warm", "events", "overload", "followups", "lookup", "page"]
     options += ["--seconds", "0.2", "--rounds", "1", "--client", "python", "--database", "sqlite", "--large", "2000"]
     files = ["--json", str(tmp_path / "results.json"), "--cache", str(tmp_path / "cache")]
     done = subprocess.run(
@@ -43,6 +43,8 @@ def test_the_parts_run(tmp_path: Path) -> None:
         "slowest answer, overload",
         "answers later than 4.0 s",
         "answered, not recorded",
+        "follow-ups, 16 in flight",
+        "follow-ups, 64 in flight",
         "look-up",
         "first page",
     ]
