@@ -51,7 +51,7 @@ test: $(VENV)/.ready-to-test $(VENV)/.ready-emulator $(HTMX_FILE) $(SBOM)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: $(VENV)/.ready-to-test $(HTMX_FILE)
-	@echo "Measuring; this takes some six minutes. Others: make bench BENCH_ARGS='--only full --seconds 1', '--large', '--help'"
+	@echo "Measuring; this takes some twelve minutes. Others: make bench BENCH_ARGS='--only full --seconds 1', '--large', '--help'"
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 mutants: $(VENV)/.ready-for-mutants

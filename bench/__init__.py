@@ -10,6 +10,7 @@
     parts.py      what is measured against what, and what it should reach
     large.py      ten million identifiers, a million journal rows; in_process.py asks them
     figures.py    ratios, medians and the table
+    page.py       the results as a page of docs/; plot.py draws its plots
 
 Both sides of a comparison run in the same minute, turn by turn in short rounds, and each round gives one ratio: what
 else the machine does in that minute strikes both. The table tells the median of the ratios, the lowest and the

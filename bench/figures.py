@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from statistics import median
-from typing import Any
+from typing import Any, Self
+
+HEAD = ("part", "database", "against", "median", "lowest - highest", "wanted", "", "noise", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,23 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a plot of growth with the work, for the service and its yardstick."""
+
+    curve: str
+    in_flight: int
+    ours: float
+    theirs: float
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """One line of the table.
 
     rounds: the values, round by round. unit: `x` for ratios, `ms` for differences, `MB` for memory.
     at_least: whether more is better. noise: how far the yardstick's own rounds lay apart, as a part of their median.
     note: beside the figure, such as the ratio of processor time. raw: what the values were made of.
+    point: of a plot, if it has one.
     """
 
     line: Line
@@ -67,6 +81,7 @@ class Figure:
     noise: float | None = None
     note: str = ""
     raw: Any = None
+    point: Point | None = None
 
     @property
     def median(self) -> float:
@@ -81,6 +96,20 @@ class Figure:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"median": self.median, "reached": self.reached}
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> Self:
+        """Return the figure that `as_json` wrote."""
+        fields = {each.name: written[each.name] for each in dataclass_fields(cls)}
+        line, point = fields["line"], fields["point"]
+        return cls(
+            **fields
+            | {
+                "line": Line(**line | {"wanted": tuple(line["wanted"])}),
+                "rounds": tuple(fields["rounds"]),
+                "point": Point(**point) if point else None,
+            }
+        )
 
 
 def throughput(line: Line, measured: Measured) -> Figure:
@@ -117,15 +146,15 @@ def noise(values: Sequence[float]) -> float:
 
 def table(figures: Sequence[Figure]) -> str:
     """The figures as text, one a line."""
-    head = ("part", "database", "against", "median", "lowest - highest", "wanted", "", "noise", "")
-    lines = [head, *(_line(figure) for figure in figures)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    lines = [HEAD, *(cells(figure) for figure in figures)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
     shown = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
     first, *rest = shown
     return "\n".join((first, "-" * max(map(len, (first, *rest))), *rest))
 
 
-def _line(figure: Figure) -> tuple[str, ...]:
+def cells(figure: Figure) -> tuple[str, ...]:
+    """Return the line of a table for the figure, below `HEAD`."""
     sign = "≥" if figure.at_least else "≤"
     return (
         figure.line.part,

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from bench import attack, figures, followups, load
 from bench.deliveries import ASSIGNMENT, EVENTS, Deliveries, assignment_form, event_form
-from bench.figures import Figure, Line, Load, Measured
+from bench.figures import Figure, Line, Load, Measured, Point
 from bench.overload import TIMES
 from bench.overload import figures as overload_figures
 from bench.serving import PUBLIC_URL, TOKEN, Server, Site
@@ -26,6 +26,9 @@ RTT_S = 0.1
 # Callbacks in flight: for the 99th percentile; for the others, enough to keep two processes busy.
 IN_FLIGHT = 64
 BUSY = 32
+# In flight at the points of growth, and the longest round of each; a database takes less than a minute.
+GROWTH = (1, 4, 16, 64)
+MAX_POINT_S = 2.0
 # The part of the answers that may be the default instruction, because something else held the machine that long.
 OTHERWISE = 0.01
 
@@ -107,6 +110,37 @@ def freshness(site: Site, _pace: Pace) -> Iterator[Figure]:
     yield from followups.freshness(site, RTT_S)
 
 
+def growth(site: Site, pace: Pace) -> Iterator[Figure]:
+    """Callbacks and follow-ups a second by how many are in flight. Each point is one short round."""
+    pace = replace(pace, seconds=min(pace.seconds, MAX_POINT_S))
+    with _service(site, site.upstream(0)) as service:
+        floor = service.floor("full")
+        deliveries = Deliveries(PUBLIC_URL, ASSIGNMENT, assignment_form(ATTRIBUTES), TOKEN)
+        answered = 0
+        for number, connections in enumerate((BUSY, *GROWTH)):
+            ours, theirs = (
+                _round(server, deliveries, site.folder / "requests", _Rate().expected, pace, connections)
+                for server in (service.server, floor)
+            )
+            answered += ours.requests
+            if number:  # the first warms them up
+                point = Point("callbacks", connections, ours.per_second, theirs.per_second)
+                yield _point("callbacks", site, point, "/s")
+                yield _point("p99 of callbacks", site, Point("p99", connections, ours.p99_ms, theirs.p99_ms), "ms")
+        service.check(Measured((), (), answered), ("assignment", "enriched", True))
+    upstream = site.upstream(RTT_S)
+    for in_flight in GROWTH:
+        rounds = followups.both(site, upstream, in_flight, RTT_S, 1, pace.seconds)
+        point = Point("followups", in_flight, rounds.ours[0].per_second, rounds.theirs[0].per_second)
+        yield _point("follow-ups", site, point, "/s")
+
+
+def _point(name: str, site: Site, point: Point, unit: str) -> Figure:
+    against = f"bare: {point.theirs:.0f} {unit}"
+    line = Line(f"{name}, {point.in_flight} in flight", site.database_kind, against)
+    return Figure(line, (point.ours,), unit, at_least=unit != "ms", point=point)
+
+
 def attacked(site: Site, pace: Pace) -> Iterator[Figure]:
     """Signed callbacks beside attacks without a secret. Each attack has one round."""
     yield from attack.figures(site, pace.seconds)
@@ -121,6 +155,7 @@ PARTS: dict[str, Callable[[Site, Pace], Iterator[Figure]]] = {
     "overload": overload,
     "followups": followup_rate,
     "freshness": freshness,
+    "growth": growth,
     "attack": attacked,
 }
 # Not run unless asked for: they do not compare with a yardstick.

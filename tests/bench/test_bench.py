@@ -14,6 +14,7 @@ from bench.attacker import ATTACKS
 from bench.deliveries import ASSIGNMENT, Deliveries, assignment_form
 from bench.figures import Figure, Line, Load, Measured, added_p99, table, throughput
 from bench.floor import make_tables
+from bench.parts import GROWTH, PARTS, Pace
 from bench.serving import PUBLIC_URL, TOKEN, site
 from bench.upstream import ATTRIBUTES
 
@@ -50,6 +51,16 @@ def test_the_parts_run(tmp_path: Path) -> None:
     ]
     assert all(part in done.stdout for part in parts)
     assert all(figure["rounds"] for figure in figures)
+
+
+@pytest.mark.scenario
+def test_growth_is_measured_at_every_point(tmp_path: Path) -> None:
+    with site(tmp_path / "site", "sqlite", None) as here:
+        points = [figure.point for figure in PARTS["growth"](here, Pace(1, 0.2, with_wrk=False))]
+    expected = [(curve, number) for number in GROWTH for curve in ("callbacks", "p99")]
+    expected += [("followups", number) for number in GROWTH]
+    assert [(point.curve, point.in_flight) for point in points if point] == expected
+    assert all(point.ours > 0 and point.theirs > 0 for point in points if point)
 
 
 @pytest.mark.scenario
