@@ -45,6 +45,9 @@ from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
 
 # Much longer than one follow-up takes (5 s). A dead worker's rows wait this long.
 LEASE = timedelta(seconds=60)
+# No lease ends later, reckoned from now: whoever claims reads the clock, then waits for the database, and finds leases
+# that others took meanwhile; and two machines' clocks are never quite the same.
+LONGEST_LEASE = 2 * LEASE
 # A callback is answered within 4 s. If it has no conclusion after 10 s, its process died.
 ABANDONED_AFTER = timedelta(seconds=10)
 GIVEN_UP_WINDOW = timedelta(days=1)
@@ -102,7 +105,7 @@ class FollowupQueue:
         task.
         """
         due, leasing = (_DUE, _LEASING) if key is None else (_DUE_WITH_KEY, _LEASING_WITH_KEY)
-        values = {"now": now, "until": now + LEASE, "existing_key": key}
+        values = {"now": now, "until": now + LEASE, "latest": now + LONGEST_LEASE, "existing_key": key}
         # Usually nothing is due; reading first saves SQLite the write lock.
         if self._database.is_sqlite and not self._database.read(due, values | {"number": 1, "taken": ()}):
             return ()
@@ -388,9 +391,9 @@ _TAKEN: BindParameter[Sequence[int]] = bindparam("taken", expanding=True)
 _Other = aliased(FollowupRow)
 # Another follow-up of the same task.
 _IS_SIBLING = (_Other.task_sid == FollowupRow.task_sid, _Other.due_at.is_not(None), _Other.id != FollowupRow.id)
-# A lease that ends later than one taken now was taken by a clock that was ahead: it counts as ended.
-_UNTIL = bindparam("until", type_=UtcDateTime())
-_IS_LEASED = and_(_Other.leased_until > _NOW, _Other.leased_until <= _UNTIL)
+# A lease that ends later than any was taken by a clock that was far ahead: it counts as ended.
+_LATEST = bindparam("latest", type_=UtcDateTime())
+_IS_LEASED = and_(_Other.leased_until > _NOW, _Other.leased_until <= _LATEST)
 # One of an unknown kind counts only while a newer version executes it: otherwise it would hold up all others.
 _COMES_FIRST = and_(
     _Other.kind.in_(tuple(FollowupKind)),
@@ -399,7 +402,7 @@ _COMES_FIRST = and_(
 _IS_DUE = (
     FollowupRow.due_at <= _NOW,
     _IS_KNOWN,
-    or_(FollowupRow.leased_until.is_(None), FollowupRow.leased_until <= _NOW, FollowupRow.leased_until > _UNTIL),
+    or_(FollowupRow.leased_until.is_(None), FollowupRow.leased_until <= _NOW, FollowupRow.leased_until > _LATEST),
 )
 _IS_CLAIMABLE = (*_IS_DUE, ~exists().where(*_IS_SIBLING, or_(_IS_LEASED, _COMES_FIRST)))
 _IS_CLAIMABLE_BY_KEY = (
@@ -419,7 +422,7 @@ def _leasing(condition: Sequence[ColumnElement[bool]]) -> ReturningUpdate[int]:
     return (
         update(FollowupRow)
         .where(FollowupRow.id.in_(_TAKEN), *condition)
-        .values(leased_until=_UNTIL, attempts=FollowupRow.attempts + 1)
+        .values(leased_until=bindparam("until", type_=UtcDateTime()), attempts=FollowupRow.attempts + 1)
         .returning(FollowupRow.id)
     )
 

@@ -201,6 +201,12 @@ class TestOrder:
         other = owe_task(2, 2, leased_until=far)
         assert [followup.id for followup in owed.claim(NOW + 2 * SECOND, at_most=9)] == [first, other]
 
+    def test_a_lease_taken_since_one_read_the_clock_holds(self, owed: FollowupQueue, owe_task: Make) -> None:
+        """A worker that waits for the database has an earlier `now` than the one that claimed before it."""
+        first, _second, other = owe_task(1, 0), owe_task(1, 1), owe_task(2, 2)
+        assert [followup.id for followup in owed.claim(NOW + 5 * SECOND)] == [first]
+        assert [followup.id for followup in owed.claim(NOW + 2 * SECOND, at_most=9)] == [other]
+
     def test_what_a_person_waits_for_comes_before_older_ones(self, owed: FollowupQueue, owe_task: Make) -> None:
         owe_task(1, 0)
         asked_for = owe_task(1, 1, key="complete:1")
