@@ -17,6 +17,34 @@ from enrich.database.engine import Database
 from enrich.database.types import Base
 from enrich.resources import resource
 
+# What code from before 20261128_followups_in_order writes: its columns, as parameters or literals.
+ROWS_OF_OLD_CODE = {
+    "users": {
+        "id": ":number",
+        "email": ":email",
+        "created_at": ":moment",
+        "active": "true",
+        **dict.fromkeys(("name", "password_hash", "role"), "'x'"),
+    },
+    "entries": {
+        "id": ":number",
+        "kind": "'assignment'",
+        "task_sid": ":task",
+        "received_at": ":moment",
+        "repeats": "0",
+        **dict.fromkeys(("claim", "workspace_sid", "worker_sid", "worker_name", "event_type", "raw_form"), "''"),
+        **dict.fromkeys(("reason", "by", "trust", "customer_name"), "''"),
+    },
+    "followups": {
+        "id": ":number",
+        "kind": "'enrich'",
+        "entry_id": ":number",
+        "created_at": ":moment",
+        "due_at": ":due_at",
+        "attempts": "0",
+        "last_reason": "''",
+    },
+}
 VERSIONS = sorted((resource("migrations") / "versions").glob("*.py"))
 
 for name in ("accounts", "customers", "journal"):
@@ -98,3 +126,31 @@ def test_words_without_accents_are_added_to_those_that_old_code_looks_for(databa
     assert words["C-1"] == {"josé", "ramírez", "jose", "ramirez", "societe"}
     assert words["C-2"] == {"ada", "lovelace", "societe"}
     assert all(words[one] >= set(words_of(name, "Société")) for one, name in names.items())
+
+
+def test_rows_of_the_version_before_live_on_the_newer_schema(database: Database) -> None:
+    """It writes them before the migration and after it, and they stay when that is taken back."""
+    before, due = "20261128_words_without_accents", "2026-11-24 00:00:00"
+
+    def write(number: int, due_at: str | None) -> None:
+        with database.engine.begin() as connection:
+            for table, values in ROWS_OF_OLD_CODE.items():
+                statement = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join(values.values())})"  # noqa: S608
+                names = {"number": number, "email": f"{number}@example.com", "task": f"WT{number}"}
+                connection.execute(text(statement), names | {"moment": due, "due_at": due_at})
+
+    def tasks() -> list[str | None]:
+        return [row.task_sid for row in database.read(text("SELECT task_sid FROM followups ORDER BY id"))]
+
+    migrations.downgrade(database, before)
+    write(1, due)
+    write(2, None)
+    migrations.upgrade(database)
+    write(3, due)
+    assert tasks() == ["WT1", None, None]
+    assert not any(row.password_by_admin for row in database.read(text("SELECT password_by_admin FROM users")))
+    migrations.downgrade(database, before)
+    migrations.upgrade(database)
+    assert tasks() == ["WT1", None, "WT3"]
+    for table in ROWS_OF_OLD_CODE:
+        assert database.read(text(f"SELECT count(*) FROM {table}"))[0][0] == 3  # noqa: S608
