@@ -34,8 +34,10 @@ class RateLimits:
         # Named when it is first needed: a process that forks has the names of its children otherwise.
         self._process = f"{socket.gethostname()[:80]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._database.write(insert(RateLimitRow).values(process=self._process, refused_at=now))
+        # Another process's row may be a moment ahead; one that is hours ahead has a wrong time.
+        refused_at = RateLimitRow.refused_at
         self._database.write(
-            delete(RateLimitRow).where(or_(RateLimitRow.refused_at < now - RETENTION, RateLimitRow.refused_at > now))
+            delete(RateLimitRow).where(or_(refused_at < now - RETENTION, refused_at > now + RETENTION))
         )
 
     def last(self, now: datetime) -> datetime | None:

@@ -33,6 +33,12 @@ def test_one_from_the_future_hides_no_later_one_and_goes(database: Database) -> 
     assert len(database.read(select(RateLimitRow.process))) == 1
 
 
+def test_one_of_another_process_that_is_a_moment_ahead_stays(database: Database) -> None:
+    RateLimits(database).record(NOW + SECOND)
+    RateLimits(database).record(NOW)
+    assert RateLimits(database).last(NOW + SECOND) == NOW + SECOND
+
+
 def test_old_ones_go_with_the_next(database: Database) -> None:
     RateLimits(database).record(NOW - RETENTION - SECOND)
     RateLimits(database).record(NOW)
