@@ -25,6 +25,9 @@ workers = int(_environment.get("WEB_CONCURRENCY", "2"))
 # Connections that are kept open and idle count, too, and who is not accepted cannot even be turned away.
 worker_connections = 4000
 backlog = 4096
+# When fewer than one place in so many is left, a connection is closed after its response. Otherwise those that are kept
+# open and idle would hold all places, and who waits in the backlog would never be accepted.
+FREE_PLACES = 4
 MAX_ACCEPTED = 64
 # Twilio keeps its connections open; a proxy in front does too.
 keepalive = 75
@@ -99,6 +102,10 @@ def post_worker_init(worker: Any) -> None:
     from gunicorn.workers import ggevent
 
     class Server(ggevent.StreamServer):  # type: ignore[misc]  # gunicorn has no types
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            worker.places = self.pool
+
         @property
         def max_accept(self) -> int:  # asked once a turn
             begun, worker.begun = worker.begun, 0
@@ -114,22 +121,24 @@ def post_worker_init(worker: Any) -> None:
     worker.at_work = worker.begun = 0
     ggevent.StreamServer = Server
     worker.served = worker.wsgi
-    worker.wsgi = _closing_refused(worker.wsgi)
+    worker.wsgi = _closing(worker.wsgi, worker)
     # What stands now stays. Python would go through all of it again and again, and every callback waits meanwhile.
     gc.collect()
     gc.freeze()
 
 
-def _closing_refused(application: Any) -> Any:
-    """Return the application, which closes the connection of a refused client, and says so in the response.
+def _closing(application: Any, worker: Any) -> Any:
+    """Return the application, which closes some connections after the response, and says so in it.
 
-    A refused client has to open a new connection for its next try. Its body is not read to its end, which gunicorn
-    would do without a limit. gunicorn drops a `Connection: close` of the application's, hence its own response is told.
+    That of a refused client, which has to open a new one for its next try. Its body is not read to its end, which
+    gunicorn would do without a limit. And any, while few places are left.
+    gunicorn drops a `Connection: close` of the application's, hence its own response is told.
     """
 
     def serve(environ: Any, start_response: Any) -> Any:
         def start(status: str, headers: Any, exc_info: Any = None) -> Any:
-            if status.startswith("4"):
+            places = worker.places
+            if status.startswith("4") or places.free_count() * FREE_PLACES < places.size:
                 start_response.__self__.force_close()
             return start_response(status, headers, exc_info)
 

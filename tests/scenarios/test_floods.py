@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -119,6 +119,19 @@ def test_a_response_says_that_its_connection_is_closed(service: Service, path: s
         client.sendall(request("GET", path))
         head = client.recv(65_536).partition(b"\r\n\r\n")[0].lower()
         assert (b"\r\nconnection: close" in head) is is_closed
+
+
+def test_who_keeps_connections_open_leaves_places_for_others(start_service: Callable[..., Service]) -> None:
+    """With eight places, each further client is answered, although the ones before keep their connections."""
+    service = start_service(WEB_CONCURRENCY="1", GUNICORN_CMD_ARGS="--worker-connections 8")
+    is_kept = []
+    with ExitStack() as clients:
+        for _ in range(30):
+            client = clients.enter_context(connect(service))
+            client.sendall(request("GET", "/healthz"))
+            is_kept.append(b"connection: close" not in client.recv(65_536).lower())
+    assert is_kept[0], "while there is room, a connection is kept"
+    assert not is_kept[-1]
 
 
 def test_a_body_is_not_read_for_a_client_without_a_signature(service: Service) -> None:
