@@ -311,8 +311,11 @@ class Database:
             raise errors.DatabaseNotWritable(self._write_breaker.failure)
 
     def close(self) -> None:
-        """Close idle connections."""
+        """Close idle connections, and send no notification any more."""
         self._closed.set()
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         self._prepared_pool.close()
         self._notifying_pool.close()
         self.engine.dispose()
@@ -331,7 +334,7 @@ class Database:
 
     def _connect_anew(self) -> None:
         """Let the next statements open new connections, to where the server's name leads by then."""
-        self.close()
+        self._close_idle()
         if self._server:
             self._server.resolve_again()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from sqlalchemy import text
@@ -11,6 +12,7 @@ from sqlalchemy import text
 from enrich import errors
 from enrich.database.engine import Database
 from enrich.database.notifications import Listener
+from enrich.resilience.circuit_breaker import CircuitBreaker
 from tests.support.journal import Make
 
 PATIENCE_S = 20.0
@@ -50,6 +52,22 @@ class TestPostgresql:
             waiting = pool.submit(listener.wait, PATIENCE_S)
             database.notify()
             assert waiting.result(PATIENCE_S)
+
+    def test_news_arrive_after_the_connections_were_replaced(self, postgresql: str, listener: Listener) -> None:
+        """As after a fail-over: the circuit opened, and the next statements connect anew."""
+        breaker = CircuitBreaker()
+        with closing(Database(postgresql, breaker=breaker)) as database:
+            database.notify()
+            assert listener.wait(PATIENCE_S)
+            breaker.on_open()
+            database.notify()
+            assert listener.wait(PATIENCE_S)
+
+    def test_no_news_are_sent_after_it_was_closed(self, postgresql: str, listener: Listener) -> None:
+        database = Database(postgresql)
+        database.close()
+        database.notify()
+        assert not listener.wait(0.01)
 
     def test_a_broken_connection_is_told_and_replaced(self, database: Database, listener: Listener) -> None:
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
