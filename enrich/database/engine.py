@@ -15,9 +15,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -32,18 +31,14 @@ from sqlalchemy import (
     bindparam,
     cast,
     column,
-    create_engine,
-    event,
     func,
     literal_column,
-    make_url,
     select,
     text,
     true,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import KeyedColumnElement
@@ -52,8 +47,9 @@ from enrich import errors
 from enrich.database.errors import is_locked, translated
 from enrich.database.pool import ConnectionPool, Slots
 from enrich.database.server import Server
+from enrich.database.sqlite import LOCK_WAIT_S, sqlite_engine
 from enrich.database.statements import PreparedStatement
-from enrich.database.types import read_json
+from enrich.database.urls import checked_url
 from enrich.domain.deadline import OutOfTime
 from enrich.resilience.circuit_breaker import CircuitBreaker, Guard
 from enrich.resilience.dns_cache import DnsCache
@@ -65,17 +61,8 @@ DEFAULT_TIMEOUT_S = 30.0
 # PostgreSQL must bear.
 POOL_SIZE = 10
 
-# SQLite's busy time-out, spent in C. Most writes of another process take less than a millisecond; and under load, when
-# a turn of the event loop takes a hundred, a process that tries only once a turn would hardly find the lock free.
-LOCK_WAIT_S = 0.005
-
 # The channel of PostgreSQL's notifications.
 CHANNEL = "enrich_followups"
-_URL_FORM = (
-    "not of the form sqlite:////path or postgresql://user:password@host:5432/name; "
-    "in user and password write @ as %40, : as %3A, / as %2F, % as %25"
-)
-
 # `check_writable` reports a failed write for this long, if no other write succeeds. Not for ever: a process to which a
 # load balancer sends nothing because of it would never find out that it can write again.
 WRITE_FAILURE_S = 30.0
@@ -105,10 +92,10 @@ class Database:
         breaker: CircuitBreaker | None = None,
         write_breaker: CircuitBreaker | None = None,
     ) -> None:
-        self.url = _checked_url(url)
+        self.url = checked_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._server = None if self.is_sqlite else Server(self.url, addresses or DnsCache())
-        self.engine = self._server.engine(POOL_SIZE) if self._server else _sqlite_engine(self.url.database)
+        self.engine = self._server.engine(POOL_SIZE) if self._server else sqlite_engine(self.url.database, POOL_SIZE)
         self._breaker = breaker or CircuitBreaker()
         # A database can be well enough to be read and not to be written to. So what `DatabaseNotWritable` tells is
         # counted apart: reads neither close this breaker nor wait for it.
@@ -411,29 +398,6 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-def normal_url(url: str) -> str:
-    """Return the URL with the driver we ship: `postgres://` and `postgresql://` become `postgresql+psycopg://`."""
-    scheme, separator, rest = url.partition("://")
-    return f"postgresql+psycopg://{rest}" if separator and scheme in ("postgres", "postgresql") else url
-
-
-def _checked_url(url: str) -> URL:
-    """Return the URL parsed. Raises SettingsError, without any part that may be one of a password."""
-    try:
-        checked = make_url(normal_url(url))
-    except (SQLAlchemyError, ValueError):  # ValueError: the port is no number
-        raise errors.SettingsError(f"DATABASE_URL: {_URL_FORM}") from None
-    if checked.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise errors.SettingsError(f"DATABASE_URL: {checked.drivername} is not supported; sqlite and postgresql are")
-    if checked.drivername == "sqlite":
-        return checked
-    # After an unquoted @ or /, the rest of the password would be taken for a host or a database, and be told as such.
-    is_split_wrongly = "@" in f"{checked.host}{checked.database}{''.join(checked.query)}"
-    if is_split_wrongly or not (checked.port is None or 0 < checked.port < 65536):
-        raise errors.SettingsError(f"DATABASE_URL: {_URL_FORM}")
-    return checked
-
-
 def _take_write_lock(session: Session) -> None:
     """Begin the transaction with the write lock: one that reads first and then finds it taken has to start over."""
     try:
@@ -441,46 +405,3 @@ def _take_write_lock(session: Session) -> None:
     except BaseException:
         session.rollback()
         raise
-
-
-def _sqlite_engine(path: str | None) -> Engine:
-    if not path or path == ":memory:":
-        raise errors.SettingsError(
-            "DATABASE_URL: SQLite needs a file; a database in memory disappears with its connection"
-        )
-    try:
-        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise errors.SettingsError(f"DATABASE_URL: {Path(path).parent} cannot be created: {exc.strerror}") from exc
-    engine = create_engine(
-        f"sqlite:///{path}",
-        connect_args={"timeout": LOCK_WAIT_S, "check_same_thread": False},
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_SIZE,
-        json_deserializer=read_json,
-        hide_parameters=True,  # they are customers' data, and errors are logged
-    )
-
-    @event.listens_for(engine, "do_connect")
-    def keep_private(_dialect: Any, _record: Any, _arguments: Any, _parameters: Any) -> None:
-        """Make a new file readable for its owner alone. SQLite gives `-wal` and `-shm` the mode of the file."""
-        with suppress(OSError):  # which SQLite reports in its own way
-            os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: DBAPIConnection, _record: object) -> None:
-        connection.isolation_level = None  # sqlite3 begins no transactions; `begin` below does
-        cursor = connection.cursor()
-        # NORMAL: a commit survives a crash of the process at once, and one of the machine from the next checkpoint on.
-        # If every callback must survive the latter, use PostgreSQL.
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        options = connection.get_execution_options()
-        if options.get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql(f"BEGIN {options.get('sqlite_begin', 'DEFERRED')}")
-
-    return engine

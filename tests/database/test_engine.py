@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import bindparam, insert, literal, select, text
 
 from enrich.customers.tables import CustomerRow
-from enrich.database.engine import Database, normal_url
+from enrich.database.engine import Database
 from enrich.database.types import Base
+from enrich.database.urls import normal_url
 from enrich.errors import DatabaseBusy, DatabaseError, DatabaseLocked, DatabaseUnavailable, SchemaMissing, SettingsError
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
