@@ -38,7 +38,7 @@ from enrich.flows.adapters import Adapters
 from enrich.flows.enrichment import Enricher, TaskRef
 from enrich.flows.run import EnrichmentRun
 from enrich.journal import contacts
-from enrich.journal.followups import FollowupInserts
+from enrich.journal.followup_inserts import FollowupInserts
 from enrich.journal.records import LookupFinding
 from enrich.taskrouter import callbacks
 

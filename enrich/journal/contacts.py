@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from enrich.database.engine import Database
 from enrich.domain.outcomes import TASK_END_EVENTS, FollowupKind
-from enrich.journal.followups import INSERT_FOLLOWUP
+from enrich.journal.followup_inserts import INSERT_FOLLOWUP
 from enrich.journal.records import LookupFinding, read_finding
 from enrich.journal.tables import NO_EVENT, EntryRow, FollowupRow
 

@@ -15,32 +15,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Connection,
     Row,
     Select,
-    and_,
-    bindparam,
     case,
     delete,
     exists,
     func,
-    insert,
-    null,
-    or_,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import aliased
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from enrich.database.engine import Database
-from enrich.database.types import UtcDateTime
-from enrich.domain.deliveries import Followup, NewFollowup, OnExisting
+from enrich.domain.deliveries import Followup, NewFollowup
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason
 from enrich.errors import TaskGone
+from enrich.journal import followup_claims as claims
+from enrich.journal.followup_inserts import INSERT_FOLLOWUP, WAKE, FollowupInserts, wake_parameters
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
 
 # Much longer than one follow-up takes (5 s). A dead worker's rows wait this long.
@@ -51,7 +43,6 @@ LONGEST_LEASE = 2 * LEASE
 # A callback is answered within 4 s. If it has no conclusion after 10 s, its process died.
 ABANDONED_AFTER = timedelta(seconds=10)
 GIVEN_UP_WINDOW = timedelta(days=1)
-_IS_KNOWN = FollowupRow.kind.in_(tuple(FollowupKind))
 # Counting stops here: beyond it the exact number changes nothing and takes time.
 MAX_COUNT = 10_000
 
@@ -91,8 +82,9 @@ class FollowupQueue:
     def __init__(self, database: Database, *, announce: Callable[[], None] = lambda: None) -> None:
         self._database = database
         self._announce = announce
-        self._ending = database.prepare(_ENDING)
-        self._waking = database.prepare(_WAKE)
+        self._ending = database.prepare(claims.ENDING)
+        self._saving_progress = database.prepare(claims.SAVING_PROGRESS)
+        self._waking = database.prepare(WAKE)
 
     def claim(
         self, now: datetime, *, at_most: int = 1, newest: int = 0, key: str | None = None
@@ -104,7 +96,7 @@ class FollowupQueue:
         do not wait behind a backlog. key: claim only the follow-up with this key, if due, before older ones of its
         task.
         """
-        due, leasing = (_DUE, _LEASING) if key is None else (_DUE_WITH_KEY, _LEASING_WITH_KEY)
+        due, leasing = (claims.DUE, claims.LEASING) if key is None else (claims.DUE_WITH_KEY, claims.LEASING_WITH_KEY)
         values = {"now": now, "until": now + LEASE, "latest": now + LONGEST_LEASE, "existing_key": key}
         # Usually nothing is due; reading first saves SQLite the write lock.
         if self._database.is_sqlite and not self._database.read(due, values | {"number": 1, "taken": ()}):
@@ -112,14 +104,14 @@ class FollowupQueue:
 
         def lease(connection: Connection) -> Sequence[Row[*tuple[Any, ...]]]:
             ids: list[int] = []
-            for number, statement in ((newest, _NEWEST), (at_most - newest, due)):
+            for number, statement in ((newest, claims.NEWEST), (at_most - newest, due)):
                 if number > 0:
                     ids += connection.scalars(statement, values | {"number": number, "taken": ids})
             if not ids:
                 return ()
             # Asked once more: on PostgreSQL a sibling may have been claimed between the first look and the lock.
             leased = connection.scalars(leasing, values | {"taken": ids})
-            return connection.execute(_CLAIMED, {"taken": leased.all()}).all()
+            return connection.execute(claims.CLAIMED, {"taken": leased.all()}).all()
 
         return tuple(_followup(row) for row in self._database.commit(lease))
 
@@ -138,7 +130,8 @@ class FollowupQueue:
 
     def save_progress(self, followup: Followup, data: Mapping[str, Any]) -> None:
         """Store progress for the next attempt. No effect if another worker has claimed it since."""
-        self._database.write(update(FollowupRow).where(*_still_ours(followup)).values(data=dict(data)))
+        values = {"followup_id": followup.id, "attempt": followup.attempts, "progress": dict(data)}
+        self._database.write(self._saving_progress, values)
 
     def add(self, entry_id: int, followups: Sequence[NewFollowup], *, at: datetime) -> None:
         """Create follow-ups of this entry."""
@@ -153,7 +146,7 @@ class FollowupQueue:
 
     def wake(self, followup: NewFollowup) -> None:
         """Make the follow-up with the same key due again. No effect if there is none."""
-        self._database.write(self._waking, _parameters_of_wake(followup))
+        self._database.write(self._waking, wake_parameters(followup))
         self._announce()
 
     def adopt_abandoned(self, now: datetime) -> int:
@@ -217,7 +210,10 @@ class FollowupQueue:
     def figures(self, now: datetime) -> Figures:
         """Return the queue's figures. Each comes from a small index, and counting is bounded."""
         overdue_since = self._database.read(
-            select(FollowupRow.due_at).where(FollowupRow.due_at <= now, _IS_KNOWN).order_by(FollowupRow.due_at).limit(1)
+            select(FollowupRow.due_at)
+            .where(FollowupRow.due_at <= now, claims.IS_KNOWN)
+            .order_by(FollowupRow.due_at)
+            .limit(1)
         )
         return Figures(
             owed=self.open_count(),
@@ -236,7 +232,7 @@ class FollowupQueue:
 
     def unknown_count(self) -> int:
         """Return the number of open follow-ups of a kind that this version does not know, at most 10,000."""
-        return self._count(select(FollowupRow.id).where(FollowupRow.due_at.is_not(None), ~_IS_KNOWN))
+        return self._count(select(FollowupRow.id).where(FollowupRow.due_at.is_not(None), ~claims.IS_KNOWN))
 
     def _count(self, rows: Select[int]) -> int:
         bounded = rows.limit(MAX_COUNT).subquery()
@@ -293,171 +289,10 @@ class FollowupQueue:
             self._database.write(update(FollowupRow).where(*restarted).values(leased_until=None))
 
 
-# A new follow-up names its entry as `of_entry`, and gets that entry's task.
-_ENTRY_ID = bindparam("of_entry", type_=FollowupRow.entry_id.type)
-_OF_ENTRY: dict[str, Any] = {
-    "entry_id": _ENTRY_ID,
-    "task_sid": select(EntryRow.task_sid).where(EntryRow.id == _ENTRY_ID).scalar_subquery(),
-}
-INSERT_FOLLOWUP = insert(FollowupRow).values(_OF_ENTRY)
-
-
-class FollowupInserts:
-    """Statements that create follow-ups, run in the transaction of the entry that causes them."""
-
-    def __init__(self, database: Database) -> None:
-        dialect = sqlite if database.is_sqlite else postgresql
-        inserting = dialect.insert(FollowupRow).values(_OF_ENTRY)
-        self._statements: Mapping[OnExisting, Any] = {
-            OnExisting.KEEP: inserting.on_conflict_do_nothing(index_elements=[FollowupRow.key]),
-            # The lease stays: two workers must not execute it at once, and the present one does not know of the
-            # restart.
-            OnExisting.RESTART: inserting.on_conflict_do_update(
-                index_elements=[FollowupRow.key],
-                set_=_RESTARTED | {"due_at": inserting.excluded.due_at, "data": inserting.excluded.data},
-            ),
-            OnExisting.REOPEN: inserting.on_conflict_do_update(
-                index_elements=[FollowupRow.key],
-                set_=_RESTARTED | {"due_at": inserting.excluded.due_at},
-                # One that is executed just now may have looked already.
-                where=or_(FollowupRow.due_at.is_(None), FollowupRow.leased_until.is_not(None)),
-            ),
-        }
-
-    def add(self, connection: Connection, entry_id: int, followups: Sequence[NewFollowup], *, at: datetime) -> None:
-        """Create follow-ups of this entry, or restart existing ones, as `on_existing` says."""
-        for followup in followups:
-            if followup.on_existing is OnExisting.RESTART_ONLY:
-                self.wake(connection, followup)
-                continue
-            values = {
-                "kind": followup.kind,
-                "of_entry": entry_id,
-                "created_at": at,
-                "due_at": followup.due_at,
-                "attempts": 0,
-                "last_reason": "",
-                "key": followup.key,
-                "data": None if followup.data is None else dict(followup.data),
-            }
-            connection.execute(self._statements[followup.on_existing], values)
-
-    @staticmethod
-    def wake(connection: Connection, followup: NewFollowup) -> None:
-        """Make the follow-up with the same key due again. No effect if there is none."""
-        connection.execute(_WAKE, _parameters_of_wake(followup))
-
-
-_RESTARTED: dict[str, Any] = {"attempts": 0, "done_at": null(), "given_up_at": null()}
-_WAKE = (
-    update(FollowupRow)
-    .where(FollowupRow.key == bindparam("existing_key"))
-    .values(**_RESTARTED, due_at=bindparam("due_again_at"))
-)
-
-
 def _followup(row: Row[*tuple[Any, ...]]) -> Followup:
     is_readable = row.data is None or isinstance(row.data, dict)
     data = row.data if is_readable and row.data else {}
     return Followup(**(row._asdict() | {"kind": FollowupKind(row.kind), "data": data, "is_readable": is_readable}))
-
-
-def _parameters_of_wake(followup: NewFollowup) -> dict[str, Any]:
-    return {"existing_key": followup.key, "due_again_at": followup.due_at}
-
-
-# The end of an attempt: only by the one who has the lease.
-_ENDING = (
-    update(FollowupRow)
-    .where(
-        FollowupRow.id == bindparam("followup_id"),
-        FollowupRow.attempts == bindparam("attempt"),
-        FollowupRow.due_at.is_not(None),
-    )
-    .values(
-        leased_until=null(),
-        due_at=bindparam("next_due_at"),
-        done_at=bindparam("ended_at"),
-        given_up_at=bindparam("gave_up_at"),
-        last_reason=bindparam("reason"),
-        attempts=bindparam("attempts_made"),
-    )
-    .returning(FollowupRow.id)
-)
-
-# The claim, from statements that are made once. `taken` are ids that were chosen already.
-_NOW = bindparam("now", type_=UtcDateTime())
-_TAKEN: BindParameter[Sequence[int]] = bindparam("taken", expanding=True)
-_Other = aliased(FollowupRow)
-# Another follow-up of the same task.
-_IS_SIBLING = (_Other.task_sid == FollowupRow.task_sid, _Other.due_at.is_not(None), _Other.id != FollowupRow.id)
-# A lease that ends later than any was taken by a clock that was far ahead: it counts as ended.
-_LATEST = bindparam("latest", type_=UtcDateTime())
-_IS_LEASED = and_(_Other.leased_until > _NOW, _Other.leased_until <= _LATEST)
-# One of an unknown kind counts only while a newer version executes it: otherwise it would hold up all others.
-_COMES_FIRST = and_(
-    _Other.kind.in_(tuple(FollowupKind)),
-    or_(_Other.due_at < FollowupRow.due_at, and_(_Other.due_at == FollowupRow.due_at, _Other.id < FollowupRow.id)),
-)
-_IS_DUE = (
-    FollowupRow.due_at <= _NOW,
-    _IS_KNOWN,
-    or_(FollowupRow.leased_until.is_(None), FollowupRow.leased_until <= _NOW, FollowupRow.leased_until > _LATEST),
-)
-_IS_CLAIMABLE = (*_IS_DUE, ~exists().where(*_IS_SIBLING, or_(_IS_LEASED, _COMES_FIRST)))
-_IS_CLAIMABLE_BY_KEY = (
-    FollowupRow.key == bindparam("existing_key"),
-    *_IS_DUE,
-    ~exists().where(*_IS_SIBLING, _IS_LEASED),
-)
-
-
-def _choice(condition: Sequence[ColumnElement[bool]], order: ColumnElement[Any]) -> Select[int]:
-    """Return the SELECT of the ids of at most `number` rows. SKIP LOCKED is PostgreSQL's; SQLite has one writer."""
-    chosen = select(FollowupRow.id).where(*condition, FollowupRow.id.not_in(_TAKEN)).order_by(order)
-    return chosen.limit(bindparam("number")).with_for_update(skip_locked=True)
-
-
-def _leasing(condition: Sequence[ColumnElement[bool]]) -> ReturningUpdate[int]:
-    return (
-        update(FollowupRow)
-        .where(FollowupRow.id.in_(_TAKEN), *condition)
-        .values(leased_until=bindparam("until", type_=UtcDateTime()), attempts=FollowupRow.attempts + 1)
-        .returning(FollowupRow.id)
-    )
-
-
-_DUE = _choice(_IS_CLAIMABLE, FollowupRow.due_at.asc())
-_NEWEST = _choice(_IS_CLAIMABLE, FollowupRow.due_at.desc())
-_DUE_WITH_KEY = _choice(_IS_CLAIMABLE_BY_KEY, FollowupRow.due_at.asc())
-_LEASING, _LEASING_WITH_KEY = _leasing(_IS_CLAIMABLE), _leasing(_IS_CLAIMABLE_BY_KEY)
-_CLAIMED = (
-    select(
-        FollowupRow.id,
-        FollowupRow.kind,
-        FollowupRow.attempts,
-        FollowupRow.entry_id,
-        EntryRow.workspace_sid,
-        EntryRow.task_sid,
-        EntryRow.reservation_sid,
-        EntryRow.worker_sid,
-        EntryRow.worker_name,
-        EntryRow.event_type,
-        EntryRow.received_at,
-        FollowupRow.data,
-    )
-    .join(EntryRow, EntryRow.id == FollowupRow.entry_id)
-    .where(FollowupRow.id.in_(_TAKEN))
-    .order_by(FollowupRow.due_at, FollowupRow.id)
-)
-
-
-def _still_ours(followup: Followup) -> tuple[ColumnElement[bool], ...]:
-    return (
-        FollowupRow.id == followup.id,
-        FollowupRow.attempts == followup.attempts,
-        FollowupRow.due_at.is_not(None),
-    )
 
 
 def _abandoned(now: datetime) -> tuple[ColumnElement[bool], ...]:

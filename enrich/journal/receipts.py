@@ -24,7 +24,7 @@ from enrich.domain.deliveries import GUESSED_CHANNELS, Conclusion, Delivery, New
 from enrich.domain.lengths import MAX_FORM_BYTES
 from enrich.domain.matches import Matched, NoMatch
 from enrich.domain.outcomes import EntryKind, FollowupKind
-from enrich.journal.followups import INSERT_FOLLOWUP, FollowupInserts
+from enrich.journal.followup_inserts import INSERT_FOLLOWUP, FollowupInserts
 from enrich.journal.group_commit import GroupCommit
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow
 
