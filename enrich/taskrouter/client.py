@@ -10,8 +10,6 @@ Sources: docs/taskrouter.md, "Tasks", "Attributes", "Versions", "Status of a tas
 
 from __future__ import annotations
 
-import json
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,20 +27,13 @@ from enrich.domain.tasks import Task
 from enrich.resilience.circuit_breaker import CircuitBreaker
 from enrich.resilience.dns_cache import DnsCache
 from enrich.taskrouter.event_forms import past_event
-from enrich.taskrouter.http import HttpResponse, NotHttp, TooLong, TunnelRefused, Wire
+from enrich.taskrouter.http import HttpResponse, Wire
+from enrich.taskrouter.responses import NO_RESPONSE, document_of, error_of, member, no_response, rows_of, task_of
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 
 # Answers of TaskRouter are a few kilobytes; what is longer is not one.
 _MAX_ANSWER_BYTES = 1_000_000
-_BY_STATUS: dict[int, type[errors.TaskRouterError]] = {
-    401: errors.NotAuthorized,
-    403: errors.NotAuthorized,
-    404: errors.TaskGone,
-    407: errors.ProxyRefused,
-    412: errors.StaleTask,
-    429: errors.RateLimited,
-}
 # Of a page of a list. The attributes of 100 tasks fit, even if all of them are emoji: 4,096 characters of 12 bytes.
 # Parsed, JSON can take twenty times its length.
 MAX_PAGE_BYTES = 5_000_000
@@ -60,8 +51,6 @@ _REACHED: Mapping[str, tuple[str, ...]] = {
 # It can become none of the above any more.
 _ENDED = ("rejected", "timeout", "canceled", "rescinded", "completed")
 
-# What `Wire.exchange` raises for a request without a response.
-NO_RESPONSE = (urllib3.exceptions.HTTPError, OSError, NotHttp)
 # What tells that the API itself is in trouble; a refusal is an answer.
 _TROUBLE = (errors.TaskRouterFailed, errors.TaskRouterUnreachable, errors.TaskRouterTooSlow, OutOfTime)
 
@@ -104,7 +93,7 @@ class TaskRouterClient:
 
     def fetch_task(self, workspace_sid: str, task_sid: str, *, timeout_s: float) -> Task:
         """Fetch the task. Raises TaskRouterError; TaskGone if there is none."""
-        return _task(self._ask("GET", _task_path(workspace_sid, task_sid), timeout_s=timeout_s))
+        return task_of(self._ask("GET", _task_path(workspace_sid, task_sid), timeout_s=timeout_s))
 
     def update_attributes(
         self, workspace_sid: str, task_sid: str, attributes: str, *, if_match: str, timeout_s: float
@@ -115,7 +104,7 @@ class TaskRouterClient:
         """
         path = _task_path(workspace_sid, task_sid)
         done = self._ask("POST", path, {"Attributes": attributes}, {"If-Match": if_match}, timeout_s=timeout_s)
-        _member(document_of(done), "sid")  # a 2xx that is no task came from somebody in between
+        member(document_of(done), "sid")  # a 2xx that is no task came from somebody in between
 
     def instruct(
         self,
@@ -160,7 +149,7 @@ class TaskRouterClient:
         return self._reservation_status(path, timeout_s)
 
     def _reservation_status(self, path: str, timeout_s: float) -> str:
-        return _member(document_of(self._ask("GET", path, timeout_s=timeout_s)), "reservation_status")
+        return member(document_of(self._ask("GET", path, timeout_s=timeout_s)), "reservation_status")
 
     def _require_status(self, done: HttpResponse, path: str, status: str, timeout_s: float) -> None:
         """Return if the reservation has this status: as the response says or, if it does not, as another fetch does.
@@ -168,7 +157,7 @@ class TaskRouterClient:
         Raises TaskRouterError: RequestRefused if the reservation can no longer reach it, else NotUnderstood.
         """
         try:
-            now = _member(document_of(done), "reservation_status")
+            now = member(document_of(done), "reservation_status")
         except errors.NotUnderstood:
             now = ""
         if now != status:
@@ -189,7 +178,7 @@ class TaskRouterClient:
         """
         form = {"AssignmentStatus": status} | ({"Reason": reason} if reason else {})
         done = self._ask("POST", _task_path(workspace_sid, task_sid), form, timeout_s=timeout_s)
-        _member(document_of(done), "sid")
+        member(document_of(done), "sid")
 
     def update_priority(
         self, workspace_sid: str, task_sid: str, priority: int, *, if_match: str, timeout_s: float
@@ -197,7 +186,7 @@ class TaskRouterClient:
         """Set the task's priority unless somebody wrote since `if_match`. Raises TaskRouterError; StaleTask if so."""
         path = _task_path(workspace_sid, task_sid)
         done = self._ask("POST", path, {"Priority": str(priority)}, {"If-Match": if_match}, timeout_s=timeout_s)
-        _member(document_of(done), "sid")
+        member(document_of(done), "sid")
 
     def create_task(self, workspace_sid: str, form: dict[str, str], *, timeout_s: float) -> str:
         """Create a task and return its SID. form: Attributes, WorkflowSid, TaskChannel, ... Raises TaskRouterError.
@@ -207,7 +196,7 @@ class TaskRouterClient:
         A request without a readable answer may have made one all the same.
         """
         path = f"/Workspaces/{workspace_sid}/Tasks"
-        return _member(document_of(self._ask("POST", path, form, timeout_s=timeout_s)), "sid")
+        return member(document_of(self._ask("POST", path, form, timeout_s=timeout_s)), "sid")
 
     def list_tasks(self, workspace_sid: str, query: dict[str, str], *, timeout_s: float) -> list[ListedTask]:
         """List the tasks that this query selects: AssignmentStatus, EvaluateTaskAttributes, ... Raises TaskRouterError.
@@ -237,19 +226,19 @@ class TaskRouterClient:
         while next_path is not None:
             response = self._ask("GET", next_path, timeout_s=timeout_s(), largest=MAX_PAGE_BYTES)
             document = document_of(response)
-            yield _rows(document, key)
+            yield rows_of(document, key)
             next_path = self._next_path(document)
 
     def worker_activity(self, workspace_sid: str, worker_sid: str, *, timeout_s: float) -> tuple[str, bool]:
         """SID of the activity that the worker is in, and whether it is one for work. Raises TaskRouterError."""
         worker = document_of(self._ask("GET", _worker_path(workspace_sid, worker_sid), timeout_s=timeout_s))
-        return _member(worker, "activity_sid"), worker.get("available") is True
+        return member(worker, "activity_sid"), worker.get("available") is True
 
     def move_worker(self, workspace_sid: str, worker_sid: str, activity_sid: str, *, timeout_s: float) -> None:
         """Move the worker to that activity. Raises TaskRouterError."""
         path = _worker_path(workspace_sid, worker_sid)
         done = self._ask("POST", path, {"ActivitySid": activity_sid}, timeout_s=timeout_s)
-        _member(document_of(done), "sid")
+        member(document_of(done), "sid")
 
     def close(self) -> None:
         self._wire.close()
@@ -302,7 +291,7 @@ class TaskRouterClient:
             self._observe(Exchange(method, status, began_at, time.monotonic() - began_at))
         if 200 <= response.status < 300:
             return response
-        raise _error(method, response)
+        raise error_of(method, response)
 
     def _next_path(self, document: dict[str, Any]) -> str | None:
         """Return the path of the next page, None at the end; of the address in the page only the path is used."""
@@ -317,54 +306,12 @@ class TaskRouterClient:
         return path.removeprefix(self._prefix)
 
 
-def no_response(request: str, exc: Exception, timeout_s: float) -> errors.TaskRouterError:
-    """Return the error for a request that got no response. request: its name in the message."""
-    if isinstance(exc, urllib3.exceptions.NameResolutionError):
-        return errors.HostUnknown(f"{request}: {exc.conn.host} does not exist")
-    if isinstance(exc, TunnelRefused):
-        return errors.ProxyRefused(f"{request}: {exc}")
-    if isinstance(exc, urllib3.exceptions.NewConnectionError):
-        # A time-out to urllib3, even if the connection was refused at once.
-        return errors.TaskRouterUnreachable(f"{request}: {type(exc).__name__}")
-    if isinstance(exc, (urllib3.exceptions.TimeoutError, TimeoutError)):
-        return errors.TaskRouterTooSlow(f"{request} got no answer in {timeout_s:.1f} s")
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return errors.TlsFailed(f"{request}: certificate refused, {exc.verify_message}")
-    if isinstance(exc, ssl.SSLError) and not isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        return errors.TlsFailed(f"{request}: {exc.reason}")
-    if isinstance(exc, TooLong):
-        return errors.AnswerTooLong(f"{request}: {exc}")
-    return errors.TaskRouterUnreachable(f"{request}: {type(exc).__name__}")
-
-
 def _resting() -> errors.TaskRouterCircuitOpen:
     return errors.TaskRouterCircuitOpen("it failed several times in a row a moment ago")
 
 
 def _task_path(workspace_sid: str, task_sid: str) -> str:
     return f"/Workspaces/{workspace_sid}/Tasks/{task_sid}"
-
-
-def _task(response: HttpResponse) -> Task:
-    document = document_of(response)
-    etag = response.headers.get("etag")
-    if not etag:
-        raise errors.NotUnderstood("the answer has no ETag; without one nothing is written")
-    try:
-        return Task(
-            sid=str(document["sid"]),
-            raw_attributes=_text(document["attributes"]),
-            etag=etag,
-            assignment_status=str(document["assignment_status"]),
-            priority=_whole(document.get("priority")) or 0,
-            reason=str(document.get("reason") or ""),
-            workflow_sid=str(document.get("workflow_sid") or ""),
-            task_channel=str(document.get("task_channel_unique_name") or ""),
-            timeout_s=_whole(document.get("timeout")),
-            virtual_start_time=str(document.get("virtual_start_time") or ""),
-        )
-    except KeyError as exc:
-        raise errors.NotUnderstood(f"the answer is not a task: it has no {exc}") from exc
 
 
 def _reservation_path(workspace_sid: str, task_sid: str, reservation_sid: str) -> str:
@@ -379,71 +326,5 @@ def _second(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _rows(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    rows = document.get(key)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise errors.NotUnderstood(f"the answer is not a list of {key}")
-    return rows
-
-
 def _listed(row: dict[str, Any]) -> ListedTask:
-    return ListedTask(_member(row, "sid"), _member(row, "assignment_status"), str(row.get("date_updated") or ""))
-
-
-def _member(document: dict[str, Any], name: str) -> str:
-    value = document.get(name)
-    if not isinstance(value, str):
-        raise errors.NotUnderstood(f"the answer has no {name}")
-    return value
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _text(attributes: object) -> str:
-    """Attributes are a JSON text; null, as in lists, may not be written over (docs/taskrouter.md, "Tasks")."""
-    if not isinstance(attributes, str):
-        raise errors.NotUnderstood(f"the task's attributes are {type(attributes).__name__}, not text")
-    return attributes
-
-
-def document_of(response: HttpResponse) -> dict[str, Any]:
-    """Return the JSON object of a response. Raises NotUnderstood."""
-    try:
-        document = json.loads(response.data)
-    except (ValueError, RecursionError) as exc:
-        raise errors.NotUnderstood(f"the answer is not JSON: {response.headers.get('content-type')}") from exc
-    if not isinstance(document, dict):
-        raise errors.NotUnderstood("the answer is not a JSON object")
-    return document
-
-
-def _error(method: str, response: HttpResponse) -> errors.TaskRouterError:
-    """Return the error for this status. It names Twilio's code, never its message, which may quote what we sent."""
-    try:
-        code = _whole(document_of(response).get("code"))
-    except errors.NotUnderstood:
-        code = None
-    message = f"{method}: HTTP {response.status}, code {'?' if code is None else code}"
-    status = response.status
-    retry_after_s = _retry_after_s(response.headers.get("retry-after"))
-    if status in _BY_STATUS:
-        return _BY_STATUS[status](message, retry_after_s=retry_after_s, code=code)
-    if status >= 500:
-        return errors.TaskRouterFailed(message, retry_after_s=retry_after_s, code=code)
-    if 400 <= status < 500:
-        return errors.RequestRefused(message, code=code)
-    if 300 <= status < 400:
-        return errors.Redirected(message)
-    return errors.NotUnderstood(message)
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    """Seconds from now; None where there is no such header, or one that says nothing (RFC 9110, section 10.2.3)."""
-    if header is None:
-        return None
-    try:
-        return float(urllib3.Retry().parse_retry_after(header))
-    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
-        return None
+    return ListedTask(member(row, "sid"), member(row, "assignment_status"), str(row.get("date_updated") or ""))

@@ -22,8 +22,9 @@ from twilio.rest import Client
 from enrich import errors
 from enrich.domain.deadline import Deadline
 from enrich.resilience.dns_cache import DnsCache
-from enrich.taskrouter.client import MAX_PAGE_BYTES, NO_RESPONSE, document_of, no_response
+from enrich.taskrouter.client import MAX_PAGE_BYTES
 from enrich.taskrouter.http import HttpResponse, Wire
+from enrich.taskrouter.responses import NO_RESPONSE, document_of, no_response
 
 ANSWER_S = 20.0
 # Of one operation, which may read a whole workspace: a request for each of its workers.
@@ -31,7 +32,7 @@ OPERATION_S = 300.0
 MAX_PAGES = 100
 
 
-class Transport(HttpClient):  # type: ignore[misc]
+class Transport(HttpClient):  # type: ignore[misc]  # the SDK has no types
     """The SDK's requests as ours: to one host, with limits of time and size, and without redirects.
 
     base_url: its scheme, host and port are the only ones that get a request, and with it the credentials.
