@@ -128,7 +128,7 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
             rest_limit.refused()
             if serves:
                 record_refusal.ask()
-        else:
+        elif exchange.status.isdigit():  # without an answer it says nothing of the rate limit
             rest_limit.succeeded()
         if tracing:
             tracing.exchange(exchange)
@@ -215,13 +215,12 @@ def flows_of(adapters: Adapters, rules: Rules) -> Flows:
 
 def _database(settings: Settings, addresses: DnsCache, metrics: Metrics) -> Database:
     """Return the database; it counts as resting while either of its circuit breakers is open."""
-    breaker, write_breaker = (
-        CircuitBreaker(
-            failures=settings.breaker_failures,
-            observe=lambda _is_open: metrics.breaker("database", breaker.is_open or write_breaker.is_open),
-        )
-        for _of in ("everything", "writes")
-    )
+
+    def observe(_is_open: object) -> None:
+        metrics.breaker("database", breaker.is_open or write_breaker.is_open)
+
+    breaker = CircuitBreaker(failures=settings.breaker_failures, observe=observe)
+    write_breaker = CircuitBreaker(failures=settings.breaker_failures, observe=observe)
     return Database(settings.database_url, addresses=addresses, breaker=breaker, write_breaker=write_breaker)
 
 

@@ -96,12 +96,11 @@ class Upkeep:
         if not self._tasks.may_prune():
             return
         before = now - self._keep
-        while self._adapters.followups.prune(before) and not self._stop.is_set():
-            pass
+        for prune in (partial(self._adapters.followups.prune, before), partial(self._tasks.prune, now)):
+            while prune() and not self._stop.wait(PRUNE_PAUSE_S):
+                pass
         self._adapters.task_states.prune(before)
         self._adapters.store.prune(before)
-        while self._tasks.prune(now) and not self._stop.wait(PRUNE_PAUSE_S):
-            pass
 
     def find_stuck(self) -> None:
         """Queue the completion of tasks that wrap up for too long."""

@@ -133,7 +133,7 @@ class Worker:
                 "the end of a follow-up was not recorded",
                 extra={"followup": followup.kind, "entry": followup.entry_id, "reason": exc.reason, "detail": str(exc)},
             )
-        except Exception:
+        except Exception:  # an internal error; its lease ends, and it is claimed again
             log.exception("the worker failed; it goes on")
         finally:
             with self._lock:
@@ -154,7 +154,7 @@ class Worker:
                         "a job of the worker failed", extra={"job": job.name, "reason": exc.reason, "detail": str(exc)}
                     )
                 has_failed = True
-            except Exception:
+            except Exception:  # an internal error must not end the job for good
                 log.exception("the worker failed; it goes on")
                 has_failed = True
             if not stop.is_set():
