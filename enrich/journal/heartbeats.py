@@ -9,9 +9,6 @@ until a person has looked and confirmed the time (`flask worker --confirm-clock`
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -19,6 +16,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from enrich.database.clock import seconds_since_boot
 from enrich.database.engine import Database
+from enrich.journal.process_names import process_name
 from enrich.journal.tables import NO_EVENT, EntryRow, HeartbeatRow
 
 INTERVAL = timedelta(seconds=10)
@@ -42,8 +40,7 @@ class Heartbeats:
     def __init__(self, database: Database, uptime: Callable[[], float] = seconds_since_boot) -> None:
         self._database = database
         self._uptime = uptime
-        # Host names can repeat between machines, and process ids over time.
-        self._name = f"{socket.gethostname()[:80]}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._name = process_name()
         self._due_at_s: float | None = None
         self._is_plausible = True
         # The time of the last call, by both clocks.

@@ -5,14 +5,12 @@ Each web process has a row of its own, written in the background, so that no cal
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, insert, or_, select, update
 
 from enrich.database.engine import Database
+from enrich.journal.process_names import process_name
 from enrich.journal.tables import RateLimitRow
 
 RETENTION = timedelta(hours=1)
@@ -32,7 +30,7 @@ class RateLimits:
             if self._database.write(mine.values(refused_at=now).returning(RateLimitRow.process)):
                 return
         # Named when it is first needed: a process that forks has the names of its children otherwise.
-        self._process = f"{socket.gethostname()[:80]}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._process = process_name()
         self._database.write(insert(RateLimitRow).values(process=self._process, refused_at=now))
         # Another process's row may be a moment ahead; one that is hours ahead has a wrong time.
         refused_at = RateLimitRow.refused_at
