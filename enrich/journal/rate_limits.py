@@ -21,16 +21,13 @@ class RateLimits:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._process = ""
+        self._process = process_name()
 
     def record(self, now: datetime) -> None:
         """Record that this process was refused just now."""
-        if self._process:
-            mine = update(RateLimitRow).where(RateLimitRow.process == self._process)
-            if self._database.write(mine.values(refused_at=now).returning(RateLimitRow.process)):
-                return
-        # Named when it is first needed: a process that forks has the names of its children otherwise.
-        self._process = process_name()
+        mine = update(RateLimitRow).where(RateLimitRow.process == self._process)
+        if self._database.write(mine.values(refused_at=now).returning(RateLimitRow.process)):
+            return
         self._database.write(insert(RateLimitRow).values(process=self._process, refused_at=now))
         # Another process's row may be a moment ahead; one that is hours ahead has a wrong time.
         refused_at = RateLimitRow.refused_at
