@@ -97,15 +97,13 @@ def beside(service: Service, name: str, seconds: float) -> dict[str, Any]:
     size = deliveries.write(file, max(2, round(seconds * CALLBACKS_A_SECOND)))
     memory = [sum(service.server.memory_mb())]
     with _attack(service.url, name) as counts:
-        told = overload.send(service.url, file, size, rate=CALLBACKS_A_SECOND, fresh=2)
+        told, unanswered = overload.send(service.url, file, size, rate=CALLBACKS_A_SECOND, fresh=2)
         memory.append(sum(service.server.memory_mb()))
-    unanswered = told.pop("unanswered")
     at_once, missing = overload.unrecorded(service.database, file, unanswered)
     memory.append(sum(service.server.memory_mb()))
     return {
         **told,
         "slowest_s": _NO_ANSWER_S if unanswered else told["slowest_s"],
-        "unanswered": len(unanswered),
         "recorded_later": at_once,
         "unrecorded": missing,
         "memory_mb": memory,

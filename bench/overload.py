@@ -8,12 +8,14 @@ bench.overload` is that client, in a process of its own; like the server, it get
 from __future__ import annotations
 
 import json
+import os
 import re
 import selectors
 import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,9 +43,8 @@ def figures(database: Database, kind: str, url: str, file: Path, size: int, carr
     carried: requests a second in a closed loop of 64.
     """
     rate = TIMES * carried
-    told = send(url, file, size, rate=rate)
+    told, unanswered = send(url, file, size, rate=rate)
     against = f"{rate:,.0f} a second, {told['requests']:,} in all"
-    unanswered = set(told.pop("unanswered"))
     told["recorded_later"], missing = unrecorded(database, file, unanswered)
     yield Figure(
         Line("slowest answer, overload", kind, against, (LATEST_S,)),
@@ -76,7 +77,8 @@ class _Connection:
 class _Client:
     """Sends each request when it is due, over a connection that is idle, or a new one.
 
-    fresh: every so many have a connection of their own; 0 for none.
+    fresh: every so many have a connection of their own; 0 for none. took_s: of each 200, from when it was due.
+    unanswered: the numbers of the requests that got no 200, by kind.
     Bare sockets: the client runs on the machine that it measures, and what it takes is missing there.
     """
 
@@ -88,7 +90,7 @@ class _Client:
         self._idle: list[_Connection] = []
         self._under_way: dict[int, _Connection] = {}
         self.took_s: list[float] = []
-        self.unanswered: list[int] = []
+        self.unanswered: dict[str, list[int]] = defaultdict(list)
 
     def run(self, requests: bytes, size: int, rate: float) -> None:
         number, began = 0, time.perf_counter()
@@ -103,7 +105,8 @@ class _Client:
             wait_s = began + number / rate - now if number < len(all_due) else 0.1
             for key, events in self._selector.select(max(0.0, wait_s)):
                 self._ready(key.data, events)
-        self.unanswered += self._under_way
+        if self._under_way:
+            self.unanswered["still waiting at the end"] += self._under_way
 
     def _is_fresh(self, number: int) -> bool:
         return self._fresh > 0 and number % self._fresh == 0
@@ -116,20 +119,28 @@ class _Client:
         if is_new:  # it is sent when the connection stands
             self._selector.register(connection.socket, selectors.EVENT_WRITE, connection)
         else:
-            connection.socket.send(request)
+            self._write(connection)
+
+    def _write(self, connection: _Connection) -> None:
+        try:
+            connection.socket.send(connection.request)
+        except OSError as exc:
+            self._is_gone(connection, _kind(exc))
 
     def _ready(self, connection: _Connection, events: int) -> None:
-        try:
-            if events & selectors.EVENT_WRITE:
-                connection.socket.send(connection.request)
-                self._selector.modify(connection.socket, selectors.EVENT_READ, connection)
-                return
-            connection.got += (got := connection.socket.recv(65_536))
-        except OSError:
-            got = b""
-        if not got:
-            self._is_gone(connection)
+        if events & selectors.EVENT_WRITE:
+            self._selector.modify(connection.socket, selectors.EVENT_READ, connection)
+            self._write(connection)
             return
+        try:
+            got = connection.socket.recv(65_536)
+        except OSError as exc:
+            self._is_gone(connection, _kind(exc))
+            return
+        if not got:
+            self._is_gone(connection, "closed without an answer")
+            return
+        connection.got += got
         head, end, body = connection.got.partition(b"\r\n\r\n")
         if end and len(body) >= load.content_length(head):
             self._answered(connection, head)
@@ -137,38 +148,49 @@ class _Client:
     def _answered(self, connection: _Connection, head: bytes) -> None:
         number = connection.number
         del self._under_way[number]
-        if head.split(b" ", 2)[1] == b"200":
+        status = head.split(b" ", 2)[1].decode()
+        if status == "200":
             self.took_s.append(time.perf_counter() - connection.due)
         else:
-            self.unanswered.append(number)
-        if self._is_fresh(number):
-            self._selector.unregister(connection.socket)
-            connection.socket.close()
+            self.unanswered[f"status {status}"].append(number)
+        if self._is_fresh(number) or b"\nconnection: close" in head.lower():
+            self._close(connection)
             return
         connection.got, connection.number = b"", -1
         self._idle.append(connection)
 
-    def _is_gone(self, connection: _Connection) -> None:
-        self._selector.unregister(connection.socket)
-        connection.socket.close()
+    def _is_gone(self, connection: _Connection, kind: str) -> None:
+        self._close(connection)
         if connection.number < 0:
             self._idle.remove(connection)
         else:
             del self._under_way[connection.number]
-            self.unanswered.append(connection.number)
+            self.unanswered[kind].append(connection.number)
+
+    def _close(self, connection: _Connection) -> None:
+        self._selector.unregister(connection.socket)
+        connection.socket.close()
 
 
-def send(url: str, file: Path, size: int, *, rate: float, fresh: int = 0) -> dict[str, Any]:
-    """Send the requests in that file from a process of its own, so many a second; return what became of them.
+def _kind(exc: OSError) -> str:
+    """Return the kind of a failed connection, such as "connection refused"."""
+    return os.strerror(exc.errno or 0).lower()
 
-    fresh: every so many have a connection of their own; 0 for none. Raises Failed.
+
+def send(url: str, file: Path, size: int, *, rate: float, fresh: int = 0) -> tuple[dict[str, Any], set[int]]:
+    """Send the requests in that file from a process of its own, so many a second.
+
+    fresh: every so many have a connection of their own; 0 for none.
+    Returns what became of them, in `unanswered` how many got no 200 by kind, and the numbers of these. Raises Failed.
     """
     command = [sys.executable, "-m", "bench.overload", url, str(rate), str(file), str(size), str(fresh)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise load.Failed(done.stderr)
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    told: dict[str, Any] = json.loads(done.stdout)
+    unanswered: dict[str, list[int]] = told["unanswered"]
+    told["unanswered"] = {kind: len(numbers) for kind, numbers in unanswered.items()}
+    return told, {number for numbers in unanswered.values() for number in numbers}
 
 
 def unrecorded(database: Database, file: Path, unanswered: Collection[int]) -> tuple[int, int]:

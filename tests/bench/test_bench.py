@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from bench import attack, floor, load
+from bench import attack, floor, load, overload
 from bench.attacker import ATTACKS
 from bench.deliveries import ASSIGNMENT, Deliveries, assignment_form
 from bench.figures import Figure, Line, Load, Measured, added_p99, table, throughput
@@ -17,6 +21,7 @@ from bench.floor import make_tables
 from bench.parts import GROWTH, PARTS, Pace
 from bench.serving import PUBLIC_URL, TOKEN, site
 from bench.upstream import ATTRIBUTES
+from enrich.demo.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -145,3 +150,59 @@ def test_wrk_and_our_client_tell_the_same(tmp_path: Path) -> None:
             assert told.requests > 0
             assert told.failed == 0
             assert told.p50_ms <= told.p99_ms
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[tuple[str, list[int]]]:
+    """A server that answers each request with these bytes, or closes if there are none; requests by connection."""
+    served: list[int] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            connection = len(served)
+            served.append(0)
+            while line := self.rfile.readline():
+                if line == b"\r\n":
+                    served[connection] += 1
+                    if not answer:
+                        return
+                    self.wfile.write(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", served
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def requests_file(folder: Path, number: int) -> tuple[Path, int]:
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    (folder / "requests").write_bytes(request * number)
+    return folder / "requests", len(request)
+
+
+def test_a_connection_that_the_server_will_close_is_not_used_again(tmp_path: Path) -> None:
+    with answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nOK") as (url, served):
+        told, unanswered = overload.send(url, *requests_file(tmp_path, 5), rate=100)
+    assert (told["unanswered"], unanswered) == ({}, set())
+    assert served == [1] * 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(b"", "closed without an answer"), (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "status 503")],
+)
+def test_what_got_no_answer_is_counted_by_kind(tmp_path: Path, answer: bytes, kind: str) -> None:
+    with answering(answer) as (url, _):
+        told, unanswered = overload.send(url, *requests_file(tmp_path, 3), rate=100)
+    assert (told["unanswered"], unanswered) == ({kind: 3}, {0, 1, 2})
+
+
+def test_a_refused_connection_is_a_kind_of_its_own(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port(0)}"
+    told, unanswered = overload.send(url, *requests_file(tmp_path, 3), rate=100)
+    assert (told["unanswered"], unanswered) == ({"connection refused": 3}, {0, 1, 2})
