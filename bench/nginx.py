@@ -30,7 +30,7 @@ def nginx(folder: Path, upstream: str, port: int = 0) -> Iterator[str]:
     port = port or free_port(0)
     text = SHIPPED.read_text().replace("listen 8080;", f"listen 127.0.0.1:{port};")
     text = re.sub(r"(hooks-1|page):8000", upstream, text).replace("hooks-2:8000", f"127.0.0.1:{free_port(0)}")
-    text = text.replace("/tmp/", f"{folder}/").replace("/etc/nginx/", f"{folder}/")  # noqa: S108
+    text = re.sub(r"/(tmp|etc/nginx)/", f"{folder}/", text)
     configuration, log = folder / "nginx.conf", folder / "log"
     configuration.write_text(text)
     command = [str(NGINX), "-p", str(folder), "-c", str(configuration), "-e", str(log)]
