@@ -12,6 +12,8 @@ import sys
 import time
 from typing import cast
 
+from bench.load import content_length
+
 ATTRIBUTES = json.dumps(
     {
         "from": "+14155550100",
@@ -90,7 +92,7 @@ class Upstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._got = self._got + data if self._got else data
         head, end, body = self._got.partition(b"\r\n\r\n")
-        if not end or len(body) < _content_length(head):
+        if not end or len(body) < content_length(head):
             return
         self._got = b""
         if self._tells and head.startswith(b"POST"):
@@ -104,11 +106,6 @@ class Upstream(asyncio.Protocol):
     def _answer(self) -> None:
         if not self._transport.is_closing():
             self._transport.write(self._response)
-
-
-def _content_length(head: bytes) -> int:
-    at = head.lower().find(b"\ncontent-length:")
-    return int(head[at + 16 :].split(b"\r", 1)[0]) if at >= 0 else 0
 
 
 async def serve(port: int, delay_s: float, *, tells: bool) -> None:
