@@ -12,13 +12,14 @@ import random
 import re
 import resource
 import sys
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-ASSIGNMENT, EVENTS = "/taskrouter/assignment", "/taskrouter/events"
+from bench.deliveries import ASSIGNMENT, EVENTS
+
 _OPEN_FILES = 8_000
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _WRONGLY_SIGNED = _FORM | {"X-Twilio-Signature": "A" * 27 + "="}
@@ -26,7 +27,7 @@ _WRONGLY_SIGNED = _FORM | {"X-Twilio-Signature": "A" * 27 + "="}
 
 @dataclass(slots=True)
 class Target:
-    """Where the attacker connects to, and what became of it. Each connection comes from an address of its own.
+    """The service that is attacked, and the counts of connections opened and requests sent.
 
     has_begun: as many connections were opened as wanted.
     """
@@ -39,14 +40,24 @@ class Target:
     sent: int = 0
     random: random.Random = field(default_factory=lambda: random.Random(7))
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Open a connection from somewhere in 127.0.0.0/8: tries to sign in are counted by address."""
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """Open a connection from somewhere in 127.0.0.0/8, since tries to sign in are counted by address."""
         address = f"127.{self.random.randrange(1, 255)}.{self.random.randrange(256)}.{self.random.randrange(1, 255)}"
-        opened = await asyncio.open_connection(self.host, self.port, local_addr=(address, 0))
+        reader, writer = await asyncio.open_connection(self.host, self.port, local_addr=(address, 0))
         self.connections += 1
         if self.connections >= self.wanted:
             self.has_begun.set()
-        return opened
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+
+    async def send(self, writer: asyncio.StreamWriter, text: bytes) -> None:
+        """Send this and count it."""
+        writer.write(text)
+        await writer.drain()
+        self.sent += 1
 
 
 Attack = Callable[[Target], Coroutine[Any, Any, None]]
@@ -65,16 +76,10 @@ def pipelining(text: bytes) -> Attack:
     """Send the request back to back, and read answers beside it; connect anew when that is refused."""
 
     async def attack(target: Target) -> None:
-        reader, writer = await target.connect()
-        reading = asyncio.create_task(_read_to_the_end(reader))
-        try:
+        async with target.connection() as (reader, writer):
+            reading = asyncio.create_task(_read_to_the_end(reader))
             while not reading.done():
-                writer.write(text)
-                await writer.drain()
-                target.sent += 1
-        finally:
-            reading.cancel()
-            writer.close()
+                await target.send(writer, text)
 
     return attack
 
@@ -83,16 +88,11 @@ def one_by_one(text: bytes) -> Attack:
     """Send the request, wait for its answer, and send it again."""
 
     async def attack(target: Target) -> None:
-        reader, writer = await target.connect()
-        try:
+        async with target.connection() as (reader, writer):
             while True:
-                writer.write(text)
-                await writer.drain()
-                target.sent += 1
+                await target.send(writer, text)
                 if not await reader.read(65_536):
                     return
-        finally:
-            writer.close()
 
     return attack
 
@@ -101,38 +101,26 @@ def holding(text: bytes) -> Attack:
     """Send this, the beginning of a request or nothing, and wait until the server closes the connection."""
 
     async def attack(target: Target) -> None:
-        reader, writer = await target.connect()
-        try:
-            writer.write(text)
-            await writer.drain()
-            target.sent += 1
+        async with target.connection() as (reader, writer):
+            await target.send(writer, text)
             await _read_to_the_end(reader)
-        finally:
-            writer.close()
 
     return attack
 
 
 async def dripping(target: Target) -> None:
     """Send a head without an end, a byte at a time."""
-    reader, writer = await target.connect()
-    reading = asyncio.create_task(_read_to_the_end(reader))
-    try:
+    async with target.connection() as (reader, writer):
+        reading = asyncio.create_task(_read_to_the_end(reader))
         writer.write(f"POST {EVENTS} HTTP/1.1\r\nHost: x\r\nX-A: ".encode())
         while not reading.done():
-            writer.write(b"a")
-            await writer.drain()
-            target.sent += 1
+            await target.send(writer, b"a")
             await asyncio.sleep(0.2)
-    finally:
-        reading.cancel()
-        writer.close()
 
 
 async def signing_in(target: Target) -> None:
     """Try a password with a token of the form, each try on an account and from an address of its own."""
-    reader, writer = await target.connect()
-    try:
+    async with target.connection() as (reader, writer):
         writer.write(request("GET", "/login"))
         page = await reader.read(65_536)
         token, cookie = (
@@ -142,11 +130,8 @@ async def signing_in(target: Target) -> None:
             return
         email = f"{target.random.randrange(10**9)}@example.com"
         form = f"csrf_token={quote(token[1].decode())}&email={quote(email)}&password=not+the+right+one"
-        writer.write(request("POST", "/login", form.encode(), _FORM | {"Cookie": cookie[1].decode()}))
-        target.sent += 1
+        await target.send(writer, request("POST", "/login", form.encode(), _FORM | {"Cookie": cookie[1].decode()}))
         await reader.read(65_536)
-    finally:
-        writer.close()
 
 
 async def _read_to_the_end(reader: asyncio.StreamReader) -> None:
