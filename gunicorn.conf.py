@@ -25,9 +25,9 @@ workers = int(_environment.get("WEB_CONCURRENCY", "2"))
 # Connections that are kept open and idle count, too, and who is not accepted cannot even be turned away.
 worker_connections = 4000
 backlog = 4096
-# When fewer than one place in so many is left, a connection is closed after its response. Otherwise those that are kept
-# open and idle would hold all places, and who waits in the backlog would never be accepted.
-FREE_PLACES = 4
+# While a smaller share of the places is free, each connection is closed after its response. Otherwise those that are
+# kept open and idle would hold all places, and who waits in the backlog would never be accepted.
+MIN_FREE_SHARE = 0.25
 MAX_ACCEPTED = 64
 # Twilio keeps its connections open; a proxy in front does too.
 keepalive = 75
@@ -130,15 +130,15 @@ def post_worker_init(worker: Any) -> None:
 def _closing(application: Any, worker: Any) -> Any:
     """Return the application, which closes some connections after the response, and says so in it.
 
-    That of a refused client, which has to open a new one for its next try. Its body is not read to its end, which
-    gunicorn would do without a limit. And any, while few places are left.
+    A refused client has to open a new one for its next try; its body is not read to its end, which gunicorn would do
+    without a limit. While few places are left, every client has to open a new one.
     gunicorn drops a `Connection: close` of the application's, hence its own response is told.
     """
 
     def serve(environ: Any, start_response: Any) -> Any:
         def start(status: str, headers: Any, exc_info: Any = None) -> Any:
             places = worker.places
-            if status.startswith("4") or places.free_count() * FREE_PLACES < places.size:
+            if status.startswith("4") or places.free_count() < MIN_FREE_SHARE * places.size:
                 start_response.__self__.force_close()
             return start_response(status, headers, exc_info)
 
