@@ -7,13 +7,9 @@ divided by two round trips. The yardstick of the second is the two round trips.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import secrets
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -24,6 +20,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import func, insert, select
 
+from bench import load
 from bench.deliveries import EVENTS, Deliveries, created_form
 from bench.figures import Figure, Line, noise
 from bench.serving import PUBLIC_URL, TOKEN, Site, processor_s
@@ -125,13 +122,7 @@ def _ours(database: Database, worker: int, in_flight: int, number: int) -> Round
 
 def _theirs(upstream: str, database_url: str, in_flight: int, number: int) -> Round:
     command = ["gevent.monkey", "--module", "bench.bare_worker", upstream, str(in_flight), str(number)]
-    environment = os.environ | {"DATABASE_URL": database_url}
-    done = subprocess.run(
-        [sys.executable, "-m", *command], env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise NotDone(done.stderr)
-    return Round(**json.loads(done.stdout))
+    return Round(**load.run_module(*command, env={"DATABASE_URL": database_url}))
 
 
 def freshness(site: Site, delay_s: float) -> Iterator[Figure]:

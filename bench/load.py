@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from bench.figures import Load
@@ -27,7 +29,7 @@ class OutOfRequests(Exception):
 
 
 class Failed(Exception):
-    """Answers other than 2xx, or none."""
+    """Answers other than 2xx, or none; or a client that failed itself."""
 
 
 def has_wrk() -> bool:
@@ -65,6 +67,16 @@ def send(url: str, file: Path, size: int, *, connections: int, seconds: float, w
     if result["failed"] or not result["requests"]:
         raise Failed(f"{result['failed']} requests of {result['requests']} failed at {url}")
     return Load(**result)
+
+
+def run_module(*arguments: str, env: Mapping[str, str] | None = None) -> Any:
+    """Run `python -m <arguments>` and return the JSON that it prints. env: beside the present one. Raises Failed."""
+    command = [sys.executable, "-m", *arguments]
+    environment = {**os.environ, **(env or {})}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(done.stderr)
+    return json.loads(done.stdout)
 
 
 class _Connection(asyncio.Protocol):

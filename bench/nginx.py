@@ -22,7 +22,7 @@ _MAX_START_S = 20.0
 
 @contextmanager
 def nginx(folder: Path, upstream: str, port: int = 0) -> Iterator[str]:
-    """The URL of an nginx that has ended when the context is left.
+    """Run nginx while in the context, and yield its URL.
 
     folder: for its files. upstream: host and port of the one service that stands for all; the other replica is down,
     as while it is being replaced. port: to listen on, 0 for any. Raises DidNotStart.

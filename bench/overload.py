@@ -12,7 +12,6 @@ import os
 import re
 import selectors
 import socket
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -183,11 +182,7 @@ def send(url: str, file: Path, size: int, *, rate: float, fresh: int = 0) -> tup
     fresh: every so many have a connection of their own; 0 for none.
     Returns what became of them, in `unanswered` how many got no 200 by kind, and the numbers of these. Raises Failed.
     """
-    command = [sys.executable, "-m", "bench.overload", url, str(rate), str(file), str(size), str(fresh)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise load.Failed(done.stderr)
-    told: dict[str, Any] = json.loads(done.stdout)
+    told: dict[str, Any] = load.run_module("bench.overload", url, str(rate), str(file), str(size), str(fresh))
     unanswered: dict[str, list[int]] = told["unanswered"]
     told["unanswered"] = {kind: len(numbers) for kind, numbers in unanswered.items()}
     return told, {number for numbers in unanswered.values() for number in numbers}
