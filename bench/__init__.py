@@ -6,7 +6,8 @@
     followups.py  follow-ups that a worker does; bare_worker.py does as many and nothing else
     load.py       sends them: `wrk` where it is installed, else a client of ours
     serving.py    the service and the yardsticks under gunicorn.conf.py as shipped; their processor time and memory
-    attack.py     attacks without a secret, beside signed callbacks; nginx.py: the proxy in front, as shipped
+    overload.py   sends them when they are due, answered or not: five times what was just carried
+    attack.py     attacks without a secret (attacker.py), beside signed callbacks; nginx.py: the proxy, as shipped
     parts.py      what is measured against what, and what it should reach
     large.py      ten million identifiers, a million journal rows; in_process.py asks them
     figures.py    ratios, medians and the table

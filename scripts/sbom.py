@@ -32,7 +32,7 @@ CHECKOUT = Path(__file__).parent.parent
 HTMX_LICENCE = "0BSD"
 
 LICENCES_HEAD = """\
-What the image of taskrouter-enrich contains beside Python and Debian, and under which licences. The texts stand in the
+The contents of the image of taskrouter-enrich beside Python and Debian, each with its licence. The texts stand in the
 folders .venv/lib/python*/site-packages/*.dist-info. A package without a licence here is for other platforms.
 """
 
