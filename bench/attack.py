@@ -29,8 +29,6 @@ from enrich.database.engine import Database
 # Of signed callbacks beside an attack. TaskRouter itself waits 5 s (docs/taskrouter.md, "Time limits").
 LATEST_S = 0.5
 CALLBACKS_A_SECOND = 20
-# Stands for a callback without an answer: longer than any that has one.
-_NO_ANSWER_S = 20.0
 
 
 def figures(site: Site, seconds: float) -> Iterator[Figure]:
@@ -103,7 +101,7 @@ def beside(service: Service, name: str, seconds: float) -> dict[str, Any]:
     memory.append(sum(service.server.memory_mb()))
     return {
         **told,
-        "slowest_s": _NO_ANSWER_S if unanswered else told["slowest_s"],
+        "slowest_s": overload.MAX_ANSWER_S if unanswered else told["slowest_s"],
         "recorded_later": at_once,
         "unrecorded": missing,
         "memory_mb": memory,
