@@ -13,7 +13,7 @@
     diff.py              attributes as lines, and what changed between two of them
     block_facts.py       our block on the task, read back
     step_chart.py        where the time went, as bars
-    notices.py           what a form has done, told on the next page
+    notices.py           the result of a form, shown on the next page
     masked_records.py    records as a viewer sees them, with personal data masked
     formatting.py        times, SIDs and hostile strings as text
     security_headers.py  security headers; error_pages.py: pages for failed requests; page_timeout.py: their time limit

@@ -61,5 +61,5 @@ def _carry_out(kind: FollowupKind, task_sid: str, outcome: str = "", reason: str
     completion_request = CompletionRequest(kind, workspace_sid, task_sid, reader.email, outcome, reason)
     is_over, failure = services.dispatcher.run_now(services.completion.request(completion_request))
     done = Done.WRAPPED_UP if kind is FollowupKind.WRAP_UP else Done.COMPLETED
-    notices.tell(Notice(done, reason=failure, is_over=is_over))
+    notices.flash(Notice(done, reason=failure, is_over=is_over))
     return redirect(url_for("pages.task", task_sid=task_sid), code=303)

@@ -21,7 +21,7 @@ from enrich.journal import contacts
 from enrich.pages import customer_form
 from enrich.pages.customer_form import Form, Values
 from enrich.pages.feed_query import by_id
-from enrich.pages.notices import Done, tell_resolution
+from enrich.pages.notices import Done, flash_resolution
 from enrich.pages.resolution import find, new_customer_id, new_record, read_form, resolver_for_user
 from enrich.pages.sessions import needs, require_sign_in, sees_masked
 from enrich.services import Services, current_services
@@ -106,7 +106,7 @@ def create() -> ResponseReturnValue:
     if settled.change is None:
         form = Form(values, {"id": ("A customer with this id already exists.",)})
         return _form_page("", form, given_id=customer_id), 422
-    tell_resolution(Done.CREATED, settled)
+    flash_resolution(Done.CREATED, settled)
     return redirect(url_for("customers.customer", customer_id=customer_id), 303)
 
 
@@ -153,7 +153,7 @@ def save(customer_id: str) -> ResponseReturnValue:
         theirs = customer_form.of_record(customer_id, record)
         form = customer_form.three_way(values, base, theirs)
         return _form_page(customer_id, form, version=version_now, base=theirs, is_stale=True), 409
-    tell_resolution(Done.SAVED, settled)
+    flash_resolution(Done.SAVED, settled)
     return redirect(url_for("customers.customer", customer_id=customer_id), 303)
 
 
@@ -177,7 +177,7 @@ def do_merge(customer_id: str) -> ResponseReturnValue:
     settled = resolver_for_user(services).merge(kept, gone, versions)
     if isinstance(settled, StaleEdit):
         return _merge_page(services, customer_id, other, is_stale=True), 409
-    tell_resolution(Done.MERGED, settled)
+    flash_resolution(Done.MERGED, settled)
     return redirect(url_for("customers.customer", customer_id=kept), 303)
 
 

@@ -1,4 +1,4 @@
-"""Notices: what a form has done, told once on the next page.
+"""Notices: the result of a form, shown once on the next page.
 
 Until that page is shown a notice stands in the session cookie, which is signed but readable. So it holds codes and ids
 alone; the sentences are here, and the names on the page itself.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from enum import StrEnum, auto
 from typing import Any
 
-from flask import flash, get_flashed_messages  # noqa: TID251 - the one place
+import flask
 
 from enrich.accounts.users import User
 from enrich.domain.outcomes import FollowupKind, Outcome
@@ -20,33 +20,33 @@ from enrich.pages import labels
 
 
 class Done(StrEnum):
-    """What was done, as the cookie says it."""
+    """Codes of what a form has done: in the cookie, the name in lower case."""
 
-    LINKED = "linked"
-    IDENTIFIED = "identified"
-    UNLINKED = "unlinked"
-    NOBODY = "nobody"
-    RELEASED = "released"
-    ASSIGNED = "assigned"
-    ENRICHED = "enriched"
-    REPLAYED = "replayed"
-    CREATED = "created"
-    SAVED = "saved"
-    MERGED = "merged"
-    UNDONE = "undone"
-    NOTHING = "nothing"
-    WRAPPED_UP = "wrapped_up"
-    COMPLETED = "completed"
-    ADDED = "account_added"
-    ROLE = "role_changed"
-    DISABLED = "account_disabled"
-    ENABLED = "account_enabled"
-    PASSWORD = "password_set"  # noqa: S105 - a code
-    SIGNED_OUT = "account_signed_out"
-    OWN_ACCOUNT = "own_account"
-    SESSION = "session_ended"
-    OTHERS = "other_sessions_ended"
-    OWN_PASSWORD = "own_password_changed"  # noqa: S105 - a code
+    LINKED = auto()
+    IDENTIFIED = auto()
+    UNLINKED = auto()
+    NOBODY = auto()
+    RELEASED = auto()
+    ASSIGNED = auto()
+    ENRICHED = auto()
+    REPLAYED = auto()
+    CREATED = auto()
+    SAVED = auto()
+    MERGED = auto()
+    UNDONE = auto()
+    NOTHING = auto()
+    WRAPPED_UP = auto()
+    COMPLETED = auto()
+    ACCOUNT_ADDED = auto()
+    ROLE_CHANGED = auto()
+    ACCOUNT_DISABLED = auto()
+    ACCOUNT_ENABLED = auto()
+    PASSWORD_SET = auto()
+    ACCOUNT_SIGNED_OUT = auto()
+    OWN_ACCOUNT = auto()
+    SESSION_ENDED = auto()
+    OTHER_SESSIONS_ENDED = auto()
+    OWN_PASSWORD_CHANGED = auto()
 
 
 _SENTENCES = {
@@ -63,16 +63,16 @@ _SENTENCES = {
     Done.MERGED: "Merged.",
     Done.UNDONE: "Undone.",
     Done.NOTHING: "Nothing had to be changed.",
-    Done.ADDED: "{account} can sign in as {role}. Give them the password over a separate channel.",
-    Done.ROLE: "{account} now has the role {role}.",
-    Done.DISABLED: "{account} is signed out everywhere and cannot sign in.",
-    Done.ENABLED: "{account} can sign in again.",
-    Done.PASSWORD: "{account} has a new password and is signed out everywhere.",
-    Done.SIGNED_OUT: "{account} is signed out everywhere.",
+    Done.ACCOUNT_ADDED: "{account} can sign in as {role}. Give them the password over a separate channel.",
+    Done.ROLE_CHANGED: "{account} now has the role {role}.",
+    Done.ACCOUNT_DISABLED: "{account} is signed out everywhere and cannot sign in.",
+    Done.ACCOUNT_ENABLED: "{account} can sign in again.",
+    Done.PASSWORD_SET: "{account} has a new password and is signed out everywhere.",
+    Done.ACCOUNT_SIGNED_OUT: "{account} is signed out everywhere.",
     Done.OWN_ACCOUNT: "You cannot change your own account, except its password. Ask another admin.",
-    Done.SESSION: "You are signed out in that browser.",
-    Done.OTHERS: "You are signed out everywhere else.",
-    Done.OWN_PASSWORD: "Your password is changed. You are signed out everywhere else.",
+    Done.SESSION_ENDED: "You are signed out in that browser.",
+    Done.OTHER_SESSIONS_ENDED: "You are signed out everywhere else.",
+    Done.OWN_PASSWORD_CHANGED: "Your password is changed. You are signed out everywhere else.",
 }
 
 
@@ -96,14 +96,14 @@ class Notice:
     others: int = 0
 
 
-def tell(notice: Notice) -> None:
-    """Tell it on the next page."""
-    # Flask declares a text, and keeps whatever JSON can say.
-    flash(asdict(notice))  # type: ignore[arg-type]
+def flash(notice: Notice) -> None:
+    """Show this notice on the next page."""
+    # Banned elsewhere, because it takes any text. Flask declares one, and keeps whatever JSON can say.
+    flask.flash(asdict(notice))  # type: ignore[arg-type]  # noqa: TID251
 
 
-def tell_resolution(done: Done, settled: Resolution, key_kind: str = "") -> None:
-    """Tell a decision about a customer, with a button to undo it, and how it went with the tasks."""
+def flash_resolution(done: Done, settled: Resolution, key_kind: str = "") -> None:
+    """Show on the next page a decision about a customer, a button to undo it, and the result for its tasks."""
     live = settled.live
     is_done = settled.change or live
     notice = Notice(
@@ -112,7 +112,7 @@ def tell_resolution(done: Done, settled: Resolution, key_kind: str = "") -> None
         key_kind=key_kind,
         others=settled.others,
     )
-    tell(replace(notice, outcome=live.outcome, is_owed=live.is_owed, reason=live.reason) if live else notice)
+    flash(replace(notice, outcome=live.outcome, is_owed=live.is_owed, reason=live.reason) if live else notice)
 
 
 def shown(accounts: Iterable[User] = ()) -> list[tuple[str, int | None]]:
@@ -121,7 +121,7 @@ def shown(accounts: Iterable[User] = ()) -> list[tuple[str, int | None]]:
     accounts: those on the page, to call one by its name.
     """
     by_id = {user.id: user for user in accounts}
-    notices = [_read(values) for values in get_flashed_messages()]
+    notices = [_read(values) for values in flask.get_flashed_messages()]
     return [(_text(notice, by_id.get(notice.user_id)), notice.audit_id) for notice in notices]
 
 

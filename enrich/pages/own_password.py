@@ -70,7 +70,7 @@ def change() -> ResponseReturnValue:
     user = users.set_password(services.database, reader.email, request.form["new"]) or abort(403)
     sessions.begin(user)
     log.info("password set", extra={"user_id": user.id, "by_user_id": user.id, "address": request.remote_addr})
-    notices.tell(Notice(Done.OWN_PASSWORD))
+    notices.flash(Notice(Done.OWN_PASSWORD_CHANGED))
     return redirect(url_for("password.form"))
 
 

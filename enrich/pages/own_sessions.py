@@ -37,19 +37,23 @@ def end(session_id: int) -> ResponseReturnValue:
     present = _present()
     if session_id > 2**63 - 1 or not Sessions(current_services().database).end(present.user.id, session_id):
         abort(404)
-    return _ended(Done.SESSION, present, 1)
+    return _ended(Done.SESSION_ENDED, present, 1)
 
 
 @bp.post("/end-others")
 def end_others() -> ResponseReturnValue:
     """Sign the reader out in every browser but this one."""
     present = _present()
-    return _ended(Done.OTHERS, present, Sessions(current_services().database).end_all(present.user.id, but=present.id))
+    return _ended(
+        Done.OTHER_SESSIONS_ENDED,
+        present,
+        Sessions(current_services().database).end_all(present.user.id, but=present.id),
+    )
 
 
 def _ended(done: Done, present: StaffSession, count: int) -> ResponseReturnValue:
     log.info("sessions ended", extra={"user_id": present.user.id, "by_user_id": present.user.id, "count": count})
-    notices.tell(Notice(done))
+    notices.flash(Notice(done))
     return redirect(url_for("sessions.index"))
 
 

@@ -29,7 +29,7 @@ from enrich.journal import timeline
 from enrich.journal.records import KeyFound, LookupFinding
 from enrich.journal.timeline import Timeline
 from enrich.pages import customer_form, formatting, labels
-from enrich.pages.notices import Done, tell_resolution
+from enrich.pages.notices import Done, flash_resolution
 from enrich.pages.sessions import local_path, needs, require_sign_in, sees_masked, signed_in
 from enrich.services import Services, current_services
 
@@ -126,7 +126,7 @@ def undo(audit_id: int) -> ResponseReturnValue:
         return render_template("conflict.html", what=(), back=back), 409
     if isinstance(undone, ChangedSince):
         return render_template("conflict.html", what=undone.what, back=back), 409
-    tell_resolution(Done.UNDONE, undone)
+    flash_resolution(Done.UNDONE, undone)
     return redirect(url_for("customers.index") if _is_gone(services.database, undone, back) else back, 303)
 
 
@@ -292,5 +292,5 @@ def _done(
         ago = formatting.ago(newer.at, services.adapters.now())
         problem = f"Nothing was changed: {newer.by} {labels.change(newer)} ({ago}). Decide again if you disagree."
         return _form(services, story, problem=problem), 409
-    tell_resolution(done, settled, key_kind)
+    flash_resolution(done, settled, key_kind)
     return redirect(_back(story), 303)

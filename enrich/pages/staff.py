@@ -54,7 +54,7 @@ def add() -> ResponseReturnValue:
         )
         if user:
             _note("account added", user, role=user.role)
-            return _done(Done.ADDED, user)
+            return _done(Done.ACCOUNT_ADDED, user)
         problems["email"] = "This e-mail address already has an account."
     return _page(database, values, problems), 422
 
@@ -87,7 +87,7 @@ def set_role(database: Database, user: User) -> Done:
         abort(400)
     changed = users.set_role(database, user.email, Role(role)) or abort(404)
     _note("role changed", user, before=user.stored_role, after=changed.role)
-    return Done.ROLE
+    return Done.ROLE_CHANGED
 
 
 @_changes("disable")
@@ -95,7 +95,7 @@ def disable(database: Database, user: User) -> Done:
     """Disable the account and end its sessions."""
     users.set_active(database, user.email, active=False)
     _note("account disabled", user)
-    return Done.DISABLED
+    return Done.ACCOUNT_DISABLED
 
 
 @_changes("enable")
@@ -103,7 +103,7 @@ def enable(database: Database, user: User) -> Done:
     """Enable the account again, with its password."""
     users.set_active(database, user.email, active=True)
     _note("account enabled", user)
-    return Done.ENABLED
+    return Done.ACCOUNT_ENABLED
 
 
 @_changes("sign-out")
@@ -111,7 +111,7 @@ def sign_out(database: Database, user: User) -> Done:
     """End the account's sessions; its owner may sign in again."""
     Sessions(database).end_all(user.id)
     _note("sessions ended", user)
-    return Done.SIGNED_OUT
+    return Done.ACCOUNT_SIGNED_OUT
 
 
 @bp.post("/<int:user_id>/password")
@@ -129,7 +129,7 @@ def set_password(user_id: int) -> ResponseReturnValue:
         return _page(database, {}, {}, of=user.id, password_problem=problem), 422
     users.set_password(database, user.email, password, by_admin=True)
     _note("password set", user)
-    return _done(Done.PASSWORD, user)
+    return _done(Done.PASSWORD_SET, user)
 
 
 def _note(event: str, user: User, **more: str) -> None:
@@ -138,7 +138,7 @@ def _note(event: str, user: User, **more: str) -> None:
 
 
 def _done(done: Done, user: User) -> ResponseReturnValue:
-    notices.tell(Notice(done, user_id=user.id))
+    notices.flash(Notice(done, user_id=user.id))
     return redirect(url_for("staff.index"))
 
 

@@ -173,7 +173,7 @@ def test_every_form_tells_what_it_did_and_no_cookie_says_whom_it_was_about(
 def test_it_tells_how_it_went_with_the_tasks(app: Flask, live: LiveEnrichment | None, others: int, told: str) -> None:
     change = AuditedChange(7, frozenset(), frozenset(), frozenset(), frozenset())
     with app.test_request_context():
-        notices.tell_resolution(Done.SAVED, Resolution(change, live, others))
+        notices.flash_resolution(Done.SAVED, Resolution(change, live, others))
         ((text, audit_id),) = notices.shown()
     assert text.startswith(told)
     assert audit_id == 7
