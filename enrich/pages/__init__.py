@@ -76,7 +76,6 @@ def register(app: Flask) -> None:
     settings = app.extensions["enrich"].settings
     sessions.set_up(app)
     refusals.set_up(app)
-    app.before_request(own_password.require_own_password)
     static = Path(str(app.static_folder))
     scripts = sorted(static.glob("htmx-*.min.js"))
     # A file's address changes with its content, so that browsers may keep it for ever.

@@ -1,6 +1,7 @@
 """The reader's own password: changed by whoever knows the present one.
 
-What an admin has set is known to two people, and travelled: its owner chooses another one before anything else.
+What an admin has set is known to two people, and travelled: until its owner has chosen another one,
+`sessions.require_sign_in` lets them to no other page.
 """
 
 from __future__ import annotations
@@ -23,22 +24,6 @@ from enrich.services import current_services
 log = logging.getLogger(__name__)
 bp = Blueprint("password", __name__, url_prefix="/password")
 bp.before_request(require_sign_in)
-
-
-# Blueprints that are open to everybody, and this one.
-_OPEN = (None, "accounts", "password", "health", "card")
-
-
-def require_own_password() -> ResponseReturnValue | None:
-    """Send a reader whose password an admin has set to the form."""
-    if request.blueprint in _OPEN:
-        return None
-    reader = signed_in()
-    if reader is None or not reader.password_by_admin:
-        return None
-    if request.headers.get("HX-Request"):
-        return Response(status=401, headers={"HX-Redirect": url_for("password.form")})
-    return redirect(url_for("password.form"))
 
 
 @bp.get("")
@@ -86,7 +71,7 @@ def _problems(reader: User) -> dict[str, str]:
 
 
 def _page(problems: dict[str, str], *, wait_s: int = 0) -> Response:
-    """problems: by field. wait_s: the seconds before the next attempt."""
+    """Return the page with its status. problems: by field. wait_s: the seconds before the next attempt; 0 for none."""
     page = render_template("password.html", problems=problems, wait_s=wait_s, shortest=passwords.MIN_LENGTH)
     response = make_response(page, 429 if wait_s else 422 if problems else 200)
     if wait_s:

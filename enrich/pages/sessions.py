@@ -103,18 +103,30 @@ def signed_in() -> User | None:
 def require_sign_in() -> ResponseReturnValue | None:
     """Let a signed-in user pass; send everybody else to the sign-in form, and back afterwards.
 
-    A request of htmx gets 401 and is told to load the sign-in page as a whole: following a redirect, it would put the
-    form where a fragment belongs.
+    A user whose password an admin has set is sent to choose their own, which is the only page they get.
     """
     present = current_session()
-    if present:
-        _note_activity(present)
-        return None
+    if present is None:
+        if request.headers.get("HX-Request"):
+            back = _local_part(request.headers.get("HX-Current-URL", ""))
+        else:
+            back = request.script_root + (request.full_path.rstrip("?") if request.method == "GET" else "/")
+        return _sent_to(url_for("accounts.login", next=back))
+    if present.user.password_by_admin and request.blueprint != "password":
+        return _sent_to(url_for("password.form"))
+    _note_activity(present)
+    return None
+
+
+def _sent_to(address: str) -> ResponseReturnValue:
+    """Redirect to this page.
+
+    A request of htmx gets 401 and is told to load the page as a whole: following a redirect, it would put the page
+    where a fragment belongs.
+    """
     if request.headers.get("HX-Request"):
-        back = _local_part(request.headers.get("HX-Current-URL", ""))
-        return Response(status=401, headers={"HX-Redirect": url_for("accounts.login", next=back)})
-    back = request.full_path.rstrip("?") if request.method == "GET" else "/"
-    return redirect(url_for("accounts.login", next=request.script_root + back))
+        return Response(status=401, headers={"HX-Redirect": address})
+    return redirect(address)
 
 
 def needs(role: Role) -> Callable[[Callable[P, ResponseReturnValue]], Callable[P, ResponseReturnValue]]:
