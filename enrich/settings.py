@@ -19,6 +19,7 @@ from dotenv import dotenv_values
 from enrich import errors
 from enrich.domain.matches import DEFAULT_CLAIMED_CHANNELS, DEFAULT_LOOKUP_KEYS, DEFAULT_REGION
 from enrich.domain.sids import is_sid
+from enrich.domain.weak_secrets import HOW_TO_CHOOSE, weakness
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,23 +175,6 @@ def _sid(prefix: str) -> Callable[[str], str]:
         return text.strip()
 
     return read
-
-
-# A secret has at least so many characters, and half as many different ones.
-MIN_SECRET_LENGTH = 16
-WELL_KNOWN_SECRETS = ("secret", "changeme", "dev", "test", "password", "key")
-HOW_TO_CHOOSE = "python -c 'import secrets; print(secrets.token_hex(32))'"
-
-
-def weakness(secret: str) -> str:
-    """Return why this secret can be guessed; "" if it cannot, or is not set. It is not part of the text."""
-    if not secret:
-        return ""
-    if len(secret) < MIN_SECRET_LENGTH:
-        return f"has only {len(secret)} characters"
-    if len(set(secret)) < MIN_SECRET_LENGTH // 2:
-        return f"has only {len(set(secret))} different characters"
-    return "is a well-known word" if secret.lower().strip("!0123456789") in WELL_KNOWN_SECRETS else ""
 
 
 _EVENTS_BASE_URL = "https://events.twilio.com"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from enrich.diagnosis.findings import Finding, not_examined, ok, problem, warning
-from enrich.settings import HOW_TO_CHOOSE, weakness
+from enrich.domain.weak_secrets import HOW_TO_CHOOSE, weakness
 
 GOOD_KEY = 32
 _NEW_KEY = f"set SECRET_KEY to what this prints: {HOW_TO_CHOOSE}"
