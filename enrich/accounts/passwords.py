@@ -88,8 +88,8 @@ def _nobodys_hash() -> str:
 
 def require_room() -> None:
     """Raise TooManySignIns if a password would have to wait behind too many others."""
-    if is_module_patched("socket") and _hash_threads().is_full():
-        raise errors.TooManySignIns(f"{MAX_WAITING} passwords wait already")
+    if is_module_patched("socket"):
+        _hash_threads().require_room()
 
 
 class _HashThreads:
@@ -99,17 +99,16 @@ class _HashThreads:
         self._pool = ThreadPool(HASHES_AT_A_TIME)
         self._places = BoundedSemaphore(HASHES_AT_A_TIME + MAX_WAITING)
 
-    def is_full(self) -> bool:
-        return bool(self._places.locked())
+    def require_room(self) -> None:
+        """Raise TooManySignIns if every place is taken."""
+        if self._places.locked():
+            raise errors.TooManySignIns(f"{MAX_WAITING} passwords wait already")
 
     def run(self, work: Callable[[], T]) -> T:
         """Run this in a thread, and wait for it. Raises TooManySignIns."""
-        if not self._places.acquire(blocking=False):
-            raise errors.TooManySignIns(f"{MAX_WAITING} passwords wait already")
-        try:
+        self.require_room()
+        with self._places:
             result: T = self._pool.apply(work)
-        finally:
-            self._places.release()
         return result
 
 
