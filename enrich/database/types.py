@@ -23,6 +23,8 @@ _CONSTRAINT_NAMES = {
 
 # SQLite makes only INTEGER a rowid; in PostgreSQL an INTEGER would run out at two thousand million rows.
 RowId = BigInteger().with_variant(Integer, "sqlite")
+# PostgreSQL and SQLite's driver refuse a larger one, even to look for it.
+MAX_ROW_ID = 2**63 - 1
 Sid = String(MAX_SID_LENGTH)
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")

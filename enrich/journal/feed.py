@@ -16,13 +16,13 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, case, exists, func
 from sqlalchemy.orm import Session, aliased
 
 from enrich.database.engine import Database
+from enrich.database.types import MAX_ROW_ID
 from enrich.domain.outcomes import FollowupKind
 from enrich.journal.filters import Filters, alternatives, bounds
 from enrich.journal.followups import ABANDONED_AFTER
 from enrich.journal.records import ENTRY_COLUMNS, Entry, entry_fields
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow, FollowupRow
 
-_MAX_ID = 2**63 - 1
 # Range of ids per query, for filters with and without an index.
 INDEXED_RANGE = 100_000
 UNINDEXED_RANGE = 5_000
@@ -60,7 +60,7 @@ def recent_tasks(database: Database, *, limit: int = 50, before: int | None = No
     before: only lines with a lower entry id; the last line's id gives the next page. Raises DatabaseError.
     """
     with database.reading() as session:
-        rows = session.execute(_LINES, {"before": before or _MAX_ID, "limit": limit}).all()
+        rows = session.execute(_LINES, {"before": before or MAX_ROW_ID, "limit": limit}).all()
         return _task_lines(session, rows)
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, TextClause, and_, literal_column, select, 
 from sqlalchemy.orm import aliased
 
 from enrich.database.engine import Database
+from enrich.database.types import MAX_ROW_ID
 from enrich.domain.matches import MatchKind
 from enrich.domain.outcomes import TROUBLE_OUTCOMES, EntryKind, Outcome
 from enrich.journal.tables import EVENT, NO_EVENT, UNUSUAL, EntryRow, FollowupRow
@@ -159,7 +160,7 @@ def alternatives(filters: Filters, row: Any = EntryRow) -> Sequence[ColumnElemen
 def bounds(database: Database, filters: Filters) -> tuple[int, int]:
     """Return the range of ids for this period: the first id, and the one after the last. Raises DatabaseError."""
     row = EntryRow
-    low, high = 0, 2**63 - 1
+    low, high = 0, MAX_ROW_ID
     if filters.since:
         first = select(row.id).where(NO_EVENT, row.received_at >= filters.since - MAX_CATCH_UP_DELAY)
         rows = database.read(first.order_by(row.received_at).limit(1))

@@ -8,6 +8,7 @@ from flask import Blueprint, abort, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts.sessions import Sessions, StaffSession
+from enrich.database.types import MAX_ROW_ID
 from enrich.pages import notices
 from enrich.pages.notices import Done, Notice
 from enrich.pages.sessions import current_session, require_sign_in
@@ -35,7 +36,7 @@ def index() -> ResponseReturnValue:
 def end(session_id: int) -> ResponseReturnValue:
     """Sign the reader out in another browser."""
     present = _present()
-    if session_id > 2**63 - 1 or not Sessions(current_services().database).end(present.user.id, session_id):
+    if session_id > MAX_ROW_ID or not Sessions(current_services().database).end(present.user.id, session_id):
         abort(404)
     return _ended(Done.SESSION_ENDED, present, 1)
 

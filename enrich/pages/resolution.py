@@ -24,6 +24,7 @@ from enrich.customers.identifiers import STAFF, Identifier
 from enrich.customers.records import Actor
 from enrich.customers.search import FoundCustomer
 from enrich.database.engine import Database
+from enrich.database.types import MAX_ROW_ID
 from enrich.flows.resolution import Resolution, Resolver
 from enrich.journal import timeline
 from enrich.journal.records import KeyFound, LookupFinding
@@ -118,7 +119,7 @@ def undo(audit_id: int) -> ResponseReturnValue:
     """Undo one change, and go back to the page before (`back`)."""
     back = local_path(request.form.get("back")) or url_for("pages.tasks")
     task_sid = request.form.get("task_sid") or None
-    if audit_id > 2**63 - 1 or (task_sid and not formatting.is_plain_sid(task_sid)):
+    if audit_id > MAX_ROW_ID or (task_sid and not formatting.is_plain_sid(task_sid)):
         return abort(404)
     services = current_services()
     undone = resolver_for_user(services).undo(audit_id, task_sid)

@@ -15,6 +15,7 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from enrich.database.engine import Database
+from enrich.database.types import MAX_ROW_ID
 from enrich.journal import feed as journal_feed
 from enrich.journal import filters, timeline
 from enrich.journal.filters import Choice, Choices
@@ -31,8 +32,6 @@ bp = Blueprint("pages", __name__)
 bp.before_request(require_sign_in)
 
 LINES_PER_PAGE = 50
-# The largest integer that both databases store.
-MAX_ID = 2**63 - 1
 _ID = re.compile("[0-9]{1,19}")
 
 
@@ -230,7 +229,7 @@ def _id(written: str) -> int:
 def _id_in(written: str) -> int | None:
     """Return the id in this text; None if it cannot be one, such as a number of 5,000 digits, which `int` refuses."""
     number = int(written) if _ID.fullmatch(written) else 0
-    return number if 0 < number <= MAX_ID else None
+    return number if 0 < number <= MAX_ROW_ID else None
 
 
 def _now() -> datetime:
