@@ -202,9 +202,11 @@ class TaskRouterUnreachable(TaskRouterError):
     transient = True
 
 
-class HostUnknown(TaskRouterUnreachable):
-    """Retryable, as are those below up to Redirected: a follow-up can succeed once an operator corrects the set-up."""
+# HostUnknown, ProxyRefused, TlsFailed, Redirected: an immediate retry does not help, but a follow-up can succeed once
+# an operator corrects the set-up.
 
+
+class HostUnknown(TaskRouterUnreachable):
     reason = "taskrouter_host_unknown"
     transient = False
 

@@ -146,11 +146,12 @@ def verified_form(
     form = callbacks.read_form(pairs)
     if settings.twilio_workspace_sid and form.get("WorkspaceSid") != settings.twilio_workspace_sid:
         raise Refused(HTTPStatus.FORBIDDEN, "other_workspace", "this is not the workspace that is served here")
+    require = callbacks.require_event_sid if path == endpoints.EVENTS else callbacks.require_sids
     try:
-        (callbacks.require_event_sid if path == endpoints.EVENTS else callbacks.require_sids)(form)
+        require(form)
     except errors.MalformedPayload as exc:
-        # TaskRouter sends them. The signature does not say where a name ends, so who has read a request can send it
-        # again with `Sid=EV` as `Si=dEV`, and it would be new each time.
+        # TaskRouter always sends them. The signature does not cover where a name ends: a copy of a request with
+        # `Sid=EV...` written as `Si=dEV...` has the same one, and would be taken for new each time.
         raise Refused(HTTPStatus.BAD_REQUEST, exc.reason, str(exc), str(exc)) from None
     return form
 
