@@ -38,7 +38,7 @@ KEPT_FOR = timedelta(days=1)
 PRUNED_AT_ONCE = 1000
 # The key of a row that counts nothing: its `last_at` says when a request came through a proxy that is not trusted.
 UNTRUSTED_PROXY = "untrusted proxy"
-# So many tries an hour of one address are made in the lane of new addresses.
+# Number of tries an hour that one address makes in the lane of new addresses.
 NEW_TRIES = 2
 
 
@@ -113,8 +113,8 @@ class Attempts:
         """
         rows = self._rows([key.value for key in (*attempt.addresses, attempt.new, attempt.lane) if key], now)
         tries = 1 + max((rows[key.value].tries for key in attempt.addresses if key.value in rows), default=0)
-        asked = (*attempt.addresses, _lane(attempt, tries))
-        waits = [(rows[key.value].wait_until - now).total_seconds() for key in asked if key.value in rows]
+        keys = (*attempt.addresses, _lane(attempt, tries))
+        waits = [(rows[key.value].wait_until - now).total_seconds() for key in keys if key.value in rows]
         if waits and max(waits) > 0:
             return float(max(waits))
         # The counts may have grown meanwhile: those that are written decide.

@@ -44,7 +44,7 @@ class Sessions:
         self._database = database
 
     def begin(self, user: User, browser: str, now: datetime) -> tuple[StaffSession, str]:
-        """Begin a session of this user; return it with the token that finds it. browser: as its family is called."""
+        """Begin a session of this user; return it with the token that finds it. browser: its family and system."""
         token = secrets.token_urlsafe(32)
         row = insert(SessionRow).values(
             token_hash=_hash(token),

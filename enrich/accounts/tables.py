@@ -1,4 +1,4 @@
-"""Staff who may sign in, their sessions, and how often signing in was tried."""
+"""Staff accounts, their sessions, and the attempts to sign in."""
 
 from __future__ import annotations
 

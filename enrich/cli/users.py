@@ -137,7 +137,7 @@ def _set_active(email: str, *, active: bool) -> None:
 
 
 def _read_password(about: Iterable[str], *, from_stdin: bool) -> str:
-    """about: e-mail and name of whom it is for."""
+    """Return the password that is typed. about: e-mail and name of its owner. Raises ClickException if it is weak."""
     password = (
         sys.stdin.readline().rstrip("\r\n")
         if from_stdin

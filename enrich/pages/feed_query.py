@@ -29,6 +29,8 @@ TIMES = {
     "24h": timedelta(hours=24),
     "7d": timedelta(days=7),
 }
+# Beyond these years there is no room for the days that a search adds on both sides.
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
 # As ids of customers are; a viewer, who is not shown names and numbers, cannot try them out either.
 _CUSTOMER_ID = re.compile(r"[A-Za-z]{1,6}[-_ ]?[0-9]{1,12}")
 
@@ -125,10 +127,6 @@ def _moment(written: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return moment if _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
-
-
-# Beyond them there is no room for the days that a search adds on both sides.
-_FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
 
 _IS_VALID = {

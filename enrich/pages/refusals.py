@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def set_up(app: Flask) -> None:
-    """Look out for proxies that are not trusted."""
+    """Watch for proxies that are not trusted."""
     app.before_request(_UntrustedProxy().look)
 
 
@@ -35,7 +35,7 @@ def log_refusal(event: str, reason: str) -> None:
 
 
 class _UntrustedProxy:
-    """Notices requests that came through a proxy while ENRICH_TRUSTED_PROXIES is 0.
+    """A watch for requests that come through a proxy while ENRICH_TRUSTED_PROXIES is 0.
 
     Everybody then has the proxy's address, and shares its attempts to sign in. The log says so once for each process;
     the doctor finds it in the database.
