@@ -5,23 +5,11 @@ from __future__ import annotations
 import pytest
 
 from enrich.resilience.in_flight_limit import ONE_REFUSAL_S, InFlightLimit
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import ManualClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def limit(clock: Clock) -> InFlightLimit:
+def limit(clock: ManualClock) -> InFlightLimit:
     return InFlightLimit(16, now=clock)
 
 
@@ -30,18 +18,18 @@ def test_without_refusals_it_is_the_highest(limit: InFlightLimit) -> None:
     assert limit.current == 16
 
 
-def test_a_burst_of_refusals_counts_once(limit: InFlightLimit, clock: Clock) -> None:
+def test_a_burst_of_refusals_counts_once(limit: InFlightLimit, clock: ManualClock) -> None:
     for _ in range(5):
         limit.refused()
     assert limit.current == 8
-    clock.now = ONE_REFUSAL_S
+    clock.now_s += ONE_REFUSAL_S
     limit.refused()
     assert limit.current == 4
 
 
-def test_it_never_falls_below_one(limit: InFlightLimit, clock: Clock) -> None:
+def test_it_never_falls_below_one(limit: InFlightLimit, clock: ManualClock) -> None:
     for _ in range(20):
-        clock.now += ONE_REFUSAL_S
+        clock.now_s += ONE_REFUSAL_S
         limit.refused()
     assert limit.current == 1
 

@@ -7,41 +7,28 @@ import logging
 import pytest
 
 from enrich.telemetry.log_rate_limit import LINES_PER_S, MAX_FIELD_LENGTH, LogRateLimit
+from tests.support.clock import ManualClock
 
 log = logging.getLogger("enrich.test")
 
 
-class Clock:
-    """A monotonic clock that stands still until it is set."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def limit(clock: Clock) -> LogRateLimit:
+def limit(clock: ManualClock) -> LogRateLimit:
     return LogRateLimit(clock)
 
 
 def test_a_flood_leaves_a_few_lines_a_second_and_its_number(
-    limit: LogRateLimit, clock: Clock, caplog: pytest.LogCaptureFixture
+    limit: LogRateLimit, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(LINES_PER_S + 1):
         limit.warning(log, "refused", reason="invalid_signature", detail="none")
     assert [record.__dict__.get("suppressed") for record in caplog.records] == [None] * LINES_PER_S
     for _ in range(993):
         limit.warning(log, "refused", reason="invalid_signature")
-    clock.now += 0.999
+    clock.now_s += 0.999
     limit.warning(log, "refused", reason="invalid_signature")
     assert len(caplog.records) == LINES_PER_S
-    clock.now += 0.001
+    clock.now_s += 0.001
     limit.warning(log, "refused", reason="invalid_signature", detail="none")
     limit.warning(log, "refused", reason="invalid_signature", detail="none")
     assert [record.__dict__.get("suppressed") for record in caplog.records[LINES_PER_S:]] == [995, None]
