@@ -90,6 +90,7 @@ def test_others_may_not_connect(owner: psycopg.Connection, roles: tuple[str, str
         psycopg.connect(url)
 
 
+@pytest.mark.usefixtures("roles")
 def test_an_installation_with_one_role_is_changed_to_two(postgresql: str) -> None:
     """Its tables are there already, and belong to the role that has served until now."""
     with psycopg.connect(postgresql, autocommit=True) as superuser:
