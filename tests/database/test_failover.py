@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from enrich.resilience.dns_cache import RETRY_S, DnsCache
 from tests.support.clock import ManualClock
 from tests.support.databases import empty_postgresql
 from tests.support.forwarder import Forwarder
+from tests.support.threads import wait_for_resolver
 
 NAME = "database.example.org"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -262,9 +262,3 @@ class TestServerByName:
 def by_name(url: str, port: int) -> str:
     by_socket = make_url(url)
     return f"postgresql://{by_socket.username}@{NAME}:{port}/{by_socket.database}"
-
-
-def wait_for_resolver() -> None:
-    for thread in threading.enumerate():
-        if thread.name == "addresses":
-            thread.join()

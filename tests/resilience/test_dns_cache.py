@@ -11,6 +11,7 @@ import pytest
 
 from enrich.resilience.dns_cache import FRESH_S, RETRY_S, DnsCache
 from tests.support.clock import ManualClock
+from tests.support.threads import wait_for_resolver
 
 
 class Resolver:
@@ -149,12 +150,6 @@ def test_a_name_that_never_resolved_is_an_error_and_asked_for_again(addresses: D
 def test_a_numeric_address_is_its_own(addresses: DnsCache, resolver: Resolver, host: str) -> None:
     assert addresses.of(host) == (host,)
     assert resolver.asked == 0
-
-
-def wait_for_resolver() -> None:
-    for thread in threading.enumerate():
-        if thread.name == "addresses":
-            thread.join()
 
 
 SILENT_RESOLVER = """

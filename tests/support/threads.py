@@ -1,4 +1,4 @@
-"""Threads on a machine that has no more of them."""
+"""Threads that cannot be started, and those that a test waits for."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def first_unstartable() -> Callable[..., threading.Thread]:
         return (UnstartableThread if made == 1 else threading.Thread)(*arguments, **named)
 
     return make
+
+
+def wait_for_resolver() -> None:
+    """Wait until no DNS cache of this process is looking anything up."""
+    for thread in threading.enumerate():
+        if thread.name == "addresses":
+            thread.join()
