@@ -12,10 +12,10 @@ from twilio.rest import Client
 
 from enrich.database import migrations
 from enrich.database.engine import Database
-from enrich.demo.processes import Processes, free_port
+from enrich.demo.processes import Processes
 from enrich.services import Services
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
-from tests.support.contact_centre import ContactCentre, Service, sid
+from tests.support.contact_centre import ContactCentre, Service, service_environment, sid
 from tests.support.databases import seed_customers
 from tests.support.worker import services_of
 
@@ -67,22 +67,13 @@ def start_service(
 
 
 def _start(name: str, processes: Processes, folder: Path, taskrouter: str, settings: Mapping[str, str]) -> Service:
-    port = free_port(0)
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        "FLASK_SKIP_DOTENV": "1",
-        "SECRET_KEY": "not-a-real-key-for-tests",
-        "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
-        "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
-        "TASKROUTER_BASE_URL": taskrouter,
-        "PUBLIC_URL": url,
-        "DATABASE_URL": f"sqlite:///{folder / name}.db",
+    defaults = {
         "METRICS_TOKEN": "not-a-real-token",
-        "BIND": f"127.0.0.1:{port}",
         # One test's failures must not be the next one's; what a breaker does has tests of its own.
         "ENRICH_BREAKER_FAILURES": "1000000",
-        **settings,
     }
+    environment = service_environment(taskrouter, f"sqlite:///{folder / name}.db", **{**defaults, **settings})
+    url = f"http://{environment['BIND']}"
     database = Database(environment["DATABASE_URL"])
     migrations.upgrade(database)
     seed_customers(database, datetime.now(UTC))
@@ -95,6 +86,21 @@ def _start(name: str, processes: Processes, folder: Path, taskrouter: str, setti
 def service(start_service: Callable[..., Service]) -> Service:
     """The service with its default settings."""
     return start_service()
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    """Starts processes, which end with the test."""
+    with Processes({}, tmp_path / "logs") as processes:
+        yield processes
+
+
+@pytest.fixture
+def own_service(database: Database, emulator: EmulatorServer) -> Service:
+    """A service with a database of its own, of both kinds. Its processes are started by the test."""
+    seed_customers(database, datetime.now(UTC))
+    environment = service_environment(emulator.base_url, database.url.render_as_string(hide_password=False))
+    return Service(environment["PUBLIC_URL"], database, environment)
 
 
 @pytest.fixture

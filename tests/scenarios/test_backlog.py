@@ -8,62 +8,26 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import psycopg
 import pytest
-from sqlalchemy import func, insert, make_url, select, update
+from sqlalchemy import func, insert, select, update
 
-from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes
 from enrich.journal.tables import EntryRow, FollowupRow
-from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
+from taskrouter_emulator import EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service, waiting_tasks
-from tests.support.databases import seed_customers
 
 TASKS = int(os.environ.get("ENRICH_TEST_BACKLOG", "120"))
 PATIENCE_S = 60 + TASKS / 10
 
 
 @pytest.fixture
-def processes(tmp_path: Path) -> Iterator[Processes]:
-    with Processes({}, tmp_path / "logs") as processes:
-        yield processes
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database of the test's own, with customers."""
-    url = f"sqlite:///{tmp_path / 'enrich.db'}"
-    if request.param == "postgresql":
-        server = request.getfixturevalue("postgresql")
-        name = f"d{os.urandom(4).hex()}"
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        url = make_url(server).set(database=name).render_as_string(hide_password=False)
-    database = Database(url)
-    migrations.upgrade(database)
-    seed_customers(database, datetime.now(UTC))
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def service(database: Database, emulator: EmulatorServer) -> Service:
+def service(own_service: Service) -> Service:
     """The settings of a service that is not started: only its worker is."""
-    environment = {
-        "FLASK_SKIP_DOTENV": "1",
-        "SECRET_KEY": "not-a-real-key-but-long-enough-for-one",
-        "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
-        "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
-        "TASKROUTER_BASE_URL": emulator.base_url,
-        "PUBLIC_URL": "http://127.0.0.1:9",
-        "DATABASE_URL": database.url.render_as_string(hide_password=False),
-    }
-    return Service(environment["PUBLIC_URL"], database, environment)
+    return own_service
 
 
 @pytest.fixture

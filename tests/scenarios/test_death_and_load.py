@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import threading
@@ -11,22 +10,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import psycopg
 import pytest
 import requests
-from sqlalchemy import make_url, select
+from sqlalchemy import select
 
-from enrich.database import migrations
-from enrich.database.engine import Database
-from enrich.demo.processes import Processes, free_port
+from enrich.demo.processes import Processes
 from enrich.journal.followups import FollowupQueue
 from enrich.journal.tables import HeartbeatRow
-from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
+from taskrouter_emulator import EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service, forms_of, waiting_tasks
-from tests.support.databases import seed_customers
 from tests.support.worker import worker_of
 
 ASSIGNMENT = "/taskrouter/assignment"
@@ -34,42 +29,8 @@ ATTRIBUTES = {"from": "+14155550100"}
 
 
 @pytest.fixture
-def processes(tmp_path: Path) -> Iterator[Processes]:
-    with Processes({}, tmp_path / "logs") as processes:
-        yield processes
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of the test's own."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'enrich.db'}"
-    server = request.getfixturevalue("postgresql")
-    name = f"d{os.urandom(4).hex()}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
-
-
-@pytest.fixture
-def service(url: str, emulator: EmulatorServer) -> Iterator[Service]:
-    """Two web processes' worth of settings; `start` runs them, and a test may end them as it likes."""
-    port = free_port(0)
-    database = Database(url)
-    migrations.upgrade(database)
-    seed_customers(database, datetime.now(UTC))
-    environment = {
-        "FLASK_SKIP_DOTENV": "1",
-        "SECRET_KEY": "not-a-real-key-for-tests",
-        "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
-        "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
-        "TASKROUTER_BASE_URL": emulator.base_url,
-        "PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "DATABASE_URL": url,
-        "BIND": f"127.0.0.1:{port}",
-    }
-    yield Service(environment["PUBLIC_URL"], database, environment)
-    database.close()
+def service(own_service: Service) -> Service:
+    return own_service
 
 
 def start(service: Service, processes: Processes, name: str) -> None:

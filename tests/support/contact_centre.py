@@ -14,6 +14,7 @@ from sqlalchemy import select
 from twilio.request_validator import RequestValidator
 
 from enrich.database.engine import Database
+from enrich.demo.processes import free_port
 from enrich.journal.tables import EntryRow, FollowupRow
 from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 
@@ -54,6 +55,22 @@ class Service:
                 .order_by(FollowupRow.id)
             )
         )
+
+
+def service_environment(taskrouter: str, database_url: str, **settings: str) -> dict[str, str]:
+    """Return the environment of a service on a free port. taskrouter: the emulator's address; settings: added."""
+    address = f"127.0.0.1:{free_port(0)}"
+    return {
+        "FLASK_SKIP_DOTENV": "1",
+        "SECRET_KEY": "not-a-real-key-for-tests",
+        "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
+        "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
+        "TASKROUTER_BASE_URL": taskrouter,
+        "PUBLIC_URL": f"http://{address}",
+        "DATABASE_URL": database_url,
+        "BIND": address,
+        **settings,
+    }
 
 
 def sign(url: str, form: Mapping[str, str]) -> str:
