@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
-import psycopg
 import pytest
-from sqlalchemy import make_url
 
 from enrich.database.clock import clock_of
 from enrich.flows.dispatcher import FollowupDispatcher
 from enrich.services import flows_of
 from taskrouter_emulator import EmulatorServer
 from tests.support.contact_centre import ASSIGNMENT, ContactCentre, Service, forms_of, waiting_tasks
+from tests.support.databases import create_database
 from tests.support.worker import services_of
 
 pytestmark = pytest.mark.parametrize("ahead_s", [-3600.0, -12.0, 12.0, 3600.0])
@@ -26,11 +24,7 @@ pytestmark = pytest.mark.parametrize("ahead_s", [-3600.0, -12.0, 12.0, 3600.0])
 @pytest.fixture(scope="module")
 def service(start_service: Callable[..., Service], postgresql: str) -> Service:
     """Two web processes on a database of their own; their clocks are right."""
-    name = f"clocks{os.urandom(4).hex()}"
-    with psycopg.connect(postgresql, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    url = make_url(postgresql).set(database=name).render_as_string(hide_password=False)
-    return start_service(DATABASE_URL=url)
+    return start_service(DATABASE_URL=create_database(postgresql, "clocks"))
 
 
 @contextmanager

@@ -33,13 +33,19 @@ def copy_template(template: Path, path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def make_postgresql(server_url: str, name: str) -> tuple[str, str]:
-    """Make a database with the roles that operators are told to make; return its URLs: as the owner, as the service."""
+def create_database(server_url: str, name: str) -> str:
+    """Create an empty database on a PostgreSQL server and return its URL, as the server's superuser."""
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    url = make_url(server_url).set(database=name)
-    with psycopg.connect(url.render_as_string(hide_password=False)) as connection:
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def make_postgresql(server_url: str, name: str) -> tuple[str, str]:
+    """Make a database with the roles that operators are told to make; return its URLs: as the owner, as the service."""
+    superuser_url = create_database(server_url, name)
+    with psycopg.connect(superuser_url) as connection:
         connection.execute(ROLES.read_bytes())
+    url = make_url(superuser_url)
     owner, service = (url.set(username=role) for role in ("enrich", "enrich_service"))
     return owner.render_as_string(hide_password=False), service.render_as_string(hide_password=False)
 
