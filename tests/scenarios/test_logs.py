@@ -16,9 +16,9 @@ from sqlalchemy import text
 
 from enrich.database import migrations
 from enrich.database.engine import Database
-from enrich.demo.processes import Processes, free_port
-from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
-from tests.support.contact_centre import ContactCentre, Service, sid
+from enrich.demo.processes import Processes
+from taskrouter_emulator import EmulatorServer
+from tests.support.contact_centre import ContactCentre, Service, service_environment, sid
 from tests.support.databases import seed_customers
 
 ASSIGNMENT = "/taskrouter/assignment"
@@ -50,22 +50,16 @@ def run(emulator: EmulatorServer, tmp_path: Path, postgresql: str) -> Iterator[R
     with Processes({}, tmp_path / "logs") as processes:
 
         def start(application: str) -> tuple[Service, Callable[[], str]]:
-            port = free_port(0)
-            url = f"http://127.0.0.1:{port}"
-            environment = {
-                "FLASK_SKIP_DOTENV": "1",
-                "SECRET_KEY": "not-a-real-key-but-one-to-look-for",
-                "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
-                "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
-                "TASKROUTER_BASE_URL": emulator.base_url,
-                "PUBLIC_URL": url,
-                "DATABASE_URL": postgresql,
-                "METRICS_TOKEN": "a-metrics-token-to-look-for",
-                "BIND": f"127.0.0.1:{port}",
-                "ENRICH_BUDGET_S": "0.5",
-                "ENRICH_BREAKER_FAILURES": "1000000",
-                "FLASK_APP": application,
-            }
+            environment = service_environment(
+                emulator.base_url,
+                postgresql,
+                SECRET_KEY="not-a-real-key-but-one-to-look-for",
+                METRICS_TOKEN="a-metrics-token-to-look-for",
+                ENRICH_BUDGET_S="0.5",
+                ENRICH_BREAKER_FAILURES="1000000",
+                FLASK_APP=application,
+            )
+            url = environment["PUBLIC_URL"]
             processes.start("web", "gunicorn", application, env=environment)
             processes.start("worker", "flask", "worker", env=environment)
             processes.wait_for("web", f"{url}/readyz", lambda: False)

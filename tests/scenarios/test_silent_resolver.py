@@ -16,9 +16,16 @@ import pytest
 
 from enrich.database import migrations
 from enrich.database.engine import Database
-from enrich.demo.processes import Processes, free_port
-from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
-from tests.support.contact_centre import ASSIGNMENT, ContactCentre, Service, forms_of, waiting_tasks
+from enrich.demo.processes import Processes
+from taskrouter_emulator import EmulatorServer
+from tests.support.contact_centre import (
+    ASSIGNMENT,
+    ContactCentre,
+    Service,
+    forms_of,
+    service_environment,
+    waiting_tasks,
+)
 from tests.support.databases import seed_customers
 from tests.support.worker import worker_of
 
@@ -53,21 +60,14 @@ def test_a_silent_resolver_keeps_nobody_and_everything_is_done_late(
     os.mkfifo(pipe)
     configuration = tmp_path / "silent.py"
     configuration.write_text(SILENT.format(shipped=str(SHIPPED), pipe=str(pipe)))
-    port = free_port(0)
-    environment = {
-        "FLASK_SKIP_DOTENV": "1",
-        "SECRET_KEY": "not-a-real-key-for-tests",
-        "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
-        "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
-        "TASKROUTER_BASE_URL": emulator.base_url.replace("127.0.0.1", "taskrouter.test"),
-        "PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'enrich.db'}",
-        "BIND": f"127.0.0.1:{port}",
-        "WEB_CONCURRENCY": "1",
-        "ENRICH_BUDGET_S": "1.0",
-        "ENRICH_BREAKER_FAILURES": "1000000",  # what a breaker does has tests of its own
-        "ENRICH_ACCEPT_VIA": accept_via,
-    }
+    environment = service_environment(
+        emulator.base_url.replace("127.0.0.1", "taskrouter.test"),
+        f"sqlite:///{tmp_path / 'enrich.db'}",
+        WEB_CONCURRENCY="1",
+        ENRICH_BUDGET_S="1.0",
+        ENRICH_BREAKER_FAILURES="1000000",  # what a breaker does has tests of its own
+        ENRICH_ACCEPT_VIA=accept_via,
+    )
     database = Database(environment["DATABASE_URL"])
     migrations.upgrade(database)
     seed_customers(database, datetime.now(UTC))

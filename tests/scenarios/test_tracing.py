@@ -16,9 +16,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from enrich.database import migrations
 from enrich.database.engine import Database
-from enrich.demo.processes import Processes, free_port
-from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
-from tests.support.contact_centre import ContactCentre, Service
+from enrich.demo.processes import Processes
+from taskrouter_emulator import EmulatorServer
+from tests.support.contact_centre import ContactCentre, Service, service_environment
 from tests.support.databases import seed_customers
 
 
@@ -75,22 +75,15 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def traced(emulator: EmulatorServer, receiver: Receiver, tmp_path: Path) -> Iterator[tuple[Service, Processes]]:
     """A service and its worker that send their traces to the receiver."""
-    port = free_port(0)
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        "FLASK_SKIP_DOTENV": "1",
-        "SECRET_KEY": "not-a-real-key-for-tests",
-        "TWILIO_ACCOUNT_SID": EMULATOR_ONLY.account_sid,
-        "TWILIO_AUTH_TOKEN": EMULATOR_ONLY.auth_token,
-        "TASKROUTER_BASE_URL": emulator.base_url,
-        "PUBLIC_URL": url,
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'enrich.db'}",
-        "BIND": f"127.0.0.1:{port}",
-        "ENRICH_BUDGET_S": "0.5",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
-        "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=centre",
-        "OTEL_BSP_SCHEDULE_DELAY": "200",
-    }
+    environment = service_environment(
+        emulator.base_url,
+        f"sqlite:///{tmp_path / 'enrich.db'}",
+        ENRICH_BUDGET_S="0.5",
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
+        OTEL_EXPORTER_OTLP_HEADERS="x-tenant=centre",
+        OTEL_BSP_SCHEDULE_DELAY="200",
+    )
+    url = environment["PUBLIC_URL"]
     database = Database(environment["DATABASE_URL"])
     migrations.upgrade(database)
     seed_customers(database, datetime.now(UTC))
