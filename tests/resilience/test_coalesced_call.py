@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import cast
+from dataclasses import dataclass, field
 
 import pytest
 
 from enrich.resilience.coalesced_call import CoalescedCall
+from tests.support.threads import UnstartableThread
 
 
+@dataclass
 class Threads:
-    """Threads that run when the test says so."""
+    """Threads whose targets run when the test says so."""
 
-    def __init__(self) -> None:
-        self.targets: list[Callable[[], None]] = []
-        self.can_start = True
+    targets: list[Callable[[], None]] = field(default_factory=list)
+    can_start: bool = True
 
     def make(self, *, target: Callable[[], None], daemon: bool) -> threading.Thread:
         assert daemon, "it keeps no process from ending"
-        made = threading.Thread(target=target)
-        started = self._start(target)
-        setattr(made, "start", started)  # noqa: B010 - the thread itself is never started
-        return made
+        return HeldThread(self.targets, target) if self.can_start else UnstartableThread()
 
-    def _start(self, target: Callable[[], None]) -> Callable[[], None]:
-        def start() -> None:
-            if not self.can_start:
-                raise RuntimeError("can't start new thread")
-            self.targets.append(target)
 
-        return start
+class HeldThread(threading.Thread):
+    """A thread that hands its target to the test instead of running it."""
+
+    def __init__(self, targets: list[Callable[[], None]], target: Callable[[], None]) -> None:
+        super().__init__()
+        self.targets, self.target = targets, target
+
+    def start(self) -> None:
+        self.targets.append(self.target)
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_failure_is_logged_and_the_next_call_is_made(threads: Threads, caplog:
     for _ in range(2):
         call.ask()
         threads.targets.pop()()
-    assert [cast("dict[str, str]", record.__dict__)["error"] for record in caplog.records] == ["ConnectionError"] * 2
+    assert [vars(record)["error"] for record in caplog.records] == ["ConnectionError"] * 2
 
 
 def test_where_no_thread_can_be_started_the_next_one_tries_again(threads: Threads) -> None:
