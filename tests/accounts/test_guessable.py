@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,7 @@ def test_generated_ones_pass() -> None:
 
 def test_the_table_has_three_thousand_that_the_shortest_length_allows() -> None:
     """ASVS 6.2.4."""
-    known = [word for word in guessable._known() if len(word) >= passwords.MIN_LENGTH]
+    lines = set(Path(guessable.__file__).with_name("known_passwords.txt").read_text().splitlines())
+    known = {line for line in lines if len(line) >= passwords.MIN_LENGTH and guessable.is_known(line)}
     assert len(known) >= 3000
     assert all(word == word.lower().strip() for word in known)
