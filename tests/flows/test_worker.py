@@ -134,7 +134,7 @@ def test_it_claims_nothing_while_taskrouter_rests(start: Callable[..., threading
 
 
 def test_of_four_places_one_is_for_the_oldest(start: Callable[..., threading.Thread], stop: threading.Event) -> None:
-    """However many are free at a time."""
+    """Three places are free at a time, or two, or one: the share is that of all claims together."""
     queue, attempts = Queue(due=400), Attempts()
     start(queue, attempts, concurrency=3)
     wait_for(attempts.ended, 400)

@@ -50,7 +50,7 @@ def app(make_app: MakeApp) -> Flask:
 
 
 class Cookies:
-    """What a browser's cookies said after each form, readable by whoever has them."""
+    """The texts of a browser's cookies after each form, as anybody reads them who has the cookies."""
 
     def __init__(self, browser: FlaskClient) -> None:
         self.browser = browser

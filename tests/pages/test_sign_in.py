@@ -193,7 +193,7 @@ COOKIE = "enrich_session"
 
 
 def copy_of(browser: FlaskClient) -> FlaskClient:
-    """A browser with the same cookies, as somebody has it who got at them."""
+    """Return another browser with this one's session cookie, as a thief has it."""
     other = browser.application.test_client()
     cookie = browser.get_cookie(COOKIE)
     assert cookie
@@ -294,8 +294,8 @@ def test_no_cookie_holds_an_address_that_could_be_guessed(browser: FlaskClient) 
     said = [cookie.partition("=")[2].partition(";")[0].rsplit(".", 2)[0] for cookie in cookies]
     read = "".join(str(URLSafeTimedSerializer("no key").load_payload(payload.encode())) for payload in said)
     assert not re.search("example|127\\.0", read)
-    for text_ in (EMAIL, "127.0.0.1"):
-        assert hashlib.sha256(text_.encode()).hexdigest()[:16] not in read
+    for address in (EMAIL, "127.0.0.1"):
+        assert hashlib.sha256(address.encode()).hexdigest()[:16] not in read
 
 
 def test_a_fragment_is_told_to_load_the_sign_in_page_as_a_whole(browser: FlaskClient) -> None:

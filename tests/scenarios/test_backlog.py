@@ -82,7 +82,7 @@ def test_it_is_drained_although_taskrouter_refuses_some(
 def test_it_is_drained_although_a_worker_is_killed(
     service: Service, processes: Processes, backlog: tuple[ContactCentre, list[str]]
 ) -> None:
-    """What the dead worker had in flight is claimed again when its leases end."""
+    """The follow-ups that the dead worker had in flight are claimed again when their leases end."""
     database = service.database
     processes.start("worker", "flask", "worker", env=service.environment)
     wait_until(lambda: done(database) >= TASKS // 4)

@@ -117,7 +117,7 @@ def database_url(request: pytest.FixtureRequest, sqlite_template: Path, tmp_path
 
 @pytest.fixture
 def owned_database(request: pytest.FixtureRequest, database_url: str) -> Iterator[Database]:
-    """The same empty database, opened by the role that owns the schema and may change it."""
+    """The database of `database_url`, opened by the role that owns the schema and may change it."""
     is_sqlite = database_url.startswith("sqlite")
     database = Database(database_url if is_sqlite else request.getfixturevalue("postgresql_roles")[0])
     yield database

@@ -53,7 +53,7 @@ def _relay(client: socket.socket, server: socket.socket) -> None:
         selector.register(server, selectors.EVENT_READ, client)
         while True:
             for key, _ in selector.select():
-                chunk = key.fileobj.recv(65_536)  # type: ignore[union-attr]
+                chunk = key.fileobj.recv(65_536)  # type: ignore[union-attr]  # only sockets are registered
                 if not chunk:
                     return
                 key.data.sendall(chunk)

@@ -441,7 +441,7 @@ def test_whatever_is_escaped_reads_as_before(name: str, value: str, missing: int
 
 @given(st.lists(st.sampled_from("éÿ漢😀𝄞\xa0 aZ"), min_size=1, max_size=30))
 def test_the_block_is_whole_if_there_is_room_without_escapes(characters: list[str]) -> None:
-    """However many of the characters were escaped."""
+    """The number of escaped characters does not matter: unfolding them makes the room."""
     plain = "".join(characters)
     escaped = "".join(f"\\u{unit:04x}" for unit in memoryview(plain.encode("utf-16-le")).cast("H"))
     saved = length(escaped) - length(plain)

@@ -102,7 +102,7 @@ def form_of(length: int) -> list[tuple[bytes, bytes]]:
 
 @pytest.mark.parametrize(("length", "is_good"), [(65_536, True), (65_537, False)])
 def test_spellings_are_tried_only_for_forms_that_callbacks_have(length: int, *, is_good: bool) -> None:
-    """Whoever sends a wrong signature decides how much is computed."""
+    """Every further spelling is computed for senders of wrong signatures, and they choose the length."""
     form = form_of(length)
     verify(f"{URL}?site=o'neil", form, b"", sign(f"{URL}?site=o'neil", form), [TOKEN])
     try:
