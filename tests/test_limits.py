@@ -378,13 +378,6 @@ def database(app: Flask) -> Database:
     return services_of(app).database
 
 
-@pytest.fixture
-def browser(stranger: FlaskClient) -> FlaskClient:
-    """A browser in which an editor is signed in."""
-    stranger.post("/login", data={"email": EMAIL, "password": PASSWORD})
-    return stranger
-
-
 @pytest.mark.parametrize("path", [endpoints.ASSIGNMENT, endpoints.FALLBACK, endpoints.EVENTS])
 @pytest.mark.parametrize(("more", "status"), [(0, 403), (1, 413)])
 def test_a_callback_of_the_limit_is_read(app: Flask, path: str, more: int, status: int) -> None:

@@ -94,12 +94,6 @@ def database(app: Flask) -> Database:
     return services_of(app).database
 
 
-@pytest.fixture
-def admin(stranger: FlaskClient) -> FlaskClient:
-    stranger.post("/login", data={"email": EMAIL, "password": PASSWORD})
-    return stranger
-
-
 def store_text(database: Database, column: InstrumentedAttribute[Any], row_id: object) -> None:
     """Store what Python does not read as JSON: none at all or, where the database refuses that, too long a number."""
     stored = "'{not JSON'" if database.is_sqlite else f"'{'1' * 5000}'"
@@ -206,81 +200,81 @@ def page(client: FlaskClient, path: str) -> str:
     return answer.text
 
 
-def test_every_task_can_be_looked_at(admin: FlaskClient, left: Left) -> None:
+def test_every_task_can_be_looked_at(browser: FlaskClient, left: Left) -> None:
     for name, task_sid in left.tasks.items():
         for path in (f"/tasks/{task_sid}", f"/tasks/{task_sid}/detail"):
-            detail = page(admin, path).partition('id="detail"')[2]
+            detail = page(browser, path).partition('id="detail"')[2]
             assert (UNREADABLE in detail) == (name in left.unreadable), name
-        page(admin, f"/tasks/{task_sid}/settle")
+        page(browser, f"/tasks/{task_sid}/settle")
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.ADMIN])
-def test_the_feed_shows_all_tasks(admin: FlaskClient, database: Database, left: Left, role: Role) -> None:
+def test_the_feed_shows_all_tasks(browser: FlaskClient, database: Database, left: Left, role: Role) -> None:
     users.set_role(database, EMAIL, role)
-    feed = page(admin, "/")
+    feed = page(browser, "/")
     for name, task_sid in left.tasks.items():
         assert (task_sid in feed) == (name != "unknown event type"), name
     assert feed.count(UNREADABLE) == len(SHAPES["finding"]) + 1, "each of them is one line, and says so"
     assert feed.count("Unknown outcome") == 2, "an outcome and a match"
     for query in ("outcome=trouble", "outcome=matched", "outcome=owed", "time=1h", f"q={CUSTOMER}"):
-        page(admin, f"/feed?{query}")
+        page(browser, f"/feed?{query}")
 
 
-def test_an_entry_without_a_task_is_shown(admin: FlaskClient, database: Database, left: Left) -> None:
+def test_an_entry_without_a_task_is_shown(browser: FlaskClient, database: Database, left: Left) -> None:
     database.write(update(EntryRow).values(task_sid=None))
     for row in database.read(select(EntryRow.id)):
-        page(admin, f"/entries/{row.id}")
+        page(browser, f"/entries/{row.id}")
 
 
-def test_the_followup_of_an_unknown_kind_is_pending_under_its_name(admin: FlaskClient, left: Left) -> None:
-    detail = page(admin, f"/tasks/{left.tasks['unknown follow-up']}/detail")
+def test_the_followup_of_an_unknown_kind_is_pending_under_its_name(browser: FlaskClient, left: Left) -> None:
+    detail = page(browser, f"/tasks/{left.tasks['unknown follow-up']}/detail")
     assert "N plus 1" in detail
     assert "this version does not know it" in detail
 
 
 def test_the_trail_lists_every_row_and_undoes_none_that_it_does_not_know(
-    admin: FlaskClient, database: Database, left: Left
+    browser: FlaskClient, database: Database, left: Left
 ) -> None:
     database.write(update(AuditRow).where(AuditRow.id < left.audits["before 2"]).values(task_sid=VALID))
     for path in (f"/tasks/{VALID}/detail", f"/customers/{CUSTOMER}"):
-        shown = page(admin, path)
+        shown = page(browser, path)
         assert shown.count(f"linked: {UNREADABLE}</bdi>") >= 10
         assert "Undo</button>" not in shown
     for name, audit_id in left.audits.items():
-        refused = admin.post(f"/changes/{audit_id}/undo")
+        refused = browser.post(f"/changes/{audit_id}/undo")
         assert (refused.status_code, f"{UNREADABLE} Nothing was undone." in refused.text) == (409, True), name
 
 
 @pytest.mark.parametrize("range_", ["hour", "day", "week"])
-def test_the_overview_counts_what_it_can(admin: FlaskClient, left: Left, range_: str) -> None:
-    shown = page(admin, f"/overview?of={range_}")
+def test_the_overview_counts_what_it_can(browser: FlaskClient, left: Left, range_: str) -> None:
+    shown = page(browser, f"/overview?of={range_}")
     assert "other <strong>" in shown
     assert ("form that this version cannot read" in shown) == (range_ != "hour")
     assert "n plus 1" in shown, "the alarm, under its plain name"
 
 
-def test_customers_are_shown_and_edited(admin: FlaskClient, database: Database, left: Left) -> None:
-    page(admin, "/customers")
-    assert "Ada Lovelace" in page(admin, "/customers?q=ada")
-    shown = page(admin, f"/customers/{CUSTOMER}")
+def test_customers_are_shown_and_edited(browser: FlaskClient, database: Database, left: Left) -> None:
+    page(browser, "/customers")
+    assert "Ada Lovelace" in page(browser, "/customers?q=ada")
+    shown = page(browser, f"/customers/{CUSTOMER}")
     assert "<td><bdi>import</bdi></td>" in shown
     for row in database.read(select(CustomerRow.id).where(CustomerRow.id <= "C-1004")):
-        assert UNREADABLE in page(admin, f"/customers/{row.id}")
-        page(admin, f"/customers/{row.id}/merge?other=C-1005")
-        version = re.search(r'name="version" value="(\d+)"', page(admin, f"/customers/{row.id}/edit"))
+        assert UNREADABLE in page(browser, f"/customers/{row.id}")
+        page(browser, f"/customers/{row.id}/merge?other=C-1005")
+        version = re.search(r'name="version" value="(\d+)"', page(browser, f"/customers/{row.id}/edit"))
         assert version
-        answer = admin.post(f"/customers/{row.id}/edit", data={"name": "Kim Rossi", "version": version[1]})
+        answer = browser.post(f"/customers/{row.id}/edit", data={"name": "Kim Rossi", "version": version[1]})
         assert answer.status_code == 303
-        assert UNREADABLE not in page(admin, f"/customers/{row.id}").partition("Audit trail")[0], "it is written anew"
+        assert UNREADABLE not in page(browser, f"/customers/{row.id}").partition("Audit trail")[0], "it is written anew"
 
 
-def test_an_unknown_role_has_the_least_rights_and_its_name(app: Flask, admin: FlaskClient, left: Left) -> None:
-    shown = page(admin, "/staff")
+def test_an_unknown_role_has_the_least_rights_and_its_name(app: Flask, browser: FlaskClient, left: Left) -> None:
+    shown = page(browser, "/staff")
     assert "auditor, not known to this version" in shown
     kim = users.find(services_of(app).database, "kim@example.com")
     assert kim
     assert kim.role is Role.VIEWER
-    assert admin.post(f"/staff/{kim.id}/role", data={"role": ""}).status_code == 400, "nothing is chosen for her"
+    assert browser.post(f"/staff/{kim.id}/role", data={"role": ""}).status_code == 400, "nothing is chosen for her"
     assert "auditor" in run_command(app, "users", "list")[1]
 
 

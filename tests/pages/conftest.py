@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
 from enrich.accounts import users
@@ -27,13 +26,6 @@ def app(make_app: MakeApp) -> Flask:
 @pytest.fixture
 def database(app: Flask) -> Database:
     return services_of(app).database
-
-
-@pytest.fixture
-def browser(stranger: FlaskClient) -> FlaskClient:
-    """A browser in which Dana is signed in."""
-    stranger.post("/login", data={"email": EMAIL, "password": PASSWORD})
-    return stranger
 
 
 @pytest.fixture

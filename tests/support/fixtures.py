@@ -175,6 +175,13 @@ def stranger(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
+def browser(stranger: FlaskClient) -> FlaskClient:
+    """A browser in which Dana is signed in, of an application that has her account."""
+    stranger.post("/login", data={"email": EMAIL, "password": PASSWORD})
+    return stranger
+
+
+@pytest.fixture
 def dana(database: Database) -> User:
     """A viewer, who signs in with EMAIL and PASSWORD."""
     user = users.add(database, email=EMAIL, role=Role.VIEWER, password=PASSWORD, name="Dana Whitfield")
