@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +18,7 @@ from enrich.demo.processes import Processes
 from enrich.journal.tables import EntryRow, FollowupRow
 from taskrouter_emulator import EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service, waiting_tasks
+from tests.support.waiting import wait_until
 
 TASKS = int(os.environ.get("ENRICH_TEST_BACKLOG", "120"))
 PATIENCE_S = 60 + TASKS / 10
@@ -85,7 +85,7 @@ def test_it_is_drained_although_a_worker_is_killed(
     """The follow-ups that the dead worker had in flight are claimed again when their leases end."""
     database = service.database
     processes.start("worker", "flask", "worker", env=service.environment)
-    wait_until(lambda: done(database) >= TASKS // 4)
+    wait_until(lambda: done(database) >= TASKS // 4, PATIENCE_S)
     processes.signal("worker", signal.SIGKILL)
     processes.wait_for_end("worker")
     assert done(database) < 2 * TASKS
@@ -100,16 +100,9 @@ def done(database: Database) -> int:
     return int(database.read(select(func.count()).where(FollowupRow.done_at.is_not(None)))[0][0])
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def assert_drained(database: Database, centre: ContactCentre, tasks: list[str]) -> None:
     """Everything is done, and each task was written to once."""
-    wait_until(lambda: done(database) == 2 * len(tasks))
+    wait_until(lambda: done(database) == 2 * len(tasks), PATIENCE_S)
     assert all(centre.log_of(task).count("attributes_written") == 1 for task in tasks)
 
 

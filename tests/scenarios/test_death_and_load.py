@@ -6,7 +6,6 @@ import json
 import signal
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -22,6 +21,7 @@ from enrich.journal.followups import FollowupQueue
 from enrich.journal.tables import HeartbeatRow
 from taskrouter_emulator import EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service, forms_of, waiting_tasks
+from tests.support.waiting import wait_until
 from tests.support.worker import worker_of
 
 ASSIGNMENT = "/taskrouter/assignment"
@@ -125,12 +125,8 @@ def test_two_workers_do_everything_once(
         processes.start(name, "flask", "worker", env=service.environment)
     for task in tasks:
         emulator.log.wait_for("attributes_written", 60, task_sid=task)
-    until = time.monotonic() + 60
-    while (
-        len(service.database.read(select(HeartbeatRow.worker))) < 2
-    ):  # one may have done it all before the other began
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    # One may have done it all before the other began.
+    wait_until(lambda: len(service.database.read(select(HeartbeatRow.worker))) == 2, 60)
     for name in ("worker1", "worker2"):
         processes.signal(name, signal.SIGTERM)
         assert processes.wait_for_end(name) == 0
@@ -212,13 +208,6 @@ def nobody_else_writes(service: Service) -> Iterator[None]:
         yield
 
 
-def is_true_soon(condition: Callable[[], bool], within_s: float = 20.0) -> bool:
-    until = time.monotonic() + within_s
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.05)
-    return condition()
-
-
 def test_what_was_answered_before_it_could_be_recorded_is_recorded_before_the_process_ends(
     service: Service, processes: Processes, emulator: EmulatorServer, make_callback: Callable[..., dict[str, str]]
 ) -> None:
@@ -240,7 +229,7 @@ def test_what_was_answered_before_it_could_be_recorded_is_recorded_before_the_pr
             assert first.result() == '{"instruction":"accept"}'
             processes.signal("web", signal.SIGTERM)
             log = processes.logs / "web.log"
-            assert is_true_soon(lambda: "Worker exiting" in log.read_text())
+            wait_until(lambda: "Worker exiting" in log.read_text(), 20)
     assert processes.wait_for_end("web") == 0
     assert {entry.task_sid for entry in small.entries(kind="assignment")} == {form["TaskSid"] for form in forms}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from enrich.demo.processes import Processes
 from taskrouter_emulator import EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service, service_environment, sid
 from tests.support.databases import seed_customers
+from tests.support.waiting import wait_until
 
 ASSIGNMENT = "/taskrouter/assignment"
 NUMBER, EMAIL, NAME = "+14155550100", "ada.private@example.com", "Zebedee Quill"
@@ -107,7 +107,7 @@ def test_nothing_personal_and_no_secret_is_logged_whatever_goes_wrong(
     with service.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE users RENAME COLUMN password_hash TO gone"))
     assert session.post(f"{service.url}/login?next=/?q={EMAIL}", data=sign_in, timeout=10).status_code == 503
-    _until(lambda: "follow-up failed" in written())
+    wait_until(lambda: "follow-up failed" in written(), 30)
 
     log = written()
     assert [word for word in PERSONAL if word in log] == []
@@ -131,7 +131,9 @@ def test_a_follow_up_is_found_by_the_entry_of_its_callback(run: Run, open_centre
     centre.answer(task_sid)
     centre.emulator.faults.clear()
     (callback,) = (line for line in _lines(written) if line["event"] == "assignment")
-    _until(lambda: any(line["event"] == "follow-up" and line["outcome"] == "enriched" for line in _lines(written)))
+    wait_until(
+        lambda: any(line["event"] == "follow-up" and line["outcome"] == "enriched" for line in _lines(written)), 30
+    )
     late = next(line for line in _lines(written) if line["event"] == "follow-up" and line["outcome"] == "enriched")
     assert callback["entry"] == late["entry"] == service.entries(task_sid=task_sid)[0].id
     assert callback["reservation_sid"] == late["reservation_sid"]
@@ -143,10 +145,3 @@ def test_a_follow_up_is_found_by_the_entry_of_its_callback(run: Run, open_centre
 
 def _lines(written: Callable[[], str]) -> list[Any]:
     return [json.loads(line) for line in written().splitlines(keepends=True) if line.endswith("\n")]
-
-
-def _until(is_so: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < until
-        time.sleep(0.05)

@@ -20,6 +20,7 @@ from enrich.demo.processes import Processes, free_port
 from enrich.journal.tables import TaskStateRow
 from enrich.telemetry.metrics import TABLE
 from tests.support.contact_centre import ContactCentre, Service, sid
+from tests.support.waiting import wait_until
 
 ASSIGNMENT = "/taskrouter/assignment"
 TOKEN = {"Authorization": "Bearer not-a-real-token"}
@@ -190,10 +191,7 @@ def test_a_worker_serves_its_own_numbers(
         processes.wait_for("worker", f"http://{at}/healthz", lambda: False)
         worker = replace(service, url=f"http://{at}")
         done = 'enrich_followups_total{kind="enrich",outcome="enriched",reason=""}'
-        until = time.monotonic() + 20
-        while done not in told(worker):
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        wait_until(lambda: done in told(worker), 20)
         assert told(worker)['enrich_rest_requests_total{method="POST",status="200"}'] >= 1
         assert told(service)["enrich_worker_silent_seconds"] < 30
         assert requests.get(f"http://{at}/metrics", timeout=5).status_code == 404
