@@ -69,7 +69,7 @@ class PolicyError(EnrichError):
 
 
 class FixtureFileError(EnrichError):
-    """The file as a whole cannot be read; nothing of it was loaded. The message names file, line and column."""
+    """The file cannot be read: as a whole, or from the line and column on that the message names."""
 
     reason = "fixture_file"
 

@@ -7,9 +7,9 @@
     a workbook (.xlsx)      the same table, in the first sheet that has its header (workbooks.py)
     vCard                   contacts of an address book (vcards.py)
 
-Workbooks and vCards are recognised by content, and encodings, too (file_formats.py). fixture_rows.py validates the
-rows, and describes missing and empty fields. What is wrong with a row is reported with its line, and the others still
-load. seeding.py writes the rows to the store.
+JSON is read in blocks (json_customers.py). Workbooks and vCards are recognised by content, and encodings, too
+(file_formats.py). fixture_rows.py validates the rows, and describes missing and empty fields. What is wrong with a row
+is reported with its line, and the others still load. seeding.py writes the rows to the store.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from enrich.customers import columns, workbooks
 from enrich.customers.csv_records import CsvReader, Record, Unread, detect_delimiter
 from enrich.customers.file_formats import WINDOWS, FileFormat, Recognised, TextLines, recognise
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, IncompleteRow, read_row
+from enrich.customers.json_customers import JsonFileError, read_customers
 from enrich.customers.vcards import read_cards
 from enrich.errors import FixtureFileError
 
@@ -61,11 +62,12 @@ def read_fixtures(
     encoding: str | None = None,
     remark: Callable[[str], None] = lambda _: None,
 ) -> Iterator[CustomerFixture | BadRow | IncompleteRow]:
-    """Yield the rows of this file; all but JSON are read row by row, not as a whole.
+    """Yield the rows of this file, which is read row by row, never as a whole.
 
     kinds: of ids that are looked up, as in `read_customer`. The others: as in Reading. A second row with the same id is
     a bad row.
-    Raises FixtureFileError if the file is missing, of another format, not JSON, or without a usable header.
+    Raises FixtureFileError if the file is missing, of another format or without a usable header; for damaged JSON after
+    the rows before the damage.
     """
     reading = Reading(region, mapping or {}, encoding, remark)
     first_lines: dict[str, int | None] = {}
@@ -122,71 +124,15 @@ def _rows(path: Path, reading: Reading) -> _Rows:
 
 
 def _json_rows(path: Path, recognised: Recognised, _: Reading) -> _Rows:
-    text = _json_text(path, recognised)
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as exc:
-        raise FixtureFileError(f"{path.name}, line {exc.lineno}, column {exc.colno}: {exc.msg}") from exc
-    except (ValueError, RecursionError) as exc:
-        raise FixtureFileError(f"{path.name}: not JSON of customers ({type(exc).__name__})") from exc
-    start = _start_of_customers(text)
-    if start is None:
-        raise FixtureFileError(f'{path.name}: must be {{"customers": [...]}} or a list of customers')
-    line, counted_to = 1, 0
-    for index, (position, raw) in enumerate(_elements(text, start)):
-        line += text.count("\n", counted_to, position)
-        counted_to = position
-        yield _RawRow(raw, line, index)
-
-
-def _json_text(path: Path, recognised: Recognised) -> str:
-    content = path.read_bytes()[recognised.mark :]
-    try:
-        return content.decode(recognised.encoding)
-    except UnicodeDecodeError as exc:
-        line = content.count(b"\n", 0, exc.start) + 1
-        raise FixtureFileError(f"{path.name}, line {line}: not UTF-8; save the file as UTF-8") from exc
-
-
-def _start_of_customers(text: str) -> int | None:
-    """Return the position of the list of customers in this valid JSON text; None if there is none."""
-    position = _after_space(text, 0)
-    if text[position] == "[":
-        return position
-    if text[position] != "{":
-        return None
-    position = _after_space(text, position + 1)
-    while text[position] != "}":
-        name, end = _JSON.raw_decode(text, position)
-        position = _after_space(text, _after_space(text, end) + 1)
-        if name == "customers":
-            return position if text[position] == "[" else None
-        _, end = _JSON.raw_decode(text, position)
-        position = _after_comma(text, end)
-    return None
-
-
-def _elements(text: str, start: int) -> Iterator[tuple[int, Any]]:
-    """Yield each element of the list that begins at `start` with its position, which json.loads does not give."""
-    position = _after_space(text, start + 1)
-    while text[position] != "]":
-        element, end = _JSON.raw_decode(text, position)
-        yield position, element
-        position = _after_comma(text, end)
-
-
-_JSON = json.JSONDecoder()
-_SPACE = re.compile(r"[ \t\r\n]*")
-
-
-def _after_space(text: str, position: int) -> int:
-    match = _SPACE.match(text, position)
-    return match.end() if match else position
-
-
-def _after_comma(text: str, position: int) -> int:
-    position = _after_space(text, position)
-    return _after_space(text, position + 1) if text[position] == "," else position
+    with path.open("rb") as file:
+        file.seek(recognised.mark)
+        try:
+            for index, (line, raw) in enumerate(read_customers(file, recognised.encoding)):
+                yield _RawRow(raw, line, index)
+        except JsonFileError as exc:
+            place = f", line {exc.line}" if exc.line is not None else ""
+            place += f", column {exc.column}" if exc.column is not None else ""
+            raise FixtureFileError(f"{path.name}{place}: {exc.reason}") from exc
 
 
 def _jsonl_rows(path: Path, recognised: Recognised, _: Reading) -> _Rows:

@@ -114,6 +114,16 @@ def test_a_bad_row_of_a_json_file_is_told_with_line_and_index(tmp_path: Path) ->
     assert [str(row) for row in read(path)[1:]] == ["line 5, customers[1], 7: name: missing; fill it in"]
 
 
+def test_the_customers_before_damaged_json_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path, "c.json", '{"customers": [\n {"id": "C-1", "name": "A"},\n {"id": "C-2" "name": "B"}]}')
+    rows = read_fixtures(path, region="US")
+    first = next(rows)
+    assert isinstance(first, CustomerFixture)
+    assert first.id == "C-1"
+    with pytest.raises(FixtureFileError, match=r"c\.json, line 3, column 15: Expecting ',' delimiter"):
+        next(rows)
+
+
 def test_a_bad_row_of_a_csv_file_is_told_with_the_line_on_which_it_begins(tmp_path: Path) -> None:
     content = (
         b'id,name,phones\nC-1,"A\nda",\nC-2,Bo,555\nC-3,Cy\nC-4,\x81\x8d,\nC-5,Di,\nC-6,"Eve"x,\nC-7,Flo,\nC-8,"Gil,\n'
