@@ -169,6 +169,14 @@ def read_row(
         yield IncompleteRow(line, customer.id, "; ".join(checks.problems), index)
 
 
+def id_of(raw: Any) -> str:
+    """Return the id of this row as `read_row` gives it, of a row that is not validated; "" if it has none."""
+    value = raw.get("id") if isinstance(raw, dict) else None
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64:
+        return str(value)
+    return unguarded(value).strip() if isinstance(value, str) and is_storable(value) else ""
+
+
 class _Checks:
     """Reads the fields of one row and collects their problems; a field with a problem reads as empty."""
 

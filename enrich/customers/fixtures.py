@@ -25,8 +25,9 @@ from typing import Any
 from enrich.customers import columns, workbooks
 from enrich.customers.csv_records import CsvReader, Record, Unread, detect_delimiter
 from enrich.customers.file_formats import WINDOWS, FileFormat, Recognised, TextLines, recognise
-from enrich.customers.fixture_rows import BadRow, CustomerFixture, IncompleteRow, read_row
+from enrich.customers.fixture_rows import BadRow, CustomerFixture, IncompleteRow, id_of, read_row
 from enrich.customers.json_customers import JsonFileError, read_customers
+from enrich.customers.seen_ids import SeenIds
 from enrich.customers.vcards import read_cards
 from enrich.errors import FixtureFileError
 
@@ -69,24 +70,39 @@ def read_fixtures(
     Raises FixtureFileError if the file is missing, of another format or without a usable header; for damaged JSON after
     the rows before the damage.
     """
-    reading = Reading(region, mapping or {}, encoding, remark)
-    first_lines: dict[str, int | None] = {}
+    for results in read_rows(path, Reading(region, mapping or {}, encoding, remark), kinds=kinds):
+        yield from results
+
+
+def read_rows(
+    path: Path, reading: Reading, *, kinds: Collection[str] = (), skip_rows: int = 0
+) -> Iterator[Sequence[CustomerFixture | BadRow | IncompleteRow]]:
+    """Yield for each row of this file what `read_fixtures` gives of it: the customer, its problems, or both.
+
+    skip_rows: the number of rows at the beginning that are neither validated nor given. Their ids count as used,
+    even if the row was bad: a second row with the id is a bad row.
+    """
     try:
-        for row in _rows(path, reading):
-            if isinstance(row, BadRow):
-                yield row
-                continue
-            results = list(read_row(row.raw, region, row.line, row.index, kinds=kinds, surplus=row.surplus))
-            customer_id = next((result.id for result in results if isinstance(result, CustomerFixture)), None)
-            if customer_id in first_lines:
-                reason = f"id: already in line {first_lines[customer_id]}; merge the two rows"
-                yield BadRow(row.line, customer_id, reason, row.index)
-                continue
-            if customer_id is not None:
-                first_lines[customer_id] = row.line
-            yield from results
+        with SeenIds() as seen:
+            for number, row in enumerate(_rows(path, reading)):
+                if number >= skip_rows:
+                    yield _results(row, reading.region, kinds, seen)
+                elif isinstance(row, _RawRow) and (customer_id := id_of(row.raw)):
+                    seen.add(customer_id, row.line)
     except OSError as exc:
         raise FixtureFileError(f"{path.name}: {exc.strerror or 'cannot be read'}") from exc
+
+
+def _results(
+    row: _RawRow | BadRow, region: str, kinds: Collection[str], seen: SeenIds
+) -> Sequence[CustomerFixture | BadRow | IncompleteRow]:
+    if isinstance(row, BadRow):
+        return (row,)
+    results = tuple(read_row(row.raw, region, row.line, row.index, kinds=kinds, surplus=row.surplus))
+    customer_id = next((result.id for result in results if isinstance(result, CustomerFixture)), None)
+    if customer_id is None or (first_line := seen.add(customer_id, row.line)) is None:
+        return results
+    return (BadRow(row.line, customer_id, f"id: already in line {first_line}; merge the two rows", row.index),)
 
 
 @dataclass(frozen=True, slots=True)
