@@ -19,6 +19,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from enrich.customers.identifiers import (
@@ -184,8 +185,7 @@ class _Checks:
         self.problems: list[str] = []
         self._raw = raw
         self._region = region
-        self._kinds: dict[str, str] = {plain_word(kind): kind for kind in (*_USUAL_KINDS, *kinds)}
-        self._kinds |= {kind: kind for kind in kinds}
+        self._kinds = _kinds_by_name(tuple(kinds))
         self._identifiers: dict[Identifier, str] = {}
         self._exact: set[Identifier] = set()
 
@@ -385,6 +385,12 @@ class _Checks:
             status=self._required(f"{place}status", raw.get("status"), MAX_CASE_STATUS_LENGTH),
             opened_on=opened_on or None,
         )
+
+
+@lru_cache(maxsize=8)
+def _kinds_by_name(kinds: tuple[str, ...]) -> Mapping[str, str]:
+    """Return the usual kinds of ids and these by the names under which a row has them."""
+    return {plain_word(kind): kind for kind in (*_USUAL_KINDS, *kinds)} | {kind: kind for kind in kinds}
 
 
 # https://support.microsoft.com/en-us/office/error-type-function-10958677-7c8d-44f7-ae77-b9a9ee6eefaa
