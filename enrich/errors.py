@@ -18,6 +18,10 @@
     │   ├── DatabaseNotWritable    read-only, full, or its storage fails; it may still be read
     │   └── DatabaseUnavailable    no connection, or it broke
     │       └── DatabaseCircuitOpen  not asked: it failed several times in a row a moment ago
+    ├── SourceError                a source of customers
+    │   ├── StreamTaken            another process reads it
+    │   ├── LeaseLost              another process reads it now; what was not committed is rolled back
+    │   └── BrakeApplied           more would leave than is usual; nothing of it was committed
     └── TaskRouterError            could not fetch or write the task
         ├── StaleTask              412: the task changed meanwhile; fetch and splice again
         ├── TaskGone               404: the task is over
@@ -141,6 +145,36 @@ class DatabaseNotWritable(DatabaseError):
 
 class DatabaseCircuitOpen(DatabaseUnavailable):
     reason = "database_resting"
+
+
+class SourceError(EnrichError):
+    """Base of errors of sources of customers."""
+
+    reason = "source_error"
+
+
+class StreamTaken(SourceError):
+    """Another process reads the stream."""
+
+    reason = "stream_taken"
+    retryable = True
+
+
+class LeaseLost(SourceError):
+    """The runner stood still for so long that another one reads the stream now."""
+
+    reason = "lease_lost"
+    retryable = True
+
+
+class BrakeApplied(SourceError):
+    """More customers would leave than is usual, and nobody has said that they may. removed: so many would."""
+
+    reason = "brake_applied"
+
+    def __init__(self, message: str, *, removed: int) -> None:
+        super().__init__(message)
+        self.removed = removed
 
 
 class TaskRouterError(EnrichError):

@@ -15,6 +15,7 @@ from flask.cli import with_appcontext
 
 from enrich.cli.base import Group
 from enrich.customers import block, columns, fixtures, matching, seeding
+from enrich.customers import export as customer_export
 from enrich.services import current_services
 
 # Files from this many lines get a progress bar.
@@ -110,7 +111,7 @@ def _progress_of(path: Path) -> Iterator[Callable[[int], None] | None]:
 @with_appcontext
 def export(file: Any) -> None:
     """Write all customers to FILE, or to standard output, one JSON object a line; `crm seed` reads it."""
-    for customer in seeding.export(current_services().database):
+    for customer in customer_export.export(current_services().database):
         file.write(json.dumps(customer, ensure_ascii=False) + "\n")
 
 

@@ -1,8 +1,11 @@
 """The audit trail of changes by staff: who, when, what, and the state before and after (records.py).
 
-All changes are undone in one way: if the present state is the one that the change left, the state before it is
-restored, as a change of its own, which can be undone, too. If somebody has changed the same since, nothing is undone
-and the differences are returned.
+A change of customers is decisions (decisions.py). It is undone by leaving them out, as a change of its own, which can
+be undone, too: in any order, and whatever sources and staff changed since.
+
+What has no decisions, a pin or a change from before there were decisions, is undone by its state: if the present state
+is the one that the change left, the state before it is restored. If somebody has changed the same since, nothing is
+undone and the differences are returned.
 
 A newer version may have written an action or a state that this one does not know. Such an entry is listed, and never
 undone here: whatever else it changed would be left as it is.
@@ -13,7 +16,7 @@ Works in the session of the caller; raises DatabaseError. Changes by staff are s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -21,8 +24,9 @@ from typing import Any
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
 
-from enrich.customers import records
+from enrich.customers import decisions, records
 from enrich.customers.identifiers import Identifier
+from enrich.customers.projector import neighbourhood, recompute
 from enrich.customers.records import Actor, Scope, State, capture, restore, serialise_changes
 from enrich.customers.tables import AuditCustomerRow, AuditRow, CustomerRow, InteractionRow, PinRow
 from enrich.database.types import Base
@@ -44,6 +48,8 @@ class AuditAction(StrEnum):
     CREATED = "created"
     EDITED = "edited"
     MERGED = "merged"
+    SPLIT = "split"
+    DELETED = "deleted"
     UNDONE = "undone"
     ENRICHED = "enriched"  # a task was enriched again; no record was changed
     REPLAYED = "replayed"  # a task was enriched again from a stored callback
@@ -109,18 +115,23 @@ def change(
     action: AuditAction,
     by: Actor,
     at: datetime,
-    act: Callable[[], None],
+    act: Callable[[], Sequence[int] | None],
     *,
     task_sid: str | None = None,
     customer_id: str | None = None,
     undoes: int | None = None,
+    even_if_nothing_changes: bool = False,
 ) -> AuditedChange | None:
-    """Call `act` and add an audit entry for its changes within the scope; return None if there are none."""
+    """Call `act` and add an audit entry for its changes within the scope; return None if there are none.
+
+    act: returns the ids of the decisions it made, if any; without a change they are forgotten.
+    """
     serialise_changes(session)
     before = capture(session, scope)
-    act()
+    made = act() or ()
     after = capture(session, scope)
-    if before == after:
+    if before == after and not even_if_nothing_changes:
+        decisions.forget(session, made)
         return None
     audit_id = session.execute(
         insert(_TRAIL)
@@ -137,6 +148,7 @@ def change(
         )
         .returning(_TRAIL.c.id)
     ).scalar_one()
+    decisions.attribute(session, made, audit_id)
     customers, keys, tasks = _affected(before, after)
     about = customers | ({customer_id} if customer_id else set())
     if about:
@@ -157,28 +169,63 @@ def undo(
         return ChangedSince(("it was undone already",))
     if row.action not in set(AuditAction) or not _are_states(row.before, row.after):
         return UnreadableChange()
+    origin = _origin(session, row)
+    homes = decisions.of_entry(session, origin)
+    undone = _undo_decisions(session, row, origin, homes, by, at) if homes else _undo_state(session, row, by, at)
+    if isinstance(undone, ChangedSince):
+        return undone
+    session.execute(update(_TRAIL).where(_TRAIL.c.id == audit_id).values(undone_by=undone.audit_id))
+    if row.undoes is not None:  # undoing an undo puts the original change into effect again
+        session.execute(update(_TRAIL).where(_TRAIL.c.id == row.undoes).values(undone_by=None))
+    return undone
+
+
+def _origin(session: Session, row: Row[*tuple[Any, ...]]) -> int:
+    """Return the id of the change that this entry made, undid, or put into effect again."""
+    audit_id, undoes = row.id, row.undoes
+    while undoes is not None:
+        audit_id = undoes
+        undoes = session.execute(select(_TRAIL.c.undoes).where(_TRAIL.c.id == audit_id)).scalar_one_or_none()
+    origin: int = audit_id
+    return origin
+
+
+def _undo_decisions(
+    session: Session, row: Row[*tuple[Any, ...]], origin: int, homes: frozenset[str], by: Actor, at: datetime
+) -> AuditedChange:
+    """Take the decisions of a change out of effect, or put them back; so its pins, unless changed since."""
+    before = row.before
+    customers = neighbourhood(session, homes).homes if before["customers"] else frozenset()
+    scope = replace(_scope_of(before), customers=frozenset(customers) | frozenset(before["customers"]))
+    now = capture(session, Scope(tasks=scope.tasks))["tasks"]
+    untouched = {sid: pinned for sid, pinned in before["tasks"].items() if now[sid] == row.after["tasks"][sid]}
+
+    def act() -> None:
+        decisions.reverse(session, origin, at)
+        restore(session, {"customers": {}, "keys": [], "tasks": untouched}, by, at)
+
+    about = {"task_sid": row.task_sid, "customer_id": row.customer_id, "undoes": row.id}
+    undone = change(session, scope, AuditAction.UNDONE, by, at, act, **about, even_if_nothing_changes=True)
+    assert undone is not None  # noqa: S101 - an entry is written even if nothing changes
+    return undone
+
+
+def _undo_state(session: Session, row: Row[*tuple[Any, ...]], by: Actor, at: datetime) -> AuditedChange | ChangedSince:
+    """Restore the state before a change that has no decisions, if it is as the change left it."""
     scope = _scope_of(row.before)
     now = capture(session, scope)
     conflicts = _differences(now, row.after) + _needed_by_others(session, row.before)
     if conflicts:
         return ChangedSince(tuple(conflicts))
-    undone = change(
-        session,
-        scope,
-        AuditAction.UNDONE,
-        by,
-        at,
-        lambda: restore(session, row.before, by, at),
-        task_sid=row.task_sid,
-        customer_id=row.customer_id,
-        undoes=audit_id,
-    )
-    if undone is None:
-        return ChangedSince(("nothing of it is left",))
-    session.execute(update(_TRAIL).where(_TRAIL.c.id == audit_id).values(undone_by=undone.audit_id))
-    if row.undoes is not None:  # undoing an undo puts the original change into effect again
-        session.execute(update(_TRAIL).where(_TRAIL.c.id == row.undoes).values(undone_by=None))
-    return undone
+
+    def act() -> None:
+        decisions.withdraw(session, [one for one, record in row.before["customers"].items() if record is None], at)
+        restore(session, row.before, by, at)
+        owners = {owner[0] for key in row.before["keys"] for owner in key["owners"]}
+        recompute(session, scope.customers | owners, at)
+
+    about = {"task_sid": row.task_sid, "customer_id": row.customer_id, "undoes": row.id}
+    return change(session, scope, AuditAction.UNDONE, by, at, act, **about) or ChangedSince(("nothing of it is left",))
 
 
 def note(session: Session, action: AuditAction, by: Actor, at: datetime, *, task_sid: str) -> None:

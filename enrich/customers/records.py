@@ -1,4 +1,4 @@
-"""Customers as staff change them: records, identifiers and tasks, and their state before and after a change.
+"""Customers as staff see them: records, identifiers and tasks, and their state before and after a change.
 
 A change has a scope: the customers, identifiers and tasks that it may touch. Their state is captured in one form:
 
@@ -6,8 +6,9 @@ A change has a scope: the customers, identifiers and tasks that it may touch. Th
      "keys":      [{"kind", "value", "owners": [[customer_id, as_written, source]], "unlinked": [customer_id]}],
      "tasks":     {task_sid: {"customer_id": id or null}, or null without a pin}}
 
-audit.py keeps the states of each change; `is_state` recognises them. Everything works in the session of the caller and
-raises DatabaseError.
+audit.py keeps the states of each change; `is_state` recognises them. What staff change is decisions (decisions.py);
+only what was changed before there were decisions is undone by its state (`restore`). Everything works in the session of
+the caller and raises DatabaseError.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from enrich.customers.identifiers import FROM_CRM, FROM_STAFF, PHONE, Identifier, is_plain_number, words_of
+from enrich.customers.identifiers import Identifier, words_of
 from enrich.customers.tables import (
     CaseRow,
     CustomerRow,
@@ -59,10 +60,14 @@ class Scope:
     tasks: frozenset[str] = frozenset()
 
 
+# Of PostgreSQL's advisory locks: any number that nothing else takes.
+_CHANGES_BY_STAFF = 0x656E7269
+
+
 def serialise_changes(session: Session) -> None:
-    """Wait for other changes of customers: PostgreSQL takes a table lock; SQLite has one writer anyway."""
+    """Wait for other changes by staff, until the transaction ends; loads of customers go on. SQLite has one writer."""
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("LOCK TABLE audit_entries IN SHARE ROW EXCLUSIVE MODE"))
+        session.execute(select(func.pg_advisory_xact_lock(_CHANGES_BY_STAFF)))
 
 
 def version(session: Session, customer_id: str) -> int | None:
@@ -74,11 +79,6 @@ def merged_into(session: Session, customer_id: str) -> tuple[str, ...]:
     """Return the ids of the customers merged into this one."""
     merged = select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.merged_into == customer_id)
     return tuple(sorted(session.scalars(merged)))
-
-
-def pinned_to(session: Session, customer_id: str) -> tuple[str, ...]:
-    """Return the SIDs of the tasks that staff assigned to this customer."""
-    return tuple(sorted(session.scalars(select(_PINS.c.task_sid).where(_PINS.c.customer_id == customer_id))))
 
 
 def owners(session: Session, key: Identifier) -> tuple[str, ...]:
@@ -100,43 +100,8 @@ def unpin(session: Session, task_sid: str) -> None:
     session.execute(delete(_PINS).where(_PINS.c.task_sid == task_sid))
 
 
-def link(session: Session, key: Identifier, customer_id: str, at: datetime) -> None:
-    """Give the identifier to this customer, and take it from all others."""
-    for row in _owners(session, key):
-        if row.customer_id != customer_id:
-            unlink(session, key, row.customer_id, at)
-    _forget_unlinked(session, key, customer_id)
-    own = next((row for row in _owners(session, key) if row.customer_id == customer_id), None)
-    if own is not None and key.kind == PHONE and not is_plain_number(own.as_written):
-        # They may have it in front of an extension only, where the number alone would stay a claim.
-        values = {"as_written": key.value, "source": FROM_STAFF}
-        is_own = (_IDENTIFIERS.c.value == key.value, _IDENTIFIERS.c.customer_id == customer_id)
-        session.execute(update(_IDENTIFIERS).where(_IDENTIFIERS.c.kind == PHONE, *is_own).values(values))
-        _increment_version(session, customer_id, at)
-    elif own is None:
-        session.execute(
-            insert(_IDENTIFIERS).values(
-                customer_id=customer_id, kind=key.kind, value=key.value, as_written=key.value, source=FROM_STAFF
-            )
-        )
-        _increment_version(session, customer_id, at)
-
-
-def unlink(session: Session, key: Identifier, customer_id: str, at: datetime) -> None:
-    """Take the identifier from this customer. If it is the CRM's, record that for the next seed."""
-    has_key = (_IDENTIFIERS.c.kind == key.kind, _IDENTIFIERS.c.value == key.value)
-    deleted = session.execute(
-        delete(_IDENTIFIERS).where(*has_key, _IDENTIFIERS.c.customer_id == customer_id).returning(_IDENTIFIERS.c.source)
-    ).all()
-    if any(row.source == FROM_CRM for row in deleted):
-        _forget_unlinked(session, key, customer_id)
-        session.execute(insert(_UNLINKED).values(kind=key.kind, value=key.value, customer_id=customer_id))
-    if deleted:
-        _increment_version(session, customer_id, at)
-
-
 def put(session: Session, customer_id: str, record: Record, at: datetime) -> None:
-    """Create or replace the customer with this record."""
+    """Create or replace the customer with this record, which the projection has to adopt then."""
     values = {name: record[name] for name in (*CUSTOMER_TEXTS, "settled", "merged_into")} | {"updated_at": at}
     changed = session.execute(
         update(_CUSTOMERS)
@@ -352,11 +317,6 @@ def _owners(session: Session, key: Identifier) -> Sequence[Any]:
 def _pin_of(session: Session, task_sid: str) -> dict[str, str | None] | None:
     row = session.execute(select(_PINS.c.customer_id).where(_PINS.c.task_sid == task_sid)).one_or_none()
     return None if row is None else {"customer_id": row.customer_id}
-
-
-def _forget_unlinked(session: Session, key: Identifier, customer_id: str) -> None:
-    is_unlinked = (_UNLINKED.c.kind == key.kind, _UNLINKED.c.value == key.value, _UNLINKED.c.customer_id == customer_id)
-    session.execute(delete(_UNLINKED).where(*is_unlinked))
 
 
 def _increment_version(session: Session, customer_id: str, at: datetime) -> None:

@@ -1,10 +1,10 @@
-"""Seeding and export of customers: `flask crm seed` and `flask crm export`, with the rows of fixtures.py.
+"""Loading of customer files: `flask crm seed`, with the rows of fixtures.py.
 
-Seeding compares the rows with the store and writes only the differences: a second run changes nothing.
+A file is a source like any other: each row is a record of the source `file`, applied in small transactions. A row that
+says what it said last time is known by its hash, and nothing is written for it. What staff decided stands above it.
 
-Changes by staff stay. An identifier that they took from a customer is not restored; a customer merged into another is
-skipped; a text, notes or cases that they changed stay until the CRM's file has a new value. The report counts the
-customers where that happened.
+A load that was interrupted goes on where it was when the same file is loaded again. With `replace`, customers of files
+that the file does not have any more leave the store; the brake stops that if there are more than usual.
 """
 
 from __future__ import annotations
@@ -14,33 +14,36 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
+from sqlalchemy import and_, delete, exists, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from enrich.customers.fixture_rows import CASE_FIELDS, FIELD_OF_KIND, BadRow, CustomerFixture, IncompleteRow
-from enrich.customers.identifiers import EMAIL, FROM_CRM, PHONE, Identifier, customer_id_identifier, words_of
-from enrich.customers.records import readable_settled, serialise_changes
-from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow, UnlinkedRow, WordRow
+from enrich import errors
+from enrich.customers import streams
+from enrich.customers.brake import DEFAULT_LIMITS, NOTHING, BrakeLimits, Removed, exceeds
+from enrich.customers.fixture_rows import BadRow, CustomerFixture, IncompleteRow
+from enrich.customers.projection import CUSTOMER, FILE, RecordState
+from enrich.customers.record_intake import Applied, Arrival, Origin, RecordOutcome, apply_records
+from enrich.customers.source_record import SourceRecord
+from enrich.customers.source_tables import SeenRow, SourceRecordRow
+from enrich.customers.tables import IdentifierRow
 from enrich.database.engine import Database
 from enrich.database.types import Base
-from enrich.domain.lengths import CUSTOMER_TEXTS
-from enrich.domain.matches import Case
 
-# Customers per transaction. On SQLite, 500 hold the write lock only briefly, so that the journal of a running server
-# does not wait for long; larger batches were no faster.
+# Customers per transaction. On SQLite a writer's turn has to be short, so that the journal of a running server does not
+# wait for it: 100 hold the lock for 4 ms, 500 for 19.
 BATCH = 500
+SQLITE_BATCH = 100
 
-_CUSTOMERS, _IDENTIFIERS, _NOTES, _CASES, _WORDS, _UNLINKED = (
-    Base.metadata.tables[row.__tablename__]
-    for row in (CustomerRow, IdentifierRow, NoteRow, CaseRow, WordRow, UnlinkedRow)
-)
+_RECORDS, _SEEN = (Base.metadata.tables[row.__tablename__] for row in (SourceRecordRow, SeenRow))
 
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
     """The result of a seed: numbers of customers, and the rows that were not loaded, or not with all their values.
 
-    bad: in the file's order. settled: customers, of all these, where a change by staff was kept.
+    bad: in the file's order. settled: customers, of all these, where a change by staff was kept. removed: that the file
+    does not have any more.
     """
 
     created: int
@@ -48,6 +51,7 @@ class SeedReport:
     unchanged: int
     bad: tuple[BadRow | IncompleteRow, ...]
     settled: int = 0
+    removed: int = 0
 
     @property
     def not_loaded(self) -> int:
@@ -60,307 +64,218 @@ class SeedReport:
         return sum(1 for row in self.bad if isinstance(row, IncompleteRow))
 
 
+@dataclass(frozen=True, slots=True)
+class RowBatch:
+    """Some rows of a file, in its order. rows_read: of the whole file, up to here, good or bad."""
+
+    records: Sequence[SourceRecord]
+    bad: Sequence[BadRow | IncompleteRow] = ()
+    rows_read: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRules:
+    """Rules of a load. replaces: the file has all customers, and others of files leave the store. limits: the brake's.
+
+    accepted: an operator said that so many may leave within 24 hours; None: no more than the limits allow.
+    """
+
+    replaces: bool = False
+    accepted: int | None = None
+    limits: BrakeLimits = DEFAULT_LIMITS
+
+
+DEFAULT_RULES = LoadRules()
+
+
 def seed(
     database: Database,
     rows: Iterable[CustomerFixture | BadRow | IncompleteRow],
     *,
     now: datetime,
     progress: Callable[[int], None] | None = None,
+    rules: LoadRules = DEFAULT_RULES,
 ) -> SeedReport:
-    """Write these customers to the store, in transactions of 500; unchanged ones are not written.
+    """Load these customers, as `Load` does."""
+    return Load(database, lambda: now, progress=progress, rules=rules).run(_batches(rows, batch_size(database)))
 
-    Customers without a row stay as they are, and so do identifiers linked by staff.
-    now: aware; the time of the change. progress: called with the number of rows done, after each batch.
-    Raises DatabaseError; earlier batches are committed, and seeding again continues from there.
-    """
+
+def batch_size(database: Database) -> int:
+    """Return the number of customers per transaction."""
+    return SQLITE_BATCH if database.is_sqlite else BATCH
+
+
+def _batches(rows: Iterable[CustomerFixture | BadRow | IncompleteRow], size: int) -> Iterator[RowBatch]:
+    """Yield batches without repeated ids: of several files with the same customer, the last one counts."""
+    records: dict[str, SourceRecord] = {}
     bad: list[BadRow | IncompleteRow] = []
-    totals = {"created": 0, "changed": 0, "unchanged": 0}
-    settled = 0
-    done = 0
-    for batch in _batches(_good(rows, bad)):
-        with database.transaction() as session:
-            outcomes = _seed_batch(session, batch, now)
-        for outcome, is_settled in outcomes:
-            totals[outcome] += 1
-            settled += is_settled
-        done += len(batch)
-        if progress:
-            progress(done + len(bad))
-    if progress:
-        progress(done + len(bad))
-    return SeedReport(**totals, settled=settled, bad=tuple(bad))
-
-
-def _good(
-    rows: Iterable[CustomerFixture | BadRow | IncompleteRow], bad: list[BadRow | IncompleteRow]
-) -> Iterator[CustomerFixture]:
+    rows_read = 0
     for row in rows:
         if isinstance(row, CustomerFixture):
-            yield row
+            if len(records) == size or row.id in records:
+                yield RowBatch(list(records.values()), bad, rows_read)
+                records, bad = {}, []
+            records[row.id] = SourceRecord.of_fixture(row)
         else:
             bad.append(row)
-
-
-def _batches(customers: Iterable[CustomerFixture]) -> Iterator[list[CustomerFixture]]:
-    """Yield batches of up to 500 without repeated ids: of several files with the same customer, the last one counts."""
-    batch: dict[str, CustomerFixture] = {}
-    for customer in customers:
-        if len(batch) == BATCH or customer.id in batch:
-            yield list(batch.values())
-            batch = {}
-        batch[customer.id] = customer
-    if batch:
-        yield list(batch.values())
+        rows_read += 1
+    if records or bad:
+        yield RowBatch(list(records.values()), bad, rows_read)
 
 
 @dataclass(slots=True)
-class _Stored:
-    """One customer as stored."""
+class _Totals:
+    outcomes: dict[RecordOutcome, int] = field(default_factory=lambda: dict.fromkeys(RecordOutcome, 0))
+    settled: int = 0
+    bad: list[BadRow | IncompleteRow] = field(default_factory=list)
 
-    texts: dict[str, str]
-    version: int = 0
-    settled: dict[str, Any] | None = field(default_factory=dict)  # None: a newer version's, of another shape
-    merged_into: str | None = None
-    unlinked: set[Identifier] = field(default_factory=set)
-    identifiers: dict[Identifier, tuple[int, str, str]] = field(default_factory=dict)  # row id, as written, source
-    notes: list[str] = field(default_factory=list)
-    cases: list[Case] = field(default_factory=list)
+    def add(self, applied: Applied) -> None:
+        for outcome in applied.outcomes.values():
+            self.outcomes[outcome] += 1
+        self.settled += len(applied.settled)
 
-    @property
-    def is_named(self) -> bool:
-        """Return whether the name is a name, not the substitute of a customer without one."""
-        others = {self.texts.get("company", ""), "", *(as_written for _, as_written, _ in self.identifiers.values())}
-        return self.texts.get("name", "") not in others
-
-
-@dataclass(slots=True)
-class _Changes:
-    """The writes of one batch by table, so that each is one executemany."""
-
-    new_customers: list[dict[str, Any]] = field(default_factory=list)
-    customers: list[dict[str, Any]] = field(default_factory=list)
-    new_identifiers: list[dict[str, Any]] = field(default_factory=list)
-    identifiers: list[dict[str, Any]] = field(default_factory=list)
-    gone_identifiers: list[dict[str, Any]] = field(default_factory=list)
-    emptied_notes: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[dict[str, Any]] = field(default_factory=list)
-    emptied_cases: list[dict[str, Any]] = field(default_factory=list)
-    cases: list[dict[str, Any]] = field(default_factory=list)
-    emptied_words: list[dict[str, Any]] = field(default_factory=list)
-    words: list[dict[str, Any]] = field(default_factory=list)
-
-    def size(self) -> int:
-        return sum(len(getattr(self, name)) for name in self.__slots__)
-
-
-def _seed_batch(session: Session, batch: Sequence[CustomerFixture], now: datetime) -> list[tuple[str, bool]]:
-    """Write the batch; return for each customer the outcome, and whether changes by staff were kept."""
-    serialise_changes(session)
-    stored = _stored(session, [customer.id for customer in batch])
-    changes = _Changes()
-    outcomes = [_compare(customer, stored.get(customer.id), changes, now) for customer in batch]
-    _write(session, changes)
-    return outcomes
-
-
-def _compare(customer: CustomerFixture, stored: _Stored | None, changes: _Changes, now: datetime) -> tuple[str, bool]:
-    """Add the customer's writes to `changes`; return created, changed or unchanged, and whether staff's stay."""
-    known = stored or _Stored(texts={})
-    if known.merged_into is not None or known.settled is None:  # without it, the file would undo changes by staff
-        return "unchanged", True
-    size_before = changes.size()
-    settled = _still_settled(customer, known.settled)
-    texts = {name: text for name, text in {"name": customer.name, **customer.texts}.items() if name not in settled}
-    if customer.is_nameless and known.is_named:
-        # It is left out already if staff gave the name, and the CRM still has none.
-        texts.pop("name", None)
-    is_settled = _compare_identifiers(customer, known, changes) or bool(settled.keys() & _fields_of(customer))
-    if customer.notes is not None and "notes" not in settled and list(customer.notes) != known.notes:
-        changes.emptied_notes.append({"of": customer.id})
-        changes.notes += _note_rows(customer.id, customer.notes)
-    if customer.cases is not None and "cases" not in settled and list(customer.cases) != known.cases:
-        changes.emptied_cases.append({"of": customer.id})
-        changes.cases += _case_rows(customer.id, customer.cases)
-    if stored is None:
-        empty = dict.fromkeys(CUSTOMER_TEXTS, "")
-        changes.new_customers.append({"id": customer.id, **empty, **texts, "updated_at": now})
-        changes.words += _word_rows(customer.id, texts)
-        return "created", False
-    if changes.size() == size_before and texts.items() <= stored.texts.items() and settled == stored.settled:
-        return "unchanged", is_settled
-    new_texts = {**stored.texts, **texts}
-    if any(new_texts[name] != stored.texts[name] for name in ("name", "company")):
-        changes.emptied_words.append({"of": customer.id})
-        changes.words += _word_rows(customer.id, new_texts)
-    changes.customers.append(
-        {
-            "of": customer.id,
-            **new_texts,
-            "settled": settled or None,
-            "version": stored.version + 1,
-            "updated_at": now,
-        }
-    )
-    return "changed", is_settled
-
-
-def _fields_of(customer: CustomerFixture) -> dict[str, Any]:
-    """Return the texts, notes and cases that the file has, in the form of `settled`."""
-    fields: dict[str, Any] = {"name": customer.name, **customer.texts}
-    if customer.notes is not None:
-        fields["notes"] = list(customer.notes)
-    if customer.cases is not None:
-        fields["cases"] = [[case.id, case.subject, case.status, case.opened_on or ""] for case in customer.cases]
-    return fields
-
-
-def _still_settled(customer: CustomerFixture, settled: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that stay as staff changed them: missing in the file, or unchanged since in the CRM."""
-    fields = _fields_of(customer)
-    return {name: value for name, value in settled.items() if name not in fields or fields[name] == value}
-
-
-def _compare_identifiers(customer: CustomerFixture, known: _Stored, changes: _Changes) -> bool:
-    """Add the writes of identifiers; return whether staff took one of them away, which is not restored."""
-    for identifier, as_written in customer.identifiers.items():
-        if identifier in known.unlinked:
-            continue
-        row_id, previously_written, source = known.identifiers.get(identifier, (None, "", FROM_CRM))
-        if row_id is None:
-            changes.new_identifiers.append(
-                {
-                    "customer_id": customer.id,
-                    "kind": identifier.kind,
-                    "value": identifier.value,
-                    "as_written": as_written,
-                    "source": FROM_CRM,
-                }
-            )
-        elif source == FROM_CRM and previously_written != as_written:
-            changes.identifiers.append({"of": row_id, "as_written": as_written})
-    for identifier, (row_id, _, source) in known.identifiers.items():
-        is_in_file = FIELD_OF_KIND.get(identifier.kind, "ids") in customer.identifier_fields
-        if source == FROM_CRM and is_in_file and identifier not in customer.identifiers:
-            changes.gone_identifiers.append({"of": row_id})
-    return any(identifier in known.unlinked for identifier in customer.identifiers)
-
-
-def _word_rows(customer_id: str, texts: dict[str, str]) -> list[dict[str, Any]]:
-    words = words_of(texts["name"], texts.get("company", ""))
-    return [{"customer_id": customer_id, "word": word} for word in words]
-
-
-def _note_rows(customer_id: str, notes: Iterable[str]) -> list[dict[str, Any]]:
-    return [{"customer_id": customer_id, "position": number, "text": text} for number, text in enumerate(notes)]
-
-
-def _case_rows(customer_id: str, cases: Iterable[Case]) -> list[dict[str, Any]]:
-    return [
-        {
-            "customer_id": customer_id,
-            "id": case.id,
-            "position": number,
-            "subject": case.subject,
-            "status": case.status,
-            "opened_on": case.opened_on or "",
-        }
-        for number, case in enumerate(cases)
-    ]
-
-
-def _write(session: Session, changes: _Changes) -> None:
-    of: ColumnElement[Any] = bindparam("of")
-    connection = session.connection()
-    for statement, rows in (
-        (insert(_CUSTOMERS), changes.new_customers),
-        (update(_CUSTOMERS).where(_CUSTOMERS.c.id == of), changes.customers),
-        (delete(_IDENTIFIERS).where(_IDENTIFIERS.c.id == of), changes.gone_identifiers),
-        (update(_IDENTIFIERS).where(_IDENTIFIERS.c.id == of), changes.identifiers),
-        (insert(_IDENTIFIERS), changes.new_identifiers),
-        (delete(_NOTES).where(_NOTES.c.customer_id == of), changes.emptied_notes),
-        (insert(_NOTES), changes.notes),
-        (delete(_CASES).where(_CASES.c.customer_id == of), changes.emptied_cases),
-        (insert(_CASES), changes.cases),
-        (delete(_WORDS).where(_WORDS.c.customer_id == of), changes.emptied_words),
-        (insert(_WORDS), changes.words),
-    ):
-        if rows:
-            connection.execute(statement, rows)
-
-
-def _stored(session: Session, customer_ids: Sequence[str]) -> dict[str, _Stored]:
-    """Return the stored customers by id, without unknown ids."""
-    connection = session.connection()
-    customers = connection.execute(select(_CUSTOMERS).where(_CUSTOMERS.c.id.in_(customer_ids)))
-    stored = {
-        row.id: _Stored(
-            {name: getattr(row, name) for name in CUSTOMER_TEXTS},
-            version=row.version,
-            settled=readable_settled(row.settled),
-            merged_into=row.merged_into,
+    def report(self) -> SeedReport:
+        of = self.outcomes
+        return SeedReport(
+            of[RecordOutcome.CREATED],
+            of[RecordOutcome.CHANGED],
+            of[RecordOutcome.UNCHANGED] + of[RecordOutcome.OLDER],
+            tuple(self.bad),
+            self.settled,
+            of[RecordOutcome.REMOVED],
         )
-        for row in customers
-    }
-    if not stored:
-        return stored
-    known_ids = list(stored)
-    for row in connection.execute(
-        select(_IDENTIFIERS).where(_IDENTIFIERS.c.customer_id.in_(known_ids)).order_by(_IDENTIFIERS.c.id)
-    ):
-        identifiers = stored[row.customer_id].identifiers
-        identifiers[Identifier(row.kind, row.value)] = (row.id, row.as_written, row.source)
-    for row in connection.execute(select(_UNLINKED).where(_UNLINKED.c.customer_id.in_(known_ids))):
-        stored[row.customer_id].unlinked.add(Identifier(row.kind, row.value))
-    for row in connection.execute(
-        select(_NOTES).where(_NOTES.c.customer_id.in_(known_ids)).order_by(_NOTES.c.position)
-    ):
-        stored[row.customer_id].notes.append(row.text)
-    for row in connection.execute(
-        select(_CASES).where(_CASES.c.customer_id.in_(known_ids)).order_by(_CASES.c.position)
-    ):
-        stored[row.customer_id].cases.append(Case(row.id, row.subject, row.status, row.opened_on or None))
-    return stored
 
 
-def export(database: Database) -> Iterator[dict[str, Any]]:
-    """Yield every customer in the form of the JSON files, by id; seeding the result changes nothing.
+class Load:
+    """One load of a file. now: the database's time. owner: shown to whoever wants to load meanwhile.
 
-    Reads 500 at a time, each consistently. Includes identifiers linked by staff. Raises DatabaseError.
+    digest: by which the file is known when it is loaded again; None if it cannot be. progress: called with the number
+    of rows read, after each batch. rows_done: so many rows of the file were loaded before an interruption.
+    Raises DatabaseError, StreamTaken, LeaseLost and BrakeApplied; what was committed before stays.
     """
-    last = ""
-    while True:
-        page = select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.id > last).order_by(_CUSTOMERS.c.id).limit(BATCH)
-        with database.reading() as session:
-            customer_ids = list(session.scalars(page))
-            stored = _stored(session, customer_ids)
-        for customer_id in customer_ids:
-            if stored[customer_id].merged_into is None:  # else seeding would restore it as a separate customer
-                yield _exported(customer_id, stored[customer_id])
-        if len(customer_ids) < BATCH:
+
+    def __init__(
+        self,
+        database: Database,
+        now: Callable[[], datetime],
+        *,
+        owner: str = "flask crm seed",
+        digest: str | None = None,
+        progress: Callable[[int], None] | None = None,
+        rules: LoadRules = DEFAULT_RULES,
+    ) -> None:
+        self._database = database
+        self._now = now
+        self._digest = digest
+        self._progress = progress or (lambda _rows: None)
+        self._rules = rules
+        self._before: Removed | None = None
+        self._totals = _Totals()
+        with database.transaction() as session:
+            self._lease = streams.take(session, FILE, CUSTOMER, kind=FILE, owner=owner, now=now())
+            self.rows_done = self._rows_done()
+            if not self.rows_done:
+                session.execute(delete(_SEEN).where(*_OF_STREAM))
+
+    def _rows_done(self) -> int:
+        position = self._lease.position or {}
+        # A pass that replaces cannot go on from one that did not note what it saw.
+        is_same = (position.get("digest"), position.get("replaces")) == (self._digest, self._rules.replaces)
+        return position["rows"] if is_same and self._digest is not None else 0
+
+    def run(self, batches: Iterable[RowBatch]) -> SeedReport:
+        """Load these batches, which begin behind `rows_done`, and return the report."""
+        try:
+            for batch in batches:
+                self._totals.bad += batch.bad
+                self._apply_batch(batch)
+                self._progress(batch.rows_read)
+            if self._rules.replaces:
+                self._remove_unseen()
+            with self._database.transaction() as session:
+                streams.commit(session, self._lease, self._now(), position=None, run=self._lease.run + 1)
+                session.execute(delete(_SEEN).where(*_OF_STREAM))
+        finally:
+            with self._database.transaction() as session:
+                streams.release(session, self._lease)
+        return self._totals.report()
+
+    def _apply_batch(self, batch: RowBatch) -> None:
+        position = {"digest": self._digest, "rows": batch.rows_read, "replaces": self._rules.replaces}
+        arrivals = [Arrival(one) for one in batch.records]
+        # A row that could not be read is in the file all the same.
+        seen = {one.remote_id for one in batch.records} | {row.customer_id for row in batch.bad if row.customer_id}
+        self._apply(arrivals, seen if self._rules.replaces else (), position=position if self._digest else None)
+
+    def _apply(self, arrivals: Sequence[Arrival], seen: Iterable[str] = (), **values: Any) -> None:
+        """Apply these records in one transaction. values: of the stream, stored with it."""
+        with self._database.transaction() as session:
+            now = self._now()
+            seq = streams.next_seq(session, FILE, FILE)
+            # Nothing but a load writes records of files, and the lease keeps another one out: nothing is older.
+            origin = Origin(FILE, CUSTOMER, read_after=seq, is_partial=True)
+            applied = apply_records(session, origin, arrivals, now, seq=seq)
+            self._see(session, seen)
+            removals = self._lease.removals.adding(applied.removed, now)
+            if applied.removed != NOTHING:
+                self._check_brake(session, removals.total())
+            lease = streams.commit(session, self._lease, now, removals=removals, **values)
+        self._lease = lease
+        self._totals.add(applied)
+
+    def _see(self, session: Session, remote_ids: Iterable[str]) -> None:
+        rows = [{**_STREAM, "run": self._lease.run, "remote_id": one} for one in sorted(remote_ids)]
+        if rows:
+            dialect = sqlite if self._database.is_sqlite else postgresql
+            session.execute(dialect.insert(_SEEN).on_conflict_do_nothing(), rows)
+
+    def _remove_unseen(self) -> None:
+        """Take out of the index the customers of files that this pass has not seen."""
+        if any(isinstance(row, BadRow) and row.customer_id is None for row in self._totals.bad):
+            raise errors.FixtureFileError(
+                "nothing was removed, because a row that could not be read does not say which customer it is about;"
+                " mend it, and load the file again"
+            )
+        with self._database.reading() as session:
+            number = session.execute(select(func.count()).select_from(_RECORDS).where(_IS_UNSEEN)).scalar_one()
+            total = self._lease.removals.adding(Removed(records=number), self._now()).total()
+            if number:  # all of them at once: it stops before the first one, not in the middle
+                self._check_brake(session, total)
+        size = batch_size(self._database)
+        while number:
+            with self._database.reading() as session:
+                rows = session.scalars(select(_RECORDS.c.remote_id).where(_IS_UNSEEN).limit(size)).all()
+            if not rows:
+                return
+            self._apply([Arrival(SourceRecord.tombstone(one), RecordState.ARCHIVED) for one in rows])
+
+    def _check_brake(self, session: Session, total: Removed) -> None:
+        """Raise BrakeApplied if so much within 24 hours is more than may leave."""
+        if self._rules.accepted is not None and total.records <= self._rules.accepted:
             return
-        last = customer_ids[-1]
+        if self._before is None:
+            self._before = _in_index(session) + self._lease.removals.total()
+        if exceeds(total, self._before, self._rules.limits):
+            raise errors.BrakeApplied(
+                f"{total.records:,} of {self._before.records:,} customers and {total.identifiers:,} of"
+                f" {self._before.identifiers:,} numbers, addresses and ids would be gone within 24 hours",
+                removed=total.records,
+            )
 
 
-def _exported(customer_id: str, stored: _Stored) -> dict[str, Any]:
-    written = _as_written(customer_id, stored)
-    customer: dict[str, Any] = {
-        "id": customer_id,
-        **stored.texts,
-        "phones": written.pop(PHONE, []),
-        "emails": written.pop(EMAIL, []),
-        "ids": {kind: values[0] if len(values) == 1 else values for kind, values in sorted(written.items())},
-        "notes": stored.notes,
-        "cases": [{name: value for name in CASE_FIELDS if (value := getattr(case, name))} for case in stored.cases],
-    }
-    return {name: value for name, value in customer.items() if value}
+_STREAM = {"source": FILE, "stream": CUSTOMER}
+_OF_STREAM = (_SEEN.c.source == FILE, _SEEN.c.stream == CUSTOMER)
+_IS_UNSEEN = and_(
+    _RECORDS.c.source == FILE,
+    _RECORDS.c.object == CUSTOMER,
+    _RECORDS.c.state == RecordState.LIVE,
+    ~exists().where(*_OF_STREAM, _SEEN.c.remote_id == _RECORDS.c.remote_id),
+)
 
 
-def _as_written(customer_id: str, stored: _Stored) -> dict[str, list[str]]:
-    """Return the distinct original spellings by kind; a number with an extension is stored as two normal forms."""
-    written: dict[str, list[str]] = {}
-    own = customer_id_identifier(customer_id)
-    for identifier, (_, as_written, _) in stored.identifiers.items():
-        texts = written.setdefault(identifier.kind, [])
-        if identifier != own and as_written not in texts:
-            texts.append(as_written)
-    return {kind: texts for kind, texts in written.items() if texts}
+def _in_index(session: Session) -> Removed:
+    """Return the numbers of live records of files, and of all identifiers."""
+    is_live = and_(_RECORDS.c.source == FILE, _RECORDS.c.object == CUSTOMER, _RECORDS.c.state == RecordState.LIVE)
+    records = session.execute(select(func.count()).select_from(_RECORDS).where(is_live)).scalar_one()
+    identifiers = session.execute(select(func.count()).select_from(IdentifierRow)).scalar_one()
+    return Removed(records, identifiers)

@@ -67,5 +67,11 @@ class SourceRecord:
         digest = blake2b(text.encode(), digest_size=HASH_BYTES).digest()
         return cls(customer.id, fields, customer.is_nameless, fields_json, digest, partial)
 
+    @classmethod
+    def tombstone(cls, remote_id: str) -> SourceRecord:
+        """Return what a source says of a record that is not live: nothing."""
+        return cls(remote_id, _EMPTY, is_nameless=False, fields_json="{}", hash=bytes(HASH_BYTES))
 
+
+_EMPTY: dict[str, Any] = {}
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)

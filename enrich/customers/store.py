@@ -30,6 +30,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import aliased
 
 from enrich.customers.identifiers import STAFF
 from enrich.customers.matching import MAX_CANDIDATES_PER_KEY
@@ -201,17 +202,23 @@ def candidates_statement(number_of_keys: int, *, of_task: bool = False) -> Compo
 
 
 def _pin_of_task() -> Select[str, str, str, str, str]:
-    """Return the query for the task's pin: at most one row, with customer_id "" if staff said "none of them"."""
+    """Return the query for the task's pin: at most one row, with customer_id "" if staff said "none of them".
+
+    A pin keeps the id that it was written with, and is read through `merged_into`; one on a customer who is gone says
+    nothing.
+    """
+    pinned, current = aliased(CustomerRow), aliased(CustomerRow)
     return (
         select(
-            func.coalesce(PinRow.customer_id, "").label("customer_id"),
-            func.coalesce(CustomerRow.name, "").label("name"),
+            func.coalesce(current.id, "").label("customer_id"),
+            func.coalesce(current.name, "").label("name"),
             literal(STAFF, String).label("kind"),
             PinRow.task_sid.label("value"),
             literal("", String).label("as_written"),
         )
-        .outerjoin(CustomerRow, CustomerRow.id == PinRow.customer_id)
-        .where(PinRow.task_sid == bindparam("task_sid"))
+        .outerjoin(pinned, pinned.id == PinRow.customer_id)
+        .outerjoin(current, current.id == func.coalesce(pinned.merged_into, pinned.id))
+        .where(PinRow.task_sid == bindparam("task_sid"), or_(PinRow.customer_id.is_(None), current.is_gone.is_(False)))
     )
 
 

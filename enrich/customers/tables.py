@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.dialects.postgresql import VARCHAR
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -33,10 +33,24 @@ Kind, Value = String(MAX_IDENTIFIER_KIND_LENGTH), String(MAX_IDENTIFIER_LENGTH) 
 Word = String(MAX_WORD_LENGTH).with_variant(VARCHAR(MAX_WORD_LENGTH, collation="C"), "postgresql")
 
 
+_IS_UNPROJECTED = "projected_version IS NULL OR projected_version <> version"
+
+
 class CustomerRow(Base):
-    """One customer. `id` is the CRM's own; empty text means that the CRM has no value."""
+    """One customer, computed from source records and decisions of staff (`projection.py`). Empty text: no value.
+
+    id: the CRM's own of the record that founded it, or made for it; never used for somebody else.
+    """
 
     __tablename__ = "customers"
+    __table_args__ = (
+        Index(
+            "ix_customers_unprojected",
+            "id",
+            sqlite_where=text(_IS_UNPROJECTED),
+            postgresql_where=text(_IS_UNPROJECTED),
+        ),
+    )
 
     id: Mapped[str] = mapped_column(CustomerId, primary_key=True)
     name: Mapped[str] = mapped_column(String(CUSTOMER_TEXT_LENGTHS["name"]))
@@ -49,8 +63,15 @@ class CustomerRow(Base):
     version: Mapped[int] = mapped_column(default=1, server_default="1")
     # The CRM's last values of fields that staff changed. While the CRM's file has these, a seed keeps the staff's.
     settled: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    # The customer that staff merged this one into; it has no identifiers of its own then.
+    # The customer that this one is part of, always at the end of the chain; it has no identifiers of its own then.
     merged_into: Mapped[str | None] = mapped_column(CustomerId, index=True)
+    # The oldest of several that are one customer gives it its id. Null before every other time: from before the column.
+    created_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # True if no source has it any more, or staff deleted it: it has no identifiers, and its history stays.
+    is_gone: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # The version that the projection wrote. Another one: code from before the projection wrote the row since, and what
+    # it wrote has to be adopted (`adoption.py`); null: the projection never did.
+    projected_version: Mapped[int | None]
 
     identifiers: Mapped[list[IdentifierRow]] = relationship(
         back_populates="customer", cascade="all, delete-orphan", passive_deletes=True, order_by="IdentifierRow.id"

@@ -24,9 +24,11 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from enrich import errors
-from enrich.customers import audit, editing, records
+from enrich.customers import audit, decisions, editing, records
 from enrich.customers.audit import AuditAction, AuditedChange, AuditEntry, ChangedSince, UnreadableChange
+from enrich.customers.fixture_rows import CustomerFixture
 from enrich.customers.identifiers import Identifier
+from enrich.customers.projection import Decision
 from enrich.customers.records import Actor, Scope
 from enrich.database.engine import Database
 from enrich.domain.deadline import Deadline
@@ -145,31 +147,32 @@ class Resolver:
     def create(
         self,
         task_sid: str | None,
-        customer_id: str,
-        record: Record,
+        customer: CustomerFixture,
         key: Identifier | None,
         moved: Collection[Identifier] = (),
     ) -> Resolution:
         """Create a customer; the task, if there is one, is theirs, and so is the key from now on, if there is one.
 
-        moved: identifiers of the record to take from their other owners; the rest is shared. Returns no change if a
-        customer of that id exists already.
+        moved: identifiers of the customer to take from their other owners; the rest is shared. Returns no change if
+        there is or was a customer of that id.
         """
+        customer_id = customer.id
         tasks = frozenset({task_sid} if task_sid else ())
 
         def decide(session: Session) -> AuditedChange | None:
             at = self._adapters.now()
-            if records.read(session, [customer_id])[customer_id] is not None:
+            is_known = decisions.is_known(session, customer_id)
+            if is_known or records.read(session, [customer_id])[customer_id] is not None:
                 return None
 
-            def act() -> None:
-                records.put(session, customer_id, record, at)
-                for identifier in moved:
-                    records.link(session, identifier, customer_id, at)
+            def act() -> tuple[int, ...]:
+                new = [editing.created(customer), *self._links(session, moved, customer_id)]
+                made = decisions.decide(session, new, self._actor, at)
                 if task_sid and key:
-                    self._give(session, task_sid, customer_id, key)
-                elif task_sid:
+                    return made + self._give(session, task_sid, customer_id, key)
+                if task_sid:
                     records.pin(session, task_sid, customer_id, self._actor, at)
+                return made
 
             keys = frozenset(moved) | frozenset({key} if task_sid and key else ())
             scope = Scope(frozenset({customer_id}), keys, tasks)
@@ -207,10 +210,10 @@ class Resolver:
         def decide(session: Session) -> AuditedChange | None:
             at = self._adapters.now()
 
-            def act() -> None:
-                records.unlink(session, key, customer_id, at)
+            def act() -> tuple[int, ...]:
                 if task_sid:
                     records.unpin(session, task_sid)
+                return decisions.decide(session, [editing.unlinked(key, customer_id)], self._actor, at)
 
             scope = Scope(keys=frozenset({key}), tasks=frozenset({task_sid} if task_sid else ()))
             return audit.change(
@@ -223,33 +226,25 @@ class Resolver:
         self,
         customer_id: str,
         version: int | None,
-        become: Callable[[Record], Record],
+        form: CustomerFixture,
         moved: Collection[Identifier] = (),
     ) -> Resolution | StaleEdit:
-        """Replace the customer's record by `become(record)`, if it is still at this version.
+        """Change the customer to what the form says, if it is still at this version.
 
-        moved: identifiers of the new record to take from their other owners; the rest is shared.
+        moved: identifiers of the form to take from their other owners; the rest is shared.
         """
-        stale: list[StaleEdit] = []
 
-        def decide(session: Session) -> AuditedChange | None:
+        def decide(session: Session, record: Record) -> AuditedChange | None:
             at = self._adapters.now()
-            records.serialise_changes(session)
-            record = records.read(session, [customer_id])[customer_id]
-            if record is None or records.version(session, customer_id) != version:
-                stale.append(StaleEdit(customer_id, record))
-                return None
             scope = Scope(customers=frozenset({customer_id}), keys=frozenset(moved))
 
-            def act() -> None:
-                records.put(session, customer_id, become(record), at)
-                for identifier in moved:
-                    records.link(session, identifier, customer_id, at)
+            def act() -> tuple[int, ...]:
+                new = editing.edited(customer_id, record, form) + self._links(session, moved, customer_id)
+                return decisions.decide(session, new, self._actor, at)
 
             return audit.change(session, scope, AuditAction.EDITED, self._actor, at, act, customer_id=customer_id)
 
-        resolution = self._carry_out(decide, None)
-        return stale[0] if stale else resolution
+        return self._at_version(customer_id, version, decide)
 
     def merge(self, kept_id: str, gone_id: str, versions: Mapping[str, int]) -> Resolution | StaleEdit:
         """Merge the second customer into the first. versions: of both, as the reader saw them."""
@@ -264,22 +259,57 @@ class Resolver:
                 if record is None or record["merged_into"] or records.version(session, one) != versions.get(one):
                     stale.append(StaleEdit(one, record))
                     return None
-            chained, pinned = records.merged_into(session, gone_id), records.pinned_to(session, gone_id)
-            scope = Scope(frozenset({kept_id, gone_id, *chained}), tasks=frozenset(pinned))
-
-            def act() -> None:
-                kept, gone = before[kept_id] or {}, before[gone_id] or {}
-                kept, gone = editing.merged(kept, gone, kept_id=kept_id, gone_id=gone_id)
-                records.put(session, gone_id, gone, at)
-                records.put(session, kept_id, kept, at)
-                for one, record in records.read(session, chained).items():
-                    records.put(session, one, {**(record or {}), "merged_into": kept_id}, at)
-                for task_sid in pinned:
-                    records.pin(session, task_sid, kept_id, self._actor, at)
-
+            scope = Scope(frozenset({kept_id, gone_id, *records.merged_into(session, gone_id)}))
+            new = [editing.merged(kept_id, gone_id)]
+            act = partial(decisions.decide, session, new, self._actor, at)
             return audit.change(session, scope, AuditAction.MERGED, self._actor, at, act, customer_id=kept_id)
 
         resolution = self._carry_out(decide, None)
+        return stale[0] if stale else resolution
+
+    def split(self, customer_id: str, home: str, version: int) -> Resolution | StaleEdit:
+        """Make this part of the customer a customer of its own. version: of the customer, as the reader saw it."""
+
+        def decide(session: Session, _record: Record) -> AuditedChange | None:
+            members = frozenset({customer_id, *records.merged_into(session, customer_id)})
+            if home not in members:
+                return None
+            act = partial(decisions.decide, session, editing.split(home, sorted(members)), self._actor, at=now())
+            return audit.change(
+                session, Scope(members), AuditAction.SPLIT, self._actor, now(), act, customer_id=customer_id
+            )
+
+        now = self._adapters.now
+        return self._at_version(customer_id, version, decide)
+
+    def delete(self, customer_id: str, version: int) -> Resolution | StaleEdit:
+        """Delete the customer, whose history stays. version: of the customer, as the reader saw it."""
+
+        def decide(session: Session, _record: Record) -> AuditedChange | None:
+            members = frozenset({customer_id, *records.merged_into(session, customer_id)})
+            act = partial(decisions.decide, session, [editing.deleted(customer_id)], self._actor, at=now())
+            return audit.change(
+                session, Scope(members), AuditAction.DELETED, self._actor, now(), act, customer_id=customer_id
+            )
+
+        now = self._adapters.now
+        return self._at_version(customer_id, version, decide)
+
+    def _at_version(
+        self, customer_id: str, version: int | None, decide: Callable[[Session, Record], AuditedChange | None]
+    ) -> Resolution | StaleEdit:
+        """Carry out a decision about a customer that is still at this version, and not part of another one."""
+        stale: list[StaleEdit] = []
+
+        def decide_if_current(session: Session) -> AuditedChange | None:
+            records.serialise_changes(session)
+            record = records.read(session, [customer_id])[customer_id]
+            if record is None or record["merged_into"] or records.version(session, customer_id) != version:
+                stale.append(StaleEdit(customer_id, record))
+                return None
+            return decide(session, record)
+
+        resolution = self._carry_out(decide_if_current, None)
         return stale[0] if stale else resolution
 
     def undo(self, audit_id: int, task_sid: str | None) -> Resolution | ChangedSince | UnreadableChange:
@@ -318,14 +348,19 @@ class Resolver:
             owed = self._queue_live(session, task_sid)
         return Resolution(None, live=self._enrich_now(*owed, cannot=cannot) if owed else None)
 
-    def _give(self, session: Session, task_sid: str, customer_id: str, key: Identifier) -> None:
+    def _links(self, session: Session, keys: Collection[Identifier], customer_id: str) -> list[Decision]:
+        """Return the decisions that give these keys to the customer alone."""
+        return [one for key in keys for one in editing.linked(key, customer_id, records.owners(session, key))]
+
+    def _give(self, session: Session, task_sid: str, customer_id: str, key: Identifier) -> tuple[int, ...]:
         """Give the key to the customer from now on; the task, too, by the key alone or by a pin."""
         at = self._adapters.now()
-        records.link(session, key, customer_id, at)
+        made = decisions.decide(session, self._links(session, [key], customer_id), self._actor, at)
         if decides_alone(contacts.last_finding(session, task_sid), key):
             records.unpin(session, task_sid)
         else:
             records.pin(session, task_sid, customer_id, self._actor, at)
+        return made
 
     def _carry_out(self, decide: Callable[[Session], AuditedChange | None], task_sid: str | None) -> Resolution:
         with self._database.transaction() as session:

@@ -11,7 +11,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts.tables import Role
-from enrich.customers import audit, editing, records, search
+from enrich.customers import audit, records, search
 from enrich.customers.fixture_rows import BadRow, CustomerFixture
 from enrich.customers.identifiers import Identifier
 from enrich.customers.search import FoundCustomer
@@ -22,7 +22,7 @@ from enrich.pages import customer_form
 from enrich.pages.customer_form import Form, Values
 from enrich.pages.feed_query import by_id
 from enrich.pages.notices import Done, flash_resolution
-from enrich.pages.resolution import find, new_customer_id, new_record, read_form, resolver_for_user
+from enrich.pages.resolution import find, new_customer_id, read_form, resolver_for_user
 from enrich.pages.sessions import needs, require_sign_in, sees_masked
 from enrich.services import Services, current_services
 
@@ -102,7 +102,7 @@ def create() -> ResponseReturnValue:
     shared = _shared(services.database, customer_id, read)
     if shared and _ownership() is None:
         return _form_page("", Form(values), given_id=customer_id, shared=shared), 422
-    settled = resolver_for_user(services).create(None, customer_id, new_record(read), None, _moved(shared))
+    settled = resolver_for_user(services).create(None, read, None, _moved(shared))
     if settled.change is None:
         form = Form(values, {"id": ("A customer with this id already exists.",)})
         return _form_page("", form, given_id=customer_id), 422
@@ -135,17 +135,8 @@ def save(customer_id: str) -> ResponseReturnValue:
     if shared and _ownership() is None:
         return _form_page(customer_id, Form(values), version=version, base=base, shared=shared), 422
 
-    def become(record: records.Record) -> records.Record:
-        return editing.edited(
-            record,
-            texts={"name": read.name, **read.texts},
-            identifiers=read.identifiers,
-            notes=read.notes or (),
-            cases=[[case.id, case.subject, case.status, case.opened_on or ""] for case in read.cases or ()],
-        )
-
     base_version = int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else None
-    settled = resolver_for_user(services).edit(customer_id, base_version, become, _moved(shared))
+    settled = resolver_for_user(services).edit(customer_id, base_version, read, _moved(shared))
     if isinstance(settled, StaleEdit):
         if settled.record is None:
             return abort(404)

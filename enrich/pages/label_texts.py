@@ -340,6 +340,8 @@ CHANGES = {
     "created": "created the customer {customer}",
     "edited": "edited {customer}",
     "merged": "merged another customer into {customer}",
+    "split": "split a part off {customer}",
+    "deleted": "deleted {customer}",
     "undone": "undid a change",
     "enriched": "enriched the task again",
     "replayed": "replayed the callback",

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from enrich.accounts import masking
 from enrich.accounts.tables import Role
-from enrich.customers import audit, editing, records, search
+from enrich.customers import audit, records, search
 from enrich.customers.audit import AuditEntry, ChangedSince, UnreadableChange
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
@@ -176,25 +176,13 @@ def read_form(services: Services, customer_id: str, values: customer_form.Values
     return read_customer(customer_form.to_raw(customer_id, values), rules.region, kinds=rules.kinds)
 
 
-def new_record(read: CustomerFixture) -> records.Record:
-    """Return the record of a customer that staff created."""
-    record = editing.edited(
-        records.empty_record(read.name),
-        texts={"name": read.name, **read.texts},
-        identifiers=read.identifiers,
-        notes=read.notes or (),
-        cases=[[case.id, case.subject, case.status, case.opened_on or ""] for case in read.cases or ()],
-    )
-    return record | {"settled": None}
-
-
 def _create(services: Services, resolver: Resolver, story: Timeline) -> ResponseReturnValue:
     values = customer_form.empty() | {name: request.form.get(name, "").strip() for name in ("name", "company", "tier")}
     customer_id = new_customer_id()
     read = read_form(services, customer_id, values)
     if isinstance(read, BadRow):
         return _form(services, story, new=values, problems=customer_form.problems(read.problems, values)), 422
-    settled = resolver.create(story.task_sid, customer_id, new_record(read), _key(services.database, story))
+    settled = resolver.create(story.task_sid, read, _key(services.database, story))
     return _done(services, settled, story, Done.ASSIGNED)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -11,12 +11,15 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from enrich.customers import audit, records
+from enrich.customers import audit, decisions, editing, records
 from enrich.customers.audit import AuditAction, AuditedChange, ChangedSince, UnreadableChange
+from enrich.customers.export import export
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
+from enrich.customers.projection import Decision, DecisionKind
 from enrich.customers.records import Actor, Scope
-from enrich.customers.seeding import SeedReport, export, seed
+from enrich.customers.seeding import SeedReport, seed
+from enrich.customers.source_tables import DecisionRow
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import WordRow
 from enrich.database.engine import Database
@@ -55,7 +58,10 @@ def change(database: Database) -> Callable[..., int]:
     """Makes one change and gives its id in the trail."""
 
     def make(
-        scope: Scope, act: Callable[[Session], None], action: AuditAction = AuditAction.LINKED, **about: str
+        scope: Scope,
+        act: Callable[[Session], Sequence[int] | None],
+        action: AuditAction = AuditAction.LINKED,
+        **about: str,
     ) -> int:
         with database.transaction() as session:
             made = audit.change(session, scope, action, DANA, NOW, lambda: act(session), **about)  # type: ignore[arg-type]
@@ -70,10 +76,15 @@ def undo(database: Database, audit_id: int) -> AuditedChange | ChangedSince | Un
         return audit.undo(session, audit_id, DANA, NOW)
 
 
+def link(session: Session, customer_id: str) -> Sequence[int]:
+    new = editing.linked(SHARED, customer_id, records.owners(session, SHARED))
+    return decisions.decide(session, new, DANA, NOW)
+
+
 def linking(database: Database, change: Callable[..., int], customer_id: str = "C-1") -> int:
     return change(
         Scope(keys=frozenset({SHARED})),
-        lambda session: records.link(session, SHARED, customer_id, NOW),
+        lambda session: link(session, customer_id),
         task_sid="WT1",
         customer_id=customer_id,
     )
@@ -107,21 +118,24 @@ def test_an_undo_can_be_undone_and_then_the_first_change_can_be_undone_again(
     assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
 
 
-def test_what_somebody_changed_since_is_not_undone_over_them(database: Database, change: Callable[..., int]) -> None:
+def test_links_are_undone_in_any_order(database: Database, change: Callable[..., int]) -> None:
     seed_all(database, ADA, GRACE)
     first = linking(database, change)
-    linking(database, change, "C-2")
-    assert undo(database, first) == ChangedSince(("+14155550100",))
+    second = linking(database, change, "C-2")
+    assert isinstance(undo(database, first), AuditedChange)
     assert found(database, SHARED) == {("phone", "C-2")}
+    assert isinstance(undo(database, second), AuditedChange)
+    assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
 
 
-def test_a_change_that_changes_nothing_leaves_no_trail(database: Database) -> None:
+def test_a_change_that_changes_nothing_leaves_no_trail_and_no_decision(database: Database) -> None:
     seed_all(database, ADA)
     scope = Scope(keys=frozenset({SHARED}))
     with database.transaction() as session:
-        act = partial(records.link, session, SHARED, "C-1", NOW)
+        act = partial(link, session, "C-1")
         assert audit.change(session, scope, AuditAction.LINKED, DANA, NOW, act) is None
         assert audit.entries_of_customer(session, "C-1") == ()
+        assert session.scalars(select(DecisionRow.id)).all() == []
 
 
 def test_a_pin_is_about_one_task_and_can_be_taken_back(database: Database, change: Callable[..., int]) -> None:
@@ -145,30 +159,42 @@ def test_a_pin_is_about_one_task_and_can_be_taken_back(database: Database, chang
         assert len(audit.entries_of_customer(session, "C-1")) == 4
 
 
-def test_a_customer_that_others_were_settled_on_since_is_not_unmade(
+def creating(change: Callable[..., int]) -> int:
+    new = editing.created(customer({"id": "S-1", "name": "New Customer"}))
+    return change(
+        Scope(customers=frozenset({"S-1"})),
+        lambda session: decisions.decide(session, [new], DANA, NOW),
+        AuditAction.CREATED,
+        customer_id="S-1",
+    )
+
+
+def test_a_creation_that_is_undone_leaves_nobody_and_comes_back(database: Database, change: Callable[..., int]) -> None:
+    undone = undo(database, creating(change))
+    assert isinstance(undone, AuditedChange)
+    with database.reading() as session:
+        assert records.read(session, ["S-1"]) == {"S-1": None}
+    assert isinstance(undo(database, undone.audit_id), AuditedChange)
+    assert exported(database)["S-1"]["name"] == "New Customer"
+
+
+def test_a_task_that_was_assigned_to_a_customer_who_is_gone_is_nobodys(
     database: Database, change: Callable[..., int]
 ) -> None:
-    record = records.empty_record("New Customer")
-    made = change(
-        Scope(customers=frozenset({"S-1"})),
-        lambda session: records.put(session, "S-1", record, NOW),
-        AuditAction.CREATED,
-    )
-    pinned = change(
+    made = creating(change)
+    change(
         Scope(tasks=frozenset({"WT9"})),
         lambda session: records.pin(session, "WT9", "S-1", DANA, NOW),
         AuditAction.PINNED,
         task_sid="WT9",
     )
-    assert undo(database, made) == ChangedSince(("task WT9",))
-    assert isinstance(undo(database, pinned), AuditedChange)
-    assert isinstance(undo(database, made), AuditedChange)
-    with database.reading() as session:
-        assert records.read(session, ["S-1"]) == {"S-1": None}
-    assert undo(database, pinned) == ChangedSince(("it was undone already",))
-    with database.reading() as session:
-        undone_pin = audit.entries_of_task(session, "WT9")[0].id
-    assert undo(database, undone_pin) == ChangedSince(("customer S-1",))
+    assert ("staff", "S-1") in found(database, SHARED, "WT9")
+    undone = undo(database, made)
+    assert isinstance(undone, AuditedChange)
+    assert found(database, SHARED, "WT9") == set()
+    assert exported(database) == {}
+    assert isinstance(undo(database, undone.audit_id), AuditedChange)
+    assert ("staff", "S-1") in found(database, SHARED, "WT9")
 
 
 def test_undoing_what_never_was_is_none(database: Database) -> None:
@@ -203,33 +229,43 @@ def test_what_staff_changed_stays_until_the_crm_says_something_new(
 ) -> None:
     seed_all(database, ADA)
 
-    def edit(session: Session) -> None:
-        record = records.read(session, ["C-1"])["C-1"]
-        assert record is not None
-        records.put(session, "C-1", {**record, name: kept, "settled": {name: was}}, NOW)
-
-    change(Scope(customers=frozenset({"C-1"})), edit, AuditAction.EDITED, customer_id="C-1")
+    new = Decision(0, DecisionKind.EDIT, "C-1", field=name, value=kept, base=was)
+    change(
+        Scope(customers=frozenset({"C-1"})),
+        lambda session: decisions.decide(session, [new], DANA, NOW),
+        AuditAction.EDITED,
+        customer_id="C-1",
+    )
     assert seed_all(database, ADA) == SeedReport(created=0, changed=0, unchanged=1, bad=(), settled=1)
     assert exported(database)["C-1"][name] == kept
     assert seed_all(database, {**ADA, name: said}) == SeedReport(created=0, changed=1, unchanged=0, bad=())
     assert exported(database)["C-1"][name] == said
-    assert seed_all(database, ADA).settled == 0
+    assert seed_all(database, {**ADA, name: said}).settled == 0
+    assert seed_all(database, ADA).settled == 1, "the CRM says again what staff had corrected"
+    assert exported(database)["C-1"][name] == kept
 
 
-def test_a_merged_customer_is_left_alone_by_the_seed_and_left_out_of_the_export(
-    database: Database, change: Callable[..., int]
-) -> None:
+def merging(change: Callable[..., int]) -> int:
+    return change(
+        Scope(customers=frozenset({"C-1", "C-2"})),
+        lambda session: decisions.decide(session, [editing.merged("C-1", "C-2")], DANA, NOW),
+        AuditAction.MERGED,
+        customer_id="C-1",
+    )
+
+
+def test_what_the_file_says_of_a_merged_customer_is_the_others(database: Database, change: Callable[..., int]) -> None:
     seed_all(database, ADA, GRACE)
-
-    def merge(session: Session) -> None:
-        record = records.read(session, ["C-2"])["C-2"]
-        assert record is not None
-        records.put(session, "C-2", {**record, "merged_into": "C-1", "identifiers": []}, NOW)
-
-    change(Scope(customers=frozenset({"C-2"})), merge, AuditAction.MERGED)
+    made = merging(change)
     assert seed_all(database, ADA, GRACE) == SeedReport(created=0, changed=0, unchanged=2, bad=(), settled=1)
     assert found(database, SHARED) == {("phone", "C-1")}
     assert set(exported(database)) == {"C-1"}
+    moved = Identifier("phone", "+12125550124")
+    seed_all(database, {**GRACE, "phones": [moved.value]})
+    assert found(database, moved) == {("phone", "C-1")}
+    assert isinstance(undo(database, made), AuditedChange)
+    assert found(database, moved) == {("phone", "C-2")}
+    assert exported(database)["C-2"]["name"] == "Grace Hopper"
 
 
 def words(database: Database, customer_id: str) -> Iterable[str]:

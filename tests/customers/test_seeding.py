@@ -6,13 +6,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, select, update
+from sqlalchemy import select
 
+from enrich.customers import decisions
+from enrich.customers.export import export
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer, read_row
 from enrich.customers.fixtures import builtin_path, read_fixtures
-from enrich.customers.identifiers import FROM_STAFF
+from enrich.customers.identifiers import Identifier
 from enrich.customers.matching import KeyRules, choose, lookup_keys
-from enrich.customers.seeding import BATCH, SeedReport, export, seed
+from enrich.customers.projection import Decision, DecisionKind
+from enrich.customers.records import Actor
+from enrich.customers.seeding import SeedReport, batch_size, seed
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow, IdentifierRow
 from enrich.database.engine import Database
@@ -31,6 +35,11 @@ def seed_rows(database: Database, *rows: dict[str, Any], now: datetime = NOON) -
     report = seed(database, (read_customer(row, "US") for row in rows), now=now)
     assert report.bad == ()
     return report.created, report.changed, report.unchanged
+
+
+def decide(database: Database, *new: Decision) -> None:
+    with database.transaction() as session:
+        decisions.decide(session, new, Actor(1, "dana@example.com"), NOON)
 
 
 def seed_builtin(database: Database) -> SeedReport:
@@ -98,15 +107,7 @@ def test_a_corrected_number_no_longer_finds_anybody(database: Database) -> None:
 
 def test_a_number_that_staff_have_linked_stays(database: Database) -> None:
     seed_rows(database, make_row())
-    linked = {
-        "customer_id": "C-1",
-        "kind": "phone",
-        "value": "+14155550102",
-        "as_written": "+14155550102",
-        "source": FROM_STAFF,
-    }
-    with database.transaction() as session:
-        session.execute(insert(IdentifierRow), [linked])
+    decide(database, Decision(0, DecisionKind.LINK, "C-1", key=Identifier("phone", "+14155550102")))
     assert seed_rows(database, make_row()) == (0, 0, 1)
     assert seed_rows(database, make_row(phones=[])) == (0, 1, 0)
     assert identifiers_of(database, "C-1") == {("customer_id", "c-1"), ("phone", "+14155550102")}
@@ -133,12 +134,12 @@ def test_bad_rows_are_reported_and_the_rest_is_stored(database: Database) -> Non
 
 
 def test_more_than_one_batch_is_told_step_by_step(database: Database) -> None:
-    rows = (read_customer({"id": f"C-{number:05}", "name": "N"}, "US") for number in range(BATCH + 1))
+    size = batch_size(database)
+    rows = (read_customer({"id": f"C-{number:05}", "name": "N"}, "US") for number in range(size + 1))
     steps: list[int] = []
-    assert seed(database, rows, now=NOON, progress=steps.append).created == BATCH + 1
-    assert steps[0] == BATCH
-    assert steps[-1] == BATCH + 1
-    assert len(list(export(database))) == BATCH + 1
+    assert seed(database, rows, now=NOON, progress=steps.append).created == size + 1
+    assert steps == [size, size + 1]
+    assert len(list(export(database))) == size + 1
 
 
 @pytest.mark.parametrize(
@@ -263,8 +264,7 @@ def test_a_customer_without_a_name_keeps_the_one_that_is_stored(database: Databa
 def test_a_customer_without_a_name_keeps_the_one_that_staff_gave(database: Database) -> None:
     nameless = {"id": "C-1", "company": "Engines"}
     seed(database, read_row(nameless, "US"), now=NOON)
-    named = {"name": "Ada Lovelace", "settled": {"name": "Engines"}}
-    database.write(update(CustomerRow).where(CustomerRow.id == "C-1").values(named))
+    decide(database, Decision(0, DecisionKind.EDIT, "C-1", field="name", value="Ada Lovelace", base="Engines"))
     assert seed(database, read_row(nameless, "US"), now=LATER).unchanged == 1
     (row,) = database.read(select(CustomerRow.name))
     assert row.name == "Ada Lovelace"

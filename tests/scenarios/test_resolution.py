@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from enrich.customers import audit, records
 from enrich.customers.audit import ChangedSince
+from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
 from enrich.customers.records import Actor
 from enrich.customers.tables import AuditRow
@@ -180,8 +181,9 @@ def test_a_new_customer_is_made_for_the_caller_and_unmade_by_one_undo(
     centre: ContactCentre, resolver: Resolver, services: Services
 ) -> None:
     task_sid = arrives(centre, UNKNOWN)
-    record = records.empty_record("Hedy Lamarr")
-    settled = resolver.create(task_sid, "S-TEST", record, phone(UNKNOWN))
+    hedy = read_customer({"id": "S-TEST", "name": "Hedy Lamarr"}, "US")
+    assert isinstance(hedy, CustomerFixture)
+    settled = resolver.create(task_sid, hedy, phone(UNKNOWN))
     assert centre.block(task_sid)["name"] == "Hedy Lamarr"
     assert settled.change is not None
     resolver.undo(settled.change.audit_id, task_sid)

@@ -1,0 +1,100 @@
+"""Streams of sources: who reads one now, how far it is read, and what has left it.
+
+One runner reads a stream at a time, by a lease. Each commit of the runner checks the lease's token: one that lost it,
+because it stood still for too long, rolls back. Works in the session of the caller; raises DatabaseError.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from enrich import errors
+from enrich.customers.brake import Removals
+from enrich.customers.source_tables import SourceRow, StreamRow
+from enrich.database.types import Base
+
+# A runner commits several times a second; one that has not for so long is dead.
+LEASE = timedelta(seconds=30)
+
+_SOURCES, _STREAMS = (Base.metadata.tables[row.__tablename__] for row in (SourceRow, StreamRow))
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to read a stream. run: number of the present pass. position: of an interrupted pass, else None."""
+
+    source: str
+    stream: str
+    token: int
+    run: int
+    position: dict[str, Any] | None
+    removals: Removals
+
+
+def take(session: Session, source: str, stream: str, *, kind: str, owner: str, now: datetime) -> Lease:
+    """Take the lease of this stream, which is made if there is none. owner: shown to whoever finds it taken.
+
+    Raises StreamTaken while another runner has it.
+    """
+    if session.execute(select(_SOURCES.c.name).where(_SOURCES.c.name == source)).one_or_none() is None:
+        session.execute(insert(_SOURCES).values(name=source, kind=kind, account="", mapping_fingerprint="", seq=0))
+    of_stream = (_STREAMS.c.source == source, _STREAMS.c.stream == stream)
+    row = session.execute(select(_STREAMS).where(*of_stream).with_for_update()).one_or_none()
+    if row is None:
+        session.execute(insert(_STREAMS).values(source=source, stream=stream, token=0, run=0))
+        row = session.execute(select(_STREAMS).where(*of_stream)).one()
+    if row.lease_until is not None and row.lease_until > now and row.lease_owner != owner:
+        raise errors.StreamTaken(f"{row.lease_owner} is loading {source} already, or was until a moment ago")
+    values = {"token": row.token + 1, "lease_owner": owner, "lease_until": now + LEASE}
+    session.execute(update(_STREAMS).where(*of_stream).values(**values))
+    return Lease(source, stream, row.token + 1, row.run, row.position, Removals.stored(row.removals))
+
+
+def commit(session: Session, lease: Lease, now: datetime, **values: Any) -> Lease:
+    """Store values of the stream (position, removals, run, watermark) with what the transaction applied.
+
+    Extends the lease. Raises LeaseLost if another runner has it.
+    """
+    stored = {**values}
+    if "removals" in stored:
+        stored["removals"] = [list(row) for row in stored["removals"].rows] or None
+    updated = session.execute(
+        update(_STREAMS)
+        .where(_STREAMS.c.source == lease.source, _STREAMS.c.stream == lease.stream, _STREAMS.c.token == lease.token)
+        .values(lease_until=now + LEASE, **stored)
+        .returning(_STREAMS.c.token)
+    ).all()
+    if not updated:
+        raise errors.LeaseLost(f"{lease.source} is loaded by another process now")
+    return replace(lease, **{name: value for name, value in values.items() if name in Lease.__slots__})
+
+
+def release(session: Session, lease: Lease) -> None:
+    """Give the lease back, if it is still ours."""
+    session.execute(
+        update(_STREAMS)
+        .where(_STREAMS.c.source == lease.source, _STREAMS.c.stream == lease.stream, _STREAMS.c.token == lease.token)
+        .values(lease_owner=None, lease_until=None)
+    )
+
+
+def seq(session: Session, source: str) -> int:
+    """Return the present counter of this source: what is applied from now on has a higher one. 0 for an unknown one."""
+    return session.execute(select(_SOURCES.c.seq).where(_SOURCES.c.name == source)).scalar_one_or_none() or 0
+
+
+def next_seq(session: Session, source: str, kind: str) -> int:
+    """Increment the counter of this source, which is made if there is none, and return it."""
+    counted = session.execute(
+        update(_SOURCES).where(_SOURCES.c.name == source).values(seq=_SOURCES.c.seq + 1).returning(_SOURCES.c.seq)
+    ).scalar_one_or_none()
+    if counted is None:
+        session.execute(insert(_SOURCES).values(name=source, kind=kind, account="", mapping_fingerprint="", seq=1))
+        return 1
+    number: int = counted
+    return number
