@@ -81,7 +81,7 @@ def adopt(
     customers: by id, with all that they are connected with; records, decisions: all of these. computed: what the
     projection would be. After True the caller computes anew and calls again. Raises DatabaseError.
     """
-    unprojected = {one: stored for one, stored in customers.items() if not stored.is_projected}
+    unprojected = {one: stored for one, stored in customers.items() if not stored.is_projected and one in computed}
     if not unprojected:
         return False
     records, decisions = list(records), list(decisions)

@@ -7,7 +7,6 @@ the run until an operator says that they may go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -45,9 +44,9 @@ class Removals:
     rows: tuple[tuple[int, int, int], ...] = ()
 
     @classmethod
-    def stored(cls, rows: Iterable[Sequence[int]] | None) -> Removals:
-        """Return what `StreamRow.removals` has."""
-        return cls(tuple((row[0], row[1], row[2]) for row in rows or ()))
+    def stored(cls, rows: object) -> Removals:
+        """Return what `StreamRow.removals` has; nothing of a row that this version does not know."""
+        return cls(tuple((row[0], row[1], row[2]) for row in rows if _is_row(row)) if isinstance(rows, list) else ())
 
     def adding(self, removed: Removed, now: datetime) -> Removals:
         """Return these with what is removed now, without what is older than 24 hours."""
@@ -67,6 +66,10 @@ def exceeds(removed: Removed, before: Removed, limits: BrakeLimits = DEFAULT_LIM
     return _is_too_many(removed.records, before.records, limits) or _is_too_many(
         removed.identifiers, before.identifiers, limits
     )
+
+
+def _is_row(stored: object) -> bool:
+    return isinstance(stored, list) and len(stored) == 3 and all(isinstance(one, int) for one in stored)
 
 
 def _is_too_many(number: int, before: int, limits: BrakeLimits) -> bool:

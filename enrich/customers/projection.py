@@ -3,8 +3,8 @@
 Pure: records and decisions in, the customer out, the same whatever the order in which they came. So sources and staff
 never overwrite each other, and a decision is undone by leaving it out.
 
-    per field        a standing edit of staff; else the first value of the field's order of sources, live before archived,
-                     kept homes before those that staff merged away, newest version, lowest remote id
+    per field        a standing edit of staff; else the first value in the order of sources of the field, live before
+                     archived, kept homes before homes merged away, newest version, lowest remote id
     an edit          stands while the sources say what they said when it was made (`base`)
     identifiers      those of live records, and of what staff made, plus linked, minus unlinked; of link and unlink of
                      one identifier the newer counts
@@ -65,7 +65,10 @@ class DecisionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """One record of a source, as `source_tables.SourceRecordRow` describes it."""
+    """One record of a source, as `source_tables.SourceRecordRow` describes it.
+
+    is_readable: False if a newer version stored it in a form that this one does not know; its customer is left alone.
+    """
 
     source: str
     object: str
@@ -77,6 +80,7 @@ class StoredRecord:
     hash: bytes = b""
     fields: Mapping[str, Any] = field(default_factory=dict)
     into_remote_id: str | None = None
+    is_readable: bool = True
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -95,6 +99,8 @@ class Decision:
     MERGE   other, into the subject
     SPLIT   subject and other are not the same
     DELETE  the subject
+
+    is_readable: as of a StoredRecord.
     """
 
     id: int
@@ -105,6 +111,7 @@ class Decision:
     key: Identifier | None = None
     value: Any = None
     base: Any = None
+    is_readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +182,7 @@ def project(
     )
     values: dict[str, Any] = {}
     settled: dict[str, Any] = {}
-    for name in (*CUSTOMER_TEXTS, *LISTS):
+    for name in _EDITABLE:
         said = said_by_sources(name, contents, merged_away, precedence)
         values[name] = edited_value(name, said, homes, decisions)
         if values[name] != said:
@@ -275,6 +282,42 @@ def _cases(ordered: Iterable[Content]) -> list[list[str]]:
             taken.add(name)
             cases.append([name, *rest])
     return cases
+
+
+def are_fields(stored: object) -> bool:
+    """Return whether these are the fields of a record, in the form of this version."""
+    if not isinstance(stored, dict) or not stored.keys() <= _FIELDS:
+        return False
+    return all(value is True if name == NAMELESS else _is_value(name, value) for name, value in stored.items())
+
+
+def _is_value(name: str, value: object) -> bool:
+    """Return whether this is a value of a text, of notes, of cases or of identifiers."""
+    if name in CUSTOMER_TEXTS:
+        return isinstance(value, str)
+    if not isinstance(value, list):
+        return False
+    if name == "notes":
+        return all(isinstance(one, str) for one in value)
+    length = 4 if name == "cases" else 3
+    return all(
+        isinstance(one, list) and len(one) == length and all(isinstance(text, str) for text in one) for one in value
+    )
+
+
+def is_decision(kind: str, field_name: str | None, value: object, base: object) -> bool:
+    """Return whether a stored decision has the form of this version."""
+    if kind not in set(DecisionKind):
+        return False
+    if kind == DecisionKind.EDIT:
+        return field_name in _EDITABLE and _is_value(field_name, value) and _is_value(field_name, base)
+    if kind == DecisionKind.CREATE:
+        return are_fields(value)
+    return value is None or isinstance(value, str)
+
+
+_EDITABLE = (*CUSTOMER_TEXTS, *LISTS)
+_FIELDS = {*_EDITABLE, *IDENTIFIER_FIELDS, NAMELESS}
 
 
 def own_identifiers(home: str, origin: str, remote_id: str) -> Iterable[tuple[Identifier, str]]:

@@ -27,7 +27,9 @@ from enrich.customers.projection import (
     Projection,
     RecordState,
     StoredRecord,
+    are_fields,
     contents_of,
+    is_decision,
     project,
     redirect,
 )
@@ -116,6 +118,8 @@ def projections(
 ) -> dict[str, Projection | None]:
     """Return what each home's row must be; None for a home about which nobody says anything.
 
+    Homes of which a newer version stored something that this one cannot read are left out.
+
     now: the time of creation of those that are not stored yet.
     """
     records_of: dict[str, list[StoredRecord]] = defaultdict(list)
@@ -135,6 +139,8 @@ def projections(
     for cluster in clusters(ages, around.records.values(), around.decisions.values(), around.shared.values()):
         records = [one for home in cluster.homes for one in records_of[home]]
         decisions = [one for home in cluster.homes for one in decisions_of[home]]
+        if not all(one.is_readable for one in records) or not all(one.is_readable for one in decisions):
+            continue  # a newer version knows what it means
         has_said = bool(records) or any(one.kind is DecisionKind.CREATE for one in decisions)
         wanted[cluster.root] = (
             project(cluster.homes, records, decisions, merged_away=cluster.merged_away, precedence=precedence)
@@ -202,17 +208,19 @@ def _records(session: Session, condition: ColumnElement[bool]) -> list[StoredRec
 
 def stored_record(row: Any) -> StoredRecord:
     """Return a row of `source_records` as a record."""
+    is_readable = row.state in set(RecordState) and are_fields(row.fields)
     return StoredRecord(
         row.source,
         row.object,
         row.remote_id,
         row.home_id,
-        RecordState(row.state),
+        RecordState(row.state) if is_readable else RecordState.LIVE,
         row.version,
         row.seq,
         row.hash,
-        row.fields,
+        row.fields if is_readable else {},
         row.into_remote_id,
+        is_readable,
     )
 
 
@@ -285,6 +293,9 @@ def _decisions(session: Session, homes: Collection[str]) -> list[Decision]:
 def decision(row: Any) -> Decision:
     """Return a row of `decisions` as a decision."""
     key = Identifier(row.key_kind, row.key_value) if row.key_kind is not None else None
+    if not is_decision(row.kind, row.field, row.value, row.base):
+        # Whatever it is: a merge is read for the homes that it may concern.
+        return Decision(row.id, DecisionKind.MERGE, row.subject, row.other, is_readable=False)
     return Decision(row.id, DecisionKind(row.kind), row.subject, row.other, row.field, key, row.value, row.base)
 
 

@@ -51,7 +51,7 @@ class RecordOutcome(StrEnum):
     CREATED = "created"  # a customer of its own
     CHANGED = "changed"
     UNCHANGED = "unchanged"
-    OLDER = "older"  # than what is stored
+    OLDER = "older"  # than what is stored, or of a form that only a newer version can read
     REMOVED = "removed"  # no longer live at the source
 
 
@@ -180,7 +180,9 @@ def _stored(
 def _compare(origin: Origin, known: StoredRecord | None, arrival: Arrival) -> tuple[RecordOutcome, StoredRecord | None]:
     """Return what becomes of an arrival, and the record to store; None where nothing is written."""
     record, state = arrival.record, arrival.state
-    if known is not None and (known.state is RecordState.ERASED or _is_older(origin, known, arrival)):
+    if known is not None and (not known.is_readable or known.state is RecordState.ERASED):
+        return RecordOutcome.OLDER, None
+    if known is not None and _is_older(origin, known, arrival):
         return RecordOutcome.OLDER, None
     is_same = known is not None and (known.hash, known.state, known.into_remote_id) == (
         record.hash,

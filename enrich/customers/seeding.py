@@ -178,10 +178,11 @@ class Load:
                 session.execute(delete(_SEEN).where(*_OF_STREAM))
 
     def _rows_done(self) -> int:
-        position = self._lease.position or {}
+        position = self._lease.position if isinstance(self._lease.position, dict) else {}
         # A pass that replaces cannot go on from one that did not note what it saw.
         is_same = (position.get("digest"), position.get("replaces")) == (self._digest, self._rules.replaces)
-        return position["rows"] if is_same and self._digest is not None else 0
+        rows = position.get("rows")
+        return rows if is_same and self._digest is not None and isinstance(rows, int) else 0
 
     def run(self, batches: Iterable[RowBatch]) -> SeedReport:
         """Load these batches, which begin behind `rows_done`, and return the report."""

@@ -21,6 +21,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 from enrich.accounts import users
 from enrich.accounts.tables import Role, UserRow
 from enrich.customers import card_token
+from enrich.customers.projection import CUSTOMER as STREAM
+from enrich.customers.projection import FILE
+from enrich.customers.source_tables import DecisionRow, SourceRecordRow, StreamRow
 from enrich.customers.tables import AuditCustomerRow, AuditRow, CustomerRow, IdentifierRow
 from enrich.database.engine import Database
 from enrich.database.types import Base
@@ -45,6 +48,11 @@ SHAPES: dict[str, list[Any]] = {
     "decision": ["text", [1], {"passed": "Gold"}, {"passed": ["Gold"]}],
     "data": ["text", [1], 7],
     "settled": ["text", [1], {"tier": {"by": "CRM"}}],
+    "fields": ["text", [1], {"consents": []}, {"phones": [["phone"]]}, {"name": 7}],
+    "value": ["text", [1], {"name": 7}],
+    "base": [{"name": 7}],
+    "position": ["text", [1], {"digest": 1, "rows": "many"}],
+    "removals": ["text", {"records": 1}, [["yesterday"]]],
     "times": ["text", [1], {"fast": 1}, {"3": "many"}],
     "state": [
         "text",
@@ -94,11 +102,15 @@ def database(app: Flask) -> Database:
     return services_of(app).database
 
 
-def store_text(database: Database, column: InstrumentedAttribute[Any], row_id: object) -> None:
-    """Store what Python does not read as JSON: none at all or, where the database refuses that, too long a number."""
+def store_text(database: Database, column: InstrumentedAttribute[Any], row_id: object, of: Any = None) -> None:
+    """Store what Python does not read as JSON: none at all or, where the database refuses that, too long a number.
+
+    of: the column by which the row is known, if that is not `id`.
+    """
     stored = "'{not JSON'" if database.is_sqlite else f"'{'1' * 5000}'"
     row = column.class_
-    database.write(update(row).where(row.id == row_id).values({column.key: literal_column(stored)}))
+    is_row = (row.id if of is None else of) == row_id
+    database.write(update(row).where(is_row).values({column.key: literal_column(stored)}))
 
 
 @pytest.fixture
@@ -145,6 +157,7 @@ def left(database: Database, make_entry: Make, make_followup: Make) -> Left:
     _add_rollups(database, now)
     _add_audits(database, left, now)
     _unsettle(database)
+    _add_sources(database, now)
     return left
 
 
@@ -182,6 +195,27 @@ def _unsettle(database: Database) -> None:
     ):
         database.write(update(CustomerRow).where(CustomerRow.id == row.id).values(settled=shape))
     store_text(database, CustomerRow.settled, "C-1004")
+
+
+def _add_sources(database: Database, now: datetime) -> None:
+    """Records, decisions and streams in odd forms, of customers of whom nothing else is odd."""
+    homes = (f"C-{number}" for number in range(1005, 1013))
+    for home, shape in zip(homes, SHAPES["fields"], strict=False):
+        database.write(update(SourceRecordRow).where(SourceRecordRow.home_id == home).values(fields=shape))
+    store_text(database, SourceRecordRow.fields, next(homes), of=SourceRecordRow.home_id)
+    home = next(homes)
+    decision = {"at": now, "by": "Kim", "subject": home, "field": "tier", "audit_id": None}
+    for column in ("value", "base"):
+        for shape in SHAPES[column]:
+            database.write(insert(DecisionRow).values(kind="edit", **decision, **{column: shape}))
+        added = database.write(insert(DecisionRow).values(kind="edit", **decision).returning(DecisionRow.id))
+        store_text(database, getattr(DecisionRow, column), added[0].id)
+    database.write(insert(DecisionRow).values(kind=LATER[:8], **decision))
+    for number, (position, removals) in enumerate(zip(SHAPES["position"], SHAPES["removals"], strict=True)):
+        of_stream = StreamRow.stream == (STREAM if not number else f"odd {number}")
+        if number:
+            database.write(insert(StreamRow).values(source=FILE, stream=f"odd {number}", token=0, run=0))
+        database.write(update(StreamRow).where(of_stream).values(position=position, removals=removals))
 
 
 def test_every_json_column_is_among_them() -> None:

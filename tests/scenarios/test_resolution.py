@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import func, select
 
 from enrich.customers import audit, records
-from enrich.customers.audit import ChangedSince
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
 from enrich.customers.records import Actor
@@ -221,14 +220,16 @@ def test_a_task_that_is_over_is_said_to_be_over(centre: ContactCentre, service: 
     assert entry.attributes_after is None
 
 
-def test_another_decision_in_between_is_told_and_nothing_is_undone(centre: ContactCentre, resolver: Resolver) -> None:
+def test_a_decision_is_undone_although_another_one_was_made_since(centre: ContactCentre, resolver: Resolver) -> None:
     task_sid = arrives(centre, UNKNOWN)
     first = resolver.choose(task_sid, "C-1001", phone(UNKNOWN))
-    resolver.choose(task_sid, "C-1002", phone(UNKNOWN))
+    second = resolver.choose(task_sid, "C-1002", phone(UNKNOWN))
     assert first.change is not None
-    refused = resolver.undo(first.change.audit_id, task_sid)
-    assert refused == ChangedSince((UNKNOWN,))
+    assert second.change is not None
+    resolver.undo(first.change.audit_id, task_sid)
     assert centre.block(task_sid)["customer_id"] == "C-1002"
+    resolver.undo(second.change.audit_id, task_sid)
+    assert centre.block(task_sid)["match"] == "none"
 
 
 def test_what_is_so_already_changes_nothing(centre: ContactCentre, resolver: Resolver) -> None:
