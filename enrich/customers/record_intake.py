@@ -18,11 +18,12 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, exists, insert, or_, select, union_all, update
 from sqlalchemy.orm import Session
 
 from enrich.customers.brake import NOTHING, Removed
 from enrich.customers.identifiers import FROM_CRM, Identifier
+from enrich.customers.new_customers import insert_founders
 from enrich.customers.projection import (
     DEFAULT_PRECEDENCE,
     FILE,
@@ -119,6 +120,7 @@ def apply_records(
     outcomes: dict[str, RecordOutcome] = {}
     writes = _RecordWrites(origin, seq)
     homes: set[str] = set()
+    founders: list[StoredRecord] = []
     removed_records = 0
     for remote_id, arrival in by_id.items():
         known = stored.records.get(remote_id)
@@ -128,11 +130,15 @@ def apply_records(
         outcomes[remote_id] = outcome
         if record is None:
             continue
+        if known is None and outcome is RecordOutcome.CREATED and record.home_id not in stored.talked_about:
+            founders.append(record)
+            continue
         is_moved = known is None or outcome is not RecordOutcome.UNCHANGED
         writes.put(record, known)
         if is_moved:
             homes.add(record.home_id)
             removed_records += known is not None and known.state is RecordState.LIVE and record.state is not known.state
+    insert_founders(session.connection(), founders, seq, now)
     homes |= writes.write(session)
     recomputed = recompute(session, homes, now, precedence)
     identifiers = _identifiers_lost(recomputed)
@@ -142,10 +148,14 @@ def apply_records(
 
 @dataclass(slots=True)
 class _Stored:
-    """What is stored about a batch. homes: ids of customers that exist. settled: remote ids, before the change."""
+    """What is stored about a batch. homes: ids of customers that exist.
+
+    talked_about: homes without a customer of which a record or decision speaks all the same, or may speak.
+    """
 
     records: dict[str, StoredRecord] = field(default_factory=dict)
     homes: set[str] = field(default_factory=set)
+    talked_about: set[str] = field(default_factory=set)
 
 
 def _stored(
@@ -174,7 +184,26 @@ def _stored(
         )
     )
     stored.records = {row.remote_id: stored_record(row) for row in rows}
+    new = {remote_id: home for remote_id, home in homes.items() if remote_id not in stored.records}
+    stored.talked_about = set(new.values()) if origin.shared_kinds else _talked_about(session, origin, new)
     return stored
+
+
+def _talked_about(session: Session, origin: Origin, new: Mapping[str, str]) -> set[str]:
+    """Return those of the homes of new records that a record or a decision speaks of. new: remote id -> home."""
+    homes = set(new.values())
+    if not homes:
+        return homes
+    merged_into = and_(_RECORDS.c.source == origin.source, _RECORDS.c.into_remote_id.in_(new))
+    rows = session.execute(
+        union_all(
+            select(_DECISIONS.c.subject).where(_DECISIONS.c.subject.in_(homes)),
+            select(_DECISIONS.c.other).where(_DECISIONS.c.other.in_(homes)),
+            select(_RECORDS.c.home_id).where(_RECORDS.c.home_id.in_(homes)),
+        )
+    )
+    into = session.scalars(select(_RECORDS.c.into_remote_id).where(merged_into))
+    return {row[0] for row in rows} | {new[remote_id] for remote_id in into if remote_id}
 
 
 def _compare(origin: Origin, known: StoredRecord | None, arrival: Arrival) -> tuple[RecordOutcome, StoredRecord | None]:

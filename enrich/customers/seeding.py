@@ -23,6 +23,7 @@ from enrich.customers import streams
 from enrich.customers.brake import DEFAULT_LIMITS, NOTHING, BrakeLimits, Removed, exceeds
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, IncompleteRow
 from enrich.customers.projection import CUSTOMER, FILE, RecordState
+from enrich.customers.record_batches import RecordBatch
 from enrich.customers.record_intake import Applied, Arrival, Origin, RecordOutcome, apply_records
 from enrich.customers.source_record import SourceRecord
 from enrich.customers.source_tables import SeenRow, SourceRecordRow
@@ -65,15 +66,6 @@ class SeedReport:
 
 
 @dataclass(frozen=True, slots=True)
-class RowBatch:
-    """Some rows of a file, in its order. rows_read: of the whole file, up to here, good or bad."""
-
-    records: Sequence[SourceRecord]
-    bad: Sequence[BadRow | IncompleteRow] = ()
-    rows_read: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class LoadRules:
     """Rules of a load. replaces: the file has all customers, and others of files leave the store. limits: the brake's.
 
@@ -105,22 +97,21 @@ def batch_size(database: Database) -> int:
     return SQLITE_BATCH if database.is_sqlite else BATCH
 
 
-def _batches(rows: Iterable[CustomerFixture | BadRow | IncompleteRow], size: int) -> Iterator[RowBatch]:
-    """Yield batches without repeated ids: of several files with the same customer, the last one counts."""
-    records: dict[str, SourceRecord] = {}
-    bad: list[BadRow | IncompleteRow] = []
+def _batches(rows: Iterable[CustomerFixture | BadRow | IncompleteRow], size: int) -> Iterator[RecordBatch]:
+    """Yield batches without repeated ids: of several rows with the same id, the last one counts."""
+    batch: list[SourceRecord | BadRow | IncompleteRow] = []
+    ids: set[str] = set()
     rows_read = 0
     for row in rows:
         if isinstance(row, CustomerFixture):
-            if len(records) == size or row.id in records:
-                yield RowBatch(list(records.values()), bad, rows_read)
-                records, bad = {}, []
-            records[row.id] = SourceRecord.of_fixture(row)
-        else:
-            bad.append(row)
+            if len(ids) == size or row.id in ids:
+                yield RecordBatch(tuple(batch), rows_read)
+                batch, ids = [], set()
+            ids.add(row.id)
+        batch.append(SourceRecord.of_fixture(row) if isinstance(row, CustomerFixture) else row)
         rows_read += 1
-    if records or bad:
-        yield RowBatch(list(records.values()), bad, rows_read)
+    if batch:
+        yield RecordBatch(tuple(batch), rows_read)
 
 
 @dataclass(slots=True)
@@ -184,11 +175,10 @@ class Load:
         rows = position.get("rows")
         return rows if is_same and self._digest is not None and isinstance(rows, int) else 0
 
-    def run(self, batches: Iterable[RowBatch]) -> SeedReport:
+    def run(self, batches: Iterable[RecordBatch]) -> SeedReport:
         """Load these batches, which begin behind `rows_done`, and return the report."""
         try:
             for batch in batches:
-                self._totals.bad += batch.bad
                 self._apply_batch(batch)
                 self._progress(batch.rows_read)
             if self._rules.replaces:
@@ -201,12 +191,15 @@ class Load:
                 streams.release(session, self._lease)
         return self._totals.report()
 
-    def _apply_batch(self, batch: RowBatch) -> None:
+    def _apply_batch(self, batch: RecordBatch) -> None:
         position = {"digest": self._digest, "rows": batch.rows_read, "replaces": self._rules.replaces}
-        arrivals = [Arrival(one) for one in batch.records]
+        records = [row for row in batch.rows if isinstance(row, SourceRecord)]
+        bad = [row for row in batch.rows if not isinstance(row, SourceRecord)]
         # A row that could not be read is in the file all the same.
-        seen = {one.remote_id for one in batch.records} | {row.customer_id for row in batch.bad if row.customer_id}
+        seen = {one.remote_id for one in records} | {row.customer_id for row in bad if row.customer_id}
+        arrivals = [Arrival(one) for one in records]
         self._apply(arrivals, seen if self._rules.replaces else (), position=position if self._digest else None)
+        self._totals.bad += bad
 
     def _apply(self, arrivals: Sequence[Arrival], seen: Iterable[str] = (), **values: Any) -> None:
         """Apply these records in one transaction. values: of the stream, stored with it."""

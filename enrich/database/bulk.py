@@ -1,0 +1,38 @@
+"""Bulk inserts, past SQLAlchemy's work for each row: executemany on SQLite, COPY on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table
+
+
+def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Insert these rows in the connection's transaction. Columns that are not named have their defaults.
+
+    rows: values as the driver takes them: JSON as text, times by `stored_time`. Raises what SQLAlchemy raises.
+    """
+    if not rows:
+        return
+    names = ", ".join(connection.dialect.identifier_preparer.quote(name) for name in columns)
+    if connection.dialect.name == "sqlite":
+        places = ", ".join("?" * len(columns))
+        # Names are those of our own tables.
+        statement = f"INSERT INTO {table.name} ({names}) VALUES ({places})"  # noqa: S608
+        connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+        return
+    cursor = connection.connection.cursor()
+    try:
+        with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+    finally:
+        cursor.close()
+
+
+def stored_time(connection: Connection, column: Column[datetime], at: datetime) -> Any:
+    """Return this aware time as the driver stores it in the column."""
+    process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+    return process(at) if process else at
