@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Dialect, Table
 
 from enrich.customers.identifiers import FROM_CRM, words_of
 from enrich.customers.projection import IDENTIFIER_FIELDS, StoredRecord, own_identifiers
@@ -25,51 +25,51 @@ _RECORDS, _CUSTOMERS, _IDENTIFIERS, _NOTES, _CASES, _WORDS = (
     Base.metadata.tables[row.__tablename__]
     for row in (SourceRecordRow, CustomerRow, IdentifierRow, NoteRow, CaseRow, WordRow)
 )
-_RECORD_COLUMNS = (
-    *("source", "object", "remote_id", "home_id", "version", "hash", "state", "into_remote_id", "seq", "fields"),
-)
-_CUSTOMER_COLUMNS = ("id", *CUSTOMER_TEXTS, "version", "projected_version", "is_gone", "created_at", "updated_at")
-_IDENTIFIER_COLUMNS = ("customer_id", "kind", "value", "as_written", "source")
-_CASE_COLUMNS = ("customer_id", "position", "id", "subject", "status", "opened_on")
+_COLUMNS: dict[Table, Sequence[str]] = {
+    # The last one is known only within the transaction.
+    _RECORDS: ("source", "object", "remote_id", "home_id", "version", "hash", "state", "fields", "seq"),
+    _CUSTOMERS: ("id", *CUSTOMER_TEXTS, "version", "projected_version", "is_gone", "created_at", "updated_at"),
+    _IDENTIFIERS: ("customer_id", "kind", "value", "as_written", "source"),
+    _WORDS: ("customer_id", "word"),
+    _NOTES: ("customer_id", "position", "text"),
+    _CASES: ("customer_id", "position", "id", "subject", "status", "opened_on"),
+}
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
-Rows = list[tuple[Any, ...]]
+Rows = dict[Table, list[tuple[Any, ...]]]
 
 
-def insert_founders(connection: Connection, records: Sequence[StoredRecord], seq: int, now: datetime) -> None:
-    """Insert these live records and the customers that they found. now: the time of creation.
+def founder_rows(dialect: Dialect, records: Sequence[StoredRecord], now: datetime) -> Rows:
+    """Return the rows of these live records and of the customers that they found. now: the time of creation.
+
+    Made before the transaction, so that SQLite's writer has nothing to do in its turn but to write.
+    """
+    stored_now = stored_time(dialect, _CUSTOMERS.c.created_at, now)
+    rows: Rows = {table: [] for table in _COLUMNS}
+    for record in records:
+        fields, home = record.fields, record.home_id
+        rows[_RECORDS].append((*record.key, home, record.version, record.hash, record.state, _JSON.encode(fields)))
+        texts = [fields.get(name, "") for name in CUSTOMER_TEXTS]
+        rows[_CUSTOMERS].append((home, *texts, 1, 1, False, stored_now, stored_now))
+        rows[_IDENTIFIERS] += _identifiers(record)
+        rows[_WORDS] += [(home, word) for word in words_of(texts[0], texts[1])]
+        notes = dict.fromkeys(fields.get("notes", ()))
+        rows[_NOTES] += [(home, position, note) for position, note in enumerate(notes)]
+        rows[_CASES] += [(home, position, *case) for position, case in enumerate(fields.get("cases", ()))]
+    return rows
+
+
+def insert_founders(connection: Connection, rows: Rows, seq: int) -> None:
+    """Insert these rows. seq: of the source, for this transaction.
 
     Of none of their homes is anything stored, not even a decision. Raises what SQLAlchemy raises.
     """
-    stored_now = stored_time(connection, _CUSTOMERS.c.created_at, now)
-    of_table: dict[Table, Rows] = {table: [] for table in (_RECORDS, _CUSTOMERS, _IDENTIFIERS, _WORDS, _NOTES, _CASES)}
-    for record in records:
-        fields, home = record.fields, record.home_id
-        of_table[_RECORDS].append(
-            (*record.key, home, record.version, record.hash, record.state, None, seq, _JSON.encode(fields))
-        )
-        texts = [fields.get(name, "") for name in CUSTOMER_TEXTS]
-        of_table[_CUSTOMERS].append((home, *texts, 1, 1, False, stored_now, stored_now))
-        of_table[_IDENTIFIERS] += _identifiers(record)
-        of_table[_WORDS] += [(home, word) for word in words_of(texts[0], texts[1])]
-        notes = dict.fromkeys(fields.get("notes", ()))
-        of_table[_NOTES] += [(home, position, note) for position, note in enumerate(notes)]
-        of_table[_CASES] += [(home, position, *case) for position, case in enumerate(fields.get("cases", ()))]
     for table, columns in _COLUMNS.items():
-        insert_rows(connection, table, columns, of_table[table])
+        of_table = [(*row, seq) for row in rows[table]] if table is _RECORDS else rows[table]
+        insert_rows(connection, table, columns, of_table)
 
 
-_COLUMNS: dict[Table, Sequence[str]] = {
-    _RECORDS: _RECORD_COLUMNS,
-    _CUSTOMERS: _CUSTOMER_COLUMNS,
-    _IDENTIFIERS: _IDENTIFIER_COLUMNS,
-    _WORDS: ("customer_id", "word"),
-    _NOTES: ("customer_id", "position", "text"),
-    _CASES: _CASE_COLUMNS,
-}
-
-
-def _identifiers(record: StoredRecord) -> Rows:
+def _identifiers(record: StoredRecord) -> list[tuple[Any, ...]]:
     home = record.home_id
     found = {
         (key.kind, key.value): as_written for key, as_written in own_identifiers(home, record.source, record.remote_id)

@@ -23,7 +23,6 @@ from sqlalchemy.orm import Session
 
 from enrich.customers.brake import NOTHING, Removed
 from enrich.customers.identifiers import FROM_CRM, Identifier
-from enrich.customers.new_customers import insert_founders
 from enrich.customers.projection import (
     DEFAULT_PRECEDENCE,
     FILE,
@@ -102,6 +101,42 @@ def home_of(source: str, remote_id: str) -> str:
     return f"{source}:{blake2b(remote_id.encode(), digest_size=12).hexdigest()}"
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a batch will do, found out before the transaction that does it.
+
+    outcomes: of records for which nothing has to be written. founders: new records that found customers. others: what
+    has to be applied. settled: as in Applied, of `outcomes`.
+    """
+
+    outcomes: Mapping[str, RecordOutcome]
+    founders: Sequence[StoredRecord]
+    others: Sequence[Arrival]
+    settled: frozenset[str] = frozenset()
+
+
+def plan_records(session: Session, origin: Origin, arrivals: Sequence[Arrival]) -> Plan:
+    """Return what these records, of different remote ids, will do. Only reads."""
+    by_id = {one.record.remote_id: one for one in arrivals}
+    stored = _stored(session, origin, by_id)
+    outcomes: dict[str, RecordOutcome] = {}
+    founders: list[StoredRecord] = []
+    others: list[Arrival] = []
+    for remote_id, arrival in by_id.items():
+        home = home_of(origin.source, remote_id)
+        known = stored.records.get(remote_id)
+        outcome, record = _compare(origin, known, arrival)
+        if home in stored.unprojected:
+            others.append(arrival)
+        elif record is None:
+            outcomes[remote_id] = outcome
+        elif known is None and outcome is RecordOutcome.CREATED and home not in stored.homes | stored.talked_about:
+            founders.append(record)
+        else:
+            others.append(arrival)
+    return Plan(outcomes, founders, others, _settled(session, origin, outcomes, stored, outcomes))
+
+
 def apply_records(
     session: Session,
     origin: Origin,
@@ -116,11 +151,13 @@ def apply_records(
     seq: the source's counter for this transaction. now: aware.
     """
     by_id = {one.record.remote_id: one for one in arrivals}
-    stored = _stored(session, origin, by_id, now, precedence)
+    stored = _stored(session, origin, by_id)
+    if stored.unprojected:
+        recompute(session, stored.unprojected, now, precedence)  # adopts them
+        stored = _stored(session, origin, by_id)
     outcomes: dict[str, RecordOutcome] = {}
     writes = _RecordWrites(origin, seq)
     homes: set[str] = set()
-    founders: list[StoredRecord] = []
     removed_records = 0
     for remote_id, arrival in by_id.items():
         known = stored.records.get(remote_id)
@@ -130,15 +167,10 @@ def apply_records(
         outcomes[remote_id] = outcome
         if record is None:
             continue
-        if known is None and outcome is RecordOutcome.CREATED and record.home_id not in stored.talked_about:
-            founders.append(record)
-            continue
-        is_moved = known is None or outcome is not RecordOutcome.UNCHANGED
         writes.put(record, known)
-        if is_moved:
+        if known is None or outcome is not RecordOutcome.UNCHANGED:
             homes.add(record.home_id)
             removed_records += known is not None and known.state is RecordState.LIVE and record.state is not known.state
-    insert_founders(session.connection(), founders, seq, now)
     homes |= writes.write(session)
     recomputed = recompute(session, homes, now, precedence)
     identifiers = _identifiers_lost(recomputed)
@@ -148,34 +180,25 @@ def apply_records(
 
 @dataclass(slots=True)
 class _Stored:
-    """What is stored about a batch. homes: ids of customers that exist.
+    """What is stored about a batch. homes: ids of customers that exist. unprojected: those that have to be adopted.
 
     talked_about: homes without a customer of which a record or decision speaks all the same, or may speak.
     """
 
     records: dict[str, StoredRecord] = field(default_factory=dict)
     homes: set[str] = field(default_factory=set)
+    unprojected: set[str] = field(default_factory=set)
     talked_about: set[str] = field(default_factory=set)
 
 
-def _stored(
-    session: Session, origin: Origin, remote_ids: Collection[str], now: datetime, precedence: Precedence
-) -> _Stored:
-    """Return what is stored, after adopting what code from before the projection wrote."""
+def _stored(session: Session, origin: Origin, remote_ids: Collection[str]) -> _Stored:
     stored = _Stored()
     homes = {remote_id: home_of(origin.source, remote_id) for remote_id in remote_ids}
-    customers = {
-        row.id: row.version == row.projected_version
-        for row in session.execute(
-            select(_CUSTOMERS.c.id, _CUSTOMERS.c.version, _CUSTOMERS.c.projected_version).where(
-                _CUSTOMERS.c.id.in_(set(homes.values()))
-            )
-        )
-    }
-    stored.homes = set(customers)
-    unprojected = [home for home, is_projected in customers.items() if not is_projected]
-    if unprojected:
-        recompute(session, unprojected, now, precedence)
+    versions = select(_CUSTOMERS.c.id, _CUSTOMERS.c.version, _CUSTOMERS.c.projected_version)
+    for row in session.execute(versions.where(_CUSTOMERS.c.id.in_(set(homes.values())))):
+        stored.homes.add(row.id)
+        if row.version != row.projected_version:
+            stored.unprojected.add(row.id)
     rows = session.execute(
         select(_RECORDS).where(
             _RECORDS.c.source == origin.source,

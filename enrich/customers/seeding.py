@@ -9,10 +9,10 @@ that the file does not have any more leave the store; the brake stops that if th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import and_, delete, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,19 +22,26 @@ from enrich import errors
 from enrich.customers import streams
 from enrich.customers.brake import DEFAULT_LIMITS, NOTHING, BrakeLimits, Removed, exceeds
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, IncompleteRow
-from enrich.customers.projection import CUSTOMER, FILE, RecordState
+from enrich.customers.new_customers import founder_rows, insert_founders
+from enrich.customers.projection import CUSTOMER, FILE, RecordState, StoredRecord
 from enrich.customers.record_batches import RecordBatch
-from enrich.customers.record_intake import Applied, Arrival, Origin, RecordOutcome, apply_records
+from enrich.customers.record_intake import Arrival, Origin, RecordOutcome, apply_records, plan_records
 from enrich.customers.source_record import SourceRecord
 from enrich.customers.source_tables import SeenRow, SourceRecordRow
+from enrich.customers.streams import Counter
 from enrich.customers.tables import IdentifierRow
 from enrich.database.engine import Database
 from enrich.database.types import Base
 
-# Customers per transaction. On SQLite a writer's turn has to be short, so that the journal of a running server does not
-# wait for it: 100 hold the lock for 4 ms, 500 for 19.
+# Rows that are read, compared and, if they are new, inserted together.
 BATCH = 500
-SQLITE_BATCH = 100
+# New and changed customers per transaction. On SQLite a writer's turn has to be short, so that the journal of a running
+# server does not wait for it.
+_TURN_ON_SQLITE, _TURN_ON_POSTGRESQL = (50, 10), (BATCH, 100)
+# Later than every counter of a source.
+_NEVER_OLDER = 2**63 - 1
+
+T = TypeVar("T")
 
 _RECORDS, _SEEN = (Base.metadata.tables[row.__tablename__] for row in (SourceRecordRow, SeenRow))
 
@@ -89,12 +96,7 @@ def seed(
     rules: LoadRules = DEFAULT_RULES,
 ) -> SeedReport:
     """Load these customers, as `Load` does."""
-    return Load(database, lambda: now, progress=progress, rules=rules).run(_batches(rows, batch_size(database)))
-
-
-def batch_size(database: Database) -> int:
-    """Return the number of customers per transaction."""
-    return SQLITE_BATCH if database.is_sqlite else BATCH
+    return Load(database, lambda: now, progress=progress, rules=rules).run(_batches(rows, BATCH))
 
 
 def _batches(rows: Iterable[CustomerFixture | BadRow | IncompleteRow], size: int) -> Iterator[RecordBatch]:
@@ -114,16 +116,20 @@ def _batches(rows: Iterable[CustomerFixture | BadRow | IncompleteRow], size: int
         yield RecordBatch(tuple(batch), rows_read)
 
 
+def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
 @dataclass(slots=True)
 class _Totals:
     outcomes: dict[RecordOutcome, int] = field(default_factory=lambda: dict.fromkeys(RecordOutcome, 0))
     settled: int = 0
     bad: list[BadRow | IncompleteRow] = field(default_factory=list)
 
-    def add(self, applied: Applied) -> None:
-        for outcome in applied.outcomes.values():
+    def add(self, outcomes: Mapping[str, RecordOutcome], settled: Collection[str] = ()) -> None:
+        for outcome in outcomes.values():
             self.outcomes[outcome] += 1
-        self.settled += len(applied.settled)
+        self.settled += len(settled)
 
     def report(self) -> SeedReport:
         of = self.outcomes
@@ -197,25 +203,60 @@ class Load:
         bad = [row for row in batch.rows if not isinstance(row, SourceRecord)]
         # A row that could not be read is in the file all the same.
         seen = {one.remote_id for one in records} | {row.customer_id for row in bad if row.customer_id}
-        arrivals = [Arrival(one) for one in records]
-        self._apply(arrivals, seen if self._rules.replaces else (), position=position if self._digest else None)
+        seen = seen if self._rules.replaces else set()
+        self._apply([Arrival(one) for one in records], seen, position=position if self._digest else None)
         self._totals.bad += bad
 
-    def _apply(self, arrivals: Sequence[Arrival], seen: Iterable[str] = (), **values: Any) -> None:
-        """Apply these records in one transaction. values: of the stream, stored with it."""
+    def _apply(self, arrivals: Sequence[Arrival], seen: Collection[str] = (), **values: Any) -> None:
+        """Apply these records in as many transactions as keep each short. values: of the stream, stored with the last.
+
+        What has to be written is found out, and new rows are made, before the first one.
+        """
+        with self._database.reading() as session:
+            plan = plan_records(session, self._origin(), arrivals)
+            counter = streams.change_counter(session)
+        self._totals.add(plan.outcomes, plan.settled)
+        by_id = {one.record.remote_id: one for one in arrivals}
+        founding, changing = _TURN_ON_SQLITE if self._database.is_sqlite else _TURN_ON_POSTGRESQL
+        for founders in _portions(plan.founders, founding):
+            counter = self._found(founders, [by_id[one.remote_id] for one in founders], counter)
+        for others in _portions(plan.others, changing):
+            self._change(others)
+        with self._database.transaction() as session:
+            now = self._now()
+            self._see(session, seen)
+            self._lease = streams.commit(session, self._lease, now, **values)
+
+    def _origin(self) -> Origin:
+        # Nothing but a load writes records of files, and the lease keeps another one out: nothing is older.
+        return Origin(FILE, CUSTOMER, read_after=_NEVER_OLDER, is_partial=True)
+
+    def _found(self, founders: Sequence[StoredRecord], arrivals: Sequence[Arrival], counter: Counter) -> Counter:
+        """Insert new customers, of which nothing was stored at this state of the store; return the next state."""
+        now = self._now()
+        rows = founder_rows(self._database.engine.dialect, founders, now)
+        with self._database.transaction() as session:
+            if streams.change_counter(session) == counter:
+                seq = streams.next_seq(session, FILE, FILE)
+                insert_founders(session.connection(), rows, seq)
+                self._lease = streams.commit(session, self._lease, now)
+                self._totals.add({one.remote_id: RecordOutcome.CREATED for one in founders})
+                return streams.change_counter(session)
+        self._change(arrivals)  # somebody changed something meanwhile, perhaps about these
+        return counter
+
+    def _change(self, arrivals: Sequence[Arrival]) -> None:
+        """Apply records of which something is stored."""
         with self._database.transaction() as session:
             now = self._now()
             seq = streams.next_seq(session, FILE, FILE)
-            # Nothing but a load writes records of files, and the lease keeps another one out: nothing is older.
-            origin = Origin(FILE, CUSTOMER, read_after=seq, is_partial=True)
-            applied = apply_records(session, origin, arrivals, now, seq=seq)
-            self._see(session, seen)
+            applied = apply_records(session, self._origin(), arrivals, now, seq=seq)
             removals = self._lease.removals.adding(applied.removed, now)
             if applied.removed != NOTHING:
                 self._check_brake(session, removals.total())
-            lease = streams.commit(session, self._lease, now, removals=removals, **values)
+            lease = streams.commit(session, self._lease, now, removals=removals)
         self._lease = lease
-        self._totals.add(applied)
+        self._totals.add(applied.outcomes, applied.settled)
 
     def _see(self, session: Session, remote_ids: Iterable[str]) -> None:
         rows = [{**_STREAM, "run": self._lease.run, "remote_id": one} for one in sorted(remote_ids)]
@@ -235,10 +276,9 @@ class Load:
             total = self._lease.removals.adding(Removed(records=number), self._now()).total()
             if number:  # all of them at once: it stops before the first one, not in the middle
                 self._check_brake(session, total)
-        size = batch_size(self._database)
         while number:
             with self._database.reading() as session:
-                rows = session.scalars(select(_RECORDS.c.remote_id).where(_IS_UNSEEN).limit(size)).all()
+                rows = session.scalars(select(_RECORDS.c.remote_id).where(_IS_UNSEEN).limit(BATCH)).all()
             if not rows:
                 return
             self._apply([Arrival(SourceRecord.tombstone(one), RecordState.ARCHIVED) for one in rows])

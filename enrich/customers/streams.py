@@ -10,16 +10,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from enrich import errors
 from enrich.customers.brake import Removals
 from enrich.customers.source_tables import SourceRow, StreamRow
+from enrich.customers.tables import AuditRow
 from enrich.database.types import Base
 
 # A runner commits several times a second; one that has not for so long is dead.
 LEASE = timedelta(seconds=30)
+
+# The newest entry of the audit trail, and the sum of the counters of sources.
+Counter = tuple[int, int]
 
 _SOURCES, _STREAMS = (Base.metadata.tables[row.__tablename__] for row in (SourceRow, StreamRow))
 
@@ -86,6 +90,13 @@ def release(session: Session, lease: Lease) -> None:
 def seq(session: Session, source: str) -> int:
     """Return the present counter of this source: what is applied from now on has a higher one. 0 for an unknown one."""
     return session.execute(select(_SOURCES.c.seq).where(_SOURCES.c.name == source)).scalar_one_or_none() or 0
+
+
+def change_counter(session: Session) -> Counter:
+    """Return what differs once a source or staff changed any customer."""
+    newest = select(func.max(AuditRow.id)).scalar_subquery()
+    row = session.execute(select(newest.label("newest"), func.sum(_SOURCES.c.seq).label("seq"))).one()
+    return row.newest or 0, int(row.seq or 0)
 
 
 def next_seq(session: Session, source: str, kind: str) -> int:

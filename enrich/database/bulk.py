@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table
+from sqlalchemy import Column, Connection, Dialect, Table
 
 
 def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -32,7 +32,7 @@ def insert_rows(connection: Connection, table: Table, columns: Sequence[str], ro
         cursor.close()
 
 
-def stored_time(connection: Connection, column: Column[datetime], at: datetime) -> Any:
-    """Return this aware time as the driver stores it in the column."""
-    process = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+def stored_time(dialect: Dialect, column: Column[datetime], at: datetime) -> Any:
+    """Return this aware time as the dialect's driver stores it in the column."""
+    process = column.type.dialect_impl(dialect).bind_processor(dialect)
     return process(at) if process else at
