@@ -14,6 +14,7 @@
     │   ├── DatabaseLocked         another process holds SQLite's write lock
     │   │   └── DatabaseBusy       timed out waiting for another writer of this process
     │   │       └── NotYetRecorded the write is queued, but the answer cannot wait for it
+    │   ├── DatabaseConflict       another transaction inserted the same row first
     │   ├── SchemaMissing          tables are missing or of another version
     │   ├── DatabaseNotWritable    read-only, full, or its storage fails; it may still be read
     │   └── DatabaseUnavailable    no connection, or it broke
@@ -127,6 +128,12 @@ class DatabaseBusy(DatabaseLocked):
 
 class NotYetRecorded(DatabaseBusy):
     pass
+
+
+class DatabaseConflict(DatabaseError):
+    """Another transaction inserted the same row first; doing it again finds that row."""
+
+    reason = "database_conflict"
 
 
 class SchemaMissing(DatabaseError):

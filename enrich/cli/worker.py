@@ -19,6 +19,7 @@ from enrich.accounts.attempts import Attempts
 from enrich.accounts.sessions import Sessions
 from enrich.cli.base import Command
 from enrich.cli.taskrouter import find_stuck, make_catch_up
+from enrich.customers.projector import adopt_after
 from enrich.database.notifications import Listener
 from enrich.flows.upkeep import Upkeep, UpkeepTasks
 from enrich.flows.worker import Job, Worker
@@ -87,6 +88,7 @@ def _worker(services: Services, stop: threading.Event, wakeup: threading.Event) 
             find_stuck=partial(find_stuck, services),
             may_prune=lambda: services.heartbeats.clock_in_doubt_since() is None,
             prune=prune,
+            adopt_customers=partial(adopt_after, services.database),
         ),
         timedelta(days=services.settings.keep_days),
         stop,

@@ -15,7 +15,8 @@ Works in the session of the caller; raises DatabaseError. Changes by staff are s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -26,7 +27,9 @@ from sqlalchemy.orm import Session
 
 from enrich.customers import decisions, records
 from enrich.customers.identifiers import Identifier
-from enrich.customers.projector import neighbourhood, recompute
+from enrich.customers.projection import Projection
+from enrich.customers.projection_writes import StoredCustomer
+from enrich.customers.projector import Recomputed, neighbourhood, recompute
 from enrich.customers.records import Actor, Scope, State, capture, restore, serialise_changes
 from enrich.customers.tables import AuditCustomerRow, AuditRow, CustomerRow, InteractionRow, PinRow
 from enrich.database.types import Base
@@ -49,13 +52,16 @@ class AuditAction(StrEnum):
     EDITED = "edited"
     MERGED = "merged"
     SPLIT = "split"
+    SYNCED = "synced"  # a source changed a customer that was known
+    LOADED = "loaded"  # a source was loaded; how many customers it made and changed
     DELETED = "deleted"
     UNDONE = "undone"
     ENRICHED = "enriched"  # a task was enriched again; no record was changed
     REPLAYED = "replayed"  # a task was enriched again from a stored callback
 
 
-_CHANGING = frozenset(AuditAction) - {AuditAction.ENRICHED, AuditAction.REPLAYED}
+_OF_SOURCES = frozenset({AuditAction.SYNCED, AuditAction.LOADED})
+_CHANGING = frozenset(AuditAction) - _OF_SOURCES - {AuditAction.ENRICHED, AuditAction.REPLAYED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,7 @@ class AuditEntry:
     """One audit entry. undone_by: the entry that undid it; None while it is in effect.
 
     is_readable: False if its states have a shape that this version does not know; then both are empty.
+    changed: what a source changed, by field, before and after; its states are empty, too.
     """
 
     id: int
@@ -102,6 +109,7 @@ class AuditEntry:
     undoes: int | None
     undone_by: int | None
     is_readable: bool = True
+    changed: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def can_be_undone(self) -> bool:
@@ -238,6 +246,44 @@ def note(session: Session, action: AuditAction, by: Actor, at: datetime, *, task
     )
 
 
+def note_source_changes(session: Session, recomputed: Recomputed, source: str, at: datetime) -> None:
+    """Add an audit entry for each known customer that a source has changed, with the fields that differ."""
+    rows = []
+    for customer_id in sorted(recomputed.changed):
+        stored, projection = recomputed.before[customer_id], recomputed.after[customer_id]
+        if stored is None or projection is None:
+            continue
+        before, after = _fields_stored(stored), _fields_projected(projection)
+        names = [name for name in after if before[name] != after[name]]
+        values = {"at": at, "by": source, "action": AuditAction.SYNCED, "customer_id": customer_id}
+        states = {"before": {name: before[name] for name in names}, "after": {name: after[name] for name in names}}
+        rows.append(values | {name: {"fields": state} for name, state in states.items()})
+    if rows:
+        made = session.scalars(insert(_TRAIL).returning(_TRAIL.c.id, sort_by_parameter_order=True), rows).all()
+        about = [{"audit_id": one, "customer_id": row["customer_id"]} for one, row in zip(made, rows, strict=True)]
+        session.execute(insert(_ABOUT), about)
+
+
+def note_load(session: Session, source: str, at: datetime, outcomes: Iterable[str]) -> None:
+    """Add an audit entry for a batch of records that was applied. outcomes: of each of them."""
+    counts = {"loaded": dict(Counter(outcomes))}
+    values = {"at": at, "by": source, "action": AuditAction.LOADED, "before": {}, "after": counts}
+    session.execute(insert(_TRAIL).values(**values))
+
+
+def _fields_stored(stored: StoredCustomer) -> dict[str, Any]:
+    identifiers = sorted([key.kind, key.value] for key in stored.identifiers)
+    lists = {"identifiers": identifiers, "notes": stored.notes, "cases": stored.cases}
+    return {**stored.texts, **lists, "merged_into": stored.merged_into, "is_gone": stored.is_gone}
+
+
+def _fields_projected(projection: Projection) -> dict[str, Any]:
+    identifiers = sorted([key.kind, key.value] for key in projection.identifiers)
+    cases = [list(one) for one in projection.cases]
+    lists = {"identifiers": identifiers, "notes": list(projection.notes), "cases": cases}
+    return {**projection.texts, **lists, "merged_into": projection.merged_into, "is_gone": projection.is_gone}
+
+
 def entries_of_task(session: Session, task_sid: str, *, at_most: int = 20) -> tuple[AuditEntry, ...]:
     """Return the audit entries of this task, newest first."""
     return _newest_entries(session, select(_TRAIL).where(_TRAIL.c.task_sid == task_sid), at_most)
@@ -262,10 +308,18 @@ def _newest_entries(session: Session, query: Any, at_most: int) -> tuple[AuditEn
 
 
 def _entry(row: Row[*tuple[Any, ...]]) -> AuditEntry:
-    fields = {name: getattr(row, name) for name in AuditEntry.__dataclass_fields__ if name != "is_readable"}
+    fields = {name: getattr(row, name) for name in AuditEntry.__dataclass_fields__ if hasattr(row, name)}
     if _are_states(row.before, row.after):
         return AuditEntry(**fields)
+    if row.action == AuditAction.SYNCED and _are_fields(row.before) and _are_fields(row.after):
+        before, after = row.before["fields"], row.after["fields"]
+        changed = {name: (before.get(name), after[name]) for name in after}
+        return AuditEntry(**fields | {"before": _NO_STATE, "after": _NO_STATE}, changed=changed)
     return AuditEntry(**fields | {"before": _NO_STATE, "after": _NO_STATE}, is_readable=False)
+
+
+def _are_fields(stored: object) -> bool:
+    return isinstance(stored, dict) and isinstance(stored.get("fields"), dict)
 
 
 def _are_states(before: object, after: object) -> bool:

@@ -8,7 +8,7 @@ that it reads are locked first, in the order of their ids; never a table.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -36,7 +36,11 @@ from enrich.customers.projection import (
 from enrich.customers.projection_writes import ProjectionWrites, StoredCustomer, read_customers
 from enrich.customers.source_tables import DecisionRow, SharedIdRow, SourceRecordRow
 from enrich.customers.tables import CustomerRow, InteractionRow, PinRow
+from enrich.database.engine import Database
 from enrich.database.types import Base
+
+# Customers adopted in one transaction. On SQLite a writer's turn has to be short.
+ADOPTED_TOGETHER, ADOPTED_TOGETHER_ON_SQLITE = 200, 10
 
 _CUSTOMERS, _RECORDS, _DECISIONS, _SHARED, _PINS, _INTERACTIONS = (
     Base.metadata.tables[row.__tablename__]
@@ -86,6 +90,23 @@ def recompute(
         records, decisions = around.records.values(), around.decisions.values()
         if not adoption.adopt(session, around.customers, records, decisions, wanted, now):
             return write_projections(session, around, wanted, now)
+
+
+def adopt_after(database: Database, last: str, now: datetime) -> str | None:
+    """Adopt some customers that code from before the projection wrote; return the last one, None if there are no more.
+
+    last: of those before, "" at the start. Raises DatabaseError.
+    """
+    version, projected = _CUSTOMERS.c.version, _CUSTOMERS.c.projected_version
+    number = ADOPTED_TOGETHER_ON_SQLITE if database.is_sqlite else ADOPTED_TOGETHER
+    unprojected = select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.id > last, or_(projected.is_(None), projected != version))
+    with database.reading() as session:
+        found: Sequence[str] = session.scalars(unprojected.order_by(_CUSTOMERS.c.id).limit(number)).all()
+    if not found:
+        return None
+    with database.transaction() as session:
+        recompute(session, found, now)
+    return found[-1]
 
 
 def write_projections(

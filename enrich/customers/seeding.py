@@ -9,9 +9,14 @@ that the file does not have any more leave the store; the brake stops that if th
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from itertools import count
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import and_, delete, exists, func, select
@@ -19,16 +24,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from enrich import errors
-from enrich.customers import streams
+from enrich.customers import audit, streams
 from enrich.customers.brake import DEFAULT_LIMITS, NOTHING, BrakeLimits, Removed, exceeds
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, IncompleteRow
+from enrich.customers.fixtures import Reading
 from enrich.customers.new_customers import founder_rows, insert_founders
 from enrich.customers.projection import CUSTOMER, FILE, RecordState, StoredRecord
-from enrich.customers.record_batches import RecordBatch
+from enrich.customers.reading_process import read_in_second_process
+from enrich.customers.record_batches import RecordBatch, content_digest, read_batches
 from enrich.customers.record_intake import Arrival, Origin, RecordOutcome, apply_records, plan_records
 from enrich.customers.source_record import SourceRecord
 from enrich.customers.source_tables import SeenRow, SourceRecordRow
-from enrich.customers.streams import Counter
+from enrich.customers.streams import Counter, Lease
 from enrich.customers.tables import IdentifierRow
 from enrich.database.engine import Database
 from enrich.database.types import Base
@@ -38,6 +45,10 @@ BATCH = 500
 # New and changed customers per transaction. On SQLite a writer's turn has to be short, so that the journal of a running
 # server does not wait for it.
 _TURN_ON_SQLITE, _TURN_ON_POSTGRESQL = (50, 10), (BATCH, 100)
+# From this size on, a second process saves more time than its start takes.
+_LARGE_FILE_BYTES = 2_000_000
+# Of a transaction that others get in the way of.
+_ATTEMPTS = 5
 # Later than every counter of a source.
 _NEVER_OLDER = 2**63 - 1
 
@@ -99,6 +110,32 @@ def seed(
     return Load(database, lambda: now, progress=progress, rules=rules).run(_batches(rows, BATCH))
 
 
+def load_file(
+    database: Database,
+    path: Path,
+    reading: Reading,
+    *,
+    now: Callable[[], datetime],
+    kinds: Collection[str] = (),
+    rules: LoadRules = DEFAULT_RULES,
+    progress: Callable[[int], None] | None = None,
+    on_resume: Callable[[int], None] = lambda _rows: None,
+) -> SeedReport:
+    """Load a file of customers; a large one is read in a second process.
+
+    The same file, loaded again after an interruption, goes on behind the rows that were done: on_resume is called with
+    their number. now, rules, progress: as `Load` has them. kinds: as `fixtures.read_rows` has them.
+    Raises FixtureFileError and what `Load` raises.
+    """
+    digest = content_digest(path).hex()
+    owner = f"process {os.getpid()} on {socket.gethostname()}"
+    load = Load(database, now, owner=owner, by=path.name, digest=digest, progress=progress, rules=rules)
+    if load.rows_done:
+        on_resume(load.rows_done)
+    read = read_in_second_process if path.stat().st_size >= _LARGE_FILE_BYTES else read_batches
+    return load.run(read(path, reading, kinds=kinds, skip_rows=load.rows_done, batch_rows=BATCH))
+
+
 def _batches(rows: Iterable[CustomerFixture | BadRow | IncompleteRow], size: int) -> Iterator[RecordBatch]:
     """Yield batches without repeated ids: of several rows with the same id, the last one counts."""
     batch: list[SourceRecord | BadRow | IncompleteRow] = []
@@ -118,6 +155,16 @@ def _batches(rows: Iterable[CustomerFixture | BadRow | IncompleteRow], size: int
 
 def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """The result of one transaction. counter: the state of the store after it, None if it is not known."""
+
+    lease: Lease
+    outcomes: Mapping[str, RecordOutcome] = field(default_factory=dict)
+    settled: Collection[str] = ()
+    counter: Counter | None = None
 
 
 @dataclass(slots=True)
@@ -146,6 +193,8 @@ class _Totals:
 class Load:
     """One load of a file. now: the database's time. owner: shown to whoever wants to load meanwhile.
 
+    by: stands in the audit trail, as "customers.csv".
+
     digest: by which the file is known when it is loaded again; None if it cannot be. progress: called with the number
     of rows read, after each batch. rows_done: so many rows of the file were loaded before an interruption.
     Raises DatabaseError, StreamTaken, LeaseLost and BrakeApplied; what was committed before stays.
@@ -157,12 +206,14 @@ class Load:
         now: Callable[[], datetime],
         *,
         owner: str = "flask crm seed",
+        by: str = "a file",
         digest: str | None = None,
         progress: Callable[[int], None] | None = None,
         rules: LoadRules = DEFAULT_RULES,
     ) -> None:
         self._database = database
         self._now = now
+        self._by = by
         self._digest = digest
         self._progress = progress or (lambda _rows: None)
         self._rules = rules
@@ -221,11 +272,22 @@ class Load:
         for founders in _portions(plan.founders, founding):
             counter = self._found(founders, [by_id[one.remote_id] for one in founders], counter)
         for others in _portions(plan.others, changing):
-            self._change(others)
-        with self._database.transaction() as session:
-            now = self._now()
-            self._see(session, seen)
-            self._lease = streams.commit(session, self._lease, now, **values)
+            self._in_turn(partial(self._change, others))
+        self._in_turn(partial(self._conclude, seen, values))
+
+    def _in_turn(self, work: Callable[[Session, datetime], _Done]) -> _Done:
+        """Return the result of this work in a transaction, done again if another one was in its way."""
+        for attempt in count(1):
+            try:
+                with self._database.transaction() as session:
+                    done = work(session, self._now())
+                break
+            except (errors.DatabaseLocked, errors.DatabaseConflict):
+                if attempt == _ATTEMPTS:
+                    raise
+        self._lease = done.lease
+        self._totals.add(done.outcomes, done.settled)
+        return done
 
     def _origin(self) -> Origin:
         # Nothing but a load writes records of files, and the lease keeps another one out: nothing is older.
@@ -233,30 +295,35 @@ class Load:
 
     def _found(self, founders: Sequence[StoredRecord], arrivals: Sequence[Arrival], counter: Counter) -> Counter:
         """Insert new customers, of which nothing was stored at this state of the store; return the next state."""
-        now = self._now()
-        rows = founder_rows(self._database.engine.dialect, founders, now)
-        with self._database.transaction() as session:
-            if streams.change_counter(session) == counter:
-                seq = streams.next_seq(session, FILE, FILE)
-                insert_founders(session.connection(), rows, seq)
-                self._lease = streams.commit(session, self._lease, now)
-                self._totals.add({one.remote_id: RecordOutcome.CREATED for one in founders})
-                return streams.change_counter(session)
-        self._change(arrivals)  # somebody changed something meanwhile, perhaps about these
-        return counter
+        created_at = self._now()
+        rows = founder_rows(self._database.engine.dialect, founders, created_at)
 
-    def _change(self, arrivals: Sequence[Arrival]) -> None:
+        def insert(session: Session, now: datetime) -> _Done:
+            if streams.change_counter(session) != counter:  # somebody changed something, perhaps about these
+                return self._change(arrivals, session, now)
+            insert_founders(session.connection(), rows, streams.next_seq(session, FILE, FILE))
+            outcomes = {one.remote_id: RecordOutcome.CREATED for one in founders}
+            audit.note_load(session, self._by, now, outcomes.values())
+            return _Done(streams.commit(session, self._lease, now), outcomes, counter=streams.change_counter(session))
+
+        return self._in_turn(insert).counter or counter
+
+    def _change(self, arrivals: Sequence[Arrival], session: Session, now: datetime) -> _Done:
         """Apply records of which something is stored."""
-        with self._database.transaction() as session:
-            now = self._now()
-            seq = streams.next_seq(session, FILE, FILE)
-            applied = apply_records(session, self._origin(), arrivals, now, seq=seq)
-            removals = self._lease.removals.adding(applied.removed, now)
-            if applied.removed != NOTHING:
-                self._check_brake(session, removals.total())
-            lease = streams.commit(session, self._lease, now, removals=removals)
-        self._lease = lease
-        self._totals.add(applied.outcomes, applied.settled)
+        seq = streams.next_seq(session, FILE, FILE)
+        applied = apply_records(session, self._origin(), arrivals, now, seq=seq)
+        audit.note_load(session, self._by, now, applied.outcomes.values())
+        audit.note_source_changes(session, applied.recomputed, self._by, now)
+        removals = self._lease.removals.adding(applied.removed, now)
+        if applied.removed != NOTHING:
+            self._check_brake(session, removals.total())
+        lease = streams.commit(session, self._lease, now, removals=removals)
+        return _Done(lease, applied.outcomes, applied.settled)
+
+    def _conclude(self, seen: Collection[str], values: Mapping[str, Any], session: Session, now: datetime) -> _Done:
+        """Store what the batch has seen, and that it is done."""
+        self._see(session, seen)
+        return _Done(streams.commit(session, self._lease, now, **values))
 
     def _see(self, session: Session, remote_ids: Iterable[str]) -> None:
         rows = [{**_STREAM, "run": self._lease.run, "remote_id": one} for one in sorted(remote_ids)]

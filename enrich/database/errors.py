@@ -21,6 +21,8 @@ from enrich import errors
 _SCHEMA = ("42P01", "42703")
 # Another transaction was in the way: serialization failure, deadlock, lock time-out.
 _CONFLICT = ("40", "55P03")
+# Unique violation.
+_DUPLICATE = "23505"
 # No write succeeds: read-only, no privilege, disk full, failing storage, corrupted data or index.
 _NOT_WRITABLE = ("25006", "42501", "53100", "58", "XX001", "XX002")
 # The server cannot serve: connection, sign-in, unknown database, resources, operator intervention, configuration.
@@ -62,6 +64,8 @@ def translate(exc: BaseException | None, *, is_dead: bool) -> errors.DatabaseErr
         return errors.DatabaseLocked("another process holds the write lock")
     if sqlstate.startswith(_CONFLICT):
         return errors.DatabaseLocked(_described(exc))
+    if sqlstate == _DUPLICATE:
+        return errors.DatabaseConflict(_described(exc))
     if _is_schema(exc):
         return errors.SchemaMissing("tables are missing or of another version: flask db upgrade")
     if sqlstate.startswith(_NOT_WRITABLE) or code in _SQLITE_NOT_WRITABLE:

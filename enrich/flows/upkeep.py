@@ -24,6 +24,9 @@ PRUNE_INTERVAL_S = 600.0
 # A thousand rows keep everything else on SQLite waiting for some 75 ms.
 PRUNE_PAUSE_S = 0.02
 STUCK_INTERVAL_S = 60.0
+ADOPT_CUSTOMERS_INTERVAL_S = 60.0
+# SQLite's other writers have their turns in between.
+ADOPT_CUSTOMERS_PAUSE_S = 0.01
 # Catch-up finds what a web process alone could not record.
 CATCH_UP_INTERVAL_S = 300.0
 CATCH_UP_AT_START = timedelta(minutes=15)
@@ -38,7 +41,8 @@ class UpkeepTasks:
     beat: records a heartbeat, and returns whether the clock is plausible. count: samples and counts for the rollups.
     catch_up: records what was missed between two moments (see `CatchUp.run`). find_stuck: adds the completion of
     tasks that wrap up for too long, and returns how many. may_prune: False while a clock is in doubt. prune: deletes
-    some of what ends by itself, such as sessions, and returns how many.
+    some of what ends by itself, such as sessions, and returns how many. adopt_customers: makes records and decisions of
+    some customers from before there were any, after the last one it returned; returns None when there are no more.
     """
 
     beat: Callable[[datetime], bool]
@@ -47,6 +51,7 @@ class UpkeepTasks:
     find_stuck: Callable[[datetime], int]
     may_prune: Callable[[], bool]
     prune: Callable[[datetime], int]
+    adopt_customers: Callable[[str, datetime], str | None]
 
 
 class Upkeep:
@@ -64,6 +69,7 @@ class Upkeep:
             Job("adoption", self.adopt, ADOPT_INTERVAL_S),
             Job("rollups", self.count, COUNT_INTERVAL_S),
             Job("pruning", self.prune, PRUNE_INTERVAL_S),
+            Job("adoption of customers", self.adopt_customers, ADOPT_CUSTOMERS_INTERVAL_S),
             Job("search for stuck tasks", self.find_stuck, STUCK_INTERVAL_S),
             self._catch_up,
         )
@@ -101,6 +107,12 @@ class Upkeep:
                 pass
         self._adapters.task_states.prune(before)
         self._adapters.store.prune(before)
+
+    def adopt_customers(self) -> None:
+        """Make records and decisions of customers that code from before there were any has left or changed."""
+        last: str | None = ""
+        while last is not None and not self._stop.wait(ADOPT_CUSTOMERS_PAUSE_S):
+            last = self._tasks.adopt_customers(last, self._adapters.now())
 
     def find_stuck(self) -> None:
         """Queue the completion of tasks that wrap up for too long."""

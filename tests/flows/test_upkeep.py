@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Event
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from enrich import errors
 from enrich.accounts import users
 from enrich.accounts.attempts import Attempts, from_device
 from enrich.accounts.sessions import LASTS, Sessions
 from enrich.accounts.tables import AttemptsRow, Role, SessionRow
+from enrich.customers.export import export
+from enrich.customers.projector import adopt_after
+from enrich.customers.source_tables import SourceRecordRow
+from enrich.customers.tables import CustomerRow
 from enrich.database.engine import Database
 from enrich.flows.catch_up import CaughtUp
 from enrich.flows.upkeep import Upkeep, UpkeepTasks
 from enrich.journal.tables import EntryRow
 from enrich.services import Services
 from tests.support.app import EMAIL, PASSWORD, services_of
+from tests.support.databases import seed_customers
 from tests.support.journal import Make
 
 KEEP = timedelta(days=90)
@@ -48,8 +54,23 @@ def upkeep_of(
         find_stuck=lambda _now: 0,
         may_prune=lambda: heartbeats.clock_in_doubt_since() is None,
         prune=lambda now: Sessions(services.database).prune(now) + Attempts(services.database).prune(now),
+        adopt_customers=partial(adopt_after, services.database),
     )
     return Upkeep(services.adapters, tasks, KEEP, Event())
+
+
+def test_customers_of_code_from_before_the_projection_become_records(services: Services) -> None:
+    seed_customers(services.database)
+    before = list(export(services.database))
+    with services.database.transaction() as session:
+        session.execute(delete(SourceRecordRow))
+        session.execute(update(CustomerRow).values(projected_version=None))
+    upkeep_of(services).adopt_customers()
+    records = services.database.read(select(SourceRecordRow.remote_id))
+    assert {row.remote_id for row in records} == {one["id"] for one in before}
+    versions = services.database.read(select(CustomerRow.version, CustomerRow.projected_version))
+    assert {(row.version, row.projected_version) for row in versions} == {(1, 1)}, "nothing that is shown was changed"
+    assert list(export(services.database)) == before
 
 
 def test_nothing_is_pruned_while_a_clock_is_in_doubt(services: Services, make_entry: Make) -> None:
