@@ -53,11 +53,11 @@ def clusters(
     of these homes, and of decisions those in effect. shared: for each shared value, the live records that have it. What
     concerns a home that is not among `homes` is left aside.
     """
-    decided = _newest_of_pairs(decisions)
+    decided = newest_of_pairs(decisions)
     cut = {pair for pair, newest in decided.items() if newest.kind is DecisionKind.SPLIT}
     merges = [newest for newest in decided.values() if newest.kind is DecisionKind.MERGE]
     edges = {Pair((one.subject, one.other or "")) for one in merges}
-    edges |= (_merged_at_source(records) | _same(shared)) - cut
+    edges |= (merged_at_source(records) | same(shared)) - cut
     away = frozenset(one.other for one in merges if one.other)
     found = []
     for members in _connected(homes, edges):
@@ -67,13 +67,14 @@ def clusters(
     return tuple(found)
 
 
-def _newest_of_pairs(decisions: Iterable[Decision]) -> dict[Pair, Decision]:
+def newest_of_pairs(decisions: Iterable[Decision]) -> dict[Pair, Decision]:
+    """Return the merge or split that counts for each pair of homes."""
     pairwise = (one for one in decisions if one.kind in (DecisionKind.MERGE, DecisionKind.SPLIT) and one.other)
     ordered = sorted(pairwise, key=lambda one: one.id)
     return {Pair((one.subject, one.other or "")): one for one in ordered if one.subject != one.other}
 
 
-def _merged_at_source(records: Iterable[StoredRecord]) -> set[Pair]:
+def merged_at_source(records: Iterable[StoredRecord]) -> set[Pair]:
     """Return an edge for each record that its source merged into another one that is known."""
     records = list(records)
     home_of = {one.key: one.home_id for one in records}
@@ -86,7 +87,7 @@ def _merged_at_source(records: Iterable[StoredRecord]) -> set[Pair]:
     return edges
 
 
-def _same(shared: Iterable[Iterable[Holder]]) -> set[Pair]:
+def same(shared: Iterable[Iterable[Holder]]) -> set[Pair]:
     """Return an edge for each two sources that each have exactly one live record with a value."""
     edges = set()
     for holders in shared:

@@ -174,15 +174,15 @@ def projections(
     return wanted
 
 
-def neighbourhood(session: Session, homes: Collection[str]) -> Neighbourhood:
+def neighbourhood(session: Session, homes: Collection[str], *, lock: bool = True) -> Neighbourhood:
     """Return what is connected with these homes: the customers they are part of, and all that may join or leave them.
 
-    On PostgreSQL the customers are locked.
+    lock: on PostgreSQL, lock the customers, as whoever computes them anew must.
     """
     around = Neighbourhood()
     waiting = set(homes)
     while waiting:
-        members = _members(session, waiting) | waiting
+        members = _members(session, waiting, lock=lock) | waiting
         new = members - around.homes
         around.homes |= members
         records = _records(session, _RECORDS.c.home_id.in_(new)) if new else []
@@ -194,19 +194,19 @@ def neighbourhood(session: Session, homes: Collection[str]) -> Neighbourhood:
     return around
 
 
-def _members(session: Session, homes: Collection[str]) -> set[str]:
-    """Return the homes of the customers that these homes are part of, as stored now; lock them."""
-    roots = {row.merged_into or row.id for row in _locked(session, _CUSTOMERS.c.id.in_(homes))}
+def _members(session: Session, homes: Collection[str], *, lock: bool) -> set[str]:
+    """Return the homes of the customers that these homes are part of, as stored now."""
+    roots = {row.merged_into or row.id for row in _rows(session, _CUSTOMERS.c.id.in_(homes), lock=lock)}
     if not roots:
         return set()
-    rows = _locked(session, or_(_CUSTOMERS.c.id.in_(roots), _CUSTOMERS.c.merged_into.in_(roots)))
+    rows = _rows(session, or_(_CUSTOMERS.c.id.in_(roots), _CUSTOMERS.c.merged_into.in_(roots)), lock=lock)
     return {row.id for row in rows}
 
 
-def _locked(session: Session, condition: ColumnElement[bool]) -> list[Any]:
+def _rows(session: Session, condition: ColumnElement[bool], *, lock: bool) -> list[Any]:
     rows = select(_CUSTOMERS.c.id, _CUSTOMERS.c.merged_into).where(condition).order_by(_CUSTOMERS.c.id)
     # Without the key: a finished interaction, which refers to the customer, does not wait.
-    return list(session.execute(rows.with_for_update(key_share=True)))
+    return list(session.execute(rows.with_for_update(key_share=True) if lock else rows))
 
 
 def _partners(
