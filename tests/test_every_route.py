@@ -40,7 +40,7 @@ OPEN = {
     *("static", "health.healthz", "health.readyz", "health.tell_metrics"),
 }
 FOR_VIEWERS = {"sessions.end", "sessions.end_others"}
-FOR_EDITORS = {"settling.form", "customers.new", "customers.edit", "customers.merge"}
+FOR_EDITORS = {"settling.form", "customers.new", "customers.edit", "customers.merge", "customers.delete"}
 BLUEPRINTS_FOR_ADMINS = {"staff"}
 
 # Ada Lovelace's, who is in the journal, too. A viewer sees her masked. No request contains any of them.

@@ -75,6 +75,12 @@ def version(session: Session, customer_id: str) -> int | None:
     return session.execute(select(_CUSTOMERS.c.version).where(_CUSTOMERS.c.id == customer_id)).scalar_one_or_none()
 
 
+def is_gone(session: Session, customer_id: str) -> bool:
+    """Return whether no source has this customer any more, or staff deleted them."""
+    gone = select(_CUSTOMERS.c.is_gone).where(_CUSTOMERS.c.id == customer_id)
+    return bool(session.execute(gone).scalar_one_or_none())
+
+
 def merged_into(session: Session, customer_id: str) -> tuple[str, ...]:
     """Return the ids of the customers merged into this one."""
     merged = select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.merged_into == customer_id)

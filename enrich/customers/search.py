@@ -34,7 +34,10 @@ _MAX_CHARACTER = "\U0010ffff"
 
 @dataclass(frozen=True, slots=True)
 class FoundCustomer:
-    """One search result. by: kind of the identifier that matched, "" for the name. merged_into: None for most."""
+    """One search result. by: kind of the identifier that matched, "" for the name. merged_into: None for most.
+
+    is_gone: no source has them any more, or staff deleted them.
+    """
 
     id: str
     name: str
@@ -44,6 +47,12 @@ class FoundCustomer:
     email: str
     by: str
     merged_into: str | None
+    is_gone: bool
+
+    @property
+    def can_be_chosen(self) -> bool:
+        """Return whether this is a customer of its own whom some source or staff still has."""
+        return self.merged_into is None and not self.is_gone
 
 
 def find_customers(
@@ -74,7 +83,7 @@ def customers(
         return ()
     row = CustomerRow
     rows = database.read(
-        select(row.id, row.name, row.company, row.tier, row.merged_into).where(row.id.in_(customer_ids))
+        select(row.id, row.name, row.company, row.tier, row.merged_into, row.is_gone).where(row.id.in_(customer_ids))
     )
     by_id = {row.id: row for row in rows}
     # Without a condition on the kind: SQLite would use the index on it, and read half of all identifiers.
@@ -97,6 +106,7 @@ def customers(
             email=first.get((one.id, EMAIL), ""),
             by=(by or {}).get(one.id, ""),
             merged_into=one.merged_into,
+            is_gone=one.is_gone,
         )
         for customer_id in customer_ids
         if (one := by_id.get(customer_id)) is not None

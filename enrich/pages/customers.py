@@ -1,4 +1,4 @@
-"""Customers on the page: find, look at, make, edit, merge. Who may only look sees them masked."""
+"""Customers on the page: find, look at, make, edit, merge, split, delete. Who may only look sees them masked."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from enrich.accounts.tables import Role
-from enrich.customers import audit, records, search
+from enrich.customers import audit, explanation, records, search
+from enrich.customers.explanation import Explanation
 from enrich.customers.fixture_rows import BadRow, CustomerFixture
 from enrich.customers.identifiers import Identifier
 from enrich.customers.search import FoundCustomer
 from enrich.database.engine import Database
 from enrich.flows.resolution import StaleEdit
 from enrich.journal import contacts
-from enrich.pages import customer_form
+from enrich.pages import customer_form, origins
 from enrich.pages.customer_form import Form, Values
 from enrich.pages.feed_query import by_id
 from enrich.pages.notices import Done, flash_resolution
@@ -29,7 +30,7 @@ from enrich.services import Services, current_services
 
 @dataclass(frozen=True, slots=True)
 class SharedIdentifier:
-    """An identifier in the form that other customers have already."""
+    """An identifier that other customers have, too."""
 
     key: Identifier
     owners: tuple[FoundCustomer, ...]
@@ -60,24 +61,82 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/customers/<path:customer_id>")
 def customer(customer_id: str) -> ResponseReturnValue:
-    """Show one customer: their record, their tasks, and the audit trail."""
-    services = current_services()
+    """Show one customer: their record, where it comes from, their tasks, and the audit trail."""
+    return _customer_page(current_services(), customer_id)
+
+
+def _customer_page(services: Services, customer_id: str, problem: str = "") -> str:
     with services.database.reading() as session:
         record = records.read(session, [customer_id])[customer_id] or abort(404)
+        version = records.version(session, customer_id)
         is_readable = records.has_readable_settled(session, customer_id)
         merged = records.merged_into(session, customer_id)
         trail = audit.entries_of_customer(session, customer_id)
+        explained = explanation.explain(session, customer_id)
     return render_template(
         "customers/customer.html",
         id=customer_id,
         record=record,
+        version=version,
+        problem=problem,
         is_readable=is_readable,
+        origins=origins.of(customer_id, explained) if explained else None,
+        doubts=_doubts(services.database, explained) if explained else (),
         identifiers=_identifiers(customer_id, record),
         merged=merged,
         trail=trail,
         interactions=services.adapters.store.interactions_of(customer_id, at_most=MAX_INTERACTIONS),
         history=contacts.history(services.database, (customer_id, *merged)),
         now=services.adapters.now(),
+    )
+
+
+@bp.post("/customers/<path:customer_id>/split")
+@needs(Role.EDITOR)
+def split(customer_id: str) -> ResponseReturnValue:
+    """Split one part (`part`) off the customer, and show the customer; or say that they changed meanwhile."""
+    services = current_services()
+    version, part = _version(request.form.get("version", "")), request.form.get("part", "")
+    settled = resolver_for_user(services).split(customer_id, part, version) if version else None
+    if settled is None or isinstance(settled, StaleEdit):
+        problem = "The customer changed meanwhile, so nothing was split off. These are their current details."
+        return _customer_page(services, customer_id, problem), 409
+    flash_resolution(Done.SPLIT, settled)
+    return redirect(url_for("customers.customer", customer_id=customer_id), 303)
+
+
+@bp.get("/customers/<path:customer_id>/delete")
+@needs(Role.EDITOR)
+def delete(customer_id: str) -> ResponseReturnValue:
+    """Say what deleting the customer does, and ask."""
+    return _delete_page(current_services(), customer_id)
+
+
+@bp.post("/customers/<path:customer_id>/delete")
+@needs(Role.EDITOR)
+def do_delete(customer_id: str) -> ResponseReturnValue:
+    """Delete the customer and show them, who can be restored; or ask again, if they changed meanwhile."""
+    services = current_services()
+    version = _version(request.form.get("version", ""))
+    settled = resolver_for_user(services).delete(customer_id, version) if version else None
+    if settled is None or isinstance(settled, StaleEdit):
+        return _delete_page(services, customer_id, is_stale=True), 409
+    flash_resolution(Done.DELETED, settled)
+    return redirect(url_for("customers.customer", customer_id=customer_id), 303)
+
+
+def _delete_page(services: Services, customer_id: str, *, is_stale: bool = False) -> str:
+    record, version = _record(services.database, customer_id)
+    with services.database.reading() as session:
+        parts = records.merged_into(session, customer_id)
+    return render_template(
+        "customers/delete.html",
+        id=customer_id,
+        record=record,
+        version=version,
+        identifiers=_identifiers(customer_id, record),
+        parts=parts,
+        is_stale=is_stale,
     )
 
 
@@ -135,8 +194,7 @@ def save(customer_id: str) -> ResponseReturnValue:
     if shared and _ownership() is None:
         return _form_page(customer_id, Form(values), version=version, base=base, shared=shared), 422
 
-    base_version = int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else None
-    settled = resolver_for_user(services).edit(customer_id, base_version, read, _moved(shared))
+    settled = resolver_for_user(services).edit(customer_id, _version(version), read, _moved(shared))
     if isinstance(settled, StaleEdit):
         if settled.record is None:
             return abort(404)
@@ -164,7 +222,7 @@ def do_merge(customer_id: str) -> ResponseReturnValue:
     if kept not in (customer_id, other) or not other or other == customer_id:
         return abort(400)
     gone = other if kept == customer_id else customer_id
-    versions = {key: int(version) for key in (customer_id, other) if (version := _submitted_version(key)) is not None}
+    versions = {key: version for key in (customer_id, other) if (version := _submitted_version(key)) is not None}
     settled = resolver_for_user(services).merge(kept, gone, versions)
     if isinstance(settled, StaleEdit):
         return _merge_page(services, customer_id, other, is_stale=True), 409
@@ -172,10 +230,15 @@ def do_merge(customer_id: str) -> ResponseReturnValue:
     return redirect(url_for("customers.customer", customer_id=kept), 303)
 
 
-def _submitted_version(customer_id: str) -> str | None:
+def _submitted_version(customer_id: str) -> int | None:
     """Return the version of one of the two in the form: `version` in the order of `of`."""
-    version = dict(zip(request.form.getlist("of"), request.form.getlist("version"), strict=False)).get(customer_id, "")
-    return version if version.isascii() and version.isdecimal() and len(version) < 10 else None
+    versions = dict(zip(request.form.getlist("of"), request.form.getlist("version"), strict=False))
+    return _version(versions.get(customer_id, ""))
+
+
+def _version(text: str) -> int | None:
+    """Return the version of a customer that a form has; None if it is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def _merge_page(services: Services, customer_id: str, other_id: str, *, is_stale: bool = False) -> str:
@@ -183,7 +246,7 @@ def _merge_page(services: Services, customer_id: str, other_id: str, *, is_stale
     query = request.args.get("q", "").strip()
     other = None
     if other_id and other_id != customer_id:
-        other_record, other_version = _record(services.database, other_id)
+        other_record, other_version = _record(services.database, other_id, of_other=True)
         other = {
             "id": other_id,
             "version": other_version,
@@ -200,7 +263,7 @@ def _merge_page(services: Services, customer_id: str, other_id: str, *, is_stale
         },
         other=other,
         query=query,
-        matches=[match for match in find(services, query) if match.id != customer_id and not match.merged_into],
+        matches=[match for match in find(services, query) if match.id != customer_id and match.can_be_chosen],
         fields=customer_form.FIELDS,
         field_labels=customer_form.LABELS,
         lines=customer_form.as_lines,
@@ -274,10 +337,26 @@ def _base() -> Values:
     return read if customer_form.is_values(read) else customer_form.empty()
 
 
-def _record(database: Database, customer_id: str) -> tuple[records.Record, int | None]:
+def _record(database: Database, customer_id: str, *, of_other: bool = False) -> tuple[records.Record, int | None]:
+    """Return a customer's record and version, for a form.
+
+    Leads to their page instead if they are gone or, unless this is the other one of two, part of another customer.
+    """
     with database.reading() as session:
         record = records.read(session, [customer_id])[customer_id] or abort(404)
+        if records.is_gone(session, customer_id) or (record["merged_into"] and not of_other):
+            abort(redirect(url_for("customers.customer", customer_id=customer_id), 303))
         return record, records.version(session, customer_id)
+
+
+def _doubts(database: Database, explained: Explanation) -> list[SharedIdentifier]:
+    """Return the customer's identifiers that others have, too."""
+    found = search.customers(database, list({one for ids in explained.other_owners.values() for one in ids}))
+    by_id = {customer.id: customer for customer in found}
+    return [
+        SharedIdentifier(key, tuple(by_id[owner] for owner in owners if owner in by_id))
+        for key, owners in explained.other_owners.items()
+    ]
 
 
 def _identifiers(customer_id: str, record: records.Record) -> list[dict[str, str]]:

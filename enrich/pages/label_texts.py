@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from enrich.customers.identifiers import FROM_CRM, FROM_STAFF
+from enrich.customers.projection import FILE
 from enrich.domain.deadline import StepName
 from enrich.domain.matches import MatchKind, Trust
 from enrich.domain.outcomes import ActivityType, EntryKind, FollowupKind, Outcome
@@ -332,9 +333,18 @@ ALARMS = {
     ),
 }
 
-SOURCES = {FROM_CRM: "CRM", FROM_STAFF: "staff"}
+SOURCES = {FROM_CRM: "CRM", FROM_STAFF: "staff", FILE: "file"}
 
-# Actions of the audit trail, as the text of a row. {key}: "the phone number +1 ..."; {customer}: an id.
+# Fields of a customer in the middle of a sentence.
+CUSTOMER_FIELDS = {
+    "name": "name",
+    "phones": "phone numbers",
+    "emails": "e-mail addresses",
+    "ids": "other ids",
+}
+
+# Actions of the audit trail, as the text of a row. {key}: "the phone number +1 ..."; {customer}, {part}: an id;
+# {fields}: "name, phone numbers".
 CHANGES = {
     "pinned": "identified {customer} as this task's customer",
     "nobody": "decided that it is none of the customers found",
@@ -344,8 +354,9 @@ CHANGES = {
     "created": "created the customer {customer}",
     "edited": "edited {customer}",
     "merged": "merged another customer into {customer}",
-    "split": "split a part off {customer}",
+    "split": "split {part} off {customer}",
     "deleted": "deleted {customer}",
+    "synced": "changed {fields}",
     "undone": "undid a change",
     "enriched": "enriched the task again",
     "replayed": "replayed the callback",

@@ -22,6 +22,7 @@ from enrich.pages.label_texts import (
     BROKEN_OFF,
     CHANGES,
     CHANNELS,
+    CUSTOMER_FIELDS,
     ENRICHED_LATE,
     EVENT,
     FALLBACK,
@@ -221,8 +222,30 @@ def change(entry: AuditEntry) -> str:
     """Return the text of one row of the audit trail."""
     if not entry.is_readable or entry.action not in CHANGES:
         return f"{plain(entry.action)}: {UNREADABLE}"
-    key = next((_key_label(key) for key in entry.after["keys"]), "")
-    return CHANGES[entry.action].format(key=key or "the details", customer=entry.customer_id or "")
+    key = next((_key_label(key) for key in entry.after.get("keys", ())), "")
+    return CHANGES[entry.action].format(
+        key=key or "the details",
+        customer=entry.customer_id or "",
+        part=_part_split_off(entry) or "a part",
+        fields=_changed_fields(entry) or "nothing",
+    )
+
+
+def _part_split_off(entry: AuditEntry) -> str:
+    """Return the customer that was part of another one before, and is not any more; "" for none, or several."""
+    before, after = entry.before.get("customers", {}), entry.after.get("customers", {})
+    parts = [
+        one
+        for one, record in after.items()
+        if record and not record["merged_into"] and (before.get(one) or {}).get("merged_into")
+    ]
+    return parts[0] if len(parts) == 1 else ""
+
+
+def _changed_fields(entry: AuditEntry) -> str:
+    """Return the fields that a load changed, "name, phone numbers"; "" for a change by staff."""
+    fields = entry.after.get("fields", {})
+    return ", ".join(CUSTOMER_FIELDS.get(name, plain(name)) for name in fields)
 
 
 def _key_label(key: Mapping[str, Any]) -> str:

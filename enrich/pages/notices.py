@@ -33,6 +33,8 @@ class Done(StrEnum):
     CREATED = auto()
     SAVED = auto()
     MERGED = auto()
+    SPLIT = auto()
+    DELETED = auto()
     UNDONE = auto()
     NOTHING = auto()
     WRAPPED_UP = auto()
@@ -61,6 +63,8 @@ _SENTENCES = {
     Done.CREATED: "The customer was created.",
     Done.SAVED: "Saved.",
     Done.MERGED: "Merged.",
+    Done.SPLIT: "Split off: it is a customer of its own again.",
+    Done.DELETED: "The customer was deleted. Nothing finds them any more; their history stays.",
     Done.UNDONE: "Undone.",
     Done.NOTHING: "Nothing had to be changed.",
     Done.ACCOUNT_ADDED: "{account} can sign in as {role}. Give them the password over a separate channel.",

@@ -77,7 +77,7 @@ def settle(task_sid: str) -> ResponseReturnValue:
     if act == "create":
         return _create(services, resolver, story)
     chosen = search.customers(database, [customer_id] if customer_id else [])
-    if not chosen or chosen[0].merged_into:
+    if not chosen or not chosen[0].can_be_chosen:
         return _form(services, story, problem="Choose a customer."), 422
     (customer,) = chosen
     if act == "unlink":
@@ -209,7 +209,7 @@ def _form(
         story=story,
         keys=keys,
         is_readable=finding.is_readable,
-        choices=[one for one in choices if not one.merged_into],
+        choices=[one for one in choices if one.can_be_chosen],
         query=query,
         matches=matches,
         chosen=request.form.get("customer", ""),

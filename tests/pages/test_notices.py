@@ -114,6 +114,8 @@ def decide(cookies: Cookies, database: Database) -> list[str]:
     ]
     merging = {"of": ["C-3", "C-1002"], "version": [version("C-3"), version("C-1002")]}
     told.append(cookies.post("/customers/C-3/merge", other="C-1002", kept="C-1002", **merging))
+    told.append(cookies.post("/customers/C-1002/split", part="C-3", version=version("C-1002")))
+    told.append(cookies.post("/customers/C-3/delete", version=version("C-3")))
     with database.reading() as session:
         (newest, *_) = audit.entries_of_customer(session, "C-1002")
     told.append(cookies.post(f"/changes/{newest.id}/undo", back="/customers/C-1002"))
