@@ -9,12 +9,14 @@ that the file does not have any more leave the store; the brake stops that if th
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from hashlib import blake2b
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +49,8 @@ BATCH = 500
 _TURN_ON_SQLITE, _TURN_ON_POSTGRESQL = (50, 10), (BATCH, 100)
 # From this size on, a second process saves more time than its start takes.
 _LARGE_FILE_BYTES = 2_000_000
+# Bad rows that a report has, so that a file of another kind does not fill the memory.
+MAX_BAD_ROWS = 10_000
 # Of a transaction that others get in the way of.
 _ATTEMPTS = 5
 # Later than every counter of a source.
@@ -59,10 +63,10 @@ _RECORDS, _SEEN = (Base.metadata.tables[row.__tablename__] for row in (SourceRec
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
-    """The result of a seed: numbers of customers, and the rows that were not loaded, or not with all their values.
+    """The result of a load: numbers of customers, and the rows that were not loaded, or not with all their values.
 
-    bad: in the file's order. settled: customers, of all these, where a change by staff was kept. removed: that the file
-    does not have any more.
+    bad: in the file's order, at most MAX_BAD_ROWS; more_bad: the number of further ones. settled: customers, of all
+    these, where a change by staff was kept. removed: that the file does not have any more.
     """
 
     created: int
@@ -71,15 +75,16 @@ class SeedReport:
     bad: tuple[BadRow | IncompleteRow, ...]
     settled: int = 0
     removed: int = 0
+    more_bad: int = 0
 
     @property
     def not_loaded(self) -> int:
-        """The number of rows that were not loaded."""
+        """The number of rows that were not loaded, of those in `bad`."""
         return sum(row.rows for row in self.bad if isinstance(row, BadRow))
 
     @property
     def incomplete(self) -> int:
-        """The number of rows that were loaded without some of their values."""
+        """The number of rows that were loaded without some of their values, of those in `bad`."""
         return sum(1 for row in self.bad if isinstance(row, IncompleteRow))
 
 
@@ -103,37 +108,56 @@ def seed(
     rows: Iterable[CustomerFixture | BadRow | IncompleteRow],
     *,
     now: datetime,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] = lambda _rows: None,
     rules: LoadRules = DEFAULT_RULES,
 ) -> SeedReport:
     """Load these customers, as `Load` does."""
-    return Load(database, lambda: now, progress=progress, rules=rules).run(_batches(rows, BATCH))
+    return Load(database, lambda: now, rules=rules).run(_batches(rows, BATCH), progress)
 
 
-def load_file(
-    database: Database,
-    path: Path,
-    reading: Reading,
-    *,
-    now: Callable[[], datetime],
-    kinds: Collection[str] = (),
-    rules: LoadRules = DEFAULT_RULES,
-    progress: Callable[[int], None] | None = None,
-    on_resume: Callable[[int], None] = lambda _rows: None,
-) -> SeedReport:
-    """Load a file of customers; a large one is read in a second process.
+def begin_load(
+    database: Database, path: Path, reading: Reading, *, now: Callable[[], datetime], rules: LoadRules = DEFAULT_RULES
+) -> Load:
+    """Return the load of this file, which goes on where an interrupted one of the same file, read so, has stopped.
 
-    The same file, loaded again after an interruption, goes on behind the rows that were done: on_resume is called with
-    their number. now, rules, progress: as `Load` has them. kinds: as `fixtures.read_rows` has them.
-    Raises FixtureFileError and what `Load` raises.
+    now, rules: as `Load` has them. Raises FixtureFileError, DatabaseError and StreamTaken.
     """
-    digest = content_digest(path).hex()
-    owner = f"process {os.getpid()} on {socket.gethostname()}"
-    load = Load(database, now, owner=owner, by=path.name, digest=digest, progress=progress, rules=rules)
-    if load.rows_done:
-        on_resume(load.rows_done)
+    way = [reading.region, sorted(reading.mapping.items()), reading.encoding]
+    digest = blake2b(content_digest(path) + json.dumps(way).encode(), digest_size=16).hexdigest()
+    owner = _OWNER.format(process=os.getpid(), host=_host())
+    return Load(database, now, owner=owner, by=path.name, digest=digest, rules=rules)
+
+
+_OWNER = "process {process} on {host}"
+
+
+def _host() -> str:
+    return socket.gethostname()[:64]
+
+
+def _has_ended_here(owner: str) -> bool:
+    """Return whether this is a process of this machine that does not run any more: it need not be waited for."""
+    process, _, host = owner.removeprefix("process ").partition(" on ")
+    if host != _host() or not process.isdecimal():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
+
+
+def batches_of(
+    path: Path, reading: Reading, *, kinds: Collection[str] = (), skip_rows: int = 0
+) -> Iterator[RecordBatch]:
+    """Return the rows of a file in batches for `Load.run`; a large file is read in a second process.
+
+    Parameters and errors: as of `read_batches`.
+    """
     read = read_in_second_process if path.stat().st_size >= _LARGE_FILE_BYTES else read_batches
-    return load.run(read(path, reading, kinds=kinds, skip_rows=load.rows_done, batch_rows=BATCH))
+    return read(path, reading, kinds=kinds, skip_rows=skip_rows, batch_rows=BATCH)
 
 
 def _batches(rows: Iterable[CustomerFixture | BadRow | IncompleteRow], size: int) -> Iterator[RecordBatch]:
@@ -172,6 +196,14 @@ class _Totals:
     outcomes: dict[RecordOutcome, int] = field(default_factory=lambda: dict.fromkeys(RecordOutcome, 0))
     settled: int = 0
     bad: list[BadRow | IncompleteRow] = field(default_factory=list)
+    more_bad: int = 0
+    has_row_of_nobody: bool = False
+
+    def add_bad(self, rows: Sequence[BadRow | IncompleteRow]) -> None:
+        room = MAX_BAD_ROWS - len(self.bad)
+        self.bad += rows[:room]
+        self.more_bad += len(rows[room:])
+        self.has_row_of_nobody |= any(row.customer_id is None for row in rows)
 
     def add(self, outcomes: Mapping[str, RecordOutcome], settled: Collection[str] = ()) -> None:
         for outcome in outcomes.values():
@@ -187,6 +219,7 @@ class _Totals:
             tuple(self.bad),
             self.settled,
             of[RecordOutcome.REMOVED],
+            self.more_bad,
         )
 
 
@@ -195,8 +228,8 @@ class Load:
 
     by: stands in the audit trail, as "customers.csv".
 
-    digest: by which the file is known when it is loaded again; None if it cannot be. progress: called with the number
-    of rows read, after each batch. rows_done: so many rows of the file were loaded before an interruption.
+    digest: by which the file is known when it is loaded again; None if it cannot be. rows_done: so many rows of the
+    file were loaded before an interruption.
     Raises DatabaseError, StreamTaken, LeaseLost and BrakeApplied; what was committed before stays.
     """
 
@@ -208,19 +241,19 @@ class Load:
         owner: str = "flask crm seed",
         by: str = "a file",
         digest: str | None = None,
-        progress: Callable[[int], None] | None = None,
         rules: LoadRules = DEFAULT_RULES,
     ) -> None:
         self._database = database
         self._now = now
         self._by = by
         self._digest = digest
-        self._progress = progress or (lambda _rows: None)
         self._rules = rules
         self._before: Removed | None = None
         self._totals = _Totals()
         with database.transaction() as session:
-            self._lease = streams.take(session, FILE, CUSTOMER, kind=FILE, owner=owner, now=now())
+            self._lease = streams.take(
+                session, FILE, CUSTOMER, kind=FILE, owner=owner, now=now(), is_dead=_has_ended_here
+            )
             self.rows_done = self._rows_done()
             if not self.rows_done:
                 session.execute(delete(_SEEN).where(*_OF_STREAM))
@@ -232,12 +265,15 @@ class Load:
         rows = position.get("rows")
         return rows if is_same and self._digest is not None and isinstance(rows, int) else 0
 
-    def run(self, batches: Iterable[RecordBatch]) -> SeedReport:
-        """Load these batches, which begin behind `rows_done`, and return the report."""
+    def run(self, batches: Iterable[RecordBatch], progress: Callable[[int], None] = lambda _rows: None) -> SeedReport:
+        """Load these batches, which begin behind `rows_done`, and return the report.
+
+        progress: called with the number of rows read, after each batch.
+        """
         try:
             for batch in batches:
                 self._apply_batch(batch)
-                self._progress(batch.rows_read)
+                progress(batch.rows_read)
             if self._rules.replaces:
                 self._remove_unseen()
             with self._database.transaction() as session:
@@ -256,7 +292,7 @@ class Load:
         seen = {one.remote_id for one in records} | {row.customer_id for row in bad if row.customer_id}
         seen = seen if self._rules.replaces else set()
         self._apply([Arrival(one) for one in records], seen, position=position if self._digest else None)
-        self._totals.bad += bad
+        self._totals.add_bad(bad)
 
     def _apply(self, arrivals: Sequence[Arrival], seen: Collection[str] = (), **values: Any) -> None:
         """Apply these records in as many transactions as keep each short. values: of the stream, stored with the last.
@@ -333,7 +369,7 @@ class Load:
 
     def _remove_unseen(self) -> None:
         """Take out of the index the customers of files that this pass has not seen."""
-        if any(isinstance(row, BadRow) and row.customer_id is None for row in self._totals.bad):
+        if self._totals.has_row_of_nobody:
             raise errors.FixtureFileError(
                 "nothing was removed, because a row that could not be read does not say which customer it is about;"
                 " mend it, and load the file again"

@@ -6,6 +6,7 @@ because it stood still for too long, rolls back. Works in the session of the cal
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,10 +41,19 @@ class Lease:
     removals: Removals
 
 
-def take(session: Session, source: str, stream: str, *, kind: str, owner: str, now: datetime) -> Lease:
+def take(
+    session: Session,
+    source: str,
+    stream: str,
+    *,
+    kind: str,
+    owner: str,
+    now: datetime,
+    is_dead: Callable[[str], bool] = lambda _owner: False,
+) -> Lease:
     """Take the lease of this stream, which is made if there is none. owner: shown to whoever finds it taken.
 
-    Raises StreamTaken while another runner has it.
+    is_dead: whether another owner is known to have ended. Raises StreamTaken while another runner has it.
     """
     if session.execute(select(_SOURCES.c.name).where(_SOURCES.c.name == source)).one_or_none() is None:
         session.execute(insert(_SOURCES).values(name=source, kind=kind, account="", mapping_fingerprint="", seq=0))
@@ -52,7 +62,8 @@ def take(session: Session, source: str, stream: str, *, kind: str, owner: str, n
     if row is None:
         session.execute(insert(_STREAMS).values(source=source, stream=stream, token=0, run=0))
         row = session.execute(select(_STREAMS).where(*of_stream)).one()
-    if row.lease_until is not None and row.lease_until > now and row.lease_owner != owner:
+    is_held = row.lease_until is not None and row.lease_until > now and row.lease_owner != owner
+    if is_held and not is_dead(row.lease_owner):
         raise errors.StreamTaken(f"{row.lease_owner} is loading {source} already, or was until a moment ago")
     values = {"token": row.token + 1, "lease_owner": owner, "lease_until": now + LEASE}
     session.execute(update(_STREAMS).where(*of_stream).values(**values))

@@ -28,7 +28,12 @@ def test_what_is_wrong_is_told_in_words(app: Flask, arguments: tuple[str, ...], 
 
 
 def test_a_database_without_tables_is_told_in_words(new_app: Flask) -> None:
-    for command in (("crm", "lookup", "+14155550100"), ("crm", "seed"), ("followups", "list"), ("users", "list")):
+    for command in (
+        ("crm", "lookup", "+14155550100"),
+        ("crm", "seed", "--demo"),
+        ("followups", "list"),
+        ("users", "list"),
+    ):
         status, output = run(new_app, *command)
         assert (status, "flask db upgrade" in output) == (1, True)
 
