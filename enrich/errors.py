@@ -175,7 +175,10 @@ class LeaseLost(SourceError):
 
 
 class BrakeApplied(SourceError):
-    """More customers would leave than is usual, and nobody has said that they may. removed: so many would."""
+    """More customers or identifiers would leave than is usual, and nobody has said that they may.
+
+    removed: so many would, of whichever there are more.
+    """
 
     reason = "brake_applied"
 

@@ -24,10 +24,15 @@ class BrakeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """Numbers of records and identifiers that left the index."""
+    """What left the index: customers with all their identifiers, and identifiers of customers who stay."""
 
     records: int = 0
     identifiers: int = 0
+
+    @property
+    def most(self) -> int:
+        """Return the larger of the two numbers."""
+        return max(self.records, self.identifiers)
 
     def __add__(self, other: Removed) -> Removed:
         return Removed(self.records + other.records, self.identifiers + other.identifiers)

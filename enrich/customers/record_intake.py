@@ -422,15 +422,16 @@ def _homes_of_holders(session: Session, values: Iterable[tuple[str, str]]) -> se
 
 
 def _identifiers_lost(recomputed: Recomputed) -> set[Identifier]:
-    """Return the identifiers of sources that lead to nobody of the changed customers any more."""
+    """Return the identifiers of sources that changed customers have lost, but for customers who are gone."""
+    after = recomputed.after
     before = {
         key
-        for stored in recomputed.before.values()
-        if stored
+        for customer_id, stored in recomputed.before.items()
+        if stored and (projection := after[customer_id]) and not projection.is_gone
         for key, (_, _, source) in stored.identifiers.items()
         if source == FROM_CRM
     }
-    return before - {key for one in recomputed.after.values() if one for key in one.identifiers}
+    return before - {key for one in after.values() if one for key in one.identifiers}
 
 
 def _settled(

@@ -92,7 +92,8 @@ class SeedReport:
 class LoadRules:
     """Rules of a load. replaces: the file has all customers, and others of files leave the store. limits: the brake's.
 
-    accepted: an operator said that so many may leave within 24 hours; None: no more than the limits allow.
+    accepted: an operator said that so many customers, and so many identifiers of others, may leave within 24 hours;
+    None: no more than the limits allow.
     """
 
     replaces: bool = False
@@ -388,15 +389,15 @@ class Load:
 
     def _check_brake(self, session: Session, total: Removed) -> None:
         """Raise BrakeApplied if so much within 24 hours is more than may leave."""
-        if self._rules.accepted is not None and total.records <= self._rules.accepted:
+        if self._rules.accepted is not None and total.most <= self._rules.accepted:
             return
         if self._before is None:
             self._before = _in_index(session) + self._lease.removals.total()
         if exceeds(total, self._before, self._rules.limits):
             raise errors.BrakeApplied(
-                f"{total.records:,} of {self._before.records:,} customers and {total.identifiers:,} of"
-                f" {self._before.identifiers:,} numbers, addresses and ids would be gone within 24 hours",
-                removed=total.records,
+                f"{total.records:,} of {self._before.records:,} customers would be gone within 24 hours, and"
+                f" {total.identifiers:,} of {self._before.identifiers:,} numbers, addresses and ids of others",
+                removed=total.most,
             )
 
 
