@@ -301,8 +301,8 @@ class Load:
         What has to be written is found out, and new rows are made, before the first one.
         """
         with self._database.reading() as session:
+            counter = streams.change_counter(session)  # first: what is changed from now on shows
             plan = plan_records(session, self._origin(), arrivals)
-            counter = streams.change_counter(session)
         self._totals.add(plan.outcomes, plan.settled)
         by_id = {one.record.remote_id: one for one in arrivals}
         founding, changing = _TURN_ON_SQLITE if self._database.is_sqlite else _TURN_ON_POSTGRESQL

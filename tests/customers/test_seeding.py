@@ -21,6 +21,7 @@ from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow, IdentifierRow
 from enrich.database.engine import Database
 from enrich.domain.matches import Ambiguous, Claimed, Matched
+from tests.support.customer_rows import ROWS
 from tests.support.databases import copy_template
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -187,27 +188,6 @@ def test_what_was_exported_can_be_seeded_again(database: Database, sqlite_templa
     assert seed_rows(other, *exported) == (14, 0, 0)
     assert list(export(other)) == exported
     other.close()
-
-
-TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
-CASES: st.SearchStrategy[dict[str, str]] = st.fixed_dictionaries({"id": TEXTS, "status": TEXTS, "subject": TEXTS})
-ROWS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
-    {"id": st.sampled_from(["C-1", "C-2", "c-1"]), "name": TEXTS},
-    optional={
-        "company": TEXTS,
-        "phones": st.lists(st.sampled_from(["4155550100", "+1 415 555 0100", "415-555-0100 x12", "+14155550101"])),
-        "emails": st.lists(st.sampled_from(["ada@example.com", "ADA@example.com", "tom@example.com"])),
-        "ids": st.dictionaries(
-            st.sampled_from(["account_number", "client", "customer_id"]), TEXTS | st.lists(TEXTS, max_size=2)
-        ),
-        "notes": st.lists(TEXTS, max_size=3),
-        "cases": st.lists(
-            CASES,
-            max_size=3,
-            unique_by=lambda case: case["id"].strip(),
-        ),
-    },
-)
 
 
 @settings(max_examples=40, deadline=None)
