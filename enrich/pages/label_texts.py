@@ -353,7 +353,7 @@ CHANGES = {
     "unlinked": "unlinked {key} from {customer}",
     "created": "created the customer {customer}",
     "edited": "edited {customer}",
-    "merged": "merged another customer into {customer}",
+    "merged": "merged {part} into {customer}",
     "split": "split {part} off {customer}",
     "deleted": "deleted {customer}",
     "synced": "changed {fields}",

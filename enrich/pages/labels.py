@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from enrich.customers.audit import AuditEntry
+from enrich.customers.audit import AuditAction, AuditEntry
 from enrich.customers.identifiers import STAFF
 from enrich.domain.deadline import StepName
 from enrich.domain.matches import MatchKind, NoMatchReason, Trust
@@ -226,20 +226,20 @@ def change(entry: AuditEntry) -> str:
     return CHANGES[entry.action].format(
         key=key or "the details",
         customer=entry.customer_id or "",
-        part=_part_split_off(entry) or "a part",
+        part=_part(entry),
         fields=_changed_fields(entry) or "nothing",
     )
 
 
-def _part_split_off(entry: AuditEntry) -> str:
-    """Return the customer that was part of another one before, and is not any more; "" for none, or several."""
+def _part(entry: AuditEntry) -> str:
+    """Return the customer that became, or ceased to be, part of another one."""
     before, after = entry.before.get("customers", {}), entry.after.get("customers", {})
     parts = [
         one
         for one, record in after.items()
-        if record and not record["merged_into"] and (before.get(one) or {}).get("merged_into")
+        if record and before.get(one) and bool(record["merged_into"]) != bool(before[one]["merged_into"])
     ]
-    return parts[0] if len(parts) == 1 else ""
+    return parts[0] if len(parts) == 1 else "a part" if entry.action == AuditAction.SPLIT else "another customer"
 
 
 def _changed_fields(entry: AuditEntry) -> str:

@@ -64,7 +64,7 @@ _SENTENCES = {
     Done.SAVED: "Saved.",
     Done.MERGED: "Merged.",
     Done.SPLIT: "Split off: it is a customer of its own again.",
-    Done.DELETED: "The customer was deleted. Nothing finds them any more; their history stays.",
+    Done.DELETED: "Deleted.",
     Done.UNDONE: "Undone.",
     Done.NOTHING: "Nothing had to be changed.",
     Done.ACCOUNT_ADDED: "{account} can sign in as {role}. Give them the password over a separate channel.",

@@ -27,10 +27,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A value, as lines, and its origin."""
+    """A value, as lines, and its origins."""
 
     lines: tuple[str, ...]
-    origin: Origin
+    origins: tuple[Origin, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +115,16 @@ class _Words:
             name,
             LABELS[name],
             (self.decision("edited", found.edit),) if found.edit else _distinct(map(self.statement, found.said_by)),
-            tuple(Said(_lines(name, one.value), self.statement(one)) for one in found.others),
-            Said(_lines(name, superseded.value), self.decision("edited", superseded)) if superseded else None,
+            self.others(name, found.others),
+            Said(_lines(name, superseded.value), (self.decision("edited", superseded),)) if superseded else None,
         )
+
+    def others(self, name: str, statements: Iterable[Statement]) -> tuple[Said, ...]:
+        """Return each value once, with all who say it."""
+        origins: dict[tuple[str, ...], list[Origin]] = {}
+        for one in statements:
+            origins.setdefault(_lines(name, one.value), []).append(self.statement(one))
+        return tuple(Said(lines, _distinct(of_value)) for lines, of_value in origins.items())
 
     def identifiers(self, explanation: Explanation) -> dict[tuple[str, str], tuple[Origin, ...]]:
         lines = {}

@@ -22,7 +22,9 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from enrich.accounts import users
 from enrich.accounts.tables import Role
-from enrich.customers import card_token
+from enrich.customers import card_token, decisions, editing
+from enrich.customers.projection import Decision, DecisionKind
+from enrich.customers.records import Actor
 from enrich.database.engine import Database
 from tests.support.app import EMAIL, PASSWORD
 from tests.support.browser import needs_chromium
@@ -74,13 +76,29 @@ def many_endings(database: Database, make_entry: Make, make_followup: Make) -> N
     failed = {"outcome": "could_not_write", "reason": "rate_limited", "attributes_after": None}
     make_followup(make_entry(task_sid="WT4", **failed), attempts=2, last_reason="rate_limited")
     make_entry(task_sid="WT5", concluded_at=None, outcome=None, match=None, **nobody)
+    decide(database)
     make_entry(kind="event", event_type="task.created", outcome=None, match=None)
     make_entry(kind="late")
     for number in range(6, 60):
         make_entry(task_sid=f"WT{number}")
 
 
+def decide(database: Database) -> None:
+    """Make C-1001 of two parts, with an edit that stands and one that has given way; delete C-1007."""
+
+    def edit(name: str, value: str, base: str) -> Decision:
+        return Decision(0, DecisionKind.EDIT, "C-1001", field=name, value=value, base=base)
+
+    edits = [edit("name", "Ada King", "Ada Lovelace"), edit("tier", "platinum", "what it was then")]
+    new = [editing.merged("C-1001", "C-1005"), *edits, editing.deleted("C-1007")]
+    with database.transaction() as session:
+        decisions.decide(session, new, Actor(None, "Dana Whitfield"), datetime.now(UTC))
+
+
 PATHS = [
+    "/customers/C-1003",
+    "/customers/C-1005",
+    "/customers/C-1007",
     "/",
     "/?outcome=trouble&channel=whatsapp&q=ada",
     "/?q=nobody",

@@ -130,7 +130,8 @@ class TestOrigins:
         edit("C-1", name="Ada King", tier="gold", phones="+1 415 555 0100")
         seed(database, {**ADA, "name": "Augusta Ada King"})
         page = shown(browser.get("/customers/C-1").text)
-        assert "Name, edited by Dana Whitfield just now: Ada King No longer shown" in page
+        assert "Name, edited by Dana Whitfield just now, is no longer shown" in page
+        assert "something new: Ada King" in page
         assert "Augusta Ada King" in page
 
     def test_the_values_of_two_sources_stand_beside_each_other(self, browser: FlaskClient, database: Database) -> None:
@@ -276,6 +277,7 @@ class TestDeletion:
         push(database, {"id": "77", "name": "Ada King"}, 2, RecordState.PURGED)
         page = shown(browser.get("/customers/acme:77").text)
         assert "No source has this customer any more (acme 77, deleted there)" in page
+        assert "<h1><bdi>acme:77</bdi></h1>" in browser.get("/customers/acme:77").text, "nobody is called nothing"
 
     @pytest.mark.parametrize("query", ["Ada", "+1 415 555 0100"])
     def test_a_deleted_customer_is_no_candidate(self, browser: FlaskClient, delete: Post, query: str) -> None:
