@@ -79,6 +79,7 @@ def customers(
     database: Database, customer_ids: Sequence[str], by: dict[str, str] | None = None
 ) -> tuple[FoundCustomer, ...]:
     """Return these customers in this order, without unknown ids. Raises DatabaseError."""
+    customer_ids = [one for one in customer_ids if is_storable(one)]
     if not customer_ids:
         return ()
     row = CustomerRow

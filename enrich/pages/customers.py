@@ -16,6 +16,7 @@ from enrich.customers.explanation import Explanation
 from enrich.customers.fixture_rows import BadRow, CustomerFixture
 from enrich.customers.identifiers import Identifier
 from enrich.customers.search import FoundCustomer
+from enrich.customers.spelling import is_storable
 from enrich.database.engine import Database
 from enrich.flows.resolution import StaleEdit
 from enrich.journal import contacts
@@ -38,6 +39,14 @@ class SharedIdentifier:
 
 bp = Blueprint("customers", __name__)
 bp.before_request(require_sign_in)
+
+
+@bp.before_request
+def refuse_ids_of_nobody() -> None:
+    """Respond with 404 for an id that no customer can have, and that PostgreSQL refuses in a query."""
+    if not is_storable((request.view_args or {}).get("customer_id", "")):
+        abort(404)
+
 
 # What comes back in the form's hidden field: a record with its notes may be long, but not longer than this.
 MAX_BASE_LENGTH = 500_000
@@ -219,7 +228,7 @@ def do_merge(customer_id: str) -> ResponseReturnValue:
     """Merge the two and show the kept one (`kept`); or both again, if they were changed meanwhile."""
     services = current_services()
     other, kept = request.form.get("other", ""), request.form.get("kept", "")
-    if kept not in (customer_id, other) or not other or other == customer_id:
+    if kept not in (customer_id, other) or other in ("", customer_id) or not is_storable(other):
         return abort(400)
     gone = other if kept == customer_id else customer_id
     versions = {key: version for key in (customer_id, other) if (version := _submitted_version(key)) is not None}
@@ -245,7 +254,7 @@ def _merge_page(services: Services, customer_id: str, other_id: str, *, is_stale
     record, version = _record(services.database, customer_id)
     query = request.args.get("q", "").strip()
     other = None
-    if other_id and other_id != customer_id:
+    if other_id not in ("", customer_id) and is_storable(other_id):
         other_record, other_version = _record(services.database, other_id, of_other=True)
         other = {
             "id": other_id,

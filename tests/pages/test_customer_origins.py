@@ -21,7 +21,9 @@ from enrich.customers.record_intake import Arrival, Origin, apply_records
 from enrich.customers.source_record import SourceRecord
 from enrich.customers.streams import next_seq
 from enrich.database.engine import Database
-from tests.support.app import EMAIL
+from tests.support.app import EMAIL, PASSWORD, services_of
+from tests.support.databases import empty_postgresql
+from tests.support.fixtures import MakeApp
 
 NUMBER = Identifier("phone", "+14155550100")
 ADA = {"id": "C-1", "name": "Ada Lovelace", "tier": "gold", "phones": ["+1 415 555 0100"]}
@@ -293,3 +295,33 @@ class TestDeletion:
             form = {"version": version(database, "C-1"), "part": "C-1"}
             assert browser.post(f"/customers/C-1/{path}", data=form).status_code == 403
         assert owners(database) == ("C-1",)
+
+
+class TestIdsThatNobodyCanHave:
+    """On PostgreSQL a query with U+0000 is an error, which said that the database was unavailable."""
+
+    @pytest.fixture
+    def browser(self, postgresql: Any, make_app: MakeApp) -> FlaskClient:
+        app = make_app(DATABASE_URL=str(postgresql))
+        database = services_of(app).database
+        empty_postgresql(database)
+        users.add(database, email=EMAIL, role=Role.EDITOR, password=PASSWORD)
+        seed(database, ADA)
+        app.config["WTF_CSRF_ENABLED"] = False
+        browser = app.test_client()
+        browser.post("/login", data={"email": EMAIL, "password": PASSWORD})
+        return browser
+
+    @pytest.fixture(autouse=True)
+    def customers(self) -> None:
+        """None of the others' database."""
+
+    @pytest.mark.parametrize("page", ["", "/edit", "/merge", "/delete"])
+    def test_their_pages_are_not_found(self, browser: FlaskClient, page: str) -> None:
+        assert browser.get(f"/customers/a%00b{page}").status_code == 404
+
+    def test_they_are_no_other_customer_and_no_part(self, browser: FlaskClient) -> None:
+        assert browser.get("/customers/C-1/merge?other=a%00b").status_code == 200
+        assert browser.post("/customers/C-1/merge", data={"kept": "C-1", "other": "a\0b"}).status_code == 400
+        form = {"part": "a\0b", "version": "1"}
+        assert browser.post("/customers/C-1/split", data=form).status_code == 303
