@@ -165,6 +165,7 @@ REASONS = {
         "database unreachable",
         "The database had just failed several times, so it was not asked for a moment.",
     ),
+    "database_conflict": ("write conflict", "Another transaction wrote the same rows at the same time."),
     "schema_missing": ("database not set up", "The database's tables are missing or of another version."),
     "taskrouter_error": ("TaskRouter failed", "TaskRouter could not be read or written."),
     "stale_task": (
@@ -336,15 +337,10 @@ ALARMS = {
 SOURCES = {FROM_CRM: "CRM", FROM_STAFF: "staff", FILE: "file"}
 
 # Fields of a customer in the middle of a sentence.
-CUSTOMER_FIELDS = {
-    "name": "name",
-    "phones": "phone numbers",
-    "emails": "e-mail addresses",
-    "ids": "other ids",
-}
+CUSTOMER_FIELDS = {"identifiers": "numbers, addresses or ids"}
 
 # Actions of the audit trail, as the text of a row. {key}: "the phone number +1 ..."; {customer}, {part}: an id;
-# {fields}: "name, phone numbers".
+# {source_change}: "changed name, tier".
 CHANGES = {
     "pinned": "identified {customer} as this task's customer",
     "nobody": "decided that it is none of the customers found",
@@ -356,7 +352,8 @@ CHANGES = {
     "merged": "merged {part} into {customer}",
     "split": "split {part} off {customer}",
     "deleted": "deleted {customer}",
-    "synced": "changed {fields}",
+    "synced": "{source_change}",
+    "loaded": "was loaded",
     "undone": "undid a change",
     "enriched": "enriched the task again",
     "replayed": "replayed the callback",

@@ -12,6 +12,7 @@ from typing import Any
 from enrich.customers.audit import AuditAction, AuditEntry
 from enrich.customers.identifiers import STAFF
 from enrich.domain.deadline import StepName
+from enrich.domain.lengths import CUSTOMER_TEXTS
 from enrich.domain.matches import MatchKind, NoMatchReason, Trust
 from enrich.domain.outcomes import ActivityType, EntryKind, FollowupKind, Outcome
 from enrich.journal.contacts import Contact
@@ -222,18 +223,18 @@ def change(entry: AuditEntry) -> str:
     """Return the text of one row of the audit trail."""
     if not entry.is_readable or entry.action not in CHANGES:
         return f"{plain(entry.action)}: {UNREADABLE}"
-    key = next((_key_label(key) for key in entry.after.get("keys", ())), "")
+    key = next((_key_label(key) for key in entry.after["keys"]), "")
     return CHANGES[entry.action].format(
         key=key or "the details",
         customer=entry.customer_id or "",
         part=_part(entry),
-        fields=_changed_fields(entry) or "nothing",
+        source_change=source_change(entry),
     )
 
 
 def _part(entry: AuditEntry) -> str:
     """Return the customer that became, or ceased to be, part of another one."""
-    before, after = entry.before.get("customers", {}), entry.after.get("customers", {})
+    before, after = entry.before["customers"], entry.after["customers"]
     parts = [
         one
         for one, record in after.items()
@@ -242,10 +243,40 @@ def _part(entry: AuditEntry) -> str:
     return parts[0] if len(parts) == 1 else "a part" if entry.action == AuditAction.SPLIT else "another customer"
 
 
-def _changed_fields(entry: AuditEntry) -> str:
-    """Return the fields that a load changed, "name, phone numbers"; "" for a change by staff."""
-    fields = entry.after.get("fields", {})
-    return ", ".join(CUSTOMER_FIELDS.get(name, plain(name)) for name in fields)
+def source_change(entry: AuditEntry) -> str:
+    """Return what a source changed about a customer, as the text of a row: "changed name, tier"."""
+    changed = entry.changed
+    if "is_gone" in changed:
+        return "no longer has this customer" if changed["is_gone"][1] else "has this customer again"
+    if "merged_into" in changed:
+        into = changed["merged_into"][1]
+        return f"made this customer part of {into}" if into else "made this a customer of its own again"
+    return "changed " + (", ".join(CUSTOMER_FIELDS.get(name, plain(name)) for name in changed) or "nothing")
+
+
+def text_changes(entry: AuditEntry) -> list[tuple[str, str, str]]:
+    """Return the texts that a source changed, each by its name, before and after."""
+    return [
+        (name, before, after)
+        for name, (before, after) in entry.changed.items()
+        if name in CUSTOMER_TEXTS and isinstance(before, str) and isinstance(after, str)
+    ]
+
+
+def identifier_changes(entry: AuditEntry) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return the identifiers, as kind and value, that a source took away and added."""
+    was, is_ = map(_kinds_and_values, entry.changed.get("identifiers", ((), ())))
+    return [one for one in was if one not in is_], [one for one in is_ if one not in was]
+
+
+def _kinds_and_values(listed: object) -> list[tuple[str, str]]:
+    """Return identifiers as the trail has them; none of a form that this version does not know."""
+    rows = listed if isinstance(listed, list) else []
+    return [
+        (one[0], one[1])
+        for one in rows
+        if isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one)
+    ]
 
 
 def _key_label(key: Mapping[str, Any]) -> str:

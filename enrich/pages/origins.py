@@ -181,7 +181,7 @@ def _named(source: str, remote_id: str, known_id: str) -> str:
 
 
 def _gone_from(source: str) -> str:
-    return f"no longer in the {labels.source(source)}" if source == FILE else "archived there"
+    return "no longer in it" if source == FILE else "archived there"
 
 
 def _lines(name: str, value: object) -> tuple[str, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers import records, seeding
 from enrich.customers.fixture_rows import read_customer
+from enrich.customers.fixtures import Reading
 from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import RecordState
 from enrich.customers.record_intake import Arrival, Origin, apply_records
@@ -180,6 +183,46 @@ class TestOrigins:
         page = browser.get("/customers/C-1").text
         assert "Where it comes from" in page
         for secret in ("Lovelace", "King", "Byron", "5550100", "555 0100", "Owes"):
+            assert secret not in page
+
+
+class TestTrailOfLoads:
+    @pytest.fixture
+    def load(self, database: Database, tmp_path: Path) -> Post:
+        """Load a file of these customers, which has all of them, and is believed."""
+
+        def load(*rows: dict[str, Any]) -> None:
+            file = tmp_path / "crm.jsonl"
+            file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            reading, rules = Reading("US"), seeding.LoadRules(replaces=True, accepted=99)
+            load = seeding.begin_load(database, file, reading, now=lambda: datetime.now(UTC), rules=rules)
+            load.run(seeding.batches_of(file, reading))
+
+        return load
+
+    def test_the_trail_has_what_the_file_changed(self, browser: FlaskClient, load: Post) -> None:
+        load({**ADA, "name": "Ada King", "phones": ["+1 415 555 0101"], "tier": ""}, TOM)
+        page = shown(browser.get("/customers/C-1").text)
+        assert "crm.jsonl changed name, tier, numbers, addresses or ids just now" in page
+        assert "name: Ada Lovelace, then Ada King" in page
+        assert "tier: gold, then none" in page
+        assert "no longer: phone number +14155550100 new: phone number +14155550101" in page
+        assert "Undo" not in page
+
+    def test_a_customer_who_is_no_longer_in_the_file_and_comes_back(self, browser: FlaskClient, load: Post) -> None:
+        load(TOM)
+        page = shown(browser.get("/customers/C-1").text)
+        assert "crm.jsonl no longer has this customer" in page
+        assert "No source has this customer any more (file, no longer in it)" in page
+        load(ADA, TOM)
+        assert "crm.jsonl has this customer again" in shown(browser.get("/customers/C-1").text)
+
+    def test_a_viewer_sees_it_masked(self, browser: FlaskClient, database: Database, load: Post) -> None:
+        load({**ADA, "name": "Ada King", "phones": ["+1 415 555 0101"]}, TOM)
+        users.set_role(database, EMAIL, Role.VIEWER)
+        page = browser.get("/customers/C-1").text
+        assert "Before and after" in page
+        for secret in ("Lovelace", "King", "5550100", "5550101"):
             assert secret not in page
 
 
