@@ -49,7 +49,6 @@ class Explanation:
     since: creation of each part, None if unknown.
     """
 
-    is_gone: bool
     provenance: Provenance
     authors: Mapping[int, Author] = field(default_factory=dict)
     other_owners: Mapping[Identifier, tuple[str, ...]] = field(default_factory=dict)
@@ -59,22 +58,24 @@ class Explanation:
 def explain(session: Session, customer_id: str) -> Explanation | None:
     """Return the explanation of this customer.
 
-    None for an unknown one, for one that is part of another, and for one that the projection has not computed yet
-    (`adoption.py`).
+    None for an unknown one, for one that is part of another, for one that the projection has not computed yet
+    (`adoption.py`), and for one of whom a newer version stored what this one cannot read.
     """
     around = neighbourhood(session, [customer_id], lock=False)
     stored = around.customers.get(customer_id)
     if stored is None or stored.merged_into or not all(one.is_projected for one in around.customers.values()):
         return None
+    records, decisions = around.records.values(), around.decisions.values()
+    if not (all(one.is_readable for one in records) and all(one.is_readable for one in decisions)):
+        return None
     ages = {home: around.customers[home].created_at if home in around.customers else NEVER for home in around.homes}
-    found = clusters(ages, around.records.values(), around.decisions.values(), around.shared.values())
+    found = clusters(ages, records, decisions, around.shared.values())
     cluster = next((one for one in found if one.root == customer_id), None)
     if cluster is None:
         return None
-    traced = provenance.trace(cluster, around.records.values(), around.decisions.values(), around.shared, Precedence())
+    traced = provenance.trace(cluster, records, decisions, around.shared, Precedence())
     parts = tuple(part for part in traced.parts if part.home in around.customers)
     return Explanation(
-        stored.is_gone,
         replace(traced, parts=parts),
         _authors(session, around.decisions),
         _other_owners(session, customer_id, stored),

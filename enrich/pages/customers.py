@@ -78,6 +78,7 @@ def _customer_page(services: Services, customer_id: str, problem: str = "") -> s
     with services.database.reading() as session:
         record = records.read(session, [customer_id])[customer_id] or abort(404)
         version = records.version(session, customer_id)
+        is_gone = records.is_gone(session, customer_id)
         is_readable = records.has_readable_settled(session, customer_id)
         merged = records.merged_into(session, customer_id)
         trail = audit.entries_of_customer(session, customer_id)
@@ -88,6 +89,7 @@ def _customer_page(services: Services, customer_id: str, problem: str = "") -> s
         record=record,
         version=version,
         problem=problem,
+        is_gone=is_gone,
         is_readable=is_readable,
         origins=origins.of(customer_id, explained) if explained else None,
         doubts=_doubts(services.database, explained) if explained else (),

@@ -70,7 +70,6 @@ class Origins:
     superseded: tuple[tuple[FieldOrigin, Said], ...]
     identifiers: Mapping[tuple[str, str], tuple[Origin, ...]]
     parts: tuple[PartLine, ...]
-    is_gone: bool
     deleted: Origin | None
     audit_id: int | None
     records: tuple[Origin, ...]
@@ -95,7 +94,6 @@ def of(customer_id: str, explanation: Explanation) -> Origins:
         superseded=superseded,
         identifiers=words.identifiers(explanation),
         parts=tuple(words.part(part, explanation.since.get(part.home)) for part in provenance.parts),
-        is_gone=explanation.is_gone,
         deleted=words.decision("Deleted", deleted) if deleted else None,
         audit_id=author.audit_id if author else None,
         records=tuple(words.record(record, part.home) for part in provenance.parts for record in part.records),
