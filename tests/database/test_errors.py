@@ -10,6 +10,7 @@ import pytest
 
 from enrich.database.errors import concerns_connection, translate
 from enrich.errors import (
+    DatabaseConflict,
     DatabaseError,
     DatabaseLocked,
     DatabaseNotWritable,
@@ -44,7 +45,7 @@ OF_POSTGRESQL = {
         pytest.param("40P01", DatabaseLocked, False, id="deadlock"),
         pytest.param("55P03", DatabaseLocked, False, id="lock timed out"),
         pytest.param("42P01", SchemaMissing, False, id="no such table"),
-        pytest.param("23505", DatabaseError, False, id="repeated key"),
+        pytest.param("23505", DatabaseConflict, False, id="repeated key"),
         pytest.param("22021", DatabaseError, False, id="text that cannot be stored"),
         pytest.param("54000", DatabaseError, False, id="row too large for its index"),
         pytest.param("XX000", DatabaseError, False, id="internal error"),
