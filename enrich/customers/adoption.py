@@ -9,7 +9,8 @@ It compares what is stored with what the projection would be:
     a text, notes or cases that staff changed     an edit
     others that differ                            the value of the customer's record of files
     an identifier more                            in the record, or a link where it is staff's
-    an identifier less                            an unlink where it is staff's, or no longer in the record
+    an identifier less                            an unlink where it is staff's, or no longer in the record; where
+                                                  another part of the customer has it, it comes back
     merged, or no longer merged                   a merge, or none
     nothing known of the customer                 a record of files, or a creation by staff
 """
@@ -91,8 +92,9 @@ def adopt(
     known = {one.home_id for one in records}
     known |= {one.subject for one in decisions if one.kind is DecisionKind.CREATE}
     unknown = unprojected.keys() - known
+    root_of = {one: stored.merged_into or one for one, stored in customers.items()}
     for customer_id, stored in unprojected.items():
-        about = [one for one in decisions if one.subject == customer_id]
+        about = [one for one in decisions if root_of.get(one.subject, one.subject) == customer_id]
         if customer_id in unknown:
             _adopt_one(session, customer_id, stored, None, about, None, now)
         elif not unknown and stored.merged_into is None:
@@ -215,8 +217,8 @@ def _adopt_identifiers(
             adoption.decide(DecisionKind.UNLINK, key_kind=key.kind, key_value=key.value)
     for key in projected.keys() - stored.identifiers.keys() - stored.unlinked:
         adoption.undone += _about_key(about, key, DecisionKind.LINK)
-        if not _take_identifier(adoption.fields, key) and projected[key][1] == FROM_CRM:
-            adoption.decide(DecisionKind.UNLINK, key_kind=key.kind, key_value=key.value)
+        # What another part of the customer has stays: a load by such code did not know of the parts.
+        _take_identifier(adoption.fields, key)
 
 
 def _about_key(about: Iterable[Decision], key: Identifier, kind: DecisionKind) -> list[int]:
@@ -229,14 +231,10 @@ def _set_identifier(fields: Fields, key: Identifier, as_written: str) -> None:
     fields[name] = sorted([*fields.get(name, ()), [key.kind, key.value, as_written]])
 
 
-def _take_identifier(fields: Fields, key: Identifier) -> bool:
-    """Remove an identifier from the fields; return whether it was there."""
-    was_there = False
+def _take_identifier(fields: Fields, key: Identifier) -> None:
     for name in IDENTIFIER_FIELDS:
-        kept = [one for one in fields.get(name, ()) if Identifier(*one[:2]) != key]
-        if len(kept) != len(fields.get(name, ())):
-            fields[name], was_there = kept, True
-    return was_there
+        if name in fields:
+            fields[name] = [one for one in fields[name] if Identifier(*one[:2]) != key]
 
 
 def _has_name(stored: StoredCustomer) -> bool:
