@@ -177,25 +177,30 @@ def undo(
         return ChangedSince(("it was undone already",))
     if row.action not in set(AuditAction) or not _are_states(row.before, row.after):
         return UnreadableChange()
-    origin = _origin(session, row)
+    origin, is_undoing = _origin(session, row)
     homes = decisions.of_entry(session, origin)
+    is_in_effect = decisions.are_in_effect(session, origin)
+    if homes and is_in_effect == is_undoing:  # by another entry: it was undone, put into effect again, and undone again
+        return ChangedSince(("it was undone already",))
     undone = _undo_decisions(session, row, origin, homes, by, at) if homes else _undo_state(session, row, by, at)
     if isinstance(undone, ChangedSince):
         return undone
     session.execute(update(_TRAIL).where(_TRAIL.c.id == audit_id).values(undone_by=undone.audit_id))
     if row.undoes is not None:  # undoing an undo puts the original change into effect again
         session.execute(update(_TRAIL).where(_TRAIL.c.id == row.undoes).values(undone_by=None))
+    if homes:
+        undone_by = undone.audit_id if is_in_effect else None
+        session.execute(update(_TRAIL).where(_TRAIL.c.id == origin).values(undone_by=undone_by))
     return undone
 
 
-def _origin(session: Session, row: Row[*tuple[Any, ...]]) -> int:
-    """Return the id of the change that this entry made, undid, or put into effect again."""
-    audit_id, undoes = row.id, row.undoes
+def _origin(session: Session, row: Row[*tuple[Any, ...]]) -> tuple[int, bool]:
+    """Return the id of the change that this entry made, undid, or put into effect again; and whether it undid it."""
+    audit_id, undoes, is_undoing = row.id, row.undoes, False
     while undoes is not None:
-        audit_id = undoes
+        audit_id, is_undoing = undoes, not is_undoing
         undoes = session.execute(select(_TRAIL.c.undoes).where(_TRAIL.c.id == audit_id)).scalar_one_or_none()
-    origin: int = audit_id
-    return origin
+    return audit_id, is_undoing
 
 
 def _undo_decisions(

@@ -70,14 +70,16 @@ def of_entry(session: Session, audit_id: int) -> frozenset[str]:
     return frozenset(home for row in rows for home in row if home)
 
 
+def are_in_effect(session: Session, audit_id: int) -> bool:
+    """Return whether the decisions of this entry are in effect; False without decisions."""
+    standing = select(_DECISIONS.c.id).where(_DECISIONS.c.audit_id == audit_id, _DECISIONS.c.undone_at.is_(None))
+    return session.execute(standing.limit(1)).one_or_none() is not None
+
+
 def reverse(session: Session, audit_id: int, at: datetime) -> None:
-    """Undo the decisions of this entry or, if they are undone, put them back; compute the customers anew."""
-    of_this_entry = _DECISIONS.c.audit_id == audit_id
-    is_in_effect = session.execute(
-        select(_DECISIONS.c.id).where(of_this_entry, _DECISIONS.c.undone_at.is_(None)).limit(1)
-    ).one_or_none()
-    undone_at = at if is_in_effect else None
-    session.execute(update(_DECISIONS).where(of_this_entry).values(undone_at=undone_at))
+    """Undo the decisions of this entry or, if they are undone, put them into effect again; compute customers anew."""
+    undone_at = at if are_in_effect(session, audit_id) else None
+    session.execute(update(_DECISIONS).where(_DECISIONS.c.audit_id == audit_id).values(undone_at=undone_at))
     recompute(session, of_entry(session, audit_id), at)
 
 

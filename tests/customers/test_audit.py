@@ -118,6 +118,27 @@ def test_an_undo_can_be_undone_and_then_the_first_change_can_be_undone_again(
     assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
 
 
+def test_an_undo_of_what_is_undone_already_does_not_put_it_into_effect_again(
+    database: Database, change: Callable[..., int]
+) -> None:
+    def undone(audit_id: int) -> int:
+        made = undo(database, audit_id)
+        assert isinstance(made, AuditedChange)
+        return made.audit_id
+
+    seed_all(database, ADA, GRACE)
+    linked = linking(database, change)
+    redone = undone(undone(linked))
+    undone_again = undone(linked)
+    assert undo(database, redone) == ChangedSince(("it was undone already",))
+    assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
+    undone(undone_again)
+    assert found(database, SHARED) == {("phone", "C-1")}
+    undone(redone)
+    assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
+    assert undo(database, linked) == ChangedSince(("it was undone already",))
+
+
 def test_links_are_undone_in_any_order(database: Database, change: Callable[..., int]) -> None:
     seed_all(database, ADA, GRACE)
     first = linking(database, change)
