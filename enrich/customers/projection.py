@@ -14,9 +14,10 @@ never overwrite each other, and a decision is undone by leaving it out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain, count
 from typing import Any
 
 from enrich.customers.identifiers import (
@@ -268,20 +269,24 @@ def _in_use(ordered: Sequence[Content]) -> Sequence[Content]:
 
 
 def _cases(ordered: Iterable[Content]) -> list[list[str]]:
-    """Return the cases of all, each once; one whose id another customer's case has, too, gets its own customer's id."""
-    cases: list[list[str]] = []
-    taken: set[str] = set()
+    """Return the cases of all, each once; one whose id another case has, too, gets its customer's id behind its own."""
+    cases: dict[str, list[str]] = {}
+    said: set[tuple[str, ...]] = set()
     for one in ordered:
         for id_, *rest in one.fields.get("cases", ()):
-            if [id_, *rest] in cases:
-                continue
-            name, number = id_, 1
-            while name in taken:
-                suffix = f" ({one.home_id})" if number == 1 else f" ({one.home_id}, {number})"
-                name, number = id_[: max(1, MAX_CASE_ID_LENGTH - len(suffix))] + suffix[:MAX_CASE_ID_LENGTH], number + 1
-            taken.add(name)
-            cases.append([name, *rest])
-    return cases
+            if (id_, *rest) not in said:
+                said.add((id_, *rest))
+                free = next(name for name in _case_ids(id_, one.home_id) if cases.get(name, rest) == rest)
+                cases[free] = rest
+    return [[id_, *rest] for id_, rest in cases.items()]
+
+
+def _case_ids(id_: str, home: str) -> Iterator[str]:
+    """Yield the ids that a case of this home may have, the best first."""
+    yield id_
+    shown = home[: MAX_CASE_ID_LENGTH - 16]  # so that there is room for a part of the case's own, and a number
+    for suffix in chain([f" ({shown})"], (f" ({shown}, {number})" for number in count(2))):
+        yield id_[: MAX_CASE_ID_LENGTH - len(suffix)] + suffix
 
 
 def are_fields(stored: object) -> bool:

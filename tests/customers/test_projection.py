@@ -68,6 +68,18 @@ def test_the_same_case_twice_is_one_and_a_long_id_stays_within_its_column() -> N
     assert [len(case[0]) for case in one_of(first, same, other).cases] == [64, 64]
 
 
+def test_a_case_that_two_say_is_one_even_where_its_id_is_taken() -> None:
+    taken, one, other = (record(f"C-{n}", cases=[["K-1", subject, "open", ""]]) for n, subject in enumerate("abb", 1))
+    assert one_of(taken, one, other).cases == [["K-1", "a", "open", ""], ["K-1 (C-2)", "b", "open", ""]]
+
+
+def test_cases_of_customers_with_long_ids_have_ids_of_their_own() -> None:
+    homes = ["a", *("C" * 63 + end for end in "123")]
+    cases = one_of(*(record(home, cases=[["K-1", home, "open", ""]]) for home in homes)).cases
+    assert len({case[0] for case in cases}) == 4
+    assert max(len(case[0]) for case in cases) <= 64
+
+
 def test_a_number_that_one_has_by_itself_is_evidence() -> None:
     merged = one_of(record(phones=[AT_SWITCHBOARD]), record("C-2", phones=[BY_ITSELF]))
     assert merged.identifiers[NUMBER][0] == "+1 415 555 0100"
