@@ -269,6 +269,8 @@ def _compare(origin: Origin, known: StoredRecord | None, arrival: Arrival) -> tu
 
 
 def _is_older(origin: Origin, known: StoredRecord, arrival: Arrival) -> bool:
+    if arrival.state is RecordState.ERASED:  # for good, however late the word of it arrives
+        return False
     if origin.read_after is not None:
         return known.seq > origin.read_after
     if arrival.version is None or known.version is None:

@@ -135,6 +135,17 @@ def test_what_is_erased_comes_back_by_no_version(database: Database) -> None:
     assert (row.fields, row.state) == ({}, "erased")
 
 
+@pytest.mark.parametrize("read_after", [None, 0], ids=["pushed", "read, but applied since"])
+def test_an_erasure_is_never_too_late(database: Database, read_after: int | None) -> None:
+    push(database, 2, phones=["+14155550100"])
+    erased = Arrival(SourceRecord.tombstone("7"), RecordState.ERASED, version=1)
+    late = apply(database, erased, origin=Origin("hub", "contact", read_after))
+    assert late.outcomes["7"] is RecordOutcome.REMOVED
+    assert push(database, 3) is RecordOutcome.OLDER
+    (row,) = database.read(select(SourceRecordRow.state, SourceRecordRow.fields))
+    assert (row.state, row.fields) == ("erased", {})
+
+
 def test_a_long_remote_id_has_a_home_that_fits() -> None:
     assert home_of("hub", "7") == "hub:7"
     assert home_of("file", "x" * 64) == "x" * 64
