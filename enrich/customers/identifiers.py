@@ -23,7 +23,7 @@ import idna
 
 from enrich.customers.accents import without_accents
 from enrich.customers.addresses import Address, addresses, parse_sip, split_scheme
-from enrich.customers.phone_numbers import WITHHELD, NumberRead, is_e164, read_numbers, read_user
+from enrich.customers.phone_numbers import WITHHELD, NumberRead, is_plain_international, read_numbers, read_user
 from enrich.customers.spelling import folded, is_storable, lowered, visible
 from enrich.customers.withheld import is_withheld_word
 from enrich.domain.lengths import MAX_IDENTIFIER_KIND_LENGTH, MAX_IDENTIFIER_LENGTH, MAX_WORD_LENGTH
@@ -122,7 +122,7 @@ def read(kind: str, text: str, region: str) -> tuple[Reading, ...]:
     if kind not in ADDRESS_KINDS:
         return _read_id(kind, text, region)
     # What carriers and WhatsApp send needs no search for other forms, which takes half of the time.
-    if is_e164(number := text.removeprefix("whatsapp:")):
+    if is_plain_international(number := text.removeprefix("whatsapp:")):
         return tuple(_numbers(read_numbers(number, region)))
     readings: list[Reading] = []
     for address in addresses(unguarded(text)):

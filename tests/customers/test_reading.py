@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import idna
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enrich.customers.identifiers import ADDRESS, Identifier, Reading, normalise, read
+from enrich.customers.phone_numbers import NumberRead, read_numbers
 
 # Fictional numbers, or examples from libphonenumber's metadata.
 NUMBERS = ["+14155550100", "+442079460100", "+3615550100", "+525555550100", "+493023125100", "+5511985550100"]
@@ -452,3 +454,49 @@ def test_two_mailboxes_stay_two(one: str, other: str) -> None:
 @pytest.mark.parametrize("kind", ["address", "email", "phone"])
 def test_every_attribute_reads_an_email_address_in_every_form(text: str, kind: str) -> None:
     assert normalise(kind, text, "US") == (Identifier("email", "london@example.com"),)
+
+
+# --- Numbers that need no search and no parser
+
+EXAMPLES = [
+    (str(number.country_code), phonenumbers.national_significant_number(number))
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+    if (number := phonenumbers.example_number(region)) is not None
+]
+
+
+@pytest.mark.parametrize("prefix", ["", "0", "1", "8", "9", "15", "044", "00"])
+def test_a_plain_number_of_every_country_is_read_as_with_another_separator(prefix: str) -> None:
+    """A dot is no part of the plain form, so that libphonenumber reads that spelling."""
+    for code, national in EXAMPLES:
+        for digits in (code + prefix + national, (code + prefix + national)[: len(code + national)]):
+            assert unwritten(f"+{digits}") == unwritten(f"+{digits[0]}.{digits[1:]}"), digits
+
+
+@given(
+    st.tuples(st.sampled_from(EXAMPLES).map(lambda one: one[0]), st.text("0123456789", max_size=14)).map("".join),
+    st.sampled_from(REGIONS),
+    st.lists(st.sampled_from(["", "", "", " ", "-", " (", ") "]), min_size=20, max_size=20),
+)
+@example("12222222222", "US", [""] * 20)
+@example("2105550100", "US", [""] * 20)
+@example("551185550100", "US", [""] * 20)
+def test_a_plain_number_is_read_as_with_another_separator(digits: str, region: str, between: list[str]) -> None:
+    plain = "".join(separator + digit for separator, digit in zip(["", *between], digits, strict=False))
+    assert unwritten(f"+{plain}", region) == unwritten(f"+{digits[0]}.{digits[1:]}", region)
+
+
+def unwritten(text: str, region: str = "US") -> list[NumberRead]:
+    """Return the numbers of this text, without how they are written."""
+    return [replace(one, written="") for one in read_numbers(text, region)]
+
+
+@given(st.text("+1459 ()-", max_size=20), st.sampled_from(["", "whatsapp:"]), st.sampled_from(REGIONS))
+@example("+1 415 555 0100", "", "US")
+def test_a_plain_number_is_read_as_among_spaces(text: str, scheme: str, region: str) -> None:
+    """With a space before it, all forms of addresses are tried."""
+    assert read("address", scheme + text, region) == read("address", f" {scheme}{text}", region)
+
+
+def test_brackets_without_end_take_no_time() -> None:
+    assert values("+1" + "(" * 100_000) == []
