@@ -95,7 +95,8 @@ class AuditEntry:
     """One audit entry. undone_by: the entry that undid it; None while it is in effect.
 
     is_readable: False if its states have a shape that this version does not know; then both are empty.
-    changed: what a source changed, by field, before and after; its states are empty, too.
+    changed: what a source changed, by field, before and after; its states are empty, too. gave_way: those of these
+    fields where an edit of staff stood.
     """
 
     id: int
@@ -110,6 +111,7 @@ class AuditEntry:
     undone_by: int | None
     is_readable: bool = True
     changed: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, repr=False)
+    gave_way: tuple[str, ...] = ()
 
     @property
     def can_be_undone(self) -> bool:
@@ -262,7 +264,12 @@ def note_source_changes(session: Session, recomputed: Recomputed, source: str, a
         names = [name for name in after if before[name] != after[name]]
         values = {"at": at, "by": source, "action": AuditAction.SYNCED, "customer_id": customer_id}
         states = {"before": {name: before[name] for name in names}, "after": {name: after[name] for name in names}}
-        rows.append(values | {name: {"fields": state} for name, state in states.items()})
+        edited = stored.settled if isinstance(stored.settled, dict) else {}
+        gave_way = [name for name in names if name in edited and name not in projection.settled]
+        stated: dict[str, Any] = {name: {"fields": state} for name, state in states.items()}
+        if gave_way:
+            stated["after"]["gave_way"] = gave_way
+        rows.append(values | stated)
     if rows:
         made = session.scalars(insert(_TRAIL).returning(_TRAIL.c.id, sort_by_parameter_order=True), rows).all()
         about = [{"audit_id": one, "customer_id": row["customer_id"]} for one, row in zip(made, rows, strict=True)]
@@ -319,7 +326,9 @@ def _entry(row: Row[*tuple[Any, ...]]) -> AuditEntry:
     if row.action == AuditAction.SYNCED and _are_fields(row.before) and _are_fields(row.after):
         before, after = row.before["fields"], row.after["fields"]
         changed = {name: (before.get(name), after[name]) for name in after}
-        return AuditEntry(**fields | {"before": _NO_STATE, "after": _NO_STATE}, changed=changed)
+        gave_way = row.after.get("gave_way")
+        names = tuple(name for name in gave_way if name in after) if isinstance(gave_way, list) else ()
+        return AuditEntry(**fields | {"before": _NO_STATE, "after": _NO_STATE}, changed=changed, gave_way=names)
     return AuditEntry(**fields | {"before": _NO_STATE, "after": _NO_STATE}, is_readable=False)
 
 

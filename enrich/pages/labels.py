@@ -219,10 +219,12 @@ def identify_label(entry: Entry) -> str:
             return "Identify customer"
 
 
-def change(entry: AuditEntry) -> str:
-    """Return the text of one row of the audit trail."""
+def change(entry: AuditEntry, trail: Iterable[AuditEntry] = ()) -> str:
+    """Return the text of one row of the audit trail. trail: the others, to name the change that was undone."""
     if not entry.is_readable or entry.action not in CHANGES:
         return f"{plain(entry.action)}: {UNREADABLE}"
+    if entry.undoes is not None:
+        return _undoing(entry, {one.id: one for one in trail})
     key = next((_key_label(key) for key in entry.after["keys"]), "")
     return CHANGES[entry.action].format(
         key=key or "the details",
@@ -230,6 +232,16 @@ def change(entry: AuditEntry) -> str:
         part=_part(entry),
         source_change=source_change(entry),
     )
+
+
+def _undoing(entry: AuditEntry, trail: Mapping[int, AuditEntry]) -> str:
+    """Return the text of an undo: "undid: merged C-2 into C-1", or of an undo that was undone, "did again: ..."."""
+    is_undone, origin = False, entry
+    while origin.undoes is not None:
+        if origin.undoes not in trail:  # older than the rows that are shown
+            return CHANGES[AuditAction.UNDONE]
+        is_undone, origin = not is_undone, trail[origin.undoes]
+    return f"{'undid' if is_undone else 'did again'}: {change(origin)}"
 
 
 def _part(entry: AuditEntry) -> str:
@@ -251,7 +263,8 @@ def source_change(entry: AuditEntry) -> str:
     if "merged_into" in changed:
         into = changed["merged_into"][1]
         return f"made this customer part of {into}" if into else "made this a customer of its own again"
-    return "changed " + (", ".join(CUSTOMER_FIELDS.get(name, plain(name)) for name in changed) or "nothing")
+    text = "changed " + (", ".join(CUSTOMER_FIELDS.get(name, plain(name)) for name in changed) or "nothing")
+    return f"{text}, in place of what staff wrote in {', '.join(entry.gave_way)}" if entry.gave_way else text
 
 
 def text_changes(entry: AuditEntry) -> list[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ says what happened. Viewers are refused.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -146,9 +146,9 @@ def key_shown(kind: str, value: str) -> Markup:
 
 
 @bp.app_template_global()
-def change_label(change: AuditEntry) -> str:
-    """Return the text of one row of the audit trail."""
-    return labels.change(change)
+def change_label(change: AuditEntry, trail: Sequence[AuditEntry] = ()) -> str:
+    """Return the text of one row of this audit trail."""
+    return labels.change(change, trail)
 
 
 def _is_gone(database: Database, undone: Resolution, back: str) -> bool:

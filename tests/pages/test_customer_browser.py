@@ -125,7 +125,7 @@ def test_merge_edit_split_and_deletion_are_undone_in_an_odd_order_while_the_file
     expect(page.get_by_role("heading", name="Ada King")).to_be_visible()
     undo(page, "C-1", "edited C-1")
     expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
-    undo(page, "C-2", "undid a change")  # of the merge: the two are one again
+    undo(page, "C-2", "undid: merged C-2 into C-1")  # the two are one again
     expect(page).to_have_url(re.compile("/customers/C-2$"))
     expect(page.get_by_text("Merged into C-1")).to_be_visible()
     assert owners(database, NUMBER, ADDRESS) == [("C-1",), ("C-1",)]

@@ -209,6 +209,17 @@ class TestTrailOfLoads:
         assert "no longer: phone number +14155550100 new: phone number +14155550101" in page
         assert "Undo" not in page
 
+    def test_an_edit_that_gives_way_to_the_file_is_named(self, browser: FlaskClient, edit: Post, load: Post) -> None:
+        edit("C-1", name="Ada King", tier="gold", phones="+1 415 555 0100")
+        load({**ADA, "name": "Augusta Ada King", "tier": "silver"}, TOM)
+        page = shown(browser.get("/customers/C-1").text)
+        assert "crm.jsonl changed name, tier, in place of what staff wrote in name just now" in page
+
+    def test_an_edit_that_the_file_confirms_is_no_change(self, browser: FlaskClient, edit: Post, load: Post) -> None:
+        edit("C-1", name="Ada King", tier="gold", phones="+1 415 555 0100")
+        load({**ADA, "name": "Ada King"}, TOM)
+        assert "in place of" not in shown(browser.get("/customers/C-1").text)
+
     def test_a_customer_who_is_no_longer_in_the_file_and_comes_back(self, browser: FlaskClient, load: Post) -> None:
         load(TOM)
         page = shown(browser.get("/customers/C-1").text)
@@ -251,9 +262,11 @@ class TestSplitting:
         assert owners(database) == ("C-1",)
         undo("C-2", "split")
         assert owners(database) == ("C-1",)
-        undo("C-2", "undid")  # of the split
-        undo("C-2", "undid")  # of the merge, which the split cuts
+        undo("C-2", "undid: split C-1 off C-2")
+        undo("C-2", "undid: merged C-1 into C-2")  # which the split cuts
         assert owners(database) == ("C-1",)
+        undo("C-2", "did again: split C-1 off C-2")
+        assert owners(database) == ("C-2",)
 
     def test_a_customer_who_changed_meanwhile_is_not_split(
         self, browser: FlaskClient, database: Database, merge: Post
