@@ -218,7 +218,7 @@ def _partners(
     partners |= {one.home_id for one in _records_by_key(session, into)}
     partners |= {one.home_id for one in _merged_into(session, {one.key for one in records})}
     values = _shared_values(session, {one.key for one in records if one.state is RecordState.LIVE})
-    holders = _holders(session, values - around.shared.keys())
+    holders = holders_of(session, values - around.shared.keys())
     around.shared |= holders
     return partners | {holder.home_id for of_value in holders.values() for holder in of_value}
 
@@ -286,7 +286,7 @@ def _shared_values(session: Session, keys: Iterable[tuple[Any, ...]]) -> set[Ide
     }
 
 
-def _holders(session: Session, keys: Collection[Identifier]) -> dict[Identifier, set[Holder]]:
+def holders_of(session: Session, keys: Collection[Identifier]) -> dict[Identifier, set[Holder]]:
     """Return the live records that have each of these values."""
     of_record = and_(
         _RECORDS.c.source == _SHARED.c.source,

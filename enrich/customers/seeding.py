@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 
 from enrich import errors
 from enrich.customers import audit, streams
+from enrich.customers.arrivals import Arrival, Origin, RecordOutcome
 from enrich.customers.brake import DEFAULT_LIMITS, NOTHING, BrakeLimits, Removed, exceeds
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, IncompleteRow
 from enrich.customers.fixtures import Reading
@@ -34,7 +35,7 @@ from enrich.customers.new_customers import founder_rows, insert_founders
 from enrich.customers.projection import CUSTOMER, FILE, RecordState, StoredRecord
 from enrich.customers.reading_process import read_in_second_process
 from enrich.customers.record_batches import RecordBatch, content_digest, read_batches
-from enrich.customers.record_intake import Arrival, Origin, RecordOutcome, apply_records, plan_records
+from enrich.customers.record_intake import apply_records, plan_records
 from enrich.customers.source_record import SourceRecord
 from enrich.customers.source_tables import SeenRow, SourceRecordRow
 from enrich.customers.streams import Counter, Lease

@@ -13,21 +13,14 @@ from sqlalchemy import select
 
 from enrich import errors
 from enrich.customers import audit, decisions, editing, projector, seeding, streams
+from enrich.customers.arrivals import Arrival, Origin, RecordOutcome, home_of
 from enrich.customers.audit import AuditAction
 from enrich.customers.export import export
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import RecordState
 from enrich.customers.record_batches import RecordBatch
-from enrich.customers.record_intake import (
-    Applied,
-    Arrival,
-    Origin,
-    RecordOutcome,
-    apply_records,
-    home_of,
-    plan_records,
-)
+from enrich.customers.record_intake import Applied, apply_records, plan_records
 from enrich.customers.records import Actor, Scope
 from enrich.customers.seeding import Load, seed
 from enrich.customers.source_record import SourceRecord

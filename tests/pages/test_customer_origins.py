@@ -16,11 +16,12 @@ from sqlalchemy import text
 from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers import records, seeding
+from enrich.customers.arrivals import Arrival, Origin
 from enrich.customers.fixture_rows import read_customer
 from enrich.customers.fixtures import Reading
 from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import RecordState
-from enrich.customers.record_intake import Arrival, Origin, apply_records
+from enrich.customers.record_intake import apply_records
 from enrich.customers.source_record import SourceRecord
 from enrich.customers.streams import next_seq
 from enrich.database.engine import Database
