@@ -60,6 +60,10 @@ DEFAULT_TIMEOUT_S = 30.0
 # 1 ms, and the work with its rows longer. Interrupted connections are closed and replaced, which is a load that
 # PostgreSQL must bear.
 POOL_SIZE = 10
+# Group commits at a time. Each takes several turns of the event loop: the 600 kB of 200 rows do not fit into the
+# socket at once. At five times its load a process has some twenty turns a second, and one commit at a time took 1,200
+# rows; the callbacks beyond that waited until their answer was due.
+GROUP_CONNECTIONS = 4
 
 # The channel of PostgreSQL's notifications.
 CHANNEL = "enrich_followups"
@@ -103,8 +107,9 @@ class Database:
         if self._server:
             self._breaker.on_open = self._connect_anew
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        # A connection of its own for group commits, which must not queue behind a hundred single ones.
-        group_engine = self._server.engine(1) if self._server else self.engine
+        # Connections of their own for group commits, which must not queue behind a hundred single ones.
+        self.group_connections = GROUP_CONNECTIONS if self._server else 1
+        group_engine = self._server.engine(GROUP_CONNECTIONS) if self._server else self.engine
         self._group_engine = group_engine.execution_options(isolation_level="AUTOCOMMIT")
         # As many as SQLAlchemy's pool has, so that no caller ever waits in that pool.
         self._slots = Slots(2 * POOL_SIZE if self.is_sqlite else POOL_SIZE)

@@ -1,7 +1,7 @@
 """Group commit: many receipts in one statement, for when there are more than can be committed one by one.
 
-Each caller adds its row to the open batch and waits. One thread, a greenlet in the server, commits batch after batch
-while there are any, and wakes all callers of a batch at once.
+Each caller adds its row to the open batch and waits. A worker, a thread that is a greenlet in the server, commits batch
+after batch while there are any, and wakes all callers of a batch at once. More workers start while full batches wait.
 
 A row stays in its batch when its caller cannot wait any longer: the answer has to leave in time, and the row is
 committed a moment later. Rows are given up only after the database has failed for a long time.
@@ -42,10 +42,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of a group commit: rows per statement, waiting batches, and times in seconds."""
+    """Limits of a group commit: rows per statement, waiting batches, batches committed at a time, times in seconds."""
 
     rows_per_batch: int = MAX_ROWS
     waiting_batches: int = MAX_BATCHES
+    workers: int = 1
     gather_s: float = GATHER_S
     pause_s: float = PAUSE_S
     patience_s: float = MAX_ATTEMPTS_S
@@ -96,8 +97,8 @@ class GroupCommit:
         self._limits = limits
         self._make_thread = make_thread
         self._batches: deque[Batch] = deque()
-        self._is_working = False
-        self._worker: threading.Thread | None = None  # the latest
+        self._working = 0
+        self._workers: list[threading.Thread] = []
         self._lock = threading.Lock()  # held for a few instructions each time
 
     def receive(self, values: Values, *, timeout_s: float) -> Receipt:
@@ -110,11 +111,12 @@ class GroupCommit:
 
     def finish(self, timeout_s: float) -> None:
         """Wait until all batches are committed, or until the time-out."""
-        if self._worker:
-            self._worker.join(timeout_s)
+        until = time.monotonic() + timeout_s
+        for worker in tuple(self._workers):
+            worker.join(max(0.0, until - time.monotonic()))
 
     def join(self, values: Values) -> Batch:
-        """Add the row to a batch, start the worker if there is none, and return the batch.
+        """Add the row to a batch, start a worker if there is none or a full batch waits, and return the batch.
 
         Raises DatabaseUnavailable when too many rows wait, NotYetRecorded when no thread can be started.
         """
@@ -127,20 +129,25 @@ class GroupCommit:
                 batch = Batch(time.monotonic() + self._limits.patience_s)
                 self._batches.append(batch)
             batch.rows[key] = values
-            must_start, self._is_working = not self._is_working, True
+            must_start = not self._working or (len(self._batches) > 1 and self._working < self._limits.workers)
+            self._working += must_start
         if must_start:
             self._start()
         return batch
 
     def _start(self) -> None:
-        """Start the worker. Raises NotYetRecorded if no thread can be started; the next caller tries again."""
-        self._worker = self._make_thread(target=self._work, name="group-commit", daemon=True)
+        """Start a worker. Raises NotYetRecorded if there can be none; the next caller tries again."""
+        worker = self._make_thread(target=self._work, name="group-commit", daemon=True)
         try:
-            self._worker.start()
+            worker.start()
         except RuntimeError:
             with self._lock:
-                self._is_working, self._worker = False, None
+                self._working -= 1
+                if self._working:  # they will take the batch
+                    return
             raise errors.NotYetRecorded("no thread could be started") from None
+        with self._lock:
+            self._workers = [*filter(threading.Thread.is_alive, self._workers), worker]
 
     def _work(self) -> None:
         """Commit batch after batch until there is none."""
@@ -159,8 +166,10 @@ class GroupCommit:
 
     def _next(self) -> Batch | None:
         with self._lock:
-            self._is_working = bool(self._batches)
-            return self._batches.popleft() if self._batches else None
+            if self._batches:
+                return self._batches.popleft()
+            self._working -= 1
+            return None
 
     def _commit_patiently(self, batch: Batch) -> None:
         """Commit a batch, retrying while the database cannot be reached or written to. Raises DatabaseError."""

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, or_, select, update
@@ -25,7 +26,7 @@ from enrich.domain.lengths import MAX_FORM_BYTES
 from enrich.domain.matches import Matched, NoMatch
 from enrich.domain.outcomes import EntryKind, FollowupKind
 from enrich.journal.followup_inserts import INSERT_FOLLOWUP, FollowupInserts
-from enrich.journal.group_commit import GroupCommit
+from enrich.journal.group_commit import GroupCommit, Limits
 from enrich.journal.tables import EVENT, NO_EVENT, EntryRow
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,12 @@ class Journal:
         )
         self._receive_alone = database.prepare(self._receive, by_parameter)
         self._correct_channel = database.prepare(_CORRECT_CHANNEL)
-        self._group_commit = make_group(self._commit_group, on_failure=_log_unrecorded, time_limit=time_limit)
+        self._group_commit = make_group(
+            self._commit_group,
+            on_failure=_log_unrecorded,
+            time_limit=time_limit,
+            limits=Limits(workers=database.group_connections),
+        )
         self._answer = (
             update(EntryRow)
             .where(row.id == bindparam("entry_id"))
@@ -167,7 +173,9 @@ class Journal:
 
     def _commit_group(self, group: Sequence[Mapping[str, Any]], timeout_s: float) -> Sequence[Receipt]:
         """Commit these rows; return their receipts in order. Their delivery keys are set and distinct."""
-        rows_json = self._database.json_of_rows(group, EntryRow.__table__.c)
+        # In one order, so that two groups with the same deliveries do not wait for each other's rows.
+        in_order = sorted(group, key=itemgetter("delivery_key"))
+        rows_json = self._database.json_of_rows(in_order, EntryRow.__table__.c)
         rows = self._database.write(self._receive_group, {"rows": rows_json}, timeout_s=timeout_s, grouped=True)
         by_key = {row.delivery_key: row for row in rows}
         return [_receipt(by_key[values["delivery_key"]], values) for values in group]

@@ -187,6 +187,26 @@ def test_who_ends_waits_until_all_is_recorded(many: GroupCommit, ledger: Ledger,
     assert ask("comes after that").result(SOON_S)
 
 
+def test_full_batches_are_committed_beside_each_other() -> None:
+    """Most of the time a commit waits, on a busy process for its own turns."""
+    both_commit = threading.Barrier(2, timeout=SOON_S)
+    calls: list[list[str]] = []
+
+    def commit(rows: Sequence[Values], _timeout_s: float) -> Sequence[Receipt]:
+        both_commit.wait()
+        calls.append([row["delivery_key"] for row in rows])
+        return [Receipt(1, False, "{}", False) for _ in rows]
+
+    limits = Limits(gather_s=0.0, pause_s=0.0, rows_per_batch=2, workers=2)
+    many = GroupCommit(commit, limits=limits)
+    rows = [{"delivery_key": key} for key in ("a", "b", "c", "d")]
+    batches = [many.join(values) for values in rows]
+    for batch, values in zip(batches, rows, strict=True):
+        assert batch.receipt_of(values, timeout_s=SOON_S)
+    many.finish(SOON_S)
+    assert sorted(calls) == [["a", "b"], ["c", "d"]]
+
+
 def test_where_no_thread_can_be_started_the_next_one_sees_to_it(ledger: Ledger) -> None:
     ledger.may_go_on.set()
     many = GroupCommit(ledger.commit, limits=Limits(gather_s=0.0, pause_s=0.0), make_thread=first_unstartable())
