@@ -74,8 +74,10 @@ class TestGunicorn:
     @pytest.fixture
     def shipped(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
         monkeypatch.setattr(ggevent, "StreamServer", ggevent.StreamServer)
+        threshold = gc.get_threshold()
         yield runpy.run_path(str(HERE / "gunicorn.conf.py"))
         gc.unfreeze()
+        gc.set_threshold(*threshold)
 
     def test_what_a_worker_is_made_of_is_not_looked_through_again(self, shipped: dict[str, Any], app: Flask) -> None:
         """131,000 objects, and 65 ms in which nobody is answered."""
