@@ -113,7 +113,11 @@ class _Client:
 
     def _send(self, number: int, request: bytes, due: float) -> None:
         is_new = not self._idle or self._is_fresh(number)
-        connection = _Connection(self._address) if is_new else self._idle.pop()
+        try:
+            connection = _Connection(self._address) if is_new else self._idle.pop()
+        except OSError as exc:  # no file is left: thousands wait
+            self.unanswered[_kind(exc)].append(number)
+            return
         connection.request, connection.number, connection.due = request, number, due
         self._under_way[number] = connection
         if is_new:  # it is sent when the connection stands
