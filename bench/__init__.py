@@ -8,6 +8,7 @@
     serving.py    the service and the yardsticks under gunicorn.conf.py as shipped; their processor time and memory
     overload.py   sends them when they are due, answered or not: five times what was just carried
     attack.py     attacks without a secret (attacker.py), beside signed callbacks; nginx.py: the proxy, as shipped
+    loading.py    customers loaded, and loaded again, against a bare loop; callbacks beside a load
     parts.py      what is measured against what, and what it should reach
     large.py      ten million identifiers, a million journal rows; in_process.py asks them
     figures.py    ratios, medians and the table

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench import in_process, load
 from bench.figures import Figure, table
+from bench.loading import CUSTOMERS
 from bench.parts import ON_REQUEST, PARTS, NotTheWork, Pace
 from bench.serving import postgresql_server, site
 
@@ -39,7 +40,7 @@ def main() -> None:
 
 
 def _measure(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
-    pace = Pace(options.rounds, options.seconds, options.client == "wrk")
+    pace = Pace(options.rounds, options.seconds, options.client == "wrk", options.customers)
     with ExitStack() as stack:
         for kind in options.database:
             server = None
@@ -76,6 +77,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each round (3)")
     parser.add_argument("--rounds", type=int, default=5, help="of each side (5)")
     parser.add_argument("--client", choices=("wrk", "python"), default="wrk" if load.has_wrk() else "python")
+    parser.add_argument("--customers", type=int, default=CUSTOMERS, help=f"of a load ({CUSTOMERS:,})")
     parser.add_argument(
         "--large",
         type=int,

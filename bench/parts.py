@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from bench import attack, figures, followups, load
+from bench import loading as loads
 from bench.deliveries import ASSIGNMENT, EVENTS, Deliveries, assignment_form, event_form
 from bench.figures import Figure, Line, Load, Measured, Point
 from bench.overload import TIMES
@@ -35,11 +36,15 @@ OTHERWISE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The length and the tool of a measurement. rounds: of each side; seconds: of each round."""
+    """The length and the tool of a measurement.
+
+    rounds: of each side; seconds: of each round; customers: of a load.
+    """
 
     rounds: int
     seconds: float
     with_wrk: bool
+    customers: int = loads.CUSTOMERS
 
 
 class NotTheWork(Exception):
@@ -110,6 +115,11 @@ def freshness(site: Site, _pace: Pace) -> Iterator[Figure]:
     yield from followups.freshness(site, RTT_S)
 
 
+def loading(site: Site, pace: Pace) -> Iterator[Figure]:
+    """A load of customers and the same again against a bare loop, and callbacks beside it."""
+    yield from loads.figures(site, pace.rounds, pace.customers)
+
+
 def growth(site: Site, pace: Pace) -> Iterator[Figure]:
     """Callbacks and follow-ups a second by how many are in flight. Each point is one short round."""
     pace = replace(pace, seconds=min(pace.seconds, MAX_POINT_S))
@@ -156,6 +166,7 @@ PARTS: dict[str, Callable[[Site, Pace], Iterator[Figure]]] = {
     "followups": followup_rate,
     "freshness": freshness,
     "growth": growth,
+    "loading": loading,
     "attack": attacked,
 }
 # Not run unless asked for: they do not compare with a yardstick.

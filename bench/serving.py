@@ -91,10 +91,15 @@ class Site:
         url = database.url.render_as_string(hide_password=False)
         return self._gunicorn(name, "app:create_app()", url, upstream, settings, alive="/healthz"), database
 
-    def seeded_database(self, name: str) -> Database:
-        """Return a new database with the built-in customers."""
+    def empty_database(self, name: str) -> Database:
+        """Return a new database without customers."""
         database = Database(self._database(name))
         migrations.upgrade(database)
+        return database
+
+    def seeded_database(self, name: str) -> Database:
+        """Return a new database with the built-in customers."""
+        database = self.empty_database(name)
         seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
         return database
 

@@ -32,8 +32,21 @@ def test_the_parts_run(tmp_path: Path) -> None:
 
     `p99` differs from `full` only in an upstream that would take longer than these rounds.
     """
-    options = ["--only", "full", "warm", "events", "overload", "followups", "lookup", "page"]
-    options += ["--seconds", "0.2", "--rounds", "1", "--client", "python", "--database", "sqlite", "--large", "2000"]
+    options = ["--only", "full", "warm", "events", "overload", "followups", "loading", "lookup", "page"]
+    options += [
+        "--seconds",
+        "0.2",
+        "--rounds",
+        "1",
+        "--customers",
+        "1500",
+        "--client",
+        "python",
+        "--database",
+        "sqlite",
+        "--large",
+        "2000",
+    ]
     files = ["--json", str(tmp_path / "results.json"), "--cache", str(tmp_path / "cache")]
     done = subprocess.run(
         [sys.executable, "-m", "bench", *options, *files], cwd=ROOT, capture_output=True, text=True, check=False
@@ -51,6 +64,14 @@ def test_the_parts_run(tmp_path: Path) -> None:
         "answered, not recorded",
         "follow-ups, 16 in flight",
         "follow-ups, 64 in flight",
+        "load, one process",
+        "load, two processes",
+        "load again, two processes",
+        "customers loaded a second",
+        "a loading process",
+        "a load's turn at writing, p99",
+        "a load's turn at writing, longest",
+        "p99 of callbacks, added by a load",
         "look-up",
         "first page",
     ]
