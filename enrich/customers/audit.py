@@ -30,11 +30,10 @@ from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import Projection
 from enrich.customers.projection_writes import StoredCustomer
 from enrich.customers.projector import Recomputed, neighbourhood, recompute
-from enrich.customers.records import Actor, Scope, State, capture, restore, serialise_changes
+from enrich.customers.records import EMPTY_STATE, Actor, Scope, State, capture, restore, serialise_changes
 from enrich.customers.tables import AuditCustomerRow, AuditRow, CustomerRow, InteractionRow, PinRow
 from enrich.database.types import Base
 
-_NO_STATE: State = {"customers": {}, "keys": [], "tasks": {}}
 _CUSTOMERS, _PINS, _TRAIL, _ABOUT = (
     Base.metadata.tables[row.__tablename__] for row in (CustomerRow, PinRow, AuditRow, AuditCustomerRow)
 )
@@ -210,7 +209,9 @@ def _undo_decisions(
 ) -> AuditedChange:
     """Take the decisions of a change out of effect, or put them back; so its pins, unless changed since."""
     before = row.before
-    customers = neighbourhood(session, homes).homes if before["customers"] else frozenset()
+    # Nothing before and after: the entry is older than states are kept (`store.prune`).
+    is_about_customers = bool(before["customers"]) or before == EMPTY_STATE
+    customers = neighbourhood(session, homes).homes if is_about_customers else frozenset()
     scope = replace(_scope_of(before), customers=frozenset(customers) | frozenset(before["customers"]))
     now = capture(session, Scope(tasks=scope.tasks))["tasks"]
     untouched = {sid: pinned for sid, pinned in before["tasks"].items() if now[sid] == row.after["tasks"][sid]}
@@ -328,8 +329,8 @@ def _entry(row: Row[*tuple[Any, ...]]) -> AuditEntry:
         changed = {name: (before.get(name), after[name]) for name in after}
         gave_way = row.after.get("gave_way")
         names = tuple(name for name in gave_way if name in after) if isinstance(gave_way, list) else ()
-        return AuditEntry(**fields | {"before": _NO_STATE, "after": _NO_STATE}, changed=changed, gave_way=names)
-    return AuditEntry(**fields | {"before": _NO_STATE, "after": _NO_STATE}, is_readable=False)
+        return AuditEntry(**fields | {"before": EMPTY_STATE, "after": EMPTY_STATE}, changed=changed, gave_way=names)
+    return AuditEntry(**fields | {"before": EMPTY_STATE, "after": EMPTY_STATE}, is_readable=False)
 
 
 def _are_fields(stored: object) -> bool:

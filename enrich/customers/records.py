@@ -43,6 +43,9 @@ State = dict[str, Any]
 Record = dict[str, Any]
 
 
+EMPTY_STATE: State = {"customers": {}, "keys": [], "tasks": {}}
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """The author of a change. user_id: None without an account. name: as shown in the audit trail."""

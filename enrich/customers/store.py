@@ -6,6 +6,7 @@ details. Every error is an `errors.DatabaseError`: "could not look" differs from
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -19,8 +20,10 @@ from sqlalchemy import (
     Select,
     SQLColumnExpression,
     String,
+    Text,
     bindparam,
     case,
+    cast,
     delete,
     exists,
     func,
@@ -28,12 +31,15 @@ from sqlalchemy import (
     or_,
     select,
     union_all,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
 from enrich.customers.identifiers import STAFF
 from enrich.customers.matching import MAX_CANDIDATES_PER_KEY
+from enrich.customers.records import EMPTY_STATE
+from enrich.customers.source_tables import DecisionRow
 from enrich.customers.tables import AuditRow, CaseRow, CustomerRow, IdentifierRow, InteractionRow, NoteRow, PinRow
 from enrich.database.engine import Database
 from enrich.domain.matches import Candidate, Case, Customer, Interaction, LookupKeys, Match, Matched
@@ -129,10 +135,15 @@ class CustomerStore:
     def prune(self, older_than: datetime) -> None:
         """Delete pins and audit entries from before this time.
 
-        The changes to customers and identifiers stay, but can no longer be undone. Raises DatabaseError.
+        An entry whose decisions stand is kept, so that they can be undone, without the states before and after, which
+        hold personal data. Raises DatabaseError.
         """
-        for row in (PinRow, AuditRow):
-            self._database.write(delete(row).where(row.at < older_than))
+        stands = exists().where(DecisionRow.audit_id == AuditRow.id, DecisionRow.undone_at.is_(None))
+        is_emptied = cast(AuditRow.before, Text) == json.dumps(EMPTY_STATE)
+        self._database.write(delete(PinRow).where(PinRow.at < older_than))
+        self._database.write(delete(AuditRow).where(AuditRow.at < older_than, ~stands))
+        emptied = {"before": EMPTY_STATE, "after": EMPTY_STATE}
+        self._database.write(update(AuditRow).where(AuditRow.at < older_than, ~is_emptied).values(emptied))
 
     def interactions_of(self, customer_id: str, *, at_most: int = 20) -> tuple[Interaction, ...]:
         """Return the finished interactions of a customer and of those merged into them, newest first.

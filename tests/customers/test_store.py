@@ -1,6 +1,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +9,10 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.engine.interfaces import Dialect
 
 from enrich import errors
+from enrich.customers import audit, decisions, editing
+from enrich.customers.audit import AuditAction, AuditedChange
 from enrich.customers.matching import MAX_CANDIDATES_PER_KEY
+from enrich.customers.records import EMPTY_STATE, Actor, Scope
 from enrich.customers.store import (
     MAX_NOTES,
     MAX_OPEN_CASES,
@@ -299,3 +303,23 @@ def test_what_staff_did_is_kept_for_a_time(database: Database) -> None:
     assert [row.id for row in database.read(select(AuditRow.id))] == [late.day]
     assert [row.audit_id for row in database.read(select(AuditCustomerRow.audit_id))] == [late.day]
     assert store.fetch_customer("C-1") is not None
+
+
+def test_a_decision_that_stands_can_be_undone_after_its_time(database: Database) -> None:
+    store_customers(database, "C-1")
+    deletion, dana = [editing.deleted("C-1")], Actor(1, "dana")
+    with database.transaction() as session:
+        act = partial(decisions.decide, session, deletion, dana, NOON)
+        made = audit.change(session, Scope(frozenset({"C-1"})), AuditAction.DELETED, dana, NOON, act)
+    assert made is not None
+    for _ in range(2):  # the second time there is nothing to do
+        CustomerStore(database).prune(NOON + timedelta(days=1))
+    (kept,) = database.read(select(AuditRow.id, AuditRow.before, AuditRow.after))
+    assert (kept.id, kept.before, kept.after) == (made.audit_id, EMPTY_STATE, EMPTY_STATE)
+    with database.transaction() as session:
+        undone = audit.undo(session, made.audit_id, dana, NOON + timedelta(days=2))
+    assert isinstance(undone, AuditedChange)
+    assert undone.customers == {"C-1"}
+    assert not database.read(select(CustomerRow.is_gone))[0].is_gone
+    CustomerStore(database).prune(NOON + timedelta(days=1))
+    assert [row.id for row in database.read(select(AuditRow.id))] == [undone.audit_id]
