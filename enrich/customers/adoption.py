@@ -17,6 +17,7 @@ It compares what is stored with what the projection would be:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -93,12 +94,15 @@ def adopt(
     known |= {one.subject for one in decisions if one.kind is DecisionKind.CREATE}
     unknown = unprojected.keys() - known
     root_of = {one: stored.merged_into or one for one, stored in customers.items()}
+    parts = Counter(root_of.values())
     for customer_id, stored in unprojected.items():
         about = [one for one in decisions if root_of.get(one.subject, one.subject) == customer_id]
         if customer_id in unknown:
-            _adopt_one(session, customer_id, stored, None, about, None, now)
+            _adopt_one(session, customer_id, stored, None, about, None, now, has_parts=False)
         elif not unknown and stored.merged_into is None:
-            _adopt_one(session, customer_id, stored, own.get(customer_id), about, computed.get(customer_id), now)
+            record, projection = own.get(customer_id), computed.get(customer_id)
+            has_parts = parts[customer_id] > 1
+            _adopt_one(session, customer_id, stored, record, about, projection, now, has_parts=has_parts)
     if not unknown:
         session.connection().execute(
             update(_CUSTOMERS).where(_CUSTOMERS.c.id == bindparam("of")),
@@ -140,6 +144,8 @@ def _adopt_one(
     about: list[Decision],
     computed: Projection | None,
     now: datetime,
+    *,
+    has_parts: bool,
 ) -> None:
     settled = stored.settled if isinstance(stored.settled, dict) else {}
     created = next((one for one in about if one.kind is DecisionKind.CREATE), None)
@@ -149,7 +155,7 @@ def _adopt_one(
     for name in (*CUSTOMER_TEXTS, *LISTS):
         said = (computed.settled if computed else {}).get(name, projected.get(name, [] if name in LISTS else ""))
         if computed is None or actual[name] != projected[name]:
-            _adopt_field(adoption, name, actual[name], said, settled, about)
+            _adopt_field(adoption, name, actual[name], said, settled, about, has_parts=has_parts)
     _adopt_identifiers(adoption, customer_id, stored, about, computed)
     fields = {name: value for name, value in adoption.fields.items() if value}
     if computed is None:
@@ -175,8 +181,14 @@ def _adopt_field(
     said: Any,
     settled: Mapping[str, Any],
     about: Iterable[Decision],
+    *,
+    has_parts: bool,
 ) -> None:
     """Adopt a text, notes or cases. said: by sources, as far as is known. settled: what the CRM says, as stored."""
+    if has_parts:
+        # An edit of the whole: the record of one part cannot say that another part has nothing to say.
+        adoption.decide(DecisionKind.EDIT, field=name, value=actual, base=said)
+        return
     says = settled.get(name, actual)
     if says != said:
         adoption.fields[name] = says
