@@ -113,6 +113,15 @@ def write_projections(
     session: Session, around: Neighbourhood, wanted: Mapping[str, Projection | None], now: datetime
 ) -> Recomputed:
     """Write the differences between the stored customers and these projections; None for no customer."""
+    writes, recomputed = differences(session, around, wanted, now)
+    writes.write(session.connection())
+    return recomputed
+
+
+def differences(
+    session: Session, around: Neighbourhood, wanted: Mapping[str, Projection | None], now: datetime
+) -> tuple[ProjectionWrites, Recomputed]:
+    """Return the writes that make the stored customers equal to these projections, and what they change. Only reads."""
     writes = ProjectionWrites(now)
     superfluous = {one for one, projection in wanted.items() if projection is None and one in around.customers}
     kept = _referred_to(session, superfluous)
@@ -130,8 +139,7 @@ def write_projections(
             projection = Projection(stored.texts, is_gone=True)
         if writes.add(customer_id, projection, stored):
             before[customer_id], after[customer_id] = stored, projection
-    writes.write(session.connection())
-    return Recomputed(frozenset(before), before, after)
+    return writes, Recomputed(frozenset(before), before, after)
 
 
 def projections(

@@ -21,7 +21,8 @@ from enrich.customers.projection import (
     RecordState,
     StoredRecord,
 )
-from enrich.customers.projector import Recomputed, recompute, stored_record
+from enrich.customers.projection_writes import ProjectionWrites
+from enrich.customers.projector import Recomputed, differences, neighbourhood, projections, recompute, stored_record
 from enrich.customers.record_writes import RecordWrites
 from enrich.customers.source_tables import DecisionRow, SharedIdRow, SourceRecordRow
 from enrich.customers.tables import CustomerRow, UnlinkedRow
@@ -98,7 +99,7 @@ def apply_records(
         recompute(session, stored.unprojected, now, precedence)  # adopts them
         stored = _stored(session, origin, by_id)
     outcomes: dict[str, RecordOutcome] = {}
-    writes = RecordWrites(origin, seq)
+    writes = RecordWrites(origin)
     homes: set[str] = set()
     removed_records = 0
     for remote_id, arrival in by_id.items():
@@ -113,11 +114,73 @@ def apply_records(
         if known is None or outcome is not RecordOutcome.UNCHANGED:
             homes.add(record.home_id)
             removed_records += known is not None and known.state is RecordState.LIVE and record.state is not known.state
-    homes |= writes.write(session)
+    homes |= writes.write(session, seq)
     recomputed = recompute(session, homes, now, precedence)
     identifiers = _identifiers_lost(recomputed)
     settled = _settled(session, origin, by_id, stored, outcomes)
     return Applied(outcomes, settled, Removed(removed_records, len(identifiers)), recomputed)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Changes that were compared and computed before the transaction that makes them. applied: what they will do."""
+
+    applied: Applied
+    records: RecordWrites
+    customers: ProjectionWrites
+
+    def write(self, session: Session, seq: int) -> Applied:
+        """Execute the statements, where nobody has changed a customer since. seq: as for `apply_records`."""
+        self.records.write(session, seq)
+        self.customers.write(session.connection())
+        return self.applied
+
+
+def prepare_records(
+    session: Session,
+    origin: Origin,
+    arrivals: Sequence[Arrival],
+    now: datetime,
+    precedence: Precedence = DEFAULT_PRECEDENCE,
+) -> Prepared | None:
+    """Return the changes that `apply_records` would make; None where only the transaction itself can tell. Only reads.
+
+    It can where records join nobody: no shared kinds, no merges in the source; and where no customer has to be adopted.
+    """
+    by_id = {one.record.remote_id: one for one in arrivals}
+    stored = _stored(session, origin, by_id)
+    if origin.shared_kinds or stored.unprojected:
+        return None
+    outcomes: dict[str, RecordOutcome] = {}
+    writes = RecordWrites(origin)
+    changed: dict[str, StoredRecord] = {}
+    removed_records = 0
+    for remote_id, arrival in by_id.items():
+        known = stored.records.get(remote_id)
+        outcomes[remote_id], record = compare(origin, known, arrival)
+        if known is None or known.into_remote_id or arrival.into_remote_id:
+            return None
+        if record is not None:
+            writes.put(record, known)
+            if outcomes[remote_id] is not RecordOutcome.UNCHANGED:
+                changed[record.home_id] = record
+                removed_records += known.state is RecordState.LIVE and record.state is not known.state
+    around = neighbourhood(session, changed, lock=False)
+    if not all(one.is_projected for one in around.customers.values()):
+        return None
+    around.records |= {record.key: record for record in changed.values()}
+    wanted = projections(around, now, precedence)
+    customers, recomputed = differences(session, around, wanted, now)
+    removed = Removed(removed_records, len(_identifiers_lost(recomputed)))
+    settled = {
+        record.remote_id
+        for record in changed.values()
+        if (projection := wanted.get(record.home_id))
+        and (projection.settled or projection.unlinked or projection.merged_into)
+    }
+    others = by_id.keys() - {record.remote_id for record in changed.values()}
+    settled |= _settled(session, origin, others, stored, outcomes)
+    return Prepared(Applied(outcomes, frozenset(settled), removed, recomputed), writes, customers)
 
 
 @dataclass(slots=True)

@@ -23,9 +23,8 @@ _RECORDS, _SHARED = (Base.metadata.tables[row.__tablename__] for row in (SourceR
 class RecordWrites:
     """The writes of records and their shared ids, one statement for each kind."""
 
-    def __init__(self, origin: Origin, seq: int) -> None:
+    def __init__(self, origin: Origin) -> None:
         self._origin = origin
-        self._seq = seq
         self._new: list[dict[str, Any]] = []
         self._changed: list[dict[str, Any]] = []
         self._shared_before: dict[str, set[Identifier]] = {}
@@ -38,7 +37,6 @@ class RecordWrites:
             "hash": record.hash,
             "state": record.state,
             "into_remote_id": record.into_remote_id,
-            "seq": self._seq,
             "fields": dict(record.fields),
         }
         if known is None:
@@ -50,9 +48,14 @@ class RecordWrites:
             self._shared[record.remote_id] = shared_values(record, self._origin)
             self._shared_before[record.remote_id] = shared_values(known, self._origin) if known else set()
 
-    def write(self, session: Session) -> set[str]:
-        """Execute the statements; return the homes of other records whose values came, changed or went."""
+    def write(self, session: Session, seq: int) -> set[str]:
+        """Execute the statements; return the homes of other records whose values came, changed or went.
+
+        seq: the source's counter for this transaction.
+        """
         connection = session.connection()
+        for row in (*self._new, *self._changed):
+            row["seq"] = seq
         if self._new:
             connection.execute(insert(_RECORDS), self._new)
         if self._changed:

@@ -35,7 +35,7 @@ from enrich.customers.new_customers import founder_rows, insert_founders
 from enrich.customers.projection import CUSTOMER, FILE, RecordState, StoredRecord
 from enrich.customers.reading_process import read_in_second_process
 from enrich.customers.record_batches import RecordBatch, content_digest, read_batches
-from enrich.customers.record_intake import apply_records, plan_records
+from enrich.customers.record_intake import Applied, apply_records, plan_records, prepare_records
 from enrich.customers.source_record import SourceRecord
 from enrich.customers.source_tables import SeenRow, SourceRecordRow
 from enrich.customers.streams import Counter, Lease
@@ -312,7 +312,7 @@ class Load:
         for founders in _portions(plan.founders, founding):
             counter = self._found(founders, [by_id[one.remote_id] for one in founders], counter)
         for others in _portions(plan.others, changing):
-            self._in_turn(partial(self._change, others))
+            self._in_turn(self._prepared_change(others) if self._database.is_sqlite else partial(self._change, others))
         self._in_turn(partial(self._conclude, seen, values))
 
     def _in_turn(self, work: Callable[[Session, datetime], _Done]) -> _Done:
@@ -348,10 +348,30 @@ class Load:
 
         return self._in_turn(insert).counter or counter
 
+    def _prepared_change(self, arrivals: Sequence[Arrival]) -> Callable[[Session, datetime], _Done]:
+        """Return the application of these records, computed already: on SQLite its turn consists of writes then.
+
+        Not on PostgreSQL, where others may change the same customers between the check and the writes; there they are
+        locked, and nobody else waits.
+        """
+        with self._database.reading() as session:
+            counter = streams.change_counter(session)
+            prepared = prepare_records(session, self._origin(), arrivals, self._now())
+
+        def change(session: Session, now: datetime) -> _Done:
+            if prepared is None or streams.change_counter(session) != counter:
+                return self._change(arrivals, session, now)
+            return self._changed(prepared.write(session, streams.next_seq(session, FILE, FILE)), session, now)
+
+        return change
+
     def _change(self, arrivals: Sequence[Arrival], session: Session, now: datetime) -> _Done:
         """Apply records of which something is stored."""
         seq = streams.next_seq(session, FILE, FILE)
-        applied = apply_records(session, self._origin(), arrivals, now, seq=seq)
+        return self._changed(apply_records(session, self._origin(), arrivals, now, seq=seq), session, now)
+
+    def _changed(self, applied: Applied, session: Session, now: datetime) -> _Done:
+        """Note in the same transaction what was changed."""
         audit.note_load(session, self._by, now, applied.outcomes.values())
         audit.note_source_changes(session, applied.recomputed, self._by, now)
         removals = self._lease.removals.adding(applied.removed, now)

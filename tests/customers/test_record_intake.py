@@ -18,9 +18,9 @@ from enrich.customers.audit import AuditAction
 from enrich.customers.export import export
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
-from enrich.customers.projection import RecordState
+from enrich.customers.projection import Decision, DecisionKind, RecordState
 from enrich.customers.record_batches import RecordBatch
-from enrich.customers.record_intake import Applied, apply_records, plan_records
+from enrich.customers.record_intake import Applied, apply_records, plan_records, prepare_records
 from enrich.customers.records import Actor, Scope
 from enrich.customers.seeding import Load, seed
 from enrich.customers.source_record import SourceRecord
@@ -196,3 +196,34 @@ def test_a_load_that_lost_its_lease_changes_nothing_more(database: Database) -> 
         load.run([RecordBatch((SourceRecord.of_fixture(customer("C-1")),), 1)])
     assert list(export(database)) == []
     assert later.run([]).created == 0
+
+
+def test_a_change_that_was_prepared_heeds_what_staff_did_meanwhile(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the computation and the transaction staff edit the very customer."""
+    seed(database, [customer("C-1", company="Engines")], now=NOW)
+    prepare = prepare_records
+
+    def prepare_and_decide(*arguments: Any) -> Any:
+        prepared = prepare(*arguments)
+        tier = Decision(0, DecisionKind.EDIT, "C-1", field="tier", value="gold", base="")
+        with database.transaction() as session:
+            act = partial(decisions.decide, session, [tier], DANA, NOW)
+            audit.change(session, Scope(frozenset({"C-1"})), AuditAction.EDITED, DANA, NOW, act)
+        return prepared
+
+    monkeypatch.setattr(seeding, "prepare_records", prepare_and_decide)
+    assert seed(database, [customer("C-1", company="Analytical Engines")], now=NOW).changed == 1
+    (exported,) = export(database)
+    assert (exported["company"], exported.get("tier")) == ("Analytical Engines", "gold" if database.is_sqlite else None)
+    assert everything(database).changed == frozenset()
+
+
+@pytest.mark.parametrize("fields", [{"phones": []}, {"name": "Grace"}, {"notes": ["New"], "phones": ["+14155550101"]}])
+def test_what_is_prepared_is_what_is_applied(database: Database, fields: dict[str, Any]) -> None:
+    """On SQLite changes are computed before their transaction, on PostgreSQL in it."""
+    seed(database, [customer("C-1", phones=["+14155550100"], notes=["Old"])], now=NOW)
+    report = seed(database, [customer("C-1", **fields)], now=NOW)
+    assert (report.changed, report.unchanged) == (1, 0)
+    assert everything(database).changed == frozenset()
