@@ -46,10 +46,9 @@ from enrich.database.types import Base
 # Rows that are read, compared and, if they are new, inserted together.
 BATCH = 500
 # New and changed customers per transaction. On SQLite a writer's turn has to be short, so that the journal of a running
-# server does not wait for it. On a busy machine the processor time of a turn was 3.3 ms (p99 5.7) with 50 new ones, and
-# 2.7 ms (p99 5.5) with 30; 9.1 ms (p99 11.5) with 10 changed ones, and 7.5 ms (p99 10.6) with 5. Some 6 ms of a turn of
-# changes are the same for any number of them: fewer at a time would hold the lock for longer in all.
-_TURN_ON_SQLITE, _TURN_ON_POSTGRESQL = (50, 10), (BATCH, 100)
+# server does not wait for it. Processor time of a turn on a busy machine: 3.1 ms (p99 5.3) with 40 new ones, 3.3 (5.8)
+# with 50; 3.4 ms with 10 changed ones, 2.7 with 5, which hold the lock for longer in all.
+_TURN_ON_SQLITE, _TURN_ON_POSTGRESQL = (40, 10), (BATCH, 100)
 # From this size on, a second process saves more time than its start takes.
 _LARGE_FILE_BYTES = 2_000_000
 # Bad rows that a report has, so that a file of another kind does not fill the memory.
