@@ -5,7 +5,6 @@ Pure. Format: docs/provisioning.md.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,10 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from enrich import errors
-from enrich.provisioning import toml_lines
 from enrich.provisioning.plan import Desired, Kind, Resource
 from enrich.provisioning.routing import INTAKE, NEVER, Document, with_intake
 from enrich.taskrouter import endpoints
+from enrich.toml.lines import Path
+from enrich.toml.mistakes import Mistakes, unknown_key
 
 # docs/taskrouter.md, "Time limits" and "Sizes and counts".
 MAX_NAME_LENGTH = 64
@@ -42,7 +42,7 @@ def read(text: str, public_url: str, *, workspace_sid: str = "") -> Desired:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise errors.WorkspaceFileError(f"not TOML: {exc}") from exc
-    mistakes = _Mistakes(toml_lines.lines_of(text))
+    mistakes = Mistakes.of_text(text)
     file = _Table(values, (), mistakes)
     workspace = file.table("workspace") or _Table({}, ("workspace",), mistakes)
     name = workspace.text("name", max_length=MAX_NAME_LENGTH, required=not workspace_sid) or ""
@@ -65,7 +65,8 @@ def read(text: str, public_url: str, *, workspace_sid: str = "") -> Desired:
     workspace.check_keys()
     file.check_keys()
     _check_duplicates(file, mistakes)
-    mistakes.raise_any()
+    if mistakes.messages:
+        raise errors.WorkspaceFileError(str(mistakes))
     return Desired(Resource(Kind.WORKSPACE, name, fields), may_create, tuple(resources), activities)
 
 
@@ -205,40 +206,12 @@ def _target(table: _Table | None) -> Document:
 
 
 @dataclass
-class _Mistakes:
-    """The mistakes of one file, each with its line."""
-
-    lines: Mapping[toml_lines.Path, int]
-    messages: list[tuple[int, str]] = field(default_factory=list)
-
-    def add(self, path: toml_lines.Path, message: str) -> None:
-        line = toml_lines.nearest(self.lines, path)
-        place = _place(path)
-        self.messages.append((line or 0, f"line {line}, {place}: {message}" if line else f"{place}: {message}"))
-
-    def raise_any(self) -> None:
-        if self.messages:
-            raise errors.WorkspaceFileError("\n".join(message for _, message in sorted(self.messages)))
-
-
-def _place(path: toml_lines.Path) -> str:
-    """Return the path as people count: `("queues", 1, "order")` is "queues 2, order"."""
-    keys: list[str] = []
-    for part in path:
-        if isinstance(part, int):
-            keys[-1] += f" {part + 1}"
-        else:
-            keys.append(part)
-    return ", ".join(keys) or "the file"
-
-
-@dataclass
 class _Table:
     """A table that is read key by key. Mistakes are collected, and `check_keys` adds the keys that nobody has read."""
 
     values: dict[str, Any]
-    path: toml_lines.Path
-    mistakes: _Mistakes
+    path: Path
+    mistakes: Mistakes
     known_keys: set[str] = field(default_factory=set)
 
     def text(self, key: str, *, required: bool = False, max_length: int | None = None) -> str | None:
@@ -316,9 +289,7 @@ class _Table:
 
     def check_keys(self) -> None:
         for key in self.values.keys() - self.known_keys:
-            similar = difflib.get_close_matches(key, self.known_keys, 1)
-            hint = f"did you mean {similar[0]}?" if similar else f"there are: {', '.join(sorted(self.known_keys))}"
-            self.mistakes.add((*self.path, key), f"there is no such key; {hint}")
+            self.mistakes.add((*self.path, key), unknown_key(key, self.known_keys))
 
     def _value(self, key: str, kind: type, meaning: str, *, required: bool = False) -> Any:
         self.known_keys.add(key)
@@ -333,7 +304,7 @@ class _Table:
         return value
 
 
-def _check_duplicates(file: _Table, mistakes: _Mistakes) -> None:
+def _check_duplicates(file: _Table, mistakes: Mistakes) -> None:
     for key, name_key in (
         ("activities", "name"),
         ("task_channels", "unique_name"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
-from enrich.provisioning.toml_lines import lines_of, nearest
+from enrich.toml.lines import lines_of, nearest
 
 TEXT = '''# a comment = "not a key"
 [workspace]

@@ -1,0 +1,1 @@
+"""TOML files that people write: the lines of their tables and keys, declared shapes, and all mistakes at once."""
