@@ -4,6 +4,7 @@
     ├── SettingsError              a setting is missing or invalid
     ├── PolicyError                the policy file is invalid; lists every problem
     ├── FixtureFileError           a file of customers cannot be read
+    ├── SourcesFileError           the sources file is invalid; lists every problem with its line
     ├── WorkspaceFileError         a workspace file is invalid; lists every problem with its line
     ├── PlanRefused                the plan cannot be applied; nothing was changed
     ├── PlanStopped                a step of the plan failed; a second run continues
@@ -21,6 +22,9 @@
     │       └── DatabaseCircuitOpen  not asked: it failed several times in a row a moment ago
     ├── SourceError                a source of customers
     │   ├── StreamTaken            another process reads it
+    │   ├── SourceRefused          its credentials, or what they may read
+    │   ├── SourceUnavailable      no connection, too slow, or it broke
+    │   ├── SourceMisfit           it is not as the sources file describes it: a table, a column, a type
     │   ├── LeaseLost              another process reads it now; what was not committed is rolled back
     │   └── BrakeApplied           more would leave than is usual; nothing of it was committed
     └── TaskRouterError            could not fetch or write the task
@@ -77,6 +81,12 @@ class FixtureFileError(EnrichError):
     """The file cannot be read: as a whole, or from the line and column on that the message names."""
 
     reason = "fixture_file"
+
+
+class SourcesFileError(EnrichError):
+    """One line for each mistake: where it stands, and what would be right."""
+
+    reason = "sources_file"
 
 
 class WorkspaceFileError(EnrichError):
@@ -165,6 +175,23 @@ class StreamTaken(SourceError):
 
     reason = "stream_taken"
     retryable = True
+
+
+class SourceRefused(SourceError):
+    """The message says what was refused; an operator has to mend it."""
+
+    reason = "source_refused"
+
+
+class SourceUnavailable(SourceError):
+    reason = "source_unavailable"
+    retryable = True
+
+
+class SourceMisfit(SourceError):
+    """The message names what the source does not have, or has otherwise."""
+
+    reason = "source_misfit"
 
 
 class LeaseLost(SourceError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -44,13 +44,14 @@ from enrich.resilience.dns_cache import DnsCache
 from enrich.resilience.in_flight_limit import InFlightLimit
 from enrich.resilience.timeouts import time_limit
 from enrich.settings import Settings
+from enrich.sources.file import Sources, read_sources
 from enrich.taskrouter.client import TaskRouterClient
 from enrich.telemetry import multiprocess
 from enrich.telemetry.log_rate_limit import LogRateLimit
 from enrich.telemetry.metrics import Metrics
 from enrich.telemetry.tracing import Tracing, tracing_of
 
-MAX_POLICY_BYTES = 1_000_000
+MAX_FILE_BYTES = 1_000_000
 # Workers are told of new follow-ups at most so often; in between they learn of several at once.
 NOTIFY_INTERVAL_S = 0.02
 REFUSAL_INTERVAL_S = 1.0
@@ -77,7 +78,7 @@ class Services:
     0 while TaskRouter's circuit breaker is open, and 1 when it is time for a probe. refusals: writes the log lines that
     strangers can cause, a few of each kind a second. tracing: None unless configured.
     policy_error: the error in the policy file, in a command, which may have nothing to do with it; the rules are then
-    those without a policy.
+    those without a policy. sources_error: the same for the sources file.
     """
 
     settings: Settings
@@ -100,11 +101,18 @@ class Services:
     refusals: LogRateLimit
     tracing: Tracing | None
     policy_error: errors.PolicyError | None = None
+    sources: Sources = field(default_factory=Sources)
+    sources_error: errors.SourcesFileError | None = None
 
     def require_policy(self) -> None:
         """Raise PolicyError if the policy file is wrong; for commands that work by the rules."""
         if self.policy_error is not None:
             raise self.policy_error
+
+    def require_sources(self) -> None:
+        """Raise SourcesFileError if the sources file is wrong; for commands that work with sources."""
+        if self.sources_error is not None:
+            raise self.sources_error
 
 
 def current_services() -> Services:
@@ -115,10 +123,12 @@ def current_services() -> Services:
 def build_services(settings: Settings, *, serves: bool) -> Services:
     """Return the services that these settings describe. Connects to nothing yet.
 
-    serves: the policy file must be right; otherwise what is wrong with it is kept in `policy_error`, so that a command
-    can examine what another one needs. Raises SettingsError, PolicyError.
+    serves: policy file and sources file must be right; otherwise what is wrong with one is kept in `policy_error` or
+    `sources_error`, so that a command can examine what another one needs. Raises SettingsError, PolicyError,
+    SourcesFileError.
     """
     policy, policy_error = _policy(settings, serves=serves)
+    sources, sources_error = _sources(settings, serves=serves)
     addresses = DnsCache()
     metrics, tracing = Metrics(multiprocess.shared()), tracing_of(os.environ)
 
@@ -185,6 +195,8 @@ def build_services(settings: Settings, *, serves: bool) -> Services:
         refusals=LogRateLimit(),
         tracing=tracing,
         policy_error=policy_error,
+        sources=sources,
+        sources_error=sources_error,
         **flows_of(adapters, _rules(settings, policy)),
     )
 
@@ -241,6 +253,19 @@ def _policy(settings: Settings, *, serves: bool) -> tuple[Policy, errors.PolicyE
         return Policy(), exc
 
 
+def _sources(settings: Settings, *, serves: bool) -> tuple[Sources, errors.SourcesFileError | None]:
+    """Return the declared sources and, for a command, the error in their file. Raises SourcesFileError to who serves.
+
+    The variables that the file names are not looked at: only the worker has the addresses of databases.
+    """
+    try:
+        return read_sources_file(settings), None
+    except errors.SourcesFileError as exc:
+        if serves:
+            raise
+        return Sources(), exc
+
+
 def _rules(settings: Settings, policy: Policy) -> Rules:
     """Return the rules of the settings and the policy. Raises SettingsError."""
     rules = rules_of(settings, policy)
@@ -256,15 +281,38 @@ def read_policy_file(settings: Settings, path: Path | None = None) -> Policy:
     path = path or settings.policy
     if path is None:
         return Policy()
-    try:
-        if path.stat().st_size > MAX_POLICY_BYTES:
-            raise errors.PolicyError(f"{path}: larger than {MAX_POLICY_BYTES} bytes; that is no policy file")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as exc:
-        raise errors.PolicyError(f"{path}: cannot be read: {exc.strerror}; ENRICH_POLICY names it") from exc
-    except UnicodeDecodeError as exc:
-        raise errors.PolicyError(f"{path}: not UTF-8 at byte {exc.start}") from exc
+    text = _text_of(path, "policy file", "ENRICH_POLICY", errors.PolicyError)
     return flow_rules.read_file(text, str(path), attribute=settings.attribute, region=settings.default_region)
+
+
+def read_sources_file(
+    settings: Settings, path: Path | None = None, *, environ: Mapping[str, str] | None = None
+) -> Sources:
+    """Return the sources that the file declares; none if no file is set. path: another file than the setting's.
+
+    environ: to check that the variables that the file names are set; None for not. Raises SourcesFileError with every
+    mistake.
+    """
+    path = path or settings.sources
+    if path is None:
+        return Sources()
+    text = _text_of(path, "sources file", "ENRICH_SOURCES", errors.SourcesFileError)
+    try:
+        return read_sources(text, None if environ is None else {name for name, value in environ.items() if value})
+    except errors.SourcesFileError as exc:
+        raise errors.SourcesFileError(f"{path}:\n{exc}") from None
+
+
+def _text_of(path: Path, what: str, setting: str, error: type[errors.EnrichError]) -> str:
+    """Return the text of a small file that a setting names. Raises this error."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise error(f"{path}: larger than {MAX_FILE_BYTES} bytes; that is no {what}")
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as exc:
+        raise error(f"{path}: cannot be read: {exc.strerror}; {setting} names it") from exc
+    except UnicodeDecodeError as exc:
+        raise error(f"{path}: not UTF-8 at byte {exc.start}") from exc
 
 
 def rules_of(settings: Settings, policy: Policy) -> Rules:

@@ -48,6 +48,7 @@ class Settings:
     accept_via: str
     default_instruction: str
     policy: Path | None
+    sources: Path | None
     default_region: str
     lookup_keys: str
     own_numbers: tuple[str, ...]
@@ -262,6 +263,13 @@ TABLE: tuple[Setting, ...] = (
         "policy",
         "",
         "Path of the policy file; it takes precedence over the settings",
+        lambda text: Path(text.strip()) if text.strip() else None,
+    ),
+    Setting(
+        "ENRICH_SOURCES",
+        "sources",
+        "",
+        "Path of the sources file, which says where customers come from besides files",
         lambda text: Path(text.strip()) if text.strip() else None,
     ),
     Setting(
