@@ -44,7 +44,8 @@ from enrich.resilience.dns_cache import DnsCache
 from enrich.resilience.in_flight_limit import InFlightLimit
 from enrich.resilience.timeouts import time_limit
 from enrich.settings import Settings
-from enrich.sources.file import Sources, read_sources
+from enrich.sources.file import Sources, SqlDeclaration, read_sources
+from enrich.sources.sql import SqlSource
 from enrich.taskrouter.client import TaskRouterClient
 from enrich.telemetry import multiprocess
 from enrich.telemetry.log_rate_limit import LogRateLimit
@@ -301,6 +302,11 @@ def read_sources_file(
         return read_sources(text, None if environ is None else {name for name, value in environ.items() if value})
     except errors.SourcesFileError as exc:
         raise errors.SourcesFileError(f"{path}:\n{exc}") from None
+
+
+def connector_of(declaration: SqlDeclaration, environ: Mapping[str, str]) -> SqlSource:
+    """Return the connector to a declared database. Connects to nothing yet; close it after use. Raises SourceMisfit."""
+    return SqlSource(declaration, environ.get(declaration.url_env, ""))
 
 
 def _text_of(path: Path, what: str, setting: str, error: type[errors.EnrichError]) -> str:

@@ -48,7 +48,7 @@ def doctor(as_json: bool) -> None:
     for finding in examine(current_services()):
         findings.append(finding)
         if not as_json:
-            click.echo(_lines(finding))
+            click.echo(lines_of(finding))
     level = worst(findings)
     if as_json:
         documents = [asdict(finding) | {"level": _WORDS[finding.level]} for finding in findings]
@@ -281,7 +281,8 @@ def _lengths(attributes_samples: Sequence[samples.AttributesSample]) -> tasks.Le
     )
 
 
-def _lines(finding: Finding) -> str:
+def lines_of(finding: Finding) -> str:
+    """Return the finding as lines for people."""
     lines = [f"{_WORDS[finding.level]:<8} {finding.check:<20} {finding.found}"]
     if finding.level is not Level.OK:
         lines += [f"{'':<9}{'Meaning':<20} {finding.meaning}", f"{'':<9}{'Fix':<20} {finding.todo}"]

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from enrich import errors
+
 # The first that fits counts: a datetime is a date, too.
 _FORMS: tuple[tuple[type, str, Callable[[Any], str], Callable[[str], Any]], ...] = (
     (datetime, "datetime", datetime.isoformat, datetime.fromisoformat),
@@ -20,7 +22,7 @@ _FORMS: tuple[tuple[type, str, Callable[[Any], str], Callable[[str], Any]], ...]
 
 
 def to_json(value: Any) -> Any:
-    """Return a value of a column as JSON. Raises TypeError for a type that no key and no time has."""
+    """Return a value of a column as JSON. Raises SourceMisfit for what no key is."""
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, bytearray | memoryview):
@@ -28,7 +30,7 @@ def to_json(value: Any) -> Any:
     for kind, name, write, _ in _FORMS:
         if isinstance(value, kind):
             return {name: write(value)}
-    raise TypeError(f"{type(value).__name__} cannot order the rows of a table")
+    raise errors.SourceMisfit(f"values of the type {type(value).__name__} cannot be keys or times of change")
 
 
 def from_json(value: Any) -> Any:

@@ -49,7 +49,8 @@ from enrich.sources import positions
 from enrich.sources.change_times import SECOND_US, ChangeTimes, Form, microseconds_of, zone_of
 from enrich.sources.file import ChangeColumn, Part, SqlDeclaration
 from enrich.sources.mapping import Fields, Row, customer_of, text_of
-from enrich.sources.pages import Page, Pass, Position, PulledRecord
+from enrich.sources.pages import Observation, Page, Pass, Position, PulledRecord
+from enrich.sources.sql_check import examine
 from enrich.sources.sql_dialects import begin_reading, dialect_of, engine_of
 from enrich.sources.sql_errors import translated
 
@@ -137,6 +138,10 @@ class SqlSource:
         """Return the present state of these records, those that are deleted included; what is missing is gone."""
         with self.reading() as connection:
             return tuple(self._persons(connection, remote_ids))
+
+    def check(self, now: datetime) -> Iterator[Observation]:
+        """Yield what is right and wrong with the source. now: our own time. Raises nothing."""
+        return examine(self, now)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,3 +82,20 @@ def test_a_file_that_cannot_be_read(app: Flask, settings: Settings, tmp_path: Pa
         build_services(replace(settings, sources=tmp_path / "missing.toml"), serves=True)
     (tmp_path / "latin.toml").write_bytes(b"# M\xfcller")
     assert "not UTF-8 at byte 3" in check(app, str(tmp_path / "latin.toml"))[1]
+
+
+def test_each_database_is_looked_at(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(sqlite3.connect(tmp_path / "erp.db")) as database:
+        database.execute("CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT)")
+    monkeypatch.setenv("ERP_URL", f"sqlite:///{tmp_path / 'erp.db'}")
+    person = '\n[sources.erp.person]\ntable = "customers"\nkey = "id"\nname = "name"\n'
+    path = write(tmp_path, '[sources.erp]\nkind = "sql"\nurl_env = "ERP_URL"' + person)
+    status, output = check(app, str(path))
+    assert status == 0
+    assert "ok       key                  customers.id identifies each row" in output
+    assert "warning  change column        customers has none" in output
+    path.write_text(path.read_text() + 'phones = "tel"\n')
+    status, output = check(app, str(path))
+    assert status == 1
+    assert "customers has no column tel; it has id, name" in output
+    assert check(app, "--offline", str(path)) == (0, f"{path}: erp (sql): OK\n")
