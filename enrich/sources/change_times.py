@@ -49,7 +49,10 @@ def moment_of(microseconds: int) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class ChangeTimes:
-    """The times of one change column. zone: of times without one. separator: between date and time, of a text."""
+    """The times of one change column.
+
+    zone: of times without one. separator: between date and time, of a text; "" if it is a date alone.
+    """
 
     form: Form
     zone: tzinfo = UTC
@@ -57,12 +60,18 @@ class ChangeTimes:
     separator: str = " "
 
     @classmethod
-    def of_text(cls, sample: object, zone: tzinfo) -> ChangeTimes:
-        """Return the times of texts like this one. With an offset of zero in them, the zone is UTC."""
-        text = str(sample or "")
+    def of_text(cls, sample: object, zone: tzinfo) -> ChangeTimes | None:
+        """Return the times of texts like this one, or of none; None if it does not sort as its time does.
+
+        With an offset of zero in it, the zone is UTC.
+        """
+        if sample is None:
+            return cls(Form.TEXT, zone)
+        text = sample.decode("ascii", "replace") if isinstance(sample, bytes) else str(sample)
         parsed = _parsed(text)
-        is_utc = parsed is not None and parsed.utcoffset() == timedelta(0)
-        return cls(Form.TEXT, UTC if is_utc else zone, separator="T" if "T" in text else " ")
+        if parsed is None or not text.startswith(parsed.date().isoformat()) or text[10:11] not in {"", " ", "T"}:
+            return None
+        return cls(Form.TEXT, UTC if parsed.utcoffset() == timedelta(0) else zone, separator=text[10:11])
 
     def microseconds(self, value: Any) -> int | None:
         """Return the time of a value; None for NULL and for what is no time."""
@@ -90,6 +99,8 @@ class ChangeTimes:
         if self.form is Form.DAY:
             return first.date(), last.date()
         if self.form is Form.TEXT:
+            if not self.separator:
+                return first.date().isoformat(), last.date().isoformat()
             # "~" sorts after every digit and sign, so that no fraction and no zone is cut off.
             return first.isoformat(self.separator), last.isoformat(self.separator, "seconds") + "~"
         return first, last

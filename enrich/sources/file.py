@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
@@ -265,6 +265,14 @@ _VARIABLE = Text("the name of an environment variable, such as ERP_URL", "[A-Za-
 _COLUMN = Text("the name of a column", max_length=128)
 _TABLE = Text("the name of a table or view, such as crm.customers", "[^;]+", 260)
 _KIND = Text("a kind of id such as account_number", "[A-Za-z][A-Za-z0-9_.-]*", MAX_IDENTIFIER_KIND_LENGTH)
+# These are read from phones and emails; `staff` marks what staff decided.
+_NO_KINDS_OF_IDS = {
+    "phone": "use phones",
+    "email": "use emails",
+    "address": "use phones or emails",
+    "staff": "is reserved",
+}
+_ID_KIND = replace(_KIND, check=lambda kind: _NO_KINDS_OF_IDS.get(kind.casefold(), ""))
 
 
 def _timezone_problem(name: str) -> str:
@@ -306,7 +314,7 @@ _CHANGED = Table(
 _LISTED = {
     "phones": Key(_EXPRESSIONS, "Columns with phone numbers"),
     "emails": Key(_EXPRESSIONS, "Columns with e-mail addresses"),
-    "ids": Key(MapOf(_EXPRESSIONS, _KIND), "Columns with other ids, by their kind, such as account_number"),
+    "ids": Key(MapOf(_EXPRESSIONS, _ID_KIND), "Columns with other ids, by their kind, such as account_number"),
     "notes": Key(_EXPRESSIONS, "Columns with notes"),
 }
 _PERSON = Table(

@@ -57,6 +57,7 @@ from enrich.sources.sql_errors import translated
 KEYS_PAGE = 5_000
 # SQL Server takes 2,100 parameters.
 MAX_PARAMETERS = 1_000
+MAX_INTEGER = 2**63
 PERSONS = -1  # in place of a part's number
 
 
@@ -124,6 +125,8 @@ class SqlSource:
 
     def pages(self, position: Position) -> Iterator[Page]:
         """Yield the pages of a pass from this position on."""
+        # The tables may be others than they were in the pass before.
+        self._layout = None
         next_position: Position | None = position
         while next_position is not None:
             with self.reading() as connection:
@@ -177,13 +180,19 @@ class SqlSource:
         kind = of.type_of(changed.column)
         place = f"{of.name}.{changed.column}"
         if isinstance(kind, types.Integer | types.Numeric) or changed.unit:
+            is_number = isinstance(kind, types.Integer | types.Numeric)
+            if not is_number and connection.dialect.name != "sqlite":
+                raise errors.SourceMisfit(f"{place} is no number: leave its unit out")
             if not changed.unit:
                 raise errors.SourceMisfit(f'{place} is a number: say its unit, as {{ field = …, unit = "ms" }}')
             return ChangeTimes(Form.NUMBER, unit=changed.unit)
         if connection.dialect.name == "sqlite" or isinstance(kind, types.String):
             present = of.column(changed.column)
             sample = connection.execute(select(present).where(present.is_not(None)).limit(1)).scalar_one_or_none()
-            return ChangeTimes.of_text(sample, zone)
+            times = ChangeTimes.of_text(sample, zone)
+            if times is None:
+                raise errors.SourceMisfit(f"{place} is text that does not sort as times: write 2026-11-28 09:30:00")
+            return times
         name = type(kind).__name__
         if isinstance(kind, types.DateTime):
             if kind.timezone or name == "DATETIMEOFFSET":
@@ -340,7 +349,7 @@ class SqlSource:
         return children
 
     def _laid_out(self, connection: Connection) -> _Layout:
-        """Return the tables and the form of their times; found out once, and again by a new source."""
+        """Return the tables and the form of their times; found out once in each pass."""
         if self._layout is None:
             persons = self.reflect(connection, self.declaration.person.table)
             parts = tuple(self.reflect(connection, part.table) for part in self.declaration.parts)
@@ -401,18 +410,22 @@ def _within(
 def _key_values(kind: TypeEngine[Any], remote_id: str) -> Iterator[Any]:
     """Yield the values of a column of this type that are written as this id; none if it can have no such value."""
     try:
-        if isinstance(kind, types.Integer):
-            yield int(remote_id)
-        elif isinstance(kind, types.Numeric):
-            # SQLite's driver knows no decimals.
-            number = Decimal(remote_id)
-            yield int(number) if number == number.to_integral_value() else number
-        elif isinstance(kind, types.Uuid):
-            yield UUID(remote_id)
-        elif isinstance(kind, types.LargeBinary | types.BINARY | types.VARBINARY):
-            yield remote_id.encode()
-            yield bytes.fromhex(remote_id)
-        else:
-            yield remote_id
+        values = _values_written_as(kind, remote_id)
     except (ValueError, InvalidOperation):
         return
+    yield from (value for value in values if text_of(value) == remote_id and "\0" not in remote_id)
+
+
+def _values_written_as(kind: TypeEngine[Any], remote_id: str) -> tuple[Any, ...]:
+    if isinstance(kind, types.Integer | types.Numeric):
+        number = Decimal(remote_id)
+        if number != number.to_integral_value():
+            # As text, because SQLite's driver knows no decimals; each database reads it as the column's type.
+            return () if isinstance(kind, types.Integer) else (remote_id,)
+        return (int(number),) if abs(number) < MAX_INTEGER else ()
+    if isinstance(kind, types.Uuid):
+        return (UUID(remote_id),)
+    if isinstance(kind, types.LargeBinary | types.BINARY | types.VARBINARY):
+        is_hex = len(remote_id) % 2 == 0 and set(remote_id) <= set("0123456789abcdef")
+        return (remote_id.encode(), *((bytes.fromhex(remote_id),) if is_hex else ()))
+    return (remote_id,)

@@ -48,8 +48,14 @@ def test_what_is_no_time(form: Form, value: Any) -> None:
 def test_texts_are_taken_as_they_are_written() -> None:
     assert ChangeTimes.of_text("2026-11-28T12:00:00Z", BERLIN) == ChangeTimes(Form.TEXT, UTC, separator="T")
     assert ChangeTimes.of_text("2026-11-28 12:00:00", BERLIN) == ChangeTimes(Form.TEXT, BERLIN)
+    assert ChangeTimes.of_text("2026-11-28", BERLIN) == ChangeTimes(Form.TEXT, BERLIN, separator="")
     assert ChangeTimes.of_text(None, BERLIN) == ChangeTimes(Form.TEXT, BERLIN)
     assert zone_of("UTC") is UTC
+
+
+@pytest.mark.parametrize("sample", ["28.11.2026 12:00", "20261128T120000", "yesterday", "", 1764331200, b"\xff"])
+def test_texts_that_do_not_sort_as_times(sample: object) -> None:
+    assert ChangeTimes.of_text(sample, BERLIN) is None
 
 
 MOMENTS = st.datetimes(datetime(2025, 1, 1), datetime(2026, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
@@ -68,7 +74,7 @@ def as_column(times: ChangeTimes, moment: datetime) -> Any:
         case Form.NUMBER:
             return microseconds_of(moment) // 1_000_000
         case Form.TEXT:
-            return local.isoformat(times.separator)
+            return local.isoformat(times.separator) if times.separator else local.date().isoformat()
 
 
 @given(
@@ -76,13 +82,14 @@ def as_column(times: ChangeTimes, moment: datetime) -> Any:
     length=st.timedeltas(timedelta(), timedelta(days=3)),
     share=st.floats(0, 1),
     form=st.sampled_from(Form),
+    separator=st.sampled_from(("", " ", "T")),
     zone=st.sampled_from((UTC, BERLIN, ZoneInfo("America/New_York"), ZoneInfo("Australia/Lord_Howe"))),
 )
 def test_a_window_has_every_change_within_it(
-    since: datetime, length: timedelta, share: float, form: Form, zone: Any
+    since: datetime, length: timedelta, share: float, form: Form, separator: str, zone: Any
 ) -> None:
     """Whatever the form, and also where clocks are set back within the window."""
-    times = ChangeTimes(form, zone)
+    times = ChangeTimes(form, zone, separator=separator)
     moment = moment_of(microseconds_of(since + length * share))
     low, high = times.bounds(microseconds_of(since), microseconds_of(since + length))
     assert low <= as_column(times, moment) <= high

@@ -99,6 +99,14 @@ def test_the_file_as_a_whole(text: str, mistake: str) -> None:
     assert mistake in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "problem"), [("phone", "use phones"), ("Email", "use emails"), ("staff", "is reserved")]
+)
+def test_kinds_that_are_no_ids(kind: str, problem: str) -> None:
+    with pytest.raises(errors.SourcesFileError, match=f"ids, {kind}: {problem}"):
+        sql(person=f'ids = {{ {kind} = "kdnr" }}')
+
+
 @pytest.mark.parametrize("value", ["postgresql://me:secret@db/x", "mysql://me:se@cr/et@db/x", "x://[secret@y:p@z"])
 def test_a_password_in_the_file_is_a_mistake_and_is_not_repeated(value: str) -> None:
     with pytest.raises(errors.SourcesFileError) as caught:
