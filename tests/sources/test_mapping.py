@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.sources.mapping import Deleted, Expression, Fields, customer_of, text_of
 
 
@@ -91,4 +92,8 @@ def test_a_customer_is_whole_and_has_what_its_child_rows_say() -> None:
         "notes": [],
         "ids": {"account_number": ["17"]},
     }
+    customer = read_customer(customer_of("7", fields, row, children), "US")
+    assert isinstance(customer, CustomerFixture)
+    assert customer.identifier_fields == {"phones", "emails", "ids"}
+    assert (customer.texts, customer.notes) == ({"company": ""}, ())
     assert fields.columns() == ("name", "mail", "company", "tel", "number")

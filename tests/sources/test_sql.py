@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -16,7 +19,7 @@ from enrich import errors
 from enrich.sources.change_times import microseconds_of
 from enrich.sources.pages import Page, Pass, Position, PulledRecord
 from enrich.sources.sql import SqlSource
-from tests.sources.conftest import SourceDatabase, declared
+from tests.sources.conftest import SourceDatabase, declared, make_source_database
 
 pytestmark = pytest.mark.database
 
@@ -254,6 +257,48 @@ def test_times_without_a_zone_are_those_of_the_zone_in_the_file(source_database:
     assert window(source, microseconds_of(datetime(2025, 10, 26, 2, 0, tzinfo=UTC)))[0] == []
     (record,) = source.read(["1"])
     assert record.version == microseconds_of(datetime(2025, 10, 26, 0, 55, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("kind", "stamp", "value", "precision"),
+    [
+        ("postgresql", "TIMESTAMPTZ", "now()", timedelta(0)),
+        ("postgresql", "TIMESTAMPTZ(0)", "now()", timedelta(seconds=1)),
+        ("postgresql", "DATE", "(now() AT TIME ZONE 'Asia/Tokyo')::date", timedelta(days=1)),
+        ("postgresql", "TIMESTAMP", "now() AT TIME ZONE 'Asia/Tokyo'", timedelta(0)),
+        ("mysql", "TIMESTAMP(6) NULL", "now(6)", timedelta(0)),
+        ("mysql", "TIMESTAMP NULL", "now()", timedelta(seconds=1)),
+        ("mysql", "DATETIME", "utc_timestamp() + INTERVAL 9 HOUR", timedelta(seconds=1)),
+        ("sqlite", "DATETIME", "datetime('now', '+9 hours')", timedelta(seconds=1)),
+        ("sqlite", "TEXT", "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')", timedelta(seconds=1)),
+        ("sqlite", "DATE", "date('now', '+9 hours')", timedelta(days=1)),
+    ],
+)
+def test_types_of_change_columns(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, stamp: str, value: str, precision: timedelta
+) -> None:
+    """The database's zone is of no account: times name one, or have that of the file."""
+    with ExitStack() as stack:
+        database = make_source_database(kind.replace("mysql", "mariadb"), request, tmp_path, stack)
+        make_customers(database, stamp=stamp)
+        before = microseconds_of(datetime.now(UTC) - precision)
+        database.execute(f"INSERT INTO customers (id, name, updated_at) VALUES (1, 'Ada', {value})")  # noqa: S608
+        source = database.open(declared('timezone = "Asia/Tokyo"\noverlap = "1s"'))
+        (record,), watermark = window(source, before)
+        assert record.version is not None
+        assert watermark is not None
+        assert before <= record.version <= watermark
+
+
+def test_keys_that_are_uuids(postgresql_source: SourceDatabase) -> None:
+    make_customers(postgresql_source, key="UUID")
+    keys = [str(UUID(int=number)) for number in (1, 7, 5)]
+    for key in keys:
+        postgresql_source.execute("INSERT INTO customers (id, name, updated_at) VALUES (:key, 'Ada', now())", key=key)
+    source = postgresql_source.open(declared('page = 1\noverlap = "1d"'))
+    assert ids(full(source)[0]) == sorted(keys)
+    assert ids(window(source, microseconds_of(AN_HOUR_AGO))[0]) == keys
+    assert sorted(ids(source.read([*keys, "no uuid", "{" + keys[0] + "}"]))) == sorted(keys)
 
 
 def test_a_table_that_fills_later(source_database: SourceDatabase) -> None:
