@@ -83,13 +83,14 @@ class ChangeTimes:
     def bounds(self, since_us: int, until_us: int) -> tuple[Any, Any]:
         """Return the lowest and the highest value of a window, both belonging to it.
 
-        The lowest is rounded down to whole seconds, as columns are that hold no parts of them. Where clocks were set
-        back within the window, times without a zone are ambiguous, and the whole hour is read again.
+        Both are rounded to whole seconds, the highest up, as columns round that hold no parts of them. Where clocks
+        were set back within the window, times without a zone are ambiguous, and the whole hour is read again.
         """
-        since = moment_of(since_us - since_us % SECOND_US)
-        until = moment_of(until_us)
+        since_us -= since_us % SECOND_US
+        until_us += -until_us % SECOND_US
+        since, until = moment_of(since_us), moment_of(until_us)
         if self.form is Form.NUMBER:
-            return since_us // SECOND_US * SECOND_US // _UNIT_US[self.unit], until_us // _UNIT_US[self.unit]
+            return since_us // _UNIT_US[self.unit], until_us // _UNIT_US[self.unit]
         if self.form is Form.AWARE:
             return since, until
         low, high = since.astimezone(self.zone), until.astimezone(self.zone)

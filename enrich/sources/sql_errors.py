@@ -16,8 +16,9 @@ _MISFIT_STATES = ("42", "22", "0A", "3F")
 # https://mariadb.com/kb/en/mariadb-error-codes/
 _REFUSED_NUMBERS = frozenset({1044, 1045, 1049, 1142, 1143, 1370, 1698})
 _MISFIT_NUMBERS = frozenset({1054, 1064, 1146, 1267, 1305, 1366})
-_REFUSED_TEXTS = ("authentication failed", "permission denied", "no pg_hba.conf entry", "login failed")
-_MISFIT_TEXTS = ("no such table", "no such column", "does not exist")
+# Where there is neither: of connections to PostgreSQL that were not made, and of SQLite.
+_REFUSED_TEXTS = ("authentication failed", "permission denied", "no pg_hba.conf entry", "does not exist")
+_MISFIT_TEXTS = ("no such table", "no such column")
 
 
 @contextmanager
@@ -37,12 +38,16 @@ def _error_of(exc: DBAPIError) -> type[errors.SourceError]:
     state = str(getattr(exc.orig, "sqlstate", None) or "")
     arguments = getattr(exc.orig, "args", ())
     number = arguments[0] if arguments and isinstance(arguments[0], int) else 0
-    text = str(exc.orig).lower()
-    if state.startswith(_REFUSED_STATES) or number in _REFUSED_NUMBERS or any(word in text for word in _REFUSED_TEXTS):
+    text = "" if state or number else str(exc.orig).lower()
+    if number in _REFUSED_NUMBERS or state.startswith(_REFUSED_STATES) or _has(text, _REFUSED_TEXTS):
         return errors.SourceRefused
-    if state.startswith(_MISFIT_STATES) or number in _MISFIT_NUMBERS or any(word in text for word in _MISFIT_TEXTS):
+    if number in _MISFIT_NUMBERS or state.startswith(_MISFIT_STATES) or _has(text, _MISFIT_TEXTS):
         return errors.SourceMisfit
     return errors.SourceUnavailable
+
+
+def _has(text: str, phrases: tuple[str, ...]) -> bool:
+    return any(phrase in text for phrase in phrases)
 
 
 def _words(exc: DBAPIError) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from enrich import errors
 from enrich.sources.change_times import microseconds_of
@@ -422,6 +422,19 @@ def test_a_column_that_goes_while_it_is_read(source_database: SourceDatabase) ->
     source_database.execute("ALTER TABLE customers DROP COLUMN tel")
     with pytest.raises(errors.SourceMisfit, match="tel"):
         full(source)
+
+
+def test_what_the_database_refuses(source_database: SourceDatabase) -> None:
+    """An operator has to mend these; to try again later is of no use."""
+    if source_database.kind == "sqlite":
+        pytest.skip("SQLite has no users")
+    make_customers(source_database)
+    url = make_url(source_database.url)
+    for wrong in (url.set(username="nobody", password="hunter2"), url.set(database="no_such_database")):
+        source = SqlSource(declared(), wrong.render_as_string(hide_password=False))
+        with pytest.raises(errors.SourceRefused) as caught:
+            full(source)
+        assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "oracle://x/y", "postgresql://me:hunter2@host:port/x"])
