@@ -132,10 +132,24 @@ class SlowStore:
         return sorted(in_effect, key=lambda one: one.id)
 
     def stands(self, entry: int) -> bool:
-        """Return whether no entry that stands undoes this one."""
-        return not any(
-            isinstance(event, Undone) and event.undoes == entry and self.stands(event.entry) for event in self.history
-        )
+        """Return whether the change of this entry is in effect: undone as often as it was put into effect again."""
+        undone = [event for event in self.history if isinstance(event, Undone) and self.origin(event.entry) == entry]
+        return len(undone) % 2 == 0
+
+    def origin(self, entry: int) -> int:
+        """Return the entry of the change that this entry made, undid, or put into effect again."""
+        undoing = [event.undoes for event in self.history if isinstance(event, Undone) and event.entry == entry]
+        return self.origin(undoing[0]) if undoing else entry
+
+    def has_its_effect(self, entry: int) -> bool:
+        """Return whether the change is as this entry left it, and nobody has undone this entry."""
+        if any(isinstance(event, Undone) and event.undoes == entry for event in self.history):
+            return False
+        is_undoing, origin = False, entry
+        while origin != self.origin(origin):
+            origin = next(event.undoes for event in self.history if isinstance(event, Undone) and event.entry == origin)
+            is_undoing = not is_undoing
+        return self.stands(origin) != is_undoing
 
     # --- sets
 
