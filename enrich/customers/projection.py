@@ -5,7 +5,8 @@ never overwrite each other, and a decision is undone by leaving it out.
 
     per field        a standing edit of staff; else the first value in the order of sources of the field, live before
                      archived, kept homes before homes merged away, newest version, lowest remote id
-    an edit          stands while the sources say what they said when it was made (`base`)
+    an edit          takes the place of the one before, and stands while the sources say what they said when it was
+                     made (`base`)
     identifiers      those of live records, and of what staff made, plus linked, minus unlinked; of link and unlink of
                      one identifier the newer counts
     notes, cases     those of all live records (of archived ones if none is live)
@@ -257,11 +258,14 @@ def said_by_sources(
 
 def edited_value(name: str, said: Any, homes: Collection[str], decisions: Iterable[Decision]) -> Any:
     """Return the value of the newest edit that stands, else what the sources say. decisions: by id."""
-    value = said
-    for one in decisions:
-        if one.kind is DecisionKind.EDIT and one.field == name and one.subject in homes and one.base == said:
-            value = one.value
-    return value
+    standing = [one for one in newest_edits(name, homes, decisions) if one.base == said]
+    return standing[-1].value if standing else said
+
+
+def newest_edits(name: str, homes: Collection[str], decisions: Iterable[Decision]) -> list[Decision]:
+    """Return the newest edit of a field by each home, the newest last: an edit takes the place of the one before."""
+    edits = [one for one in decisions if one.kind is DecisionKind.EDIT and one.field == name and one.subject in homes]
+    return sorted({one.subject: one for one in edits}.values(), key=lambda one: one.id)
 
 
 def _in_use(ordered: Sequence[Content]) -> Sequence[Content]:

@@ -24,6 +24,7 @@ from enrich.customers.projection import (
     contents_of,
     edited_value,
     in_order,
+    newest_edits,
     own_identifiers,
     said_by_sources,
 )
@@ -138,7 +139,7 @@ def _field(
     name: str, said: Any, ordered: Sequence[Content], homes: Collection[str], decisions: Sequence[Decision]
 ) -> FieldProvenance:
     value = edited_value(name, said, homes, decisions)
-    edits = [one for one in decisions if one.kind is DecisionKind.EDIT and one.field == name]
+    edits = newest_edits(name, homes, decisions)
     standing = [one for one in edits if one.base == said]
     edit = standing[-1] if standing and value != said else None
     # An edit that the sources have confirmed meanwhile, or a later one has replaced, says nothing new.

@@ -121,6 +121,16 @@ def test_an_edit_stands_while_the_sources_say_what_they_said() -> None:
     assert one_of(record(name="Ada"), decisions=edits[:1]).texts["name"] == "Ada King"
 
 
+def test_an_edit_takes_the_place_of_the_one_before() -> None:
+    """Else the export of what staff corrected back would bring the first edit back when it is loaded."""
+    edits = (
+        decide(1, DecisionKind.EDIT, field="name", value="Eve", base="Ada"),
+        decide(2, DecisionKind.EDIT, field="name", value="Ada", base="Eve"),
+    )
+    assert one_of(record(name="Ada"), decisions=edits).texts["name"] == "Ada"
+    assert one_of(record(name="Ada"), decisions=edits[:1]).texts["name"] == "Eve"
+
+
 def test_of_link_and_unlink_the_newer_counts() -> None:
     link, unlink = (
         decide(number, kind, key=NUMBER) for number, kind in ((1, DecisionKind.LINK), (2, DecisionKind.UNLINK))

@@ -274,7 +274,9 @@ class SlowStore:
         """Return the value of a field: what staff made of it, else what is said."""
         said = self.said(homes, name)
         edits = [one for one in self.decisions if one.kind is DecisionKind.EDIT and one.subject in homes]
-        standing = [one.value for one in edits if one.field == name and one.base == said]
+        edits = [one for one in edits if one.field == name]
+        newest = [one for one in edits if one is [other for other in edits if other.subject == one.subject][-1]]
+        standing = [one.value for one in newest if one.base == said]
         return standing[-1] if standing else said
 
     def said(self, homes: Collection[str], name: str) -> Any:
