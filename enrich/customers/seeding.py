@@ -253,6 +253,7 @@ class Load:
         self._rules = rules
         self._before: Removed | None = None
         self._totals = _Totals()
+        self._written: list[RecordOutcome] = []  # of this batch
         with database.transaction() as session:
             self._lease = streams.take(
                 session, FILE, CUSTOMER, kind=FILE, owner=owner, now=now(), is_dead=_has_ended_here
@@ -313,6 +314,7 @@ class Load:
         for others in _portions(plan.others, changing):
             self._in_turn(self._prepared_change(others) if self._database.is_sqlite else partial(self._change, others))
         self._in_turn(partial(self._conclude, seen, values))
+        self._written = []
 
     def _in_turn(self, work: Callable[[Session, datetime], _Done]) -> _Done:
         """Return the result of this work in a transaction, done again if another one was in its way."""
@@ -326,6 +328,7 @@ class Load:
                     raise
         self._lease = done.lease
         self._totals.add(done.outcomes, done.settled)
+        self._written += done.outcomes.values()
         return done
 
     def _origin(self) -> Origin:
@@ -342,8 +345,8 @@ class Load:
                 return self._change(arrivals, session, now)
             insert_founders(session.connection(), rows, streams.next_seq(session, FILE, FILE))
             outcomes = {one.remote_id: RecordOutcome.CREATED for one in founders}
-            audit.note_load(session, self._by, now, outcomes.values())
-            return _Done(streams.commit(session, self._lease, now), outcomes, counter=streams.change_counter(session))
+            newest_change, seqs = counter
+            return _Done(streams.commit(session, self._lease, now), outcomes, counter=(newest_change, seqs + 1))
 
         return self._in_turn(insert).counter or counter
 
@@ -371,7 +374,6 @@ class Load:
 
     def _changed(self, applied: Applied, session: Session, now: datetime) -> _Done:
         """Note in the same transaction what was changed."""
-        audit.note_load(session, self._by, now, applied.outcomes.values())
         audit.note_source_changes(session, applied.recomputed, self._by, now)
         removals = self._lease.removals.adding(applied.removed, now)
         if applied.removed != NOTHING:
@@ -382,6 +384,8 @@ class Load:
     def _conclude(self, seen: Collection[str], values: Mapping[str, Any], session: Session, now: datetime) -> _Done:
         """Store what the batch has seen, and that it is done."""
         self._see(session, seen)
+        if self._written:
+            audit.note_load(session, self._by, now, self._written)
         return _Done(streams.commit(session, self._lease, now, **values))
 
     def _see(self, session: Session, remote_ids: Iterable[str]) -> None:
