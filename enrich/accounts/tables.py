@@ -1,15 +1,20 @@
-"""Staff accounts, their sessions, and the attempts to sign in."""
+"""Staff accounts, their sessions, the attempts to sign in, and the tokens of other systems."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, String, false
+from sqlalchemy import ForeignKey, Index, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from enrich.database.types import Base, RowId, UtcDateTime
-from enrich.domain.lengths import MAX_EMAIL_LENGTH, MAX_STAFF_NAME_LENGTH
+from enrich.domain.lengths import (
+    MAX_EMAIL_LENGTH,
+    MAX_STAFF_NAME_LENGTH,
+    MAX_TOKEN_NAME_LENGTH,
+    MAX_TOKEN_SCOPES_LENGTH,
+)
 
 
 class Role(StrEnum):
@@ -74,3 +79,33 @@ class AttemptsRow(Base):
     count: Mapped[int]
     last_at: Mapped[datetime] = mapped_column(UtcDateTime)
     wait_until: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class TokenRow(Base):
+    """One token of another system (`accounts/tokens.py`). Revoked ones stay, for the list; their name is free again.
+
+    prefix: the first characters of the token. token_hash: its SHA-256. scopes: separated by spaces. created_by: NULL:
+    on the command line. expires_at: NULL: never. last_used_at: to the minute.
+    """
+
+    __tablename__ = "api_tokens"
+    __table_args__ = (
+        Index(
+            "ix_api_tokens_name",
+            "name",
+            unique=True,
+            sqlite_where=text("revoked_at IS NULL"),
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(MAX_TOKEN_NAME_LENGTH))
+    prefix: Mapped[str] = mapped_column(String(20))
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[str] = mapped_column(String(MAX_TOKEN_SCOPES_LENGTH))
+    created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -17,10 +17,24 @@ from enrich.cli.serve import serve
 from enrich.cli.settings import settings_command
 from enrich.cli.sources import sources
 from enrich.cli.taskrouter import taskrouter
+from enrich.cli.tokens import tokens_group
 from enrich.cli.users import users_group
 from enrich.cli.worker import worker
 
-COMMANDS = (crm, sources, db, settings_command, serve, worker, followups_group, taskrouter, emulator, demo, users_group)
+COMMANDS = (
+    crm,
+    sources,
+    db,
+    settings_command,
+    serve,
+    worker,
+    followups_group,
+    taskrouter,
+    emulator,
+    demo,
+    users_group,
+    tokens_group,
+)
 
 
 def register(app: Flask) -> None:

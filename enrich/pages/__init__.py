@@ -5,6 +5,7 @@
     completion.py        end a task's wrap-up
     customers.py         find, view, create, edit and merge customers; customer_form.py: a customer as a form
     staff.py             who may sign in; sign_in.py, sessions.py, devices.py: signing in and staying so
+    tokens.py            the tokens of other systems
     own_password.py      the reader's own password
     own_sessions.py      where the reader is signed in
     overview.py          figures over time; charts.py: figures as SVG
@@ -56,6 +57,7 @@ from enrich.pages import (
     staff,
     step_chart,
     tasks,
+    tokens,
 )
 from enrich.pages.sessions import may, sees_masked, signed_in
 from enrich.taskrouter.endpoints import ASSIGNMENT
@@ -67,8 +69,8 @@ PLACES = (
     ("overview.index", "Overview", Role.VIEWER),
     ("staff.index", "Staff", Role.ADMIN),
 )
-# Blueprints without an entry of their own: identifying a customer is done on a task.
-_NAVIGATION_BLUEPRINTS = {"settling": "pages"}
+# Blueprints without an entry of their own: identifying a customer is done on a task, tokens stand beside the staff.
+_NAVIGATION_BLUEPRINTS = {"settling": "pages", "tokens": "staff"}
 
 
 def register(app: Flask) -> None:
@@ -103,7 +105,19 @@ def register(app: Flask) -> None:
         service_version=__version__,
         callback_url=settings.public_url + ASSIGNMENT,
     )
-    views = (sign_in, tasks, resolution, completion, customers, overview, staff, own_password, own_sessions, card)
+    views = (
+        sign_in,
+        tasks,
+        resolution,
+        completion,
+        customers,
+        overview,
+        staff,
+        tokens,
+        own_password,
+        own_sessions,
+        card,
+    )
     for module in views:
         app.register_blueprint(module.bp)
     app.after_request(security_headers.secure)

@@ -49,6 +49,7 @@ class Done(StrEnum):
     SESSION_ENDED = auto()
     OTHER_SESSIONS_ENDED = auto()
     OWN_PASSWORD_CHANGED = auto()
+    TOKEN_REVOKED = auto()
 
 
 _SENTENCES = {
@@ -77,6 +78,7 @@ _SENTENCES = {
     Done.SESSION_ENDED: "You are signed out in that browser.",
     Done.OTHER_SESSIONS_ENDED: "You are signed out everywhere else.",
     Done.OWN_PASSWORD_CHANGED: "Your password is changed. You are signed out everywhere else.",
+    Done.TOKEN_REVOKED: "The token is revoked. Requests with it are refused from now on.",
 }
 
 

@@ -119,7 +119,7 @@ def every_page(app: Flask) -> list[str]:
     ]
 
 
-OTHERS = ("customers", "settling", "overview", "staff", "sessions")
+OTHERS = ("customers", "settling", "overview", "staff", "tokens", "sessions")
 
 
 @pytest.fixture(params=["light, wide", "dark, wide", "light, narrow"])

@@ -17,6 +17,7 @@ from itsdangerous import URLSafeTimedSerializer
 from enrich.accounts import users
 from enrich.accounts.sessions import Sessions
 from enrich.accounts.tables import Role
+from enrich.accounts.tokens import ApiTokens
 from enrich.customers import audit, records, seeding
 from enrich.customers.audit import AuditedChange
 from enrich.customers.fixture_rows import read_customer
@@ -145,6 +146,12 @@ def end_sessions(cookies: Cookies, database: Database) -> list[str]:
     return [cookies.post(f"/sessions/{session.id}/end"), cookies.post("/sessions/end-others")]
 
 
+def revoke_token(cookies: Cookies, database: Database) -> list[str]:
+    cookies.browser.post("/tokens", data={"name": "Hedwig Quartermain", "scope": "lookup", "expires": "30"})
+    (token,) = ApiTokens(database).list_all()
+    return [cookies.post(f"/tokens/{token.id}/revoke")]
+
+
 def change_password(cookies: Cookies) -> list[str]:
     new = "a long password of her own"
     return [cookies.post("/password", present=PASSWORD, new=new, again=new)]
@@ -155,7 +162,7 @@ def test_every_form_tells_what_it_did_and_no_cookie_says_whom_it_was_about(
 ) -> None:
     make_entry(task_sid=TASK, raw_form=urlencode({"TaskSid": TASK, "WorkspaceSid": "WS" + "0" * 32}))
     told = [*decide(cookies, database), *end_task(cookies), *manage(cookies, database)]
-    told += [*end_sessions(cookies, database), *change_password(cookies)]
+    told += [*end_sessions(cookies, database), *revoke_token(cookies, database), *change_password(cookies)]
     assert cookies.done == set(Done), "a form is missing here"
     assert len(cookies.texts) >= len(told)
     leaked = [text for text in cookies.texts if PERSONAL.search(text)]

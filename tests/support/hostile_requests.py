@@ -99,6 +99,8 @@ FIELDS = {
     b"role": b"viewer",
     b"back": b"/customers?q=a",
     b"ownership": b"share",
+    b"scope": b"lookup",
+    b"expires": b"30",
 }
 
 
