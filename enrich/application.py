@@ -1,4 +1,4 @@
-"""The application factory: pages and commands in one Flask application, webhooks in another beside it.
+"""The application factory: pages and commands in one Flask application, webhooks and the API in others.
 
 In a checkout `app.py` hands it to `flask` and to `gunicorn 'app:create_app()'`; where the service is installed it is
 `gunicorn 'enrich.application:create_app()'`.
@@ -15,6 +15,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from enrich import cli, health, pages
+from enrich.api import views as api
 from enrich.cli.base import foreseen_errors
 from enrich.domain.lengths import MAX_CLIENT_ADDRESS_LENGTH, MAX_PAGE_REQUEST_BYTES
 from enrich.pages.page_timeout import PageTimeout
@@ -67,20 +68,21 @@ def _create_app(settings: Settings, *, serves: bool) -> Flask:
     hooks_app = LoadShedding(webhooks.application(services), services)
     # Flask's documented way to put a middleware in front; to mypy it assigns to a method, and a callable's parameters
     # have no names.
-    app.wsgi_app = _dispatcher(hooks_app, pages_app)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = _dispatcher(hooks_app, api.application(services), pages_app)  # type: ignore[assignment, method-assign]
     return app
 
 
-def _dispatcher(hooks_app: WSGIApplication, pages_app: WSGIApplication) -> WSGIApplication:
-    """Return an application that sends webhooks to the one, and every other request to the other.
+def _dispatcher(hooks_app: WSGIApplication, api_app: WSGIApplication, pages_app: WSGIApplication) -> WSGIApplication:
+    """Return an application that sends webhooks and requests of other systems to theirs, and all others to the pages.
 
     A path begins with one slash, as werkzeug reads it; nginx sends two where it takes a prefix off.
     """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"] = "/" + environ["PATH_INFO"].lstrip("/")
-        is_hook = path.startswith(f"{endpoints.PREFIX}/")
-        return (hooks_app if is_hook else pages_app)(environ, start_response)
+        if path.startswith(f"{endpoints.PREFIX}/"):
+            return hooks_app(environ, start_response)
+        return (api_app if path.startswith(f"{api.PREFIX}/") else pages_app)(environ, start_response)
 
     return application
 

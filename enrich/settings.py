@@ -42,6 +42,7 @@ class Settings:
     card_minutes: int
     budget_s: float
     max_in_flight: int
+    api_rate: int
     worker_concurrency: int
     breaker_failures: int
     attribute: str
@@ -285,6 +286,13 @@ TABLE: tuple[Setting, ...] = (
         "100",
         "Assignment callbacks that one process handles at once; the excess gets the default and is enriched late",
         _number_between(int, 1, 10_000),
+    ),
+    Setting(
+        "ENRICH_API_RATE",
+        "api_rate",
+        "100",
+        "Requests a second to the API with one token, in one process; for two seconds twice as many",
+        _number_between(int, 1, 100_000),
     ),
     Setting(
         "ENRICH_WORKER_CONCURRENCY",

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import hypothesis
@@ -22,6 +23,8 @@ from werkzeug.test import TestResponse
 from app import create_app
 from enrich.accounts import users
 from enrich.accounts.tables import Role
+from enrich.accounts.tokens import ApiTokens
+from enrich.api import views as api
 from enrich.database.engine import Database
 from enrich.taskrouter import endpoints, signature
 from enrich.taskrouter.callbacks import split_form
@@ -258,6 +261,26 @@ def test_no_webhook_does_anything_for_a_sender_without_a_signature(world: World)
             assert world.version() == before
             assert not response.headers.getlist("Set-Cookie")
             assert not [each for each in PERSONAL if each in _content(response)]
+
+
+def test_the_api_does_nothing_without_a_token_and_fails_with_none(world: World) -> None:
+    """Its routes are read-only; what a look-up records is written in the background."""
+    database = services_of(world.app).database
+    added = ApiTokens(database).add(name="every route", scopes=["read"], now=datetime.now(UTC))
+    assert added
+    for route in _routes(api.application(services_of(world.app))):
+        for number in range(REQUESTS):
+            before = world.version()
+            request = Hostile.of(route, number).request(*route)
+            response = world.send(request)
+            with_token = replace(request, headers={**request.headers, "Authorization": f"Bearer {added[1]}"})
+            for refused in (response, world.send(with_token)):
+                assert refused.status_code in (200, 401, 403, 404, 405, 406, 413)
+                assert refused.status_code != 200 or request.path.endswith(b"openapi.json")
+                assert not refused.headers.getlist("Set-Cookie")
+                assert not [each for each in PERSONAL if each in _content(refused)]
+                assert refused.headers["Cache-Control"] == "no-store"
+            assert world.version() == before
 
 
 def _signed(path: str, body: bytes, query: str = "") -> HostileRequest:

@@ -23,6 +23,7 @@ from enrich.customers.projector import adopt_after
 from enrich.database.notifications import Listener
 from enrich.flows.upkeep import Upkeep, UpkeepTasks
 from enrich.flows.worker import Job, Worker
+from enrich.journal.lookups import Lookups
 from enrich.services import Services, current_services
 
 # SQLite is asked for news so often; PostgreSQL tells them at once, and is waited for in turns of `LISTEN_S`.
@@ -77,7 +78,8 @@ def _worker(services: Services, stop: threading.Event, wakeup: threading.Event) 
         services.rollups.count(now)
 
     def prune(now: datetime) -> int:
-        return Sessions(services.database).prune(now) + Attempts(services.database).prune(now)
+        database, keep = services.database, timedelta(days=services.settings.keep_days)
+        return Sessions(database).prune(now) + Attempts(database).prune(now) + Lookups(database).prune(now - keep)
 
     upkeep = Upkeep(
         services.adapters,

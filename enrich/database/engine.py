@@ -119,6 +119,7 @@ class Database:
         self._notifying_pool = ConnectionPool(self.engine, 1, leave_server=leave_server)
         self._notification = PreparedStatement(text(f"NOTIFY {CHANNEL}"), self.engine.dialect)
         self._closed = threading.Event()
+        self._before_close: list[Callable[[], None]] = []
         self._prepared: dict[tuple[int, tuple[str, ...]], PreparedStatement] = {}
         self._write_lock = threading.Lock()
         # Monotonic time since which another process has held SQLite's write lock; None if it does not.
@@ -302,8 +303,14 @@ class Database:
         if self._write_breaker.failing_for_less_than(WRITE_FAILURE_S):
             raise errors.DatabaseNotWritable(self._write_breaker.failure)
 
+    def before_close(self, end: Callable[[], None]) -> None:
+        """Have this called first when it is closed: what works in the background ends its work, and begins no other."""
+        self._before_close.append(end)
+
     def close(self) -> None:
         """Close idle connections, and send no notification any more."""
+        for end in self._before_close:
+            end()
         self._closed.set()
         self._close_idle()
 

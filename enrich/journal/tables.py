@@ -231,3 +231,24 @@ class RollupMarkRow(Base):
 
     span_s: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     until: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class LookupRow(Base):
+    """One look-up of another system over the API (`lookups.py`). The key itself is not kept.
+
+    token_id: of `api_tokens`. match: of `MatchKind`. reason: why nobody was found; else "". customer_id: as it was
+    then; NULL without a match.
+    """
+
+    __tablename__ = "lookups"
+    __table_args__ = (Index("ix_lookups_at", "at"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    token_id: Mapped[int] = mapped_column(RowId)
+    key_kind: Mapped[str] = mapped_column(AnyText(MAX_IDENTIFIER_KIND_LENGTH))
+    trust: Mapped[str] = mapped_column(String(8))
+    match: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(40))
+    customer_id: Mapped[str | None] = mapped_column(AnyText(MAX_CUSTOMER_ID_LENGTH))
+    elapsed_ms: Mapped[float] = mapped_column(Float)

@@ -22,7 +22,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from enrich import errors
 from enrich.domain.deadline import Step, StepName
-from enrich.domain.matches import NoMatchReason
+from enrich.domain.matches import MatchKind, NoMatchReason
 from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason, RestorationResult
 
 # Values by metric name; if the metric has a label, by the label's value.
@@ -92,6 +92,7 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("enrich_events_total", "counter", "Event callbacks, by type and result.", ("type", "result")),
     Metric("enrich_refused_total", "counter", "Webhooks refused before any work was done.", ("reason",)),
+    Metric("enrich_lookups_total", "counter", "Look-ups of other systems over the API, by result.", ("result",)),
     Metric("enrich_sign_ins_total", "counter", "Sign-in attempts.", ("result",)),
     Metric(
         "enrich_followups_total",
@@ -133,6 +134,7 @@ CAUSES = ("in_flight", "queue", "database")
 REFUSALS = ("invalid_signature", "other_workspace", "body_too_slow", "not_a_form", errors.MalformedPayload.reason)
 SIGN_INS = ("signed_in", "failed", "limited")
 RESULTS = ("kept", "not_recorded")
+LOOKUPS = (*MatchKind, "could_not_look", "shed", "rate_limited")
 BREAKERS = ("taskrouter", "database")
 # docs/taskrouter.md, "Events". A type that TaskRouter adds later counts as `other` until it is added here.
 EVENT_TYPES = frozenset(
@@ -161,6 +163,7 @@ _INITIAL_SERIES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "enrich_rest_requests_total": tuple((method, status) for method in ("GET", "POST") for status in ("401", "403")),
     "enrich_events_total": tuple((kind, "not_recorded") for kind in ("task.created", "reservation.created")),
     "enrich_refused_total": tuple((reason,) for reason in REFUSALS),
+    "enrich_lookups_total": tuple((result,) for result in LOOKUPS),
     "enrich_sign_ins_total": tuple((result,) for result in SIGN_INS),
     "enrich_restorations_total": tuple((result,) for result in RestorationResult),
     "enrich_breaker_open": tuple((of,) for of in BREAKERS),
@@ -230,6 +233,10 @@ class Metrics:
 
     def refused(self, reason: str) -> None:
         self._of("enrich_refused_total", _one_of(REFUSALS, reason)).inc()
+
+    def lookup(self, result: str) -> None:
+        """Count a look-up over the API. result: its match; or `could_not_look`, `shed`, `rate_limited`."""
+        self._of("enrich_lookups_total", _one_of(LOOKUPS, result)).inc()
 
     def sign_in(self, result: str) -> None:
         self._of("enrich_sign_ins_total", _one_of(SIGN_INS, result)).inc()

@@ -1,0 +1,44 @@
+"""One look-up, by the rules of the callback: the same keys, the same statement, the same choice, the same block."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from enrich.api.models import LookupAnswer, LookupCandidate
+from enrich.customers import block, matching
+from enrich.customers.matching import KeyRules, KeySource
+from enrich.customers.store import CustomerStore
+from enrich.domain.matches import Match, Matched, NoMatch, Trust
+from enrich.flows.rules import Rules
+
+# As if a task had this one attribute.
+_ATTRIBUTE = "key"
+
+
+def look_up(kind: str, value: str, trust: Trust, rules: Rules, store: CustomerStore) -> LookupAnswer:
+    """Return who this key identifies. Raises DatabaseError: then nobody knows."""
+    keys = matching.lookup_keys({_ATTRIBUTE: value}, _rules_of(kind, trust, rules.keys))
+    found = store.look_up(keys)
+    match = matching.choose(keys, found.candidates)
+    customer = store.details_of(match, found)
+    return _answer(match, block.compose(match, customer, rules.shape)[0])
+
+
+def _rules_of(kind: str, trust: Trust, rules: KeyRules) -> KeyRules:
+    """Return the rules for this one key, with the region and the own numbers of the installation."""
+    return replace(rules, sources=(KeySource((_ATTRIBUTE,), kind, trust),))
+
+
+def _answer(match: Match, composed: block.Block) -> LookupAnswer:
+    matched = match if isinstance(match, Matched) else None
+    key = None if isinstance(match, NoMatch) else match.key
+    return LookupAnswer(
+        match=match.kind,
+        reason=match.reason if isinstance(match, NoMatch) else None,
+        customer_id=matched.customer_id if matched else None,
+        name=matched.name if matched and "name" in composed else None,
+        by=key.kind if key else None,
+        trust=key.trust if key else None,
+        candidates=[LookupCandidate(**candidate) for candidate in composed.get("candidates", ())],
+        block=composed,
+    )
