@@ -60,7 +60,7 @@ Fields = dict[str, Any]
 
 @dataclass(slots=True)
 class _Adoption:
-    """What is written for one customer."""
+    """The writes for one customer."""
 
     fields: Fields
     decisions: list[dict[str, Any]] = field(default_factory=list)

@@ -44,7 +44,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where records come from.
+    """The source that records come from, and the way they came.
 
     read_after: the source's counter when the reading began; None for what was pushed. shared_kinds: of identifiers by
     which its records may be customers of other sources. placeholders: values of these that say nothing.

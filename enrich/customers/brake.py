@@ -24,7 +24,7 @@ class BrakeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What left the index: customers with all their identifiers, and identifiers of customers who stay."""
+    """Losses of the index: customers with all their identifiers, and identifiers of customers who stay."""
 
     records: int = 0
     identifiers: int = 0
@@ -44,7 +44,7 @@ DEFAULT_LIMITS = BrakeLimits()
 
 @dataclass(frozen=True, slots=True)
 class Removals:
-    """What was removed when, within the last 24 hours: rows of [seconds since 1970, records, identifiers]."""
+    """Removals of the last 24 hours: rows of [seconds since 1970, records, identifiers]."""
 
     rows: tuple[tuple[int, int, int], ...] = ()
 

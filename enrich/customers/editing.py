@@ -1,4 +1,4 @@
-"""What staff do on the page, as decisions. Pure.
+"""Changes that staff make on the page, as decisions. Pure.
 
 A record has the form that records.py captures: texts, `identifiers` as [kind, value, as_written, source], `unlinked` as
 [kind, value], `notes`, `cases` as [id, subject, status, opened_on], `settled` and `merged_into`. Decisions have no ids

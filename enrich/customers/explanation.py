@@ -34,7 +34,7 @@ MAX_OTHER_OWNERS = 100
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who made a decision, and when. by: "" if unknown. audit_id: with which it can be undone, None if it cannot."""
+    """The author of a decision. by: "" if unknown. audit_id: with which it can be undone, None if it cannot."""
 
     by: str
     at: datetime
@@ -43,7 +43,7 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is known about the origin of a customer's values.
+    """The origin of a customer's values, as far as it is known.
 
     authors: of decisions, by id. other_owners: customers that have an identifier, too, so that it identifies nobody.
     since: creation of each part, None if unknown.

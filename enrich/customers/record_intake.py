@@ -46,7 +46,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a batch will do, found out before the transaction that does it.
+    """The effects of a batch, found out before the transaction that makes them.
 
     outcomes: of records for which nothing has to be written. founders: new records that found customers. others: what
     has to be applied. settled: as in Applied, of `outcomes`.
@@ -185,7 +185,7 @@ def prepare_records(
 
 @dataclass(slots=True)
 class _Stored:
-    """What is stored about a batch. homes: ids of customers that exist. unprojected: those that have to be adopted.
+    """The stored state of a batch. homes: ids of customers that exist. unprojected: those that have to be adopted.
 
     talked_about: homes without a customer of which a record or decision speaks all the same, or may speak.
     """

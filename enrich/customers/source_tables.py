@@ -37,7 +37,7 @@ class SourceRow(Base):
 
 
 class StreamRow(Base):
-    """How far one stream of a source was read, and by whom it is read now.
+    """One stream of a source: the position of its reader, and who reads it now.
 
     position: of its reader, null at the start and after a complete run. watermark: until when it is read, in
     microseconds. lease_owner, lease_until: the runner; null without one. token: incremented by each lease; a commit

@@ -87,7 +87,7 @@ class ReflectedTable:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What a declaration says, found in the database. times: of the change columns, of persons first."""
+    """A declaration's tables and columns, found in the database. times: of the change columns, of persons first."""
 
     persons: ReflectedTable
     parts: tuple[ReflectedTable, ...]

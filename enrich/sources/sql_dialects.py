@@ -1,4 +1,4 @@
-"""What differs between databases: read-only connections, limits of statements, and the database's own clock.
+"""Differences between databases: read-only connections, limits of statements, and the database's own clock.
 
 Connections only read, in short transactions. No statement runs longer than the source's `statement_timeout`, and none
 waits long for a lock that somebody else has.

@@ -20,7 +20,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class Shape(Protocol):
-    """What a value looks like."""
+    """The form of a value."""
 
     def read(self, value: Any, path: Path, mistakes: Mistakes) -> Any:
         """Return the value as it is used; None, with a mistake added, if it is wrong."""

@@ -1,4 +1,4 @@
-"""What staff do on the page, as decisions."""
+"""Changes that staff make on the page, as decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each value of a customer comes from, and what disagrees."""
+"""The origin of each value of a customer, and what disagrees."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def as_column(times: ChangeTimes, moment: datetime) -> Any:
 def test_a_window_has_every_change_within_it(
     since: datetime, length: timedelta, share: float, form: Form, separator: str, zone: Any
 ) -> None:
-    """Whatever the form, and also where clocks are set back within the window."""
+    """In every form, and also where clocks are set back within the window."""
     times = ChangeTimes(form, zone, separator=separator)
     moment = moment_of(microseconds_of(since + length * share))
     low, high = times.bounds(microseconds_of(since), microseconds_of(since + length))

@@ -302,7 +302,7 @@ def test_keys_that_are_uuids(postgresql_source: SourceDatabase) -> None:
 
 
 def test_a_table_that_fills_later(source_database: SourceDatabase) -> None:
-    """How an empty table writes its times is not known before its first row."""
+    """The form of the times of an empty table is not known before its first row."""
     if source_database.kind != "sqlite":
         pytest.skip("only SQLite has no type for times")
     make_customers(source_database)

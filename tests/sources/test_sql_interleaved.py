@@ -27,7 +27,7 @@ ACTIONS = st.one_of(
 
 
 class Store:
-    """What is known of the source, by the pages of passes, each position stored with its page."""
+    """The source as the pages of passes show it, each position stored with its page."""
 
     def __init__(self, source: SqlSource) -> None:
         self.names: dict[str, str] = {}

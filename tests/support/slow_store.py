@@ -53,7 +53,7 @@ Event = Applied | Decided | Undone
 
 @dataclass
 class Record:
-    """What a source says now about one customer."""
+    """A source's present word about one customer."""
 
     source: str
     remote_id: str
@@ -69,7 +69,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Content:
-    """What one record or one creation by staff says. rank: of its source, the first one is believed most."""
+    """The values of one record or one creation by staff. rank: of its source, the first one is believed most."""
 
     rank: tuple[int, str]
     remote_id: str
