@@ -1,7 +1,7 @@
 """API tokens over the database: one row each, which another system's `Authorization: Bearer` header finds.
 
 A token is `enrich_` and 64 hexadecimal digits, 256 random bits, so that scanners for secrets can recognise it
-(`TOKEN_PATTERN`). It is shown once; the row holds only its SHA-256, so that whoever reads the database cannot use it.
+(`PATTERN`). It is shown once; the row holds only its SHA-256, so that whoever reads the database cannot use it.
 A hash needs no slow function: nobody guesses 256 bits. Looking the hash up reveals nothing by its time either, since
 whoever asks cannot choose the hash. A token belongs to the installation, not to who made it: it ends when it expires
 or is revoked, whatever becomes of that account.
@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from enrich.accounts.tables import TokenRow, UserRow
 from enrich.database.engine import Database
 from enrich.database.types import MAX_ROW_ID
 from enrich.domain.lengths import MAX_SOURCE_NAME_LENGTH, MAX_TOKEN_NAME_LENGTH, MAX_TOKEN_SCOPES_LENGTH
 
-TOKEN_PREFIX = "enrich_"  # noqa: S105 - what every token begins with
-TOKEN_PATTERN = r"enrich_[0-9a-f]{64}"  # noqa: S105 - of any token
+PREFIX = "enrich_"
+PATTERN = PREFIX + "[0-9a-f]{64}"
 # Of a token, this much is shown and kept, to tell one from another.
-PREFIX_LENGTH = len(TOKEN_PREFIX) + 8
+SHOWN_LENGTH = len(PREFIX) + 8
 DEFAULT_DAYS = 365
 MAX_DAYS = 3650
 # The row is written anew at most so often.
@@ -35,7 +35,7 @@ NOTED_EVERY = timedelta(minutes=1)
 NOTE_TIMEOUT_S = 1.0
 
 LOOKUP, LOOKUP_CLAIMED, READ, INTAKE = "lookup", "lookup:claimed", "read", "intake"
-_SCOPE = re.compile(rf"lookup|lookup:claimed|read|intake:[a-z0-9][a-z0-9_-]{{0,{MAX_SOURCE_NAME_LENGTH - 1}}}")
+_SCOPE = re.compile(rf"{LOOKUP}|{LOOKUP_CLAIMED}|{READ}|{INTAKE}:[a-z0-9][a-z0-9_-]{{0,{MAX_SOURCE_NAME_LENGTH - 1}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +109,14 @@ class ApiTokens:
 
         The name of a revoked token is free again. name, scopes: without a problem. by_user_id: None: command line.
         """
-        secret = TOKEN_PREFIX + secrets.token_hex(32)
+        secret = PREFIX + secrets.token_hex(32)
         name = name.strip()
         with self._database.transaction() as session:
             if session.scalar(select(TokenRow.id).where(TokenRow.name == name, TokenRow.revoked_at.is_(None))):
                 return None
             values = {
                 "name": name,
-                "prefix": secret[:PREFIX_LENGTH],
+                "prefix": secret[:SHOWN_LENGTH],
                 "token_hash": _hash(secret),
                 "scopes": " ".join(normal_scopes(scopes)),
                 "created_by": by_user_id,
@@ -129,7 +129,7 @@ class ApiTokens:
 
     def find(self, secret: str, now: datetime) -> ApiToken | None:
         """Return the token with this secret; None if there is none, or it has expired or been revoked."""
-        if not re.fullmatch(TOKEN_PATTERN, secret):
+        if not re.fullmatch(PATTERN, secret):
             return None
         rows = self._database.read(self._database.prepare(_FIND), {"token_hash": _hash(secret)})
         token = _token_of(rows[0], None) if rows else None
@@ -140,7 +140,7 @@ class ApiTokens:
         if token.last_used_at is not None and now - token.last_used_at < NOTED_EVERY:
             return
         is_due = or_(TokenRow.last_used_at.is_(None), TokenRow.last_used_at <= now - NOTED_EVERY)
-        noting = update(TokenRow).where(and_(TokenRow.id == token.id, is_due)).values(last_used_at=now)
+        noting = update(TokenRow).where(TokenRow.id == token.id, is_due).values(last_used_at=now)
         self._database.write(noting, timeout_s=NOTE_TIMEOUT_S)
 
     def list_all(self) -> tuple[ApiToken, ...]:
@@ -191,4 +191,4 @@ def _token_of(row: Any, email: str | None) -> ApiToken:
 
 
 def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from enrich.accounts.tables import TokenRow
-from enrich.accounts.tokens import NOTED_EVERY, PREFIX_LENGTH, TOKEN_PATTERN, ApiTokens, name_problem, scopes_problem
+from enrich.accounts.tokens import NOTED_EVERY, PATTERN, SHOWN_LENGTH, ApiTokens, name_problem, scopes_problem
 from enrich.accounts.users import User
 from enrich.database.engine import Database
 
@@ -29,9 +29,9 @@ def test_a_token_is_found_by_its_secret_alone(tokens: ApiTokens, dana: User) -> 
     assert added
     assert other
     token, secret = added
-    assert re.fullmatch(TOKEN_PATTERN, secret)
+    assert re.fullmatch(PATTERN, secret)
     assert secret != other[1]
-    assert (token.name, token.scopes, token.prefix) == ("Studio", ("lookup", "read"), secret[:PREFIX_LENGTH])
+    assert (token.name, token.scopes, token.prefix) == ("Studio", ("lookup", "read"), secret[:SHOWN_LENGTH])
     assert (token.created_by, other[0].created_by) == (dana.email, "")
     found = tokens.find(secret, NOW)
     assert found
@@ -45,7 +45,7 @@ def test_only_its_hash_is_stored(tokens: ApiTokens, database: Database) -> None:
     assert added
     row = database.read(select(TokenRow.__table__))[0]
     assert row.token_hash == hashlib.sha256(added[1].encode()).hexdigest()
-    assert not [value for value in row if added[1][PREFIX_LENGTH:] in str(value)]
+    assert not [value for value in row if added[1][SHOWN_LENGTH:] in str(value)]
 
 
 @pytest.mark.parametrize(("lasts", "is_found"), [(SECOND, True), (timedelta(0), False), (-SECOND, False), (None, True)])

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from enrich.accounts import users
 from enrich.accounts.tables import Role
-from enrich.accounts.tokens import TOKEN_PATTERN, ApiTokens
+from enrich.accounts.tokens import PATTERN, ApiTokens
 from enrich.database.engine import Database
 from tests.support.app import EMAIL
 
@@ -42,7 +42,7 @@ def test_a_token_is_shown_once(admin: FlaskClient, database: Database, caplog: p
     response = admin.post("/tokens", data=FORM | {"intake": "crm, shop"})
     assert response.status_code == 200
     assert response.headers["Cache-Control"] == "no-store"
-    secret = re.findall(TOKEN_PATTERN, response.text)[0]
+    secret = re.findall(PATTERN, response.text)[0]
     token = ApiTokens(database).find(secret, datetime.now(UTC))
     assert token
     assert token.scopes == ("intake:crm", "intake:shop", "lookup")
@@ -74,7 +74,7 @@ def test_a_wrong_form_is_shown_again(
     assert response.status_code == 422
     assert told in response.text
     assert len(ApiTokens(database).list_all()) == 1
-    assert not re.search(TOKEN_PATTERN, response.text)
+    assert not re.search(PATTERN, response.text)
 
 
 def test_a_token_is_revoked_and_stays_in_the_list(admin: FlaskClient, database: Database) -> None:
