@@ -24,7 +24,7 @@ NEVER = "never"
 # Days until a new token expires, as its form offers them.
 EXPIRIES = {"30": "in 30 days", "90": "in 90 days", "365": "in a year", NEVER: "never"}
 SCOPES = {
-    tokens.LOOKUP: "look up customers by what the caller's number, or your own flow, says",
+    tokens.LOOKUP: "look up customers by the caller's number, or by what your own flow knows",
     tokens.LOOKUP_CLAIMED: "look up customers by what somebody typed: candidates, never a match",
     tokens.READ: "read customers and tasks",
 }
