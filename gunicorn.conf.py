@@ -169,10 +169,11 @@ def post_request(worker: Any, _request: Any, _environ: Any, _response: Any) -> N
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """Record the receipts of shed callbacks that still wait, within the rest of the graceful time."""
+    """Record what still waits: receipts of shed callbacks, within the rest of the graceful time; then look-ups."""
     served = getattr(worker, "served", None)
     if services := getattr(served, "extensions", {}).get("enrich"):
         services.adapters.journal.finish(worker.cfg.graceful_timeout - 1)
+        services.database.close()
 
 
 def on_starting(server: Any) -> None:

@@ -1,6 +1,7 @@
 """Rows about look-ups, written after the answers: several at a time, in the background.
 
-A process that is killed loses those of the last second; while the database does not take them, `MAX_WAITING` are kept.
+A process that is killed loses those of the last half second; one that is told to end writes them when it closes the
+database. While the database does not take them, `MAX_WAITING` are kept.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class LookupRecorder:
                 pass
 
     def end(self) -> None:
-        """Write what is waiting, if that is possible, and nothing any more."""
+        """Write what is waiting, if the database takes it; nothing is written afterwards."""
         with suppress(errors.DatabaseError):
             self.write()
         with self._writing:

@@ -304,7 +304,7 @@ class Database:
             raise errors.DatabaseNotWritable(self._write_breaker.failure)
 
     def before_close(self, end: Callable[[], None]) -> None:
-        """Have this called first when it is closed: what works in the background ends its work, and begins no other."""
+        """Have `close` call this first, so that work in the background ends before its connections do."""
         self._before_close.append(end)
 
     def close(self) -> None:

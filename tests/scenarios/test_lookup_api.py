@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import requests
 from sqlalchemy import func, select
 
 from enrich.accounts.tokens import ApiTokens
+from enrich.demo.processes import Processes
 from enrich.journal.tables import LookupRow
 from tests.support.contact_centre import Service
 from tests.support.waiting import wait_until
@@ -41,3 +44,22 @@ def test_many_ask_at_once_and_each_is_answered_and_recorded(start_service: Calla
     wait_until(lambda: database.read(count)[0][0] == QUESTIONS + 1, within_s=10)
     assert requests.get(f"{service.url}/api/v1/lookup?phone=1", timeout=5).status_code == 401
     assert requests.get(f"{service.url}/api/v1/openapi.json", timeout=5).json()["openapi"] == "3.1.1"
+
+
+def test_sigterm_loses_no_look_up_that_was_answered(own_service: Service, processes: Processes) -> None:
+    processes.start("web", "gunicorn", "app:create_app()", env=own_service.environment)
+    processes.wait_for("web", f"{own_service.url}/readyz", lambda: False)
+    database = own_service.database
+    added = ApiTokens(database).add(name="scenario", scopes=["lookup"], now=datetime.now(UTC))
+    assert added
+    headers = {"Authorization": f"Bearer {added[1]}"}
+    answered = 0
+    # Until it takes no more, so that some were answered just before it ends.
+    with suppress(requests.ConnectionError):
+        while requests.get(f"{own_service.url}/api/v1/lookup?phone=1", headers=headers, timeout=5).ok:
+            answered += 1
+            if answered == QUESTIONS:
+                processes.signal("web", signal.SIGTERM)
+    assert processes.wait_for_end("web") == 0
+    assert answered >= QUESTIONS
+    assert database.read(select(func.count()).select_from(LookupRow))[0][0] >= answered
