@@ -88,7 +88,7 @@ def answer_lookup() -> Response:
     """Return who a key identifies. Admission comes first, so that shedding costs little."""
     api = _api()
     admission, metrics = api.services.admission, api.services.metrics
-    if admission.refused_lesser(waited_s(request.environ)):
+    if admission.refused_low_priority(waited_s(request.environ)):
         metrics.lookup("shed")
         raise Problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
@@ -106,7 +106,7 @@ def answer_lookup() -> Response:
         metrics.lookup("could_not_look")
         raise could_not_look(Reason.OUT_OF_TIME) from None
     finally:
-        admission.leave_lesser()
+        admission.leave_low_priority()
 
 
 def _looked_up(api: Api) -> Response:

@@ -44,7 +44,7 @@ class Admission:
         self._is_shedding = False
         self._last_seen_at = float("-inf")
         self.in_flight = 0
-        self.lesser_in_flight = 0
+        self.low_priority_in_flight = 0
 
     def refused(self, waited_s: float) -> str:
         """Return the reason to refuse a callback, `queue` or `in_flight`; "" admits it, and it must `leave`.
@@ -60,24 +60,25 @@ class Admission:
             self._observe(self.in_flight)
             return ""
 
-    def refused_lesser(self, waited_s: float) -> str:
-        """Return the reason to refuse a request that gives way to callbacks; "" admits it, and it must `leave_lesser`.
+    def refused_low_priority(self, waited_s: float) -> str:
+        """Return the reason to refuse a request that gives way to callbacks; "" admits it.
 
-        It is refused long before a callback is: at half of the limit, callbacks counted in, and while callbacks are
-        shed. It takes no callback's place, and its wait is not part of their average.
+        An admitted one must `leave_low_priority`. It is refused long before a callback is: at half of the limit,
+        callbacks counted in, and while callbacks are shed. It takes no callback's place, and its wait is not part of
+        their average. waited_s: as in `refused`.
         """
         with self._lock:
             is_shedding = self._is_shedding and self._now() - self._last_seen_at <= FORGET_AFTER_S
             if is_shedding or waited_s > MAX_AVERAGE_WAIT_S:
                 return "queue"
-            if self.in_flight + self.lesser_in_flight >= max(1, self._limit // 2):
+            if self.in_flight + self.low_priority_in_flight >= max(1, self._limit // 2):
                 return "in_flight"
-            self.lesser_in_flight += 1
+            self.low_priority_in_flight += 1
             return ""
 
-    def leave_lesser(self) -> None:
+    def leave_low_priority(self) -> None:
         with self._lock:
-            self.lesser_in_flight -= 1
+            self.low_priority_in_flight -= 1
 
     def leave(self) -> None:
         with self._lock:

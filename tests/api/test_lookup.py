@@ -213,7 +213,7 @@ class TestHttp:
 
     def test_it_gives_way_to_callbacks(self, app: Flask, ask: Ask) -> None:
         admission = services_of(app).admission
-        while not admission.refused_lesser(0.0):
+        while not admission.refused_low_priority(0.0):
             pass
         response = ask({"phone": "+14155550100"})
         assert response.status_code == 503
@@ -221,7 +221,7 @@ class TestHttp:
         assert (response.json or {})["reason"] == "overload"
         assert admission.refused(0.0) == ""
         admission.leave()
-        admission.leave_lesser()
+        admission.leave_low_priority()
         for _ in range(2):  # each leaves again
             assert ask({"phone": "+14155550100"}).status_code == 200
 

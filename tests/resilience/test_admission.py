@@ -73,18 +73,18 @@ def test_after_a_silence_nothing_is_held_against_the_next(admission: Admission, 
 
 def test_what_gives_way_is_refused_at_half_of_the_limit_and_takes_no_callbacks_place(clock: ManualClock) -> None:
     admission = Admission(4, now=clock)
-    assert [admission.refused_lesser(0.0) for _ in range(3)] == ["", "", "in_flight"]
+    assert [admission.refused_low_priority(0.0) for _ in range(3)] == ["", "", "in_flight"]
     assert [admission.refused(0.0) for _ in range(5)] == ["", "", "", "", "in_flight"]
-    admission.leave_lesser()
-    assert admission.refused_lesser(0.0) == "in_flight"  # the callbacks alone are more than half
+    admission.leave_low_priority()
+    assert admission.refused_low_priority(0.0) == "in_flight"  # the callbacks alone are more than half
 
 
 def test_what_gives_way_is_refused_while_callbacks_are_shed(clock: ManualClock) -> None:
     admission = Admission(100, now=clock)
-    assert admission.refused_lesser(MAX_AVERAGE_WAIT_S) == ""
-    assert admission.refused_lesser(MAX_AVERAGE_WAIT_S + 0.01) == "queue"
+    assert admission.refused_low_priority(MAX_AVERAGE_WAIT_S) == ""
+    assert admission.refused_low_priority(MAX_AVERAGE_WAIT_S + 0.01) == "queue"
     for _ in range(AVERAGED_CALLBACKS):
         admission.refused(MAX_WAIT_S)
-    assert admission.refused_lesser(0.0) == "queue"
+    assert admission.refused_low_priority(0.0) == "queue"
     clock.now_s += FORGET_AFTER_S + 0.01
-    assert admission.refused_lesser(0.0) == ""
+    assert admission.refused_low_priority(0.0) == ""
