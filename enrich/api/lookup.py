@@ -16,7 +16,11 @@ _ATTRIBUTE = "key"
 
 
 def look_up(kind: str, value: str, trust: Trust, rules: Rules, store: CustomerStore) -> LookupAnswer:
-    """Return who this key identifies. Raises DatabaseError: then nobody knows."""
+    """Return the match of this key, as the callback would find it, with the block that a task would get.
+
+    kind: of the key, such as `phone`. value: as it was sent, in any form. trust: the most that the key may have.
+    Raises DatabaseError if it could not be looked up.
+    """
     keys = matching.lookup_keys({_ATTRIBUTE: value}, _rules_of(kind, trust, rules.keys))
     found = store.look_up(keys)
     match = matching.choose(keys, found.candidates)

@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 
 from flask import Blueprint, Flask, Response, current_app, request
@@ -21,7 +22,7 @@ from enrich import errors
 from enrich.accounts.tokens import LOOKUP, LOOKUP_CLAIMED, ApiToken, ApiTokens
 from enrich.api import openapi
 from enrich.api.lookup import look_up
-from enrich.api.models import LookupAnswer, LookupQuery, errors_of
+from enrich.api.models import LookupQuery, errors_of
 from enrich.api.problems import MIMETYPE, FieldError, Problem, could_not_look
 from enrich.api.recorder import LookupRecorder
 from enrich.domain.deadline import OutOfTime
@@ -34,7 +35,7 @@ from enrich.services import Services
 
 PREFIX = "/api"
 JSON = "application/json"
-# No request of this API has a body; what is longer than this is not even left unread.
+# No request of this API needs a body; one with a longer body than this is refused.
 MAX_BODY_BYTES = 8_192
 # Studio waits ten seconds, and a caller should not wait that long.
 LOOKUP_S = 3.0
@@ -112,6 +113,28 @@ def answer_lookup() -> Response:
 def _looked_up(api: Api) -> Response:
     began = time.monotonic()
     now = api.services.adapters.now()
+    token = _token(api, now)
+    query = _query()
+    trust = _trust(query, token)
+    kind, value = query.key
+    answer = look_up(kind, value, trust, api.services.rules, api.services.adapters.store)
+    api.services.metrics.lookup(answer.match)
+    lookup = Lookup(
+        at=now,
+        token_id=token.id,
+        key_kind=kind,
+        trust=trust,
+        match=answer.match,
+        reason=answer.reason or "",
+        customer_id=answer.customer_id,
+        elapsed_ms=round((time.monotonic() - began) * 1000, 2),
+    )
+    api.recorder.add(lookup, token)
+    return Response(answer.model_dump_json() + "\n", mimetype=JSON)
+
+
+def _token(api: Api, now: datetime) -> ApiToken:
+    """Return the token of the request. Raises Problem if it is not valid, lacks the scope, or exceeds its rate."""
     token = api.tokens.find(_secret(), now)
     if token is None:
         raise _unauthorized('Bearer realm="enrich", error="invalid_token"')
@@ -125,26 +148,7 @@ def _looked_up(api: Api) -> Response:
             f"More than {api.services.settings.api_rate} requests a second with this token.",
             headers={"Retry-After": str(math.ceil(wait_s))},
         )
-    query = _query()
-    trust = _trust(query, token)
-    kind, value = query.key
-    answer = look_up(kind, value, trust, api.services.rules, api.services.adapters.store)
-    api.services.metrics.lookup(answer.match)
-    api.recorder.add(_record(answer, token, kind, trust, began), token)
-    return Response(answer.model_dump_json() + "\n", mimetype=JSON)
-
-
-def _record(answer: LookupAnswer, token: ApiToken, kind: str, trust: Trust, began: float) -> Lookup:
-    return Lookup(
-        at=_api().services.adapters.now(),
-        token_id=token.id,
-        key_kind=kind,
-        trust=trust,
-        match=answer.match,
-        reason=answer.reason or "",
-        customer_id=answer.customer_id,
-        elapsed_ms=round((time.monotonic() - began) * 1000, 2),
-    )
+    return token
 
 
 def _secret() -> str:
