@@ -234,80 +234,79 @@ class Resolver:
         moved: identifiers of the form to take from their other owners; the rest is shared.
         """
 
-        def decide(session: Session, record: Record) -> AuditedChange | None:
+        def decide(session: Session, current: Mapping[str, Record]) -> AuditedChange | None:
             at = self._adapters.now()
             scope = Scope(customers=frozenset({customer_id}), keys=frozenset(moved))
 
             def act() -> tuple[int, ...]:
-                new = editing.edited(customer_id, record, form) + self._links(session, moved, customer_id)
-                return decisions.decide(session, new, self._actor, at)
+                new = editing.edited(customer_id, current[customer_id], form)
+                return decisions.decide(session, new + self._links(session, moved, customer_id), self._actor, at)
 
             return audit.change(session, scope, AuditAction.EDITED, self._actor, at, act, customer_id=customer_id)
 
-        return self._at_version(customer_id, version, decide)
+        return self._at_versions({customer_id: version}, decide)
 
     def merge(self, kept_id: str, gone_id: str, versions: Mapping[str, int]) -> Resolution | StaleEdit:
         """Merge the second customer into the first. versions: of both, as the reader saw them."""
-        stale: list[StaleEdit] = []
 
-        def decide(session: Session) -> AuditedChange | None:
+        def decide(session: Session, _current: Mapping[str, Record]) -> AuditedChange | None:
             at = self._adapters.now()
-            records.serialise_changes(session)
-            before = records.read(session, [kept_id, gone_id])
-            for one in (kept_id, gone_id):
-                record = before[one]
-                if record is None or record["merged_into"] or records.version(session, one) != versions.get(one):
-                    stale.append(StaleEdit(one, record))
-                    return None
             scope = Scope(frozenset({kept_id, gone_id, *records.merged_into(session, gone_id)}))
-            new = [editing.merged(kept_id, gone_id)]
-            act = partial(decisions.decide, session, new, self._actor, at)
+            act = partial(decisions.decide, session, [editing.merged(kept_id, gone_id)], self._actor, at)
             return audit.change(session, scope, AuditAction.MERGED, self._actor, at, act, customer_id=kept_id)
 
-        resolution = self._carry_out(decide, None)
-        return stale[0] if stale else resolution
+        return self._at_versions({one: versions.get(one) for one in (kept_id, gone_id)}, decide)
 
     def split(self, customer_id: str, home: str, version: int) -> Resolution | StaleEdit:
         """Make this part of the customer a customer of its own. version: of the customer, as the reader saw it."""
 
-        def decide(session: Session, _record: Record) -> AuditedChange | None:
+        def decide(session: Session, _current: Mapping[str, Record]) -> AuditedChange | None:
+            at = self._adapters.now()
             members = frozenset({customer_id, *records.merged_into(session, customer_id)})
             if home not in members:
                 return None
-            act = partial(decisions.decide, session, editing.split(home, sorted(members)), self._actor, at=now())
+            act = partial(decisions.decide, session, editing.split(home, sorted(members)), self._actor, at)
             return audit.change(
-                session, Scope(members), AuditAction.SPLIT, self._actor, now(), act, customer_id=customer_id
+                session, Scope(members), AuditAction.SPLIT, self._actor, at, act, customer_id=customer_id
             )
 
-        now = self._adapters.now
-        return self._at_version(customer_id, version, decide)
+        return self._at_versions({customer_id: version}, decide)
 
     def delete(self, customer_id: str, version: int) -> Resolution | StaleEdit:
         """Delete the customer, whose history stays. version: of the customer, as the reader saw it."""
 
-        def decide(session: Session, _record: Record) -> AuditedChange | None:
+        def decide(session: Session, _current: Mapping[str, Record]) -> AuditedChange | None:
+            at = self._adapters.now()
             members = frozenset({customer_id, *records.merged_into(session, customer_id)})
-            act = partial(decisions.decide, session, [editing.deleted(customer_id)], self._actor, at=now())
+            act = partial(decisions.decide, session, [editing.deleted(customer_id)], self._actor, at)
             return audit.change(
-                session, Scope(members), AuditAction.DELETED, self._actor, now(), act, customer_id=customer_id
+                session, Scope(members), AuditAction.DELETED, self._actor, at, act, customer_id=customer_id
             )
 
-        now = self._adapters.now
-        return self._at_version(customer_id, version, decide)
+        return self._at_versions({customer_id: version}, decide)
 
-    def _at_version(
-        self, customer_id: str, version: int | None, decide: Callable[[Session, Record], AuditedChange | None]
+    def _at_versions(
+        self,
+        versions: Mapping[str, int | None],
+        decide: Callable[[Session, Mapping[str, Record]], AuditedChange | None],
     ) -> Resolution | StaleEdit:
-        """Carry out a decision about a customer that is still at this version, and not part of another one."""
+        """Carry out a decision about customers that are still at these versions, and not part of another one.
+
+        decide: called with their present records.
+        """
         stale: list[StaleEdit] = []
 
         def decide_if_current(session: Session) -> AuditedChange | None:
             records.serialise_changes(session)
-            record = records.read(session, [customer_id])[customer_id]
-            if record is None or record["merged_into"] or records.version(session, customer_id) != version:
-                stale.append(StaleEdit(customer_id, record))
-                return None
-            return decide(session, record)
+            current: dict[str, Record] = {}
+            found = records.read(session, list(versions))
+            for customer_id, version in versions.items():
+                record = found[customer_id]
+                if record is None or record["merged_into"] or records.version(session, customer_id) != version:
+                    stale.append(StaleEdit(customer_id, record))
+                    return None
+                current[customer_id] = record
+            return decide(session, current)
 
         resolution = self._carry_out(decide_if_current, None)
         return stale[0] if stale else resolution
