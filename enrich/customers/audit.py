@@ -128,8 +128,6 @@ def change(
     *,
     task_sid: str | None = None,
     customer_id: str | None = None,
-    undoes: int | None = None,
-    even_if_nothing_changes: bool = False,
 ) -> AuditedChange | None:
     """Call `act` and add an audit entry for its changes within the scope; return None if there are none.
 
@@ -139,9 +137,27 @@ def change(
     before = capture(session, scope)
     made = act() or ()
     after = capture(session, scope)
-    if before == after and not even_if_nothing_changes:
+    if before == after:
         decisions.forget(session, made)
         return None
+    changed = _enter(session, action, by, at, before, after, task_sid=task_sid, customer_id=customer_id)
+    decisions.attribute(session, made, changed.audit_id)
+    return changed
+
+
+def _enter(
+    session: Session,
+    action: AuditAction,
+    by: Actor,
+    at: datetime,
+    before: State,
+    after: State,
+    *,
+    task_sid: str | None,
+    customer_id: str | None,
+    undoes: int | None = None,
+) -> AuditedChange:
+    """Add an audit entry for the change between these two states of one scope."""
     audit_id = session.execute(
         insert(_TRAIL)
         .values(
@@ -157,7 +173,6 @@ def change(
         )
         .returning(_TRAIL.c.id)
     ).scalar_one()
-    decisions.attribute(session, made, audit_id)
     customers, keys, tasks = _affected(before, after)
     about = customers | ({customer_id} if customer_id else set())
     if about:
@@ -213,17 +228,13 @@ def _undo_decisions(
     is_about_customers = bool(before["customers"]) or before == EMPTY_STATE
     customers = neighbourhood(session, homes).homes if is_about_customers else frozenset()
     scope = replace(_scope_of(before), customers=frozenset(customers) | frozenset(before["customers"]))
-    now = capture(session, Scope(tasks=scope.tasks))["tasks"]
-    untouched = {sid: pinned for sid, pinned in before["tasks"].items() if now[sid] == row.after["tasks"][sid]}
-
-    def act() -> None:
-        decisions.reverse(session, origin, at)
-        restore(session, {"customers": {}, "keys": [], "tasks": untouched}, by, at)
-
+    now = capture(session, scope)
+    untouched = {sid: pinned for sid, pinned in before["tasks"].items() if now["tasks"][sid] == row.after["tasks"][sid]}
+    decisions.reverse(session, origin, at)
+    restore(session, {"customers": {}, "keys": [], "tasks": untouched}, by, at)
+    # Even if nothing changed: the entry says that these decisions are out of effect, or in effect again.
     about = {"task_sid": row.task_sid, "customer_id": row.customer_id, "undoes": row.id}
-    undone = change(session, scope, AuditAction.UNDONE, by, at, act, **about, even_if_nothing_changes=True)
-    assert undone is not None  # noqa: S101 - an entry is written even if nothing changes
-    return undone
+    return _enter(session, AuditAction.UNDONE, by, at, now, capture(session, scope), **about)
 
 
 def _undo_state(session: Session, row: Row[*tuple[Any, ...]], by: Actor, at: datetime) -> AuditedChange | ChangedSince:
@@ -233,15 +244,15 @@ def _undo_state(session: Session, row: Row[*tuple[Any, ...]], by: Actor, at: dat
     conflicts = _differences(now, row.after) + _needed_by_others(session, row.before)
     if conflicts:
         return ChangedSince(tuple(conflicts))
-
-    def act() -> None:
-        decisions.withdraw(session, [one for one, record in row.before["customers"].items() if record is None], at)
-        restore(session, row.before, by, at)
-        owners = {owner[0] for key in row.before["keys"] for owner in key["owners"]}
-        recompute(session, scope.customers | owners, at)
-
+    decisions.withdraw(session, [one for one, record in row.before["customers"].items() if record is None], at)
+    restore(session, row.before, by, at)
+    owners = {owner[0] for key in row.before["keys"] for owner in key["owners"]}
+    recompute(session, scope.customers | owners, at)
+    restored = capture(session, scope)
+    if restored == now:
+        return ChangedSince(("nothing of it is left",))
     about = {"task_sid": row.task_sid, "customer_id": row.customer_id, "undoes": row.id}
-    return change(session, scope, AuditAction.UNDONE, by, at, act, **about) or ChangedSince(("nothing of it is left",))
+    return _enter(session, AuditAction.UNDONE, by, at, now, restored, **about)
 
 
 def note(session: Session, action: AuditAction, by: Actor, at: datetime, *, task_sid: str) -> None:

@@ -64,7 +64,7 @@ def change(database: Database) -> Callable[..., int]:
         **about: str,
     ) -> int:
         with database.transaction() as session:
-            made = audit.change(session, scope, action, DANA, NOW, lambda: act(session), **about)  # type: ignore[arg-type]
+            made = audit.change(session, scope, action, DANA, NOW, lambda: act(session), **about)
         assert made is not None
         return made.audit_id
 
