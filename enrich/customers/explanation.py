@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -102,7 +101,7 @@ def _other_owners(session: Session, customer_id: str, stored: StoredCustomer) ->
             own.setdefault(key.kind, []).append(key.value)
     found: dict[Identifier, list[str]] = {}
     for kind, values in sorted(own.items()):
-        rows: Any = session.execute(
+        rows = session.execute(
             select(_IDENTIFIERS.c.value, _IDENTIFIERS.c.customer_id, _IDENTIFIERS.c.as_written)
             .where(
                 _IDENTIFIERS.c.kind == kind, _IDENTIFIERS.c.value.in_(values), _IDENTIFIERS.c.customer_id != customer_id
