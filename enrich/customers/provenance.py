@@ -6,7 +6,7 @@ Pure, beside `projection.project`, from the same records and decisions: it expla
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -80,10 +80,13 @@ class JoinCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Why a part belongs to another one. decision: the merge by staff. source: that merged. key: the shared id."""
+    """A reason for which a part belongs to another one, `other`.
+
+    decision: the merge by staff. source: the one that merged them. key: the id that they share.
+    """
 
     cause: JoinCause
-    other: str
+    other: str = ""
     decision: Decision | None = None
     source: str = ""
     key: Identifier | None = None
@@ -91,7 +94,10 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One home of a customer: its records, its creation by staff, and why it belongs to the others."""
+    """One home of a customer: its records, its creation by staff, and why it belongs to the others.
+
+    joins: in the order of the parts that they lead to.
+    """
 
     home: str
     records: tuple[StoredRecord, ...] = ()
@@ -199,33 +205,37 @@ def _parts(
     decisions: Sequence[Decision],
     shared: Mapping[Identifier, Collection[Holder]],
 ) -> tuple[Part, ...]:
-    decided = newest_of_pairs(decisions)
-    cut = {pair for pair, newest in decided.items() if newest.kind is DecisionKind.SPLIT}
-    joins: dict[Pair, list[tuple[JoinCause, dict[str, Any]]]] = {}
-    for pair, merge in decided.items():
-        if merge.kind is DecisionKind.MERGE:
-            joins.setdefault(pair, []).append((JoinCause.STAFF, {"decision": merge}))
-    for source in sorted({one.source for one in records}):
-        for pair in merged_at_source(one for one in records if one.source == source):
-            joins.setdefault(pair, []).append((JoinCause.SOURCE, {"source": source}))
-    for key, holders in shared.items():
-        for pair in same([holders]):
-            joins.setdefault(pair, []).append((JoinCause.SHARED_ID, {"key": key}))
+    joins = _joins(records, decisions, shared)
     created = {one.subject: one for one in decisions if one.kind is DecisionKind.CREATE}
+    homes = sorted(cluster.homes, key=lambda one: (one != cluster.root, one))
     return tuple(
         Part(
             home,
             tuple(one for one in records if one.home_id == home),
             created.get(home),
-            tuple(
-                Join(cause, next(iter(pair - {home})), **about)
-                for pair, causes in joins.items()
-                if home in pair and pair <= cluster.homes and pair not in cut
-                for cause, about in causes
-            ),
+            tuple(replace(join, other=other) for other in homes for join in joins.get(Pair((home, other)), ())),
         )
-        for home in sorted(cluster.homes, key=lambda one: (one != cluster.root, one))
+        for home in homes
     )
+
+
+def _joins(
+    records: Sequence[StoredRecord], decisions: Sequence[Decision], shared: Mapping[Identifier, Collection[Holder]]
+) -> dict[Pair, list[Join]]:
+    """Return why the two homes of each pair are one customer; `other` is left open, as it differs between the two."""
+    decided = newest_of_pairs(decisions)
+    joins: dict[Pair, list[Join]] = {}
+    for pair, newest in decided.items():
+        if newest.kind is DecisionKind.MERGE:
+            joins.setdefault(pair, []).append(Join(JoinCause.STAFF, decision=newest))
+    for source in sorted({one.source for one in records}):
+        for pair in merged_at_source(one for one in records if one.source == source):
+            joins.setdefault(pair, []).append(Join(JoinCause.SOURCE, source=source))
+    for key, holders in shared.items():
+        for pair in same([holders]):
+            joins.setdefault(pair, []).append(Join(JoinCause.SHARED_ID, key=key))
+    cut = {pair for pair, newest in decided.items() if newest.kind is DecisionKind.SPLIT}
+    return {pair: of_pair for pair, of_pair in joins.items() if pair not in cut}
 
 
 def _statement(content: Content, value: Any) -> Statement:

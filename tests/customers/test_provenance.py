@@ -148,6 +148,13 @@ def test_a_part_is_joined_by_staff_by_its_source_or_by_a_shared_id() -> None:
     assert (by_id.cause, by_id.other, by_id.key) == (JoinCause.SHARED_ID, "C-1", ACCOUNT)
 
 
+def test_the_reasons_of_a_part_are_in_the_order_of_the_parts() -> None:
+    others = [f"C-{number}" for number in range(1, 8)]
+    merged = [record(one, state=RecordState.MERGED, into_remote_id="C-9") for one in others]
+    *_, part = trace_one(record("C-9"), *merged, root="C-5").parts
+    assert (part.home, [one.other for one in part.joins]) == ("C-9", ["C-5", "C-1", "C-2", "C-3", "C-4", "C-6", "C-7"])
+
+
 def test_a_shared_id_that_several_records_of_a_source_have_joins_nobody() -> None:
     holders = {Holder("file", "customer", f"C-{number}", f"C-{number}") for number in (1, 3)}
     holders |= {Holder("crm", "customer", "7", "crm:7")}
