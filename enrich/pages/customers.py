@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ from flask.typing import ResponseReturnValue
 
 from enrich.accounts.tables import Role
 from enrich.customers import audit, explanation, records, search
-from enrich.customers.explanation import Explanation
 from enrich.customers.fixture_rows import BadRow, CustomerFixture
 from enrich.customers.identifiers import Identifier
 from enrich.customers.search import FoundCustomer
@@ -92,7 +91,7 @@ def _customer_page(services: Services, customer_id: str, problem: str = "") -> s
         is_gone=is_gone,
         is_readable=is_readable,
         origins=origins.of(customer_id, explained) if explained else None,
-        doubts=_doubts(services.database, explained) if explained else (),
+        shared=_with_owners(services.database, explained.other_owners) if explained else (),
         identifiers=_identifiers(customer_id, record),
         merged=merged,
         trail=trail,
@@ -312,16 +311,7 @@ def _shared(database: Database, customer_id: str, read: CustomerFixture) -> list
         switchboards = {key.value.partition(";ext=")[0] for key in read.identifiers if ";ext=" in key.value}
         keys = [key for key in read.identifiers if key.value not in switchboards]
         owners = {key: records.owners(session, key) for key in keys}
-    other_owners = {
-        key: [owner for owner in ids if owner != customer_id] for key, ids in owners.items() if customer_id not in ids
-    }
-    found = search.customers(database, [owner for ids in other_owners.values() for owner in ids])
-    by_id = {customer.id: customer for customer in found}
-    return [
-        SharedIdentifier(key, tuple(by_id[owner] for owner in ids if owner in by_id))
-        for key, ids in other_owners.items()
-        if ids
-    ]
+    return _with_owners(database, {key: ids for key, ids in owners.items() if ids and customer_id not in ids})
 
 
 def _ownership() -> str | None:
@@ -360,13 +350,12 @@ def _record(database: Database, customer_id: str, *, of_other: bool = False) -> 
         return record, records.version(session, customer_id)
 
 
-def _doubts(database: Database, explained: Explanation) -> list[SharedIdentifier]:
-    """Return the customer's identifiers that others have, too."""
-    found = search.customers(database, list({one for ids in explained.other_owners.values() for one in ids}))
+def _with_owners(database: Database, owners: Mapping[Identifier, Sequence[str]]) -> list[SharedIdentifier]:
+    """Return these identifiers with the customers that have them, read at once. owners: their ids."""
+    found = search.customers(database, list({one for ids in owners.values() for one in ids}))
     by_id = {customer.id: customer for customer in found}
     return [
-        SharedIdentifier(key, tuple(by_id[owner] for owner in owners if owner in by_id))
-        for key, owners in explained.other_owners.items()
+        SharedIdentifier(key, tuple(by_id[owner] for owner in ids if owner in by_id)) for key, ids in owners.items()
     ]
 
 
