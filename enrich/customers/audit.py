@@ -1,14 +1,7 @@
 """The audit trail of changes by staff: who, when, what, and the state before and after (records.py).
 
-A change of customers is decisions (decisions.py). It is undone by leaving them out, as a change of its own, which can
-be undone, too: in any order, and whatever sources and staff changed since.
-
-What has no decisions, a pin or a change from before there were decisions, is undone by its state: if the present state
-is the one that the change left, the state before it is restored. If somebody has changed the same since, nothing is
-undone and the differences are returned.
-
-A newer version may have written an action or a state that this one does not know. Such an entry is listed, and never
-undone here: whatever else it changed would be left as it is.
+A newer version may have written an action or a state that this one does not know. Such an entry is listed, and undo.py
+leaves it alone.
 
 Works in the session of the caller; raises DatabaseError. Changes by staff are serialised.
 """
@@ -17,26 +10,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, insert, select
 from sqlalchemy.orm import Session
 
 from enrich.customers import decisions, records
 from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import Projection
 from enrich.customers.projection_writes import StoredCustomer
-from enrich.customers.projector import Recomputed, neighbourhood, recompute
-from enrich.customers.records import EMPTY_STATE, Actor, Scope, State, capture, restore, serialise_changes
-from enrich.customers.tables import AuditCustomerRow, AuditRow, CustomerRow, InteractionRow, PinRow
+from enrich.customers.projector import Recomputed
+from enrich.customers.records import EMPTY_STATE, Actor, Scope, State, capture, serialise_changes
+from enrich.customers.tables import AuditCustomerRow, AuditRow
 from enrich.database.types import Base
 
-_CUSTOMERS, _PINS, _TRAIL, _ABOUT = (
-    Base.metadata.tables[row.__tablename__] for row in (CustomerRow, PinRow, AuditRow, AuditCustomerRow)
-)
+_TRAIL, _ABOUT = (Base.metadata.tables[row.__tablename__] for row in (AuditRow, AuditCustomerRow))
 
 
 class AuditAction(StrEnum):
@@ -75,18 +66,6 @@ class AuditedChange:
     keys: frozenset[Identifier]
     tasks: frozenset[str]
     records: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedSince:
-    """Nothing was undone, because of later changes. what: their subjects, as shown to staff."""
-
-    what: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableChange:
-    """Nothing was undone, because this version does not know all that the change did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +119,12 @@ def change(
     if before == after:
         decisions.forget(session, made)
         return None
-    changed = _enter(session, action, by, at, before, after, task_sid=task_sid, customer_id=customer_id)
+    changed = enter(session, action, by, at, before, after, task_sid=task_sid, customer_id=customer_id)
     decisions.attribute(session, made, changed.audit_id)
     return changed
 
 
-def _enter(
+def enter(
     session: Session,
     action: AuditAction,
     by: Actor,
@@ -157,7 +136,10 @@ def _enter(
     customer_id: str | None,
     undoes: int | None = None,
 ) -> AuditedChange:
-    """Add an audit entry for the change between these two states of one scope."""
+    """Add an audit entry for the change between these two states of one scope, even if they are the same.
+
+    undoes: the entry that the change undid.
+    """
     audit_id = session.execute(
         insert(_TRAIL)
         .values(
@@ -181,88 +163,10 @@ def _enter(
     return AuditedChange(audit_id, frozenset(customers), frozenset(keys), frozenset(tasks), frozenset(altered))
 
 
-def undo(
-    session: Session, audit_id: int, by: Actor, at: datetime
-) -> AuditedChange | ChangedSince | UnreadableChange | None:
-    """Undo a change; return the new change, what prevents it, or None for an unknown id."""
-    serialise_changes(session)
-    row = session.execute(select(_TRAIL).where(_TRAIL.c.id == audit_id)).one_or_none()
-    if row is None:
-        return None
-    if row.undone_by is not None:
-        return ChangedSince(("it was undone already",))
-    if row.action not in set(AuditAction) or not _are_states(row.before, row.after):
-        return UnreadableChange()
-    origin, is_undoing = _origin(session, row)
-    homes = decisions.of_entry(session, origin)
-    is_in_effect = decisions.are_in_effect(session, origin)
-    if homes and is_in_effect == is_undoing:  # by another entry: it was undone, put into effect again, and undone again
-        return ChangedSince(("it was undone already",))
-    undone = _undo_decisions(session, row, origin, homes, by, at) if homes else _undo_state(session, row, by, at)
-    if isinstance(undone, ChangedSince):
-        return undone
-    session.execute(update(_TRAIL).where(_TRAIL.c.id == audit_id).values(undone_by=undone.audit_id))
-    if row.undoes is not None:  # undoing an undo puts the original change into effect again
-        session.execute(update(_TRAIL).where(_TRAIL.c.id == row.undoes).values(undone_by=None))
-    if homes:
-        undone_by = undone.audit_id if is_in_effect else None
-        session.execute(update(_TRAIL).where(_TRAIL.c.id == origin).values(undone_by=undone_by))
-    return undone
-
-
-def _origin(session: Session, row: Row[*tuple[Any, ...]]) -> tuple[int, bool]:
-    """Return the id of the change that this entry made, undid, or put into effect again; and whether it undid it."""
-    audit_id, undoes, is_undoing = row.id, row.undoes, False
-    while undoes is not None:
-        audit_id, is_undoing = undoes, not is_undoing
-        undoes = session.execute(select(_TRAIL.c.undoes).where(_TRAIL.c.id == audit_id)).scalar_one_or_none()
-    return audit_id, is_undoing
-
-
-def _undo_decisions(
-    session: Session, row: Row[*tuple[Any, ...]], origin: int, homes: frozenset[str], by: Actor, at: datetime
-) -> AuditedChange:
-    """Take the decisions of a change out of effect, or put them back; so its pins, unless changed since."""
-    before = row.before
-    # Nothing before and after: the entry is older than states are kept (`store.prune`).
-    is_about_customers = bool(before["customers"]) or before == EMPTY_STATE
-    customers = neighbourhood(session, homes).homes if is_about_customers else frozenset()
-    scope = replace(_scope_of(before), customers=frozenset(customers) | frozenset(before["customers"]))
-    now = capture(session, scope)
-    untouched = {sid: pinned for sid, pinned in before["tasks"].items() if now["tasks"][sid] == row.after["tasks"][sid]}
-    decisions.reverse(session, origin, at)
-    restore(session, {"customers": {}, "keys": [], "tasks": untouched}, by, at)
-    # Even if nothing changed: the entry says that these decisions are out of effect, or in effect again.
-    about = {"task_sid": row.task_sid, "customer_id": row.customer_id, "undoes": row.id}
-    return _enter(session, AuditAction.UNDONE, by, at, now, capture(session, scope), **about)
-
-
-def _undo_state(session: Session, row: Row[*tuple[Any, ...]], by: Actor, at: datetime) -> AuditedChange | ChangedSince:
-    """Restore the state before a change that has no decisions, if it is as the change left it."""
-    scope = _scope_of(row.before)
-    now = capture(session, scope)
-    conflicts = _differences(now, row.after) + _needed_by_others(session, row.before)
-    if conflicts:
-        return ChangedSince(tuple(conflicts))
-    decisions.withdraw(session, [one for one, record in row.before["customers"].items() if record is None], at)
-    restore(session, row.before, by, at)
-    owners = {owner[0] for key in row.before["keys"] for owner in key["owners"]}
-    recompute(session, scope.customers | owners, at)
-    restored = capture(session, scope)
-    if restored == now:
-        return ChangedSince(("nothing of it is left",))
-    about = {"task_sid": row.task_sid, "customer_id": row.customer_id, "undoes": row.id}
-    return _enter(session, AuditAction.UNDONE, by, at, now, restored, **about)
-
-
 def note(session: Session, action: AuditAction, by: Actor, at: datetime, *, task_sid: str) -> None:
     """Add an audit entry for an action that changes no record."""
-    no_state = capture(session, Scope())
-    session.execute(
-        insert(_TRAIL).values(
-            at=at, user_id=by.user_id, by=by.name, action=action, task_sid=task_sid, before=no_state, after=no_state
-        )
-    )
+    values = {"at": at, "user_id": by.user_id, "by": by.name, "action": action, "task_sid": task_sid}
+    session.execute(insert(_TRAIL).values(**values, before=EMPTY_STATE, after=EMPTY_STATE))
 
 
 def note_source_changes(session: Session, recomputed: Recomputed, source: str, at: datetime) -> None:
@@ -333,7 +237,7 @@ def _newest_entries(session: Session, query: Any, at_most: int) -> tuple[AuditEn
 
 def _entry(row: Row[*tuple[Any, ...]]) -> AuditEntry:
     fields = {name: getattr(row, name) for name in AuditEntry.__dataclass_fields__ if hasattr(row, name)}
-    if _are_states(row.before, row.after):
+    if are_states(row.before, row.after):
         return AuditEntry(**fields)
     if row.action == AuditAction.SYNCED and _are_fields(row.before) and _are_fields(row.after):
         before, after = row.before["fields"], row.after["fields"]
@@ -348,47 +252,13 @@ def _are_fields(stored: object) -> bool:
     return isinstance(stored, dict) and isinstance(stored.get("fields"), dict)
 
 
-def _are_states(before: object, after: object) -> bool:
+def are_states(before: object, after: object) -> bool:
     """Return whether these are two states of one scope, in the form of this version."""
     return records.is_state(before) and records.is_state(after) and _subjects(before) == _subjects(after)
 
 
 def _subjects(state: Any) -> object:
     return state["customers"].keys(), [(key["kind"], key["value"]) for key in state["keys"]], state["tasks"].keys()
-
-
-# --- comparison
-
-
-def _scope_of(state: State) -> Scope:
-    return Scope(
-        customers=frozenset(state["customers"]),
-        keys=frozenset(Identifier(key["kind"], key["value"]) for key in state["keys"]),
-        tasks=frozenset(state["tasks"]),
-    )
-
-
-def _differences(now: State, after: State) -> list[str]:
-    """Return the subjects whose state differs from the one that the change left."""
-    customers = [f"customer {one}" for one, record in after["customers"].items() if now["customers"][one] != record]
-    keys = [key["value"] for key, other in zip(after["keys"], now["keys"], strict=True) if key != other]
-    tasks = [f"task {one}" for one, pinned in after["tasks"].items() if now["tasks"][one] != pinned]
-    return customers + keys + tasks
-
-
-def _needed_by_others(session: Session, state: State) -> list[str]:
-    """Return what prevents this state from being restored: rows that refer to customers that would be deleted."""
-    deleted = {customer_id for customer_id, record in state["customers"].items() if record is None}
-    pinned = session.scalars(select(_PINS.c.task_sid).where(_PINS.c.customer_id.in_(deleted))) if deleted else ()
-    problems = [f"task {task_sid}" for task_sid in pinned if task_sid not in state["tasks"]]
-    finished = select(InteractionRow.customer_id).where(InteractionRow.customer_id.in_(deleted)).distinct()
-    problems += [f"finished work for {one}" for one in (session.scalars(finished) if deleted else ())]
-    named = {owner[0] for key in state["keys"] for owner in key["owners"]}
-    named |= {one for key in state["keys"] for one in key["unlinked"]}
-    named |= {pinned["customer_id"] for pinned in state["tasks"].values() if pinned and pinned["customer_id"]}
-    needed = sorted(named - set(state["customers"]))
-    existing = set(session.scalars(select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.id.in_(needed)))) if needed else set()
-    return problems + [f"customer {one}" for one in needed if one not in existing]
 
 
 def _affected(before: State, after: State) -> tuple[set[str], set[Identifier], set[str]]:

@@ -25,11 +25,12 @@ from sqlalchemy.orm import Session
 
 from enrich import errors
 from enrich.customers import audit, decisions, editing, records
-from enrich.customers.audit import AuditAction, AuditedChange, AuditEntry, ChangedSince, UnreadableChange
+from enrich.customers.audit import AuditAction, AuditedChange, AuditEntry
 from enrich.customers.fixture_rows import CustomerFixture
 from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import Decision
 from enrich.customers.records import Actor, Scope
+from enrich.customers.undo import ChangedSince, UnreadableChange, undo_change
 from enrich.database.engine import Database
 from enrich.domain.deadline import Deadline
 from enrich.domain.deliveries import Delivery, NewFollowup, delivery_about
@@ -319,7 +320,7 @@ class Resolver:
         refused: list[ChangedSince | UnreadableChange] = []
 
         def decide(session: Session) -> AuditedChange | None:
-            done = audit.undo(session, audit_id, self._actor, self._adapters.now())
+            done = undo_change(session, audit_id, self._actor, self._adapters.now())
             if isinstance(done, ChangedSince | UnreadableChange):
                 refused.append(done)
                 return None

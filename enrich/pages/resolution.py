@@ -18,11 +18,12 @@ from markupsafe import Markup
 from enrich.accounts import masking
 from enrich.accounts.tables import Role
 from enrich.customers import audit, records, search
-from enrich.customers.audit import AuditEntry, ChangedSince, UnreadableChange
+from enrich.customers.audit import AuditEntry
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer
 from enrich.customers.identifiers import STAFF, Identifier
 from enrich.customers.records import Actor
 from enrich.customers.search import FoundCustomer
+from enrich.customers.undo import ChangedSince, UnreadableChange
 from enrich.database.engine import Database
 from enrich.database.types import MAX_ROW_ID
 from enrich.flows.resolution import Resolution, Resolver

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from enrich.customers import audit, decisions, editing, records
-from enrich.customers.audit import AuditAction, AuditedChange, ChangedSince, UnreadableChange
+from enrich.customers.audit import AuditAction, AuditedChange
 from enrich.customers.export import export
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
@@ -22,6 +22,7 @@ from enrich.customers.seeding import SeedReport, seed
 from enrich.customers.source_tables import DecisionRow
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import WordRow
+from enrich.customers.undo import ChangedSince, UnreadableChange, undo_change
 from enrich.database.engine import Database
 from enrich.domain.matches import LookupKey, LookupKeys, Trust
 
@@ -73,7 +74,7 @@ def change(database: Database) -> Callable[..., int]:
 
 def undo(database: Database, audit_id: int) -> AuditedChange | ChangedSince | UnreadableChange | None:
     with database.transaction() as session:
-        return audit.undo(session, audit_id, DANA, NOW)
+        return undo_change(session, audit_id, DANA, NOW)
 
 
 def link(session: Session, customer_id: str) -> Sequence[int]:

@@ -23,6 +23,7 @@ from enrich.customers.store import (
     look_up_statement,
 )
 from enrich.customers.tables import AuditCustomerRow, AuditRow, CaseRow, CustomerRow, IdentifierRow, NoteRow, PinRow
+from enrich.customers.undo import undo_change
 from enrich.database.engine import Database
 from enrich.database.types import Base
 from enrich.domain.matches import (
@@ -317,7 +318,7 @@ def test_a_decision_that_stands_can_be_undone_after_its_time(database: Database)
     (kept,) = database.read(select(AuditRow.id, AuditRow.before, AuditRow.after))
     assert (kept.id, kept.before, kept.after) == (made.audit_id, EMPTY_STATE, EMPTY_STATE)
     with database.transaction() as session:
-        undone = audit.undo(session, made.audit_id, dana, NOON + timedelta(days=2))
+        undone = undo_change(session, made.audit_id, dana, NOON + timedelta(days=2))
     assert isinstance(undone, AuditedChange)
     assert undone.customers == {"C-1"}
     assert not database.read(select(CustomerRow.is_gone))[0].is_gone

@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 
 from enrich.customers import audit, decisions, editing, records, streams
 from enrich.customers.arrivals import Arrival, Origin
-from enrich.customers.audit import AuditAction, AuditedChange, ChangedSince
+from enrich.customers.audit import AuditAction, AuditedChange
 from enrich.customers.export import export
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
@@ -43,6 +43,7 @@ from enrich.customers.seeding import LoadRules, seed
 from enrich.customers.source_record import SourceRecord
 from enrich.customers.source_tables import DecisionRow, SourceRecordRow
 from enrich.customers.tables import CustomerRow
+from enrich.customers.undo import ChangedSince, undo_change
 from enrich.database.engine import Database
 from enrich.database.types import Base
 from tests.support.databases import copy_template
@@ -388,7 +389,7 @@ class StoreMachine(RuleBasedStateMachine):
         entry = self.entries[-1 - number % len(self.entries)]
 
         def act(session: Session) -> Event | None:
-            undone = audit.undo(session, entry, DANA, self.now)
+            undone = undo_change(session, entry, DANA, self.now)
             if isinstance(undone, ChangedSince):
                 return None
             assert isinstance(undone, AuditedChange)

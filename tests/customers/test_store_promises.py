@@ -24,6 +24,7 @@ from enrich.customers.records import Actor, Record, Scope
 from enrich.customers.seeding import Load, LoadRules, SeedReport, seed
 from enrich.customers.source_record import SourceRecord
 from enrich.customers.streams import LEASE
+from enrich.customers.undo import undo_change
 from enrich.database.engine import Database
 from enrich.database.types import Base
 from enrich.domain.lengths import CUSTOMER_TEXTS
@@ -60,7 +61,7 @@ def change(database: Database, action: AuditAction, scope: Scope, new: Sequence[
 
 def undo(database: Database, audit_id: int) -> None:
     with database.transaction() as session:
-        assert isinstance(audit.undo(session, audit_id, DANA, NOON), AuditedChange)
+        assert isinstance(undo_change(session, audit_id, DANA, NOON), AuditedChange)
 
 
 def phones(database: Database) -> dict[str, list[str]]:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import func, select
 
-from enrich.customers import audit, records
+from enrich.customers import records
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
 from enrich.customers.records import Actor
 from enrich.customers.tables import AuditRow
+from enrich.customers.undo import undo_change
 from enrich.flows.resolution import Resolution, Resolver
 from enrich.services import Services
 from tests.support.contact_centre import ContactCentre, Service
@@ -31,7 +32,7 @@ def resolver(services: Services) -> Iterator[Resolver]:
     made = services.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
     for (audit_id,) in made:
         with services.database.transaction() as session:
-            audit.undo(session, audit_id, dana, services.adapters.now())
+            undo_change(session, audit_id, dana, services.adapters.now())
     work(services)
 
 

@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 
 from enrich.accounts import users
 from enrich.accounts.tables import Role
-from enrich.customers import audit
 from enrich.customers.records import Actor
 from enrich.customers.tables import AuditRow
+from enrich.customers.undo import undo_change
 from enrich.services import Services
 from tests.support.browser import needs_chromium
 from tests.support.contact_centre import ContactCentre, Service
@@ -51,7 +51,7 @@ def page(request: pytest.FixtureRequest, chromium: Browser, service: Service, se
     made = services.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
     for (audit_id,) in made:
         with services.database.transaction() as session:
-            audit.undo(session, audit_id, Actor(None, "the test"), services.adapters.now())
+            undo_change(session, audit_id, Actor(None, "the test"), services.adapters.now())
     # 409 and 422 are answers of the page's own; the browser notes them in its console.
     assert [each for each in complaints if "status of 4" not in each] == []
 
