@@ -230,7 +230,7 @@ def change(entry: AuditEntry, trail: Iterable[AuditEntry] = ()) -> str:
         key=key or "the details",
         customer=entry.customer_id or "",
         part=_part(entry),
-        source_change=source_change(entry),
+        source_change=_source_change(entry),
     )
 
 
@@ -247,15 +247,17 @@ def _undoing(entry: AuditEntry, trail: Mapping[int, AuditEntry]) -> str:
 def _part(entry: AuditEntry) -> str:
     """Return the customer that became, or ceased to be, part of another one."""
     before, after = entry.before["customers"], entry.after["customers"]
-    parts = [
+    parts: list[str] = [
         one
         for one, record in after.items()
         if record and before.get(one) and bool(record["merged_into"]) != bool(before[one]["merged_into"])
     ]
-    return parts[0] if len(parts) == 1 else "a part" if entry.action == AuditAction.SPLIT else "another customer"
+    if len(parts) == 1:
+        return parts[0]
+    return "a part" if entry.action == AuditAction.SPLIT else "another customer"
 
 
-def source_change(entry: AuditEntry) -> str:
+def _source_change(entry: AuditEntry) -> str:
     """Return what a source changed about a customer, as the text of a row: "changed name, tier"."""
     changed = entry.changed
     if "is_gone" in changed:
