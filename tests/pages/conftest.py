@@ -37,3 +37,9 @@ def origin(app: Flask) -> Iterator[str]:
     server.shutdown()
     serving.join()
     server.server_close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """The errors in the browser's console, violations of the content security policy included."""
+    return []

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from enrich.accounts import users
 from enrich.accounts.tables import Role
@@ -27,7 +27,7 @@ from enrich.customers.projection import Decision, DecisionKind
 from enrich.customers.records import Actor
 from enrich.database.engine import Database
 from tests.support.app import EMAIL, PASSWORD
-from tests.support.browser import needs_chromium
+from tests.support.browser import needs_chromium, sign_in
 from tests.support.databases import seed_customers
 from tests.support.journal import Make
 
@@ -141,13 +141,6 @@ def findings(page: Page, axe: str, path: str) -> list[str]:
     ]
 
 
-def sign_in(page: Page, email: str = EMAIL) -> None:
-    page.get_by_label("E-mail").fill(email)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
-
-
 def test_no_page_has_a_serious_fault(page: Page, axe: str, app: Flask, database: Database, many_endings: None) -> None:
     page.goto("/login")
     found = findings(page, axe, "/login")
@@ -169,8 +162,7 @@ def test_the_masked_pages_and_the_cards_have_none_either(
     page: Page, axe: str, app: Flask, database: Database, many_endings: None
 ) -> None:
     users.add(database, email="vera@example.com", role=Role.VIEWER, password=PASSWORD, name="Vera")
-    page.goto("/login")
-    sign_in(page, "vera@example.com")
+    sign_in(page, email="vera@example.com")
     found = []
     for path in ("/", f"/tasks/{SID}", "/?q=Ada"):
         page.goto(path)

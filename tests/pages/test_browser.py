@@ -12,47 +12,26 @@ from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from enrich.customers import card_token
 from enrich.database.engine import Database
-from tests.support.app import EMAIL, PASSWORD
-from tests.support.browser import needs_chromium
+from tests.support.browser import collect_complaints, needs_chromium, sign_in
 from tests.support.journal import Make
 
 pytestmark = needs_chromium
 
 
 @pytest.fixture
-def complaints() -> list[str]:
-    """The errors in the browser's console, violations of the content security policy included."""
-    return []
-
-
-@pytest.fixture
 def page(chromium: Browser, origin: str, complaints: list[str]) -> Iterator[Page]:
     context = chromium.new_context(base_url=origin, viewport={"width": 1280, "height": 800})
     page = context.new_page()
-
-    def listen(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(message.text)
-
-    page.on("console", listen)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    collect_complaints(page, complaints)
     yield page
     context.close()
-
-
-def sign_in(page: Page, path: str = "/") -> None:
-    page.goto(path)
-    page.get_by_label("E-mail").fill(EMAIL)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
 def test_a_new_task_appears_without_reloading(page: Page, make_entry: Make, complaints: list[str]) -> None:

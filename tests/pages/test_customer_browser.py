@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from enrich.customers import records, seeding
 from enrich.customers.fixture_rows import read_customer
 from enrich.customers.identifiers import Identifier
 from enrich.database.engine import Database
-from tests.support.app import EMAIL, PASSWORD
-from tests.support.browser import needs_chromium
+from tests.support.browser import collect_complaints, needs_chromium, sign_in
 
 pytestmark = needs_chromium
 
@@ -33,12 +32,6 @@ def owners(database: Database, *keys: Identifier) -> list[tuple[str, ...]]:
         return [records.owners(session, key) for key in keys]
 
 
-@pytest.fixture
-def complaints() -> list[str]:
-    """The errors in the browser's console, violations of the content security policy included."""
-    return []
-
-
 @pytest.fixture(params=[True, False], ids=["with script", "without script"])
 def page(
     request: pytest.FixtureRequest, chromium: Browser, origin: str, complaints: list[str], database: Database
@@ -47,18 +40,8 @@ def page(
     seed(database, ADA, TOM)
     context = chromium.new_context(base_url=origin, java_script_enabled=request.param)
     page = context.new_page()
-
-    def listen(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(message.text)
-
-    page.on("console", listen)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto("/login")
-    page.get_by_label("E-mail").fill(EMAIL)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    collect_complaints(page, complaints)
+    sign_in(page)
     yield page
     context.close()
 

@@ -16,12 +16,12 @@ from enrich.customers.records import Actor
 from enrich.customers.tables import AuditRow
 from enrich.customers.undo import undo_change
 from enrich.services import Services
-from tests.support.browser import needs_chromium
+from tests.support.app import PASSWORD
+from tests.support.browser import collect_complaints, needs_chromium, sign_in
 from tests.support.contact_centre import ContactCentre, Service
 
 pytestmark = needs_chromium
 
-PASSWORD = "correct horse battery"
 SHARED = "+16175550142"
 
 
@@ -38,14 +38,8 @@ def page(request: pytest.FixtureRequest, chromium: Browser, service: Service, se
     )
     page = context.new_page()
     complaints: list[str] = []
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto("/")
-    page.get_by_label("E-mail").fill(email)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    collect_complaints(page, complaints)
+    sign_in(page, email=email)
     yield page
     context.close()
     made = services.database.read(select(AuditRow.id).where(AuditRow.id > before).order_by(AuditRow.id.desc()))
@@ -212,10 +206,7 @@ def test_a_viewer_is_offered_nothing_and_refused_all(
     users.add(service.database, email=email, role=Role.VIEWER, password=PASSWORD, name="Vera")
     context = chromium.new_context(base_url=service.url)
     viewer = context.new_page()
-    viewer.goto(f"/tasks/{task_sid}")
-    viewer.get_by_label("E-mail").fill(email)
-    viewer.get_by_label("Password").fill(PASSWORD)
-    viewer.get_by_role("button", name="Sign in").click()
+    sign_in(viewer, f"/tasks/{task_sid}", email=email)
     expect(viewer.locator("#detail")).to_be_visible()
     expect(viewer.get_by_role("link", name="Wrong customer?")).to_have_count(0)
     for path in (f"/tasks/{task_sid}/settle", "/customers/C-1001/edit", "/customers/C-1001/merge", "/new-customer"):
