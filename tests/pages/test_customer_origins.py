@@ -17,7 +17,7 @@ from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers import records, seeding
 from enrich.customers.arrivals import Arrival, Origin
-from enrich.customers.fixture_rows import read_customer
+from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.fixtures import Reading
 from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import RecordState
@@ -43,9 +43,10 @@ def seed(database: Database, *rows: dict[str, Any]) -> None:
 def push(database: Database, row: dict[str, Any], version: int, state: RecordState = RecordState.LIVE) -> None:
     """Apply a record of a CRM that shares account numbers with other sources."""
     customer = read_customer(row, "US", kinds=("account_number",))
+    assert isinstance(customer, CustomerFixture)
     with database.transaction() as session:
         origin = Origin("acme", "contact", shared_kinds=frozenset({"account_number"}))
-        arrival = Arrival(SourceRecord.of_fixture(customer), state, version)  # type: ignore[arg-type]
+        arrival = Arrival(SourceRecord.of_fixture(customer), state, version)
         apply_records(session, origin, [arrival], datetime.now(UTC), seq=next_seq(session, "acme", "crm"))
 
 
