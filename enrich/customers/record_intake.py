@@ -5,7 +5,7 @@ Works in the session of the caller; raises DatabaseError. `arrivals.py` says whi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,19 +18,19 @@ from enrich.customers.identifiers import FROM_CRM, Identifier
 from enrich.customers.projection import (
     DEFAULT_PRECEDENCE,
     Precedence,
+    Projection,
     RecordState,
     StoredRecord,
 )
 from enrich.customers.projection_writes import ProjectionWrites
 from enrich.customers.projector import Recomputed, differences, neighbourhood, projections, recompute, stored_record
 from enrich.customers.record_writes import RecordWrites
-from enrich.customers.source_tables import DecisionRow, SharedIdRow, SourceRecordRow
+from enrich.customers.source_tables import DecisionRow, SourceRecordRow
 from enrich.customers.tables import CustomerRow, UnlinkedRow
 from enrich.database.types import Base
 
-_RECORDS, _SHARED, _CUSTOMERS, _UNLINKED, _DECISIONS = (
-    Base.metadata.tables[row.__tablename__]
-    for row in (SourceRecordRow, SharedIdRow, CustomerRow, UnlinkedRow, DecisionRow)
+_RECORDS, _CUSTOMERS, _UNLINKED, _DECISIONS = (
+    Base.metadata.tables[row.__tablename__] for row in (SourceRecordRow, CustomerRow, UnlinkedRow, DecisionRow)
 )
 
 
@@ -65,19 +65,19 @@ def plan_records(session: Session, origin: Origin, arrivals: Sequence[Arrival]) 
     outcomes: dict[str, RecordOutcome] = {}
     founders: list[StoredRecord] = []
     others: list[Arrival] = []
+    taken = stored.homes | stored.named
     for remote_id, arrival in by_id.items():
         home = home_of(origin.source, remote_id)
-        known = stored.records.get(remote_id)
-        outcome, record = compare(origin, known, arrival)
+        outcome, record = compare(origin, stored.records.get(remote_id), arrival)
         if home in stored.unprojected:
             others.append(arrival)
         elif record is None:
             outcomes[remote_id] = outcome
-        elif known is None and outcome is RecordOutcome.CREATED and home not in stored.homes | stored.talked_about:
+        elif outcome is RecordOutcome.CREATED and home not in taken:
             founders.append(record)
         else:
             others.append(arrival)
-    return Plan(outcomes, founders, others, _settled(session, origin, outcomes, stored, outcomes))
+    return Plan(outcomes, founders, others, _settled(session, origin, stored, outcomes, {}))
 
 
 def apply_records(
@@ -98,27 +98,9 @@ def apply_records(
     if stored.unprojected:
         recompute(session, stored.unprojected, now, precedence)  # adopts them
         stored = _stored(session, origin, by_id)
-    outcomes: dict[str, RecordOutcome] = {}
-    writes = RecordWrites(origin)
-    homes: set[str] = set()
-    removed_records = 0
-    for remote_id, arrival in by_id.items():
-        known = stored.records.get(remote_id)
-        outcome, record = compare(origin, known, arrival)
-        if outcome is RecordOutcome.CREATED and home_of(origin.source, remote_id) in stored.homes:
-            outcome = RecordOutcome.CHANGED
-        outcomes[remote_id] = outcome
-        if record is None:
-            continue
-        writes.put(record, known)
-        if known is None or outcome is not RecordOutcome.UNCHANGED:
-            homes.add(record.home_id)
-            removed_records += known is not None and known.state is RecordState.LIVE and record.state is not known.state
-    homes |= writes.write(session, seq)
-    recomputed = recompute(session, homes, now, precedence)
-    identifiers = _identifiers_lost(recomputed)
-    settled = _settled(session, origin, by_id, stored, outcomes)
-    return Applied(outcomes, settled, Removed(removed_records, len(identifiers)), recomputed)
+    changes = _compared(origin, by_id, stored)
+    homes = changes.homes | changes.writes.write(session, seq)
+    return _applied(session, origin, stored, changes, recompute(session, homes, now, precedence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,61 +131,36 @@ def prepare_records(
     """
     by_id = {one.record.remote_id: one for one in arrivals}
     stored = _stored(session, origin, by_id)
-    if origin.shared_kinds or stored.unprojected:
+    has_new = by_id.keys() != stored.records.keys()
+    into = [one.into_remote_id for one in arrivals] + [one.into_remote_id for one in stored.records.values()]
+    if has_new or any(into) or origin.shared_kinds or stored.unprojected:
         return None
-    outcomes: dict[str, RecordOutcome] = {}
-    writes = RecordWrites(origin)
-    changed: dict[str, StoredRecord] = {}
-    removed_records = 0
-    for remote_id, arrival in by_id.items():
-        known = stored.records.get(remote_id)
-        outcomes[remote_id], record = compare(origin, known, arrival)
-        if known is None or known.into_remote_id or arrival.into_remote_id:
-            return None
-        if record is not None:
-            writes.put(record, known)
-            if outcomes[remote_id] is not RecordOutcome.UNCHANGED:
-                changed[record.home_id] = record
-                removed_records += known.state is RecordState.LIVE and record.state is not known.state
-    around = neighbourhood(session, changed, lock=False)
+    changes = _compared(origin, by_id, stored)
+    around = neighbourhood(session, changes.homes, lock=False)
     if not all(one.is_projected for one in around.customers.values()):
         return None
-    around.records |= {record.key: record for record in changed.values()}
-    wanted = projections(around, now, precedence)
-    customers, recomputed = differences(session, around, wanted, now)
-    removed = Removed(removed_records, len(_identifiers_lost(recomputed)))
-    settled = {
-        record.remote_id
-        for record in changed.values()
-        if (projection := wanted.get(record.home_id))
-        and (projection.settled or projection.unlinked or projection.merged_into)
-    }
-    others = by_id.keys() - {record.remote_id for record in changed.values()}
-    settled |= _settled(session, origin, others, stored, outcomes)
-    return Prepared(Applied(outcomes, frozenset(settled), removed, recomputed), writes, customers)
+    around.records |= {record.key: record for record in changes.records}
+    customers, recomputed = differences(session, around, projections(around, now, precedence), now)
+    return Prepared(_applied(session, origin, stored, changes, recomputed), changes.writes, customers)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Stored:
     """The stored state of a batch. homes: ids of customers that exist. unprojected: those that have to be adopted.
 
-    talked_about: homes without a customer of which a record or decision speaks all the same, or may speak.
+    named: homes of new records that another record or a decision names, or may name.
     """
 
-    records: dict[str, StoredRecord] = field(default_factory=dict)
-    homes: set[str] = field(default_factory=set)
-    unprojected: set[str] = field(default_factory=set)
-    talked_about: set[str] = field(default_factory=set)
+    records: Mapping[str, StoredRecord]
+    homes: set[str]
+    unprojected: set[str]
+    named: set[str]
 
 
 def _stored(session: Session, origin: Origin, remote_ids: Collection[str]) -> _Stored:
-    stored = _Stored()
     homes = {remote_id: home_of(origin.source, remote_id) for remote_id in remote_ids}
     versions = select(_CUSTOMERS.c.id, _CUSTOMERS.c.version, _CUSTOMERS.c.projected_version)
-    for row in session.execute(versions.where(_CUSTOMERS.c.id.in_(set(homes.values())))):
-        stored.homes.add(row.id)
-        if row.version != row.projected_version:
-            stored.unprojected.add(row.id)
+    customers = session.execute(versions.where(_CUSTOMERS.c.id.in_(homes.values()))).all()
     rows = session.execute(
         select(_RECORDS).where(
             _RECORDS.c.source == origin.source,
@@ -211,14 +168,59 @@ def _stored(session: Session, origin: Origin, remote_ids: Collection[str]) -> _S
             _RECORDS.c.remote_id.in_(remote_ids),
         )
     )
-    stored.records = {row.remote_id: stored_record(row) for row in rows}
-    new = {remote_id: home for remote_id, home in homes.items() if remote_id not in stored.records}
-    stored.talked_about = set(new.values()) if origin.shared_kinds else _talked_about(session, origin, new)
-    return stored
+    records = {row.remote_id: stored_record(row) for row in rows}
+    new = {remote_id: home for remote_id, home in homes.items() if remote_id not in records}
+    return _Stored(
+        records,
+        homes={row.id for row in customers},
+        unprojected={row.id for row in customers if row.version != row.projected_version},
+        named=set(new.values()) if origin.shared_kinds else _named(session, origin, new),
+    )
 
 
-def _talked_about(session: Session, origin: Origin, new: Mapping[str, str]) -> set[str]:
-    """Return those of the homes of new records that a record or a decision speaks of. new: remote id -> home."""
+@dataclass(slots=True)
+class _Changes:
+    """A batch compared with what is stored. records: those whose customers have to be computed anew.
+
+    removed: how many were live and are no longer.
+    """
+
+    writes: RecordWrites
+    outcomes: dict[str, RecordOutcome] = field(default_factory=dict)
+    records: list[StoredRecord] = field(default_factory=list)
+    removed: int = 0
+
+    @property
+    def homes(self) -> set[str]:
+        """Return the homes of the records."""
+        return {one.home_id for one in self.records}
+
+
+def _compared(origin: Origin, by_id: Mapping[str, Arrival], stored: _Stored) -> _Changes:
+    changes = _Changes(RecordWrites(origin))
+    for remote_id, arrival in by_id.items():
+        known = stored.records.get(remote_id)
+        outcome, record = compare(origin, known, arrival)
+        if outcome is RecordOutcome.CREATED and home_of(origin.source, remote_id) in stored.homes:
+            outcome = RecordOutcome.CHANGED
+        changes.outcomes[remote_id] = outcome
+        if record is None:
+            continue
+        changes.writes.put(record, known)
+        if outcome is not RecordOutcome.UNCHANGED:
+            changes.records.append(record)
+            changes.removed += known is not None and known.state is RecordState.LIVE and record.state is not known.state
+    return changes
+
+
+def _applied(session: Session, origin: Origin, stored: _Stored, changes: _Changes, recomputed: Recomputed) -> Applied:
+    removed = Removed(changes.removed, len(_identifiers_lost(recomputed)))
+    settled = _settled(session, origin, stored, changes.outcomes, recomputed.after)
+    return Applied(changes.outcomes, settled, removed, recomputed)
+
+
+def _named(session: Session, origin: Origin, new: Mapping[str, str]) -> set[str]:
+    """Return those of the homes of new records that a record or a decision names. new: remote id -> home."""
     homes = set(new.values())
     if not homes:
         return homes
@@ -250,23 +252,26 @@ def _identifiers_lost(recomputed: Recomputed) -> set[Identifier]:
 def _settled(
     session: Session,
     origin: Origin,
-    remote_ids: Iterable[str],
     stored: _Stored,
     outcomes: Mapping[str, RecordOutcome],
+    after: Mapping[str, Projection | None],
 ) -> frozenset[str]:
-    """Return the records above which a decision of staff stands: an edit, an unlink or a merge."""
+    """Return the records above which a decision of staff stands: an edit, an unlink or a merge.
+
+    after: the customers that change, which may not be written yet; the others are as stored.
+    """
     homes = {
         stored.records[one].home_id if one in stored.records else home_of(origin.source, one): one
-        for one in remote_ids
-        if outcomes[one] is not RecordOutcome.CREATED
+        for one, outcome in outcomes.items()
+        if outcome is not RecordOutcome.CREATED
     }
-    if not homes:
-        return frozenset()
-    is_unlinked = exists().where(_UNLINKED.c.customer_id == _CUSTOMERS.c.id)
-    rows = session.scalars(
-        select(_CUSTOMERS.c.id).where(
-            _CUSTOMERS.c.id.in_(homes),
-            or_(_CUSTOMERS.c.settled.is_not(None), _CUSTOMERS.c.merged_into.is_not(None), is_unlinked),
-        )
-    )
-    return frozenset(homes[one] for one in rows)
+    settled = {
+        home
+        for home in homes.keys() & after.keys()
+        if (projection := after[home]) and (projection.settled or projection.unlinked or projection.merged_into)
+    }
+    if others := homes.keys() - after.keys():
+        is_unlinked = exists().where(_UNLINKED.c.customer_id == _CUSTOMERS.c.id)
+        is_settled = or_(_CUSTOMERS.c.settled.is_not(None), _CUSTOMERS.c.merged_into.is_not(None), is_unlinked)
+        settled.update(session.scalars(select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.id.in_(others), is_settled)))
+    return frozenset(homes[one] for one in settled)
