@@ -8,12 +8,12 @@ that it reads are locked first, in the order of their ids; never a table.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import Column, ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from enrich.customers import adoption
@@ -222,13 +222,30 @@ def _partners(
 ) -> set[str]:
     """Return homes to which edges may lead; add what is known of shared values."""
     partners = {home for one in decisions for home in (one.subject, one.other) if home}
-    into = {(*one.key[:2], one.into_remote_id) for one in records if one.into_remote_id}
-    partners |= {one.home_id for one in _records_by_key(session, into)}
-    partners |= {one.home_id for one in _merged_into(session, {one.key for one in records})}
-    values = _shared_values(session, {one.key for one in records if one.state is RecordState.LIVE})
+    into = {(one.source, one.object, one.into_remote_id) for one in records if one.into_remote_id}
+    keys = {one.key for one in records}
+    live = {one.key for one in records if one.state is RecordState.LIVE}
+    home, value = select(_RECORDS.c.home_id), select(_SHARED.c.kind, _SHARED.c.value)
+    partners |= {row.home_id for row in _of_keys(session, home, _RECORDS.c.remote_id, into)}
+    partners |= {row.home_id for row in _of_keys(session, home, _RECORDS.c.into_remote_id, keys)}
+    values = {Identifier(row.kind, row.value) for row in _of_keys(session, value, _SHARED.c.remote_id, live)}
     holders = holders_of(session, values - around.shared.keys())
     around.shared |= holders
     return partners | {holder.home_id for of_value in holders.values() for holder in of_value}
+
+
+def _of_keys(
+    session: Session, statement: Select[Any], remote_id: Column[Any], keys: Iterable[tuple[str, str, str]]
+) -> Iterator[Any]:
+    """Yield the statement's rows for keys of records: those in which this column has one of the keys' remote ids."""
+    of_object: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for source, object_, key in keys:
+        of_object[source, object_].add(key)
+    columns = remote_id.table.c
+    for (source, object_), remote_ids in of_object.items():
+        yield from session.execute(
+            statement.where(columns.source == source, columns.object == object_, remote_id.in_(remote_ids))
+        )
 
 
 def _records(session: Session, condition: ColumnElement[bool]) -> list[StoredRecord]:
@@ -251,47 +268,6 @@ def stored_record(row: Any) -> StoredRecord:
         row.into_remote_id,
         is_readable,
     )
-
-
-def _by_object(keys: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], set[str]]:
-    of_object: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for source, object_, remote_id in keys:
-        of_object[source, object_].add(remote_id)
-    return of_object
-
-
-def _records_by_key(session: Session, keys: Iterable[tuple[Any, ...]]) -> list[StoredRecord]:
-    return [
-        one
-        for (source, object_), remote_ids in _by_object(keys).items()
-        for one in _records(
-            session,
-            and_(_RECORDS.c.source == source, _RECORDS.c.object == object_, _RECORDS.c.remote_id.in_(remote_ids)),
-        )
-    ]
-
-
-def _merged_into(session: Session, keys: Iterable[tuple[Any, ...]]) -> list[StoredRecord]:
-    return [
-        one
-        for (source, object_), remote_ids in _by_object(keys).items()
-        for one in _records(
-            session,
-            and_(_RECORDS.c.into_remote_id.in_(remote_ids), _RECORDS.c.source == source, _RECORDS.c.object == object_),
-        )
-    ]
-
-
-def _shared_values(session: Session, keys: Iterable[tuple[Any, ...]]) -> set[Identifier]:
-    return {
-        Identifier(row.kind, row.value)
-        for (source, object_), remote_ids in _by_object(keys).items()
-        for row in session.execute(
-            select(_SHARED.c.kind, _SHARED.c.value).where(
-                _SHARED.c.source == source, _SHARED.c.object == object_, _SHARED.c.remote_id.in_(remote_ids)
-            )
-        )
-    }
 
 
 def holders_of(session: Session, keys: Collection[Identifier]) -> dict[Identifier, set[Holder]]:
