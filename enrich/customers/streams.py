@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Update, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from enrich import errors
@@ -56,11 +56,11 @@ def take(
     is_dead: whether another owner is known to have ended. Raises StreamTaken while another runner has it.
     """
     if session.execute(select(_SOURCES.c.name).where(_SOURCES.c.name == source)).one_or_none() is None:
-        session.execute(insert(_SOURCES).values(name=source, kind=kind, account="", mapping_fingerprint="", seq=0))
+        session.execute(insert(_SOURCES).values(name=source, kind=kind))
     of_stream = (_STREAMS.c.source == source, _STREAMS.c.stream == stream)
     row = session.execute(select(_STREAMS).where(*of_stream).with_for_update()).one_or_none()
     if row is None:
-        session.execute(insert(_STREAMS).values(source=source, stream=stream, token=0, run=0))
+        session.execute(insert(_STREAMS).values(source=source, stream=stream))
         row = session.execute(select(_STREAMS).where(*of_stream)).one()
     is_held = row.lease_until is not None and row.lease_until > now and row.lease_owner != owner
     if is_held and not is_dead(row.lease_owner):
@@ -78,23 +78,21 @@ def commit(session: Session, lease: Lease, now: datetime, **values: Any) -> Leas
     stored = {**values}
     if "removals" in stored:
         stored["removals"] = [list(row) for row in stored["removals"].rows] or None
-    updated = session.execute(
-        update(_STREAMS)
-        .where(_STREAMS.c.source == lease.source, _STREAMS.c.stream == lease.stream, _STREAMS.c.token == lease.token)
-        .values(lease_until=now + LEASE, **stored)
-        .returning(_STREAMS.c.token)
-    ).all()
-    if not updated:
+    extended = _of_lease(lease).values(lease_until=now + LEASE, **stored).returning(_STREAMS.c.token)
+    if session.execute(extended).one_or_none() is None:
         raise errors.LeaseLost(f"{lease.source} is loaded by another process now")
     return replace(lease, **{name: value for name, value in values.items() if name in Lease.__slots__})
 
 
 def release(session: Session, lease: Lease) -> None:
     """Give the lease back, if it is still ours."""
-    session.execute(
-        update(_STREAMS)
-        .where(_STREAMS.c.source == lease.source, _STREAMS.c.stream == lease.stream, _STREAMS.c.token == lease.token)
-        .values(lease_owner=None, lease_until=None)
+    session.execute(_of_lease(lease).values(lease_owner=None, lease_until=None))
+
+
+def _of_lease(lease: Lease) -> Update:
+    """Return the update of the lease's stream, of no row if another runner has it."""
+    return update(_STREAMS).where(
+        _STREAMS.c.source == lease.source, _STREAMS.c.stream == lease.stream, _STREAMS.c.token == lease.token
     )
 
 
@@ -112,11 +110,10 @@ def change_counter(session: Session) -> Counter:
 
 def next_seq(session: Session, source: str, kind: str) -> int:
     """Increment the counter of this source, which is made if there is none, and return it."""
-    counted = session.execute(
+    number: int | None = session.execute(
         update(_SOURCES).where(_SOURCES.c.name == source).values(seq=_SOURCES.c.seq + 1).returning(_SOURCES.c.seq)
     ).scalar_one_or_none()
-    if counted is None:
-        session.execute(insert(_SOURCES).values(name=source, kind=kind, account="", mapping_fingerprint="", seq=1))
+    if number is None:
+        session.execute(insert(_SOURCES).values(name=source, kind=kind, seq=1))
         return 1
-    number: int = counted
     return number
