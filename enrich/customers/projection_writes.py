@@ -92,7 +92,7 @@ class ProjectionWrites:
 
         stored: None if there is no such customer yet.
         """
-        before = sum(map(len, self._rows.values()))
+        rows_before = self._count()
         self._add_identifiers(customer_id, wanted, stored)
         self._add_lists(customer_id, wanted, stored)
         values = {
@@ -118,7 +118,7 @@ class ProjectionWrites:
         if any(was[name] != values[name] for name in ("name", "company", "is_gone")):
             self._put("delete words", {"of": customer_id})
             self._put_words(customer_id, wanted)
-        is_changed = was != values or sum(map(len, self._rows.values())) > before
+        is_changed = was != values or self._count() > rows_before
         if is_changed:
             version = stored.version + 1
             written = {"version": version, "projected_version": version, "updated_at": self._now}
@@ -136,6 +136,9 @@ class ProjectionWrites:
         for name, statement in _STATEMENTS.items():
             if self._rows[name]:
                 connection.execute(statement, self._rows[name])
+
+    def _count(self) -> int:
+        return sum(map(len, self._rows.values()))
 
     def _put(self, name: str, *rows: dict[str, Any]) -> None:
         self._rows[name] += rows
@@ -157,37 +160,34 @@ class ProjectionWrites:
                 self._put("update identifiers", {"of": row_id, **values})
         gone = [row_id for key, (row_id, _, _) in known.items() if key not in wanted.identifiers]
         self._put("delete identifiers", *({"of": row_id} for row_id in gone))
-        unlinked_before = stored.unlinked if stored else set[Identifier]()
-        for name, keys in (
-            ("delete unlinked", unlinked_before - set(wanted.unlinked)),
-            ("insert unlinked", set(wanted.unlinked) - unlinked_before),
-        ):
-            ordered = sorted(keys, key=lambda key: (key.kind, key.value))
-            if name == "delete unlinked":
-                self._put(name, *({"of": customer_id, "of_kind": key.kind, "of_value": key.value} for key in ordered))
-            else:
-                self._put(
-                    name, *({"customer_id": customer_id, "kind": key.kind, "value": key.value} for key in ordered)
-                )
+        before, after = stored.unlinked if stored else set(), set(wanted.unlinked)
+        for key in _ordered(before - after):
+            self._put("delete unlinked", {"of": customer_id, "of_kind": key.kind, "of_value": key.value})
+        for key in _ordered(after - before):
+            self._put("insert unlinked", {"customer_id": customer_id, "kind": key.kind, "value": key.value})
 
     def _add_lists(self, customer_id: str, wanted: Projection, stored: StoredCustomer | None) -> None:
         notes, cases = list(wanted.notes), [list(one) for one in wanted.cases]
         if notes != (stored.notes if stored else []):
             if stored and stored.notes:
                 self._put("delete notes", {"of": customer_id})
-            self._put("insert notes", *note_rows(customer_id, notes))
+            self._put("insert notes", *_note_rows(customer_id, notes))
         if cases != (stored.cases if stored else []):
             if stored and stored.cases:
                 self._put("delete cases", {"of": customer_id})
-            self._put("insert cases", *case_rows(customer_id, cases))
+            self._put("insert cases", *_case_rows(customer_id, cases))
 
 
-def note_rows(customer_id: str, notes: Iterable[str]) -> list[dict[str, Any]]:
+def _ordered(keys: Iterable[Identifier]) -> list[Identifier]:
+    return sorted(keys, key=lambda key: (key.kind, key.value))
+
+
+def _note_rows(customer_id: str, notes: Iterable[str]) -> list[dict[str, Any]]:
     """Return the rows of these notes, the newest first."""
     return [{"customer_id": customer_id, "position": number, "text": text} for number, text in enumerate(notes)]
 
 
-def case_rows(customer_id: str, cases: Iterable[Iterable[str]]) -> list[dict[str, Any]]:
+def _case_rows(customer_id: str, cases: Iterable[Iterable[str]]) -> list[dict[str, Any]]:
     """Return the rows of these cases, each as [id, subject, status, opened_on]."""
     columns = ("id", "subject", "status", "opened_on")
     return [
