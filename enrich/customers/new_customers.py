@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, Table
 
-from enrich.customers.identifiers import FROM_CRM, words_of
-from enrich.customers.projection import IDENTIFIER_FIELDS, StoredRecord, own_identifiers
+from enrich.customers.identifiers import words_of
+from enrich.customers.projection import StoredRecord, contents_of, identifiers_said
 from enrich.customers.source_tables import SourceRecordRow
 from enrich.customers.tables import CaseRow, CustomerRow, IdentifierRow, NoteRow, WordRow
 from enrich.database.bulk import insert_rows, stored_time
@@ -51,7 +51,8 @@ def founder_rows(dialect: Dialect, records: Sequence[StoredRecord], now: datetim
         rows[_RECORDS].append((*record.key, home, record.version, record.hash, record.state, _JSON.encode(fields)))
         texts = [fields.get(name, "") for name in CUSTOMER_TEXTS]
         rows[_CUSTOMERS].append((home, *texts, 1, 1, False, stored_now, stored_now))
-        rows[_IDENTIFIERS] += _identifiers(record)
+        said = identifiers_said(contents_of((home,), (record,), ()))
+        rows[_IDENTIFIERS] += [(home, key.kind, key.value, *how) for key, how in said.items()]
         rows[_WORDS] += [(home, word) for word in words_of(texts[0], texts[1])]
         notes = dict.fromkeys(fields.get("notes", ()))
         rows[_NOTES] += [(home, position, note) for position, note in enumerate(notes)]
@@ -67,14 +68,3 @@ def insert_founders(connection: Connection, rows: Rows, seq: int) -> None:
     for table, columns in _COLUMNS.items():
         of_table = [(*row, seq) for row in rows[table]] if table is _RECORDS else rows[table]
         insert_rows(connection, table, columns, of_table)
-
-
-def _identifiers(record: StoredRecord) -> list[tuple[Any, ...]]:
-    home = record.home_id
-    found = {
-        (key.kind, key.value): as_written for key, as_written in own_identifiers(home, record.source, record.remote_id)
-    }
-    for name in IDENTIFIER_FIELDS:
-        for kind, value, as_written in record.fields.get(name, ()):
-            found.setdefault((kind, value), as_written)
-    return [(home, kind, value, as_written, FROM_CRM) for (kind, value), as_written in found.items()]
