@@ -7,10 +7,11 @@ the projection of what it writes is the customer as it is stored.
 It compares what is stored with what the projection would be:
 
     a text, notes or cases that staff changed     an edit
-    others that differ                            the value of the customer's record of files
+    others that differ                            the value of the customer's record of files, no longer of the
+                                                  creation by staff
     an identifier more                            in the record, or a link where it is staff's
-    an identifier less                            an unlink where it is staff's, or no longer in the record; where
-                                                  another part of the customer has it, it comes back
+    an identifier less                            an unlink where it is staff's, or no longer in record and creation;
+                                                  where another part of the customer has it, it comes back
     merged, or no longer merged                   a merge, or none
     nothing known of the customer                 a record of files, or a creation by staff
 """
@@ -60,9 +61,10 @@ Fields = dict[str, Any]
 
 @dataclass(slots=True)
 class _Adoption:
-    """The writes for one customer."""
+    """The writes for one customer. fields: of the record of files; creation: those of the creation by staff."""
 
     fields: Fields
+    creation: Fields
     decisions: list[dict[str, Any]] = field(default_factory=list)
     undone: list[int] = field(default_factory=list)
 
@@ -148,8 +150,8 @@ def _adopt_one(
     has_parts: bool,
 ) -> None:
     settled = stored.settled if isinstance(stored.settled, dict) else {}
-    created = next((one for one in about if one.kind is DecisionKind.CREATE), None)
-    adoption = _Adoption(dict(record.fields if record else created.value if created else {}))
+    created = next((one for one in about if one.kind is DecisionKind.CREATE and one.subject == customer_id), None)
+    adoption = _Adoption(dict(record.fields) if record else {}, dict(created.value) if created else {})
     actual = {**stored.texts, "notes": stored.notes, "cases": stored.cases}
     projected = {**computed.texts, "notes": computed.notes, "cases": computed.cases} if computed else {}
     for name in (*CUSTOMER_TEXTS, *LISTS):
@@ -157,7 +159,7 @@ def _adopt_one(
         if computed is None or actual[name] != projected[name]:
             _adopt_field(adoption, name, actual[name], said, settled, about, has_parts=has_parts)
     _adopt_identifiers(adoption, customer_id, stored, about, computed)
-    fields = {name: value for name, value in adoption.fields.items() if value}
+    fields = _without_empty(adoption.fields)
     if computed is None:
         if not _has_name(stored):
             fields[NAMELESS] = True
@@ -166,8 +168,10 @@ def _adopt_one(
             adoption.decisions.insert(0, {"kind": DecisionKind.CREATE, "value": fields})
         else:
             _put_record(session, customer_id, fields, is_new=True)
-    elif fields != (record.fields if record else created.value if created else {}):
+    elif fields != (record.fields if record else {}):
         _put_record(session, customer_id, fields, is_new=record is None)
+    if created and (value := _without_empty(adoption.creation)) != created.value:
+        session.execute(update(_DECISIONS).where(_DECISIONS.c.id == created.id).values(value=value))
     if adoption.undone:
         _undo(session, adoption.undone, now)
     for values in adoption.decisions:
@@ -192,6 +196,7 @@ def _adopt_field(
     says = settled.get(name, actual)
     if says != said:
         adoption.fields[name] = says
+        adoption.creation.pop(name, None)
     edits = [one for one in about if one.kind is DecisionKind.EDIT and one.field == name and one.base == says]
     if name in settled:
         adoption.decide(DecisionKind.EDIT, field=name, value=actual, base=says)
@@ -230,11 +235,16 @@ def _adopt_identifiers(
     for key in projected.keys() - stored.identifiers.keys() - stored.unlinked:
         adoption.undone += _about_key(about, key, DecisionKind.LINK)
         # What another part of the customer has stays: a load by such code did not know of the parts.
-        _take_identifier(adoption.fields, key)
+        for fields in (adoption.fields, adoption.creation):
+            _take_identifier(fields, key)
 
 
 def _about_key(about: Iterable[Decision], key: Identifier, kind: DecisionKind) -> list[int]:
     return [one.id for one in about if one.kind is kind and one.key == key]
+
+
+def _without_empty(fields: Fields) -> Fields:
+    return {name: value for name, value in fields.items() if value}
 
 
 def _set_identifier(fields: Fields, key: Identifier, as_written: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from enrich import errors
 from enrich.customers import audit, decisions, editing, records
@@ -23,6 +23,7 @@ from enrich.customers.record_batches import RecordBatch
 from enrich.customers.records import Actor, Record, Scope
 from enrich.customers.seeding import Load, LoadRules, SeedReport, seed
 from enrich.customers.source_record import SourceRecord
+from enrich.customers.source_tables import SourceRecordRow
 from enrich.customers.streams import LEASE
 from enrich.customers.undo import undo_change
 from enrich.database.engine import Database
@@ -249,3 +250,68 @@ def test_customers_of_before_are_as_they_were(
             assert as_seen(database) == seen
         with database.transaction() as session:
             assert recompute(session, IDS, NOON).changed == frozenset()
+
+
+# --- customers whom staff made, changed by code of before that runs beside this one
+
+
+def create(database: Database, customer_id: str, **fields: Any) -> None:
+    new = [editing.created(row(customer_id, **fields))]
+    change(database, AuditAction.CREATED, Scope(frozenset({customer_id})), new)
+
+
+def change_as_before(database: Database, **values: Any) -> tuple[Record, Record]:
+    """Change C-1 as the code of before does; return the customer as it is then, and as it is after the adoption."""
+    with database.transaction() as session:
+        record = records.read(session, ["C-1"])["C-1"]
+        assert record is not None
+        changed = {**record, **values}
+        records.put(session, "C-1", changed, NOON)
+        recompute(session, ["C-1"], NOON)
+        adopted = records.read(session, ["C-1"])["C-1"]
+        assert adopted is not None
+    return changed, adopted
+
+
+OWN = ["customer_id", "c-1", "C-1", "staff"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"name": "Grace", "settled": {"name": "Ada"}},
+        {"notes": ["Moved"], "settled": {"notes": []}},
+        {"identifiers": [OWN]},
+        {"identifiers": [OWN, ["phone", NUMBER, NUMBER, "staff"], ["phone", OTHER_NUMBER, OTHER_NUMBER, "staff"]]},
+    ],
+    ids=["a name", "notes", "a number less", "a number more"],
+)
+def test_a_customer_of_staff_is_as_before_and_of_no_file(database: Database, values: dict[str, Any]) -> None:
+    create(database, "C-1", phones=[NUMBER])
+    changed, adopted = change_as_before(database, **values)
+    assert adopted == changed
+    assert not database.read(select(SourceRecordRow.remote_id))
+
+
+def test_a_customer_of_staff_is_as_a_file_of_before_left_it(database: Database) -> None:
+    create(database, "C-1", company="Engines", tier="gold", notes=["Moved"])
+    _, adopted = change_as_before(database, name="Grace", company="", notes=["Mornings"])
+    assert [adopted[name] for name in ("name", "company", "tier", "notes")] == ["Grace", "", "gold", ["Mornings"]]
+
+
+def test_a_number_that_a_file_and_staff_gave_stays_away(database: Database) -> None:
+    create(database, "C-1", phones=[NUMBER])
+    load(database, row("C-1", phones=[NUMBER]))
+    _, adopted = change_as_before(database, identifiers=[["customer_id", "c-1", "C-1", "crm"]])
+    assert [key[0] for key in adopted["identifiers"]] == ["customer_id"]
+
+
+def test_a_customer_does_not_take_what_staff_gave_to_a_part_of_it(database: Database) -> None:
+    create(database, "C-2", name="Eve", phones=[OTHER_NUMBER])
+    create(database, "C-1", name="Ada", phones=[NUMBER])
+    merged = merge(database)
+    change_as_before(database, identifiers=[OWN, ["email", "ada@example.com", "ada@example.com", "crm"]])
+    undo(database, merged)
+    (first, second) = export(database)
+    assert (first["name"], first.get("phones"), first["emails"]) == ("Ada", None, ["ada@example.com"])
+    assert (second["name"], second["phones"]) == ("Eve", [OTHER_NUMBER])
