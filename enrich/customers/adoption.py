@@ -18,7 +18,7 @@ It compares what is stored with what the projection would be:
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -83,7 +83,9 @@ def adopt(
     """Write records and decisions for the customers that the projection did not write; return whether there were any.
 
     customers: by id, with all that they are connected with; records, decisions: all of these. computed: what the
-    projection would be. After True the caller computes anew and calls again. Raises DatabaseError.
+    projection would be. After True the caller computes anew and calls again, since each step needs the projection
+    after the one before: first the merges, then customers of whom nothing is known, then what differs of the others.
+    Raises DatabaseError.
     """
     unprojected = {one: stored for one, stored in customers.items() if not stored.is_projected and one in computed}
     if not unprojected:
@@ -94,22 +96,25 @@ def adopt(
     own = {one.home_id: one for one in records if one.source == FILE and one.remote_id == one.home_id}
     known = {one.home_id for one in records}
     known |= {one.subject for one in decisions if one.kind is DecisionKind.CREATE}
-    unknown = unprojected.keys() - known
     root_of = {one: stored.merged_into or one for one, stored in customers.items()}
+    about: dict[str, list[Decision]] = defaultdict(list)
+    for one in decisions:
+        about[root_of.get(one.subject, one.subject)].append(one)
+    if unknown := [one for one in unprojected if one not in known]:
+        for customer_id in unknown:
+            stored, of_customer = unprojected[customer_id], about[customer_id]
+            _adopt_one(session, customer_id, stored, None, of_customer, None, now, has_parts=False)
+        return True
     parts = Counter(root_of.values())
     for customer_id, stored in unprojected.items():
-        about = [one for one in decisions if root_of.get(one.subject, one.subject) == customer_id]
-        if customer_id in unknown:
-            _adopt_one(session, customer_id, stored, None, about, None, now, has_parts=False)
-        elif not unknown and stored.merged_into is None:
+        if stored.merged_into is None:
             record, projection = own.get(customer_id), computed.get(customer_id)
             has_parts = parts[customer_id] > 1
-            _adopt_one(session, customer_id, stored, record, about, projection, now, has_parts=has_parts)
-    if not unknown:
-        session.connection().execute(
-            update(_CUSTOMERS).where(_CUSTOMERS.c.id == bindparam("of")),
-            [{"of": one, "projected_version": stored.version} for one, stored in unprojected.items()],
-        )
+            _adopt_one(session, customer_id, stored, record, about[customer_id], projection, now, has_parts=has_parts)
+    session.connection().execute(
+        update(_CUSTOMERS).where(_CUSTOMERS.c.id == bindparam("of")),
+        [{"of": one, "projected_version": stored.version} for one, stored in unprojected.items()],
+    )
     return True
 
 
