@@ -204,7 +204,7 @@ class LeaseLost(SourceError):
 class BrakeApplied(SourceError):
     """More customers or identifiers would leave than is usual, and nobody has said that they may.
 
-    removed: so many would, of whichever there are more.
+    removed: how many would, the larger of the two numbers.
     """
 
     reason = "brake_applied"

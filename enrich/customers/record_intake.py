@@ -1,4 +1,4 @@
-"""Records of a source enter the store, and the customers they make are computed anew.
+"""Intake of records of a source: stores them, and computes their customers anew.
 
 Works in the session of the caller; raises DatabaseError. `arrivals.py` says which of two records is newer.
 """
@@ -36,7 +36,7 @@ _RECORDS, _CUSTOMERS, _UNLINKED, _DECISIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The result of a batch. outcomes: by remote id. settled: remote ids where a decision of staff stands above it."""
+    """The result of a batch. outcomes: by remote id. settled: remote ids over which a decision of staff stands."""
 
     outcomes: Mapping[str, RecordOutcome]
     settled: frozenset[str] = frozenset()
@@ -256,7 +256,7 @@ def _settled(
     outcomes: Mapping[str, RecordOutcome],
     after: Mapping[str, Projection | None],
 ) -> frozenset[str]:
-    """Return the records above which a decision of staff stands: an edit, an unlink or a merge.
+    """Return the remote ids over which a decision of staff stands: an edit, an unlink or a merge.
 
     after: the customers that change, which may not be written yet; the others are as stored.
     """

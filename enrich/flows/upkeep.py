@@ -41,8 +41,9 @@ class UpkeepTasks:
     beat: records a heartbeat, and returns whether the clock is plausible. count: samples and counts for the rollups.
     catch_up: records what was missed between two moments (see `CatchUp.run`). find_stuck: adds the completion of
     tasks that wrap up for too long, and returns how many. may_prune: False while a clock is in doubt. prune: deletes
-    some of what ends by itself, such as sessions, and returns how many. adopt_customers: makes records and decisions of
-    some customers from before there were any, after the last one it returned; returns None when there are no more.
+    some of what ends by itself, such as sessions, and returns how many. adopt_customers: adopts some customers that
+    code from before the projection wrote, those after this id ("" at the start); returns the last one's id, None if
+    there are no more (see `adopt_after`).
     """
 
     beat: Callable[[datetime], bool]
@@ -109,7 +110,7 @@ class Upkeep:
         self._adapters.store.prune(before)
 
     def adopt_customers(self) -> None:
-        """Make records and decisions of customers that code from before there were any has left or changed."""
+        """Adopt all customers that code from before the projection has left or changed."""
         last: str | None = ""
         while last is not None and not self._stop.wait(ADOPT_CUSTOMERS_PAUSE_S):
             last = self._tasks.adopt_customers(last, self._adapters.now())
