@@ -34,7 +34,8 @@ from bench.deliveries import ASSIGNMENT, Deliveries, assignment_form
 from bench.figures import Figure, Line, noise
 from bench.serving import PUBLIC_URL, TOKEN, Site
 from bench.upstream import ATTRIBUTES
-from enrich.customers import identifiers, seeding
+from enrich.customers import identifiers
+from enrich.customers.file_loads import begin_load
 from enrich.customers.fixtures import Reading
 from enrich.customers.reading_process import read_in_second_process
 from enrich.customers.record_batches import read_batches
@@ -316,9 +317,9 @@ def _peak_mb(process: str) -> float:
 def _load(way: str, progress: Callable[[int], None], database: Database, path: Path) -> int:
     """Load the file as `flask crm seed` does. Raises Failed if a row was not loaded."""
     reading = Reading(_REGION)
-    load_of_file = seeding.begin_load(database, path, reading, now=lambda: datetime.now(UTC))
+    load_of_file = begin_load(database, path, reading, now=lambda: datetime.now(UTC))
     read = {ONE: read_batches, TWO: read_in_second_process}[way]
-    report = load_of_file.run(read(path, reading, batch_rows=seeding.BATCH), progress)
+    report = load_of_file.run(read(path, reading), progress)
     if report.bad:
         raise load.Failed(f"{len(report.bad)} rows were not loaded: {report.bad[0]}")
     return report.created + report.changed + report.unchanged

@@ -18,9 +18,10 @@ from enrich.cli.base import Group
 from enrich.cli.load_progress import progress_of
 from enrich.customers import block, columns, fixtures, matching, records, search
 from enrich.customers import export as customer_export
+from enrich.customers.file_loads import batches_of, begin_load
 from enrich.customers.records import Actor
 from enrich.customers.search import FoundCustomer
-from enrich.customers.seeding import LoadRules, SeedReport, batches_of, begin_load
+from enrich.customers.seeding import LoadRules, SeedReport
 from enrich.flows.resolution import Resolver, StaleEdit
 from enrich.services import Services, current_services
 

@@ -16,6 +16,7 @@ from enrich.customers.fixtures import Reading, read_rows
 from enrich.customers.source_record import SourceRecord
 from enrich.errors import FixtureFileError
 
+# Rows that are read, compared and, if they are new, inserted together.
 BATCH_ROWS = 500
 _DIGEST_BYTES = 16
 

@@ -1,4 +1,4 @@
-"""Loading of customer files: `flask crm seed`, with the rows of fixtures.py.
+"""A load of customers from a file, batch by batch; file_loads.py reads the batches from the file.
 
 A file is a source like any other: each row is a record of the source `file`, applied in small transactions. A row that
 says what it said last time is known by its hash, and nothing is written for it. What staff decided stands above it.
@@ -9,16 +9,11 @@ that the file does not have any more leave the store; the brake stops that if th
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from hashlib import blake2b
 from itertools import count
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import and_, delete, exists, func, select
@@ -30,11 +25,10 @@ from enrich.customers import audit, streams
 from enrich.customers.arrivals import Arrival, Origin, RecordOutcome
 from enrich.customers.brake import DEFAULT_LIMITS, NOTHING, BrakeLimits, Removed, exceeds
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, IncompleteRow
-from enrich.customers.fixtures import Reading
+from enrich.customers.lease_owners import has_ended_here
 from enrich.customers.new_customers import founder_rows, insert_founders
 from enrich.customers.projection import CUSTOMER, FILE, RecordState, StoredRecord
-from enrich.customers.reading_process import read_in_second_process
-from enrich.customers.record_batches import RecordBatch, content_digest, read_batches
+from enrich.customers.record_batches import BATCH_ROWS, RecordBatch
 from enrich.customers.record_intake import Applied, apply_records, plan_records, prepare_records
 from enrich.customers.source_record import SourceRecord
 from enrich.customers.source_tables import SeenRow, SourceRecordRow
@@ -43,14 +37,10 @@ from enrich.customers.tables import IdentifierRow
 from enrich.database.engine import Database
 from enrich.database.types import Base
 
-# Rows that are read, compared and, if they are new, inserted together.
-BATCH = 500
 # New and changed customers per transaction. On SQLite a writer's turn has to be short, so that the journal of a running
 # server does not wait for it. Processor time of a turn on a busy machine: 3.1 ms (p99 5.3) with 40 new ones, 3.3 (5.8)
 # with 50; 3.4 ms with 10 changed ones, 2.7 with 5, which hold the lock for longer in all.
-_TURN_ON_SQLITE, _TURN_ON_POSTGRESQL = (40, 10), (BATCH, 100)
-# From this size on, a second process saves more time than its start takes.
-_LARGE_FILE_BYTES = 2_000_000
+_TURN_ON_SQLITE, _TURN_ON_POSTGRESQL = (40, 10), (BATCH_ROWS, 100)
 # Bad rows that a report has, so that a file of another kind does not fill the memory.
 MAX_BAD_ROWS = 10_000
 # Of a transaction that others get in the way of.
@@ -115,52 +105,7 @@ def seed(
     rules: LoadRules = DEFAULT_RULES,
 ) -> SeedReport:
     """Load these customers, as `Load` does."""
-    return Load(database, lambda: now, rules=rules).run(_batches(rows, BATCH), progress)
-
-
-def begin_load(
-    database: Database, path: Path, reading: Reading, *, now: Callable[[], datetime], rules: LoadRules = DEFAULT_RULES
-) -> Load:
-    """Return the load of this file, which goes on where an interrupted one of the same file, read so, has stopped.
-
-    now, rules: as `Load` has them. Raises FixtureFileError, DatabaseError and StreamTaken.
-    """
-    way = [reading.region, sorted(reading.mapping.items()), reading.encoding]
-    digest = blake2b(content_digest(path) + json.dumps(way).encode(), digest_size=16).hexdigest()
-    owner = _OWNER.format(process=os.getpid(), host=_host())
-    return Load(database, now, owner=owner, by=path.name, digest=digest, rules=rules)
-
-
-_OWNER = "process {process} on {host}"
-
-
-def _host() -> str:
-    return socket.gethostname()[:64]
-
-
-def _has_ended_here(owner: str) -> bool:
-    """Return whether this is a process of this machine that does not run any more: it need not be waited for."""
-    process, _, host = owner.removeprefix("process ").partition(" on ")
-    if host != _host() or not process.isdecimal():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, OverflowError):
-        return False
-    return False
-
-
-def batches_of(
-    path: Path, reading: Reading, *, kinds: Collection[str] = (), skip_rows: int = 0
-) -> Iterator[RecordBatch]:
-    """Return the rows of a file in batches for `Load.run`; a large file is read in a second process.
-
-    Parameters and errors: as of `read_batches`.
-    """
-    read = read_in_second_process if path.stat().st_size >= _LARGE_FILE_BYTES else read_batches
-    return read(path, reading, kinds=kinds, skip_rows=skip_rows, batch_rows=BATCH)
+    return Load(database, lambda: now, rules=rules).run(_batches(rows, BATCH_ROWS), progress)
 
 
 def _batches(rows: Iterable[CustomerFixture | BadRow | IncompleteRow], size: int) -> Iterator[RecordBatch]:
@@ -256,7 +201,7 @@ class Load:
         self._written: list[RecordOutcome] = []  # of this batch
         with database.transaction() as session:
             self._lease = streams.take(
-                session, FILE, CUSTOMER, kind=FILE, owner=owner, now=now(), is_dead=_has_ended_here
+                session, FILE, CUSTOMER, kind=FILE, owner=owner, now=now(), is_dead=has_ended_here
             )
             self.rows_done = self._rows_done()
             if not self.rows_done:
@@ -408,7 +353,7 @@ class Load:
                 self._check_brake(session, total)
         while number:
             with self._database.reading() as session:
-                rows = session.scalars(select(_RECORDS.c.remote_id).where(_IS_UNSEEN).limit(BATCH)).all()
+                rows = session.scalars(select(_RECORDS.c.remote_id).where(_IS_UNSEEN).limit(BATCH_ROWS)).all()
             if not rows:
                 return
             self._apply([Arrival(SourceRecord.tombstone(one), RecordState.ARCHIVED) for one in rows])

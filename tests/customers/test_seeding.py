@@ -15,8 +15,9 @@ from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.identifiers import Identifier
 from enrich.customers.matching import KeyRules, choose, lookup_keys
 from enrich.customers.projection import Decision, DecisionKind
+from enrich.customers.record_batches import BATCH_ROWS
 from enrich.customers.records import Actor
-from enrich.customers.seeding import BATCH, SeedReport, seed
+from enrich.customers.seeding import SeedReport, seed
 from enrich.customers.store import CustomerStore
 from enrich.customers.tables import CustomerRow, IdentifierRow
 from enrich.database.engine import Database
@@ -135,11 +136,11 @@ def test_bad_rows_are_reported_and_the_rest_is_stored(database: Database) -> Non
 
 
 def test_more_than_one_batch_is_told_step_by_step(database: Database) -> None:
-    rows = (read_customer({"id": f"C-{number:05}", "name": "N"}, "US") for number in range(BATCH + 1))
+    rows = (read_customer({"id": f"C-{number:05}", "name": "N"}, "US") for number in range(BATCH_ROWS + 1))
     steps: list[int] = []
-    assert seed(database, rows, now=NOON, progress=steps.append).created == BATCH + 1
-    assert steps == [BATCH, BATCH + 1]
-    assert len(list(export(database))) == BATCH + 1
+    assert seed(database, rows, now=NOON, progress=steps.append).created == BATCH_ROWS + 1
+    assert steps == [BATCH_ROWS, BATCH_ROWS + 1]
+    assert len(list(export(database))) == BATCH_ROWS + 1
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from enrich.accounts import users
 from enrich.accounts.tables import Role
 from enrich.customers import records, seeding
 from enrich.customers.arrivals import Arrival, Origin
+from enrich.customers.file_loads import batches_of, begin_load
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.fixtures import Reading
 from enrich.customers.identifiers import Identifier
@@ -197,8 +198,8 @@ class TestTrailOfLoads:
             file = tmp_path / "crm.jsonl"
             file.write_text("".join(json.dumps(row) + "\n" for row in rows))
             reading, rules = Reading("US"), seeding.LoadRules(replaces=True, accepted=99)
-            load = seeding.begin_load(database, file, reading, now=lambda: datetime.now(UTC), rules=rules)
-            load.run(seeding.batches_of(file, reading))
+            load = begin_load(database, file, reading, now=lambda: datetime.now(UTC), rules=rules)
+            load.run(batches_of(file, reading))
 
         return load
 
