@@ -16,9 +16,10 @@ from flask.cli import with_appcontext
 from enrich import errors
 from enrich.cli.base import Group
 from enrich.cli.load_progress import progress_of
-from enrich.customers import block, columns, fixtures, matching, records, search
+from enrich.customers import block, columns, fixtures, matching, search
 from enrich.customers import export as customer_export
 from enrich.customers.file_loads import batches_of, begin_load
+from enrich.customers.projection_writes import read_customers
 from enrich.customers.records import Actor
 from enrich.customers.search import FoundCustomer
 from enrich.customers.seeding import LoadRules, SeedReport
@@ -193,14 +194,13 @@ def delete(key: str, kind: str | None, *, yes: bool) -> None:
     services.require_policy()
     customer = _only_customer(services, key, kind)
     with services.database.reading() as session:
-        version = records.version(session, customer.id)
-        identifiers = len(records.read(session, [customer.id])[customer.id]["identifiers"])  # type: ignore[index]
+        stored = read_customers(session.connection(), [customer.id])[customer.id]
     who = ", ".join(text for text in (customer.name, customer.company, customer.phone, customer.email) if text)
-    click.echo(f"{customer.id}: {who}. {identifiers} numbers, addresses and ids lead to them.", err=True)
+    click.echo(f"{customer.id}: {who}. {len(stored.identifiers)} numbers, addresses and ids lead to them.", err=True)
     if not yes:
         click.confirm("Delete this customer?", abort=True, err=True)
     resolver = Resolver(services.database, services.adapters, services.enricher, Actor(None, "flask crm delete"))
-    resolved = resolver.delete(customer.id, version or 0)
+    resolved = resolver.delete(customer.id, stored.version)
     if isinstance(resolved, StaleEdit):
         raise click.ClickException(f"{customer.id} changed meanwhile, so nothing was deleted. Run it again.")
     address = f"{services.settings.public_url}/customers/{quote(customer.id)}"
