@@ -83,7 +83,7 @@ def _no_remark(_: str) -> None:
 def _process() -> Iterator[subprocess.Popen[bytes]]:
     root = str(Path(enrich.__file__).parents[1])
     paths = filter(None, (root, os.environ.get("PYTHONPATH")))
-    process = subprocess.Popen(  # noqa: S603 - our own module, nothing from outside
+    process = subprocess.Popen(  # noqa: S603 - no shell, and no argument but this interpreter and this module
         [sys.executable, "-P", "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -122,7 +122,7 @@ def receive(source: IO[bytes], remark: Callable[[str], None]) -> Iterator[Record
     """
     while True:
         try:
-            kind, *content = pickle.load(source)  # noqa: S301 - written by the process
+            kind, *content = pickle.load(source)  # noqa: S301 - only our child can write to this pipe
         except pickle.UnpicklingError as exc:
             raise EOFError from exc
         if kind == "batch":
@@ -162,7 +162,7 @@ def _messages(task: Task, messages: _Messages, read: Callable[..., Iterable[Reco
             # Tuples, because a dataclass takes twice the time to pickle.
             rows = [_as_tuple(row) if isinstance(row, SourceRecord) else row for row in batch.rows]
             yield "batch", rows, batch.rows_read
-    except Exception as exc:  # noqa: BLE001 - the parent raises it again
+    except Exception as exc:  # noqa: BLE001 - the parent raises it; here, nobody could handle any kind of it
         yield "error", _for_parent(exc)
     else:
         yield ("end",)
@@ -186,8 +186,8 @@ def _for_parent(error: Exception) -> Exception:
     text = "".join(traceback.format_exception(error))
     error.add_note(text)
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - written here
-    except Exception:  # noqa: BLE001 - exceptions of other people's making
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - dumped in the same expression
+    except Exception:  # noqa: BLE001 - runs the exception's own code, which may raise anything
         return RuntimeError(text)
     return error
 
@@ -213,7 +213,7 @@ def main() -> None:
     """Serve the parent over standard input and output, and end when it does."""
     source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a stray print must not come among the messages
-    task: Task = pickle.load(source)  # noqa: S301 - written by the parent
+    task: Task = pickle.load(source)  # noqa: S301 - only the parent can write to this pipe
     threading.Thread(target=_end_with_parent, args=(source,), daemon=True).start()
     serve(task, sink)
 

@@ -128,7 +128,7 @@ def test_every_list_is_read_as_json_reads_it(
 @example("tru", "[", 1)
 @example("-Infinit", "[", 4)
 def test_damage_is_told_as_json_tells_it(text: str, start: str, block: int) -> None:
-    """The same message at the same place, however the text falls into blocks."""
+    """Message and place of the damage are those of `json`, for every size of block."""
     whole = start + text
     _, damage = read(whole.encode(), block=block)
     expected = damage_by_json(whole)

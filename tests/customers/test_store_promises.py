@@ -232,7 +232,7 @@ def inherit(record: Record, other: Record) -> None:
 def test_customers_of_before_are_as_they_were(
     database: Database, before: dict[str, Record], after: dict[str, Record], touched: list[str]
 ) -> None:
-    """However the code of before wrote them, also beside this one, after they were adopted."""
+    """Rows that older code wrote, also beside newer code, read the same after their adoption."""
     with database.transaction() as session:
         for table in reversed(Base.metadata.sorted_tables):
             session.execute(delete(table))
