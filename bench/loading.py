@@ -140,12 +140,7 @@ def figures(site: Site, rounds: int, customers: int) -> Iterator[Figure]:
         note=f"{two.note}; in one process {one.median:.2f} x, {one.note}",
     )
     yield _rate(kind, told)
-    yield Figure(
-        Line("a loading process", kind, f"{customers:,} customers"),
-        tuple(run.peak_mb[0] for run in told.first[TWO] if run.peak_mb),
-        "MB",
-        note=f"the one that reads: {max(run.peak_mb[-1] for run in told.first[TWO] if run.peak_mb):.0f} MB",
-    )
+    yield memory(Line("a loading process", kind, f"{customers:,} customers"), told.first[TWO])
     if kind == "sqlite":
         yield from _turns(kind, told.first[TWO])
     yield _added_p99(site, min(rounds, MAX_ROUNDS), customers)
@@ -181,6 +176,16 @@ def _rate(kind: str, told: _Rounds) -> Figure:
         "/s",
         note=", ".join(f"{name} {median(run.per_second for run in runs):,.0f}" for name, runs in others),
     )
+
+
+def memory(line: Line, runs: Sequence[Run]) -> Figure:
+    """Return the peak memory of the writing process, with the highest one of the reading process in the note.
+
+    Without a note if the reading processes had ended before they were looked at, as after a single batch.
+    """
+    reading_mb = [run.peak_mb[1] for run in runs if len(run.peak_mb) > 1]
+    note = f"the one that reads: {max(reading_mb):.0f} MB" if reading_mb else ""
+    return Figure(line, tuple(run.peak_mb[0] for run in runs if run.peak_mb), "MB", note=note)
 
 
 def _turns(kind: str, runs: Sequence[Run]) -> Iterator[Figure]:
@@ -361,6 +366,7 @@ def _insert(connection: Any, rows: Rows) -> None:
     for table, columns in _COLUMNS.items():
         if isinstance(connection, sqlite3.Connection):
             places = ", ".join("?" * len(columns.split(", ")))
+            # The names are of this module, and the values are parameters.
             cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", rows[table])  # noqa: S608
         else:
             with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:

@@ -18,6 +18,7 @@ from bench.attacker import ATTACKS
 from bench.deliveries import ASSIGNMENT, Deliveries, assignment_form
 from bench.figures import Figure, Line, Load, Measured, added_p99, table, throughput
 from bench.floor import make_tables
+from bench.loading import Run, memory
 from bench.parts import GROWTH, PARTS, Pace
 from bench.serving import PUBLIC_URL, TOKEN, site
 from bench.upstream import ATTRIBUTES
@@ -77,6 +78,19 @@ def test_the_parts_run(tmp_path: Path) -> None:
     ]
     assert all(part in done.stdout for part in parts)
     assert all(figure["rounds"] for figure in figures)
+
+
+@pytest.mark.parametrize(
+    ("peaks_mb", "note"),
+    [
+        pytest.param([[70.0, 40.0], [71.0, 42.0]], "the one that reads: 42 MB", id="both processes seen"),
+        pytest.param([[70.0], [71.0, 42.0]], "the one that reads: 42 MB", id="reader seen in one run"),
+        pytest.param([[70.0], [71.0]], "", id="reader ended before"),
+    ],
+)
+def test_the_memory_of_a_load_names_the_reader_only_if_it_was_seen(peaks_mb: list[list[float]], note: str) -> None:
+    figure = memory(Line("a loading process", "sqlite", ""), [Run(1, 1.0, 1.0, peaks) for peaks in peaks_mb])
+    assert (figure.rounds, figure.note) == ((70.0, 71.0), note)
 
 
 @pytest.mark.scenario
