@@ -23,9 +23,9 @@ from enrich.cli.base import Command
 from enrich.database import migrations
 from enrich.database.engine import Database
 from enrich.diagnosis import account, callbacks, installation, probe, reach, tasks
-from enrich.diagnosis.findings import Finding, Level, not_examined, problem, worst
 from enrich.diagnosis.snapshot import WorkspaceSnapshot
 from enrich.domain.event_sinks import EventSink
+from enrich.domain.findings import Finding, Level, not_examined, problem, worst
 from enrich.domain.work_kinds import WorkKind, work_of
 from enrich.journal import heartbeats, samples
 from enrich.services import Services, current_services

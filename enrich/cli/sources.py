@@ -11,7 +11,7 @@ from flask.cli import with_appcontext
 
 from enrich.cli.base import Group
 from enrich.cli.doctor import lines_of
-from enrich.diagnosis.findings import Finding, Level, worst
+from enrich.domain.findings import Finding, Level, worst
 from enrich.services import connector_of, current_services, read_sources_file
 from enrich.settings import environment
 from enrich.sources.file import SqlDeclaration
@@ -55,7 +55,6 @@ def check(file: Path | None, offline: bool) -> None:
 def _examine(declaration: SqlDeclaration, environ: Mapping[str, str]) -> Iterator[Finding]:
     connector = connector_of(declaration, environ)
     try:
-        for one in connector.check(datetime.now(UTC)):
-            yield Finding(Level(one.severity), one.check, one.found, one.meaning, one.fix)
+        yield from connector.check(datetime.now(UTC))
     finally:
         connector.close()

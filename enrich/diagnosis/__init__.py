@@ -1,9 +1,8 @@
-"""The checks of `flask taskrouter doctor`: each finding with its meaning and its fix.
+"""The checks of `flask taskrouter doctor`: each finding (domain/findings.py) with its meaning and its fix.
 
 The doctor (cli/doctor.py) collects the facts and prints the findings. Each check takes only the values that it judges.
 This is the order in which the doctor runs them, and in which to fix what they find:
 
-    findings.py       the result of a check: severity, observation, meaning, fix
     installation.py   our own side: secrets, policy file, schema, clock, worker, overdue follow-ups
     tasks.py          the newest tasks: whether the default instruction suits them, and the room for our block
     account.py        whether TaskRouter accepts the credentials and has the configured workspace

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from enrich.diagnosis.findings import Finding, ok, problem, warning
 from enrich.diagnosis.snapshot import WorkspaceSnapshot
+from enrich.domain.findings import Finding, ok, problem, warning
 
 
 def credentials(rest: str, token: str | None) -> Iterator[Finding]:

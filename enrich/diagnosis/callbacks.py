@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from enrich.diagnosis.callback_urls import differences, is_near, is_ours
-from enrich.diagnosis.findings import Finding, ok, problem, warning
 from enrich.diagnosis.snapshot import WorkflowSnapshot, WorkspaceSnapshot
 from enrich.domain.event_sinks import EventSink
+from enrich.domain.findings import Finding, ok, problem, warning
 from enrich.taskrouter import endpoints
 
 # Our answer may take 4 s and the fallback another 5 s; then the worker still has to look at the screen and decide.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from enrich.diagnosis.findings import Finding, not_examined, ok, problem, warning
+from enrich.domain.findings import Finding, not_examined, ok, problem, warning
 from enrich.domain.weak_secrets import HOW_TO_CHOOSE, weakness
 
 GOOD_KEY = 32

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from enrich.diagnosis.callback_urls import root_of
-from enrich.diagnosis.findings import Finding, ok, problem, warning
+from enrich.domain.findings import Finding, ok, problem, warning
 from enrich.taskrouter import endpoints
 
 SLOW_ROUND_TRIP_MS = 1_000

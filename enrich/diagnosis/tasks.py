@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enrich.diagnosis.findings import Finding, ok, problem, warning
+from enrich.domain.findings import Finding, ok, problem, warning
 from enrich.taskrouter import attributes
 
 MIN_CHARACTERS_LEFT = 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Any
 
 # JSON; opaque to all but the connector that made it.
@@ -53,22 +53,3 @@ class Page:
     @property
     def is_complete(self) -> bool:
         return self.position is None
-
-
-class Severity(IntEnum):
-    """The severity of an observation."""
-
-    OK = 0
-    WARNING = 1
-    PROBLEM = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """A result of examining a source. check: its permanent name. meaning, fix: "" if it is OK."""
-
-    severity: Severity
-    check: str
-    found: str
-    meaning: str = ""
-    fix: str = ""

@@ -45,11 +45,12 @@ from sqlalchemy.exc import NoSuchTableError, SAWarning
 from sqlalchemy.types import TypeEngine
 
 from enrich import errors
+from enrich.domain.findings import Finding
 from enrich.sources import positions
 from enrich.sources.change_times import SECOND_US, ChangeTimes, Form, microseconds_of, zone_of
 from enrich.sources.file import ChangeColumn, Part, SqlDeclaration
 from enrich.sources.mapping import Fields, Row, customer_of, text_of
-from enrich.sources.pages import Observation, Page, Pass, Position, PulledRecord
+from enrich.sources.pages import Page, Pass, Position, PulledRecord
 from enrich.sources.sql_check import examine
 from enrich.sources.sql_dialects import begin_reading, dialect_of, engine_of
 from enrich.sources.sql_errors import translated
@@ -142,7 +143,7 @@ class SqlSource:
         with self.reading() as connection:
             return tuple(self._persons(connection, remote_ids))
 
-    def check(self, now: datetime) -> Iterator[Observation]:
+    def check(self, now: datetime) -> Iterator[Finding]:
         """Yield what is right and wrong with the source. now: our own time. Raises nothing."""
         return examine(self, now)
 

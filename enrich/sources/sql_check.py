@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Select, bindparam, func, inspect, select, typ
 from sqlalchemy.exc import SQLAlchemyError
 
 from enrich import errors
+from enrich.domain.findings import Finding, ok, problem, warning
 from enrich.sources.change_times import SECOND_US, ChangeTimes, microseconds_of
 from enrich.sources.file import ChangeColumn, Part, Person
 from enrich.sources.mapping import Expression
-from enrich.sources.pages import Observation, Severity
 
 if TYPE_CHECKING:
     from enrich.sources.sql import ReflectedTable, SqlSource
@@ -37,7 +37,7 @@ class _Examined:
     times: ChangeTimes | None = None
 
 
-def examine(source: SqlSource, now: datetime) -> Iterator[Observation]:
+def examine(source: SqlSource, now: datetime) -> Iterator[Finding]:
     """Yield every observation. now: our own time. Raises nothing for what it examines."""
     try:
         with source.reading() as connection:
@@ -45,14 +45,14 @@ def examine(source: SqlSource, now: datetime) -> Iterator[Observation]:
             version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
             kind = connection.dialect.name
     except errors.SourceRefused as exc:
-        yield _problem(
+        yield problem(
             "connection", str(exc), "nothing can be read", "correct user, password, database and their rights"
         )
         return
     except errors.SourceError as exc:
-        yield _problem("connection", str(exc), "nothing can be read", "correct the URL, or let this machine reach it")
+        yield problem("connection", str(exc), "nothing can be read", "correct the URL, or let this machine reach it")
         return
-    yield _ok("connection", f"connects: {kind} {version}")
+    yield ok("connection", f"connects: {kind} {version}")
     yield _clock(database_us, now)
     tables: list[_Examined] = []
     declared: tuple[Person | Part, ...] = (source.declaration.person, *source.declaration.parts)
@@ -65,23 +65,23 @@ def examine(source: SqlSource, now: datetime) -> Iterator[Observation]:
     yield from _guarded(source, "rights", lambda connection: _rights(connection, tables))
 
 
-def _clock(database_us: int, now: datetime) -> Observation:
+def _clock(database_us: int, now: datetime) -> Finding:
     offset_s = (database_us - microseconds_of(now)) / SECOND_US
     found = f"its clock is {abs(offset_s):.1f} s {'ahead of' if offset_s > 0 else 'behind'} ours"
     if abs(offset_s) <= MAX_CLOCK_OFFSET_S:
-        return _ok("clock", found)
-    return _warning(
+        return ok("clock", found)
+    return warning(
         "clock", found, "reading goes by its clock; a replica may be behind", "synchronize both, or see to the replica"
     )
 
 
-def _table(source: SqlSource, one: Person | Part, tables: list[_Examined]) -> Iterator[Observation]:
+def _table(source: SqlSource, one: Person | Part, tables: list[_Examined]) -> Iterator[Finding]:
     """Yield what is wrong with table and columns; add what is right to the tables."""
     try:
         with source.reading() as connection:
             table = source.reflect(connection, one.table)
     except errors.SourceError as exc:
-        yield _problem("table", str(exc), "nothing of it can be read", "correct its name, or grant SELECT on it")
+        yield problem("table", str(exc), "nothing of it can be read", "correct its name, or grant SELECT on it")
         return
     key = one.parent if isinstance(one, Part) else one.key
     names = [key, *one.fields.columns()]
@@ -95,13 +95,13 @@ def _table(source: SqlSource, one: Person | Part, tables: list[_Examined]) -> It
             missing.append(name)
     if missing:
         found = f"{one.table} has no column {', '.join(missing)}; it has {', '.join(table.types)}"
-        yield _problem("columns", found, "nothing can be read", "correct the names in the sources file")
+        yield problem("columns", found, "nothing can be read", "correct the names in the sources file")
         return
-    yield _ok("columns", f"{one.table} has every column of the mapping")
+    yield ok("columns", f"{one.table} has every column of the mapping")
     tables.append(_Examined(one, key, table))
 
 
-def _examine_table(source: SqlSource, examined: _Examined) -> Iterator[Observation]:
+def _examine_table(source: SqlSource, examined: _Examined) -> Iterator[Finding]:
     yield from _numbers(examined)
     changed = examined.declared.changed
     name = examined.table.name
@@ -109,31 +109,27 @@ def _examine_table(source: SqlSource, examined: _Examined) -> Iterator[Observati
         meaning = (
             "every pass reads all of it" if isinstance(examined.declared, Person) else "only full passes see changes"
         )
-        yield _warning("change column", f"{name} has none", meaning, "name one as changed, if there is one")
+        yield warning("change column", f"{name} has none", meaning, "name one as changed, if there is one")
         return
     yield from _guarded(source, "change column", lambda connection: _stamps(source, connection, examined, changed))
     yield from _guarded(source, "index", lambda connection: _index(source, connection, examined, changed))
 
 
-def _stamps(
-    source: SqlSource, connection: Connection, examined: _Examined, changed: ChangeColumn
-) -> Iterator[Observation]:
+def _stamps(source: SqlSource, connection: Connection, examined: _Examined, changed: ChangeColumn) -> Iterator[Finding]:
     place = f"{examined.table.name}.{changed.column}"
     times = source.change_times(connection, examined.table, changed)
     column = examined.table.column(changed.column)
     some = select(column).where(column.is_(None)).limit(MAX_COUNTED).subquery()
     count = connection.execute(select(func.count()).select_from(some)).scalar_one()
-    yield _ok("change column", f"{place} is a time: {times.form}, {source.declaration.timezone} where it names no zone")
+    yield ok("change column", f"{place} is a time: {times.form}, {source.declaration.timezone} where it names no zone")
     if count:
         found = f"{place} is NULL in {count if count < MAX_COUNTED else f'{MAX_COUNTED:,} or more'} rows"
-        yield _warning(
+        yield warning(
             "change column", found, "these rows come in full passes alone", "fill it, with a trigger or default"
         )
 
 
-def _index(
-    source: SqlSource, connection: Connection, examined: _Examined, changed: ChangeColumn
-) -> Iterator[Observation]:
+def _index(source: SqlSource, connection: Connection, examined: _Examined, changed: ChangeColumn) -> Iterator[Finding]:
     """Ask the database how it would find what changed lately."""
     times = source.change_times(connection, examined.table, changed)
     stamp, key = examined.table.column(changed.column), examined.table.column(examined.key)
@@ -143,10 +139,10 @@ def _index(
     )
     place = f"{examined.table.name}.{changed.column}"
     if _uses_index(connection, statement, examined.table, str(stamp.name)):
-        yield _ok("index", f"{place} has an index")
+        yield ok("index", f"{place} has an index")
         return
     create = f"CREATE INDEX ON {examined.table.name} ({stamp.name}, {key.name})"
-    yield _warning("index", f"{place} has no index", "each pass reads the whole table at the database", create)
+    yield warning("index", f"{place} has no index", "each pass reads the whole table at the database", create)
 
 
 def _uses_index(connection: Connection, statement: Select[Any], table: ReflectedTable, column: str) -> bool:
@@ -178,10 +174,10 @@ def _index_conditions(plan: dict[str, Any]) -> Iterator[str]:
         yield from _index_conditions(part)
 
 
-def _numbers(examined: _Examined) -> Iterator[Observation]:
+def _numbers(examined: _Examined) -> Iterator[Finding]:
     for expression in examined.declared.fields.phones:
         for name in _numeric(expression, examined.table):
-            yield _warning(
+            yield warning(
                 "numbers",
                 f"{examined.table.name}.{name} holds phone numbers as numbers",
                 "they have lost + and leading zeros, and are taken for national ones",
@@ -196,22 +192,22 @@ def _numeric(expression: Expression, table: ReflectedTable) -> Iterator[str]:
                 yield name
 
 
-def _key(connection: Connection, examined: _Examined) -> Iterator[Observation]:
+def _key(connection: Connection, examined: _Examined) -> Iterator[Finding]:
     key = examined.table.column(examined.key)
     place = f"{examined.table.name}.{examined.key}"
     if not _is_declared_unique(connection, examined.table, str(key.name)):
         twice = select(key).group_by(key).having(func.count() > 1).limit(1)
         if connection.execute(twice).first() is not None:
             found = f"{place} has values that several rows have"
-            yield _problem(
+            yield problem(
                 "key", found, "of these rows, only one is read", "name a column, or a view, with one row each"
             )
             return
     without = select(key).where(key.is_(None)).limit(1)
     if connection.execute(without).first() is not None:
-        yield _warning("key", f"{place} is NULL in some rows", "these rows are not read", "give them a key")
+        yield warning("key", f"{place} is NULL in some rows", "these rows are not read", "give them a key")
         return
-    yield _ok("key", f"{place} identifies each row")
+    yield ok("key", f"{place} identifies each row")
 
 
 def _is_declared_unique(connection: Connection, table: ReflectedTable, column: str) -> bool:
@@ -226,7 +222,7 @@ def _is_declared_unique(connection: Connection, table: ReflectedTable, column: s
     return [column] in [primary, *unique]
 
 
-def _rights(connection: Connection, tables: Sequence[_Examined]) -> Iterator[Observation]:
+def _rights(connection: Connection, tables: Sequence[_Examined]) -> Iterator[Finding]:
     may_write: list[str] = []
     if connection.dialect.name == "postgresql":
         for examined in tables:
@@ -243,31 +239,19 @@ def _rights(connection: Connection, tables: Sequence[_Examined]) -> Iterator[Obs
         return
     if may_write:
         found = f"this role may write to {', '.join(may_write)}"
-        yield _warning("rights", found, "whoever learns the URL may, too", "use a role with SELECT alone")
+        yield warning("rights", found, "whoever learns the URL may, too", "use a role with SELECT alone")
     else:
-        yield _ok("rights", "this role may only read")
+        yield ok("rights", "this role may only read")
 
 
-def _guarded(source: SqlSource, check: str, examination: Any) -> Iterator[Observation]:
+def _guarded(source: SqlSource, check: str, examination: Any) -> Iterator[Finding]:
     """Yield what the examination finds, in a transaction of its own, or that it could not be carried out."""
     try:
         with source.reading() as connection:
             found = list(examination(connection))
     except errors.SourceMisfit as exc:
-        yield _problem(check, str(exc), "nothing can be read", "correct the sources file")
+        yield problem(check, str(exc), "nothing can be read", "correct the sources file")
     except errors.SourceError as exc:
-        yield _warning(check, f"could not be examined: {exc}", "", "")
+        yield warning(check, f"could not be examined: {exc}", "", "")
     else:
         yield from found
-
-
-def _ok(check: str, found: str) -> Observation:
-    return Observation(Severity.OK, check, found)
-
-
-def _warning(check: str, found: str, meaning: str, fix: str) -> Observation:
-    return Observation(Severity.WARNING, check, found, meaning, fix)
-
-
-def _problem(check: str, found: str, meaning: str, fix: str) -> Observation:
-    return Observation(Severity.PROBLEM, check, found, meaning, fix)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from enrich.diagnosis import account
-from enrich.diagnosis.findings import Level
+from enrich.domain.findings import Level
 from tests.support.diagnosis import OK, PROBLEM, WARNING, WORKSPACE, expect
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from enrich.customers import interactions
 from enrich.diagnosis import callbacks
-from enrich.diagnosis.findings import Level
 from enrich.domain.event_sinks import EventSink
+from enrich.domain.findings import Level
 from enrich.domain.outcomes import TASK_END_EVENTS
 from enrich.flows import lifecycle
 from enrich.taskrouter.endpoints import NEEDED_EVENTS

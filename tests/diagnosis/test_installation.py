@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from enrich.diagnosis import installation
-from enrich.diagnosis.findings import Level
+from enrich.domain.findings import Level
 from tests.support.diagnosis import OK, PROBLEM, WARNING, expect
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

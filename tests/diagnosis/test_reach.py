@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from enrich.diagnosis import reach
-from enrich.diagnosis.findings import Level
 from enrich.diagnosis.reach import RoundTrip
+from enrich.domain.findings import Level
 from tests.support.diagnosis import OK, PROBLEM, PUBLIC_URL, WARNING, expect
 
 TWILIO = "https://taskrouter.twilio.com"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from enrich.diagnosis import tasks
-from enrich.diagnosis.findings import Level
 from enrich.diagnosis.tasks import Kinds, Lengths
+from enrich.domain.findings import Level
 from tests.support.diagnosis import OK, PROBLEM, WARNING, expect
 
 

@@ -26,7 +26,7 @@ from enrich.database import migrations
 from enrich.database.clock import clock_of
 from enrich.database.engine import Database
 from enrich.demo.processes import Processes, free_port
-from enrich.diagnosis.findings import Finding, Level
+from enrich.domain.findings import Finding, Level
 from enrich.journal.tables import EntryRow
 from enrich.services import Services
 from enrich.taskrouter.endpoints import NEEDED_EVENTS

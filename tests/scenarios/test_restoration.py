@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from enrich.cli import doctor
-from enrich.diagnosis.findings import Level
 from enrich.domain.deadline import Deadline
 from enrich.domain.deliveries import Delivery
+from enrich.domain.findings import Level
 from enrich.domain.outcomes import ActivityType, EntryKind, FollowupKind
 from enrich.flows.enrichment import TaskRef
 from enrich.flows.restoration import MAX_TRIES, PAUSES

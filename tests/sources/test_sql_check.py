@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import make_url, text
 
-from enrich.sources.pages import Observation, Severity
+from enrich.domain.findings import Finding, Level
 from enrich.sources.sql import SqlSource
 from tests.sources.conftest import SourceDatabase, declared
 from tests.sources.test_sql import AN_HOUR_AGO, PARTS, STAMP, insert, make_customers, make_phones
@@ -16,17 +16,17 @@ from tests.sources.test_sql import AN_HOUR_AGO, PARTS, STAMP, insert, make_custo
 pytestmark = pytest.mark.database
 
 
-def examine(source: SqlSource, now: datetime | None = None) -> list[Observation]:
+def examine(source: SqlSource, now: datetime | None = None) -> list[Finding]:
     return list(source.check(now or datetime.now(UTC)))
 
 
-def about(observations: list[Observation], check: str) -> list[str]:
+def about(observations: list[Finding], check: str) -> list[str]:
     return [one.found for one in observations if one.check == check]
 
 
-def faults(observations: list[Observation], *, without: tuple[str, ...] = ("rights",)) -> list[tuple[Severity, str]]:
+def faults(observations: list[Finding], *, without: tuple[str, ...] = ("rights",)) -> list[tuple[Level, str]]:
     """Return what is not OK. The tests' roles may write."""
-    return [(one.severity, one.check) for one in observations if one.severity and one.check not in without]
+    return [(one.level, one.check) for one in observations if one.level and one.check not in without]
 
 
 def test_a_source_in_good_order(source_database: SourceDatabase) -> None:
@@ -46,7 +46,7 @@ def test_every_missing_column_is_named_at_once(source_database: SourceDatabase) 
     make_customers(source_database)
     person = 'changed = "changed_at"\nphones = ["tel", "fax"]\ndeleted = "gone"'
     found = examine(source_database.open(declared(person=person, parts=PARTS)))
-    assert faults(found) == [(Severity.PROBLEM, "columns"), (Severity.PROBLEM, "table")]
+    assert faults(found) == [(Level.PROBLEM, "columns"), (Level.PROBLEM, "table")]
     (columns,) = about(found, "columns")
     assert columns.startswith("customers has no column fax, changed_at, gone; it has id, name, tel")
     assert "phones" in about(found, "table")[0]
@@ -55,9 +55,9 @@ def test_every_missing_column_is_named_at_once(source_database: SourceDatabase) 
 def test_without_an_index(source_database: SourceDatabase) -> None:
     make_customers(source_database)
     found = examine(source_database.open(declared()))
-    assert faults(found) == [(Severity.WARNING, "index")]
+    assert faults(found) == [(Level.WARNING, "index")]
     (index,) = [one for one in found if one.check == "index"]
-    assert index.fix == "CREATE INDEX ON customers (updated_at, id)"
+    assert index.todo == "CREATE INDEX ON customers (updated_at, id)"
 
 
 def test_rows_without_a_time_are_counted(source_database: SourceDatabase) -> None:
@@ -70,7 +70,7 @@ def test_rows_without_a_time_are_counted(source_database: SourceDatabase) -> Non
 def test_without_a_change_column(source_database: SourceDatabase) -> None:
     make_customers(source_database)
     found = examine(source_database.open(declared(person="")))
-    assert faults(found) == [(Severity.WARNING, "change column")]
+    assert faults(found) == [(Level.WARNING, "change column")]
 
 
 def test_a_change_column_that_is_no_time(source_database: SourceDatabase) -> None:
@@ -78,7 +78,7 @@ def test_a_change_column_that_is_no_time(source_database: SourceDatabase) -> Non
         "CREATE TABLE customers (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(80), version BIGINT)"
     )
     found = examine(source_database.open(declared(person='changed = "version"')))
-    assert faults(found) == [(Severity.PROBLEM, "change column"), (Severity.PROBLEM, "index")]
+    assert faults(found) == [(Level.PROBLEM, "change column"), (Level.PROBLEM, "index")]
 
 
 def test_a_key_of_several_rows(source_database: SourceDatabase) -> None:
@@ -105,14 +105,14 @@ def test_clocks_that_differ(source_database: SourceDatabase) -> None:
     make_customers(source_database)
     source = source_database.open(declared(person=""))
     late = datetime.now(UTC) + timedelta(minutes=5)
-    assert (Severity.WARNING, "clock") in faults(examine(source, late))
-    assert (Severity.WARNING, "clock") not in faults(examine(source))
+    assert (Level.WARNING, "clock") in faults(examine(source, late))
+    assert (Level.WARNING, "clock") not in faults(examine(source))
 
 
 def test_a_database_that_cannot_be_reached() -> None:
     source = SqlSource(declared(), "postgresql://reader:hunter2@127.0.0.1:1/crm")
     (observation,) = examine(source)
-    assert (observation.severity, observation.check) == (Severity.PROBLEM, "connection")
+    assert (observation.level, observation.check) == (Level.PROBLEM, "connection")
     assert "hunter2" not in observation.found
 
 
@@ -127,7 +127,7 @@ def test_a_role_that_may_only_read(postgresql_source: SourceDatabase) -> None:
         postgresql_source.execute(f"REVOKE SELECT ON customers FROM {name}")  # noqa: S608 - no statement for rows
         found = examine(source)
         source.close()
-        assert [one.severity for one in found if one.check == "key"] == [Severity.WARNING]
+        assert [one.level for one in found if one.check == "key"] == [Level.WARNING]
     finally:
         postgresql_source.execute(f"DROP OWNED BY {name}", f"DROP ROLE {name}")
     owner = examine(postgresql_source.open(declared(person="")))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from enrich.diagnosis.findings import Finding, Level
 from enrich.diagnosis.snapshot import WorkflowSnapshot, WorkspaceSnapshot
+from enrich.domain.findings import Finding, Level
 from enrich.taskrouter.endpoints import NEEDED_EVENTS
 
 PUBLIC_URL = "https://hooks.example.test/enrich"

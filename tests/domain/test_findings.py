@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enrich.diagnosis import findings
+from enrich.domain import findings
 from tests.support.diagnosis import OK, WARNING
 
 

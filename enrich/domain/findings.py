@@ -1,4 +1,4 @@
-"""Findings: an observation, its level and, unless it is OK, its meaning and its fix."""
+"""Findings of the doctor and of the check of a source: an observation, its level and, unless it is OK, what to do."""
 
 from __future__ import annotations
 
