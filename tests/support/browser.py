@@ -31,3 +31,5 @@ def sign_in(page: Page, path: str = "/", *, email: str = EMAIL) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    # The button is there before the page's scripts have run; a key pressed until then does what it does without them.
+    page.wait_for_load_state()
