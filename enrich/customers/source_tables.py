@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, LargeBinary, String, Text, text
+from sqlalchemy import JSON, BigInteger, Boolean, Index, Integer, LargeBinary, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from enrich.customers.tables import CustomerId, Kind, Value
@@ -25,6 +25,7 @@ class SourceRow(Base):
 
     account: of the vendor, "" if there is none. mapping_fingerprint: of the rules by which its fields are read, "" if
     they are fixed. seq: incremented by each transaction that applies its records; orders them without a clock.
+    shared_kinds, placeholders: as `arrivals.Origin` has them; null for none.
     """
 
     __tablename__ = "sources"
@@ -34,14 +35,31 @@ class SourceRow(Base):
     account: Mapped[str] = mapped_column(String(128), default="")
     mapping_fingerprint: Mapped[str] = mapped_column(String(64), default="")
     seq: Mapped[int] = mapped_column(BigInteger, default=0)
+    shared_kinds: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    placeholders: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class PrecedenceRow(Base):
+    """The order in which sources are believed about one field. field: "" for those that have no order of their own."""
+
+    __tablename__ = "precedence"
+
+    field: Mapped[str] = mapped_column(String(16), primary_key=True)
+    sources: Mapped[list[str]] = mapped_column(JSON)
 
 
 class StreamRow(Base):
-    """One stream of a source: the position of its reader, and who reads it now.
+    """One stream of a source: the position of its reader, who reads it now, and how its last run went.
 
     position: of its reader, null at the start and after a complete run. watermark: until when it is read, in
     microseconds. lease_owner, lease_until: the runner; null without one. token: incremented by each lease; a commit
     checks it. run: incremented by each complete pass. removals: of the last day, for the brake (`brake.py`).
+
+    Of the present or last run: began_at; ended_at, null while it runs; counts, by outcome. window_at, keys_at, full_at:
+    the beginning of the last complete pass of each kind. problem: reason slug for which the last run failed, with its
+    detail; failed_since, failures: of several in a row. due_at: not to be tried again before, after a failure. requested:
+    the kind of pass that an operator wants next. held: what the brake asks; accepted: so many customers, or identifiers
+    of others, may leave in the present run.
     """
 
     __tablename__ = "streams"
@@ -55,6 +73,20 @@ class StreamRow(Base):
     token: Mapped[int] = mapped_column(BigInteger, default=0)
     run: Mapped[int] = mapped_column(BigInteger, default=0)
     removals: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    began_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    counts: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    window_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    keys_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    full_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    problem: Mapped[str | None] = mapped_column(String(40))
+    detail: Mapped[str | None] = mapped_column(Text)
+    failed_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    failures: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    requested: Mapped[str | None] = mapped_column(String(8))
+    held: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    accepted: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class SourceRecordRow(Base):
@@ -137,7 +169,10 @@ class DecisionRow(Base):
 
 
 class QuarantineRow(Base):
-    """A record that could not be applied: its raw values, and which field was wrong with them."""
+    """A record that could not be applied, or not whole: its raw values, and which field was wrong with them.
+
+    is_loaded: it was applied without the values that are wrong.
+    """
 
     __tablename__ = "quarantine"
 
@@ -148,6 +183,7 @@ class QuarantineRow(Base):
     field: Mapped[str] = mapped_column(String(64), default="")
     fields: Mapped[dict[str, Any]] = mapped_column(JSON)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+    is_loaded: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
 
 
 class SeenRow(Base):
