@@ -204,14 +204,16 @@ class LeaseLost(SourceError):
 class BrakeApplied(SourceError):
     """More customers or identifiers would leave than is usual, and nobody has said that they may.
 
-    removed: how many would, the larger of the two numbers.
+    removed: how many would, the larger of the two numbers. records, of_records: customers who would, of so many.
     """
 
     reason = "brake_applied"
 
-    def __init__(self, message: str, *, removed: int) -> None:
+    def __init__(self, message: str, *, removed: int, records: int = 0, of_records: int = 0) -> None:
         super().__init__(message)
         self.removed = removed
+        self.records = records
+        self.of_records = of_records
 
 
 class TaskRouterError(EnrichError):

@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from enrich.customers import provenance
 from enrich.customers.clusters import NEVER, clusters
 from enrich.customers.identifiers import PHONE, Identifier, is_plain_number
-from enrich.customers.projection import Precedence
 from enrich.customers.projection_writes import StoredCustomer
 from enrich.customers.projector import neighbourhood
 from enrich.customers.provenance import Provenance
@@ -72,7 +71,7 @@ def explain(session: Session, customer_id: str) -> Explanation | None:
     cluster = next((one for one in found if one.root == customer_id), None)
     if cluster is None:
         return None
-    traced = provenance.trace(cluster, records, decisions, around.shared, Precedence())
+    traced = provenance.trace(cluster, records, decisions, around.shared, around.precedence)
     parts = tuple(part for part in traced.parts if part.home in around.customers)
     return Explanation(
         replace(traced, parts=parts),

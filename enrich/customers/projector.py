@@ -20,7 +20,7 @@ from enrich.customers import adoption
 from enrich.customers.clusters import NEVER, Holder, clusters
 from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import (
-    DEFAULT_PRECEDENCE,
+    FILE,
     Decision,
     DecisionKind,
     Precedence,
@@ -34,7 +34,7 @@ from enrich.customers.projection import (
     redirect,
 )
 from enrich.customers.projection_writes import ProjectionWrites, StoredCustomer, read_customers
-from enrich.customers.source_tables import DecisionRow, SharedIdRow, SourceRecordRow
+from enrich.customers.source_tables import DecisionRow, PrecedenceRow, SharedIdRow, SourceRecordRow
 from enrich.customers.tables import CustomerRow, InteractionRow, PinRow
 from enrich.database.engine import Database
 from enrich.database.types import Base
@@ -42,9 +42,9 @@ from enrich.database.types import Base
 # Customers adopted in one transaction. On SQLite a writer's turn has to be short.
 ADOPTED_TOGETHER, ADOPTED_TOGETHER_ON_SQLITE = 200, 10
 
-_CUSTOMERS, _RECORDS, _DECISIONS, _SHARED, _PINS, _INTERACTIONS = (
+_CUSTOMERS, _RECORDS, _DECISIONS, _SHARED, _PINS, _INTERACTIONS, _PRECEDENCE = (
     Base.metadata.tables[row.__tablename__]
-    for row in (CustomerRow, SourceRecordRow, DecisionRow, SharedIdRow, PinRow, InteractionRow)
+    for row in (CustomerRow, SourceRecordRow, DecisionRow, SharedIdRow, PinRow, InteractionRow, PrecedenceRow)
 )
 
 
@@ -53,6 +53,7 @@ class Neighbourhood:
     """Everything that is connected with some homes. customers: those that are stored, by id; homes: all, with records.
 
     records: by key, also of homes that have no customer. decisions: in effect, by id. shared: live records by value.
+    precedence: of their sources, as stored.
     """
 
     homes: set[str] = field(default_factory=set)
@@ -60,6 +61,7 @@ class Neighbourhood:
     records: dict[tuple[str, str, str], StoredRecord] = field(default_factory=dict)
     decisions: dict[int, Decision] = field(default_factory=dict)
     shared: dict[Identifier, set[Holder]] = field(default_factory=dict)
+    precedence: Precedence = field(default_factory=Precedence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,7 @@ class Recomputed:
     after: Mapping[str, Projection | None] = field(default_factory=dict)
 
 
-def recompute(
-    session: Session, homes: Collection[str], now: datetime, precedence: Precedence = DEFAULT_PRECEDENCE
-) -> Recomputed:
+def recompute(session: Session, homes: Collection[str], now: datetime) -> Recomputed:
     """Make the customers of these homes, and all that are connected with them, equal to records and decisions.
 
     now: aware; the time of the change. Raises DatabaseError.
@@ -86,7 +86,7 @@ def recompute(
         return Recomputed()
     while True:
         around = neighbourhood(session, homes)
-        wanted = projections(around, now, precedence)
+        wanted = projections(around, now)
         records, decisions = around.records.values(), around.decisions.values()
         if not adoption.adopt(session, around.customers, records, decisions, wanted, now):
             return write_projections(session, around, wanted, now)
@@ -142,9 +142,7 @@ def differences(
     return writes, Recomputed(frozenset(before), before, after)
 
 
-def projections(
-    around: Neighbourhood, now: datetime, precedence: Precedence = DEFAULT_PRECEDENCE
-) -> dict[str, Projection | None]:
+def projections(around: Neighbourhood, now: datetime) -> dict[str, Projection | None]:
     """Return what each home's row must be; None for a home about which nobody says anything.
 
     Homes of which a newer version stored something that this one cannot read are left out.
@@ -172,7 +170,7 @@ def projections(
             continue  # a newer version knows what it means
         has_said = bool(records) or any(one.kind is DecisionKind.CREATE for one in decisions)
         wanted[cluster.root] = (
-            project(cluster.homes, records, decisions, merged_away=cluster.merged_away, precedence=precedence)
+            project(cluster.homes, records, decisions, merged_away=cluster.merged_away, precedence=around.precedence)
             if has_said and ages[cluster.root] is not NEVER
             else None
         )
@@ -199,7 +197,15 @@ def neighbourhood(session: Session, homes: Collection[str], *, lock: bool = True
         around.decisions |= {one.id: one for one in decisions}
         waiting = _partners(session, records, decisions, around) - around.homes
     around.customers = read_customers(session.connection(), around.homes)
+    if len({one.source for one in around.records.values()}) > 1:  # of one source alone there is no order
+        around.precedence = read_precedence(session)
     return around
+
+
+def read_precedence(session: Session) -> Precedence:
+    """Return the stored order of sources."""
+    orders = {row.field: tuple(row.sources) for row in session.execute(select(_PRECEDENCE))}
+    return Precedence(orders.pop("", (FILE,)), orders)
 
 
 def _members(session: Session, homes: Collection[str], *, lock: bool) -> set[str]:

@@ -15,13 +15,7 @@ from sqlalchemy.orm import Session
 from enrich.customers.arrivals import Arrival, Origin, RecordOutcome, compare, home_of
 from enrich.customers.brake import NOTHING, Removed
 from enrich.customers.identifiers import FROM_CRM, Identifier
-from enrich.customers.projection import (
-    DEFAULT_PRECEDENCE,
-    Precedence,
-    Projection,
-    RecordState,
-    StoredRecord,
-)
+from enrich.customers.projection import Projection, RecordState, StoredRecord
 from enrich.customers.projection_writes import ProjectionWrites
 from enrich.customers.projector import Recomputed, differences, neighbourhood, projections, recompute, stored_record
 from enrich.customers.record_writes import RecordWrites
@@ -87,7 +81,6 @@ def apply_records(
     now: datetime,
     *,
     seq: int,
-    precedence: Precedence = DEFAULT_PRECEDENCE,
 ) -> Applied:
     """Apply these records, of different remote ids, and compute their customers anew.
 
@@ -96,11 +89,11 @@ def apply_records(
     by_id = {one.record.remote_id: one for one in arrivals}
     stored = _stored(session, origin, by_id)
     if stored.unprojected:
-        recompute(session, stored.unprojected, now, precedence)  # adopts them
+        recompute(session, stored.unprojected, now)  # adopts them
         stored = _stored(session, origin, by_id)
     changes = _compared(origin, by_id, stored)
     homes = changes.homes | changes.writes.write(session, seq)
-    return _applied(session, origin, stored, changes, recompute(session, homes, now, precedence))
+    return _applied(session, origin, stored, changes, recompute(session, homes, now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +111,7 @@ class Prepared:
         return self.applied
 
 
-def prepare_records(
-    session: Session,
-    origin: Origin,
-    arrivals: Sequence[Arrival],
-    now: datetime,
-    precedence: Precedence = DEFAULT_PRECEDENCE,
-) -> Prepared | None:
+def prepare_records(session: Session, origin: Origin, arrivals: Sequence[Arrival], now: datetime) -> Prepared | None:
     """Return the changes that `apply_records` would make; None where only the transaction itself can tell. Only reads.
 
     It can where records join nobody: no shared kinds, no merges in the source; and where no customer has to be adopted.
@@ -140,7 +127,7 @@ def prepare_records(
     if not all(one.is_projected for one in around.customers.values()):
         return None
     around.records |= {record.key: record for record in changes.records}
-    customers, recomputed = differences(session, around, projections(around, now, precedence), now)
+    customers, recomputed = differences(session, around, projections(around, now), now)
     return Prepared(_applied(session, origin, stored, changes, recomputed), changes.writes, customers)
 
 

@@ -31,14 +31,20 @@ _SOURCES, _STREAMS = (Base.metadata.tables[row.__tablename__] for row in (Source
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to read a stream. run: number of the present pass. position: of an interrupted pass, else None."""
+    """The right to read a stream.
+
+    token: None for who writes without reading, whom no other one keeps out. run: number of the present pass. position:
+    of an interrupted pass, else None. shared_kinds, placeholders: of the source, as `arrivals.Origin` has them.
+    """
 
     source: str
     stream: str
-    token: int
+    kind: str
+    token: int | None
     run: int
     position: dict[str, Any] | None
-    removals: Removals
+    shared_kinds: frozenset[str] = frozenset()
+    placeholders: frozenset[str] = frozenset()
 
 
 def take(
@@ -55,19 +61,31 @@ def take(
 
     is_dead: whether another owner is known to have ended. Raises StreamTaken while another runner has it.
     """
-    if session.execute(select(_SOURCES.c.name).where(_SOURCES.c.name == source)).one_or_none() is None:
-        session.execute(insert(_SOURCES).values(name=source, kind=kind))
+    lease = join(session, source, stream, kind=kind)
     of_stream = (_STREAMS.c.source == source, _STREAMS.c.stream == stream)
-    row = session.execute(select(_STREAMS).where(*of_stream).with_for_update()).one_or_none()
-    if row is None:
-        session.execute(insert(_STREAMS).values(source=source, stream=stream))
-        row = session.execute(select(_STREAMS).where(*of_stream)).one()
+    row = session.execute(select(_STREAMS).where(*of_stream).with_for_update()).one()
     is_held = row.lease_until is not None and row.lease_until > now and row.lease_owner != owner
     if is_held and not is_dead(row.lease_owner):
         raise errors.StreamTaken(f"{row.lease_owner} is loading {source} already, or was until a moment ago")
     values = {"token": row.token + 1, "lease_owner": owner, "lease_until": now + LEASE}
     session.execute(update(_STREAMS).where(*of_stream).values(**values))
-    return Lease(source, stream, row.token + 1, row.run, row.position, Removals.stored(row.removals))
+    return replace(lease, token=row.token + 1, run=row.run, position=row.position)
+
+
+def join(session: Session, source: str, stream: str, *, kind: str) -> Lease:
+    """Return the right to write to this stream, which is made if there is none, beside whoever reads it."""
+    of_source = select(_SOURCES).where(_SOURCES.c.name == source)
+    known = session.execute(of_source).one_or_none()
+    if known is None:
+        session.execute(insert(_SOURCES).values(name=source, kind=kind))
+        known = session.execute(of_source).one()
+    of_stream = (_STREAMS.c.source == source, _STREAMS.c.stream == stream)
+    row = session.execute(select(_STREAMS).where(*of_stream)).one_or_none()
+    if row is None:
+        session.execute(insert(_STREAMS).values(source=source, stream=stream))
+        row = session.execute(select(_STREAMS).where(*of_stream)).one()
+    shared = frozenset(known.shared_kinds or ()), frozenset(known.placeholders or ())
+    return Lease(source, stream, kind, None, row.run, row.position, *shared)
 
 
 def commit(session: Session, lease: Lease, now: datetime, **values: Any) -> Lease:
@@ -78,8 +96,9 @@ def commit(session: Session, lease: Lease, now: datetime, **values: Any) -> Leas
     stored = {**values}
     if "removals" in stored:
         stored["removals"] = [list(row) for row in stored["removals"].rows] or None
-    extended = _of_lease(lease).values(lease_until=now + LEASE, **stored).returning(_STREAMS.c.token)
-    if session.execute(extended).one_or_none() is None:
+    if lease.token is not None:
+        stored["lease_until"] = now + LEASE
+    if stored and session.execute(_of_lease(lease).values(**stored).returning(_STREAMS.c.token)).one_or_none() is None:
         raise errors.LeaseLost(f"{lease.source} is loaded by another process now")
     return replace(lease, **{name: value for name, value in values.items() if name in Lease.__slots__})
 
@@ -89,11 +108,18 @@ def release(session: Session, lease: Lease) -> None:
     session.execute(_of_lease(lease).values(lease_owner=None, lease_until=None))
 
 
+def removals(session: Session, lease: Lease) -> Removals:
+    """Return what has left the stream within a day, by whomever, and keep others from adding to it meanwhile."""
+    of_stream = (_STREAMS.c.source == lease.source, _STREAMS.c.stream == lease.stream)
+    return Removals.stored(
+        session.execute(select(_STREAMS.c.removals).where(*of_stream).with_for_update()).scalar_one()
+    )
+
+
 def _of_lease(lease: Lease) -> Update:
     """Return the update of the lease's stream, of no row if another runner has it."""
-    return update(_STREAMS).where(
-        _STREAMS.c.source == lease.source, _STREAMS.c.stream == lease.stream, _STREAMS.c.token == lease.token
-    )
+    of_stream = update(_STREAMS).where(_STREAMS.c.source == lease.source, _STREAMS.c.stream == lease.stream)
+    return of_stream if lease.token is None else of_stream.where(_STREAMS.c.token == lease.token)
 
 
 def seq(session: Session, source: str) -> int:

@@ -4,6 +4,8 @@ Locks: nothing for long; each new column is null, or has a constant default. The
 know the new columns and tables.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -12,11 +14,11 @@ down_revision = "20261128_lookups"
 branch_labels = None
 depends_on = None
 
-OF_SOURCES = (
+OF_SOURCES: tuple[sa.Column[Any], ...] = (
     sa.Column("shared_kinds", sa.JSON(), nullable=True),
     sa.Column("placeholders", sa.JSON(), nullable=True),
 )
-OF_STREAMS = (
+OF_STREAMS: tuple[sa.Column[Any], ...] = (
     sa.Column("began_at", sa.DateTime(timezone=True), nullable=True),
     sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
     sa.Column("counts", sa.JSON(), nullable=True),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from sqlalchemy import select
 
 from enrich import errors
-from enrich.customers import audit, decisions, editing, projector, seeding, streams
+from enrich.customers import audit, decisions, editing, projector, stream_writer, streams
 from enrich.customers.arrivals import Arrival, Origin, RecordOutcome, home_of
 from enrich.customers.audit import AuditAction
 from enrich.customers.export import export
@@ -181,7 +181,7 @@ def test_somebody_who_changes_customers_during_a_load_is_heeded(
             audit.change(session, Scope(frozenset({"C-1"})), AuditAction.CREATED, DANA, NOW, act)
         return plan
 
-    monkeypatch.setattr(seeding, "plan_records", plan_and_decide)
+    monkeypatch.setattr(stream_writer, "plan_records", plan_and_decide)
     report = seed(database, [customer("C-1", name="By file", company="Engines")], now=NOW)
     assert (report.created, report.changed) == (0, 1)
     (exported,) = export(database)
@@ -213,7 +213,7 @@ def test_a_change_that_was_prepared_heeds_what_staff_did_meanwhile(
             audit.change(session, Scope(frozenset({"C-1"})), AuditAction.EDITED, DANA, NOW, act)
         return prepared
 
-    monkeypatch.setattr(seeding, "prepare_records", prepare_and_decide)
+    monkeypatch.setattr(stream_writer, "prepare_records", prepare_and_decide)
     assert seed(database, [customer("C-1", company="Analytical Engines")], now=NOW).changed == 1
     (exported,) = export(database)
     assert (exported["company"], exported.get("tier")) == ("Analytical Engines", "gold" if database.is_sqlite else None)
