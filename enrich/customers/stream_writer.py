@@ -20,13 +20,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from enrich import errors
-from enrich.customers import audit, streams
+from enrich.customers import audit, quarantine, streams
 from enrich.customers.arrivals import Arrival, Origin, RecordOutcome
 from enrich.customers.brake import DEFAULT_LIMITS, NOTHING, BrakeLimits, Removed, exceeds
 from enrich.customers.new_customers import founder_rows, insert_founders
 from enrich.customers.projection import RecordState, StoredRecord
 from enrich.customers.record_batches import BATCH_ROWS
 from enrich.customers.record_intake import Applied, apply_records, plan_records, prepare_records
+from enrich.customers.record_reading import ReadRecord
 from enrich.customers.source_tables import SeenRow, SourceRecordRow
 from enrich.customers.streams import Counter, Lease
 from enrich.customers.tables import IdentifierRow
@@ -93,12 +94,19 @@ class StreamWriter:
         self._written: list[RecordOutcome] = []  # of this batch
 
     def apply(
-        self, arrivals: Sequence[Arrival], *, read_after: int | None, seen: Collection[str] = (), **values: Any
+        self,
+        arrivals: Sequence[Arrival],
+        *,
+        read_after: int | None,
+        seen: Collection[str] = (),
+        read: Iterable[tuple[ReadRecord, Mapping[str, Any]]] = (),
+        **values: Any,
     ) -> BatchResult:
         """Apply these records, of different remote ids.
 
-        read_after: as `arrivals.Origin` has it. seen: remote ids that this pass has seen, for `unseen`. values: of the
-        stream, stored with the last transaction. Raises DatabaseError, LeaseLost and BrakeApplied; what was committed
+        read_after: as `arrivals.Origin` has it. seen: remote ids that this pass has seen, for `unseen`. read: how the
+        records were read, those that could not be read included, for the quarantine. values: of the stream, stored with
+        the last transaction. Raises DatabaseError, LeaseLost and BrakeApplied; what was committed
         before stays.
         """
         self._result, self._written = ({}, set()), []
@@ -114,8 +122,9 @@ class StreamWriter:
         for others in portions(plan.others, changing):
             change = self._prepared_change(origin, others) if self._database.is_sqlite else None
             self._in_turn(change or partial(self._change, origin, others))
-        if seen or values or self._written:
-            self._in_turn(partial(self._conclude, seen, values))
+        read = tuple(read)
+        if seen or read or values or self._written:
+            self._in_turn(partial(self._conclude, seen, read, values))
         outcomes, settled = self._result
         return BatchResult(outcomes, frozenset(settled))
 
@@ -237,9 +246,17 @@ class StreamWriter:
             self._check_brake(session, values["removals"].total())
         return _Done(streams.commit(session, self.lease, now, **values), applied.outcomes, applied.settled)
 
-    def _conclude(self, seen: Collection[str], values: Mapping[str, Any], session: Session, now: datetime) -> _Done:
-        """Store what the batch has seen, and that it is done."""
+    def _conclude(
+        self,
+        seen: Collection[str],
+        read: Collection[tuple[ReadRecord, Mapping[str, Any]]],
+        values: Mapping[str, Any],
+        session: Session,
+        now: datetime,
+    ) -> _Done:
+        """Store what the batch has seen, what could not be read, and that it is done."""
         self._see(session, seen)
+        quarantine.put(session, self.lease.source, self.lease.stream, read, now)
         if self._written:
             audit.note_load(session, self._by, now, self._written)
         return _Done(streams.commit(session, self.lease, now, **values))

@@ -1,0 +1,127 @@
+"""Quarantine: records that could not be applied, or not whole, until the source has mended them.
+
+Each stands there once, with the values as they came and the reason, and leaves when the record is applied whole. Works
+in the session of the caller; raises DatabaseError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, delete, func, insert, or_, select
+from sqlalchemy.orm import Session
+
+from enrich.customers.record_reading import ReadRecord
+from enrich.customers.source_tables import QuarantineRow
+from enrich.database.types import Base
+from enrich.domain.lengths import MAX_REMOTE_ID_LENGTH
+
+_QUARANTINE = Base.metadata.tables[QuarantineRow.__tablename__]
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedRecord:
+    """One record in quarantine. reason: names the fields, quotes their values. fields: as they came from the source.
+
+    field: the first that is wrong. is_loaded: it was applied without the values that are wrong.
+    """
+
+    source: str
+    object: str
+    remote_id: str
+    reason: str
+    field: str
+    fields: Mapping[str, Any]
+    at: datetime
+    is_loaded: bool
+
+
+def put(
+    session: Session,
+    source: str,
+    object_: str,
+    records: Iterable[tuple[ReadRecord, Mapping[str, Any]]],
+    now: datetime,
+) -> None:
+    """Put these records into quarantine, each with its values as they came. A record without problems leaves it.
+
+    A second copy of a record takes the place of the first.
+    """
+    rows = {read.remote_id[:MAX_REMOTE_ID_LENGTH]: (read, fields) for read, fields in records}
+    release(session, source, object_, rows)
+    new = [
+        {
+            "source": source,
+            "object": object_,
+            "remote_id": remote_id,
+            "reason": "; ".join(read.problems),
+            "field": read.field[:64],
+            "fields": dict(fields),
+            "at": now,
+            "is_loaded": read.record is not None,
+        }
+        for remote_id, (read, fields) in rows.items()
+        if read.problems
+    ]
+    if new:
+        session.execute(insert(_QUARANTINE), new)
+
+
+def release(session: Session, source: str, object_: str, remote_ids: Collection[str]) -> None:
+    """Take these records out of quarantine."""
+    if remote_ids:
+        session.execute(
+            delete(_QUARANTINE).where(
+                _QUARANTINE.c.source == source,
+                _QUARANTINE.c.object == object_,
+                _QUARANTINE.c.remote_id.in_(remote_ids),
+            )
+        )
+
+
+def quarantined_ids(session: Session, source: str, object_: str, remote_ids: Collection[str]) -> set[str]:
+    """Return those of these remote ids that are in quarantine."""
+    of_object = (_QUARANTINE.c.source == source, _QUARANTINE.c.object == object_)
+    return set(
+        session.scalars(select(_QUARANTINE.c.remote_id).where(*of_object, _QUARANTINE.c.remote_id.in_(remote_ids)))
+    )
+
+
+def numbers(session: Session) -> dict[str, tuple[int, int]]:
+    """Return for each source that has any: the numbers of records not loaded, and of those not loaded whole."""
+    counted = select(_QUARANTINE.c.source, _QUARANTINE.c.is_loaded, func.count()).group_by(
+        _QUARANTINE.c.source, _QUARANTINE.c.is_loaded
+    )
+    found: dict[str, tuple[int, int]] = {}
+    for source, is_loaded, number in session.execute(counted):
+        missing, incomplete = found.get(source, (0, 0))
+        found[source] = (missing, number) if is_loaded else (number, incomplete)
+    return found
+
+
+def listed(
+    session: Session, source: str, *, after: tuple[str, str] = ("", ""), limit: int = 100
+) -> Sequence[QuarantinedRecord]:
+    """Return records of this source in quarantine, by object and remote id.
+
+    after: object and remote id of the last one of the page before.
+    """
+    later = or_(
+        _QUARANTINE.c.object > after[0],
+        and_(_QUARANTINE.c.object == after[0], _QUARANTINE.c.remote_id > after[1]),
+    )
+    rows = session.execute(
+        select(_QUARANTINE)
+        .where(_QUARANTINE.c.source == source, later)
+        .order_by(_QUARANTINE.c.object, _QUARANTINE.c.remote_id)
+        .limit(limit)
+    )
+    return [
+        QuarantinedRecord(
+            row.source, row.object, row.remote_id, row.reason, row.field, row.fields, row.at, row.is_loaded
+        )
+        for row in rows
+    ]
