@@ -18,6 +18,7 @@ from enrich import health, settings
 from enrich.accounts.attempts import Attempts
 from enrich.accounts.sessions import Sessions
 from enrich.cli.base import Command
+from enrich.cli.syncs import sync_jobs
 from enrich.cli.taskrouter import find_stuck, make_catch_up
 from enrich.customers.projector import adopt_after
 from enrich.database.notifications import Listener
@@ -95,7 +96,8 @@ def _worker(services: Services, stop: threading.Event, wakeup: threading.Event) 
         timedelta(days=services.settings.keep_days),
         stop,
     )
-    jobs = (*upkeep.jobs, _listening(services, wakeup), _yielding(services))
+    syncs = sync_jobs(services, settings.environment(), stop)
+    jobs = (*upkeep.jobs, _listening(services, wakeup), _yielding(services), *syncs)
     return Worker(
         services.adapters,
         services.dispatcher,

@@ -45,8 +45,13 @@ class RecordWrites:
         else:
             self._changed.append({"of": record.remote_id, **values})
         if self._origin.shared_kinds:
-            self._shared[record.remote_id] = shared_values(record, self._origin)
-            self._shared_before[record.remote_id] = shared_values(known, self._origin) if known else set()
+            self.share(record, shared_values(known, self._origin) if known else set())
+
+    def share(self, record: StoredRecord, before: set[Identifier]) -> bool:
+        """Add the shared values of a record; return whether they change. before: those that are stored."""
+        self._shared[record.remote_id] = shared_values(record, self._origin)
+        self._shared_before[record.remote_id] = before
+        return self._shared[record.remote_id] != before
 
     def write(self, session: Session, seq: int) -> set[str]:
         """Execute the statements; return the homes of other records whose values came, changed or went.
@@ -65,7 +70,7 @@ class RecordWrites:
                 _RECORDS.c.remote_id == bindparam("of"),
             )
             connection.execute(update(_RECORDS).where(of_record), self._changed)
-        return self._write_shared(session) if self._origin.shared_kinds else set()
+        return self._write_shared(session) if self._shared else set()
 
     def _write_shared(self, session: Session) -> set[str]:
         of_object = {"source": self._origin.source, "object": self._origin.object}

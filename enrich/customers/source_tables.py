@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Index, Integer, LargeBinary, String, Text, false, text
+from sqlalchemy import JSON, BigInteger, Boolean, Index, Integer, LargeBinary, String, Text, false, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from enrich.customers.tables import CustomerId, Kind, Value
@@ -25,7 +25,8 @@ class SourceRow(Base):
 
     account: of the vendor, "" if there is none. mapping_fingerprint: of the rules by which its fields are read, "" if
     they are fixed. seq: incremented by each transaction that applies its records; orders them without a clock.
-    shared_kinds, placeholders: as `arrivals.Origin` has them; null for none.
+    shared_kinds, placeholders: as `arrivals.Origin` has them; null for none. is_shared: False while `shared_ids` is
+    being made to agree with them.
     """
 
     __tablename__ = "sources"
@@ -37,15 +38,20 @@ class SourceRow(Base):
     seq: Mapped[int] = mapped_column(BigInteger, default=0)
     shared_kinds: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     placeholders: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    is_shared: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true())
 
 
 class PrecedenceRow(Base):
-    """The order in which sources are believed about one field. field: "" for those that have no order of their own."""
+    """The order in which sources are believed about one field. field: "" for those that have no order of their own.
+
+    is_applied: False while customers are being computed anew by it.
+    """
 
     __tablename__ = "precedence"
 
     field: Mapped[str] = mapped_column(String(16), primary_key=True)
     sources: Mapped[list[str]] = mapped_column(JSON)
+    is_applied: Mapped[bool] = mapped_column(Boolean)
 
 
 class StreamRow(Base):

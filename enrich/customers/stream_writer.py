@@ -8,6 +8,7 @@ the audit trail what it changed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,7 +30,7 @@ from enrich.customers.record_batches import BATCH_ROWS
 from enrich.customers.record_intake import Applied, apply_records, plan_records, prepare_records
 from enrich.customers.record_reading import ReadRecord
 from enrich.customers.source_tables import SeenRow, SourceRecordRow
-from enrich.customers.streams import Counter, Lease
+from enrich.customers.streams import ChangeCounter, Lease
 from enrich.customers.tables import IdentifierRow
 from enrich.database.engine import Database
 from enrich.database.types import Base
@@ -60,7 +61,7 @@ class _Done:
     lease: Lease
     outcomes: Mapping[str, RecordOutcome] = field(default_factory=dict)
     settled: Collection[str] = ()
-    counter: Counter | None = None
+    counter: ChangeCounter | None = None
 
 
 class StreamWriter:
@@ -100,14 +101,15 @@ class StreamWriter:
         read_after: int | None,
         seen: Collection[str] = (),
         read: Iterable[tuple[ReadRecord, Mapping[str, Any]]] = (),
+        counts: Counter[str] | None = None,
         **values: Any,
     ) -> BatchResult:
         """Apply these records, of different remote ids.
 
         read_after: as `arrivals.Origin` has it. seen: remote ids that this pass has seen, for `unseen`. read: how the
-        records were read, those that could not be read included, for the quarantine. values: of the stream, stored with
-        the last transaction. Raises DatabaseError, LeaseLost and BrakeApplied; what was committed
-        before stays.
+        records were read, those that could not be read included, for the quarantine. counts: of the run, to which the
+        outcomes are added. values: of the stream, stored with the counts in the last transaction. Raises DatabaseError,
+        LeaseLost and BrakeApplied; what was committed before stays.
         """
         self._result, self._written = ({}, set()), []
         origin = self._origin(read_after)
@@ -123,10 +125,28 @@ class StreamWriter:
             change = self._prepared_change(origin, others) if self._database.is_sqlite else None
             self._in_turn(change or partial(self._change, origin, others))
         read = tuple(read)
+        if counts is not None:
+            counts.update(outcome.value for outcome in self._result[0].values())
+            values["counts"] = dict(counts)
         if seen or read or values or self._written:
             self._in_turn(partial(self._conclude, seen, read, values))
         outcomes, settled = self._result
         return BatchResult(outcomes, frozenset(settled))
+
+    def counter(self) -> int:
+        """Return the source's counter: what is applied from now on has a higher one, as `read_after` wants it."""
+        with self._database.reading() as session:
+            return streams.seq(session, self.lease.source)
+
+    def unknown(self, remote_ids: Collection[str]) -> Iterator[Sequence[str]]:
+        """Yield those of these that are not live in the store, and not in quarantine either, in batches."""
+        for some in portions(sorted(remote_ids), BATCH_ROWS):
+            with self._database.reading() as session:
+                live = select(_RECORDS.c.remote_id).where(self._is_live(), _RECORDS.c.remote_id.in_(some))
+                known = set(session.scalars(live))
+                known |= quarantine.quarantined_ids(session, self.lease.source, self.lease.stream, some)
+            if unknown := [one for one in some if one not in known]:
+                yield unknown
 
     def begin_pass(self) -> None:
         """Forget what an earlier pass has seen."""
@@ -201,8 +221,8 @@ class StreamWriter:
         return streams.next_seq(session, self.lease.source, self.lease.kind)
 
     def _found(
-        self, origin: Origin, founders: Sequence[StoredRecord], arrivals: Sequence[Arrival], counter: Counter
-    ) -> Counter:
+        self, origin: Origin, founders: Sequence[StoredRecord], arrivals: Sequence[Arrival], counter: ChangeCounter
+    ) -> ChangeCounter:
         """Insert new customers, of which nothing was stored at this state of the store; return the next state."""
         rows = founder_rows(self._database.engine.dialect, founders, self._now())
 

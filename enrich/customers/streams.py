@@ -24,7 +24,7 @@ from enrich.database.types import Base
 LEASE = timedelta(seconds=30)
 
 # The newest entry of the audit trail, and the sum of the counters of sources.
-Counter = tuple[int, int]
+ChangeCounter = tuple[int, int]
 
 _SOURCES, _STREAMS = (Base.metadata.tables[row.__tablename__] for row in (SourceRow, StreamRow))
 
@@ -34,7 +34,8 @@ class Lease:
     """The right to read a stream.
 
     token: None for who writes without reading, whom no other one keeps out. run: number of the present pass. position:
-    of an interrupted pass, else None. shared_kinds, placeholders: of the source, as `arrivals.Origin` has them.
+    of an interrupted pass, else None. shared_kinds, placeholders: of the source, as `arrivals.Origin` has them. lasts:
+    so long after each commit.
     """
 
     source: str
@@ -45,6 +46,7 @@ class Lease:
     position: dict[str, Any] | None
     shared_kinds: frozenset[str] = frozenset()
     placeholders: frozenset[str] = frozenset()
+    lasts: timedelta = LEASE
 
 
 def take(
@@ -55,6 +57,7 @@ def take(
     kind: str,
     owner: str,
     now: datetime,
+    lasts: timedelta = LEASE,
     is_dead: Callable[[str], bool] = lambda _owner: False,
 ) -> Lease:
     """Take the lease of this stream, which is made if there is none. owner: shown to whoever finds it taken.
@@ -67,9 +70,9 @@ def take(
     is_held = row.lease_until is not None and row.lease_until > now and row.lease_owner != owner
     if is_held and not is_dead(row.lease_owner):
         raise errors.StreamTaken(f"{row.lease_owner} is loading {source} already, or was until a moment ago")
-    values = {"token": row.token + 1, "lease_owner": owner, "lease_until": now + LEASE}
+    values = {"token": row.token + 1, "lease_owner": owner, "lease_until": now + lasts}
     session.execute(update(_STREAMS).where(*of_stream).values(**values))
-    return replace(lease, token=row.token + 1, run=row.run, position=row.position)
+    return replace(lease, token=row.token + 1, run=row.run, position=row.position, lasts=lasts)
 
 
 def join(session: Session, source: str, stream: str, *, kind: str) -> Lease:
@@ -97,7 +100,7 @@ def commit(session: Session, lease: Lease, now: datetime, **values: Any) -> Leas
     if "removals" in stored:
         stored["removals"] = [list(row) for row in stored["removals"].rows] or None
     if lease.token is not None:
-        stored["lease_until"] = now + LEASE
+        stored["lease_until"] = now + lease.lasts
     if stored and session.execute(_of_lease(lease).values(**stored).returning(_STREAMS.c.token)).one_or_none() is None:
         raise errors.LeaseLost(f"{lease.source} is loaded by another process now")
     return replace(lease, **{name: value for name, value in values.items() if name in Lease.__slots__})
@@ -127,7 +130,7 @@ def seq(session: Session, source: str) -> int:
     return session.execute(select(_SOURCES.c.seq).where(_SOURCES.c.name == source)).scalar_one_or_none() or 0
 
 
-def change_counter(session: Session) -> Counter:
+def change_counter(session: Session) -> ChangeCounter:
     """Return what differs once a source or staff changed any customer."""
     newest = select(func.max(AuditRow.id)).scalar_subquery()
     row = session.execute(select(newest.label("newest"), func.sum(_SOURCES.c.seq).label("seq"))).one()

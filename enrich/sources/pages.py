@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 # JSON; opaque to all but the connector that made it.
 Position = Mapping[str, Any]
-
-
-class Pass(StrEnum):
-    """The kinds of passes over a source."""
-
-    FULL = "full"  # every record; those that it does not have are gone
-    WINDOW = "window"  # the records that changed since the watermark
-    KEYS = "keys"  # the ids of every record; those that it does not have are gone
 
 
 @dataclass(frozen=True, slots=True)

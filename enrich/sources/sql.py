@@ -46,11 +46,12 @@ from sqlalchemy.types import TypeEngine
 
 from enrich import errors
 from enrich.domain.findings import Finding
+from enrich.domain.streams import Pass
 from enrich.sources import positions
 from enrich.sources.change_times import SECOND_US, ChangeTimes, Form, microseconds_of, zone_of
 from enrich.sources.file import ChangeColumn, Part, SqlDeclaration
 from enrich.sources.mapping import Fields, Row, customer_of, text_of
-from enrich.sources.pages import Page, Pass, Position, PulledRecord
+from enrich.sources.pages import Page, Position, PulledRecord
 from enrich.sources.sql_check import examine
 from enrich.sources.sql_dialects import begin_reading, dialect_of, engine_of
 from enrich.sources.sql_errors import translated

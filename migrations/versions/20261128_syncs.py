@@ -17,6 +17,7 @@ depends_on = None
 OF_SOURCES: tuple[sa.Column[Any], ...] = (
     sa.Column("shared_kinds", sa.JSON(), nullable=True),
     sa.Column("placeholders", sa.JSON(), nullable=True),
+    sa.Column("is_shared", sa.Boolean(), nullable=False, server_default=sa.true()),
 )
 OF_STREAMS: tuple[sa.Column[Any], ...] = (
     sa.Column("began_at", sa.DateTime(timezone=True), nullable=True),
@@ -46,6 +47,7 @@ def upgrade() -> None:
         "precedence",
         sa.Column("field", sa.String(16), nullable=False),
         sa.Column("sources", sa.JSON(), nullable=False),
+        sa.Column("is_applied", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("field", name="pk_precedence"),
     )
 

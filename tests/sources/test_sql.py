@@ -16,8 +16,9 @@ import pytest
 from sqlalchemy import make_url, text
 
 from enrich import errors
+from enrich.domain.streams import Pass
 from enrich.sources.change_times import microseconds_of
-from enrich.sources.pages import Page, Pass, Position, PulledRecord
+from enrich.sources.pages import Page, Position, PulledRecord
 from enrich.sources.sql import SqlSource
 from tests.sources.conftest import SourceDatabase, declared, make_source_database
 

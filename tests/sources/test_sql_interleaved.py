@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, text
 
-from enrich.sources.pages import Page, Pass, Position
+from enrich.domain.streams import Pass
+from enrich.sources.pages import Page, Position
 from enrich.sources.sql import SqlSource
 from tests.sources.conftest import declared
 

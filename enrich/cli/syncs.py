@@ -1,0 +1,154 @@
+"""Syncs of the declared databases, put together for `flask sources sync` and for the worker."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from hashlib import blake2b
+
+from enrich import errors
+from enrich.customers import lease_owners
+from enrich.customers.declared_sources import DeclaredSource, declare
+from enrich.customers.projector import adopt_after
+from enrich.customers.stream_states import StreamStates
+from enrich.customers.stream_writer import StreamWriter
+from enrich.customers.streams import Lease
+from enrich.domain.streams import Intervals
+from enrich.flows.sync import Connector, Run, Sync, SyncAdapters, SyncedSource
+from enrich.flows.worker import Job
+from enrich.services import Services, connector_of
+from enrich.sources.file import SqlDeclaration
+
+# Whether a pass is due, or was asked for, is looked up so often.
+LOOK_INTERVAL_S = 2.0
+# A page of slow statements must not outlast the lease.
+STATEMENTS_OF_A_PAGE = 4
+SHORTEST_LEASE = timedelta(minutes=1)
+
+log = logging.getLogger(__name__)
+
+
+def declared_databases(services: Services) -> Mapping[str, SqlDeclaration]:
+    """Return the declared databases, by name."""
+    declared = services.sources.declarations
+    return {name: one for name, one in declared.items() if isinstance(one, SqlDeclaration)}
+
+
+def declare_sources(services: Services) -> None:
+    """Store what the sources file declares of customers that are the same, and of the order of sources.
+
+    Customers from before there were sources are adopted first, so that they take part. Raises DatabaseError.
+    """
+    last: str | None = ""
+    while last is not None:
+        last = adopt_after(services.database, last, services.adapters.now())
+    sources = services.sources
+    declare(
+        services.database,
+        [
+            DeclaredSource(name, one.kind, one.sharing.kinds, one.sharing.placeholders)
+            for name, one in sources.declarations.items()
+        ],
+        sources.order,
+        sources.order_of,
+        services.adapters.now,
+    )
+
+
+def sync_of(
+    services: Services,
+    declaration: SqlDeclaration,
+    connector: Connector,
+    *,
+    progress: Callable[[Run], None] = lambda _run: None,
+    is_over: Callable[[], bool] = lambda: False,
+) -> Sync:
+    """Return the sync of this database, which is connected to only when it runs."""
+
+    def writer(lease: Lease, accepted: int | None) -> StreamWriter:
+        return StreamWriter(
+            services.database, lease, services.adapters.now, by=f"source {declaration.name}", accepted=accepted
+        )
+
+    adapters = SyncAdapters(
+        states=StreamStates(services.database),
+        connector=connector,
+        writer=writer,
+        now=services.adapters.now,
+        pause=lambda: time.sleep(0),
+        owner=lease_owners.own_name(),
+        is_over=is_over,
+    )
+    return Sync(synced_source(services, declaration), adapters, progress)
+
+
+def synced_source(services: Services, declaration: SqlDeclaration) -> SyncedSource:
+    """Return the source as its declaration and the settings describe it."""
+    region, kinds = services.settings.default_region, frozenset(services.rules.keys.kinds)
+    read_by = json.dumps([declaration.fingerprint, region, sorted(kinds)])
+    return SyncedSource(
+        declaration.name,
+        declaration.kind,
+        Intervals(
+            every=timedelta(seconds=declaration.every),
+            keys_every=timedelta(seconds=declaration.keys_every),
+            full_every=timedelta(seconds=declaration.full_every),
+            has_windows=declaration.person.changed is not None,
+        ),
+        fingerprint=blake2b(read_by.encode(), digest_size=16).hexdigest(),
+        region=region,
+        kinds=kinds,
+        lease=max(SHORTEST_LEASE, timedelta(seconds=STATEMENTS_OF_A_PAGE * declaration.statement_timeout)),
+    )
+
+
+def sync_jobs(services: Services, environ: Mapping[str, str], stop: threading.Event) -> Iterator[Job]:
+    """Yield the jobs of a worker that keep its customers like the declared sources; none without sources."""
+    if not services.sources.declarations:
+        return
+    is_declared = threading.Event()
+
+    def declare_once() -> None:
+        if not is_declared.is_set():
+            declare_sources(services)
+            is_declared.set()
+
+    yield Job("declared sources", declare_once, LOOK_INTERVAL_S)
+    for name, declaration in declared_databases(services).items():
+        run = _syncing(services, declaration, environ, is_declared, stop)
+        yield Job(f"sync of {name}", run, LOOK_INTERVAL_S)
+
+
+def _syncing(
+    services: Services,
+    declaration: SqlDeclaration,
+    environ: Mapping[str, str],
+    is_declared: threading.Event,
+    stop: threading.Event,
+) -> Callable[[], None]:
+    sync: Sync | None = None
+
+    def run() -> None:
+        nonlocal sync
+        if not is_declared.is_set():
+            return
+        try:
+            sync = sync or sync_of(services, declaration, connector_of(declaration, environ), is_over=stop.is_set)
+            done = sync.run_due()
+        except errors.SourceError as exc:
+            log.warning("a sync failed", extra={"source": declaration.name, "reason": exc.reason, "detail": str(exc)})
+            return
+        if done is None or not done.is_complete:
+            return
+        if done.question is not None:
+            log.warning(
+                "a sync waits for an answer", extra={"source": declaration.name, "detail": done.question.detail}
+            )
+        if changed := sum(done.counts[outcome] for outcome in ("created", "changed", "removed")):
+            log.info("customers were synced", extra={"source": declaration.name, "count": changed})
+
+    return run

@@ -1,0 +1,518 @@
+"""Syncs of real databases into the real store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from enrich import errors
+from enrich.customers import quarantine
+from enrich.customers.declared_sources import DeclaredSource, declare
+from enrich.customers.fixture_rows import read_customer
+from enrich.customers.seeding import seed
+from enrich.customers.stream_states import StreamStates
+from enrich.customers.stream_writer import StreamWriter
+from enrich.customers.streams import Lease
+from enrich.customers.tables import CustomerRow, IdentifierRow
+from enrich.database.engine import Database
+from enrich.domain.streams import Intervals, Pass, StreamState
+from enrich.flows.sync import Run, Sync, SyncAdapters, SyncedSource
+from enrich.sources.pages import Page, Position, PulledRecord
+from enrich.sources.sql import SqlSource
+from tests.sources.conftest import SourceDatabase, declared, make_source_database
+
+pytestmark = pytest.mark.database
+
+START = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+TABLE = (
+    "CREATE TABLE customers (id INTEGER PRIMARY KEY, name VARCHAR(200), phone VARCHAR(200), deleted INTEGER,"
+    " updated_at BIGINT)"
+)
+PERSON = 'changed = { field = "updated_at", unit = "ms" }\ndeleted = "deleted"\nphones = "phone"'
+
+
+@dataclass
+class Clock:
+    at: datetime = START
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+@dataclass
+class Crm:
+    """Somebody's customers, and the sync that keeps ours like them."""
+
+    source: SourceDatabase
+    database: Database
+    clock: Clock = field(default_factory=Clock)
+    person: str = PERSON
+    settings: str = "page = 3"
+    is_over: Callable[[], bool] = lambda: False
+    connector: SqlSource | None = None
+
+    def put(self, key: int, name: str, phone: str | None = None, *, deleted: int | None = None) -> None:
+        """Write a row with its time of change."""
+        values = {"id": key, "name": name, "phone": phone, "deleted": deleted, "at": self._now_ms()}
+        self.source.execute("DELETE FROM customers WHERE id = :id", id=key)
+        self.source.execute("INSERT INTO customers VALUES (:id, :name, :phone, :deleted, :at)", **values)
+
+    def remove(self, *keys: int) -> None:
+        for key in keys:
+            self.source.execute("DELETE FROM customers WHERE id = :id", id=key)
+
+    def sync(self, owner: str = "a worker", connector: Any = None) -> Sync:
+        declaration = declared(self.settings, self.person)
+        connector = connector or self.source.open(declaration)
+
+        def writer(lease: Lease, accepted: int | None) -> StreamWriter:
+            return StreamWriter(self.database, lease, self.clock, by="source erp", accepted=accepted)
+
+        minute = timedelta(minutes=1)
+        source = SyncedSource(
+            "erp",
+            "sql",
+            Intervals(minute, 60 * minute, 24 * 60 * minute, has_windows="changed" in self.person),
+            declaration.fingerprint,
+            "US",
+        )
+        adapters = SyncAdapters(
+            StreamStates(self.database), connector, writer, self.clock, lambda: None, owner, self.is_over
+        )
+        return Sync(source, adapters)
+
+    def run(self, pass_: Pass) -> Run:
+        self.clock.at += timedelta(seconds=1)
+        run = self.sync().run(pass_)
+        assert run is not None
+        return run
+
+    @property
+    def state(self) -> StreamState:
+        state = StreamStates(self.database).of("erp", self.clock.at)
+        assert state is not None
+        return state
+
+    def customers(self) -> dict[str, str]:
+        """Return the customers who are there, by id, each with the name."""
+        rows = self.database.read(select(CustomerRow.id, CustomerRow.name).where(~CustomerRow.is_gone))
+        return {row.id: row.name for row in rows}
+
+    def owners(self, number: str) -> set[str]:
+        rows = self.database.read(select(IdentifierRow.customer_id).where(IdentifierRow.value == number))
+        return {row.customer_id for row in rows}
+
+    def quarantined(self) -> dict[str, tuple[str, bool]]:
+        with self.database.reading() as session:
+            return {one.remote_id: (one.reason, one.is_loaded) for one in quarantine.listed(session, "erp")}
+
+    def _now_ms(self) -> int:
+        """Return the source's own time, by which it stamps and is read."""
+        return int(datetime.now(UTC).timestamp() * 1000)
+
+
+@pytest.fixture
+def crm(database: Database, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Crm]:
+    kind = "sqlite" if database.is_sqlite else "postgresql"
+    with ExitStack() as stack:
+        crm = Crm(make_source_database(kind, request, tmp_path, stack), database)
+        crm.source.execute(TABLE)
+        yield crm
+
+
+def test_the_first_pass_reads_everything(crm: Crm) -> None:
+    for key in range(1, 8):
+        crm.put(key, f"Customer {key}", f"+1415555010{key}")
+    run = crm.run(Pass.WINDOW)
+    assert (run.pass_, run.is_complete) == (Pass.FULL, True)
+    assert run.counts["read"] == run.counts["created"] == 7
+    assert crm.customers() == {f"erp:{key}": f"Customer {key}" for key in range(1, 8)}
+    assert crm.owners("+14155550103") == {"erp:3"}
+    assert crm.state.counts["created"] == 7
+
+
+def test_a_window_finds_what_changed(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace", "+14155550101")
+    crm.put(2, "Grace Hopper", "+14155550102")
+    crm.run(Pass.FULL)
+    crm.put(1, "Ada King", "+14155550109")
+    crm.put(2, "Grace Hopper", "+14155550102", deleted=1)
+    crm.put(3, "Katherine Johnson")
+    run = crm.run(Pass.WINDOW)
+    assert run.pass_ is Pass.WINDOW
+    assert (run.counts["created"], run.counts["changed"], run.counts["removed"]) == (1, 1, 1)
+    assert crm.customers() == {"erp:1": "Ada King", "erp:3": "Katherine Johnson"}
+    assert not crm.owners("+14155550101")
+    assert not crm.owners("+14155550102")
+
+
+def test_a_pass_over_keys_finds_rows_that_went_and_rows_that_no_window_saw(crm: Crm) -> None:
+    for key in (1, 2, 3):
+        crm.put(key, f"Customer {key}")
+    crm.run(Pass.FULL)
+    crm.remove(2)
+    crm.source.execute("INSERT INTO customers VALUES (9, 'Late', NULL, NULL, 1000)")
+    crm.run(Pass.WINDOW)
+    assert crm.customers().keys() == {"erp:1", "erp:2", "erp:3"}
+    run = crm.run(Pass.KEYS)
+    assert crm.customers().keys() == {"erp:1", "erp:3", "erp:9"}
+    assert (run.counts["removed"], run.counts["created"]) == (1, 1)
+
+
+def test_a_deleted_row_that_comes_back_is_the_same_customer(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace", "+14155550101")
+    crm.run(Pass.FULL)
+    crm.remove(1)
+    crm.run(Pass.KEYS)
+    assert crm.customers() == {}
+    crm.put(1, "Ada Lovelace", "+14155550101")
+    crm.run(Pass.WINDOW)
+    assert crm.customers() == {"erp:1": "Ada Lovelace"}
+    assert crm.owners("+14155550101") == {"erp:1"}
+
+
+def test_an_unchanged_source_changes_nothing(crm: Crm) -> None:
+    for key in range(1, 6):
+        crm.put(key, f"Customer {key}")
+    crm.run(Pass.FULL)
+    before = crm.database.read(select(CustomerRow.id, CustomerRow.version, CustomerRow.updated_at))
+    run = crm.run(Pass.FULL)
+    assert run.counts == {"read": 5, "unchanged": 5, "quarantined": 0, "incomplete": 0}
+    assert crm.database.read(select(CustomerRow.id, CustomerRow.version, CustomerRow.updated_at)) == before
+
+
+def test_a_table_without_a_change_column_is_read_whole(crm: Crm) -> None:
+    crm.person = 'phones = "phone"'
+    crm.put(1, "Ada Lovelace")
+    crm.put(2, "Grace Hopper")
+    crm.run(Pass.WINDOW)
+    crm.put(1, "Ada King")
+    crm.remove(2)
+    assert crm.run(Pass.WINDOW).pass_ is Pass.FULL
+    assert crm.customers() == {"erp:1": "Ada King"}
+
+
+def test_a_bad_value_costs_the_value_and_a_row_of_nobody_is_put_aside(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace", "ask at the desk")
+    crm.put(2, "", None)
+    run = crm.run(Pass.FULL)
+    assert crm.customers() == {"erp:1": "Ada Lovelace"}
+    assert (run.counts["quarantined"], run.counts["incomplete"]) == (1, 1)
+    assert {key: is_loaded for key, (_, is_loaded) in crm.quarantined().items()} == {"1": True, "2": False}
+    assert "name: missing" in crm.quarantined()["2"][0]
+    crm.put(1, "Ada Lovelace", "+14155550101")
+    crm.put(2, "Grace Hopper")
+    crm.run(Pass.WINDOW)
+    assert crm.quarantined() == {}
+    assert crm.customers() == {"erp:1": "Ada Lovelace", "erp:2": "Grace Hopper"}
+
+
+def test_a_customer_whose_row_went_bad_stays_as_they_were(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace", "+14155550101")
+    crm.run(Pass.FULL)
+    crm.put(1, "")
+    crm.run(Pass.FULL)
+    assert crm.customers() == {"erp:1": "Ada Lovelace"}
+    assert not crm.quarantined()["1"][1]
+    crm.remove(1)
+    crm.run(Pass.FULL)
+    assert crm.customers() == {}
+
+
+def test_a_run_goes_on_where_it_was_interrupted(crm: Crm) -> None:
+    for key in range(1, 9):
+        crm.put(key, f"Customer {key}")
+    crm.is_over = lambda: True
+    run = crm.run(Pass.FULL)
+    assert not run.is_complete
+    assert len(crm.customers()) == 3
+    assert crm.state.interrupted is Pass.FULL
+    crm.is_over = lambda: False
+    connector = Recording(crm.source.open(declared(crm.settings, crm.person)))
+    run_again = crm.sync(connector=connector).run(Pass.FULL)
+    assert run_again is not None
+    assert run_again.counts["read"] == 8
+    assert connector.read_rows == 5
+    assert len(crm.customers()) == 8
+    assert crm.state.interrupted is None
+
+
+def test_another_mapping_is_followed_by_a_full_pass(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace", "+14155550101")
+    crm.run(Pass.FULL)
+    crm.person = PERSON.replace('\nphones = "phone"', "")
+    assert crm.run(Pass.WINDOW).pass_ is Pass.FULL
+    assert not crm.owners("+14155550101")
+    assert crm.run(Pass.WINDOW).pass_ is Pass.WINDOW
+
+
+def test_one_runner_reads_a_source(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace")
+    crm.run(Pass.FULL)
+    states = StreamStates(crm.database)
+    lease = states.take("erp", "sql", owner="another worker", now=crm.clock.at, lasts=timedelta(minutes=1))
+    assert crm.sync().run(Pass.WINDOW) is None
+    assert crm.state.owner == "another worker"
+    crm.clock.at += timedelta(minutes=2)
+    assert crm.sync().run(Pass.WINDOW) is not None
+    writer = StreamWriter(crm.database, lease, crm.clock, by="source erp")
+    with pytest.raises(errors.LeaseLost):
+        writer.end_pass()
+
+
+def test_a_runner_that_lost_its_lease_rolls_back(crm: Crm) -> None:
+    for key in range(1, 9):
+        crm.put(key, f"Customer {key}")
+
+    def interrupt() -> bool:
+        """Have another runner take over after the first page."""
+        crm.clock.at += timedelta(minutes=2)
+        StreamStates(crm.database).take("erp", "sql", owner="b", now=crm.clock.at, lasts=timedelta(minutes=1))
+        return False
+
+    crm.is_over = interrupt
+    with pytest.raises(errors.LeaseLost):
+        crm.run(Pass.FULL)
+    assert len(crm.customers()) == 3
+
+
+def test_what_was_pushed_while_a_page_was_read_is_newer(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace")
+    crm.run(Pass.FULL)
+    crm.put(1, "Ada King")
+
+    class Slow(Recording):
+        def pages(self, position: Position) -> Iterator[Page]:
+            for page in super().pages(position):
+                crm.put(1, "Ada Byron")
+                crm.sync(owner="somebody").run(Pass.WINDOW)  # taken: nothing
+                with crm.database.transaction() as session:
+                    session.execute(text("UPDATE sources SET seq = seq + 1 WHERE name = 'erp'"))
+                    session.execute(
+                        text("UPDATE source_records SET seq = (SELECT seq FROM sources WHERE name = 'erp')")
+                    )
+                yield page
+
+    slow = Slow(crm.source.open(declared(crm.settings, crm.person)))
+    run = crm.sync(connector=slow).run(Pass.WINDOW)
+    assert run is not None
+    assert run.counts["older"] == 1
+    assert crm.customers() == {"erp:1": "Ada Lovelace"}
+
+
+# --- the brake
+
+
+def _fill(crm: Crm, number: int) -> None:
+    for key in range(1, number + 1):
+        crm.put(key, f"Customer {key}")
+    crm.run(Pass.FULL)
+
+
+def test_many_rows_that_went_wait_for_an_answer_and_changes_go_on(crm: Crm) -> None:
+    crm.settings = "page = 50"
+    _fill(crm, 40)
+    crm.remove(*range(1, 31))
+    run = crm.run(Pass.KEYS)
+    assert run.is_complete
+    assert run.question is not None
+    assert (run.question.records, run.question.of_records) == (30, 40)
+    assert len(crm.customers()) == 40
+    crm.put(40, "Changed")
+    crm.run(Pass.WINDOW)
+    assert crm.customers()["erp:40"] == "Changed"
+    assert crm.state.question == run.question
+    assert not StreamStates(crm.database).accept("erp", 29)
+    assert StreamStates(crm.database).accept("erp", 30)
+    assert crm.state.requested is Pass.KEYS
+    assert crm.sync().run_due() is not None
+    assert len(crm.customers()) == 10
+    after = crm.state
+    assert (after.question, after.accepted, after.requested) == (None, None, None)
+
+
+def test_a_yes_holds_for_that_number_alone(crm: Crm) -> None:
+    crm.settings = "page = 50"
+    _fill(crm, 60)
+    crm.remove(*range(1, 31))
+    crm.run(Pass.KEYS)
+    assert StreamStates(crm.database).accept("erp", 30)
+    crm.remove(*range(31, 51))
+    run = crm.sync().run_due()
+    assert run is not None
+    assert run.question is not None
+    assert run.question.removed == 50
+    assert len(crm.customers()) == 60
+
+
+def test_no_leaves_them(crm: Crm) -> None:
+    crm.settings = "page = 50"
+    _fill(crm, 40)
+    crm.remove(*range(1, 31))
+    crm.run(Pass.KEYS)
+    assert StreamStates(crm.database).leave("erp", 30)
+    assert crm.state.question is None
+    assert crm.sync().run_due() is None
+    assert len(crm.customers()) == 40
+
+
+def test_rows_that_come_back_take_the_question_away(crm: Crm) -> None:
+    crm.settings = "page = 50"
+    _fill(crm, 40)
+    crm.remove(*range(1, 31))
+    crm.run(Pass.KEYS)
+    for key in range(1, 31):
+        crm.put(key, f"Customer {key}")
+    crm.run(Pass.KEYS)
+    assert crm.state.question is None
+
+
+def test_many_rows_marked_as_deleted_stop_the_pass(crm: Crm) -> None:
+    crm.settings = "page = 100"
+    _fill(crm, 40)
+    crm.source.execute("UPDATE customers SET deleted = 1, updated_at = updated_at + 1 WHERE id <= 30")
+    with pytest.raises(errors.BrakeApplied):
+        crm.run(Pass.WINDOW)
+    assert crm.state.problem == "brake_applied"
+    assert crm.state.question is not None
+    assert len(crm.customers()) > 10
+    assert crm.sync().run_due() is None
+    assert StreamStates(crm.database).accept("erp", crm.state.question.removed)
+    run = _accepting(crm)
+    assert run.is_complete
+    assert len(crm.customers()) == 10
+    assert crm.state.problem is None
+
+
+def _accepting(crm: Crm) -> Run:
+    """Run what is due, answering the brake each time with yes: it asks as often as there is more."""
+    while True:
+        try:
+            if run := crm.sync().run_due():
+                return run
+        except errors.BrakeApplied as exc:
+            StreamStates(crm.database).accept("erp", exc.removed)
+
+
+# --- failures
+
+
+def test_a_source_that_is_away_is_tried_again_later_and_later(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace")
+    away = Away()
+    waits = []
+    for _ in range(4):
+        with pytest.raises(errors.SourceUnavailable):
+            crm.sync(connector=away).run_due()
+        assert crm.sync(connector=away).run_due() is None
+        assert crm.state.due_at is not None
+        waits.append((crm.state.due_at - crm.clock.at).total_seconds())
+        crm.clock.at = crm.state.due_at
+    assert waits == [1, 2, 4, 8]
+    assert (crm.state.problem, crm.state.failures, crm.state.failed_since) == ("source_unavailable", 4, START)
+    assert crm.sync().run_due() is not None
+    assert (crm.state.problem, crm.state.failures, crm.state.failed_since) == (None, 0, None)
+
+
+def test_a_source_that_does_not_fit_stops_until_somebody_mends_it(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace")
+    crm.run(Pass.FULL)
+    crm.source.execute("ALTER TABLE customers RENAME TO clients")
+    crm.clock.at += timedelta(hours=1)
+    sync = crm.sync()
+    with pytest.raises(errors.SourceMisfit):
+        sync.run_due()
+    crm.clock.at += timedelta(days=2)
+    assert sync.run_due() is None
+    assert crm.state.is_stopped
+    crm.source.execute("ALTER TABLE clients RENAME TO customers")
+    assert StreamStates(crm.database).request("erp", Pass.WINDOW)
+    assert sync.run_due() is not None
+    assert not crm.state.is_stopped
+
+
+def test_a_new_process_tries_a_stopped_source_once(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace")
+    crm.run(Pass.FULL)
+    crm.source.execute("ALTER TABLE customers RENAME TO clients")
+    with pytest.raises(errors.SourceMisfit):
+        crm.run(Pass.WINDOW)
+    crm.source.execute("ALTER TABLE clients RENAME TO customers")
+    crm.clock.at += timedelta(days=2)
+    assert crm.sync().run_due() is not None
+
+
+# --- customers of several sources
+
+
+def test_the_order_of_sources_is_the_stored_one(crm: Crm) -> None:
+    crm.person = PERSON + '\nids = { account_number = "phone" }'
+    crm.settings = 'page = 3\nsame = ["account_number"]'
+    sources = [DeclaredSource("erp", "sql", frozenset({"account_number"}))]
+    _load_file(crm, "C-1", "Ada of the file", "77")
+    declare(crm.database, sources, ("file", "erp"), {}, crm.clock)
+    crm.person = crm.person.replace('phones = "phone"\n', "")
+    crm.put(1, "Ada of the ERP", "77")
+    crm.run(Pass.FULL)
+    assert crm.customers() == {"C-1": "Ada of the file", "erp:1": "Ada of the ERP"}
+    assert _living(crm) == {"C-1": "Ada of the file"}
+    declare(crm.database, sources, ("erp", "file"), {}, crm.clock)
+    assert _living(crm) == {"C-1": "Ada of the ERP"}
+    declare(crm.database, [DeclaredSource("erp", "sql")], ("erp", "file"), {}, crm.clock)
+    assert _living(crm) == {"C-1": "Ada of the file", "erp:1": "Ada of the ERP"}
+    declare(crm.database, sources, ("file",), {"name": ("erp",)}, crm.clock)
+    assert _living(crm) == {"C-1": "Ada of the ERP"}
+
+
+def _living(crm: Crm) -> dict[str, str]:
+    rows = crm.database.read(
+        select(CustomerRow.id, CustomerRow.name).where(~CustomerRow.is_gone, CustomerRow.merged_into.is_(None))
+    )
+    return {row.id: row.name for row in rows}
+
+
+def _load_file(crm: Crm, customer_id: str, name: str, account: str) -> None:
+    row = read_customer({"id": customer_id, "name": name, "ids": {"account_number": account}}, "US")
+    seed(crm.database, [row], now=crm.clock.at)
+
+
+class Recording:
+    """A connector that counts the rows that are read."""
+
+    def __init__(self, inner: SqlSource) -> None:
+        self._inner = inner
+        self.read_rows = 0
+
+    def start(self, pass_: Pass, watermark: int | None = None) -> Position:
+        return self._inner.start(pass_, watermark)
+
+    def pages(self, position: Position) -> Iterator[Page]:
+        for page in self._inner.pages(position):
+            self.read_rows += len(page.records)
+            yield page
+
+    def read(self, remote_ids: Iterable[str]) -> tuple[PulledRecord, ...]:
+        return self._inner.read(remote_ids)
+
+
+class Away:
+    """A connector to a database that does not answer."""
+
+    def start(self, pass_: Pass, watermark: int | None = None) -> Position:
+        return {"pass": pass_.value}
+
+    def pages(self, position: Position) -> Iterator[Page]:
+        return iter(self._page, None)
+
+    def _page(self) -> Page | None:
+        raise errors.SourceUnavailable("no connection")
+
+    def read(self, remote_ids: Iterable[str]) -> tuple[PulledRecord, ...]:
+        raise errors.SourceUnavailable("no connection")
