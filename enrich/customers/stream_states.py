@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Update, func, select, update
+from sqlalchemy import Update, func, or_, select, update
 
 from enrich import errors
 from enrich.customers import quarantine, streams
 from enrich.customers.lease_owners import has_ended_here
-from enrich.customers.projection import CUSTOMER, RecordState
+from enrich.customers.projection import CUSTOMER, RecordState, StoredRecord
+from enrich.customers.projector import stored_record
 from enrich.customers.source_tables import SourceRecordRow, SourceRow, StreamRow
 from enrich.customers.stream_writer import StreamWriter
 from enrich.customers.streams import Lease
+from enrich.customers.tables import CustomerRow
 from enrich.database.engine import Database
 from enrich.database.types import Base
 from enrich.domain.streams import STOPPING, Pass, Question, StreamState, back_off
 
-_SOURCES, _STREAMS, _RECORDS = (
-    Base.metadata.tables[row.__tablename__] for row in (SourceRow, StreamRow, SourceRecordRow)
+_SOURCES, _STREAMS, _RECORDS, _CUSTOMERS = (
+    Base.metadata.tables[row.__tablename__] for row in (SourceRow, StreamRow, SourceRecordRow, CustomerRow)
 )
 
 
@@ -46,6 +48,22 @@ class StreamStates:
             if row.state in set(RecordState):  # a newer version knows others
                 numbers.setdefault(row.source, {})[RecordState(row.state)] = row.number
         return numbers
+
+    def record(self, source: str, remote_id: str) -> tuple[StoredRecord, str] | None:
+        """Return the stored record and the customer that it is part of; None for an unknown one."""
+        of_record = (_RECORDS.c.source == source, _RECORDS.c.object == CUSTOMER, _RECORDS.c.remote_id == remote_id)
+        rows = self._database.read(select(_RECORDS).where(*of_record))
+        if not rows:
+            return None
+        record = stored_record(rows[0])
+        merged = self._database.read(select(_CUSTOMERS.c.merged_into).where(_CUSTOMERS.c.id == record.home_id))
+        return record, (merged[0].merged_into if merged else None) or record.home_id
+
+    def remote_ids(self, source: str, customer_ids: Collection[str]) -> list[str]:
+        """Return the ids that the records of these customers have at this source."""
+        homes = or_(_CUSTOMERS.c.id.in_(customer_ids), _CUSTOMERS.c.merged_into.in_(customer_ids))
+        of_homes = select(_RECORDS.c.remote_id).join(_CUSTOMERS, _CUSTOMERS.c.id == _RECORDS.c.home_id).where(homes)
+        return [row.remote_id for row in self._database.read(of_homes.where(_RECORDS.c.source == source))]
 
     def quarantined(self) -> Mapping[str, tuple[int, int]]:
         """Return as `quarantine.numbers`."""
@@ -146,6 +164,13 @@ class StreamStates:
     def request(self, source: str, pass_: Pass) -> bool:
         """Have this pass run next, at once; return whether the source is known."""
         return self._changed(source, requested=pass_.value)
+
+    def rewind(self, source: str, watermark: int) -> bool:
+        """Have the next window begin as early as this watermark; return whether there is one that begins later."""
+        later = _update(source).where(_STREAMS.c.watermark > watermark)
+        with self._database.transaction() as session:
+            rewound = later.values(watermark=watermark, requested=Pass.WINDOW.value, position=None)
+            return session.execute(rewound.returning(_STREAMS.c.source)).one_or_none() is not None
 
     def accept(self, source: str, removed: int) -> bool:
         """Answer the brake's question with yes, for so many. Returns False if it asks for others by now, or no more."""

@@ -15,7 +15,7 @@ One runner reads a source at a time, by a lease that each transaction checks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -129,9 +129,7 @@ class Sync:
         self._was_tried = True
         adapters, name = self._adapters, self._source.name
         try:
-            lease = adapters.states.take(
-                name, self._source.kind, owner=adapters.owner, now=adapters.now(), lasts=self._source.lease
-            )
+            lease = self._take()
         except errors.StreamTaken:
             return None
         state = adapters.states.of(name, adapters.now()) or StreamState(name, self._source.kind)
@@ -149,6 +147,26 @@ class Sync:
             raise
         finally:
             writer.release()
+
+    def read_again(self, remote_ids: Sequence[str]) -> Run:
+        """Read these records at the source, and apply them as they are there now; what is missing there is gone.
+
+        Raises StreamTaken while another process reads the source, and what `run` raises; stores no failure.
+        """
+        writer = self._adapters.writer(self._take(), None)
+        run = Run(Pass.WINDOW)
+        try:
+            _Reading(run, self._source, self._adapters, writer, self._progress).read_again(remote_ids)
+        finally:
+            writer.release()
+        run.is_complete = True
+        return run
+
+    def _take(self) -> Lease:
+        adapters, source = self._adapters, self._source
+        return adapters.states.take(
+            source.name, source.kind, owner=adapters.owner, now=adapters.now(), lasts=source.lease
+        )
 
     def _run(self, pass_: Pass, lease: Lease, state: StreamState, writer: StreamWriter) -> Run:
         is_same_mapping = state.fingerprint == self._source.fingerprint
@@ -223,8 +241,8 @@ class _Reading:
                 return True
             self.until = page.watermark
             position = {"pass": self.run.pass_.value, "at": page.position, "until": page.watermark}
-            if page.keys:
-                self._apply_unknown(page.keys)
+            for unknown in self._writer.unknown(page.keys):
+                self.read_again(unknown)
             seen = {*page.keys, *(one.remote_id for one in (*page.records, *page.gone))}
             self.run.counts["read"] += len(seen)
             self._apply(
@@ -240,18 +258,16 @@ class _Reading:
     def remove_missing(self) -> None:
         """Read once more what the pass has not seen, and remove what the source does not have. Raises BrakeApplied."""
         for remote_ids in self._writer.unseen():
-            read_after = self._writer.counter()
-            found = self._adapters.connector.read(remote_ids)
-            missing = set(remote_ids) - {one.remote_id for one in found}
-            gone = (PulledRecord(one, None, {}, is_deleted=True) for one in sorted(missing))
-            self._apply((*found, *gone), read_after)
+            self.read_again(remote_ids)
             self._progress(self.run)
 
-    def _apply_unknown(self, keys: Sequence[str]) -> None:
-        """Read and apply the records of these keys that are not live in the store."""
-        for some in self._writer.unknown(keys):
-            read_after = self._writer.counter()
-            self._apply(self._adapters.connector.read(some), read_after)
+    def read_again(self, remote_ids: Collection[str]) -> None:
+        """Read these records, and apply them as they are now; what is missing is gone."""
+        read_after = self._writer.counter()
+        found = self._adapters.connector.read(remote_ids)
+        missing = set(remote_ids) - {one.remote_id for one in found}
+        gone = (PulledRecord(one, None, {}, is_deleted=True) for one in sorted(missing))
+        self._apply((*found, *gone), read_after)
 
     def _apply(self, pulled: Sequence[PulledRecord], read_after: int, seen: Iterable[str] = (), **values: Any) -> None:
         read: list[tuple[ReadRecord, Mapping[str, Any]]] = []

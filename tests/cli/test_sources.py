@@ -1,10 +1,10 @@
-"""`flask sources check`."""
+"""`flask sources`."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -99,3 +99,123 @@ def test_each_database_is_looked_at(app: Flask, tmp_path: Path, monkeypatch: pyt
     assert status == 1
     assert "customers has no column tel; it has id, name" in output
     assert check(app, "--offline", str(path)) == (0, f"{path}: erp (sql): OK\n")
+
+
+# --- syncs
+
+ERP = """
+[sources.erp]
+kind = "sql"
+url_env = "ERP_URL"
+[sources.erp.person]
+table = "customers"
+key = "id"
+changed = "updated_at"
+name = "name"
+phones = "phone"
+"""
+
+
+@dataclass(frozen=True)
+class Erp:
+    """A database of customers, and the application that reads it."""
+
+    app: Flask
+    path: Path
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        return run_command(self.app, "sources", *arguments)
+
+    def execute(self, statement: str, *rows: tuple[object, ...]) -> None:
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.executemany(statement, rows or [()])
+
+
+@pytest.fixture
+def erp(make_app: MakeApp, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Erp:
+    monkeypatch.setenv("ERP_URL", f"sqlite:///{tmp_path / 'erp.db'}")
+    erp = Erp(make_app(replace(settings, sources=write(tmp_path, ERP))), tmp_path / "erp.db")
+    erp.execute("CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, phone TEXT, updated_at TEXT)")
+    rows = [(number, f"Customer {number}", f"+1415555{number:04d}") for number in range(1, 61)]
+    erp.execute("INSERT INTO customers VALUES (?, ?, ?, datetime('now'))", *rows)
+    return erp
+
+
+def test_a_sync_reads_the_database(erp: Erp) -> None:
+    status, output = erp.run("sync", "erp")
+    assert (status, output.split(", in ")[0]) == (0, "erp: full: 60 read, 60 created")
+    erp.execute("UPDATE customers SET name = 'Ada Lovelace', updated_at = datetime('now') WHERE id = 7")
+    status, output = erp.run("sync")
+    assert "window: 60 read, 1 changed, 59 unchanged" in output
+    status, output = erp.run("find", "erp", "+14155550007")
+    assert status == 0
+    assert 'at the source: {"id": "7", "name": "Ada Lovelace", "phones": ["+14155550007"]}' in output
+    assert "in the store: customer erp:7: {" in output
+
+
+def test_status_says_what_was_read(erp: Erp) -> None:
+    assert erp.run("status") == (
+        0,
+        "Nothing was read yet. Declare a source (docs/sources.md), and run: flask sources sync\n",
+    )
+    erp.run("sync")
+    status, output = erp.run("status", "erp")
+    assert status == 0
+    assert output.startswith("erp (sql): as it was ")
+    assert "last run: 60 read, 60 created" in output
+    assert "records: 60 live" in output
+    status, output = erp.run("status", "shop")
+    assert (status, "Nothing was ever read from shop" in output) == (1, True)
+
+
+def test_the_brake_asks_and_is_answered(erp: Erp) -> None:
+    erp.run("sync")
+    erp.execute("DELETE FROM customers WHERE id > 30")
+    status, output = erp.run("sync", "--full")
+    assert status == 1
+    assert "30 of 60 customers would be gone within 24 hours" in output
+    assert "flask sources sync erp --accept 30" in output
+    status, output = erp.run("status")
+    assert (status, "flask sources sync erp --accept 30" in output) == (1, True)
+    status, output = erp.run("sync", "erp", "--accept", "29")
+    assert (status, "erp does not ask for 29" in output) == (1, True)
+    status, output = erp.run("sync", "erp", "--accept", "30")
+    assert (status, "30 removed" in output) == (0, True)
+    assert erp.run("status")[0] == 0
+
+
+def test_what_cannot_be_read_is_listed_and_tried_again(erp: Erp) -> None:
+    erp.execute("UPDATE customers SET phone = 'ask at the desk' WHERE id = 7")
+    erp.run("sync")
+    status, output = erp.run("quarantine", "list", "erp")
+    assert status == 0
+    assert output.startswith("7  ")
+    assert "loaded without this: phones[0]" in output
+    assert "0 of 1 are out of quarantine" in erp.run("quarantine", "retry", "erp")[1]
+    erp.execute("UPDATE customers SET phone = '+14155550107' WHERE id = 7")
+    assert "1 of 1 are out of quarantine" in erp.run("quarantine", "retry", "erp", "7")[1]
+    assert erp.run("quarantine", "list", "erp") == (0, "No records of erp are in quarantine.\n")
+    assert "Not in quarantine: 8" in erp.run("quarantine", "retry", "erp", "8")[1]
+
+
+def test_a_replay_reads_again(erp: Erp) -> None:
+    erp.run("sync")
+    erp.execute("UPDATE customers SET name = 'Unstamped' WHERE id IN (5, 6)")
+    assert "2 changed" in erp.run("replay", "erp", "5", "6")[1]
+    assert "60 read, 60 unchanged" in erp.run("replay", "erp", "--hours", "2")[1]
+    assert erp.run("replay", "erp")[0] == 2
+
+
+def test_a_table_that_is_missing_is_named(erp: Erp) -> None:
+    erp.execute("ALTER TABLE customers RENAME TO clients")
+    status, output = erp.run("sync")
+    assert status == 1
+    assert "erp: source_misfit: " in output
+    assert "customers" in output
+    status, output = erp.run("status")
+    assert (status, "stopped until somebody mends it" in output) == (1, True)
+
+
+def test_an_unknown_source(erp: Erp) -> None:
+    status, output = erp.run("sync", "shop")
+    assert (status, "There is no database shop; the file declares erp" in output) == (1, True)
