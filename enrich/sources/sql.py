@@ -16,84 +16,31 @@ No state of its own: everything stands in the position. Raises SourceRefused, So
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import datetime
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    FromClause,
-    Select,
-    and_,
-    bindparam,
-    column,
-    inspect,
-    or_,
-    select,
-    table,
-    types,
-)
-from sqlalchemy.exc import NoSuchTableError, SAWarning
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, or_, select, types
 
 from enrich import errors
 from enrich.domain.findings import Finding
 from enrich.domain.streams import Pass
 from enrich.sources import positions
-from enrich.sources.change_times import SECOND_US, ChangeTimes, Form, microseconds_of, zone_of
+from enrich.sources.change_times import SECOND_US
 from enrich.sources.file import ChangeColumn, Part, SqlDeclaration
 from enrich.sources.mapping import Fields, Row, customer_of, text_of
 from enrich.sources.pages import Page, Position, PulledRecord
 from enrich.sources.sql_check import examine
-from enrich.sources.sql_dialects import begin_reading, dialect_of, engine_of
+from enrich.sources.sql_dialects import begin_reading, database_time, engine_of
 from enrich.sources.sql_errors import translated
+from enrich.sources.sql_tables import PERSONS, Layout, ReflectedTable, key_values, lay_out
 
 KEYS_PAGE = 5_000
 # SQL Server takes 2,100 parameters.
 MAX_PARAMETERS = 1_000
-MAX_INTEGER = 2**63
-PERSONS = -1  # in place of a part's number
-
-
-@dataclass(frozen=True, slots=True)
-class ReflectedTable:
-    """A table or view as the database describes it. types: of its columns, by name."""
-
-    name: str
-    clause: FromClause
-    types: Mapping[str, TypeEngine[Any]]
-
-    def column(self, name: str) -> ColumnElement[Any]:
-        """Return the column of this name; case counts only where two columns differ in nothing else."""
-        return self.clause.c[self.name_of(name)]
-
-    def name_of(self, name: str) -> str:
-        if name in self.types:
-            return name
-        similar = [known for known in self.types if known.lower() == name.lower()]
-        if len(similar) != 1:
-            raise errors.SourceMisfit(f"{self.name} has no column {name!r}; it has {', '.join(self.types)}")
-        return similar[0]
-
-    def type_of(self, name: str) -> TypeEngine[Any]:
-        return self.types[self.name_of(name)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """A declaration's tables and columns, found in the database. times: of the change columns, of persons first."""
-
-    persons: ReflectedTable
-    parts: tuple[ReflectedTable, ...]
-    times: Mapping[int, ChangeTimes]
 
 
 class SqlSource:
@@ -103,7 +50,7 @@ class SqlSource:
         """Connect to nothing yet. Raises SourceMisfit for a URL that no driver takes."""
         self.declaration = declaration
         self._engine = engine_of(url, declaration.url_env, declaration.statement_timeout)
-        self._layout: _Layout | None = None
+        self._layout: Layout | None = None
         deleted = declaration.person.deleted
         self._columns = (*declaration.person.fields.columns(), *((deleted.column,) if deleted else ()))
 
@@ -146,7 +93,7 @@ class SqlSource:
 
     def check(self, now: datetime) -> Iterator[Finding]:
         """Yield what is right and wrong with the source. now: our own time. Raises nothing."""
-        return examine(self, now)
+        return examine(self.declaration, self.reading, now)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -154,56 +101,6 @@ class SqlSource:
         with translated(self.declaration.name), self._engine.connect() as connection:
             begin_reading(connection, self.declaration.statement_timeout)
             yield connection
-
-    def now(self, connection: Connection) -> int:
-        """Return the database's own time, in microseconds."""
-        value = connection.exec_driver_sql(dialect_of(connection.dialect.name).clock).scalar_one()
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        if not isinstance(moment, datetime):
-            raise errors.SourceUnavailable(f"{self.declaration.name}: a replica that has replayed nothing yet")
-        return microseconds_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-
-    def reflect(self, connection: Connection, name: str) -> ReflectedTable:
-        """Return the table as the database describes it: this one alone, which needs no rights on others."""
-        schema, _, own = name.rpartition(".")
-        with warnings.catch_warnings():
-            # A type that SQLAlchemy does not know is read as the driver gives it.
-            warnings.simplefilter("ignore", SAWarning)
-            try:
-                columns = inspect(connection).get_columns(own, schema or None)
-            except NoSuchTableError:
-                raise errors.SourceMisfit(f"there is no table or view {name}, or its columns may not be read") from None
-        clause = table(own, *(column(one["name"]) for one in columns), schema=schema or None)
-        return ReflectedTable(name, clause, {one["name"]: one["type"] for one in columns})
-
-    def change_times(self, connection: Connection, of: ReflectedTable, changed: ChangeColumn) -> ChangeTimes:
-        """Return how the change column holds times. Raises SourceMisfit."""
-        zone = zone_of(self.declaration.timezone)
-        kind = of.type_of(changed.column)
-        place = f"{of.name}.{changed.column}"
-        if isinstance(kind, types.Integer | types.Numeric) or changed.unit:
-            is_number = isinstance(kind, types.Integer | types.Numeric)
-            if not is_number and connection.dialect.name != "sqlite":
-                raise errors.SourceMisfit(f"{place} is no number: leave its unit out")
-            if not changed.unit:
-                raise errors.SourceMisfit(f'{place} is a number: say its unit, as {{ field = …, unit = "ms" }}')
-            return ChangeTimes(Form.NUMBER, unit=changed.unit)
-        if connection.dialect.name == "sqlite" or isinstance(kind, types.String):
-            present = of.column(changed.column)
-            sample = connection.execute(select(present).where(present.is_not(None)).limit(1)).scalar_one_or_none()
-            times = ChangeTimes.of_text(sample, zone)
-            if times is None:
-                raise errors.SourceMisfit(f"{place} is text that does not sort as times: write 2026-11-28 09:30:00")
-            return times
-        name = type(kind).__name__
-        if isinstance(kind, types.DateTime):
-            if kind.timezone or name == "DATETIMEOFFSET":
-                return ChangeTimes(Form.AWARE)
-            is_utc = connection.dialect.name == "mysql" and name == "TIMESTAMP"
-            return ChangeTimes(Form.LOCAL, UTC if is_utc else zone)
-        if isinstance(kind, types.Date):
-            return ChangeTimes(Form.DAY, zone)
-        raise errors.SourceMisfit(f"{place} is of the type {name}, which is no time; leave changed out for full passes")
 
     # --- pages
 
@@ -217,8 +114,8 @@ class SqlSource:
             case Pass.WINDOW:
                 return self._window_page(connection, layout, position)
 
-    def _full_page(self, connection: Connection, layout: _Layout, position: Position) -> Page:
-        until = position.get("until") or self.now(connection)
+    def _full_page(self, connection: Connection, layout: Layout, position: Position) -> Page:
+        until = position.get("until") or database_time(connection, self.declaration.name)
         key = layout.persons.column(self.declaration.person.key)
         size = self.declaration.page
         rows = _rows(connection, self._select(layout, key).where(_after_key(key, position)).order_by(key).limit(size))
@@ -228,7 +125,7 @@ class SqlSource:
         after = positions.to_json(rows[-1][_KEY])
         return self._page_of(records, position={"pass": Pass.FULL.value, "until": until, "after": after})
 
-    def _keys_page(self, connection: Connection, layout: _Layout, position: Position) -> Page:
+    def _keys_page(self, connection: Connection, layout: Layout, position: Position) -> Page:
         key = layout.persons.column(self.declaration.person.key)
         keys = connection.execute(select(key).where(_after_key(key, position)).order_by(key).limit(KEYS_PAGE)).scalars()
         values = list(keys)
@@ -236,9 +133,9 @@ class SqlSource:
         after = None if is_complete else {"pass": Pass.KEYS.value, "after": positions.to_json(values[-1])}
         return Page(keys=tuple(dict.fromkeys(filter(None, map(text_of, values)))), position=after)
 
-    def _window_page(self, connection: Connection, layout: _Layout, position: Position) -> Page:
+    def _window_page(self, connection: Connection, layout: Layout, position: Position) -> Page:
         """Return a page of persons that changed, or of the parents of child rows that did."""
-        until = position.get("until") or self.now(connection)
+        until = position.get("until") or database_time(connection, self.declaration.name)
         number = position.get("part", PERSONS)
         of, changed, key_name = self._stamped(layout, number)
         key, stamp = of.column(key_name), of.column(changed.column)
@@ -274,7 +171,7 @@ class SqlSource:
             unstamped=sum(record.version is None for record in records) if self.has_windows else 0,
         )
 
-    def _stamped(self, layout: _Layout, number: int) -> tuple[ReflectedTable, ChangeColumn, str]:
+    def _stamped(self, layout: Layout, number: int) -> tuple[ReflectedTable, ChangeColumn, str]:
         """Return the table of this number, its change column, and its column with the customer's key."""
         one: Any = self.declaration.person if number == PERSONS else self.declaration.parts[number]
         of = layout.persons if number == PERSONS else layout.parts[number]
@@ -284,7 +181,7 @@ class SqlSource:
 
     # --- rows
 
-    def _select(self, layout: _Layout, key: ColumnElement[Any]) -> Select[Any]:
+    def _select(self, layout: Layout, key: ColumnElement[Any]) -> Select[Any]:
         """Return a statement for rows of persons: key and time of change first, then the columns of the mapping."""
         person = self.declaration.person
         stamp = layout.persons.column(person.changed.column) if person.changed else key
@@ -296,14 +193,14 @@ class SqlSource:
         layout = self._laid_out(connection)
         key = layout.persons.column(self.declaration.person.key)
         kind = layout.persons.type_of(self.declaration.person.key)
-        values = [value for remote_id in remote_ids for value in _key_values(kind, remote_id)]
+        values = [value for remote_id in remote_ids for value in key_values(kind, remote_id)]
         records = []
         for some in _batches(values):
             rows = _rows(connection, self._select(layout, key).where(_is_one_of(key, some)))
             records += self._records(connection, layout, rows)
         return records
 
-    def _records(self, connection: Connection, layout: _Layout, rows: Sequence[Row]) -> list[PulledRecord]:
+    def _records(self, connection: Connection, layout: Layout, rows: Sequence[Row]) -> list[PulledRecord]:
         """Return rows of persons as records, with what the child tables say of them. Of rows of one key, the first."""
         person = self.declaration.person
         by_id: dict[str, Row] = {}
@@ -325,11 +222,11 @@ class SqlSource:
             for one, row in mapped.items()
         ]
 
-    def _version(self, layout: _Layout, row: Row) -> int | None:
+    def _version(self, layout: Layout, row: Row) -> int | None:
         return layout.times[PERSONS].microseconds(row[_STAMP]) if self.has_windows else None
 
     def _children(
-        self, connection: Connection, layout: _Layout, remote_ids: Sequence[str]
+        self, connection: Connection, layout: Layout, remote_ids: Sequence[str]
     ) -> Mapping[str, list[tuple[Fields, Row]]]:
         """Return the child rows of these customers, in an order that does not change from pass to pass."""
         children: dict[str, list[tuple[Fields, Row]]] = defaultdict(list)
@@ -337,7 +234,7 @@ class SqlSource:
             parent, kind = of.column(part.parent), of.type_of(part.parent)
             names = part.fields.columns()
             columns = [of.column(name).label(f"c{number}") for number, name in enumerate(names)]
-            values = [value for remote_id in remote_ids for value in _key_values(kind, remote_id)]
+            values = [value for remote_id in remote_ids for value in key_values(kind, remote_id)]
             for some in _batches(values):
                 statement = select(parent.label(_KEY), *columns).where(_is_one_of(parent, some))
                 found = [
@@ -350,18 +247,10 @@ class SqlSource:
                     children[remote_id].append((part.fields, row))
         return children
 
-    def _laid_out(self, connection: Connection) -> _Layout:
+    def _laid_out(self, connection: Connection) -> Layout:
         """Return the tables and the form of their times; found out once in each pass."""
         if self._layout is None:
-            persons = self.reflect(connection, self.declaration.person.table)
-            parts = tuple(self.reflect(connection, part.table) for part in self.declaration.parts)
-            times = {}
-            if self.declaration.person.changed is not None:
-                times[PERSONS] = self.change_times(connection, persons, self.declaration.person.changed)
-                for number, (part, of) in enumerate(zip(self.declaration.parts, parts, strict=True)):
-                    if part.changed is not None:
-                        times[number] = self.change_times(connection, of, part.changed)
-            self._layout = _Layout(persons, parts, times)
+            self._layout = lay_out(connection, self.declaration)
         return self._layout
 
 
@@ -407,27 +296,3 @@ def _within(
         stamp <= _bound(high),
         or_(stamp > _bound(last_stamp), key > _bound(last_key)),
     )
-
-
-def _key_values(kind: TypeEngine[Any], remote_id: str) -> Iterator[Any]:
-    """Yield the values of a column of this type that are written as this id; none if it can have no such value."""
-    try:
-        values = _values_written_as(kind, remote_id)
-    except (ValueError, InvalidOperation):
-        return
-    yield from (value for value in values if text_of(value) == remote_id and "\0" not in remote_id)
-
-
-def _values_written_as(kind: TypeEngine[Any], remote_id: str) -> tuple[Any, ...]:
-    if isinstance(kind, types.Integer | types.Numeric):
-        number = Decimal(remote_id)
-        if number != number.to_integral_value():
-            # As text, because SQLite's driver knows no decimals; each database reads it as the column's type.
-            return () if isinstance(kind, types.Integer) else (remote_id,)
-        return (int(number),) if abs(number) < MAX_INTEGER else ()
-    if isinstance(kind, types.Uuid):
-        return (UUID(remote_id),)
-    if isinstance(kind, types.LargeBinary | types.BINARY | types.VARBINARY):
-        is_hex = len(remote_id) % 2 == 0 and set(remote_id) <= set("0123456789abcdef")
-        return (remote_id.encode(), *((bytes.fromhex(remote_id),) if is_hex else ()))
-    return (remote_id,)

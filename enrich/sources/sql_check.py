@@ -5,22 +5,25 @@ Everything that is found out is reported; what cannot be found out for an error 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, func, inspect, select, types
 from sqlalchemy.exc import SQLAlchemyError
 
 from enrich import errors
 from enrich.domain.findings import Finding, ok, problem, warning
-from enrich.sources.change_times import SECOND_US, ChangeTimes, microseconds_of
-from enrich.sources.file import ChangeColumn, Part, Person
+from enrich.sources.change_times import SECOND_US, microseconds_of
+from enrich.sources.file import ChangeColumn, Part, Person, SqlDeclaration
 from enrich.sources.mapping import Expression
+from enrich.sources.sql_dialects import database_time
+from enrich.sources.sql_tables import ReflectedTable, change_times, reflect
 
-if TYPE_CHECKING:
-    from enrich.sources.sql import ReflectedTable, SqlSource
+# A transaction that only reads; a new one with each call. Raises SourceError for what the database raises within.
+Reading = Callable[[], AbstractContextManager[Connection]]
 
 MAX_COUNTED = 1_000
 MAX_CLOCK_OFFSET_S = 60
@@ -34,14 +37,13 @@ class _Examined:
     declared: Person | Part
     key: str
     table: ReflectedTable
-    times: ChangeTimes | None = None
 
 
-def examine(source: SqlSource, now: datetime) -> Iterator[Finding]:
+def examine(declaration: SqlDeclaration, reading: Reading, now: datetime) -> Iterator[Finding]:
     """Yield every observation. now: our own time. Raises nothing for what it examines."""
     try:
-        with source.reading() as connection:
-            database_us = source.now(connection)
+        with reading() as connection:
+            database_us = database_time(connection, declaration.name)
             version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
             kind = connection.dialect.name
     except errors.SourceRefused as exc:
@@ -55,14 +57,14 @@ def examine(source: SqlSource, now: datetime) -> Iterator[Finding]:
     yield ok("connection", f"connects: {kind} {version}")
     yield _clock(database_us, now)
     tables: list[_Examined] = []
-    declared: tuple[Person | Part, ...] = (source.declaration.person, *source.declaration.parts)
+    declared: tuple[Person | Part, ...] = (declaration.person, *declaration.parts)
     for one in declared:
-        yield from _table(source, one, tables)
+        yield from _table(reading, one, tables)
     for examined in tables:
-        yield from _examine_table(source, examined)
-    if tables and tables[0].table.name == source.declaration.person.table:
-        yield from _guarded(source, "key", lambda connection: _key(connection, tables[0]))
-    yield from _guarded(source, "rights", lambda connection: _rights(connection, tables))
+        yield from _examine_table(declaration, reading, examined)
+    if tables and tables[0].table.name == declaration.person.table:
+        yield from _guarded(reading, "key", lambda connection: _key(connection, tables[0]))
+    yield from _guarded(reading, "rights", lambda connection: _rights(connection, tables))
 
 
 def _clock(database_us: int, now: datetime) -> Finding:
@@ -75,11 +77,11 @@ def _clock(database_us: int, now: datetime) -> Finding:
     )
 
 
-def _table(source: SqlSource, one: Person | Part, tables: list[_Examined]) -> Iterator[Finding]:
+def _table(reading: Reading, one: Person | Part, tables: list[_Examined]) -> Iterator[Finding]:
     """Yield what is wrong with table and columns; add what is right to the tables."""
     try:
-        with source.reading() as connection:
-            table = source.reflect(connection, one.table)
+        with reading() as connection:
+            table = reflect(connection, one.table)
     except errors.SourceError as exc:
         yield problem("table", str(exc), "nothing of it can be read", "correct its name, or grant SELECT on it")
         return
@@ -101,7 +103,7 @@ def _table(source: SqlSource, one: Person | Part, tables: list[_Examined]) -> It
     tables.append(_Examined(one, key, table))
 
 
-def _examine_table(source: SqlSource, examined: _Examined) -> Iterator[Finding]:
+def _examine_table(declaration: SqlDeclaration, reading: Reading, examined: _Examined) -> Iterator[Finding]:
     yield from _numbers(examined)
     changed = examined.declared.changed
     name = examined.table.name
@@ -111,17 +113,19 @@ def _examine_table(source: SqlSource, examined: _Examined) -> Iterator[Finding]:
         )
         yield warning("change column", f"{name} has none", meaning, "name one as changed, if there is one")
         return
-    yield from _guarded(source, "change column", lambda connection: _stamps(source, connection, examined, changed))
-    yield from _guarded(source, "index", lambda connection: _index(source, connection, examined, changed))
+    yield from _guarded(
+        reading, "change column", lambda connection: _stamps(connection, examined, changed, declaration.timezone)
+    )
+    yield from _guarded(reading, "index", lambda connection: _index(connection, examined, changed, declaration))
 
 
-def _stamps(source: SqlSource, connection: Connection, examined: _Examined, changed: ChangeColumn) -> Iterator[Finding]:
+def _stamps(connection: Connection, examined: _Examined, changed: ChangeColumn, timezone: str) -> Iterator[Finding]:
     place = f"{examined.table.name}.{changed.column}"
-    times = source.change_times(connection, examined.table, changed)
+    times = change_times(connection, examined.table, changed, timezone)
     column = examined.table.column(changed.column)
     some = select(column).where(column.is_(None)).limit(MAX_COUNTED).subquery()
     count = connection.execute(select(func.count()).select_from(some)).scalar_one()
-    yield ok("change column", f"{place} is a time: {times.form}, {source.declaration.timezone} where it names no zone")
+    yield ok("change column", f"{place} is a time: {times.form}, {timezone} where it names no zone")
     if count:
         found = f"{place} is NULL in {count if count < MAX_COUNTED else f'{MAX_COUNTED:,} or more'} rows"
         yield warning(
@@ -129,11 +133,14 @@ def _stamps(source: SqlSource, connection: Connection, examined: _Examined, chan
         )
 
 
-def _index(source: SqlSource, connection: Connection, examined: _Examined, changed: ChangeColumn) -> Iterator[Finding]:
+def _index(
+    connection: Connection, examined: _Examined, changed: ChangeColumn, declaration: SqlDeclaration
+) -> Iterator[Finding]:
     """Ask the database how it would find what changed lately."""
-    times = source.change_times(connection, examined.table, changed)
+    times = change_times(connection, examined.table, changed, declaration.timezone)
     stamp, key = examined.table.column(changed.column), examined.table.column(examined.key)
-    low, _ = times.bounds(source.now(connection), source.now(connection))
+    now = database_time(connection, declaration.name)
+    low, _ = times.bounds(now, now)
     statement = (
         select(key).where(stamp >= bindparam(None, low, types.NullType(), unique=True)).order_by(stamp, key).limit(1)
     )
@@ -244,10 +251,10 @@ def _rights(connection: Connection, tables: Sequence[_Examined]) -> Iterator[Fin
         yield ok("rights", "this role may only read")
 
 
-def _guarded(source: SqlSource, check: str, examination: Any) -> Iterator[Finding]:
+def _guarded(reading: Reading, check: str, examination: Callable[[Connection], Iterator[Finding]]) -> Iterator[Finding]:
     """Yield what the examination finds, in a transaction of its own, or that it could not be carried out."""
     try:
-        with source.reading() as connection:
+        with reading() as connection:
             found = list(examination(connection))
     except errors.SourceMisfit as exc:
         yield problem(check, str(exc), "nothing can be read", "correct the sources file")

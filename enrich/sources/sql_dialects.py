@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from enrich import errors
 from enrich.database.urls import normal_url
+from enrich.sources.change_times import microseconds_of
 
 CONNECT_TIMEOUT_S = 10
 LOCK_TIMEOUT_MS = 2_000
@@ -88,6 +90,18 @@ def begin_reading(connection: Connection, timeout_s: int) -> None:
     """Tell a connection that has just begun a transaction that it only reads, and for how long at most."""
     if statements := dialect_of(connection.dialect.name).begin(timeout_s):
         connection.exec_driver_sql(statements)
+
+
+def database_time(connection: Connection, source: str) -> int:
+    """Return the database's own time, in microseconds. Raises SourceUnavailable.
+
+    source: its name, for the message.
+    """
+    value = connection.exec_driver_sql(dialect_of(connection.dialect.name).clock).scalar_one()
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(moment, datetime):
+        raise errors.SourceUnavailable(f"{source}: a replica that has replayed nothing yet")
+    return microseconds_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 # --- PostgreSQL
