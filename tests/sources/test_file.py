@@ -20,28 +20,11 @@ from enrich.sources.file import (
     read_sources,
 )
 from enrich.sources.mapping import Deleted, Expression
+from tests.support.sources import declared, sources_file
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = (DOCS / "sources.example.toml").read_text()
 MISTAKES = Path(__file__).with_name("mistakes.toml")
-
-SQL = """
-[sources.erp]
-kind = "sql"
-url_env = "ERP_URL"
-{source}
-[sources.erp.person]
-table = "customers"
-key = "id"
-name = "name"
-{person}
-"""
-
-
-def sql(source: str = "", person: str = "") -> SqlDeclaration:
-    declaration = read_sources(SQL.format(source=source, person=person)).declarations["erp"]
-    assert isinstance(declaration, SqlDeclaration)
-    return declaration
 
 
 def test_the_example() -> None:
@@ -62,15 +45,15 @@ def test_the_example() -> None:
 
 
 def test_what_is_not_said_has_a_default() -> None:
-    erp = sql()
+    erp = declared(person="")
     assert (erp.every, erp.keys_every, erp.full_every, erp.overlap) == (60, 3600, 86_400, 120)
     assert (erp.timezone, erp.statement_timeout, erp.page, erp.parts) == ("UTC", 15, 500, ())
-    assert read_sources(SQL.format(source="", person="")).order == ("file",)
+    assert read_sources(sources_file()).order == ("file",)
 
 
 def test_files_are_believed_last_unless_the_order_names_them() -> None:
-    assert read_sources('order = ["erp"]' + SQL.format(source="", person="")).order == ("erp", "file")
-    assert read_sources('order = ["file", "erp"]' + SQL.format(source="", person="")).order == ("file", "erp")
+    assert read_sources('order = ["erp"]' + sources_file()).order == ("erp", "file")
+    assert read_sources('order = ["file", "erp"]' + sources_file()).order == ("file", "erp")
 
 
 def test_every_mistake_at_once_with_its_line() -> None:
@@ -104,21 +87,21 @@ def test_the_file_as_a_whole(text: str, mistake: str) -> None:
 )
 def test_kinds_that_are_no_ids(kind: str, problem: str) -> None:
     with pytest.raises(errors.SourcesFileError, match=f"ids, {kind}: {problem}"):
-        sql(person=f'ids = {{ {kind} = "kdnr" }}')
+        declared(person=f'ids = {{ {kind} = "kdnr" }}')
 
 
 @pytest.mark.parametrize("value", ["postgresql://me:secret@db/x", "mysql://me:se@cr/et@db/x", "x://[secret@y:p@z"])
 def test_a_password_in_the_file_is_a_mistake_and_is_not_repeated(value: str) -> None:
     with pytest.raises(errors.SourcesFileError) as caught:
-        sql(person=f"notes = ['{value}']")
+        declared(person=f"notes = ['{value}']")
     assert "a password does not belong in this file" in str(caught.value)
     assert value not in str(caught.value)
 
 
 def test_the_fingerprint_is_that_of_what_decides_about_records() -> None:
-    assert sql().fingerprint == sql('every = "7s"\nurl_env2 = "X"'.splitlines()[0]).fingerprint
-    assert sql().fingerprint != sql(person='phones = "tel"').fingerprint
-    assert sql().fingerprint != sql('timezone = "Europe/Berlin"').fingerprint
+    assert declared().fingerprint == declared('every = "7s"').fingerprint
+    assert declared().fingerprint != declared(person='changed = "updated_at"\nphones = "tel"').fingerprint
+    assert declared().fingerprint != declared('timezone = "Europe/Berlin"').fingerprint
 
 
 def test_the_schema_in_the_documentation_is_current() -> None:
@@ -157,8 +140,9 @@ def test_the_schema_accepts_the_example_and_finds_mistakes() -> None:
     ],
 )
 def test_reader_and_schema_refuse_the_same(source: str, person: str) -> None:
-    text = SQL.replace('url_env = "ERP_URL"\n', "" if "url_env" in source else 'url_env = "ERP_URL"\n')
-    text = text.format(source=source, person=person)
+    text = sources_file(source, person)
+    if "url_env" in source:
+        text = text.replace('url_env = "ERP_URL"\n', "")
     with pytest.raises(errors.SourcesFileError):
         read_sources(text)
     assert invalid_places(json.loads(json.dumps(tomllib.loads(text)))) == {"sources.erp"}

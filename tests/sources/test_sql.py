@@ -20,39 +20,21 @@ from enrich.domain.streams import Pass
 from enrich.sources.change_times import microseconds_of
 from enrich.sources.pages import Page, Position, PulledRecord
 from enrich.sources.sql import SqlSource
-from tests.sources.conftest import SourceDatabase, declared, make_source_database
+from tests.support.sources import (
+    AN_HOUR_AGO,
+    PARTS,
+    SourceDatabase,
+    add_phone,
+    declared,
+    insert,
+    make_customers,
+    make_phones,
+    make_source_database,
+)
 
 pytestmark = pytest.mark.database
 
-STAMP = {"sqlite": "TEXT", "postgresql": "TIMESTAMP(6)", "mysql": "DATETIME(6)"}
-AN_HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
 CHANGED_AND_DELETED = 'changed = "updated_at"\ndeleted = "deleted_at"'
-
-
-def make_customers(database: SourceDatabase, *, key: str = "INTEGER", stamp: str = "") -> None:
-    stamp = stamp or STAMP[database.kind]
-    database.execute(
-        f"CREATE TABLE customers (id {key} NOT NULL PRIMARY KEY, name VARCHAR(80), tel VARCHAR(40),"
-        f" updated_at {stamp} NULL, deleted_at {stamp} NULL)"
-    )
-
-
-def stamp_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-
-
-def insert(database: SourceDatabase, *rows: tuple[Any, str, datetime | None], deleted: bool = False) -> None:
-    with database.engine.begin() as connection:
-        for key, name, changed in rows:
-            stamp = None if changed is None else stamp_text(changed)
-            statement = (
-                "INSERT INTO customers (id, name, updated_at, deleted_at) VALUES (:key, :name, :stamp, :deleted)"
-            )
-            values = {"key": key, "name": name, "stamp": stamp, "deleted": stamp if deleted else None}
-            if database.kind == "postgresql":
-                statement = statement.replace(":stamp", "CAST(:stamp AS timestamp)")
-                statement = statement.replace(":deleted", "CAST(:deleted AS timestamp)")
-            connection.execute(text(statement), values)
 
 
 def walk(source: SqlSource, position: Position) -> list[Page]:
@@ -315,27 +297,6 @@ def test_a_table_that_fills_later(source_database: SourceDatabase) -> None:
     source_database.execute("UPDATE customers SET updated_at = 'yesterday'")
     with pytest.raises(errors.SourceMisfit, match="does not sort as times"):
         window(source, watermark)
-
-
-PARTS = """
-[[sources.erp.part]]
-table = "phones"
-parent = "customer_id"
-changed = "updated_at"
-phones = ["number"]
-"""
-
-
-def make_phones(database: SourceDatabase, parent: str = "INTEGER") -> None:
-    database.execute(
-        f"CREATE TABLE phones (customer_id {parent}, number VARCHAR(40), updated_at {STAMP[database.kind]})"
-    )
-
-
-def add_phone(database: SourceDatabase, parent: Any, number: str, changed: datetime) -> None:
-    stamp = "CAST(:stamp AS timestamp)" if database.kind == "postgresql" else ":stamp"
-    values = {"parent": parent, "number": number, "stamp": stamp_text(changed)}
-    database.execute(f"INSERT INTO phones VALUES (:parent, :number, {stamp})", **values)  # noqa: S608 - of two texts
 
 
 @pytest.mark.parametrize("parent", ["INTEGER", "VARCHAR(20)"])

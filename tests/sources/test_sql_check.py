@@ -10,8 +10,16 @@ from sqlalchemy import make_url, text
 
 from enrich.domain.findings import Finding, Level
 from enrich.sources.sql import SqlSource
-from tests.sources.conftest import SourceDatabase, declared
-from tests.sources.test_sql import AN_HOUR_AGO, PARTS, STAMP, insert, make_customers, make_phones
+from tests.support.sources import (
+    AN_HOUR_AGO,
+    PARTS,
+    STAMP,
+    SourceDatabase,
+    declared,
+    insert,
+    make_customers,
+    make_phones,
+)
 
 pytestmark = pytest.mark.database
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine, text
 from enrich.domain.streams import Pass
 from enrich.sources.pages import Page, Position
 from enrich.sources.sql import SqlSource
-from tests.sources.conftest import declared
+from tests.support.sources import declared
 
 pytestmark = pytest.mark.database
 
