@@ -34,7 +34,7 @@ def test_every_route_has_a_guard_or_is_open_on_purpose(app: Flask) -> None:
 
 
 def test_what_nobody_signed_in_for_is_refused(app: Flask) -> None:
-    """Whatever the guards look like: without a session no page gives anything away.
+    """Without a session no page gives anything away, with guards of any form.
 
     For what TaskRouter calls see `webhooks/test_views.py`.
     """

@@ -233,7 +233,7 @@ SHAPES = st.builds(
 @example(Ambiguous((Candidate("000", "", "phone", "+1"),), KEY), None, BlockShape(frozenset(), ()))
 @given(MATCHES, st.none() | CUSTOMERS, SHAPES)
 def test_each_version_is_shorter_than_the_one_before(match: Any, customer: Customer | None, shape: BlockShape) -> None:
-    """However it is written: compactly, with spaces, or with everything beyond ASCII escaped."""
+    """Written compactly, with spaces, or with everything beyond ASCII escaped."""
     versions = compose(match, customer, shape)
     for options in ({"ensure_ascii": False, "separators": (",", ":")}, {}, {"separators": (",", ":")}):
         lengths = [len(json.dumps(version, **options)) for version in versions]

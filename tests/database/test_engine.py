@@ -272,7 +272,7 @@ def test_a_prepared_statement_survives_connections_that_the_server_has_ended(pos
 
 
 def test_an_interrupted_prepared_statement_leaves_no_connection_behind(postgresql: str) -> None:
-    """Whoever comes next must not read the answer to somebody else's question."""
+    """The next caller must not read the answer to somebody else's question."""
     database = Database(postgresql)
 
     class Interrupted(BaseException):

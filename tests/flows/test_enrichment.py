@@ -132,7 +132,7 @@ def test_somebody_who_writes_without_end_is_left_the_field() -> None:
 
 
 def test_a_mark_that_is_made_meanwhile_is_not_taken_out_for_good() -> None:
-    """Whoever made it found it standing there, and wrote nothing: so no version has changed, and our write counts."""
+    """The other process found the mark there and wrote nothing: no version has changed, so our write counts."""
     marked = {**BLOCK, "escalation": 2}
     task = TaskRouter(json.dumps({"crm": marked}))
     ours(Client(task, lambda: None), [{}, {"escalation": 2}, {"escalation": 2}, {"escalation": 2}])

@@ -403,7 +403,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile[:12])
 def test_hostile_text_is_shown_harmlessly(browser: FlaskClient, make_entry: Make, hostile: str) -> None:
-    """Whatever a caller, a visitor or another writer can put into a task."""
+    """Text that a caller, a visitor or another writer can put into a task."""
     make_entry(
         customer_name=hostile[:200],
         customer_id=hostile[:60],

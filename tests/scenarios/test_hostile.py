@@ -1,4 +1,4 @@
-"""Whatever arrives: what is not signed does nothing, and what is signed gets an answer and a row in the journal."""
+"""Hostile callbacks: unsigned ones do nothing, and signed ones get an answer and a row in the journal."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_a_repeat_has_no_outcome_of_its_own() -> None:
 
 
 def test_nothing_from_outside_becomes_a_label() -> None:
-    """Whatever arrives under a label, there is no series with it, and no end of series."""
+    """Values from outside make no series of their own, so that the number of series stays bounded."""
     counted = Metrics()
     for number in range(50):
         hostile = f"+1415555{number:04}"

@@ -152,7 +152,7 @@ def test_no_session_is_opened_for_them(app: Flask, path: str) -> None:
 
 
 def test_every_endpoint_is_guarded(app: Flask) -> None:
-    """Whatever is added: an endpoint that does not verify who sent the request would answer here."""
+    """An endpoint that is added later and does not verify who sent the request would answer here."""
     hooks = views.application(app.extensions["enrich"])
     paths = {rule.rule for rule in hooks.url_map.iter_rules()}
     assert paths == {*PATHS, "/taskrouter/event-streams"}
