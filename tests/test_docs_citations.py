@@ -1,4 +1,4 @@
-"""Comments and docstrings cite pages of docs/ and their headings; a reader has to find them."""
+"""Links to the documentation: from comments and docstrings to pages and headings, and from the README to pages."""
 
 from __future__ import annotations
 
@@ -49,6 +49,12 @@ def test_every_cited_page_and_heading_exists() -> None:
             headings = {anchor_of(heading) for heading in _HEADING.findall(text)}
             missing += [f"{where}#{anchor}" for anchor in anchors if anchor not in headings]
     assert not missing
+
+
+def test_the_readme_links_every_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+    assert pages - set(re.findall(r"\]\((docs/[\w.-]+\.md)", readme)) == set()
 
 
 @pytest.mark.parametrize(
