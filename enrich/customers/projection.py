@@ -268,6 +268,12 @@ def newest_edits(name: str, homes: Collection[str], decisions: Iterable[Decision
     return sorted({one.subject: one for one in edits}.values(), key=lambda one: one.id)
 
 
+def newest_links(homes: Collection[str], decisions: Iterable[Decision]) -> dict[Identifier, Decision]:
+    """Return the newest link or unlink of each identifier. decisions: by id."""
+    kinds = (DecisionKind.LINK, DecisionKind.UNLINK)
+    return {one.key: one for one in decisions if one.kind in kinds and one.subject in homes and one.key}
+
+
 def _in_use(ordered: Sequence[Content]) -> Sequence[Content]:
     return [one for one in ordered if one.is_live] or ordered
 
@@ -342,16 +348,11 @@ def _identifiers(
 ) -> tuple[dict[Identifier, tuple[str, str]], list[Identifier]]:
     """Return the identifiers, and those of the sources that staff took away."""
     found = identifiers_said(ordered)
-    newest = {
-        one.key: one
-        for one in decisions
-        if one.kind in (DecisionKind.LINK, DecisionKind.UNLINK) and one.subject in homes and one.key
-    }
     unlinked = []
-    for key, newest_one in newest.items():
-        if newest_one.kind is DecisionKind.LINK:
-            as_written, known = newest_one.value or key.value, found.get(key)
-            is_respelt = bool(newest_one.value) and known is not None and known[0] != as_written
+    for key, newest in newest_links(homes, decisions).items():
+        if newest.kind is DecisionKind.LINK:
+            as_written, known = newest.value or key.value, found.get(key)
+            is_respelt = bool(newest.value) and known is not None and known[0] != as_written
             if known is None or is_respelt or _is_better_known(key, as_written, known[0]):
                 found[key] = as_written, FROM_STAFF
         elif found.pop(key, ("", FROM_STAFF))[1] == FROM_CRM:

@@ -25,6 +25,7 @@ from enrich.customers.projection import (
     edited_value,
     in_order,
     newest_edits,
+    newest_links,
     own_identifiers,
     said_by_sources,
 )
@@ -135,7 +136,7 @@ def trace(
     deletions = [one for one in decisions if one.kind is DecisionKind.DELETE]
     return Provenance(
         fields,
-        _identifiers(in_order("ids", contents, cluster.merged_away, precedence), decisions),
+        _identifiers(homes, in_order("ids", contents, cluster.merged_away, precedence), decisions),
         _parts(cluster, records, decisions, shared),
         deletions[-1] if deletions else None,
     )
@@ -185,7 +186,9 @@ def _is_shown_as(entry: Any, shown: Any) -> bool:
     return bool(entry[0] == shown[0]) or entry[0].startswith(shown[0].partition(" (")[0])
 
 
-def _identifiers(ordered: Iterable[Content], decisions: Iterable[Decision]) -> dict[Identifier, IdentifierProvenance]:
+def _identifiers(
+    homes: Collection[str], ordered: Iterable[Content], decisions: Iterable[Decision]
+) -> dict[Identifier, IdentifierProvenance]:
     said_by: dict[Identifier, list[Statement]] = {}
     for one in ordered:
         if not one.is_live:
@@ -195,7 +198,7 @@ def _identifiers(ordered: Iterable[Content], decisions: Iterable[Decision]) -> d
             found |= {Identifier(kind, value): written for kind, value, written in one.fields.get(name, ())}
         for key, as_written in found.items():
             said_by.setdefault(key, []).append(_statement(one, as_written))
-    newest = {one.key: one for one in decisions if one.kind in (DecisionKind.LINK, DecisionKind.UNLINK) and one.key}
+    newest = newest_links(homes, decisions)
     return {key: IdentifierProvenance(tuple(said_by.get(key, ())), newest.get(key)) for key in said_by.keys() | newest}
 
 
