@@ -1,301 +1,49 @@
-"""The trail of changes: what was before and after, undoing, undoing that, and what stands in the way."""
+"""The audit trail: the entries of tasks and customers, and changes that leave none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
-import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from enrich.customers import audit, decisions, editing, records
-from enrich.customers.audit import AuditAction, AuditedChange
-from enrich.customers.export import export
-from enrich.customers.fixture_rows import CustomerFixture, read_customer
+from enrich.customers.audit import AuditAction
 from enrich.customers.identifiers import Identifier
-from enrich.customers.projection import Decision, DecisionKind
-from enrich.customers.records import Actor, Scope
-from enrich.customers.seeding import SeedReport, seed
+from enrich.customers.records import Scope
+from enrich.customers.seeding import seed
 from enrich.customers.source_tables import DecisionRow
-from enrich.customers.store import CustomerStore
-from enrich.customers.tables import WordRow
-from enrich.customers.undo import ChangedSince, UnreadableChange, undo_change
+from enrich.customers.undo import undo_change
 from enrich.database.engine import Database
-from enrich.domain.matches import LookupKey, LookupKeys, Trust
+from tests.support.customers import ADA, DANA, NOON, audited_change, customer_of
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-DANA = Actor(1, "dana@example.com")
-SHARED = Identifier("phone", "+14155550100")
-
-ADA = {"id": "C-1", "name": "Ada Lovelace", "phones": ["+14155550100"], "notes": ["Mornings"]}
-GRACE = {
-    "id": "C-2",
-    "name": "Grace Hopper",
-    "phones": ["+14155550100", "+12125550123"],
-    "cases": [{"id": "K-1", "subject": "Moth", "status": "open"}],
-}
-
-
-def customer(raw: Any) -> CustomerFixture:
-    read = read_customer(raw, "US")
-    assert isinstance(read, CustomerFixture)
-    return read
-
-
-def seed_all(database: Database, *raws: Any) -> SeedReport:
-    return seed(database, [customer(raw) for raw in raws], now=NOW)
-
-
-def found(database: Database, key: Identifier, task_sid: str | None = None) -> set[tuple[str, str]]:
-    keys = LookupKeys((LookupKey(key.kind, key.value, Trust.VERIFIED, "from"),), task_sid=task_sid)
-    return {(one.kind, one.customer_id) for one in CustomerStore(database).find_candidates(keys)}
-
-
-@pytest.fixture
-def change(database: Database) -> Callable[..., int]:
-    """Makes one change and gives its id in the trail."""
-
-    def make(
-        scope: Scope,
-        act: Callable[[Session], Sequence[int] | None],
-        action: AuditAction = AuditAction.LINKED,
-        **about: str,
-    ) -> int:
-        with database.transaction() as session:
-            made = audit.change(session, scope, action, DANA, NOW, lambda: act(session), **about)
-        assert made is not None
-        return made.audit_id
-
-    return make
-
-
-def undo(database: Database, audit_id: int) -> AuditedChange | ChangedSince | UnreadableChange | None:
-    with database.transaction() as session:
-        return undo_change(session, audit_id, DANA, NOW)
-
-
-def link(session: Session, customer_id: str) -> Sequence[int]:
-    new = editing.linked(SHARED, customer_id, records.owners(session, SHARED))
-    return decisions.decide(session, new, DANA, NOW)
-
-
-def linking(database: Database, change: Callable[..., int], customer_id: str = "C-1") -> int:
-    return change(
-        Scope(keys=frozenset({SHARED})),
-        lambda session: link(session, customer_id),
-        task_sid="WT1",
-        customer_id=customer_id,
-    )
-
-
-def test_an_identifier_given_to_one_is_taken_from_the_others_and_undo_gives_it_back(
-    database: Database, change: Callable[..., int]
-) -> None:
-    seed_all(database, ADA, GRACE)
-    assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
-    made = linking(database, change)
-    assert found(database, SHARED) == {("phone", "C-1")}
-    undone = undo(database, made)
-    assert isinstance(undone, AuditedChange)
-    assert (set(undone.keys), set(undone.customers)) == ({SHARED}, {"C-2"})
-    assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
-    assert seed_all(database, ADA, GRACE) == SeedReport(created=0, changed=0, unchanged=2, bad=())
-
-
-def test_an_undo_can_be_undone_and_then_the_first_change_can_be_undone_again(
-    database: Database, change: Callable[..., int]
-) -> None:
-    seed_all(database, ADA, GRACE)
-    made = linking(database, change)
-    undone = undo(database, made)
-    assert isinstance(undone, AuditedChange)
-    assert undo(database, made) == ChangedSince(("it was undone already",))
-    assert isinstance(undo(database, undone.audit_id), AuditedChange)
-    assert found(database, SHARED) == {("phone", "C-1")}
-    assert isinstance(undo(database, made), AuditedChange)
-    assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
-
-
-def test_an_undo_of_what_is_undone_already_does_not_put_it_into_effect_again(
-    database: Database, change: Callable[..., int]
-) -> None:
-    def undone(audit_id: int) -> int:
-        made = undo(database, audit_id)
-        assert isinstance(made, AuditedChange)
-        return made.audit_id
-
-    seed_all(database, ADA, GRACE)
-    linked = linking(database, change)
-    redone = undone(undone(linked))
-    undone_again = undone(linked)
-    assert undo(database, redone) == ChangedSince(("it was undone already",))
-    assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
-    undone(undone_again)
-    assert found(database, SHARED) == {("phone", "C-1")}
-    undone(redone)
-    assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
-    assert undo(database, linked) == ChangedSince(("it was undone already",))
-
-
-def test_links_are_undone_in_any_order(database: Database, change: Callable[..., int]) -> None:
-    seed_all(database, ADA, GRACE)
-    first = linking(database, change)
-    second = linking(database, change, "C-2")
-    assert isinstance(undo(database, first), AuditedChange)
-    assert found(database, SHARED) == {("phone", "C-2")}
-    assert isinstance(undo(database, second), AuditedChange)
-    assert found(database, SHARED) == {("phone", "C-1"), ("phone", "C-2")}
+NUMBER = Identifier("phone", "+14155550100")
 
 
 def test_a_change_that_changes_nothing_leaves_no_trail_and_no_decision(database: Database) -> None:
-    seed_all(database, ADA)
-    scope = Scope(keys=frozenset({SHARED}))
+    seed(database, [customer_of(ADA)], now=NOON)
     with database.transaction() as session:
-        act = partial(link, session, "C-1")
-        assert audit.change(session, scope, AuditAction.LINKED, DANA, NOW, act) is None
-        assert audit.entries_of_customer(session, "C-1") == ()
+        new = editing.linked(NUMBER, ADA["id"], records.owners(session, NUMBER))
+        act = partial(decisions.decide, session, new, DANA, NOON)
+        scope = Scope(keys=frozenset({NUMBER}))
+        assert audit.change(session, scope, AuditAction.LINKED, DANA, NOON, act) is None
+        assert audit.entries_of_customer(session, ADA["id"]) == ()
         assert session.scalars(select(DecisionRow.id)).all() == []
 
 
-def test_a_pin_is_about_one_task_and_can_be_taken_back(database: Database, change: Callable[..., int]) -> None:
-    seed_all(database, ADA)
-    scope = Scope(tasks=frozenset({"WT1"}))
-    first = change(
-        scope, lambda session: records.pin(session, "WT1", "C-1", DANA, NOW), AuditAction.PINNED, task_sid="WT1"
-    )
-    second = change(
-        scope, lambda session: records.pin(session, "WT1", None, DANA, NOW), AuditAction.NOBODY, task_sid="WT1"
-    )
-    assert ("staff", "") in found(database, SHARED, "WT1")
-    assert isinstance(undo(database, second), AuditedChange)
-    assert ("staff", "C-1") in found(database, SHARED, "WT1")
-    assert isinstance(undo(database, first), AuditedChange)
-    assert found(database, SHARED, "WT1") == {("phone", "C-1")}
+def test_the_entries_of_a_task_and_of_its_customer_are_newest_first(database: Database) -> None:
+    seed(database, [customer_of(ADA)], now=NOON)
+
+    def pin(customer_id: str | None, action: AuditAction) -> int:
+        scope = Scope(tasks=frozenset({"WT1"}))
+        act = partial(records.pin, task_sid="WT1", customer_id=customer_id, by=DANA, at=NOON)
+        return audited_change(database, scope, act, action, task_sid="WT1")
+
+    pin(ADA["id"], AuditAction.PINNED)
+    last = pin(None, AuditAction.NOBODY)
+    with database.transaction() as session:
+        undo_change(session, last, DANA, NOON)
     with database.reading() as session:
-        trail = audit.entries_of_task(session, "WT1")
-        assert [row.action for row in trail] == ["undone", "undone", "nobody", "pinned"]
-        assert {row.by for row in trail} == {"dana@example.com"}
-        assert len(audit.entries_of_customer(session, "C-1")) == 4
-
-
-def creating(change: Callable[..., int]) -> int:
-    new = editing.created(customer({"id": "S-1", "name": "New Customer"}))
-    return change(
-        Scope(customers=frozenset({"S-1"})),
-        lambda session: decisions.decide(session, [new], DANA, NOW),
-        AuditAction.CREATED,
-        customer_id="S-1",
-    )
-
-
-def test_a_creation_that_is_undone_leaves_nobody_and_comes_back(database: Database, change: Callable[..., int]) -> None:
-    undone = undo(database, creating(change))
-    assert isinstance(undone, AuditedChange)
-    with database.reading() as session:
-        assert records.read(session, ["S-1"]) == {"S-1": None}
-    assert isinstance(undo(database, undone.audit_id), AuditedChange)
-    assert exported(database)["S-1"]["name"] == "New Customer"
-
-
-def test_a_task_that_was_assigned_to_a_customer_who_is_gone_is_nobodys(
-    database: Database, change: Callable[..., int]
-) -> None:
-    made = creating(change)
-    change(
-        Scope(tasks=frozenset({"WT9"})),
-        lambda session: records.pin(session, "WT9", "S-1", DANA, NOW),
-        AuditAction.PINNED,
-        task_sid="WT9",
-    )
-    assert ("staff", "S-1") in found(database, SHARED, "WT9")
-    undone = undo(database, made)
-    assert isinstance(undone, AuditedChange)
-    assert found(database, SHARED, "WT9") == set()
-    assert exported(database) == {}
-    assert isinstance(undo(database, undone.audit_id), AuditedChange)
-    assert ("staff", "S-1") in found(database, SHARED, "WT9")
-
-
-def test_undoing_what_never_was_is_none(database: Database) -> None:
-    assert undo(database, 4711) is None
-
-
-# --- and the next seed
-
-
-def exported(database: Database) -> dict[str, Any]:
-    return {each["id"]: each for each in export(database)}
-
-
-def test_the_next_seed_does_not_give_back_what_staff_took_away(database: Database, change: Callable[..., int]) -> None:
-    seed_all(database, ADA, GRACE)
-    made = linking(database, change)
-    assert seed_all(database, ADA, GRACE) == SeedReport(created=0, changed=0, unchanged=2, bad=(), settled=1)
-    assert found(database, SHARED) == {("phone", "C-1")}
-    undo(database, made)
-    assert seed_all(database, ADA, GRACE).settled == 0
-
-
-@pytest.mark.parametrize(
-    ("name", "was", "said", "kept"),
-    [
-        ("name", "Ada Lovelace", "Ada King", "Ada Byron"),
-        ("notes", ["Mornings"], ["Evenings"], ["Call twice"]),
-    ],
-)
-def test_what_staff_changed_stays_until_the_crm_says_something_new(
-    database: Database, change: Callable[..., int], name: str, was: Any, said: Any, kept: Any
-) -> None:
-    seed_all(database, ADA)
-
-    new = Decision(0, DecisionKind.EDIT, "C-1", field=name, value=kept, base=was)
-    change(
-        Scope(customers=frozenset({"C-1"})),
-        lambda session: decisions.decide(session, [new], DANA, NOW),
-        AuditAction.EDITED,
-        customer_id="C-1",
-    )
-    assert seed_all(database, ADA) == SeedReport(created=0, changed=0, unchanged=1, bad=(), settled=1)
-    assert exported(database)["C-1"][name] == kept
-    assert seed_all(database, {**ADA, name: said}) == SeedReport(created=0, changed=1, unchanged=0, bad=())
-    assert exported(database)["C-1"][name] == said
-    assert seed_all(database, {**ADA, name: said}).settled == 0
-    assert seed_all(database, ADA).settled == 1, "the CRM says again what staff had corrected"
-    assert exported(database)["C-1"][name] == kept
-
-
-def merging(change: Callable[..., int]) -> int:
-    return change(
-        Scope(customers=frozenset({"C-1", "C-2"})),
-        lambda session: decisions.decide(session, [editing.merged("C-1", "C-2")], DANA, NOW),
-        AuditAction.MERGED,
-        customer_id="C-1",
-    )
-
-
-def test_what_the_file_says_of_a_merged_customer_is_the_others(database: Database, change: Callable[..., int]) -> None:
-    seed_all(database, ADA, GRACE)
-    made = merging(change)
-    assert seed_all(database, ADA, GRACE) == SeedReport(created=0, changed=0, unchanged=2, bad=(), settled=1)
-    assert found(database, SHARED) == {("phone", "C-1")}
-    assert set(exported(database)) == {"C-1"}
-    moved = Identifier("phone", "+12125550124")
-    seed_all(database, {**GRACE, "phones": [moved.value]})
-    assert found(database, moved) == {("phone", "C-1")}
-    assert isinstance(undo(database, made), AuditedChange)
-    assert found(database, moved) == {("phone", "C-2")}
-    assert exported(database)["C-2"]["name"] == "Grace Hopper"
-
-
-def words(database: Database, customer_id: str) -> Iterable[str]:
-    return {row.word for row in database.read(select(WordRow.word).where(WordRow.customer_id == customer_id))}
-
-
-def test_what_a_customer_is_searched_by_follows_the_name(database: Database) -> None:
-    seed_all(database, ADA)
-    assert words(database, "C-1") == {"ada", "lovelace"}
-    seed_all(database, {**ADA, "name": "Ada KING", "company": "Analytical Engines"})
-    assert words(database, "C-1") == {"ada", "king", "analytical", "engines"}
+        entries = audit.entries_of_task(session, "WT1")
+        assert [entry.action for entry in entries] == ["undone", "nobody", "pinned"]
+        assert {entry.by for entry in entries} == {"dana@example.com"}
+        assert len(audit.entries_of_customer(session, ADA["id"])) == 3

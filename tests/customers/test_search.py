@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 
 from enrich.customers.fixture_rows import read_customer
 from enrich.customers.search import find_customers
 from enrich.customers.seeding import seed
+from enrich.customers.tables import WordRow
 from enrich.database.engine import Database
 from tests.support.databases import seed_customers
 
@@ -86,6 +87,14 @@ def test_accents_are_folded_in_what_is_stored_and_in_what_is_typed(
     other = read_customer({"id": "C-8", "name": "Zoe かか"}, "US")
     seed(database, [customer, other], now=datetime(2026, 11, 24, tzinfo=UTC))
     assert [found(database, query) for query in queries] == [["C-9"]] * len(queries)
+
+
+def test_a_customer_is_found_by_the_present_name(database: Database) -> None:
+    ada = {"id": "C-9", "name": "Ada Lovelace"}
+    for row in (ada, {**ada, "name": "Ada KING", "company": "Analytical Engines"}):
+        seed(database, [read_customer(row, "US")], now=datetime(2026, 11, 24, tzinfo=UTC))
+    words = database.read(select(WordRow.word).where(WordRow.customer_id == "C-9"))
+    assert {row.word for row in words} == {"ada", "king", "analytical", "engines"}
 
 
 def test_no_question_walks_a_whole_table(crm: Database) -> None:

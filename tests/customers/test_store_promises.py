@@ -17,7 +17,7 @@ from enrich.customers.audit import AuditAction, AuditedChange
 from enrich.customers.export import export
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
-from enrich.customers.projection import Decision
+from enrich.customers.projection import Decision, DecisionKind
 from enrich.customers.projector import recompute
 from enrich.customers.record_batches import RecordBatch
 from enrich.customers.records import Actor, Record, Scope
@@ -101,6 +101,32 @@ def test_a_deleted_row_that_comes_back_does_not_bring_the_number_that_staff_took
     assert phones(database) == {"C-1": [OTHER_NUMBER], "C-2": []}
     undo(database, unlinked)
     assert phones(database) == {"C-1": [NUMBER, OTHER_NUMBER], "C-2": []}
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "said", "kept"),
+    [
+        ("name", "Ada Lovelace", "Ada King", "Ada Byron"),
+        ("notes", ["Mornings"], ["Evenings"], ["Call twice"]),
+    ],
+)
+def test_an_edit_of_staff_stands_until_the_source_says_something_new(
+    database: Database, name: str, was: Any, said: Any, kept: Any
+) -> None:
+    def shown() -> Any:
+        (customer,) = export(database)
+        return customer[name]
+
+    load(database, row("C-1", **{name: was}))
+    edit = Decision(0, DecisionKind.EDIT, "C-1", field=name, value=kept, base=was)
+    change(database, AuditAction.EDITED, Scope(frozenset({"C-1"})), [edit])
+    assert load(database, row("C-1", **{name: was})) == SeedReport(created=0, changed=0, unchanged=1, bad=(), settled=1)
+    assert shown() == kept
+    assert load(database, row("C-1", **{name: said})) == SeedReport(created=0, changed=1, unchanged=0, bad=())
+    assert shown() == said
+    assert load(database, row("C-1", **{name: said})).settled == 0
+    assert load(database, row("C-1", **{name: was})).settled == 1, "the source says again what staff had corrected"
+    assert shown() == kept
 
 
 # --- the brake: 2 % of 300 are 6, and 20 are few

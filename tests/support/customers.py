@@ -1,9 +1,21 @@
-"""A customer as a row of a fixture file."""
+"""Customers as rows of a fixture file, and changes that staff make."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy.orm import Session
+
+from enrich.customers import audit
+from enrich.customers.audit import AuditAction
+from enrich.customers.fixture_rows import CustomerFixture, read_customer
+from enrich.customers.records import Actor, Scope
+from enrich.database.engine import Database
+
+DANA = Actor(1, "dana@example.com")
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ADA: dict[str, Any] = {
     "id": "C-1001",
     "name": "Ada Lovelace",
@@ -17,3 +29,24 @@ ADA: dict[str, Any] = {
     "notes": ["Prefers mornings"],
     "cases": [{"id": "K-9", "subject": "Broken gear", "status": "open", "opened_on": "2026-11-02"}],
 }
+
+
+def customer_of(row: Mapping[str, Any]) -> CustomerFixture:
+    """Return the customer of this row of a file, in which nothing is wrong."""
+    read = read_customer(row, "US")
+    assert isinstance(read, CustomerFixture), read
+    return read
+
+
+def audited_change(
+    database: Database,
+    scope: Scope,
+    act: Callable[[Session], Sequence[int] | None],
+    action: AuditAction = AuditAction.LINKED,
+    **about: str,
+) -> int:
+    """Make one change of DANA's and return its id in the audit trail. about: the task and the customer."""
+    with database.transaction() as session:
+        made = audit.change(session, scope, action, DANA, NOON, lambda: act(session), **about)
+    assert made is not None
+    return made.audit_id
