@@ -6,10 +6,10 @@ from typing import Any
 
 from enrich.customers import editing
 from enrich.customers.editing import Record
-from enrich.customers.fixture_rows import CustomerFixture, read_customer
 from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import Decision, DecisionKind
 from enrich.domain.lengths import CUSTOMER_TEXTS
+from tests.support.customers import customer_of
 
 NUMBER = Identifier("phone", "+14155550100")
 PHONE = ["phone", "+14155550100", "+1 415 555 0100", "crm"]
@@ -22,14 +22,8 @@ def make_record(**differences: Any) -> Record:
     return {**texts, **lists, "settled": None, "merged_into": None, **differences}
 
 
-def fixture(**differences: Any) -> CustomerFixture:
-    read = read_customer({**ROW, **differences}, "US")
-    assert isinstance(read, CustomerFixture)
-    return read
-
-
 def edit(record: Record, **differences: Any) -> list[Decision]:
-    return editing.edited("C-1", record, fixture(**differences))
+    return editing.edited("C-1", record, customer_of({**ROW, **differences}))
 
 
 def edit_of(field: str, value: Any, base: Any) -> Decision:
@@ -78,6 +72,6 @@ def test_a_part_is_split_from_every_other_part() -> None:
 
 
 def test_a_created_customer_has_what_was_filled_in() -> None:
-    made = editing.created(fixture(company="", notes=["Mornings"]))
+    made = editing.created(customer_of({**ROW, "company": "", "notes": ["Mornings"]}))
     fields = {"name": "Ada Lovelace", "phones": [PHONE[:3]], "notes": ["Mornings"]}
     assert (made.kind, made.subject, made.value) == (DecisionKind.CREATE, "C-1", fields)

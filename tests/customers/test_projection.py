@@ -19,17 +19,12 @@ from enrich.customers.projection import (
     project,
     redirect,
 )
+from tests.support.customers import record
 
 NUMBER = Identifier("phone", "+14155550100")
 AT_SWITCHBOARD = ["phone", "+14155550100", "+1 415 555 0100 x12"]
 BY_ITSELF = ["phone", "+14155550100", "+1 415 555 0100"]
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-
-
-def record(remote_id: str = "C-1", source: str = "file", **values: Any) -> StoredRecord:
-    home = remote_id if source == "file" else f"{source}:{remote_id}"
-    about = {name: values.pop(name) for name in ("state", "version", "into_remote_id") if name in values}
-    return StoredRecord(source, "customer", remote_id, values.pop("home_id", home), fields=values, **about)
 
 
 def decide(number: int, kind: DecisionKind, subject: str = "C-1", **values: Any) -> Decision:

@@ -10,16 +10,11 @@ from enrich.customers.clusters import Cluster, Holder
 from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import Decision, DecisionKind, Precedence, RecordState, StoredRecord
 from enrich.customers.provenance import JoinCause, Provenance, trace
+from tests.support.customers import record
 
 NUMBER = Identifier("phone", "+14155550100")
 WRITTEN = ["phone", "+14155550100", "+1 415 555 0100"]
 ACCOUNT = Identifier("account_number", "A-17")
-
-
-def record(remote_id: str = "C-1", source: str = "file", **values: Any) -> StoredRecord:
-    home = remote_id if source == "file" else f"{source}:{remote_id}"
-    about = {name: values.pop(name) for name in ("state", "version", "into_remote_id") if name in values}
-    return StoredRecord(source, "customer", remote_id, values.pop("home_id", home), fields=values, **about)
 
 
 def edit(number: int, name: str, value: Any, base: Any, subject: str = "C-1") -> Decision:

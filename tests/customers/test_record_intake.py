@@ -28,6 +28,7 @@ from enrich.customers.source_tables import SourceRecordRow
 from enrich.customers.tables import CustomerRow, IdentifierRow
 from enrich.database.engine import Database
 from tests.support.customer_rows import ROWS
+from tests.support.customers import customer_of
 from tests.support.databases import copy_template, seed_customers
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -36,9 +37,7 @@ DANA = Actor(1, "dana@example.com")
 
 
 def customer(customer_id: str, **fields: Any) -> CustomerFixture:
-    read = read_customer({"id": customer_id, "name": "Ada", **fields}, "US")
-    assert isinstance(read, CustomerFixture)
-    return read
+    return customer_of({"id": customer_id, "name": "Ada", **fields})
 
 
 def record(remote_id: str = "7", **fields: Any) -> SourceRecord:

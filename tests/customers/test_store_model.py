@@ -33,7 +33,7 @@ from enrich.customers import audit, decisions, editing, records, streams
 from enrich.customers.arrivals import Arrival, Origin
 from enrich.customers.audit import AuditAction, AuditedChange
 from enrich.customers.export import export
-from enrich.customers.fixture_rows import CustomerFixture, read_customer
+from enrich.customers.fixture_rows import CustomerFixture
 from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import CUSTOMER, FILE, Decision, RecordState
 from enrich.customers.projector import recompute
@@ -46,6 +46,7 @@ from enrich.customers.tables import CustomerRow
 from enrich.customers.undo import ChangedSince, undo_change
 from enrich.database.engine import Database
 from enrich.database.types import Base
+from tests.support.customers import customer_of
 from tests.support.databases import copy_template
 from tests.support.slow_store import Applied, Decided, Event, SlowStore, Undone, differences, read_store
 
@@ -96,17 +97,11 @@ VERSIONS = st.sampled_from([None, 1, 2, 3])
 TOMBSTONES = (RecordState.ARCHIVED, RecordState.PURGED, RecordState.MERGED, RecordState.ERASED)
 
 
-def customer(raw: dict[str, Any]) -> CustomerFixture:
-    read = read_customer(raw, "US")
-    assert isinstance(read, CustomerFixture), read
-    return read
-
-
 def rows(ids: Sequence[str]) -> st.SearchStrategy[CustomerFixture]:
     """Rows of which each has some of the fields, and perhaps another value for a name."""
     raws = st.fixed_dictionaries({"id": st.sampled_from(ids), "name": NAMES}, optional=FIELDS)
     return st.builds(
-        lambda raw, is_nameless: replace(customer(raw), is_nameless=is_nameless),
+        lambda raw, is_nameless: replace(customer_of(raw), is_nameless=is_nameless),
         raws,
         st.sampled_from([False, False, False, True]),
     )
@@ -305,7 +300,7 @@ class StoreMachine(RuleBasedStateMachine):
             {name: value for name, value in zip(("id", "subject", "status", "opened_on"), case, strict=True) if value}
             for case in record["cases"]
         ]
-        shown = customer({"id": customer_id, "name": row.name, "notes": record["notes"], "cases": cases})
+        shown = customer_of({"id": customer_id, "name": row.name, "notes": record["notes"], "cases": cases})
         texts = {name: record[name] for name in ("company", "tier", "language", "owner")}
         return CustomerFixture(
             id=customer_id,
@@ -435,7 +430,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Load what is exported into an empty store."""
         exported = list(export(self.database))
         empty(self.other)
-        report = seed(self.other, [customer(one) for one in exported], now=self.now)
+        report = seed(self.other, [customer_of(one) for one in exported], now=self.now)
         assert report.bad == ()
         again = list(export(self.other))
         assert again == exported, f"{again}, not {exported}"

@@ -15,7 +15,7 @@ from enrich import errors
 from enrich.customers import audit, decisions, editing, records
 from enrich.customers.audit import AuditAction, AuditedChange
 from enrich.customers.export import export
-from enrich.customers.fixture_rows import CustomerFixture, read_customer
+from enrich.customers.fixture_rows import CustomerFixture
 from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import Decision, DecisionKind
 from enrich.customers.projector import recompute
@@ -29,6 +29,7 @@ from enrich.customers.undo import undo_change
 from enrich.database.engine import Database
 from enrich.database.types import Base
 from enrich.domain.lengths import CUSTOMER_TEXTS
+from tests.support.customers import customer_of
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 DANA = Actor(None, "dana@example.com")
@@ -36,9 +37,7 @@ NUMBER, OTHER_NUMBER = "+14155550100", "+14155550101"
 
 
 def row(customer_id: str, **fields: Any) -> CustomerFixture:
-    read = read_customer({"id": customer_id, "name": "Ada", **fields}, "US")
-    assert isinstance(read, CustomerFixture)
-    return read
+    return customer_of({"id": customer_id, "name": "Ada", **fields})
 
 
 def load(

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from enrich.customers import audit
 from enrich.customers.audit import AuditAction
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
+from enrich.customers.projection import StoredRecord
 from enrich.customers.records import Actor, Scope
 from enrich.database.engine import Database
 
@@ -36,6 +37,13 @@ def customer_of(row: Mapping[str, Any]) -> CustomerFixture:
     read = read_customer(row, "US")
     assert isinstance(read, CustomerFixture), read
     return read
+
+
+def record(remote_id: str = "C-1", source: str = "file", **values: Any) -> StoredRecord:
+    """Return a stored record. values: its fields; home_id, state, version and into_remote_id are its own."""
+    home = remote_id if source == "file" else f"{source}:{remote_id}"
+    about = {name: values.pop(name) for name in ("state", "version", "into_remote_id") if name in values}
+    return StoredRecord(source, "customer", remote_id, values.pop("home_id", home), fields=values, **about)
 
 
 def audited_change(
