@@ -13,12 +13,14 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, insert, or_, select, update
 
+from enrich import errors
 from enrich.accounts.tables import TokenRow, UserRow
 from enrich.database.engine import Database
 from enrich.database.types import MAX_ROW_ID
@@ -111,7 +113,8 @@ class ApiTokens:
         """
         secret = PREFIX + secrets.token_hex(32)
         name = name.strip()
-        with self._database.transaction() as session:
+        # Between the question and the row another process may add the same name; the unique index refuses it then.
+        with suppress(errors.DatabaseConflict), self._database.transaction() as session:
             if session.scalar(select(TokenRow.id).where(TokenRow.name == name, TokenRow.revoked_at.is_(None))):
                 return None
             values = {
@@ -126,6 +129,7 @@ class ApiTokens:
             token_id = session.scalar(insert(TokenRow).values(**values).returning(TokenRow.id))
             row = session.execute(_TOKENS.where(TokenRow.id == token_id)).one()
             return _token_of(row.TokenRow, row.email), secret
+        return None
 
     def find(self, secret: str, now: datetime) -> ApiToken | None:
         """Return the token with this secret; None if there is none, or it has expired or been revoked."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, delete, select
 
+from enrich import errors
 from enrich.accounts import passwords
 from enrich.accounts.tables import Role, SessionRow, UserRow
 from enrich.database.engine import Database
@@ -92,7 +94,8 @@ def add(
     by_admin: somebody else chose the password.
     """
     password_hash = passwords.hash_password(password)
-    with database.transaction() as session:
+    # Between the question and the row another process may add the same e-mail; the unique index refuses the second one.
+    with suppress(errors.DatabaseConflict), database.transaction() as session:
         if session.scalar(select(UserRow.id).where(UserRow.email == normal_email(email))):
             return None
         row = UserRow(
@@ -107,6 +110,7 @@ def add(
         session.add(row)
         session.flush()
         return user_of(row)
+    return None
 
 
 def set_password(database: Database, email: str, password: str, *, by_admin: bool = False) -> User | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -13,6 +14,7 @@ from enrich.accounts.tables import TokenRow
 from enrich.accounts.tokens import NOTED_EVERY, PATTERN, SHOWN_LENGTH, ApiTokens, name_problem, scopes_problem
 from enrich.accounts.users import User
 from enrich.database.engine import Database
+from tests.support.databases import meanwhile
 
 NOW = datetime(2026, 11, 28, 9, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -38,6 +40,17 @@ def test_a_token_is_found_by_its_secret_alone(tokens: ApiTokens, dana: User) -> 
     assert (found.id, found.scopes) == (token.id, token.scopes)
     for wrong in ("", secret[:-1], secret + "0", secret.upper(), f" {secret}", "enrich_" + "0" * 64, "\0", "\ud800"):
         assert tokens.find(wrong, NOW) is None
+
+
+def test_a_name_that_another_process_adds_meanwhile(tokens: ApiTokens, database: Database, database_url: str) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time, from the question on")
+    other = Database(database_url)
+    first = partial(ApiTokens(other).add, name="Studio", scopes=["lookup"], now=NOW)
+    meanwhile(database, "INSERT INTO api_tokens", first)
+    assert tokens.add(name="Studio", scopes=["read"], now=NOW) is None
+    other.close()
+    assert [token.scopes for token in tokens.list_all()] == [("lookup",)]
 
 
 def test_only_its_hash_is_stored(tokens: ApiTokens, database: Database) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import update
 
@@ -10,12 +13,24 @@ from enrich.accounts.tables import Role, UserRow
 from enrich.accounts.users import User
 from enrich.database.engine import Database
 from tests.support.app import PASSWORD
+from tests.support.databases import meanwhile
 
 
 def test_an_email_is_one_account_in_any_case_of_letters(database: Database, dana: User) -> None:
     assert users.find(database, " Dana@Example.COM ") == dana
     assert users.add(database, email="DANA@example.com", role=Role.ADMIN, password="another password") is None
     assert users.find(database, dana.email) == dana
+
+
+def test_an_account_that_another_process_adds_meanwhile(database: Database, database_url: str) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time, from the question on")
+    other = Database(database_url)
+    add = partial(users.add, email="ada@example.com", role=Role.EDITOR, password=PASSWORD)
+    meanwhile(database, "INSERT INTO users", lambda: add(other, name="first"))
+    assert add(database, name="second") is None
+    other.close()
+    assert [user.name for user in users.list_all(database)] == ["first"]
 
 
 def test_users_are_listed_by_email(database: Database, dana: User) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, event, make_url, text
 
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
@@ -87,6 +88,17 @@ def _schema_of(connection: Connection) -> list[tuple[str, ...]]:
     """Return every column and every index, and the revision."""
     schema = [(row[0], row[1], row[2], row[3]) for row in connection.execute(_SCHEMA).all()]
     return [*schema, ("", str(MigrationContext.configure(connection).get_current_revision()))]
+
+
+def meanwhile(database: Database, statement: str, act: Callable[[], object]) -> None:
+    """Call `act` once, when the database is about to execute a statement that begins so."""
+    outstanding = [act]
+
+    def listen(_connection: object, _cursor: object, sql: str, *_rest: object) -> None:
+        if outstanding and sql.startswith(statement):
+            outstanding.pop()()
+
+    event.listen(database.engine, "before_cursor_execute", listen)
 
 
 def seed_customers(database: Database, now: datetime = SEEDED_AT) -> None:
