@@ -26,7 +26,7 @@ from enrich.domain.streams import Intervals, Pass, StreamState
 from enrich.flows.sync import Run, Sync, SyncAdapters, SyncedSource
 from enrich.sources.pages import Page, Position, PulledRecord
 from enrich.sources.sql import SqlSource
-from tests.sources.conftest import SourceDatabase, declared, make_source_database
+from tests.support.sources import SourceDatabase, declared, make_source_database
 
 pytestmark = pytest.mark.database
 
