@@ -1,6 +1,7 @@
 """The HTTP API for other systems: Studio flows, IVRs, scripts.
 
-    views.py      the application, its routes, who may enter, and what every response has
+    views.py      the application, its routes, and what every response has
+    access.py     tokens, scopes and rates, and admission after callbacks
     models.py     requests and answers, as they are validated and described
     lookup.py     one look-up, by the rules of the callback
     recorder.py   rows about look-ups, written after the answers

@@ -15,6 +15,7 @@ CUSTOMER_ID = "customer_id"
 ONE_KEY = "Give exactly one key: phone, email, id, address, or kind with value."
 # The kind of the key in each parameter.
 KINDS = {"phone": PHONE, "email": EMAIL, "id": CUSTOMER_ID, "address": ADDRESS}
+ALL_KEYS = ", ".join((*KINDS, "kind", "value"))
 
 Key = Annotated[str | None, Field(max_length=MAX_IDENTIFIER_LENGTH)]
 
@@ -87,11 +88,11 @@ class LookupAnswer(BaseModel):
     block: dict[str, Any] = Field(description="The block that a task of this caller would get.")
 
 
-def errors_of(exc: ValidationError) -> list[FieldError]:
-    """Return the fields that are wrong, without their values."""
+def errors_of(exc: ValidationError, of_all: str) -> list[FieldError]:
+    """Return the fields that are wrong, without their values. of_all: the name if it is all of them together."""
     return [
         FieldError(
-            field=".".join(map(str, error["loc"])) or ", ".join((*KINDS, "kind", "value")),
+            field=".".join(map(str, error["loc"])) or of_all,
             detail=error["msg"].removeprefix("Value error, "),
         )
         for error in exc.errors(include_url=False, include_context=False, include_input=False)

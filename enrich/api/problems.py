@@ -13,6 +13,7 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 MIMETYPE = "application/problem+json"
+_CHALLENGE = 'Bearer realm="enrich"'
 
 
 class FieldError(BaseModel):
@@ -55,11 +56,24 @@ class Problem(Exception):
         return Response(details.model_dump_json() + "\n", self.status, self.headers, mimetype=MIMETYPE)
 
 
-def could_not_look(reason: str) -> Problem:
-    """Return the refusal of a look-up that failed, which does not mean that nobody was found."""
-    return Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        reason,
-        "The customer database could not be asked. Nothing is known about this key; ask again.",
-        headers={"Retry-After": "1"},
-    )
+def unauthorized(error: str = "") -> Problem:
+    """Return the refusal of a request without a valid token. error: of RFC 6750, "" if there was no token at all."""
+    challenge = _CHALLENGE + (f', error="{error}"' if error else "")
+    detail = "Send a valid token: Authorization: Bearer enrich_…"
+    return Problem(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers={"WWW-Authenticate": challenge})
+
+
+def insufficient_scope(detail: str, scope: str, *wrong: FieldError) -> Problem:
+    """Return the refusal of a token that may not do this. scope: one that may."""
+    challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'
+    return Problem(HTTPStatus.FORBIDDEN, "insufficient_scope", detail, wrong, {"WWW-Authenticate": challenge})
+
+
+def invalid(wrong: Sequence[FieldError]) -> Problem:
+    """Return the refusal of a request whose parameters are wrong."""
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "A parameter is wrong.", wrong)
+
+
+def unavailable(reason: str, detail: str) -> Problem:
+    """Return the refusal of a request that may succeed if it is sent again in a second."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, reason, detail, headers={"Retry-After": "1"})

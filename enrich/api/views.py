@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import time
-from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from enrich import errors
 from enrich.accounts.tokens import LOOKUP, LOOKUP_CLAIMED, ApiToken, ApiTokens
 from enrich.api import openapi
+from enrich.api.access import RATE_LIMITED, Api, current_api, low_priority, repeated_parameters, token_with
 from enrich.api.lookup import look_up
-from enrich.api.models import LookupQuery, errors_of
-from enrich.api.problems import MIMETYPE, FieldError, Problem, could_not_look
+from enrich.api.models import ALL_KEYS, LookupQuery, errors_of
+from enrich.api.problems import MIMETYPE, FieldError, Problem, insufficient_scope, invalid
 from enrich.api.recorder import LookupRecorder
-from enrich.domain.deadline import OutOfTime
 from enrich.domain.matches import Trust
 from enrich.domain.outcomes import Reason
 from enrich.journal.lookups import Lookup
-from enrich.resilience.queue_time import waited_s
 from enrich.resilience.token_bucket import TokenBuckets
 from enrich.services import Services
 
@@ -41,20 +36,12 @@ MAX_BODY_BYTES = 8_192
 LOOKUP_S = 3.0
 # The bucket of one token holds so many seconds of its rate.
 BURST_S = 2.0
+COULD_NOT_LOOK = "The customer database could not be asked. Nothing is known about this key; ask again."
+# Of refusals, as `enrich_lookups_total` counts them.
+_REFUSALS = {Reason.OVERLOAD: "shed", RATE_LIMITED: "rate_limited"}
 
 log = logging.getLogger(__name__)
 bp = Blueprint("api", __name__, url_prefix=f"{PREFIX}/v1")
-
-
-@dataclass(frozen=True, slots=True)
-class Api:
-    """The parts that the views share. description: the OpenAPI document, as JSON."""
-
-    services: Services
-    tokens: ApiTokens
-    rate_limit: TokenBuckets
-    recorder: LookupRecorder
-    description: str
 
 
 def application(services: Services) -> Flask:
@@ -81,39 +68,26 @@ def application(services: Services) -> Flask:
 @bp.get("/openapi.json")
 def describe() -> Response:
     """Return the description of the API. It says nothing about this installation but its address."""
-    return Response(_api().description, mimetype=JSON)
+    return Response(current_api().description, mimetype=JSON)
 
 
 @bp.get("/lookup")
 def answer_lookup() -> Response:
     """Return who a key identifies. Admission comes first, so that shedding costs little."""
-    api = _api()
-    admission, metrics = api.services.admission, api.services.metrics
-    if admission.refused_low_priority(waited_s(request.environ)):
-        metrics.lookup("shed")
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            Reason.OVERLOAD,
-            "Too much to do: callbacks go first. Ask again.",
-            headers={"Retry-After": "1"},
-        )
+    api = current_api()
     try:
-        with api.services.adapters.time_limit(LOOKUP_S):
+        with low_priority(api, LOOKUP_S, COULD_NOT_LOOK):
             return _looked_up(api)
-    except errors.DatabaseError as exc:
-        metrics.lookup("could_not_look")
-        raise could_not_look(exc.reason) from exc
-    except OutOfTime:
-        metrics.lookup("could_not_look")
-        raise could_not_look(Reason.OUT_OF_TIME) from None
-    finally:
-        admission.leave_low_priority()
+    except Problem as problem:
+        if problem.reason in _REFUSALS or problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            api.services.metrics.lookup(_REFUSALS.get(problem.reason, "could_not_look"))
+        raise
 
 
 def _looked_up(api: Api) -> Response:
     began = time.monotonic()
     now = api.services.adapters.now()
-    token = _token(api, now)
+    token = token_with(api, now, LOOKUP, LOOKUP_CLAIMED)
     query = _query()
     trust = _trust(query, token)
     kind, value = query.key
@@ -133,56 +107,14 @@ def _looked_up(api: Api) -> Response:
     return Response(answer.model_dump_json() + "\n", mimetype=JSON)
 
 
-def _token(api: Api, now: datetime) -> ApiToken:
-    """Return the token of the request. Raises Problem if it is not valid, lacks the scope, or exceeds its rate."""
-    token = api.tokens.find(_secret(), now)
-    if token is None:
-        raise _unauthorized('Bearer realm="enrich", error="invalid_token"')
-    if not {LOOKUP, LOOKUP_CLAIMED} & set(token.scopes):
-        raise _insufficient("The token lacks the scope lookup.")
-    if wait_s := api.rate_limit.take(token.id):
-        api.services.metrics.lookup("rate_limited")
-        raise Problem(
-            HTTPStatus.TOO_MANY_REQUESTS,
-            "rate_limited",
-            f"More than {api.services.settings.api_rate} requests a second with this token.",
-            headers={"Retry-After": str(math.ceil(wait_s))},
-        )
-    return token
-
-
-def _secret() -> str:
-    """Return the token of the request's header. Raises Problem without one.
-
-    Basic is for Twilio Studio, whose widget sends credentials in no other way (docs/api.md).
-    """
-    authorization = request.authorization
-    if authorization is None:
-        raise _unauthorized('Bearer realm="enrich"')
-    return (authorization.token if authorization.type == "bearer" else authorization.password) or ""
-
-
-def _unauthorized(challenge: str) -> Problem:
-    detail = "Send a valid token: Authorization: Bearer enrich_…"
-    return Problem(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers={"WWW-Authenticate": challenge})
-
-
-def _insufficient(detail: str, *wrong: FieldError) -> Problem:
-    challenge = 'Bearer realm="enrich", error="insufficient_scope", scope="lookup"'
-    headers = {"WWW-Authenticate": challenge}
-    return Problem(HTTPStatus.FORBIDDEN, "insufficient_scope", detail, wrong, headers)
-
-
 def _query() -> LookupQuery:
     """Return the query, validated. Raises Problem naming each field that is wrong."""
-    repeated = [FieldError(field=name, detail="Give it once.") for name, values in request.args.lists() if values[1:]]
+    if repeated := repeated_parameters():
+        raise invalid(repeated)
     try:
-        if not repeated:
-            return LookupQuery.model_validate(request.args.to_dict())
-        wrong = repeated
+        return LookupQuery.model_validate(request.args.to_dict())
     except ValidationError as exc:
-        wrong = errors_of(exc)
-    raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "A parameter is wrong.", wrong)
+        raise invalid(errors_of(exc, ALL_KEYS)) from None
 
 
 def _trust(query: LookupQuery, token: ApiToken) -> Trust:
@@ -190,7 +122,7 @@ def _trust(query: LookupQuery, token: ApiToken) -> Trust:
     allowed = Trust.VERIFIED if LOOKUP in token.scopes else Trust.CLAIMED
     if query.trust is Trust.VERIFIED and allowed is Trust.CLAIMED:
         detail = "The token allows trust=claimed only."
-        raise _insufficient(detail, FieldError(field="trust", detail=detail))
+        raise insufficient_scope(detail, LOOKUP, FieldError(field="trust", detail=detail))
     return query.trust or allowed
 
 
@@ -220,11 +152,6 @@ def _secure(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
     response.headers["Referrer-Policy"] = "no-referrer"
-    if _api().services.settings.public_url.startswith("https:"):
+    if current_api().services.settings.public_url.startswith("https:"):
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
     return response
-
-
-def _api() -> Api:
-    api: Api = current_app.extensions["enrich.api"]
-    return api

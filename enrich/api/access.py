@@ -1,0 +1,104 @@
+"""Access to the API: the token of a request with its scopes and its rate, and admission after callbacks.
+
+Every operation that needs a token begins with these two, in this order, so that shedding costs little:
+
+    with low_priority(api, LIMIT_S, "What could not be done."):
+        token = token_with(api, now, SCOPE)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+
+from flask import current_app, request
+
+from enrich import errors
+from enrich.accounts.tokens import ApiToken, ApiTokens
+from enrich.api.problems import FieldError, Problem, insufficient_scope, unauthorized, unavailable
+from enrich.api.recorder import LookupRecorder
+from enrich.domain.deadline import OutOfTime
+from enrich.domain.outcomes import Reason
+from enrich.resilience.queue_time import waited_s
+from enrich.resilience.token_bucket import TokenBuckets
+from enrich.services import Services
+
+RATE_LIMITED = "rate_limited"
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The parts that the views share. description: the OpenAPI document, as JSON."""
+
+    services: Services
+    tokens: ApiTokens
+    rate_limit: TokenBuckets
+    recorder: LookupRecorder
+    description: str
+
+
+def current_api() -> Api:
+    """Return the parts of the current application."""
+    api: Api = current_app.extensions["enrich.api"]
+    return api
+
+
+@contextmanager
+def low_priority(api: Api, limit_s: float, could_not: str) -> Iterator[None]:
+    """Run the block as a request that gives way to callbacks and ends after `limit_s`.
+
+    could_not: what was not done, for the refusal. Raises Problem 503 for overload, a time-out, or no database.
+    """
+    admission = api.services.admission
+    if admission.refused_low_priority(waited_s(request.environ)):
+        raise unavailable(Reason.OVERLOAD, "Too much to do: callbacks go first. Ask again.")
+    try:
+        with api.services.adapters.time_limit(limit_s):
+            yield
+    except errors.DatabaseError as exc:
+        raise unavailable(exc.reason, could_not) from exc
+    except OutOfTime:
+        raise unavailable(Reason.OUT_OF_TIME, could_not) from None
+    finally:
+        admission.leave_low_priority()
+
+
+def token_with(api: Api, now: datetime, *scopes: str) -> ApiToken:
+    """Return the token of the request, which has one of these scopes.
+
+    Raises Problem if there is no valid token (401), it lacks the scopes (403), or it exceeds its rate (429), and
+    DatabaseError.
+    """
+    token = api.tokens.find(_secret(), now)
+    if token is None:
+        raise unauthorized("invalid_token")
+    if not set(scopes) & set(token.scopes):
+        raise insufficient_scope(f"The token lacks the scope {scopes[0]}.", scopes[0])
+    if wait_s := api.rate_limit.take(token.id):
+        raise Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            RATE_LIMITED,
+            f"More than {api.services.settings.api_rate} requests a second with this token.",
+            headers={"Retry-After": str(math.ceil(wait_s))},
+        )
+    return token
+
+
+def repeated_parameters() -> list[FieldError]:
+    """Return the parameters of the query that were given more than once."""
+    return [FieldError(field=name, detail="Give it once.") for name, values in request.args.lists() if values[1:]]
+
+
+def _secret() -> str:
+    """Return the token of the request's header. Raises Problem without one.
+
+    Basic is for Twilio Studio, whose widget sends credentials in no other way (docs/api.md).
+    """
+    authorization = request.authorization
+    if authorization is None:
+        raise unauthorized()
+    return (authorization.token if authorization.type == "bearer" else authorization.password) or ""
