@@ -6,7 +6,7 @@ only those stay that can hold nothing personal whatever they are called: words o
 what the page shows of the same entry anyway. Every other value, free text above all, is `•••`, and so is the name of a
 member that does not look like an identifier of code: it may be a person's.
 
-Pure. Views pass journal records through `enrich.pages.masked_records`; the filters `visible`, `seen`, `person` and
+Pure. Views pass journal records through `enrich.masked_records`; the filters `visible`, `seen`, `person` and
 `private`, through which every text of a template goes, mask once more whatever looks like a number or an address, so
 that a page which forgets the former still shows neither.
 """

@@ -15,7 +15,6 @@
     block_facts.py       our block on the task, read back
     step_chart.py        where the time went, as bars
     notices.py           the result of a form, shown on the next page
-    masked_records.py    records as a viewer sees them, with personal data masked
     formatting.py        times, SIDs and hostile strings as text
     security_headers.py  security headers; error_pages.py: pages for failed requests; page_timeout.py: their time limit
     refusals.py          log lines of refused requests, and of a proxy that is not trusted

@@ -14,6 +14,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from enrich import masked_records
 from enrich.database.engine import Database
 from enrich.database.types import MAX_ROW_ID
 from enrich.journal import feed as journal_feed
@@ -21,7 +22,7 @@ from enrich.journal import filters, timeline
 from enrich.journal.filters import Choice, Choices
 from enrich.journal.records import Summary
 from enrich.journal.timeline import Timeline
-from enrich.pages import formatting, label_texts, labels, masked_records
+from enrich.pages import formatting, label_texts, labels
 from enrich.pages.completion import state_of
 from enrich.pages.feed_query import Feed, filters_of, query_of
 from enrich.pages.resolution import trail_of
