@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import Row, exists, select
 from sqlalchemy.orm import aliased
 
 from enrich.customers.identifiers import (
@@ -36,18 +38,21 @@ _MAX_CHARACTER = "\U0010ffff"
 class FoundCustomer:
     """One search result. by: kind of the identifier that matched, "" for the name. merged_into: None for most.
 
-    is_gone: no source has them any more, or staff deleted them.
+    phone, email: the first ones, as written; "" without. is_gone: no source has them any more, or staff deleted them.
     """
 
     id: str
     name: str
     company: str
     tier: str
+    language: str
+    owner: str
     phone: str
     email: str
     by: str
     merged_into: str | None
     is_gone: bool
+    updated_at: datetime
 
     @property
     def can_be_chosen(self) -> bool:
@@ -82,35 +87,55 @@ def customers(
     customer_ids = [one for one in customer_ids if is_storable(one)]
     if not customer_ids:
         return ()
-    row = CustomerRow
-    rows = database.read(
-        select(row.id, row.name, row.company, row.tier, row.merged_into, row.is_gone).where(row.id.in_(customer_ids))
-    )
-    by_id = {row.id: row for row in rows}
+    by_id = {row.id: row for row in database.read(_CUSTOMERS.where(CustomerRow.id.in_(customer_ids)))}
+    rows = [by_id[customer_id] for customer_id in customer_ids if customer_id in by_id]
+    return _with_contacts(database, rows, by or {})
+
+
+def customers_after(database: Database, customer_id: str, *, at_most: int) -> tuple[FoundCustomer, ...]:
+    """Return the customers whose ids follow this one, in the order of their ids; "" for the first.
+
+    Those that are merged or gone are among them. Raises DatabaseError.
+    """
+    following = _CUSTOMERS.where(CustomerRow.id > customer_id).order_by(CustomerRow.id).limit(at_most)
+    return _with_contacts(database, database.read(following), {})
+
+
+_CUSTOMERS = select(
+    CustomerRow.id,
+    CustomerRow.name,
+    CustomerRow.company,
+    CustomerRow.tier,
+    CustomerRow.language,
+    CustomerRow.owner,
+    CustomerRow.merged_into,
+    CustomerRow.is_gone,
+    CustomerRow.updated_at,
+)
+
+
+def _with_contacts(database: Database, rows: Sequence[Row[Any]], by: dict[str, str]) -> tuple[FoundCustomer, ...]:
+    """Return the customers of these rows with their first numbers and addresses. by: as in `FoundCustomer`, by id."""
+    if not rows:
+        return ()
     # Without a condition on the kind: SQLite would use the index on it, and read half of all identifiers.
     contacts = database.read(
         select(IdentifierRow.customer_id, IdentifierRow.kind, IdentifierRow.as_written)
-        .where(IdentifierRow.customer_id.in_(customer_ids))
+        .where(IdentifierRow.customer_id.in_([row.id for row in rows]))
         .order_by(IdentifierRow.id)
-        .limit(50 * len(customer_ids))
+        .limit(50 * len(rows))
     )
     first: dict[tuple[str, str], str] = {}
     for contact in contacts:
         first.setdefault((contact.customer_id, contact.kind), contact.as_written)
     return tuple(
         FoundCustomer(
-            id=one.id,
-            name=one.name,
-            company=one.company,
-            tier=one.tier,
-            phone=first.get((one.id, PHONE), ""),
-            email=first.get((one.id, EMAIL), ""),
-            by=(by or {}).get(one.id, ""),
-            merged_into=one.merged_into,
-            is_gone=one.is_gone,
+            **row._asdict(),
+            phone=first.get((row.id, PHONE), ""),
+            email=first.get((row.id, EMAIL), ""),
+            by=by.get(row.id, ""),
         )
-        for customer_id in customer_ids
-        if (one := by_id.get(customer_id)) is not None
+        for row in rows
     )
 
 

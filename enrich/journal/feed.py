@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, case, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, exists, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from enrich.database.engine import Database
@@ -54,6 +54,25 @@ class FoundTasks:
     continue_before: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class ArrivedTask:
+    """One task: when it arrived, and its newest entry that is not an event.
+
+    arrived_at: time of its first entry that is not an event.
+    """
+
+    arrived_at: datetime
+    newest: TaskLine
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivedTasks:
+    """Tasks, the last to arrive first. continue_before: the `before` of the next ones; None if these are the last."""
+
+    tasks: tuple[ArrivedTask, ...]
+    continue_before: int | None
+
+
 def recent_tasks(database: Database, *, limit: int = 50, before: int | None = None) -> tuple[TaskLine, ...]:
     """Return the newest tasks, one line each, newest first. An entry without a task has its own line.
 
@@ -76,30 +95,16 @@ def find_tasks(
 ) -> FoundTasks:
     """Return the newest tasks that match, as `recent_tasks`, and where to continue after the time-out.
 
-    Queries one range of ids after the other and yields in between: SQLite runs in C, where nothing can interrupt it
-    while callbacks wait. Raises DatabaseError.
+    Raises DatabaseError.
 
     range_size: ids in the first range; None: as the filters advise. fast_query_s: after a faster query, the next range
     is four times as large.
     """
-    low, high = bounds(database, filters)
-    top = database.read(select(func.max(EntryRow.id)).where(NO_EVENT))[0][0] or 0
-    high = min(high, before or high, top + 1)
+    low, high = _bounds(database, filters, before)
     range_size = range_size or (INDEXED_RANGE if filters.is_indexed else UNINDEXED_RANGE)
-    began = time.monotonic()
-    conditions, is_superseded = alternatives(filters), _is_superseded(filters)
-    entry_ids: list[int] = []
-    while conditions and low < high and len(entry_ids) < limit:
-        query_began = time.monotonic()
-        floor = max(low, high - range_size)
-        entry_ids += _matching_ids(database, conditions, is_superseded, floor, high, limit - len(entry_ids))
-        high = floor
-        if time.monotonic() - began >= timeout_s:
-            break
-        if time.monotonic() - query_began < fast_query_s:
-            range_size *= 4
-        time.sleep(0)
-    is_complete = not conditions or high <= low or len(entry_ids) >= limit
+    search = _Search(database, alternatives(filters), _is_superseded(filters), range_size, fast_query_s)
+    entry_ids, floor = search.run(low, high, limit, timeout_s)
+    is_complete = floor <= low or len(entry_ids) >= limit
     with database.reading() as session:
         shown = (
             _newest_of_tasks(session, entry_ids)
@@ -110,8 +115,58 @@ def find_tasks(
         lines = {line.id: line for line in _task_lines(session, rows)}
     matches = tuple(entry_id for entry_id in entry_ids if shown.get(entry_id) in lines)
     return FoundTasks(
-        tuple(lines[shown[entry_id]] for entry_id in matches), matches, continue_before=None if is_complete else high
+        tuple(lines[shown[entry_id]] for entry_id in matches), matches, continue_before=None if is_complete else floor
     )
+
+
+def arrived_tasks(
+    database: Database,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int,
+    before: int | None = None,
+    timeout_s: float = 0.25,
+    range_size: int = UNINDEXED_RANGE,
+) -> ArrivedTasks:
+    """Return the tasks that arrived in this period, the last to arrive first, and where to continue.
+
+    A task has its place by its first entry that is not an event, which later ones do not change: so whoever continues
+    misses none and sees none twice, whatever happens meanwhile. Works through ranges as `find_tasks`; after the
+    time-out there are fewer than `limit`, or none, and yet a place to continue. Raises DatabaseError.
+    """
+    filters = Filters(since=since, until=until)
+    low, high = _bounds(database, filters, before)
+    conditions = [and_(EntryRow.task_sid.is_not(None), condition) for condition in alternatives(filters)]
+    search = _Search(database, conditions, _has_older_entry(), range_size, FAST_QUERY_S)
+    entry_ids, floor = search.run(low, high, limit + 1, timeout_s)
+    shown = entry_ids[:limit]
+    continue_before = shown[-1] if len(entry_ids) > limit else floor if floor > low else None
+    with database.reading() as session:
+        first = session.execute(select(EntryRow.id, EntryRow.received_at).where(EntryRow.id.in_(shown)))
+        arrived_at = {row.id: row.received_at for row in first}
+        newest = _newest_of_tasks(session, list(arrived_at))
+        rows = session.execute(select(*ENTRY_COLUMNS).where(EntryRow.id.in_(newest.values()))).all()
+        lines = {line.id: line for line in _task_lines(session, rows)}
+    tasks = [
+        ArrivedTask(arrived_at[entry_id], lines[newest[entry_id]])
+        for entry_id in shown
+        if newest.get(entry_id) in lines  # not deleted meanwhile
+    ]
+    return ArrivedTasks(tuple(tasks), continue_before)
+
+
+def arrived_task(database: Database, task_sid: str) -> ArrivedTask | None:
+    """Return one task; of one with only events, its last event. None if there is no entry. Raises DatabaseError."""
+    row = EntryRow
+    with database.reading() as session:
+        for is_shown in (NO_EVENT, true()):
+            of_task = select(*ENTRY_COLUMNS).where(row.task_sid == task_sid, is_shown).limit(1)
+            newest = session.execute(of_task.order_by(row.id.desc())).all()
+            if newest:
+                first = session.execute(of_task.order_by(row.id)).one()
+                return ArrivedTask(first.received_at, _task_lines(session, newest)[0])
+    return None
 
 
 def received_at(database: Database, entry_id: int) -> datetime | None:
@@ -120,21 +175,52 @@ def received_at(database: Database, entry_id: int) -> datetime | None:
     return next((row.received_at for row in database.read(first)), None)
 
 
-def _matching_ids(
-    database: Database,
-    conditions: Sequence[ColumnElement[bool]],
-    is_superseded: ColumnElement[bool],
-    floor: int,
-    before: int,
-    limit: int,
-) -> Sequence[int]:
-    """Return the highest ids in this range that are not superseded and fulfil one of the conditions."""
-    in_range = (EntryRow.id >= floor, EntryRow.id < before, ~is_superseded)
-    entry_ids: set[int] = set()
-    for condition in conditions:
-        statement = select(EntryRow.id).where(condition, *in_range).order_by(EntryRow.id.desc()).limit(limit)
-        entry_ids |= {row.id for row in database.read(statement)}
-    return sorted(entry_ids, reverse=True)[:limit]
+def _bounds(database: Database, filters: Filters, before: int | None) -> tuple[int, int]:
+    """Return the range of ids to search: the first, and the one after the last."""
+    low, high = bounds(database, filters)
+    top = database.read(select(func.max(EntryRow.id)).where(NO_EVENT))[0][0] or 0
+    return low, min(high, before or high, top + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """A search for the entries that fulfil one of the conditions and are not superseded by another of their task.
+
+    Queries one range of ids after the other and yields in between: SQLite runs in C, where nothing can interrupt it
+    while callbacks wait.
+    """
+
+    database: Database
+    conditions: Sequence[ColumnElement[bool]]
+    is_superseded: ColumnElement[bool]
+    range_size: int
+    fast_query_s: float
+
+    def run(self, low: int, high: int, limit: int, timeout_s: float) -> tuple[list[int], int]:
+        """Return the highest ids in this range, and the id down to which it was searched."""
+        began, range_size = time.monotonic(), self.range_size
+        entry_ids: list[int] = []
+        if not self.conditions:
+            return entry_ids, low
+        while low < high and len(entry_ids) < limit:
+            query_began = time.monotonic()
+            floor = max(low, high - range_size)
+            entry_ids += self._matching_ids(floor, high, limit - len(entry_ids))
+            high = floor
+            if time.monotonic() - began >= timeout_s:
+                break
+            if time.monotonic() - query_began < self.fast_query_s:
+                range_size *= 4
+            time.sleep(0)
+        return entry_ids, high
+
+    def _matching_ids(self, floor: int, before: int, limit: int) -> Sequence[int]:
+        in_range = (EntryRow.id >= floor, EntryRow.id < before, ~self.is_superseded)
+        entry_ids: set[int] = set()
+        for condition in self.conditions:
+            statement = select(EntryRow.id).where(condition, *in_range).order_by(EntryRow.id.desc()).limit(limit)
+            entry_ids |= {row.id for row in self.database.read(statement)}
+        return sorted(entry_ids, reverse=True)[:limit]
 
 
 def feed_version(database: Database, now: datetime) -> str:
@@ -152,6 +238,12 @@ def _has_newer_entry() -> ColumnElement[bool]:
     """Return the condition that the feed shows a newer entry of the same task instead."""
     newer = aliased(EntryRow)
     return exists().where(newer.task_sid == EntryRow.task_sid, newer.id > EntryRow.id, newer.kind != EVENT)
+
+
+def _has_older_entry() -> ColumnElement[bool]:
+    """Return the condition that the task has an older entry that is not an event."""
+    older = aliased(EntryRow)
+    return exists().where(older.task_sid == EntryRow.task_sid, older.id < EntryRow.id, older.kind != EVENT)
 
 
 def _is_superseded(filters: Filters) -> ColumnElement[bool]:

@@ -172,6 +172,18 @@ def entry_timeline(database: Database, entry_id: int) -> Timeline | None:
     return _timeline(database, EntryRow.id == entry_id, None, entry_id)
 
 
+def full_entries(database: Database, task_sid: str, *, after: int, at_most: int) -> tuple[FullEntry, ...]:
+    """Return the task's entries with a higher id than this, lowest first, with all texts. Raises DatabaseError."""
+    following = _FULL.where(EntryRow.task_sid == task_sid, EntryRow.id > after).order_by(EntryRow.id).limit(at_most)
+    return tuple(_full(row) for row in database.read(following))
+
+
+def task_followups(database: Database, task_sid: str) -> tuple[TimelineFollowup, ...]:
+    """Return the task's follow-ups, oldest first; if there are too many, open ones are kept. Raises DatabaseError."""
+    with database.reading() as session:
+        return _followups(session, EntryRow.task_sid == task_sid, MAX_FOLLOWUPS)
+
+
 def last_finding(database: Database, task_sid: str) -> LookupFinding:
     """Return the finding of the task's last look-up, an empty one without a look-up. Raises DatabaseError."""
     with database.reading() as session:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import event, insert, select, text
 
 from enrich.customers.fixture_rows import read_customer
-from enrich.customers.search import find_customers
+from enrich.customers.search import FoundCustomer, customers, customers_after, find_customers
 from enrich.customers.seeding import seed
-from enrich.customers.tables import WordRow
+from enrich.customers.tables import CustomerRow, IdentifierRow, WordRow
 from enrich.database.engine import Database
 from tests.support.databases import seed_customers
+from tests.support.plans import READS_A_TABLE, plans_of
 
 
 @pytest.fixture
@@ -116,3 +118,29 @@ def test_no_question_walks_a_whole_table(crm: Database) -> None:
         assert not [row for row in plan if str(row.detail).startswith("SCAN c")], sql
         # By kind alone it would be half of all identifiers.
         assert not [row for row in plan if str(row.detail).endswith("(kind=?)")], sql
+
+
+@pytest.mark.parametrize("limit", [1, 3, 50])
+def test_all_customers_come_page_by_page_in_the_order_of_their_ids(crm: Database, limit: int) -> None:
+    listed: list[FoundCustomer] = []
+    while page := customers_after(crm, listed[-1].id if listed else "", at_most=limit):
+        listed += page
+    ids = [one.id for one in listed]
+    assert len(set(ids)) == len(ids) == crm.read(text("SELECT count(*) FROM customers"))[0][0]
+    assert listed == list(customers(crm, ids))
+
+
+def test_a_page_of_customers_is_answered_from_indexes(owned_database: Database) -> None:
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    rows = [{"id": f"C-{number:05}", "name": "", "updated_at": now} for number in range(4000)]
+    owned_database.commit(lambda connection: connection.execute(insert(CustomerRow), rows))
+    identifiers = [
+        {"customer_id": f"C-{number:05}", "kind": "phone", "value": f"+1212555{number:04}", "as_written": ""}
+        for number in range(4000)
+    ]
+    owned_database.commit(lambda connection: connection.execute(insert(IdentifierRow), identifiers))
+    plans = plans_of(owned_database, lambda: customers_after(owned_database, "C-02000", at_most=50))
+    assert len(plans) == 2
+    assert re.search("pk_customers|sqlite_autoindex_customers", plans[0]), plans[0]
+    assert "ix_identifiers_customer_id" in plans[1]
+    assert not [plan for plan in plans if READS_A_TABLE.search(plan)], plans
