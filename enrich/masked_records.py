@@ -1,4 +1,4 @@
-"""Journal records as a viewer may see them; the masks themselves are in `enrich.accounts.masking`."""
+"""Customers and journal records as a viewer may see them; the masks themselves are in `enrich.accounts.masking`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from enrich.accounts.masking import HIDDEN, key, name, raw_form, raw_json
+from enrich.accounts.masking import HIDDEN, key, name, raw_form, raw_json, text
+from enrich.domain.lengths import CUSTOMER_TEXTS
+from enrich.domain.matches import Interaction
 from enrich.policy.timeouts import Alarm
 from enrich.telemetry.metrics import EVENT_TYPES
 
 if TYPE_CHECKING:
+    from enrich.customers.records import Record
+    from enrich.customers.search import FoundCustomer
     from enrich.journal.records import Entry, KeyFound, LookupFinding
     from enrich.journal.timeline import FullEntry, Timeline
 
@@ -25,13 +29,54 @@ def line(entry: AnEntry) -> AnEntry:
     return replace(entry, customer_name=name(entry.customer_name), finding=_finding(entry.finding))
 
 
+def customer(found: FoundCustomer) -> FoundCustomer:
+    """Return a customer as a viewer may see them."""
+    return replace(
+        found,
+        name=name(found.name),
+        company=text(found.company),
+        tier=text(found.tier),
+        language=text(found.language),
+        owner=text(found.owner),
+        phone=key("phone", found.phone),
+        email=key("email", found.email) if found.email else "",
+    )
+
+
+def record(stored: Record) -> Record:
+    """Return a customer's record as a viewer may see it: with the number of notes and cases, not what they say."""
+    texts = {field: text(stored[field]) for field in CUSTOMER_TEXTS}
+    return {
+        **stored,
+        **texts,
+        "name": name(stored["name"]),
+        "settled": None,
+        "identifiers": [
+            [kind, key(kind, value), key(kind, as_written), source]
+            for kind, value, as_written, source in stored["identifiers"]
+        ],
+        "unlinked": [[kind, key(kind, value)] for kind, value in stored["unlinked"]],
+        "notes": [HIDDEN for _ in stored["notes"]],
+        "cases": [
+            [text(case_id), _hidden(subject), text(status), text(opened_on)]
+            for case_id, subject, status, opened_on in stored["cases"]
+        ],
+    }
+
+
+def interaction(finished: Interaction) -> Interaction:
+    """Return a finished task as a viewer may see it."""
+    return replace(finished, outcome=_hidden(finished.outcome), reason=_hidden(finished.reason))
+
+
 def story(timeline: Timeline, attribute: str) -> Timeline:
     """Return a task's timeline as a viewer may see it. attribute: the one that holds our block."""
     entries = tuple(replace(entry, customer_name=name(entry.customer_name)) for entry in timeline.entries)
-    return replace(timeline, shown=_full(timeline.shown, attribute), entries=entries)
+    return replace(timeline, shown=full_entry(timeline.shown, attribute), entries=entries)
 
 
-def _full(entry: FullEntry, attribute: str) -> FullEntry:
+def full_entry(entry: FullEntry, attribute: str) -> FullEntry:
+    """Return an entry with its texts as a viewer may see them. attribute: the one that holds our block."""
     known = _shown_anyway(entry)
 
     def masked(stored: str | None) -> str | None:
@@ -57,6 +102,11 @@ def _shown_anyway(entry: FullEntry) -> frozenset[str]:
 def _decision(decision: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Return the decision without the rule's condition, which may name one customer."""
     return {**decision, "when": HIDDEN} if decision and decision.get("when") else decision
+
+
+def _hidden(shown: str) -> str:
+    """Return free text about a customer, as a viewer may see it."""
+    return HIDDEN if shown else ""
 
 
 def _finding(finding: LookupFinding) -> LookupFinding:

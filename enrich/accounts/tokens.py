@@ -36,8 +36,14 @@ MAX_DAYS = 3650
 NOTED_EVERY = timedelta(minutes=1)
 NOTE_TIMEOUT_S = 1.0
 
-LOOKUP, LOOKUP_CLAIMED, READ, INTAKE = "lookup", "lookup:claimed", "read", "intake"
-_SCOPE = re.compile(rf"{LOOKUP}|{LOOKUP_CLAIMED}|{READ}|{INTAKE}:[a-z0-9][a-z0-9_-]{{0,{MAX_SOURCE_NAME_LENGTH - 1}}}")
+LOOKUP, LOOKUP_CLAIMED, INTAKE = "lookup", "lookup:claimed", "intake"
+# As a viewer sees customers and tasks, and as an editor does.
+READ, READ_UNMASKED = "read", "read:unmasked"
+_SCOPE = re.compile(
+    rf"{LOOKUP}|{LOOKUP_CLAIMED}|{READ}|{READ_UNMASKED}|{INTAKE}:[a-z0-9][a-z0-9_-]{{0,{MAX_SOURCE_NAME_LENGTH - 1}}}"
+)
+# Of each pair the first includes the second.
+_INCLUDED = ((LOOKUP, LOOKUP_CLAIMED), (READ_UNMASKED, READ))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,11 @@ def scopes_problem(scopes: Iterable[str]) -> str:
         return "Choose at least one scope."
     for scope in scopes:
         if not _SCOPE.fullmatch(scope):
-            return f"{scope[:60]!r} is no scope: use lookup, lookup:claimed, read or intake:NAME-OF-A-SOURCE."
-    if LOOKUP in scopes and LOOKUP_CLAIMED in scopes:
-        return "lookup includes lookup:claimed: choose one of them."
+            known = f"{LOOKUP}, {LOOKUP_CLAIMED}, {READ}, {READ_UNMASKED}"
+            return f"{scope[:60]!r} is no scope: use {known} or {INTAKE}:NAME-OF-A-SOURCE."
+    for wider, narrower in _INCLUDED:
+        if wider in scopes and narrower in scopes:
+            return f"{wider} includes {narrower}: choose one of them."
     return "" if len(" ".join(scopes)) <= MAX_TOKEN_SCOPES_LENGTH else "These are too many scopes for one token."
 
 

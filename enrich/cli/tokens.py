@@ -28,7 +28,8 @@ def tokens_group() -> None:
     "scopes",
     multiple=True,
     required=True,
-    help="lookup, lookup:claimed (look-ups whose keys are claims only), read, or intake:SOURCE. May be repeated.",
+    help="lookup, lookup:claimed (look-ups whose keys are claims only), read (personal data masked, as for a viewer), "
+    "read:unmasked (as for an editor), or intake:SOURCE. May be repeated.",
 )
 @click.option(
     "--days",

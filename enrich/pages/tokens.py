@@ -26,7 +26,8 @@ EXPIRIES = {"30": "in 30 days", "90": "in 90 days", "365": "in a year", NEVER: "
 SCOPES = {
     tokens.LOOKUP: "look up customers by the caller's number, or by what your own flow knows",
     tokens.LOOKUP_CLAIMED: "look up customers by what somebody typed: candidates, never a match",
-    tokens.READ: "read customers and tasks",
+    tokens.READ: "read customers, tasks and follow-ups as a viewer sees them, with personal data masked",
+    tokens.READ_UNMASKED: "read them as an editor sees them, with names, numbers, notes and attributes",
 }
 
 log = logging.getLogger(__name__)

@@ -117,6 +117,9 @@ def test_its_use_is_noted_once_a_minute(tokens: ApiTokens) -> None:
         (["intake:CRM"], "is no scope"),
         ([f"intake:{'x' * 33}"], "is no scope"),
         (["lookup", "lookup:claimed"], "choose one"),
+        (["lookup", "read:unmasked"], ""),
+        (["read", "read:unmasked"], "choose one"),
+        (["read:all"], "is no scope"),
         ([f"intake:{'x' * 28}{number:03}" for number in range(40)], "too many"),
     ],
 )
