@@ -16,6 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from enrich import cli, health, pages
 from enrich.api import views as api
+from enrich.api.access import PREFIX as API_PREFIX
 from enrich.cli.base import foreseen_errors
 from enrich.domain.lengths import MAX_CLIENT_ADDRESS_LENGTH, MAX_PAGE_REQUEST_BYTES
 from enrich.pages.page_timeout import PageTimeout
@@ -82,7 +83,7 @@ def _dispatcher(hooks_app: WSGIApplication, api_app: WSGIApplication, pages_app:
         path = environ["PATH_INFO"] = "/" + environ["PATH_INFO"].lstrip("/")
         if path.startswith(f"{endpoints.PREFIX}/"):
             return hooks_app(environ, start_response)
-        return (api_app if path.startswith(f"{api.PREFIX}/") else pages_app)(environ, start_response)
+        return (api_app if path.startswith(f"{API_PREFIX}/") else pages_app)(environ, start_response)
 
     return application
 

@@ -14,30 +14,38 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
+from typing import TypeVar
 
 from flask import current_app, request
+from pydantic import BaseModel, ValidationError
 
 from enrich import errors
 from enrich.accounts.tokens import ApiToken, ApiTokens
-from enrich.api.problems import FieldError, Problem, insufficient_scope, unauthorized, unavailable
-from enrich.api.recorder import LookupRecorder
+from enrich.api.problems import FieldError, Problem, insufficient_scope, invalid, unauthorized, unavailable
+from enrich.api.recorder import Recorder
 from enrich.domain.deadline import OutOfTime
 from enrich.domain.outcomes import Reason
+from enrich.journal.lookups import Lookup
 from enrich.resilience.queue_time import waited_s
 from enrich.resilience.token_bucket import TokenBuckets
 from enrich.services import Services
 
+PREFIX = "/api"
+VERSION_PREFIX = f"{PREFIX}/v1"
+JSON = "application/json"
 RATE_LIMITED = "rate_limited"
+
+AQuery = TypeVar("AQuery", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The parts that the views share. description: the OpenAPI document, as JSON."""
+    """The parts that the views share. recorder: of look-ups. description: the OpenAPI document, as JSON."""
 
     services: Services
     tokens: ApiTokens
     rate_limit: TokenBuckets
-    recorder: LookupRecorder
+    recorder: Recorder[Lookup]
     description: str
 
 
@@ -88,9 +96,29 @@ def token_with(api: Api, now: datetime, *scopes: str) -> ApiToken:
     return token
 
 
-def repeated_parameters() -> list[FieldError]:
-    """Return the parameters of the query that were given more than once."""
-    return [FieldError(field=name, detail="Give it once.") for name, values in request.args.lists() if values[1:]]
+def query_of(model: type[AQuery], of_all: str = "") -> AQuery:
+    """Return the query, validated. of_all: the name of what is wrong if it is the parameters together.
+
+    Raises Problem naming each field that is wrong.
+    """
+    repeated = [FieldError(field=name, detail="Give it once.") for name, values in request.args.lists() if values[1:]]
+    if repeated:
+        raise invalid(repeated)
+    try:
+        return model.model_validate(request.args.to_dict())
+    except ValidationError as exc:
+        raise invalid(errors_of(exc, of_all)) from None
+
+
+def errors_of(exc: ValidationError, of_all: str) -> list[FieldError]:
+    """Return the fields that are wrong, without their values. of_all: the name if it is all of them together."""
+    return [
+        FieldError(
+            field=".".join(map(str, error["loc"])) or of_all,
+            detail=error["msg"].removeprefix("Value error, "),
+        )
+        for error in exc.errors(include_url=False, include_context=False, include_input=False)
+    ]
 
 
 def _secret() -> str:

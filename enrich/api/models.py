@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from enrich.api.problems import FieldError
 from enrich.customers.identifiers import ADDRESS, EMAIL, PHONE, STAFF
 from enrich.domain.lengths import MAX_IDENTIFIER_KIND_LENGTH, MAX_IDENTIFIER_LENGTH
 from enrich.domain.matches import MatchKind, NoMatchReason, Trust
@@ -86,14 +85,3 @@ class LookupAnswer(BaseModel):
     trust: Trust | None = Field(description="Trust in that key, which can be less than was asked for.")
     candidates: list[LookupCandidate] = Field(description="With `ambiguous` and `claimed`: the first ten.")
     block: dict[str, Any] = Field(description="The block that a task of this caller would get.")
-
-
-def errors_of(exc: ValidationError, of_all: str) -> list[FieldError]:
-    """Return the fields that are wrong, without their values. of_all: the name if it is all of them together."""
-    return [
-        FieldError(
-            field=".".join(map(str, error["loc"])) or of_all,
-            detail=error["msg"].removeprefix("Value error, "),
-        )
-        for error in exc.errors(include_url=False, include_context=False, include_input=False)
-    ]

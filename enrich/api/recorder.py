@@ -1,4 +1,4 @@
-"""Rows about look-ups, written after the answers: several at a time, in the background.
+"""Rows about requests, and the use of their tokens, written after the answers: several at a time, in the background.
 
 A process that is killed loses those of the last half second; one that is told to end writes them when it closes the
 database. While the database does not take them, `MAX_WAITING` are kept.
@@ -7,37 +7,47 @@ database. While the database does not take them, `MAX_WAITING` are kept.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
+from typing import Generic, TypeVar
 
 from enrich import errors
 from enrich.accounts.tokens import ApiToken, ApiTokens
 from enrich.database.engine import Database
-from enrich.journal.lookups import Lookup, Lookups
 from enrich.resilience.coalesced_call import CoalescedCall
 
 INTERVAL_S = 0.5
 MAX_WAITING = 10_000
 ROWS_AT_ONCE = 200
 
+Row = TypeVar("Row")
 
-class LookupRecorder:
-    """Records look-ups and the use of their tokens. Safe to share between greenlets and threads."""
 
-    def __init__(self, database: Database) -> None:
-        self._lookups = Lookups(database)
+class Recorder(Generic[Row]):
+    """Records rows of one kind, and the use of tokens. Safe to share between greenlets and threads.
+
+    record: writes some rows in one transaction; raises DatabaseError.
+    """
+
+    def __init__(self, database: Database, record: Callable[[Sequence[Row]], object]) -> None:
+        self._record = record
         self._tokens = ApiTokens(database)
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._has_ended = False
-        self._waiting: list[tuple[Lookup, ApiToken]] = []
+        self._waiting: list[tuple[Row | None, ApiToken, datetime]] = []
         self._soon = CoalescedCall(self.write, INTERVAL_S)
         database.before_close(self.end)
 
-    def add(self, lookup: Lookup, token: ApiToken) -> None:
-        """Have this look-up written soon. Costs a few instructions and never waits."""
+    def add(self, row: Row | None, token: ApiToken, at: datetime) -> None:
+        """Have this row written soon, and that the token was used. Costs a few instructions and never waits.
+
+        row: None if only the use of the token is to be recorded.
+        """
         with self._lock:
             if len(self._waiting) < MAX_WAITING:
-                self._waiting.append((lookup, token))
+                self._waiting.append((row, token, at))
         self._soon.ask()
 
     def write(self) -> None:
@@ -60,11 +70,12 @@ class LookupRecorder:
         if not batch:
             return False
         try:
-            self._lookups.record([lookup for lookup, _ in batch])
+            if rows := [row for row, _, _ in batch if row is not None]:
+                self._record(rows)
         except errors.DatabaseError:
             with self._lock:
                 self._waiting = batch + self._waiting
             raise
-        for lookup, token in {token.id: (lookup, token) for lookup, token in batch}.values():
-            self._tokens.note_use(token, lookup.at)
+        for token, at in {token.id: (token, at) for _, token, at in batch}.values():
+            self._tokens.note_use(token, at)
         return True

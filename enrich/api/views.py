@@ -12,24 +12,30 @@ import time
 from http import HTTPStatus
 
 from flask import Blueprint, Flask, Response, request
-from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from enrich.accounts.tokens import LOOKUP, LOOKUP_CLAIMED, ApiToken, ApiTokens
-from enrich.api import openapi
-from enrich.api.access import RATE_LIMITED, Api, current_api, low_priority, repeated_parameters, token_with
+from enrich.api import openapi, reading_views
+from enrich.api.access import (
+    JSON,
+    RATE_LIMITED,
+    VERSION_PREFIX,
+    Api,
+    current_api,
+    low_priority,
+    query_of,
+    token_with,
+)
 from enrich.api.lookup import look_up
-from enrich.api.models import ALL_KEYS, LookupQuery, errors_of
-from enrich.api.problems import MIMETYPE, FieldError, Problem, insufficient_scope, invalid
-from enrich.api.recorder import LookupRecorder
+from enrich.api.models import ALL_KEYS, LookupQuery
+from enrich.api.problems import MIMETYPE, FieldError, Problem, insufficient_scope
+from enrich.api.recorder import Recorder
 from enrich.domain.matches import Trust
 from enrich.domain.outcomes import Reason
-from enrich.journal.lookups import Lookup
+from enrich.journal.lookups import Lookup, Lookups
 from enrich.resilience.token_bucket import TokenBuckets
 from enrich.services import Services
 
-PREFIX = "/api"
-JSON = "application/json"
 # No request of this API needs a body; one with a longer body than this is refused.
 MAX_BODY_BYTES = 8_192
 # Studio waits ten seconds, and a caller should not wait that long.
@@ -41,7 +47,7 @@ COULD_NOT_LOOK = "The customer database could not be asked. Nothing is known abo
 _REFUSALS = {Reason.OVERLOAD: "shed", RATE_LIMITED: "rate_limited"}
 
 log = logging.getLogger(__name__)
-bp = Blueprint("api", __name__, url_prefix=f"{PREFIX}/v1")
+bp = Blueprint("api", __name__, url_prefix=VERSION_PREFIX)
 
 
 def application(services: Services) -> Flask:
@@ -55,10 +61,11 @@ def application(services: Services) -> Flask:
         services=services,
         tokens=ApiTokens(services.database),
         rate_limit=TokenBuckets(rate, rate * BURST_S),
-        recorder=LookupRecorder(services.database),
+        recorder=Recorder(services.database, Lookups(services.database).record),
         description=json.dumps(openapi.document(services.settings.public_url), ensure_ascii=False, indent=2) + "\n",
     )
-    app.register_blueprint(bp)
+    for blueprint in (bp, reading_views.bp):
+        app.register_blueprint(blueprint)
     app.before_request(_refuse_unreadable)
     app.after_request(_secure)
     app.register_error_handler(Exception, _refuse)
@@ -88,7 +95,7 @@ def _looked_up(api: Api) -> Response:
     began = time.monotonic()
     now = api.services.adapters.now()
     token = token_with(api, now, LOOKUP, LOOKUP_CLAIMED)
-    query = _query()
+    query = query_of(LookupQuery, ALL_KEYS)
     trust = _trust(query, token)
     kind, value = query.key
     answer = look_up(kind, value, trust, api.services.rules, api.services.adapters.store)
@@ -103,18 +110,8 @@ def _looked_up(api: Api) -> Response:
         customer_id=answer.customer_id,
         elapsed_ms=round((time.monotonic() - began) * 1000, 2),
     )
-    api.recorder.add(lookup, token)
+    api.recorder.add(lookup, token, now)
     return Response(answer.model_dump_json() + "\n", mimetype=JSON)
-
-
-def _query() -> LookupQuery:
-    """Return the query, validated. Raises Problem naming each field that is wrong."""
-    if repeated := repeated_parameters():
-        raise invalid(repeated)
-    try:
-        return LookupQuery.model_validate(request.args.to_dict())
-    except ValidationError as exc:
-        raise invalid(errors_of(exc, ALL_KEYS)) from None
 
 
 def _trust(query: LookupQuery, token: ApiToken) -> Trust:

@@ -1,0 +1,79 @@
+"""Reading over the API: customers, tasks with their entries, and follow-ups, for reports and other systems.
+
+A read gives way to callbacks and ends after `READ_S`, as a look-up does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, request
+from pydantic import BaseModel
+
+from enrich.accounts.tokens import READ, READ_UNMASKED
+from enrich.api.access import JSON, VERSION_PREFIX, AQuery, current_api, low_priority, query_of, token_with
+from enrich.api.problems import Problem
+from enrich.api.reading import Reader
+from enrich.api.reading_models import EntriesQuery, FollowupsQuery, NoQuery, Page, PageQuery, TasksQuery
+
+READ_S = 3.0
+COULD_NOT_READ = "The database could not be asked. Ask again."
+
+bp = Blueprint("reading", __name__, url_prefix=VERSION_PREFIX)
+
+
+@bp.get("/customers")
+def list_customers() -> Response:
+    """Return a page of the customers."""
+    return _read(PageQuery, Reader.customers)
+
+
+@bp.get("/customers/<path:customer_id>")
+def get_customer(customer_id: str) -> Response:
+    """Return one customer in full; of a merged one, the customer that they are part of."""
+    return _read(NoQuery, lambda reader, _: reader.customer(customer_id))
+
+
+@bp.get("/tasks")
+def list_tasks() -> Response:
+    """Return a page of the tasks that arrived in a period."""
+    return _read(TasksQuery, Reader.tasks)
+
+
+@bp.get("/tasks/<task_sid>")
+def get_task(task_sid: str) -> Response:
+    """Return one task with a page of its entries."""
+    return _read(EntriesQuery, lambda reader, query: reader.task(task_sid, query))
+
+
+@bp.get("/followups")
+def list_followups() -> Response:
+    """Return a page of the follow-ups of a state."""
+    return _read(FollowupsQuery, Reader.followups)
+
+
+def _read(model: type[AQuery], read: Callable[[Reader, AQuery], BaseModel | None]) -> Response:
+    """Return what `read` finds as a response. Raises Problem; 404 if it finds nothing.
+
+    Admission comes first, so that shedding costs little.
+    """
+    api = current_api()
+    with low_priority(api, READ_S, COULD_NOT_READ):
+        now = api.services.adapters.now()
+        token = token_with(api, now, READ, READ_UNMASKED)
+        query = query_of(model)
+        answer = read(Reader(api.services, is_masked=READ_UNMASKED not in token.scopes, now=now), query)
+        api.recorder.add(None, token, now)
+        if answer is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "not_found", "Not Found")
+        response = Response(answer.model_dump_json() + "\n", mimetype=JSON)
+        if isinstance(answer, Page) and answer.next:
+            response.headers["Link"] = f'<{api.services.settings.public_url}{_address(answer.next)}>; rel="next"'
+        return response
+
+
+def _address(cursor: str) -> str:
+    """Return the address of the request with another cursor."""
+    return f"{request.path}?{urlencode(request.args.to_dict() | {'cursor': cursor})}"
