@@ -26,6 +26,7 @@ from enrich.api.recorder import Recorder
 from enrich.domain.deadline import OutOfTime
 from enrich.domain.outcomes import Reason
 from enrich.journal.lookups import Lookup
+from enrich.journal.reads import Read
 from enrich.resilience.queue_time import waited_s
 from enrich.resilience.token_bucket import TokenBuckets
 from enrich.services import Services
@@ -40,12 +41,16 @@ AQuery = TypeVar("AQuery", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The parts that the views share. recorder: of look-ups. description: the OpenAPI document, as JSON."""
+    """The parts that the views share.
+
+    recorder: of look-ups. read_recorder: of reads of personal data. description: the OpenAPI document, as JSON.
+    """
 
     services: Services
     tokens: ApiTokens
     rate_limit: TokenBuckets
     recorder: Recorder[Lookup]
+    read_recorder: Recorder[Read]
     description: str
 
 

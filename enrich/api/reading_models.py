@@ -101,6 +101,13 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
+    def personal(self) -> tuple[str | None, int]:
+        """Return what the record of reads says of it: the customer or task, None for a list, and a number.
+
+        The number is that of the customers, tasks or entries; 0 if it holds no personal data.
+        """
+        return None, 0
+
 
 class Page(Answer):
     """A page of a list."""
@@ -131,6 +138,9 @@ class CustomerPage(Page):
     """Customers in the order of their ids, merged ones and those that are gone included."""
 
     customers: list[CustomerLine]
+
+    def personal(self) -> tuple[str | None, int]:
+        return None, len(self.customers)
 
 
 class CustomerIdentifier(Answer):
@@ -188,6 +198,9 @@ class Customer(CustomerLine):
     cases: list[CustomerCase]
     finished_tasks: list[FinishedTask] = Field(description="The last 20.")
     tasks: list[CustomerTask] = Field(description="The last 30 in the journal.")
+
+    def personal(self) -> tuple[str | None, int]:
+        return self.id, 1
 
 
 class EntryState(StrEnum):
@@ -258,6 +271,9 @@ class TaskPage(Page):
 
     tasks: list[TaskLine]
 
+    def personal(self) -> tuple[str | None, int]:
+        return None, len(self.tasks)
+
 
 class EntryStep(Answer):
     """One step of an entry."""
@@ -308,3 +324,6 @@ class Task(TaskLine, Page):
 
     entries: list[TaskEntry]
     followups: list[FollowupLine] = Field(description="The last 50; of more, open ones are kept.")
+
+    def personal(self) -> tuple[str | None, int]:
+        return self.task_sid, len(self.entries)

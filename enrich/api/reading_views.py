@@ -5,18 +5,19 @@ A read gives way to callbacks and ends after `READ_S`, as a look-up does.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
-from pydantic import BaseModel
 
 from enrich.accounts.tokens import READ, READ_UNMASKED
 from enrich.api.access import JSON, VERSION_PREFIX, AQuery, current_api, low_priority, query_of, token_with
 from enrich.api.problems import Problem
 from enrich.api.reading import Reader
-from enrich.api.reading_models import EntriesQuery, FollowupsQuery, NoQuery, Page, PageQuery, TasksQuery
+from enrich.api.reading_models import Answer, EntriesQuery, FollowupsQuery, NoQuery, Page, PageQuery, TasksQuery
+from enrich.journal.reads import Read
 
 READ_S = 3.0
 COULD_NOT_READ = "The database could not be asked. Ask again."
@@ -54,18 +55,29 @@ def list_followups() -> Response:
     return _read(FollowupsQuery, Reader.followups)
 
 
-def _read(model: type[AQuery], read: Callable[[Reader, AQuery], BaseModel | None]) -> Response:
+def _read(model: type[AQuery], read: Callable[[Reader, AQuery], Answer | None]) -> Response:
     """Return what `read` finds as a response. Raises Problem; 404 if it finds nothing.
 
     Admission comes first, so that shedding costs little.
     """
     api = current_api()
     with low_priority(api, READ_S, COULD_NOT_READ):
+        began = time.monotonic()
         now = api.services.adapters.now()
         token = token_with(api, now, READ, READ_UNMASKED)
         query = query_of(model)
-        answer = read(Reader(api.services, is_masked=READ_UNMASKED not in token.scopes, now=now), query)
-        api.recorder.add(None, token, now)
+        is_masked = READ_UNMASKED not in token.scopes
+        answer = read(Reader(api.services, is_masked, now), query)
+        subject, number = answer.personal() if answer and not is_masked else (None, 0)
+        record = Read(
+            at=now,
+            token_id=token.id,
+            operation=(request.endpoint or "").rpartition(".")[2],
+            subject=subject,
+            number=number,
+            elapsed_ms=round((time.monotonic() - began) * 1000, 2),
+        )
+        api.read_recorder.add(record if number else None, token, now)
         if answer is None:
             raise Problem(HTTPStatus.NOT_FOUND, "not_found", "Not Found")
         response = Response(answer.model_dump_json() + "\n", mimetype=JSON)

@@ -25,6 +25,7 @@ from enrich.database.notifications import Listener
 from enrich.flows.upkeep import Upkeep, UpkeepTasks
 from enrich.flows.worker import Job, Worker
 from enrich.journal.lookups import Lookups
+from enrich.journal.reads import Reads
 from enrich.services import Services, current_services
 
 # SQLite is asked for news so often; PostgreSQL tells them at once, and is waited for in turns of `LISTEN_S`.
@@ -80,7 +81,8 @@ def _worker(services: Services, stop: threading.Event, wakeup: threading.Event) 
 
     def prune(now: datetime) -> int:
         database, keep = services.database, timedelta(days=services.settings.keep_days)
-        return Sessions(database).prune(now) + Attempts(database).prune(now) + Lookups(database).prune(now - keep)
+        of_accounts = Sessions(database).prune(now) + Attempts(database).prune(now)
+        return of_accounts + Lookups(database).prune(now - keep) + Reads(database).prune(now - keep)
 
     upkeep = Upkeep(
         services.adapters,

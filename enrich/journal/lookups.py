@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select
-
 from enrich.database.engine import Database
+from enrich.journal import request_rows
 from enrich.journal.tables import LookupRow
-
-PRUNED_AT_ONCE = 1000
-WRITE_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +33,8 @@ class Lookups:
 
     def record(self, lookups: Sequence[Lookup]) -> None:
         """Add these look-ups in one transaction."""
-        rows = [asdict(lookup) for lookup in lookups]
-        self._database.commit(lambda connection: connection.execute(insert(LookupRow), rows), timeout_s=WRITE_TIMEOUT_S)
+        request_rows.add(self._database, LookupRow, [asdict(lookup) for lookup in lookups])
 
     def prune(self, before: datetime) -> int:
         """Delete some of the look-ups from before this time; return how many."""
-        old = select(LookupRow.id).where(LookupRow.at < before).order_by(LookupRow.at).limit(PRUNED_AT_ONCE)
-        return len(self._database.write(delete(LookupRow).where(LookupRow.id.in_(old)).returning(LookupRow.id)))
+        return request_rows.prune(self._database, LookupRow, before)

@@ -1,4 +1,4 @@
-"""Tables of the journal: entries, follow-ups, heartbeats, refusals by rate limit, task states and rollups."""
+"""Tables of the journal: entries, follow-ups, heartbeats, rate limits, task states, rollups, look-ups and reads."""
 
 from __future__ import annotations
 
@@ -251,4 +251,23 @@ class LookupRow(Base):
     match: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(String(40))
     customer_id: Mapped[str | None] = mapped_column(AnyText(MAX_CUSTOMER_ID_LENGTH))
+    elapsed_ms: Mapped[float] = mapped_column(Float)
+
+
+class ReadRow(Base):
+    """One read of personal data, unmasked, by another system over the API (`reads.py`).
+
+    operation: of the API's description, such as `list_tasks`. subject: id of the customer or SID of the task; NULL for
+    a page of a list. number: of the customers, tasks or entries that it got.
+    """
+
+    __tablename__ = "reads"
+    __table_args__ = (Index("ix_reads_at", "at"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    token_id: Mapped[int] = mapped_column(RowId)
+    operation: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str | None] = mapped_column(AnyText(MAX_CUSTOMER_ID_LENGTH))
+    number: Mapped[int]
     elapsed_ms: Mapped[float] = mapped_column(Float)

@@ -18,7 +18,8 @@ from enrich.customers import search
 from enrich.customers.tables import CustomerRow, InteractionRow
 from enrich.database.engine import Database
 from enrich.journal import feed, listed_followups, timeline
-from enrich.journal.tables import EntryRow, FollowupRow, LookupRow
+from enrich.journal.reads import Reads
+from enrich.journal.tables import EntryRow, FollowupRow, LookupRow, ReadRow
 from tests.support.api import ApiClient
 from tests.support.app import PUBLIC_URL, services_of
 from tests.support.databases import seed_customers
@@ -312,6 +313,40 @@ class TestHttp:
         assert response.headers["Retry-After"]
 
 
+def test_each_read_of_personal_data_is_recorded(
+    viewer: ApiClient, editor: ApiClient, database: Database, app: Flask
+) -> None:
+    """Of a customer who was merged, the one who was shown; not what held nothing, and nothing that was masked."""
+    database.write(update(CustomerRow).where(CustomerRow.id == "C-1002").values(merged_into="C-1001"))
+    for path in PATHS:
+        viewer.get(path)
+        editor.get(path)
+    editor.get("/customers/C-1002")
+    editor.get("/tasks", since="2030-01-01")
+    assert editor.send("/customers/C-9999").status_code == 404
+    wait_until(lambda: len(database.read(select(ReadRow.id))) == 5, within_s=5)
+    rows = database.read(select(ReadRow.__table__).order_by(ReadRow.id))
+    people = database.read(text("SELECT count(*) FROM customers"))[0][0]
+    assert [(row.operation, row.subject, row.number) for row in rows] == [
+        ("list_customers", None, people),
+        ("get_customer", "C-1001", 1),
+        ("list_tasks", None, 1),
+        ("get_task", TASK_SID, 2),
+        ("get_customer", "C-1001", 1),
+    ]
+    assert {row.token_id for row in rows} == {ApiTokens(database).list_all()[1].id}
+    services_of(app).database.close()
+    assert len(database.read(select(ReadRow.id))) == 5
+
+
+def test_old_records_of_reads_are_pruned(editor: ApiClient, database: Database) -> None:
+    editor.get("/customers")
+    wait_until(lambda: bool(database.read(select(ReadRow.id))), within_s=5)
+    now = datetime.now(UTC)
+    assert Reads(database).prune(now - timedelta(days=1)) == 0
+    assert Reads(database).prune(now + timedelta(seconds=1)) == 1
+
+
 def test_the_use_of_the_token_is_noted_and_nothing_personal_is_logged(
     viewer: ApiClient, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -321,4 +356,5 @@ def test_the_use_of_the_token_is_noted_and_nothing_personal_is_logged(
     wait_until(lambda: ApiTokens(database).list_all()[0].last_used_at is not None, within_s=5)
     assert not [one for one in PERSONAL if one in caplog.text]
     assert not database.read(select(LookupRow.id))
+    assert not database.read(select(ReadRow.id))
     assert len(database.read(select(EntryRow.id))) == 2
