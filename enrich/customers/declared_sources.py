@@ -23,7 +23,7 @@ from enrich.customers.record_writes import RecordWrites
 from enrich.customers.source_tables import PrecedenceRow, SharedIdRow, SourceRecordRow, SourceRow, StreamRow
 from enrich.customers.tables import CustomerRow
 from enrich.database.engine import Database
-from enrich.database.types import Base
+from enrich.database.types import Base, texts_of
 
 # Records or customers of one transaction. On SQLite a writer's turn has to be short.
 TOGETHER, TOGETHER_ON_SQLITE = 200, 10
@@ -81,7 +81,7 @@ def _store(session: Session, source: DeclaredSource) -> None:
 
 
 def _store_orders(session: Session, orders: Mapping[str, Sequence[str]]) -> None:
-    stored = {row.field: tuple(row.sources) for row in session.execute(select(_PRECEDENCE))}
+    stored = {row.field: texts_of(row.sources) for row in session.execute(select(_PRECEDENCE))}
     if stored == {field: tuple(order) for field, order in orders.items()}:
         return
     session.execute(delete(_PRECEDENCE))
@@ -98,8 +98,8 @@ def _share(database: Database, source: str, now: Callable[[], datetime]) -> None
             origin = Origin(
                 source,
                 CUSTOMER,
-                shared_kinds=frozenset(row.shared_kinds or ()),
-                placeholders=frozenset(row.placeholders or ()),
+                shared_kinds=frozenset(texts_of(row.shared_kinds)),
+                placeholders=frozenset(texts_of(row.placeholders)),
             )
             of_source = (_RECORDS.c.source == source, _RECORDS.c.object == CUSTOMER)
             later = select(_RECORDS).where(*of_source, _RECORDS.c.remote_id > last).order_by(_RECORDS.c.remote_id)

@@ -37,7 +37,7 @@ from enrich.customers.projection_writes import ProjectionWrites, StoredCustomer,
 from enrich.customers.source_tables import DecisionRow, PrecedenceRow, SharedIdRow, SourceRecordRow
 from enrich.customers.tables import CustomerRow, InteractionRow, PinRow
 from enrich.database.engine import Database
-from enrich.database.types import Base
+from enrich.database.types import Base, texts_of
 
 # Customers adopted in one transaction. On SQLite a writer's turn has to be short.
 ADOPTED_TOGETHER, ADOPTED_TOGETHER_ON_SQLITE = 200, 10
@@ -204,7 +204,7 @@ def neighbourhood(session: Session, homes: Collection[str], *, lock: bool = True
 
 def read_precedence(session: Session) -> Precedence:
     """Return the stored order of sources."""
-    orders = {row.field: tuple(row.sources) for row in session.execute(select(_PRECEDENCE))}
+    orders = {row.field: texts_of(row.sources) for row in session.execute(select(_PRECEDENCE))}
     return Precedence(orders.pop("", (FILE,)), orders)
 
 

@@ -233,7 +233,7 @@ def _state(row: Any, now: datetime) -> StreamState:
         watermark=row.watermark,
         began_at=row.began_at,
         ended_at=row.ended_at,
-        counts=row.counts or {},
+        counts=_counts(row.counts),
         window_at=row.window_at,
         keys_at=row.keys_at,
         full_at=row.full_at,
@@ -259,8 +259,16 @@ def _interrupted(position: object) -> Pass | None:
 def _question(stored: object) -> Question | None:
     if not isinstance(stored, dict):
         return None
-    try:
-        pass_ = Pass(stored["pass"])
-        return Question(stored["removed"], stored["records"], stored["of_records"], stored["detail"], pass_)
-    except (KeyError, ValueError):  # of another version
+    numbers = [stored.get(name) for name in ("removed", "records", "of_records")]
+    detail, pass_ = stored.get("detail"), _pass(stored.get("pass"))
+    if pass_ is None or not isinstance(detail, str):
         return None
+    removed, records, of_records = (one if isinstance(one, int) else None for one in numbers)
+    if removed is None or records is None or of_records is None:
+        return None
+    return Question(removed, records, of_records, detail, pass_)
+
+
+def _counts(stored: object) -> dict[str, int]:
+    counts = stored.items() if isinstance(stored, dict) else ()
+    return {name: number for name, number in counts if isinstance(number, int)}

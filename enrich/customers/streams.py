@@ -18,7 +18,7 @@ from enrich import errors
 from enrich.customers.brake import Removals
 from enrich.customers.source_tables import SourceRow, StreamRow
 from enrich.customers.tables import AuditRow
-from enrich.database.types import Base
+from enrich.database.types import Base, texts_of
 
 # A runner commits several times a second; one that has not for so long is dead.
 LEASE = timedelta(seconds=30)
@@ -87,7 +87,7 @@ def join(session: Session, source: str, stream: str, *, kind: str) -> Lease:
     if row is None:
         session.execute(insert(_STREAMS).values(source=source, stream=stream))
         row = session.execute(select(_STREAMS).where(*of_stream)).one()
-    shared = frozenset(known.shared_kinds or ()), frozenset(known.placeholders or ())
+    shared = frozenset(texts_of(known.shared_kinds)), frozenset(texts_of(known.placeholders))
     return Lease(source, stream, kind, None, row.run, row.position, *shared)
 
 

@@ -37,6 +37,13 @@ class UnreadableJson:
 UNREADABLE = UnreadableJson()
 
 
+def texts_of(stored: object) -> tuple[str, ...]:
+    """Return a stored list of texts; empty for JSON of another form, which a newer version may have written."""
+    if not isinstance(stored, list) or not all(isinstance(one, str) for one in stored):
+        return ()
+    return tuple(stored)
+
+
 def read_json(stored: str | bytes) -> Any:
     """Return the stored value; UNREADABLE if there is none, so that one row never fails a query for many."""
     try:

@@ -23,7 +23,7 @@ from enrich.accounts.tables import Role, UserRow
 from enrich.customers import card_token
 from enrich.customers.projection import CUSTOMER as STREAM
 from enrich.customers.projection import FILE
-from enrich.customers.source_tables import DecisionRow, SourceRecordRow, StreamRow
+from enrich.customers.source_tables import DecisionRow, PrecedenceRow, SourceRecordRow, SourceRow, StreamRow
 from enrich.customers.tables import AuditCustomerRow, AuditRow, CustomerRow, IdentifierRow
 from enrich.database.engine import Database
 from enrich.database.types import Base
@@ -53,6 +53,11 @@ SHAPES: dict[str, list[Any]] = {
     "base": [{"name": 7}],
     "position": ["text", [1], {"digest": 1, "rows": "many"}],
     "removals": ["text", {"records": 1}, [["yesterday"]]],
+    "counts": ["text", [1], {"created": "many"}],
+    "held": ["text", [1], {"removed": "many", "records": 1, "of_records": 2, "detail": "", "pass": "full"}],
+    "shared_kinds": ["text", [1], {"email": True}],
+    "placeholders": ["text", [1], {"email": "x"}],
+    "sources": ["text", [1], {"erp": 1}],
     "times": ["text", [1], {"fast": 1}, {"3": "many"}],
     "state": [
         "text",
@@ -211,11 +216,17 @@ def _add_sources(database: Database, now: datetime) -> None:
         added = database.write(insert(DecisionRow).values(kind="edit", **decision).returning(DecisionRow.id))
         store_text(database, getattr(DecisionRow, column), added[0].id)
     database.write(insert(DecisionRow).values(kind=LATER[:8], **decision))
-    for number, (position, removals) in enumerate(zip(SHAPES["position"], SHAPES["removals"], strict=True)):
-        of_stream = StreamRow.stream == (STREAM if not number else f"odd {number}")
+    of_streams = ("position", "removals", "counts", "held", "shared_kinds", "placeholders")
+    for number, shapes in enumerate(zip(*(SHAPES[name] for name in of_streams), strict=True)):
+        source, stored = FILE if not number else f"odd{number}", dict(zip(of_streams, shapes, strict=True))
+        of_source = {name: stored.pop(name) for name in ("shared_kinds", "placeholders")}
         if number:
-            database.write(insert(StreamRow).values(source=FILE, stream=f"odd {number}", token=0, run=0))
-        database.write(update(StreamRow).where(of_stream).values(position=position, removals=removals))
+            database.write(insert(SourceRow).values(name=source, kind="sql", seq=0, account="", mapping_fingerprint=""))
+            database.write(insert(StreamRow).values(source=source, stream=STREAM, token=0, run=0))
+        database.write(update(StreamRow).where(StreamRow.source == source).values(**stored))
+        database.write(update(SourceRow).where(SourceRow.name == source).values(**of_source))
+    for name, order in zip(("", "name", "tier"), SHAPES["sources"], strict=True):
+        database.write(insert(PrecedenceRow).values(field=name, sources=order, is_applied=True))
 
 
 def test_every_json_column_is_among_them() -> None:
@@ -327,6 +338,8 @@ def test_commands_work(make_app: MakeApp, database_url: str, left: Left) -> None
     status, found = run_command(app, "crm", "lookup", "ada@example.com", "--kind", "email")
     assert (status, CUSTOMER in found) == (0, True)
     assert run_command(app, "crm", "seed", "--demo") == (0, SEEDED)
+    status, listed = run_command(app, "sources", "status")
+    assert (status, "odd1 (sql): never read whole" in listed) == (0, True)
     _, findings = run_command(app, "taskrouter", "doctor")
     assert "1 pending follow-ups are of a kind that this version does not know" in findings
     assert "the database does not respond" not in findings
