@@ -35,6 +35,8 @@ PREFIX = "/api"
 VERSION_PREFIX = f"{PREFIX}/v1"
 JSON = "application/json"
 RATE_LIMITED = "rate_limited"
+# Of refusals, as the metrics count them; a 503 of another reason has the operation's own result.
+_REFUSALS = {Reason.OVERLOAD: "shed", RATE_LIMITED: "rate_limited"}
 
 AQuery = TypeVar("AQuery", bound=BaseModel)
 
@@ -99,6 +101,12 @@ def token_with(api: Api, now: datetime, *scopes: str) -> ApiToken:
             headers={"Retry-After": str(math.ceil(wait_s))},
         )
     return token
+
+
+def refusal_result(problem: Problem, could_not: str) -> str | None:
+    """Return the result by which the metrics count a refusal; None if they do not. could_not: of a 503."""
+    unavailable = could_not if problem.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return _REFUSALS.get(problem.reason, unavailable)
 
 
 def query_of(model: type[AQuery], of_all: str = "") -> AQuery:

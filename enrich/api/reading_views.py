@@ -13,7 +13,17 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, request
 
 from enrich.accounts.tokens import READ, READ_UNMASKED
-from enrich.api.access import JSON, VERSION_PREFIX, AQuery, current_api, low_priority, query_of, token_with
+from enrich.api.access import (
+    JSON,
+    VERSION_PREFIX,
+    Api,
+    AQuery,
+    current_api,
+    low_priority,
+    query_of,
+    refusal_result,
+    token_with,
+)
 from enrich.api.problems import Problem
 from enrich.api.reading import Reader
 from enrich.api.reading_models import Answer, EntriesQuery, FollowupsQuery, NoQuery, Page, PageQuery, TasksQuery
@@ -60,30 +70,44 @@ def _read(model: type[AQuery], read: Callable[[Reader, AQuery], Answer | None]) 
 
     Admission comes first, so that shedding costs little.
     """
-    api = current_api()
-    with low_priority(api, READ_S, COULD_NOT_READ):
-        began = time.monotonic()
-        now = api.services.adapters.now()
-        token = token_with(api, now, READ, READ_UNMASKED)
-        query = query_of(model)
-        is_masked = READ_UNMASKED not in token.scopes
-        answer = read(Reader(api.services, is_masked, now), query)
-        subject, number = answer.personal() if answer and not is_masked else (None, 0)
-        record = Read(
-            at=now,
-            token_id=token.id,
-            operation=(request.endpoint or "").rpartition(".")[2],
-            subject=subject,
-            number=number,
-            elapsed_ms=round((time.monotonic() - began) * 1000, 2),
-        )
-        api.read_recorder.add(record if number else None, token, now)
-        if answer is None:
-            raise Problem(HTTPStatus.NOT_FOUND, "not_found", "Not Found")
-        response = Response(answer.model_dump_json() + "\n", mimetype=JSON)
-        if isinstance(answer, Page) and answer.next:
-            response.headers["Link"] = f'<{api.services.settings.public_url}{_address(answer.next)}>; rel="next"'
-        return response
+    api, operation = current_api(), (request.endpoint or "").rpartition(".")[2]
+    try:
+        with low_priority(api, READ_S, COULD_NOT_READ):
+            answer = _answer(api, operation, model, read)
+    except Problem as problem:
+        if result := refusal_result(problem, "could_not_read"):
+            api.services.metrics.read(operation, result)
+        raise
+    api.services.metrics.read(operation, "answered")
+    if answer is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "not_found", "Not Found")
+    response = Response(answer.model_dump_json() + "\n", mimetype=JSON)
+    if isinstance(answer, Page) and answer.next:
+        response.headers["Link"] = f'<{api.services.settings.public_url}{_address(answer.next)}>; rel="next"'
+    return response
+
+
+def _answer(
+    api: Api, operation: str, model: type[AQuery], read: Callable[[Reader, AQuery], Answer | None]
+) -> Answer | None:
+    """Return what `read` finds for the token of the request, and have it recorded."""
+    began = time.monotonic()
+    now = api.services.adapters.now()
+    token = token_with(api, now, READ, READ_UNMASKED)
+    query = query_of(model)
+    is_masked = READ_UNMASKED not in token.scopes
+    answer = read(Reader(api.services, is_masked, now), query)
+    subject, number = answer.personal() if answer and not is_masked else (None, 0)
+    record = Read(
+        at=now,
+        token_id=token.id,
+        operation=operation,
+        subject=subject,
+        number=number,
+        elapsed_ms=round((time.monotonic() - began) * 1000, 2),
+    )
+    api.read_recorder.add(record if number else None, token, now)
+    return answer
 
 
 def _address(cursor: str) -> str:

@@ -18,12 +18,12 @@ from enrich.accounts.tokens import LOOKUP, LOOKUP_CLAIMED, ApiToken, ApiTokens
 from enrich.api import openapi, reading_views
 from enrich.api.access import (
     JSON,
-    RATE_LIMITED,
     VERSION_PREFIX,
     Api,
     current_api,
     low_priority,
     query_of,
+    refusal_result,
     token_with,
 )
 from enrich.api.lookup import look_up
@@ -44,8 +44,6 @@ LOOKUP_S = 3.0
 # The bucket of one token holds so many seconds of its rate.
 BURST_S = 2.0
 COULD_NOT_LOOK = "The customer database could not be asked. Nothing is known about this key; ask again."
-# Of refusals, as `enrich_lookups_total` counts them.
-_REFUSALS = {Reason.OVERLOAD: "shed", RATE_LIMITED: "rate_limited"}
 
 log = logging.getLogger(__name__)
 bp = Blueprint("api", __name__, url_prefix=VERSION_PREFIX)
@@ -88,8 +86,8 @@ def answer_lookup() -> Response:
         with low_priority(api, LOOKUP_S, COULD_NOT_LOOK):
             return _looked_up(api)
     except Problem as problem:
-        if problem.reason in _REFUSALS or problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            api.services.metrics.lookup(_REFUSALS.get(problem.reason, "could_not_look"))
+        if result := refusal_result(problem, "could_not_look"):
+            api.services.metrics.lookup(result)
         raise
 
 

@@ -93,6 +93,7 @@ TABLE: tuple[Metric, ...] = (
     Metric("enrich_events_total", "counter", "Event callbacks, by type and result.", ("type", "result")),
     Metric("enrich_refused_total", "counter", "Webhooks refused before any work was done.", ("reason",)),
     Metric("enrich_lookups_total", "counter", "Look-ups of other systems over the API, by result.", ("result",)),
+    Metric("enrich_reads_total", "counter", "Reads of other systems over the API, by result.", ("operation", "result")),
     Metric("enrich_sign_ins_total", "counter", "Sign-in attempts.", ("result",)),
     Metric(
         "enrich_followups_total",
@@ -135,6 +136,8 @@ REFUSALS = ("invalid_signature", "other_workspace", "body_too_slow", "not_a_form
 SIGN_INS = ("signed_in", "failed", "limited")
 RESULTS = ("kept", "not_recorded")
 LOOKUPS = (*MatchKind, "could_not_look", "shed", "rate_limited")
+READ_OPERATIONS = ("list_customers", "get_customer", "list_tasks", "get_task", "list_followups")
+READS = ("answered", "could_not_read", "shed", "rate_limited")
 BREAKERS = ("taskrouter", "database")
 # docs/taskrouter.md, "Events". A type that TaskRouter adds later counts as `other` until it is added here.
 EVENT_TYPES = frozenset(
@@ -164,6 +167,7 @@ _INITIAL_SERIES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "enrich_events_total": tuple((kind, "not_recorded") for kind in ("task.created", "reservation.created")),
     "enrich_refused_total": tuple((reason,) for reason in REFUSALS),
     "enrich_lookups_total": tuple((result,) for result in LOOKUPS),
+    "enrich_reads_total": tuple((operation, result) for operation in READ_OPERATIONS for result in READS),
     "enrich_sign_ins_total": tuple((result,) for result in SIGN_INS),
     "enrich_restorations_total": tuple((result,) for result in RestorationResult),
     "enrich_breaker_open": tuple((of,) for of in BREAKERS),
@@ -237,6 +241,10 @@ class Metrics:
     def lookup(self, result: str) -> None:
         """Count a look-up over the API. result: its match; or `could_not_look`, `shed`, `rate_limited`."""
         self._of("enrich_lookups_total", _one_of(LOOKUPS, result)).inc()
+
+    def read(self, operation: str, result: str) -> None:
+        """Count a read over the API. result: `answered`; or `could_not_read`, `shed`, `rate_limited`."""
+        self._of("enrich_reads_total", _one_of(READ_OPERATIONS, operation), _one_of(READS, result)).inc()
 
     def sign_in(self, result: str) -> None:
         self._of("enrich_sign_ins_total", _one_of(SIGN_INS, result)).inc()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from enrich.database.engine import Database
 from enrich.journal import feed, listed_followups, timeline
 from enrich.journal.reads import Reads
 from enrich.journal.tables import EntryRow, FollowupRow, LookupRow, ReadRow
+from enrich.telemetry.metrics import READ_OPERATIONS
 from tests.support.api import ApiClient
 from tests.support.app import PUBLIC_URL, services_of
 from tests.support.databases import seed_customers
@@ -265,6 +267,18 @@ class TestWhoMay:
 
 
 class TestHttp:
+    @pytest.mark.parametrize("path", PATHS)
+    def test_reads_are_counted_by_operation_and_result(self, app: Flask, viewer: ApiClient, path: str) -> None:
+        metrics, admission = services_of(app).metrics, services_of(app).admission
+        viewer.get(path)
+        while not admission.refused_low_priority(0.0):
+            pass
+        viewer.send(path)
+        counted = re.findall(r'enrich_reads_total{operation="(\w+)",result="(\w+)"} 1', metrics.exposition({}).decode())
+        assert {result for _, result in counted} == {"answered", "shed"}
+        (operation,) = {name for name, _ in counted}
+        assert operation in READ_OPERATIONS
+
     @pytest.mark.parametrize("path", PATHS)
     def test_methods_and_formats(self, viewer: ApiClient, path: str) -> None:
         head = viewer.send(path, method="HEAD")

@@ -55,6 +55,7 @@ def test_nothing_from_outside_becomes_a_label() -> None:
         counted.event(hostile, "kept")
         counted.refused(hostile)
         counted.sign_in(hostile)
+        counted.read(hostile, hostile)
         counted.followup(FollowupKind.ENRICH, hostile, hostile)
         counted.rest_request("GET", hostile)
         counted.rest_request("GET", str(number + 520))
