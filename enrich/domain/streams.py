@@ -110,7 +110,7 @@ def due_pass(state: StreamState, intervals: Intervals, fingerprint: str, now: da
         return Pass.FULL
     if state.interrupted is not None:
         return state.interrupted
-    full_every = intervals.full_every if intervals.has_windows else _every_full_pass(state, intervals)
+    full_every = every_full_pass(state, intervals)
     if _is_due(state.full_at, full_every, now):
         return Pass.FULL
     if not intervals.has_windows:
@@ -131,7 +131,10 @@ def behind(state: StreamState, now: datetime) -> timedelta | None:
     return None if newest is None else max(now - newest, timedelta())
 
 
-def _every_full_pass(state: StreamState, intervals: Intervals) -> timedelta:
+def every_full_pass(state: StreamState, intervals: Intervals) -> timedelta:
+    """Return the time between full passes: of a source without windows it grows with the time that one takes."""
+    if intervals.has_windows:
+        return intervals.full_every
     took = state.duration or timedelta()
     return max(intervals.every, took * FULL_PASS_SHARE)
 
