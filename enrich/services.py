@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from hashlib import blake2b
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -19,6 +22,7 @@ from enrich.database.clock import DatabaseClock, clock_of
 from enrich.database.engine import Database
 from enrich.domain.deliveries import Exchange, FollowupAttempt
 from enrich.domain.outcomes import RestorationResult
+from enrich.domain.streams import Intervals
 from enrich.flows import rules as flow_rules
 from enrich.flows.activity import ActivityLog
 from enrich.flows.adapters import JITTER, Adapters
@@ -30,6 +34,7 @@ from enrich.flows.handover import Handover
 from enrich.flows.lifecycle import Lifecycle
 from enrich.flows.restoration import Restoration
 from enrich.flows.rules import Rules
+from enrich.flows.sync import SyncedSource
 from enrich.journal.followups import FollowupQueue
 from enrich.journal.heartbeats import Heartbeats
 from enrich.journal.rate_limits import RateLimits
@@ -53,6 +58,9 @@ from enrich.telemetry.metrics import Metrics
 from enrich.telemetry.tracing import Tracing, tracing_of
 
 MAX_FILE_BYTES = 1_000_000
+# A page of slow statements must not outlast the lease.
+STATEMENTS_OF_A_PAGE = 4
+SHORTEST_LEASE = timedelta(minutes=1)
 # Workers are told of new follow-ups at most so often; in between they learn of several at once.
 NOTIFY_INTERVAL_S = 0.02
 REFUSAL_INTERVAL_S = 1.0
@@ -307,6 +315,32 @@ def read_sources_file(
 def connector_of(declaration: SqlDeclaration, environ: Mapping[str, str]) -> SqlSource:
     """Return the connector to a declared database. Connects to nothing yet; close it after use. Raises SourceMisfit."""
     return SqlSource(declaration, environ.get(declaration.url_env, ""))
+
+
+def declared_databases(services: Services) -> Mapping[str, SqlDeclaration]:
+    """Return the declared databases, by name."""
+    declared = services.sources.declarations
+    return {name: one for name, one in declared.items() if isinstance(one, SqlDeclaration)}
+
+
+def synced_source(services: Services, declaration: SqlDeclaration) -> SyncedSource:
+    """Return the source as its declaration and the settings describe it."""
+    region, kinds = services.settings.default_region, frozenset(services.rules.keys.kinds)
+    read_by = json.dumps([declaration.fingerprint, region, sorted(kinds)])
+    return SyncedSource(
+        declaration.name,
+        declaration.kind,
+        Intervals(
+            every=timedelta(seconds=declaration.every),
+            keys_every=timedelta(seconds=declaration.keys_every),
+            full_every=timedelta(seconds=declaration.full_every),
+            has_windows=declaration.person.changed is not None,
+        ),
+        fingerprint=blake2b(read_by.encode(), digest_size=16).hexdigest(),
+        region=region,
+        kinds=kinds,
+        lease=max(SHORTEST_LEASE, timedelta(seconds=STATEMENTS_OF_A_PAGE * declaration.statement_timeout)),
+    )
 
 
 def _text_of(path: Path, what: str, setting: str, error: type[errors.EnrichError]) -> str:

@@ -18,7 +18,7 @@ from enrich import errors
 from enrich.cli.base import Group
 from enrich.cli.doctor import lines_of
 from enrich.cli.load_progress import duration
-from enrich.cli.syncs import LOOK_INTERVAL_S, declare_sources, declared_databases, sync_of
+from enrich.cli.syncs import LOOK_INTERVAL_S, declare_sources, sync_of
 from enrich.customers import quarantine
 from enrich.customers.projection import FILE, RecordState
 from enrich.customers.quarantine import QuarantinedRecord
@@ -27,7 +27,7 @@ from enrich.customers.stream_states import StreamStates
 from enrich.domain.findings import Finding, Level, worst
 from enrich.domain.streams import Pass, StreamState, behind
 from enrich.flows.sync import Run
-from enrich.services import Services, connector_of, current_services, read_sources_file
+from enrich.services import Services, connector_of, current_services, declared_databases, read_sources_file
 from enrich.settings import environment
 from enrich.sources.file import SqlDeclaration
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
-from hashlib import blake2b
 
 from enrich import errors
 from enrich.customers import lease_owners
@@ -17,25 +14,15 @@ from enrich.customers.projector import adopt_after
 from enrich.customers.stream_states import StreamStates
 from enrich.customers.stream_writer import StreamWriter
 from enrich.customers.streams import Lease
-from enrich.domain.streams import Intervals
-from enrich.flows.sync import Connector, Run, Sync, SyncAdapters, SyncedSource
+from enrich.flows.sync import Connector, Run, Sync, SyncAdapters
 from enrich.flows.worker import Job
-from enrich.services import Services, connector_of
+from enrich.services import Services, connector_of, declared_databases, synced_source
 from enrich.sources.file import SqlDeclaration
 
 # Whether a pass is due, or was asked for, is looked up so often.
 LOOK_INTERVAL_S = 2.0
-# A page of slow statements must not outlast the lease.
-STATEMENTS_OF_A_PAGE = 4
-SHORTEST_LEASE = timedelta(minutes=1)
 
 log = logging.getLogger(__name__)
-
-
-def declared_databases(services: Services) -> Mapping[str, SqlDeclaration]:
-    """Return the declared databases, by name."""
-    declared = services.sources.declarations
-    return {name: one for name, one in declared.items() if isinstance(one, SqlDeclaration)}
 
 
 def declare_sources(services: Services) -> None:
@@ -84,26 +71,6 @@ def sync_of(
         is_over=is_over,
     )
     return Sync(synced_source(services, declaration), adapters, progress)
-
-
-def synced_source(services: Services, declaration: SqlDeclaration) -> SyncedSource:
-    """Return the source as its declaration and the settings describe it."""
-    region, kinds = services.settings.default_region, frozenset(services.rules.keys.kinds)
-    read_by = json.dumps([declaration.fingerprint, region, sorted(kinds)])
-    return SyncedSource(
-        declaration.name,
-        declaration.kind,
-        Intervals(
-            every=timedelta(seconds=declaration.every),
-            keys_every=timedelta(seconds=declaration.keys_every),
-            full_every=timedelta(seconds=declaration.full_every),
-            has_windows=declaration.person.changed is not None,
-        ),
-        fingerprint=blake2b(read_by.encode(), digest_size=16).hexdigest(),
-        region=region,
-        kinds=kinds,
-        lease=max(SHORTEST_LEASE, timedelta(seconds=STATEMENTS_OF_A_PAGE * declaration.statement_timeout)),
-    )
 
 
 def sync_jobs(services: Services, environ: Mapping[str, str], stop: threading.Event) -> Iterator[Job]:
