@@ -124,6 +124,17 @@ class _Totals:
             self.outcomes[outcome] += 1
         self.settled += len(batch.settled)
 
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of rows by outcome, as runs of other sources have them."""
+        bad = self.report()
+        outcomes = {outcome.value: number for outcome, number in self.outcomes.items() if number}
+        return {
+            "read": sum(self.outcomes.values()) + bad.not_loaded,
+            **outcomes,
+            "quarantined": bad.not_loaded,
+            "incomplete": bad.incomplete,
+        }
+
     def report(self) -> SeedReport:
         of = self.outcomes
         return SeedReport(
@@ -160,9 +171,12 @@ class Load:
         self._digest = digest
         self._rules = rules
         self._totals = _Totals()
+        self._now = now
         with database.transaction() as session:
             lease = streams.take(session, FILE, CUSTOMER, kind=FILE, owner=owner, now=now(), is_dead=has_ended_here)
-        self.rows_done = self._rows_done(lease)
+            self.rows_done = self._rows_done(lease)
+            if not self.rows_done:
+                lease = streams.commit(session, lease, now(), began_at=now(), ended_at=None, counts={})
         self._writer = StreamWriter(
             database, lease, now, by=by, is_partial=True, limits=rules.limits, accepted=rules.accepted
         )
@@ -187,7 +201,7 @@ class Load:
                 progress(batch.rows_read)
             if self._rules.replaces:
                 self._remove_unseen()
-            self._writer.end_pass()
+            self._writer.end_pass(ended_at=self._now(), counts=self._totals.counts())
         finally:
             self._writer.release()
         return self._totals.report()

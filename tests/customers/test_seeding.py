@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -19,6 +20,7 @@ from enrich.customers.record_batches import BATCH_ROWS
 from enrich.customers.records import Actor
 from enrich.customers.seeding import SeedReport, seed
 from enrich.customers.store import CustomerStore
+from enrich.customers.stream_states import StreamStates
 from enrich.customers.tables import CustomerRow, IdentifierRow
 from enrich.database.engine import Database
 from enrich.domain.matches import Ambiguous, Claimed, Matched
@@ -263,3 +265,27 @@ def test_what_is_stored_stays_where_the_file_has_a_bad_value(database: Database)
         "+14155550100",
         "+14155550101",
     }
+
+
+def test_the_last_load_is_known_afterwards(database: Database) -> None:
+    rows = [make_row(), make_row(id="C-2", phones=[]), make_row(id="")]
+    seed(database, chain.from_iterable(read_row(row, "US") for row in rows), now=NOON)
+    seed(database, chain.from_iterable(read_row(row, "US") for row in rows[:1]), now=LATER)
+    state = StreamStates(database).of("file", LATER)
+    assert state is not None
+    assert (state.kind, state.began_at, state.ended_at) == ("file", LATER, LATER)
+    assert state.counts == {"read": 1, "unchanged": 1, "quarantined": 0, "incomplete": 0}
+
+
+def test_a_load_that_ends_in_the_middle_has_no_end(database: Database) -> None:
+    def rows() -> Iterator[CustomerFixture]:
+        found = read_customer(make_row(), "US")
+        assert isinstance(found, CustomerFixture)
+        yield found
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        seed(database, rows(), now=NOON)
+    state = StreamStates(database).of("file", NOON)
+    assert state is not None
+    assert (state.began_at, state.ended_at, state.owner) == (NOON, None, None)
