@@ -64,8 +64,8 @@ class StreamRow(Base):
     Of the present or last run: began_at; ended_at, null while it runs; counts, by outcome. window_at, keys_at, full_at:
     the beginning of the last complete pass of each kind. problem: reason slug for which the last run failed, with its
     detail; failed_since, failures: of several in a row. due_at: not to be tried again before, after a failure.
-    requested: the kind of pass that an operator wants next. held: what the brake asks; accepted: so many customers, or
-    identifiers of others, may leave in the present run.
+    requested: the kind of pass that an operator wants next, or `retry` for the quarantine. held: what the brake asks;
+    accepted: so many customers, or identifiers of others, may leave in the present run.
     """
 
     __tablename__ = "streams"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from enrich.customers import quarantine, streams
 from enrich.customers.lease_owners import has_ended_here
 from enrich.customers.projection import CUSTOMER, RecordState, StoredRecord
 from enrich.customers.projector import stored_record
+from enrich.customers.record_batches import BATCH_ROWS
 from enrich.customers.source_tables import SourceRecordRow, SourceRow, StreamRow
 from enrich.customers.stream_writer import StreamWriter
 from enrich.customers.streams import Lease
@@ -24,6 +25,9 @@ from enrich.domain.streams import STOPPING, Pass, Question, StreamState, back_of
 _SOURCES, _STREAMS, _RECORDS, _CUSTOMERS = (
     Base.metadata.tables[row.__tablename__] for row in (SourceRow, StreamRow, SourceRecordRow, CustomerRow)
 )
+
+# In `requested`, beside the kinds of passes.
+_RETRY = "retry"
 
 
 class StreamStates:
@@ -159,11 +163,34 @@ class StreamStates:
                 )
             )
 
+    def begin_retry(self, lease: Lease, now: datetime) -> None:
+        """Store that the quarantine is read again, and nobody has to ask for it any more. Raises LeaseLost."""
+        with self._database.transaction() as session:
+            streams.commit(session, lease, now, requested=None)
+
+    def quarantined_ids(self, source: str) -> Iterator[Sequence[str]]:
+        """Yield the remote ids of this source in quarantine, in batches that the caller may take out of it."""
+        last = ""
+        while True:
+            with self._database.reading() as session:
+                rows = quarantine.listed(session, source, after=(CUSTOMER, last), limit=BATCH_ROWS)
+            if not rows:
+                return
+            yield [one.remote_id for one in rows]
+            last = rows[-1].remote_id
+
     # --- the operator
 
     def request(self, source: str, pass_: Pass) -> bool:
         """Have this pass run next, at once; return whether the source is known."""
         return self._changed(source, requested=pass_.value)
+
+    def request_retry(self, source: str) -> bool:
+        """Have the quarantine read again, at once, unless everything will be; return whether the source is known."""
+        is_next = or_(_STREAMS.c.requested.is_(None), _STREAMS.c.requested != Pass.FULL.value)
+        with self._database.transaction() as session:
+            session.execute(_update(source).where(is_next).values(requested=_RETRY))
+            return session.execute(_of(select(_STREAMS.c.source), source)).one_or_none() is not None
 
     def rewind(self, source: str, watermark: int) -> bool:
         """Have the next window begin as early as this watermark; return whether there is one that begins later."""
@@ -245,6 +272,7 @@ def _state(row: Any, now: datetime) -> StreamState:
         requested=_pass(row.requested),
         question=_question(row.held),
         accepted=row.accepted,
+        wants_retry=row.requested == _RETRY,
     )
 
 

@@ -83,7 +83,7 @@ def last_pass(state: StreamState) -> Pass | None:
 def _condition(state: StreamState, coming: NextPass | None, fingerprint: str, now: datetime) -> Condition:
     if state.owner is not None:
         return Condition.RUNNING
-    if state.requested is not None:
+    if state.requested is not None or state.wants_retry:
         return Condition.WAITING
     if state.is_stopped and state.fingerprint == fingerprint:
         return Condition.STOPPED

@@ -56,7 +56,7 @@ class StreamState:
     read, in microseconds of the source's clock. window_at, keys_at, full_at: beginnings of the last complete passes.
     problem: reason slug of the last failure, None if the last run went well, with its detail; failed_since, failures:
     of several in a row. due_at: not to be tried again before. requested: the pass that an operator wants next.
-    accepted: so many may leave in the next run.
+    accepted: so many may leave in the next run. wants_retry: an operator wants the quarantine to be read again.
     """
 
     source: str
@@ -79,6 +79,7 @@ class StreamState:
     requested: Pass | None = None
     question: Question | None = None
     accepted: int | None = None
+    wants_retry: bool = False
 
     @property
     def is_stopped(self) -> bool:

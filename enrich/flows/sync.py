@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -109,12 +110,15 @@ class Sync:
         self._was_tried = False
 
     def run_due(self) -> Run | None:
-        """Run the pass that is due; None if none is, or another process reads the source. Raises what `run` raises.
+        """Run the pass that is due, or the retry that an operator wants; None if none is, or another process reads.
 
-        A source that refuses us, or does not fit, is tried once by each process, whose settings may be the cure.
+        Raises what `run` raises. A source that refuses us, or does not fit, is tried once by each process, whose
+        settings may be the cure.
         """
         now = self._adapters.now()
         state = self._adapters.states.of(self._source.name, now) or StreamState(self._source.name, self._source.kind)
+        if state.wants_retry:
+            return self.retry()
         if state.is_stopped and not self._was_tried:
             state = replace(state, problem=None)
         pass_ = due_pass(state, self._source.intervals, self._source.fingerprint, now)
@@ -135,18 +139,36 @@ class Sync:
         state = adapters.states.of(name, adapters.now()) or StreamState(name, self._source.kind)
         writer = adapters.writer(lease, state.accepted)
         try:
-            return self._run(pass_, lease, state, writer)
-        except errors.BrakeApplied as exc:
-            question = question_of(exc, state.interrupted or pass_)
-            adapters.states.fail(name, exc, adapters.now(), question=question, due_in=BRAKE_RETRY)
-            raise
-        except errors.LeaseLost:
-            raise
-        except errors.SourceError as exc:
-            adapters.states.fail(name, exc, adapters.now())
-            raise
+            with self._storing_failures(state.interrupted or pass_):
+                return self._run(pass_, lease, state, writer)
         finally:
             writer.release()
+
+    def retry(self) -> Run | None:
+        """Read the records in quarantine again, as `read_again` does; None if another process reads the source.
+
+        A failure is stored, and raised, as by `run`.
+        """
+        self._was_tried = True
+        adapters, run = self._adapters, Run(Pass.WINDOW)
+        try:
+            lease = self._take()
+        except errors.StreamTaken:
+            return None
+        adapters.states.begin_retry(lease, adapters.now())
+        writer = adapters.writer(lease, None)
+        reading = _Reading(run, self._source, adapters, writer, self._progress)
+        try:
+            with self._storing_failures(Pass.KEYS):
+                for remote_ids in adapters.states.quarantined_ids(self._source.name):
+                    if adapters.is_over():
+                        return run
+                    reading.read_again(remote_ids)
+                    self._progress(run)
+        finally:
+            writer.release()
+        run.is_complete = True
+        return run
 
     def read_again(self, remote_ids: Sequence[str]) -> Run:
         """Read these records at the source, and apply them as they are there now; what is missing there is gone.
@@ -161,6 +183,21 @@ class Sync:
             writer.release()
         run.is_complete = True
         return run
+
+    @contextmanager
+    def _storing_failures(self, pass_: Pass) -> Iterator[None]:
+        """Store a failure of the source, and raise it. pass_: that the brake asks for."""
+        states, name, now = self._adapters.states, self._source.name, self._adapters.now
+        try:
+            yield
+        except errors.BrakeApplied as exc:
+            states.fail(name, exc, now(), question=question_of(exc, pass_), due_in=BRAKE_RETRY)
+            raise
+        except errors.LeaseLost:
+            raise
+        except errors.SourceError as exc:
+            states.fail(name, exc, now())
+            raise
 
     def _take(self) -> Lease:
         adapters, source = self._adapters, self._source

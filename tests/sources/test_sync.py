@@ -401,6 +401,58 @@ def _accepting(crm: Crm) -> Run:
             StreamStates(crm.database).accept("erp", exc.removed)
 
 
+# --- the quarantine read again
+
+
+def test_the_quarantine_is_read_again_when_an_operator_wants_it(crm: Crm) -> None:
+    """The source was mended without a trace in its change column, so that no window would see it."""
+    crm.put(1, "Ada Lovelace", "ask at the desk")
+    crm.put(2, "")
+    crm.put(3, "Grace Hopper", "+14155550103")
+    crm.run(Pass.FULL)
+    crm.source.execute("UPDATE customers SET phone = '+14155550101' WHERE id = 1")
+    crm.source.execute("UPDATE customers SET name = 'Katherine Johnson' WHERE id = 2")
+    assert crm.sync().run_due() is None
+    assert StreamStates(crm.database).request_retry("erp")
+    run = crm.sync().run_due()
+    assert run is not None
+    assert (run.counts["created"], run.counts["changed"], run.counts["unchanged"]) == (1, 1, 0)
+    assert crm.quarantined() == {}
+    assert crm.customers() == {"erp:1": "Ada Lovelace", "erp:2": "Katherine Johnson", "erp:3": "Grace Hopper"}
+    assert not crm.state.wants_retry
+    assert crm.sync().run_due() is None
+
+
+def test_records_that_went_meanwhile_leave_the_quarantine(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace", "ask at the desk")
+    crm.put(2, "")
+    crm.run(Pass.FULL)
+    crm.remove(1, 2)
+    StreamStates(crm.database).request_retry("erp")
+    crm.sync().run_due()
+    assert (crm.quarantined(), crm.customers()) == ({}, {})
+
+
+def test_a_wish_for_the_quarantine_does_not_take_back_one_for_everything(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace")
+    crm.run(Pass.FULL)
+    states = StreamStates(crm.database)
+    states.request("erp", Pass.FULL)
+    assert states.request_retry("erp")
+    assert (crm.state.requested, crm.state.wants_retry) == (Pass.FULL, False)
+    assert not states.request_retry("shop")
+
+
+def test_a_retry_that_fails_is_stored_and_nothing_leaves(crm: Crm) -> None:
+    crm.put(1, "", None)
+    crm.run(Pass.FULL)
+    StreamStates(crm.database).request_retry("erp")
+    with pytest.raises(errors.SourceUnavailable):
+        crm.sync(connector=Away()).run_due()
+    assert (crm.state.problem, crm.state.wants_retry, crm.state.owner) == ("source_unavailable", False, None)
+    assert crm.quarantined().keys() == {"1"}
+
+
 # --- failures
 
 
