@@ -102,6 +102,14 @@ def numbers(session: Session) -> dict[str, tuple[int, int]]:
     return found
 
 
+def numbers_of(session: Session, source: str, *, at_most: int) -> tuple[int, int]:
+    """Return the numbers of this source's records not loaded, and of those not loaded whole; of so many at most."""
+    some = select(_QUARANTINE.c.is_loaded).where(_QUARANTINE.c.source == source).limit(at_most).subquery()
+    counted = select(some.c.is_loaded, func.count()).group_by(some.c.is_loaded)
+    found = {bool(is_loaded): number for is_loaded, number in session.execute(counted)}
+    return found.get(False, 0), found.get(True, 0)
+
+
 def listed(
     session: Session, source: str, *, after: tuple[str, str] = ("", ""), limit: int = 100
 ) -> Sequence[QuarantinedRecord]:

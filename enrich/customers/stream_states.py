@@ -74,6 +74,11 @@ class StreamStates:
         with self._database.reading() as session:
             return quarantine.numbers(session)
 
+    def quarantined_of(self, sources: Collection[str], *, at_most: int) -> Mapping[str, tuple[int, int]]:
+        """Return for each of these sources what `quarantine.numbers_of` returns."""
+        with self._database.reading() as session:
+            return {source: quarantine.numbers_of(session, source, at_most=at_most) for source in sources}
+
     # --- the runner
 
     def take(self, source: str, kind: str, *, owner: str, now: datetime, lasts: timedelta) -> Lease:
