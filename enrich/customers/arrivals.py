@@ -1,6 +1,7 @@
 """Records as they arrive from a source: which of two is newer, and what is stored of them. Pure.
 
-    pushed    what travelled with its version is applied if it is newer; of equal versions, the higher hash counts
+    pushed    what travelled with its version is applied if it is newer; of equal versions, the higher hash counts, then
+              the state, so that every order of arrival ends alike
     read      what we read at the source is its present state, whatever its version, unless the record was applied
               after the reading began: then it is older, and has to be read again
 
@@ -40,6 +41,11 @@ class Arrival:
     state: RecordState = RecordState.LIVE
     version: int | None = None
     into_remote_id: str | None = None
+
+    @property
+    def precedence(self) -> tuple[bytes, str, str]:
+        """Return the sort key among arrivals of one version: the highest one counts."""
+        return self.record.hash, self.state, self.into_remote_id or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ def _is_older(origin: Origin, known: StoredRecord, arrival: Arrival) -> bool:
         return known.seq > origin.read_after
     if arrival.version is None or known.version is None:
         return False
-    return (arrival.version, arrival.record.hash) < (known.version, known.hash)
+    return (arrival.version, *arrival.precedence) < (known.version, known.hash, known.state, known.into_remote_id or "")
 
 
 def _fields(origin: Origin, known: StoredRecord | None, record: SourceRecord) -> dict[str, Any]:

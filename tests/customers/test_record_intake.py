@@ -86,6 +86,20 @@ def test_two_records_of_one_version_end_alike_in_both_orders(database: Database)
     assert name_of(database) == first
 
 
+def test_two_states_of_one_version_end_alike_in_both_orders(database: Database) -> None:
+    ends = (
+        (RecordState.PURGED, None),
+        (RecordState.MERGED, "2"),
+        (RecordState.MERGED, "3"),
+        (RecordState.ARCHIVED, None),
+    )
+    for remote_id, order in (("7", ends), ("8", ends[::-1])):
+        for state, into in order:
+            apply(database, Arrival(SourceRecord.tombstone(remote_id), state, 1, into))
+    states = database.read(select(SourceRecordRow.state, SourceRecordRow.into_remote_id))
+    assert {tuple(row) for row in states} == {(RecordState.PURGED, None)}
+
+
 def test_what_was_read_is_the_present_whatever_its_version(database: Database) -> None:
     push(database, 9, name="From the future")
     with database.reading() as session:

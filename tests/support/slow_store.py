@@ -342,7 +342,8 @@ def _is_older(known: Record, arrival: Arrival, origin: Origin) -> bool:
         return known.seq > origin.read_after
     if known.version is None or arrival.version is None:
         return False
-    return (arrival.version, arrival.record.hash) < (known.version, known.hash)
+    ours = arrival.record.hash, arrival.state.value, arrival.into_remote_id or ""
+    return (arrival.version, *ours) < (known.version, known.hash, known.state.value, known.into or "")
 
 
 def _live_fields(before: dict[str, Any], arrival: Arrival) -> dict[str, Any]:
