@@ -6,6 +6,7 @@ in the session of the caller; raises DatabaseError.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,9 @@ from enrich.customers.record_reading import ReadRecord
 from enrich.customers.source_tables import QuarantineRow
 from enrich.database.types import Base
 from enrich.domain.lengths import MAX_REMOTE_ID_LENGTH
+
+# Of a great many problems the first stand there.
+MAX_REASON_LENGTH = 10_000
 
 _QUARANTINE = Base.metadata.tables[QuarantineRow.__tablename__]
 
@@ -57,9 +61,9 @@ def put(
             "source": source,
             "object": object_,
             "remote_id": remote_id,
-            "reason": "; ".join(read.problems),
-            "field": read.field[:64],
-            "fields": dict(fields),
+            "reason": "; ".join(read.problems)[:MAX_REASON_LENGTH],
+            "field": read.field,
+            "fields": _storable(fields),
             "at": now,
             "is_loaded": read.record is not None,
         }
@@ -68,6 +72,14 @@ def put(
     ]
     if new:
         session.execute(insert(_QUARANTINE), new)
+
+
+def _storable(fields: Mapping[str, Any]) -> Any:
+    """Return the values as JSON that every database stores: NaN as text, and nothing of what is nested too deeply."""
+    try:
+        return json.loads(json.dumps(dict(fields), default=str), parse_constant=str)
+    except RecursionError:
+        return {}
 
 
 def release(session: Session, source: str, object_: str, remote_ids: Collection[str]) -> None:
@@ -84,10 +96,19 @@ def release(session: Session, source: str, object_: str, remote_ids: Collection[
 
 def quarantined_ids(session: Session, source: str, object_: str, remote_ids: Collection[str]) -> set[str]:
     """Return those of these remote ids that are in quarantine."""
-    of_object = (_QUARANTINE.c.source == source, _QUARANTINE.c.object == object_)
-    return set(
-        session.scalars(select(_QUARANTINE.c.remote_id).where(*of_object, _QUARANTINE.c.remote_id.in_(remote_ids)))
+    return set(fields_of(session, source, object_, remote_ids))
+
+
+def fields_of(session: Session, source: str, object_: str, remote_ids: Collection[str]) -> dict[str, Any]:
+    """Return the values as they came of those of these records that are in quarantine, by remote id."""
+    if not remote_ids:
+        return {}
+    rows = session.execute(
+        select(_QUARANTINE.c.remote_id, _QUARANTINE.c.fields).where(
+            _QUARANTINE.c.source == source, _QUARANTINE.c.object == object_, _QUARANTINE.c.remote_id.in_(remote_ids)
+        )
     )
+    return {row.remote_id: row.fields for row in rows}
 
 
 def numbers(session: Session) -> dict[str, tuple[int, int]]:

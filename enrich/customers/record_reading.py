@@ -17,6 +17,7 @@ from enrich.customers.source_record import SourceRecord
 from enrich.customers.spelling import is_storable
 from enrich.domain.lengths import MAX_REMOTE_ID_LENGTH
 
+_UNKNOWN = re.compile(r"field (?P<quote>['\"])(?P<name>.*?)(?P=quote) is not known; ")
 # In place of the source's id, which need not be an id of ours.
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 
@@ -35,7 +36,12 @@ class ReadRecord:
     @property
     def field(self) -> str:
         """Return the field of the first problem; "" without one."""
-        return re.split(r"[.\[:]", self.problems[0], maxsplit=1)[0] if self.problems else ""
+        return re.split(r"[.\[]", self.wrong[0][0], maxsplit=1)[0] if self.problems else ""
+
+    @property
+    def wrong(self) -> tuple[tuple[str, str], ...]:
+        """Return the place of each problem, as `phones[1]`, and what is wrong there."""
+        return tuple(_parted(problem) for problem in self.problems)
 
 
 def read_record(
@@ -59,6 +65,14 @@ def read_record(
             case IncompleteRow():
                 problems = (found.reason,)
     return ReadRecord(remote_id, record, problems)
+
+
+def _parted(problem: str) -> tuple[str, str]:
+    """Return place and text of a problem. One about a name that is not known has that name for a place."""
+    if unknown := _UNKNOWN.match(problem):
+        return unknown["name"], problem
+    place, _, text = problem.partition(": ")
+    return (place, text) if text else ("", problem)
 
 
 def remote_id_problem(remote_id: str) -> str:
