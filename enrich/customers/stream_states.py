@@ -184,6 +184,10 @@ class StreamStates:
             yield [one.remote_id for one in rows]
             last = rows[-1].remote_id
 
+    def recover(self, source: str) -> None:
+        """Store that the last failure is over."""
+        self._changed(source, problem=None, detail=None, failed_since=None, failures=0, due_at=None)
+
     # --- the operator
 
     def request(self, source: str, pass_: Pass) -> bool:

@@ -71,7 +71,8 @@ class StreamWriter:
 
     lease: of the stream, as it stands after the last transaction. now: the database's time. by: stands in the audit
     trail, as "customers.csv". is_partial: as `arrivals.Origin` has it. limits, accepted: the brake's, and the number of
-    customers, or identifiers of others, that an operator lets go within 24 hours.
+    customers, or identifiers of others, that an operator lets go within 24 hours. pause: called between two
+    transactions, so that whatever else the process does goes on.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class StreamWriter:
         is_partial: bool = False,
         limits: BrakeLimits = DEFAULT_LIMITS,
         accepted: int | None = None,
+        pause: Callable[[], None] = lambda: None,
     ) -> None:
         self.lease = lease
         self._database = database
@@ -92,6 +94,7 @@ class StreamWriter:
         self._is_partial = is_partial
         self._limits = limits
         self._accepted = accepted
+        self._pause = pause
         self._before: Removed | None = None
         self._result: tuple[dict[str, RecordOutcome], set[str]] = {}, set()
         self._written: list[RecordOutcome] = []  # of this batch
@@ -219,6 +222,7 @@ class StreamWriter:
         self.lease = done.lease
         self._add(done.outcomes, done.settled)
         self._written += done.outcomes.values()
+        self._pause()
         return done
 
     def _next_seq(self, session: Session) -> int:

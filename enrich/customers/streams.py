@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Update, func, insert, select, update
+from sqlalchemy import Row, Select, Update, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from enrich import errors
@@ -77,17 +77,30 @@ def take(
 
 def join(session: Session, source: str, stream: str, *, kind: str) -> Lease:
     """Return the right to write to this stream, which is made if there is none, beside whoever reads it."""
-    of_source = select(_SOURCES).where(_SOURCES.c.name == source)
-    known = session.execute(of_source).one_or_none()
-    if known is None:
+    if (joined := joined_stream(session, source, stream, kind=kind)) is not None:
+        return joined
+    if session.execute(select(_SOURCES.c.name).where(_SOURCES.c.name == source)).one_or_none() is None:
         session.execute(insert(_SOURCES).values(name=source, kind=kind))
-        known = session.execute(of_source).one()
     of_stream = (_STREAMS.c.source == source, _STREAMS.c.stream == stream)
-    row = session.execute(select(_STREAMS).where(*of_stream)).one_or_none()
-    if row is None:
+    if session.execute(select(_STREAMS.c.source).where(*of_stream)).one_or_none() is None:
         session.execute(insert(_STREAMS).values(source=source, stream=stream))
-        row = session.execute(select(_STREAMS).where(*of_stream)).one()
-    shared = frozenset(texts_of(known.shared_kinds)), frozenset(texts_of(known.placeholders))
+    return _lease(session.execute(_joined(source, stream)).one(), source, stream, kind)
+
+
+def joined_stream(session: Session, source: str, stream: str, *, kind: str) -> Lease | None:
+    """Return what `join` returns, without writing; None if there is no such stream yet."""
+    row = session.execute(_joined(source, stream)).one_or_none()
+    return None if row is None else _lease(row, source, stream, kind)
+
+
+def _joined(source: str, stream: str) -> Select[Any]:
+    columns = (_SOURCES.c.shared_kinds, _SOURCES.c.placeholders, _STREAMS.c.run, _STREAMS.c.position)
+    joined = _SOURCES.join(_STREAMS, _STREAMS.c.source == _SOURCES.c.name)
+    return select(*columns).select_from(joined).where(_SOURCES.c.name == source, _STREAMS.c.stream == stream)
+
+
+def _lease(row: Row[Any], source: str, stream: str, kind: str) -> Lease:
+    shared = frozenset(texts_of(row.shared_kinds)), frozenset(texts_of(row.placeholders))
     return Lease(source, stream, kind, None, row.run, row.position, *shared)
 
 

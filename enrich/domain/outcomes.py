@@ -106,3 +106,15 @@ class ActivityType(StrEnum):
 TASK_COMPLETED = "task.completed"
 TASK_DELETED_EVENTS = ("task.deleted", "task.system-deleted")
 TASK_END_EVENTS = (TASK_COMPLETED, "task.canceled", *TASK_DELETED_EVENTS)
+
+
+class IntakeOutcome(StrEnum):
+    """The result of one record that its source has sent."""
+
+    CREATED = "created"  # a customer of its own
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    OLDER = "older"  # than what is known already
+    DELETED = "deleted"  # no longer live at the source
+    QUARANTINED = "quarantined"  # something is wrong with it; it is kept aside, and nothing of it was applied
+    REFUSED = "refused"  # it has no id under which it could be kept
