@@ -60,6 +60,7 @@ def text_of(length: int) -> str:
         (lengths.MAX_FORM_BYTES, 128 * 1024),
         (lengths.MAX_STREAM_BYTES, 1_000_000),
         (lengths.MAX_PAGE_REQUEST_BYTES, 1_000_000),
+        (lengths.MAX_INTAKE_BYTES, 4_000_000),
         (lengths.MAX_SIGN_IN_BYTES, 8 * 1024),
         (lengths.MAX_SID_LENGTH, 34),
         (lengths.MAX_EMAIL_LENGTH, 254),

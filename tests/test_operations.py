@@ -31,7 +31,13 @@ from gunicorn.workers import ggevent
 
 from enrich.database.clock import DatabaseClock
 from enrich.database.engine import POOL_SIZE
-from enrich.domain.lengths import MAX_FORM_BYTES, MAX_PAGE_REQUEST_BYTES, MAX_SIGN_IN_BYTES, MAX_STREAM_BYTES
+from enrich.domain.lengths import (
+    MAX_FORM_BYTES,
+    MAX_INTAKE_BYTES,
+    MAX_PAGE_REQUEST_BYTES,
+    MAX_SIGN_IN_BYTES,
+    MAX_STREAM_BYTES,
+)
 from enrich.settings import TABLE as SETTINGS
 from enrich.telemetry.log_rate_limit import LINES_PER_S
 from enrich.telemetry.metrics import TABLE
@@ -510,6 +516,7 @@ def test_the_proxys_limits_are_the_services() -> None:
     assert limits == {
         "/taskrouter/": MAX_FORM_BYTES,
         "/taskrouter/event-streams": MAX_STREAM_BYTES,
+        "/api/v1/sources/": MAX_INTAKE_BYTES,
         "/login": MAX_SIGN_IN_BYTES,
     }
     assert f"client_max_body_size {MAX_PAGE_REQUEST_BYTES // 1_000_000}m;" in nginx

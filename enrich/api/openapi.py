@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from enrich import __version__
+from enrich.api import intake_openapi
 from enrich.api.access import VERSION_PREFIX
 from enrich.api.models import ONE_KEY, LookupAnswer, LookupQuery
 from enrich.api.problems import MIMETYPE, ProblemDetails
@@ -140,7 +141,8 @@ def document(public_url: str) -> dict[str, Any]:
     """Return the description. public_url: where this installation is."""
     models: list[type[BaseModel]] = [*(one.answer for one in OPERATIONS), ProblemDetails]
     _, schemas = models_json_schema(
-        [(model, "serialization") for model in models], ref_template="#/components/schemas/{model}"
+        [*((model, "serialization") for model in models), *intake_openapi.MODELS],
+        ref_template="#/components/schemas/{model}",
     )
     paths: dict[str, Any] = {VERSION_PREFIX + one.path: {"get": one.described()} for one in OPERATIONS}
     paths[f"{VERSION_PREFIX}/openapi.json"] = {
@@ -157,13 +159,14 @@ def document(public_url: str) -> dict[str, Any]:
             },
         }
     }
+    paths |= intake_openapi.paths()
     return {
         "openapi": "3.1.1",
         "info": {
             "title": "TaskRouter Enrich",
             "version": __version__,
             "description": "Ask which customer a number, an address or an id belongs to, by the rules of the callback; "
-            "read customers, tasks and follow-ups.",
+            "read customers, tasks and follow-ups; send customers.",
         },
         "servers": [{"url": public_url}],
         "security": [{"bearer": []}],
@@ -171,6 +174,7 @@ def document(public_url: str) -> dict[str, Any]:
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {
+                **intake_openapi.SECURITY_SCHEMES,
                 "bearer": {"type": "http", "scheme": "bearer", "description": "`enrich_…`, of `flask tokens add`."},
                 "basic": {
                     "type": "http",

@@ -15,7 +15,7 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from enrich.accounts.tokens import LOOKUP, LOOKUP_CLAIMED, ApiToken, ApiTokens
-from enrich.api import openapi, reading_views
+from enrich.api import intake, openapi, reading_views
 from enrich.api.access import (
     JSON,
     VERSION_PREFIX,
@@ -30,6 +30,7 @@ from enrich.api.lookup import look_up
 from enrich.api.models import ALL_KEYS, LookupQuery
 from enrich.api.problems import MIMETYPE, FieldError, Problem, insufficient_scope
 from enrich.api.recorder import Recorder
+from enrich.domain.lengths import MAX_INTAKE_BYTES
 from enrich.domain.matches import Trust
 from enrich.domain.outcomes import Reason
 from enrich.journal.lookups import Lookup, Lookups
@@ -37,7 +38,7 @@ from enrich.journal.reads import Reads
 from enrich.resilience.token_bucket import TokenBuckets
 from enrich.services import Services
 
-# No request of this API needs a body; one with a longer body than this is refused.
+# No other request than those of the intake needs a body; one with a longer body than this is refused.
 MAX_BODY_BYTES = 8_192
 # Studio waits ten seconds, and a caller should not wait that long.
 LOOKUP_S = 3.0
@@ -66,6 +67,7 @@ def application(services: Services) -> Flask:
     )
     for blueprint in (bp, reading_views.bp):
         app.register_blueprint(blueprint)
+    intake.register(app, services)
     app.before_request(_refuse_unreadable)
     app.after_request(_secure)
     app.register_error_handler(Exception, _refuse)
@@ -125,8 +127,10 @@ def _trust(query: LookupQuery, token: ApiToken) -> Trust:
 
 def _refuse_unreadable() -> None:
     """Refuse what asks for another format than JSON, or brings a long body."""
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_long", "A look-up has no body.")
+    request.max_content_length = MAX_INTAKE_BYTES if request.blueprint == intake.bp.name else MAX_BODY_BYTES
+    if (request.content_length or 0) > request.max_content_length:
+        detail = f"At most {request.max_content_length:,} bytes."
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_long", detail)
     accepted = request.accept_mimetypes
     if accepted and not (accepted[JSON] or accepted[MIMETYPE]):
         raise Problem(HTTPStatus.NOT_ACCEPTABLE, "not_acceptable", f"Answers are {JSON}.")

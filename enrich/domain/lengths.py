@@ -48,5 +48,7 @@ MAX_COMPLETION_REASON_LENGTH = 200
 MAX_FORM_BYTES = 131_072
 MAX_STREAM_BYTES = 1_000_000
 MAX_PAGE_REQUEST_BYTES = 1_000_000
+# Of a thousand customers that a source sends.
+MAX_INTAKE_BYTES = 4_000_000
 # Of a page's form before anybody has signed in: e-mail, password and token.
 MAX_SIGN_IN_BYTES = 8_192

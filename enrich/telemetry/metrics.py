@@ -23,7 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from enrich import errors
 from enrich.domain.deadline import Step, StepName
 from enrich.domain.matches import MatchKind, NoMatchReason
-from enrich.domain.outcomes import EntryKind, FollowupKind, Outcome, Reason, RestorationResult
+from enrich.domain.outcomes import EntryKind, FollowupKind, IntakeOutcome, Outcome, Reason, RestorationResult
 
 # Values by metric name; if the metric has a label, by the label's value.
 Figures = Mapping[str, float | Mapping[str, float]]
@@ -94,6 +94,18 @@ TABLE: tuple[Metric, ...] = (
     Metric("enrich_refused_total", "counter", "Webhooks refused before any work was done.", ("reason",)),
     Metric("enrich_lookups_total", "counter", "Look-ups of other systems over the API, by result.", ("result",)),
     Metric("enrich_reads_total", "counter", "Reads of other systems over the API, by result.", ("operation", "result")),
+    Metric(
+        "enrich_intake_records_total",
+        "counter",
+        "Customers that a source of the kind push has sent, by source and outcome.",
+        ("source", "outcome"),
+    ),
+    Metric(
+        "enrich_intake_refused_total",
+        "counter",
+        "Requests of sources of the kind push that were refused, by source and reason.",
+        ("source", "reason"),
+    ),
     Metric("enrich_sign_ins_total", "counter", "Sign-in attempts.", ("result",)),
     Metric(
         "enrich_followups_total",
@@ -138,6 +150,17 @@ RESULTS = ("kept", "not_recorded")
 LOOKUPS = (*MatchKind, "could_not_look", "shed", "rate_limited")
 READ_OPERATIONS = ("list_customers", "get_customer", "list_tasks", "get_task", "list_followups")
 READS = ("answered", "could_not_read", "shed", "rate_limited")
+INTAKE_REFUSALS = (
+    Reason.OVERLOAD,
+    Reason.OUT_OF_TIME,
+    "rate_limited",
+    "unauthorized",
+    "insufficient_scope",
+    "no_such_source",
+    "invalid",
+    "not_json",
+    "unsupported_media_type",
+)
 BREAKERS = ("taskrouter", "database")
 # docs/taskrouter.md, "Events". A type that TaskRouter adds later counts as `other` until it is added here.
 EVENT_TYPES = frozenset(
@@ -183,6 +206,7 @@ def _reasons(error: type[errors.EnrichError] = errors.EnrichError) -> Iterator[s
 
 
 _REASONS = frozenset({"", *_reasons(), *Reason, *NoMatchReason})
+_INTAKE_REASONS = frozenset({*_reasons(errors.DatabaseError), errors.BrakeApplied.reason, *INTAKE_REFUSALS})
 
 
 class Metrics:
@@ -245,6 +269,14 @@ class Metrics:
     def read(self, operation: str, result: str) -> None:
         """Count a read over the API. result: `answered`; or `could_not_read`, `shed`, `rate_limited`."""
         self._of("enrich_reads_total", _one_of(READ_OPERATIONS, operation), _one_of(READS, result)).inc()
+
+    def intake(self, source: str, outcome: IntakeOutcome, count: int) -> None:
+        """Count records that a source has sent. source: declared."""
+        self._of("enrich_intake_records_total", source, outcome).inc(count)
+
+    def intake_refused(self, source: str, reason: str) -> None:
+        """Count a refused request. source: declared, "" for one that is not. reason: that of the problem details."""
+        self._of("enrich_intake_refused_total", source, _one_of(_INTAKE_REASONS, reason)).inc()
 
     def sign_in(self, result: str) -> None:
         self._of("enrich_sign_ins_total", _one_of(SIGN_INS, result)).inc()

@@ -31,11 +31,17 @@ class ApiClient:
         return cls(app, added[1])
 
     def send(
-        self, path: str, query: Mapping[str, Any] | str | None = None, *, method: str = "GET", **headers: str
+        self,
+        path: str,
+        query: Mapping[str, Any] | str | None = None,
+        *,
+        method: str = "GET",
+        json: Any = None,
+        **headers: str,
     ) -> TestResponse:
         authorization = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         return self.app.test_client().open(
-            f"/api/v1{path}", method=method, query_string=query, headers=authorization | headers
+            f"/api/v1{path}", method=method, query_string=query, json=json, headers=authorization | headers
         )
 
     def get(self, path: str, **query: Any) -> Any:
