@@ -97,7 +97,7 @@ class StreamWriter:
         self._pause = pause
         self._before: Removed | None = None
         self._result: tuple[dict[str, RecordOutcome], set[str]] = {}, set()
-        self._written: list[RecordOutcome] = []  # of this batch
+        self._written: list[RecordOutcome] = []  # since the last conclusion
 
     def apply(
         self,
@@ -109,14 +109,18 @@ class StreamWriter:
         counts: Counter[str] | None = None,
         **values: Any,
     ) -> BatchResult:
-        """Apply these records, of different remote ids.
+        """Write these records, of different remote ids, and conclude their batch; arguments and errors as there."""
+        result = self.write(arrivals, read_after=read_after)
+        self.conclude(result.outcomes, seen=seen, read=read, counts=counts, **values)
+        return result
 
-        read_after: as `arrivals.Origin` has it. seen: remote ids that this pass has seen, for `unseen`. read: how the
-        records were read, those that could not be read included, for the quarantine. counts: of the run, to which the
-        outcomes are added. values: of the stream, stored with the counts in the last transaction. Raises DatabaseError,
-        LeaseLost and BrakeApplied; what was committed before stays.
+    def write(self, arrivals: Sequence[Arrival], *, read_after: int | None) -> BatchResult:
+        """Write these records, of different remote ids.
+
+        read_after: as `arrivals.Origin` has it. Raises DatabaseError, LeaseLost and BrakeApplied; what was committed
+        before stays.
         """
-        self._result, self._written = ({}, set()), []
+        self._result = {}, set()
         origin = self._origin(read_after)
         with self._database.reading() as session:
             counter = streams.change_counter(session)  # first: what is changed from now on shows
@@ -129,16 +133,47 @@ class StreamWriter:
         for others in portions(plan.others, changing):
             change = self._prepared_change(origin, others) if self._database.is_sqlite else None
             self._in_turn(change or partial(self._change, origin, others))
+        outcomes, settled = self._result
+        return BatchResult(outcomes, frozenset(settled))
+
+    def overtaken(self, result: BatchResult, read_after: int) -> Sequence[str]:
+        """Return which of these records others applied after they were read, so that they have to be read again.
+
+        read_after: with which they were written. Not those that are erased, which no reading brings back.
+        """
+        older = [one for one, outcome in result.outcomes.items() if outcome is RecordOutcome.OLDER]
+        if not older:
+            return ()
+        of_stream = (_RECORDS.c.source == self.lease.source, _RECORDS.c.object == self.lease.stream)
+        is_newer = (_RECORDS.c.seq > read_after, _RECORDS.c.state != RecordState.ERASED)
+        rows = select(_RECORDS.c.remote_id).where(*of_stream, *is_newer, _RECORDS.c.remote_id.in_(older))
+        with self._database.reading() as session:
+            return sorted(session.scalars(rows))
+
+    def conclude(
+        self,
+        outcomes: Mapping[str, RecordOutcome],
+        *,
+        seen: Collection[str] = (),
+        read: Iterable[tuple[ReadRecord, Mapping[str, Any]]] = (),
+        counts: Counter[str] | None = None,
+        **values: Any,
+    ) -> None:
+        """Store that the records of a batch are written.
+
+        seen: remote ids that this pass has seen, for `unseen`. read: how the records were read, those that could not be
+        read included, for the quarantine. counts: of the run, to which the outcomes are added. values: of the stream.
+        Raises DatabaseError and LeaseLost.
+        """
         read = tuple(read)
         if counts is not None:
-            counts.update(outcome.value for outcome in self._result[0].values())
+            counts.update(outcome.value for outcome in outcomes.values())
             values["counts"] = dict(counts)
         if seen or read or values or self._written:
             self._in_turn(partial(self._conclude, seen, read, values))
         if len(self._written) >= _CHECKPOINT_FROM:
             self._database.checkpoint()
-        outcomes, settled = self._result
-        return BatchResult(outcomes, frozenset(settled))
+        self._written = []
 
     def counter(self) -> int:
         """Return the source's counter: what is applied from now on has a higher one, as `read_after` wants it."""

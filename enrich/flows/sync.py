@@ -6,8 +6,8 @@
 
 A pass is read page by page. Each page is applied together with the position behind it, so that a run that ends in the
 middle goes on there; a page may be applied twice. What is missing at the end of a pass is read once more before it
-counts as gone: a row that was inserted behind the reader is not missing. A record that was applied after its page was
-read, by a push or by another reader, is newer than the page.
+counts as gone: a row that was inserted behind the reader is not missing. What others applied to a record after its page
+was read may be newer than the page, or older, as a push that was late; so it is read again, before the page is done.
 
 One runner reads a source at a time, by a lease that each transaction checks.
 """
@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from enrich import errors
-from enrich.customers.arrivals import Arrival
+from enrich.customers.arrivals import Arrival, RecordOutcome
 from enrich.customers.projection import RecordState
 from enrich.customers.record_reading import ReadRecord, read_record, remote_id_problem
 from enrich.customers.source_record import SourceRecord
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Records that are read between two pauses, so that whatever else the process does goes on.
 READ_TOGETHER = 50
+# A record that is pushed each time while it is read is left at what was pushed.
+READ_AGAIN_AT_MOST = 3
 
 
 class Connector(Protocol):
@@ -300,34 +302,51 @@ class _Reading:
 
     def read_again(self, remote_ids: Collection[str]) -> None:
         """Read these records, and apply them as they are now; what is missing is gone."""
+        self._apply(*self._read_again(remote_ids))
+
+    def _apply(self, pulled: Sequence[PulledRecord], read_after: int, seen: Iterable[str] = (), **values: Any) -> None:
+        """Apply these records; those that others applied since are read again before the batch is concluded."""
+        read: dict[str, tuple[ReadRecord, Mapping[str, Any]]] = {}
+        outcomes: dict[str, RecordOutcome] = {}
+        for attempt in range(1, READ_AGAIN_AT_MOST + 2):
+            result = self._writer.write(self._arrivals(pulled, read), read_after=read_after)
+            outcomes |= result.outcomes
+            overtaken = self._writer.overtaken(result, read_after)
+            if not overtaken or attempt > READ_AGAIN_AT_MOST:
+                break
+            pulled, read_after = self._read_again(overtaken)
+        counts = self.run.counts
+        counts["quarantined"] += sum(found.record is None for found, _ in read.values())
+        counts["incomplete"] += sum(found.record is not None and bool(found.problems) for found, _ in read.values())
+        self._writer.conclude(
+            outcomes,
+            seen={one for one in seen if not remote_id_problem(one)},
+            read=read.values(),
+            counts=counts,
+            **values,
+        )
+
+    def _read_again(self, remote_ids: Collection[str]) -> tuple[Sequence[PulledRecord], int]:
+        """Return the present state of these records, missing ones as deleted, and the counter before the reading."""
         read_after = self._writer.counter()
         found = self._adapters.connector.read(remote_ids)
         missing = set(remote_ids) - {one.remote_id for one in found}
-        gone = (PulledRecord(one, None, {}, is_deleted=True) for one in sorted(missing))
-        self._apply((*found, *gone), read_after)
+        return (*found, *(PulledRecord(one, None, {}, is_deleted=True) for one in sorted(missing))), read_after
 
-    def _apply(self, pulled: Sequence[PulledRecord], read_after: int, seen: Iterable[str] = (), **values: Any) -> None:
-        read: list[tuple[ReadRecord, Mapping[str, Any]]] = []
+    def _arrivals(
+        self, pulled: Sequence[PulledRecord], read: dict[str, tuple[ReadRecord, Mapping[str, Any]]]
+    ) -> Sequence[Arrival]:
+        """Return these records as they are applied. read: is told how each was read."""
         arrivals: dict[str, Arrival] = {}
         for number, one in enumerate(pulled):
             if number % READ_TOGETHER == READ_TOGETHER - 1:
                 self._adapters.pause()
             found = self._read(one)
-            read.append((found, one.customer))
+            read[one.remote_id] = found, one.customer
             if found.record is not None:
                 state = RecordState.ARCHIVED if one.is_deleted else RecordState.LIVE
                 arrivals[one.remote_id] = Arrival(found.record, state, one.version)
-        counts = self.run.counts
-        counts["quarantined"] += sum(found.record is None for found, _ in read)
-        counts["incomplete"] += sum(found.record is not None and bool(found.problems) for found, _ in read)
-        self._writer.apply(
-            tuple(arrivals.values()),
-            read_after=read_after,
-            seen={one for one in seen if not remote_id_problem(one)},
-            read=read,
-            counts=counts,
-            **values,
-        )
+        return tuple(arrivals.values())
 
     def _read(self, one: PulledRecord) -> ReadRecord:
         if one.is_deleted:

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from enrich import errors
-from enrich.customers import quarantine
+from enrich.customers import quarantine, streams
+from enrich.customers.arrivals import Arrival
 from enrich.customers.declared_sources import DeclaredSource, declare
 from enrich.customers.fixture_rows import read_customer
+from enrich.customers.projection import CUSTOMER
+from enrich.customers.record_reading import read_record
 from enrich.customers.seeding import seed
 from enrich.customers.stream_states import StreamStates
 from enrich.customers.stream_writer import StreamWriter
@@ -63,6 +66,17 @@ class Crm:
         values = {"id": key, "name": name, "phone": phone, "deleted": deleted, "at": self._now_ms()}
         self.source.execute("DELETE FROM customers WHERE id = :id", id=key)
         self.source.execute("INSERT INTO customers VALUES (:id, :name, :phone, :deleted, :at)", **values)
+
+    def pushed(self, key: int, name: str) -> Arrival:
+        """Return this record as the source pushes it now."""
+        read = read_record(str(key), {"name": name}, "US")
+        assert read.record is not None
+        return Arrival(read.record, version=self._now_ms() * 1000)
+
+    def push(self, arrival: Arrival) -> None:
+        with self.database.transaction() as session:
+            lease = streams.join(session, "erp", CUSTOMER, kind="sql")
+        StreamWriter(self.database, lease, self.clock, by="source erp").apply([arrival], read_after=None)
 
     def remove(self, *keys: int) -> None:
         for key in keys:
@@ -283,28 +297,50 @@ def test_a_runner_that_lost_its_lease_rolls_back(crm: Crm) -> None:
     assert len(crm.customers()) == 3
 
 
-def test_what_was_pushed_while_a_page_was_read_is_newer(crm: Crm) -> None:
+@pytest.mark.parametrize("pass_", [Pass.WINDOW, Pass.FULL])
+def test_a_push_that_was_late_does_not_outlast_a_page_that_was_newer(crm: Crm, pass_: Pass) -> None:
+    crm.put(1, "Ada Lovelace")
+    crm.run(Pass.FULL)
+    late = crm.pushed(1, "Ada Byron")
+    crm.put(1, "Ada King")
+    run = crm.sync(connector=Interrupted(crm, lambda: crm.push(late))).run(pass_)
+    assert run is not None
+    assert (run.counts["changed"], run.counts["older"]) == (1, 0)
+    assert crm.customers() == {"erp:1": "Ada King"}
+
+
+def test_a_push_that_was_late_does_not_bring_back_a_row_that_is_missing(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace")
+    crm.run(Pass.FULL)
+    late = crm.pushed(1, "Ada King")
+    crm.remove(1)
+    run = crm.sync(connector=Interrupted(crm, lambda: crm.push(late), of_reading=True)).run(Pass.FULL)
+    assert run is not None
+    assert crm.customers() == {}
+
+
+def test_what_was_pushed_while_a_page_was_read_stays_if_it_is_newer(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace")
+    crm.run(Pass.FULL)
+    crm.put(1, "Ada Byron")
+
+    def change() -> None:
+        crm.put(1, "Ada King")
+        crm.push(crm.pushed(1, "Ada King"))
+
+    assert crm.sync(connector=Interrupted(crm, change)).run(Pass.WINDOW) is not None
+    assert crm.customers() == {"erp:1": "Ada King"}
+
+
+def test_a_record_that_is_pushed_whenever_it_is_read_is_left_at_what_was_pushed(crm: Crm) -> None:
     crm.put(1, "Ada Lovelace")
     crm.run(Pass.FULL)
     crm.put(1, "Ada King")
-
-    class Slow(Recording):
-        def pages(self, position: Position) -> Iterator[Page]:
-            for page in super().pages(position):
-                crm.put(1, "Ada Byron")
-                crm.sync(owner="somebody").run(Pass.WINDOW)  # taken: nothing
-                with crm.database.transaction() as session:
-                    session.execute(text("UPDATE sources SET seq = seq + 1 WHERE name = 'erp'"))
-                    session.execute(
-                        text("UPDATE source_records SET seq = (SELECT seq FROM sources WHERE name = 'erp')")
-                    )
-                yield page
-
-    slow = Slow(crm.source.open(declared(crm.settings, crm.person)))
-    run = crm.sync(connector=slow).run(Pass.WINDOW)
+    connector = Interrupted(crm, lambda: crm.push(crm.pushed(1, "Ada Byron")), of_reading=True, is_once=False)
+    run = crm.sync(connector=connector).run(Pass.WINDOW)
     assert run is not None
-    assert run.counts["older"] == 1
-    assert crm.customers() == {"erp:1": "Ada Lovelace"}
+    assert (run.is_complete, run.counts["older"]) == (True, 1)
+    assert crm.customers() == {"erp:1": "Ada Byron"}
 
 
 # --- the brake
@@ -552,6 +588,38 @@ class Recording:
 
     def read(self, remote_ids: Iterable[str]) -> tuple[PulledRecord, ...]:
         return self._inner.read(remote_ids)
+
+
+class Interrupted(Recording):
+    """A connector during which something happens: after a page was read, or some records, the first time or always."""
+
+    def __init__(self, crm: Crm, happen: Callable[[], None], *, of_reading: bool = False, is_once: bool = True) -> None:
+        super().__init__(crm.source.open(declared(crm.settings, crm.person)))
+        self._happen = happen
+        self._of_reading = of_reading
+        self._is_once = is_once
+
+    def pages(self, position: Position) -> Iterator[Page]:
+        for page in super().pages(position):
+            if not (self._of_reading and self._is_once):
+                self._do()
+            yield page
+
+    def read(self, remote_ids: Iterable[str]) -> tuple[PulledRecord, ...]:
+        found = super().read(remote_ids)
+        if self._of_reading:
+            self._do()
+        return found
+
+    def _do(self) -> None:
+        happen = self._happen
+        if self._is_once:
+            self._happen = _nothing
+        happen()
+
+
+def _nothing() -> None:
+    pass
 
 
 class Away:
