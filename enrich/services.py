@@ -8,10 +8,12 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import time as time_of_day
 from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypedDict, cast
+from zoneinfo import ZoneInfo
 
 from flask import current_app
 
@@ -335,6 +337,8 @@ def synced_source(services: Services, declaration: SqlDeclaration) -> SyncedSour
             keys_every=timedelta(seconds=declaration.keys_every),
             full_every=timedelta(seconds=declaration.full_every),
             has_windows=declaration.person.changed is not None,
+            full_time=time_of_day.fromisoformat(declaration.full_at),
+            zone=ZoneInfo(declaration.timezone),
         ),
         fingerprint=blake2b(read_by.encode(), digest_size=16).hexdigest(),
         region=region,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from enrich.domain.streams import Intervals, Pass, StreamState, behind, due_pass, every_full_pass
+from enrich.domain.streams import Intervals, Pass, StreamState, behind, due_pass, every_full_pass, full_pass_due_at
 
 # A source is late once it is behind by this many of its intervals, and by this time at least.
 LATE_INTERVALS = 3
@@ -99,9 +99,9 @@ def _condition(state: StreamState, coming: NextPass | None, fingerprint: str, no
 
 def _due_since(state: StreamState, pass_: Pass, intervals: Intervals, now: datetime) -> datetime:
     """Return when a pass of this kind is due by its interval; now, if it is asked for or was never complete."""
-    at, every = {
-        Pass.FULL: (state.full_at, every_full_pass(state, intervals)),
-        Pass.KEYS: (state.keys_at, intervals.keys_every),
-        Pass.WINDOW: (state.window_at, intervals.every),
-    }[pass_]
-    return now if at is None or pass_ in (state.requested, state.interrupted) else at + every
+    at = {Pass.FULL: state.full_at, Pass.KEYS: state.keys_at, Pass.WINDOW: state.window_at}[pass_]
+    if at is None or pass_ in (state.requested, state.interrupted):
+        return now
+    if pass_ is Pass.FULL:
+        return full_pass_due_at(at, state, intervals)
+    return at + (intervals.keys_every if pass_ is Pass.KEYS else intervals.every)

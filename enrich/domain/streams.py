@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 
 # After a failure the next attempt waits a second, then twice as long each time, at most this.
 MAX_BACK_OFF = timedelta(minutes=5)
 # A brake that stopped a pass in the middle stops the next one as well, so there is no hurry.
 BRAKE_RETRY = timedelta(hours=1)
+DAY = timedelta(days=1)
 # A table without a change column is read whole each time: for at most this share of the time.
 FULL_PASS_SHARE = 10
 
@@ -25,12 +26,17 @@ class Pass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Times between the beginnings of passes. has_windows: False if the source does not say what changed."""
+    """Times between the beginnings of passes. has_windows: False if the source does not say what changed.
+
+    full_time, zone: the time of day at which full passes begin, where a day or more lies between them.
+    """
 
     every: timedelta
     keys_every: timedelta
     full_every: timedelta
     has_windows: bool = True
+    full_time: time | None = None
+    zone: tzinfo = UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +117,15 @@ def due_pass(state: StreamState, intervals: Intervals, fingerprint: str, now: da
         return Pass.FULL
     if state.interrupted is not None:
         return state.interrupted
-    full_every = every_full_pass(state, intervals)
-    if _is_due(state.full_at, full_every, now):
+    if _is_due(state.full_at, full_pass_due_at(state.full_at, state, intervals), now):
         return Pass.FULL
     if not intervals.has_windows:
         return None
-    if _is_due(state.keys_at, intervals.keys_every, now):
+    if state.keys_at is None or _is_due(state.keys_at, state.keys_at + intervals.keys_every, now):
         return Pass.KEYS
-    return Pass.WINDOW if _is_due(state.window_at, intervals.every, now) else None
+    if state.window_at is None or _is_due(state.window_at, state.window_at + intervals.every, now):
+        return Pass.WINDOW
+    return None
 
 
 def back_off(failures: int) -> timedelta:
@@ -140,5 +147,18 @@ def every_full_pass(state: StreamState, intervals: Intervals) -> timedelta:
     return max(intervals.every, took * FULL_PASS_SHARE)
 
 
-def _is_due(at: datetime | None, every: timedelta, now: datetime) -> bool:
-    return at is None or now >= at + every or at > now + every  # a clock that was set back
+def full_pass_due_at(last_at: datetime, state: StreamState, intervals: Intervals) -> datetime:
+    """Return when the full pass after the one that began at `last_at` is due.
+
+    That is by the interval or, at a given time of day, by the last such time before the interval is over.
+    """
+    every = every_full_pass(state, intervals)
+    if intervals.full_time is None or not intervals.has_windows or every < DAY:
+        return last_at + every
+    earliest = (last_at + every - DAY).astimezone(intervals.zone)
+    due_at = datetime.combine(earliest.date(), intervals.full_time, intervals.zone)
+    return due_at if due_at > earliest else datetime.combine(earliest.date() + DAY, intervals.full_time, intervals.zone)
+
+
+def _is_due(last_at: datetime, due_at: datetime, now: datetime) -> bool:
+    return now >= due_at or last_at - now > due_at - last_at  # a clock that was set back

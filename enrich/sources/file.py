@@ -81,13 +81,14 @@ class Sharing:
 
 @dataclass(frozen=True, slots=True)
 class SqlDeclaration:
-    """A source that is a database. Durations in seconds."""
+    """A source that is a database. Durations in seconds. full_at: a time of day in this time zone, as 02:00."""
 
     name: str
     url_env: str
     every: int
     keys_every: int
     full_every: int
+    full_at: str
     overlap: int
     timezone: str
     statement_timeout: int
@@ -356,6 +357,11 @@ _SQL = Table(
             Duration(MINUTE, 7 * DAY), "Time between passes over all keys, for rows that went", default="1h"
         ),
         "full_every": Key(Duration(MINUTE, 30 * DAY), "Time between full passes", default="1d"),
+        "full_at": Key(
+            Text("a time of day such as 02:00", "(?:[01][0-9]|2[0-3]):[0-5][0-9]", 5),
+            "Time of day at which full passes begin, in `timezone`, if `full_every` is a day or more",
+            default="02:00",
+        ),
         "overlap": Key(
             Duration(1, DAY), "Time before the last pass that is read again; longer than any transaction", default="2m"
         ),
@@ -408,4 +414,15 @@ def _declaration(name: str, values: Mapping[str, Any], raw: Mapping[str, Any]) -
     return SqlDeclaration(name, **settings, parts=values.get("part", ()), sharing=sharing, fingerprint=fingerprint)
 
 
-_OF_SQL = ("url_env", "every", "keys_every", "full_every", "overlap", "timezone", "statement_timeout", "page", "person")
+_OF_SQL = (
+    "url_env",
+    "every",
+    "keys_every",
+    "full_every",
+    "full_at",
+    "overlap",
+    "timezone",
+    "statement_timeout",
+    "page",
+    "person",
+)
