@@ -17,8 +17,12 @@ from sqlalchemy import text
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
+from enrich.accounts import users
+from enrich.accounts.tables import Role
 from enrich.customers import card_token
 from enrich.database.engine import Database
+from enrich.pages import PLACES
+from tests.support.app import EMAIL
 from tests.support.browser import collect_complaints, needs_chromium, sign_in
 from tests.support.journal import Make
 
@@ -387,6 +391,20 @@ def test_the_header_stays_on_one_line_at_every_width(page: Page, database: Datab
     assert set(lines) == {1}
     overflow = page.locator(".places").evaluate("places => places.scrollWidth - places.clientWidth")
     assert overflow <= 0
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("width", [390, 480])
+def test_every_entry_of_the_navigation_is_in_view_on_a_narrow_screen(
+    page: Page, database: Database, width: int
+) -> None:
+    users.set_role(database, EMAIL, Role.ADMIN)
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in(page)
+    entries = page.get_by_role("navigation", name="Pages").get_by_role("link")
+    expect(entries).to_have_text([label for _, label, _ in PLACES])
+    for entry in entries.all():
+        expect(entry).to_be_in_viewport(ratio=1)
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
