@@ -28,6 +28,7 @@ from enrich.domain.outcomes import Reason
 from enrich.journal.lookups import Lookup
 from enrich.journal.reads import Read
 from enrich.resilience.queue_time import waited_s
+from enrich.resilience.time_slices import TimeSlices
 from enrich.resilience.token_bucket import TokenBuckets
 from enrich.services import Services
 
@@ -45,7 +46,8 @@ AQuery = TypeVar("AQuery", bound=BaseModel)
 class Api:
     """The parts that the views share.
 
-    recorder: of look-ups. read_recorder: of reads of personal data. description: the OpenAPI document, as JSON.
+    recorder: of look-ups. read_recorder: of reads of personal data. time_slices: of reads, which take long.
+    description: the OpenAPI document, as JSON.
     """
 
     services: Services
@@ -53,6 +55,7 @@ class Api:
     rate_limit: TokenBuckets
     recorder: Recorder[Lookup]
     read_recorder: Recorder[Read]
+    time_slices: TimeSlices
     description: str
 
 

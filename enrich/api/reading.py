@@ -6,8 +6,7 @@ customer or follow-up, and of a task that of its first entry.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -43,8 +42,8 @@ from enrich.journal.records import Summary
 from enrich.journal.timeline import FullEntry, TimelineFollowup
 from enrich.services import Services
 
-# Other greenlets run after so many rows, which take a few milliseconds: callbacks do not wait for a page.
-ROWS_AT_ONCE = 20
+# Read with one query, which takes some milliseconds: callbacks do not wait for a page. An entry has up to 16 kB.
+ROWS_AT_ONCE, ENTRIES_AT_ONCE = 25, 5
 
 Row = TypeVar("Row")
 AnAnswer = TypeVar("AnAnswer", bound=Answer)
@@ -53,22 +52,30 @@ APlace = TypeVar("APlace", int, str)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads for one request. is_masked: as a viewer sees it; else as an editor. Every method raises DatabaseError."""
+    """Reads for one request. Every method raises DatabaseError.
+
+    is_masked: as a viewer sees it; else as an editor. pause: called often, to let callbacks run.
+    """
 
     services: Services
     is_masked: bool
     now: datetime
+    pause: Callable[[], None]
 
     def customers(self, query: PageQuery) -> CustomerPage:
         """Return a page of customers. Raises Problem for a wrong cursor."""
         of: Query = ("customers",)
         after = _place(of, query.cursor, "")
-        found = search.customers_after(self.services.database, after, at_most=query.limit + 1)
-        shown = found[: query.limit]
-        return CustomerPage(
-            customers=[CustomerLine.model_validate(self._customer(one)) for one in _in_turns(shown)],
-            next=cursor_of(of, shown[-1].id) if len(found) > len(shown) else None,
-        )
+        shown: list[CustomerLine] = []
+        while len(shown) < query.limit:
+            at_most = min(ROWS_AT_ONCE, query.limit - len(shown))
+            found = search.customers_after(self.services.database, after, at_most=at_most)
+            shown += (CustomerLine.model_validate(self._customer(one)) for one in self._in_turns(found))
+            if len(found) < at_most:
+                return CustomerPage(customers=shown, next=None)
+            after = found[-1].id
+        following = search.customers_after(self.services.database, after, at_most=1)
+        return CustomerPage(customers=shown, next=cursor_of(of, after) if following else None)
 
     def customer(self, customer_id: str) -> Customer | None:
         """Return a customer in full, or the one whom they are part of; None if there is none."""
@@ -104,13 +111,17 @@ class Reader:
         """Return a page of tasks. Raises Problem for a wrong cursor."""
         of: Query = ("tasks", *(one.isoformat() if one else None for one in (query.since, query.until)))
         before = _place(of, query.cursor, 0)
-        found = feed.arrived_tasks(
-            self.services.database, since=query.since, until=query.until, limit=query.limit, before=before or None
+        database = self.services.database
+        found = feed.arrived_ids(
+            database, since=query.since, until=query.until, limit=query.limit, before=before or None
         )
-        return TaskPage(
-            tasks=[self._task_line(one) for one in _in_turns(found.tasks)],
-            next=cursor_of(of, found.continue_before) if found.continue_before else None,
-        )
+        self.pause()
+        shown = [
+            self._task_line(one)
+            for at in range(0, len(found.entry_ids), ROWS_AT_ONCE)
+            for one in self._in_turns(feed.arrived_tasks(database, found.entry_ids[at : at + ROWS_AT_ONCE]))
+        ]
+        return TaskPage(tasks=shown, next=cursor_of(of, found.continue_before) if found.continue_before else None)
 
     def task(self, task_sid: str, query: EntriesQuery) -> Task | None:
         """Return a task with a page of its entries; None if there is none. Raises Problem for a wrong cursor."""
@@ -120,14 +131,20 @@ class Reader:
             return None
         of: Query = ("task", task_sid)
         after = _place(of, query.cursor, 0)
-        entries = timeline.full_entries(database, task_sid, after=after, at_most=query.limit + 1)
+        entries: list[TaskEntry] = []
+        while len(entries) <= query.limit:
+            stored = timeline.full_entries(database, task_sid, after=after, at_most=ENTRIES_AT_ONCE)
+            entries += (self._entry(one) for one in self._in_turns(stored))
+            if len(stored) < ENTRIES_AT_ONCE:
+                break
+            after = stored[-1].id
         shown = entries[: query.limit]
         found = self._task(found)
         return _answer(
             Task,
             found.newest,
             **self._more_of(found),
-            entries=[self._entry(one) for one in _in_turns(shown)],
+            entries=shown,
             followups=[_followup(one, task_sid) for one in timeline.task_followups(database, task_sid)],
             next=cursor_of(of, shown[-1].id) if len(entries) > len(shown) else None,
         )
@@ -141,9 +158,15 @@ class Reader:
         )
         shown = found[: query.limit]
         return FollowupPage(
-            followups=[_followup(one, one.task_sid) for one in _in_turns(shown)],
+            followups=[_followup(one, one.task_sid) for one in self._in_turns(shown)],
             next=cursor_of(of, shown[-1].id) if len(found) > len(shown) else None,
         )
+
+    def _in_turns(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield the rows, and pause in between."""
+        for row in rows:
+            yield row
+            self.pause()
 
     def _customer(self, found: search.FoundCustomer) -> search.FoundCustomer:
         return masked_records.customer(found) if self.is_masked else found
@@ -196,11 +219,3 @@ def _named(model: type[AnAnswer], rows: Iterable[Iterable[Any]]) -> list[AnAnswe
 
 def _followup(followup: TimelineFollowup, task_sid: str | None) -> FollowupLine:
     return _answer(FollowupLine, followup, state=listed_followups.state_of(followup), task_sid=task_sid)
-
-
-def _in_turns(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield the rows, and let other greenlets run in between."""
-    for number, row in enumerate(rows, 1):
-        yield row
-        if number % ROWS_AT_ONCE == 0:
-            time.sleep(0)

@@ -1,6 +1,7 @@
 """Reading over the API: customers, tasks with their entries, and follow-ups, for reports and other systems.
 
-A read gives way to callbacks and ends after `READ_S`, as a look-up does.
+A read gives way to callbacks, as a look-up does, and one at a time works in a process, in slices (`time_slices.py`): a
+page is a hundred times the work of a look-up. It ends after `READ_S`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from enrich.api.reading import Reader
 from enrich.api.reading_models import Answer, EntriesQuery, FollowupsQuery, NoQuery, Page, PageQuery, TasksQuery
 from enrich.journal.reads import Read
 
-READ_S = 3.0
+READ_S = 10.0
 COULD_NOT_READ = "The database could not be asked. Ask again."
 
 bp = Blueprint("reading", __name__, url_prefix=VERSION_PREFIX)
@@ -96,7 +97,8 @@ def _answer(
     token = token_with(api, now, READ, READ_UNMASKED)
     query = query_of(model)
     is_masked = READ_UNMASKED not in token.scopes
-    answer = read(Reader(api.services, is_masked, now), query)
+    with api.time_slices.turn(READ_S):
+        answer = read(Reader(api.services, is_masked, now, api.time_slices.pause), query)
     subject, number = answer.personal() if answer and not is_masked else (None, 0)
     record = Read(
         at=now,

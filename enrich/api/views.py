@@ -35,6 +35,7 @@ from enrich.domain.matches import Trust
 from enrich.domain.outcomes import Reason
 from enrich.journal.lookups import Lookup, Lookups
 from enrich.journal.reads import Reads
+from enrich.resilience.time_slices import TimeSlices
 from enrich.resilience.token_bucket import TokenBuckets
 from enrich.services import Services
 
@@ -63,6 +64,7 @@ def application(services: Services) -> Flask:
         rate_limit=TokenBuckets(rate, rate * BURST_S),
         recorder=Recorder(services.database, Lookups(services.database).record),
         read_recorder=Recorder(services.database, Reads(services.database).record),
+        time_slices=TimeSlices(),
         description=json.dumps(openapi.document(services.settings.public_url), ensure_ascii=False, indent=2) + "\n",
     )
     for blueprint in (bp, reading_views.bp):

@@ -66,10 +66,10 @@ class ArrivedTask:
 
 
 @dataclass(frozen=True, slots=True)
-class ArrivedTasks:
-    """Tasks, the last to arrive first. continue_before: the `before` of the next ones; None if these are the last."""
+class ArrivedIds:
+    """Ids of the first entries of tasks. continue_before: the `before` of the next ones; None if these are the last."""
 
-    tasks: tuple[ArrivedTask, ...]
+    entry_ids: tuple[int, ...]
     continue_before: int | None
 
 
@@ -119,7 +119,7 @@ def find_tasks(
     )
 
 
-def arrived_tasks(
+def arrived_ids(
     database: Database,
     *,
     since: datetime | None = None,
@@ -128,8 +128,8 @@ def arrived_tasks(
     before: int | None = None,
     timeout_s: float = 0.25,
     range_size: int = UNINDEXED_RANGE,
-) -> ArrivedTasks:
-    """Return the tasks that arrived in this period, the last to arrive first, and where to continue.
+) -> ArrivedIds:
+    """Return the first entries of the tasks that arrived in this period, the last to arrive first.
 
     A task has its place by its first entry that is not an event, which later ones do not change: so whoever continues
     misses none and sees none twice, whatever happens meanwhile. Works through ranges as `find_tasks`; after the
@@ -141,19 +141,24 @@ def arrived_tasks(
     search = _Search(database, conditions, _has_older_entry(), range_size, FAST_QUERY_S)
     entry_ids, floor = search.run(low, high, limit + 1, timeout_s)
     shown = entry_ids[:limit]
-    continue_before = shown[-1] if len(entry_ids) > limit else floor if floor > low else None
+    return ArrivedIds(
+        tuple(shown), continue_before=shown[-1] if len(entry_ids) > limit else floor if floor > low else None
+    )
+
+
+def arrived_tasks(database: Database, entry_ids: Sequence[int]) -> tuple[ArrivedTask, ...]:
+    """Return the tasks that arrived with these entries, in this order, without deleted ones. Raises DatabaseError."""
     with database.reading() as session:
-        first = session.execute(select(EntryRow.id, EntryRow.received_at).where(EntryRow.id.in_(shown)))
+        first = session.execute(select(EntryRow.id, EntryRow.received_at).where(EntryRow.id.in_(entry_ids)))
         arrived_at = {row.id: row.received_at for row in first}
         newest = _newest_of_tasks(session, list(arrived_at))
         rows = session.execute(select(*ENTRY_COLUMNS).where(EntryRow.id.in_(newest.values()))).all()
         lines = {line.id: line for line in _task_lines(session, rows)}
-    tasks = [
+    return tuple(
         ArrivedTask(arrived_at[entry_id], lines[newest[entry_id]])
-        for entry_id in shown
-        if newest.get(entry_id) in lines  # not deleted meanwhile
-    ]
-    return ArrivedTasks(tuple(tasks), continue_before)
+        for entry_id in entry_ids
+        if newest.get(entry_id) in lines
+    )
 
 
 def arrived_task(database: Database, task_sid: str) -> ArrivedTask | None:

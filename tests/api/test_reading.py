@@ -15,6 +15,7 @@ from sqlalchemy import insert, select, text, update
 
 from enrich import errors
 from enrich.accounts.tokens import ApiTokens
+from enrich.api import reading_views, views
 from enrich.customers import search
 from enrich.customers.tables import CustomerRow, InteractionRow
 from enrich.database.engine import Database
@@ -267,6 +268,17 @@ class TestWhoMay:
 
 
 class TestHttp:
+    def test_one_at_a_time_reads_and_the_others_wait(
+        self, app: Flask, viewer: ApiClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reading_views, "READ_S", 0.05)
+        api_app = views.application(services_of(app))
+        client = ApiClient(api_app, viewer.token)
+        with api_app.extensions["enrich.api"].time_slices.turn(1.0):
+            response = client.send("/tasks")
+            assert (response.status_code, (response.json or {})["reason"]) == (503, "out_of_time")
+        assert client.send("/tasks").status_code == 200
+
     @pytest.mark.parametrize("path", PATHS)
     def test_reads_are_counted_by_operation_and_result(self, app: Flask, viewer: ApiClient, path: str) -> None:
         metrics, admission = services_of(app).metrics, services_of(app).admission
@@ -310,7 +322,7 @@ class TestHttp:
         [
             ("/customers", search, "customers_after"),
             ("/customers/C-1001", search, "customers"),
-            ("/tasks", feed, "arrived_tasks"),
+            ("/tasks", feed, "arrived_ids"),
             (f"/tasks/{TASK_SID}", timeline, "full_entries"),
             ("/followups", listed_followups, "followups_before"),
         ],

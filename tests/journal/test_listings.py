@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,18 +23,24 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 def all_tasks(database: Database, *, limit: int, range_size: int = 100, timeout_s: float = 1.0) -> list[str | None]:
     """Return the SIDs of all tasks, read so many at a time."""
-    return [one.newest.task_sid for page in pages(database, limit, range_size, timeout_s) for one in page]
-
-
-def pages(database: Database, limit: int, range_size: int, timeout_s: float) -> Iterator[tuple[ArrivedTask, ...]]:
+    found: list[str | None] = []
     before = None
     while True:
-        page = feed.arrived_tasks(database, limit=limit, before=before, range_size=range_size, timeout_s=timeout_s)
-        yield page.tasks
+        page = feed.arrived_ids(database, limit=limit, before=before, range_size=range_size, timeout_s=timeout_s)
+        found += [one.newest.task_sid for one in feed.arrived_tasks(database, page.entry_ids)]
         if page.continue_before is None:
-            return
+            return found
         assert before is None or page.continue_before < before
         before = page.continue_before
+
+
+def arrived(
+    database: Database, since: datetime | None = None, until: datetime | None = None
+) -> tuple[ArrivedTask, ...]:
+    """Return the tasks that arrived in this period."""
+    page = feed.arrived_ids(database, limit=10, since=since, until=until)
+    assert page.continue_before is None
+    return feed.arrived_tasks(database, page.entry_ids)
 
 
 class TestTasks:
@@ -46,7 +51,7 @@ class TestTasks:
         make_entry(task_sid="WT1", kind="event", event_type="reservation.accepted", outcome=None)
         make_entry(task_sid="WT3", kind="event", event_type="task.created", outcome=None)
         make_entry(task_sid=None, outcome="malformed")
-        second, first = feed.arrived_tasks(database, limit=10).tasks
+        second, first = arrived(database)
         assert (second.newest.task_sid, second.arrived_at) == ("WT2", NOW + timedelta(minutes=1))
         assert (first.newest.task_sid, first.arrived_at) == ("WT1", NOW)
         assert (first.newest.id, first.newest.kind) == (late, "late")
@@ -65,17 +70,16 @@ class TestTasks:
         for hour in range(6):
             make_entry(task_sid=f"WT{hour}", received_at=NOW + timedelta(hours=hour))
         make_entry(task_sid="WT0", received_at=NOW + timedelta(hours=3), kind="late")
-        found = feed.arrived_tasks(database, since=NOW + timedelta(hours=2), until=NOW + timedelta(hours=4), limit=10)
-        assert [one.newest.task_sid for one in found.tasks] == ["WT3", "WT2"]
-        assert found.continue_before is None
-        assert feed.arrived_tasks(database, since=NOW + timedelta(days=9), limit=10) == feed.ArrivedTasks((), None)
+        found = arrived(database, since=NOW + timedelta(hours=2), until=NOW + timedelta(hours=4))
+        assert [one.newest.task_sid for one in found] == ["WT3", "WT2"]
+        assert arrived(database, since=NOW + timedelta(days=9)) == ()
 
     def test_one_task_is_as_the_list_shows_it(self, database: Database, make_entry: Make) -> None:
         make_entry(task_sid="WT1", received_at=NOW)
         make_entry(task_sid="WT1", kind="late", received_at=NOW + timedelta(minutes=1))
         make_entry(task_sid="WT1", kind="event", event_type="task.completed", outcome=None)
         make_entry(task_sid="WT2", kind="event", event_type="task.created", outcome=None)
-        assert feed.arrived_task(database, "WT1") == feed.arrived_tasks(database, limit=1).tasks[0]
+        assert (feed.arrived_task(database, "WT1"),) == arrived(database)
         only_events = feed.arrived_task(database, "WT2")
         assert only_events
         assert only_events.newest.event_type == "task.created"
@@ -146,8 +150,9 @@ def test_every_page_is_answered_from_an_index(owned_database: Database) -> None:
     )
     plans = plans_of(
         database,
-        lambda: feed.arrived_tasks(database, limit=50),
-        lambda: feed.arrived_tasks(database, limit=50, before=2000, since=NOW, until=NOW + timedelta(hours=1)),
+        lambda: feed.arrived_ids(database, limit=50),
+        lambda: feed.arrived_ids(database, limit=50, before=2000, since=NOW, until=NOW + timedelta(hours=1)),
+        lambda: feed.arrived_tasks(database, range(1950, 2000)),
         lambda: feed.arrived_task(database, "WT7"),
         lambda: timeline.full_entries(database, "WT7", after=0, at_most=50),
         lambda: timeline.task_followups(database, "WT7"),
