@@ -25,13 +25,16 @@ from enrich.api.access import (
     refusal_result,
     token_with,
 )
-from enrich.api.problems import Problem
+from enrich.api.problems import Problem, unavailable
 from enrich.api.reading import Reader
 from enrich.api.reading_models import Answer, EntriesQuery, FollowupsQuery, NoQuery, Page, PageQuery, TasksQuery
+from enrich.domain.outcomes import Reason
 from enrich.journal.reads import Read
 
 READ_S = 10.0
 COULD_NOT_READ = "The database could not be asked. Ask again."
+# Reads in one process, of which one works. Each takes a place of those that look-ups need, too.
+MAX_READS = 5
 
 bp = Blueprint("reading", __name__, url_prefix=VERSION_PREFIX)
 
@@ -73,6 +76,8 @@ def _read(model: type[AQuery], read: Callable[[Reader, AQuery], Answer | None]) 
     """
     api, operation = current_api(), (request.endpoint or "").rpartition(".")[2]
     try:
+        if api.time_slices.present >= MAX_READS:
+            raise unavailable(Reason.OVERLOAD, "Other reads are waiting already. Ask again, one page after the other.")
         with low_priority(api, READ_S, COULD_NOT_READ):
             answer = _answer(api, operation, model, read)
     except Problem as problem:

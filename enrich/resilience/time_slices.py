@@ -26,7 +26,7 @@ MAX_PAUSE_S = 0.1
 class TimeSlices:
     """Work that is done one piece at a time, with a pause after each slice. Safe to share between greenlets, threads.
 
-    now: monotonic time. sleep: lets others run.
+    now: monotonic time. sleep: lets others run. present: the number of those who have the turn or wait for it.
     """
 
     def __init__(
@@ -36,17 +36,23 @@ class TimeSlices:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._began = 0.0
+        self._counting = threading.Lock()
+        self.present = 0
 
     @contextmanager
     def turn(self, timeout_s: float) -> Iterator[None]:
         """Wait until nobody else has the turn, and have it in the block. Raises OutOfTime after the time-out."""
-        if not self._lock.acquire(timeout=timeout_s):
-            raise OutOfTime
+        self._count(1)
         try:
-            self._began = self._now()
-            yield
+            if not self._lock.acquire(timeout=timeout_s):
+                raise OutOfTime
+            try:
+                self._began = self._now()
+                yield
+            finally:
+                self._lock.release()
         finally:
-            self._lock.release()
+            self._count(-1)
 
     def pause(self) -> None:
         """End the slice if it is long enough, and let others run. Only for the holder of the turn."""
@@ -54,3 +60,7 @@ class TimeSlices:
         if elapsed_s >= SLICE_S:
             self._sleep(min(elapsed_s * PAUSE_FACTOR, MAX_PAUSE_S))
             self._began = self._now()
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self.present += change

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -277,6 +278,27 @@ class TestHttp:
         with api_app.extensions["enrich.api"].time_slices.turn(1.0):
             response = client.send("/tasks")
             assert (response.status_code, (response.json or {})["reason"]) == (503, "out_of_time")
+        assert client.send("/tasks").status_code == 200
+
+    def test_few_wait_so_that_look_ups_have_places(self, app: Flask, viewer: ApiClient) -> None:
+        api_app = views.application(services_of(app))
+        client = ApiClient(api_app, viewer.token)
+        slices = api_app.extensions["enrich.api"].time_slices
+
+        def wait() -> None:
+            with slices.turn(10.0):
+                pass
+
+        waiting = [threading.Thread(target=wait) for _ in range(reading_views.MAX_READS - 1)]
+        with slices.turn(1.0):
+            for one in waiting:
+                one.start()
+            wait_until(lambda: slices.present == reading_views.MAX_READS, within_s=5)
+            response = client.send("/tasks")
+            assert (response.status_code, (response.json or {})["reason"]) == (503, "overload")
+            assert response.headers["Retry-After"] == "1"
+        for one in waiting:
+            one.join()
         assert client.send("/tasks").status_code == 200
 
     @pytest.mark.parametrize("path", PATHS)

@@ -85,4 +85,5 @@ def test_work_that_fails_gives_the_turn_back(slices: TimeSlices) -> None:
     with pytest.raises(ZeroDivisionError), slices.turn(1.0):
         _ = 1 / 0
     with slices.turn(0.0):
-        pass
+        assert slices.present == 1
+    assert slices.present == 0
