@@ -35,6 +35,13 @@ def test_a_token_is_made_listed_and_revoked(app: Flask, caplog: pytest.LogCaptur
     assert secret not in " ".join(str(vars(record)) for record in caplog.records)
 
 
+def test_the_help_names_the_scopes(app: Flask) -> None:
+    status, output = run_command(app, "tokens", "add", "--help")
+    assert status == 0
+    words = " ".join(output.split())
+    assert "read (personal data masked, as for a viewer), read:unmasked (as for an editor)" in words
+
+
 def test_a_token_may_last_for_ever(app: Flask) -> None:
     assert run_command(app, "tokens", "add", "Studio", "--scope", "lookup", "--never-expires")[0] == 0
     assert ApiTokens(services_of(app).database).list_all()[0].expires_at is None

@@ -37,6 +37,14 @@ def test_the_page_of_accounts_leads_there(admin: FlaskClient) -> None:
     assert 'href="/tokens">API tokens</a>' in admin.get("/staff").text
 
 
+def test_the_form_says_which_scope_shows_personal_data(admin: FlaskClient, database: Database) -> None:
+    page = admin.get("/tokens").text
+    assert "<code>read</code> read customers, tasks and follow-ups as a viewer sees them" in page
+    assert "<code>read:unmasked</code> read them as an editor sees them" in page
+    assert admin.post("/tokens", data=FORM | {"scope": "read:unmasked"}).status_code == 200
+    assert ApiTokens(database).list_all()[0].scopes == ("read:unmasked",)
+
+
 def test_a_token_is_shown_once(admin: FlaskClient, database: Database, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     response = admin.post("/tokens", data=FORM | {"intake": "crm, shop"})
