@@ -23,7 +23,7 @@ from enrich.customers.identifiers import Identifier
 from enrich.customers.projection import Projection
 from enrich.customers.projection_writes import StoredCustomer
 from enrich.customers.projector import Recomputed
-from enrich.customers.records import EMPTY_STATE, Actor, Scope, State, capture, serialise_changes
+from enrich.customers.records import EMPTY_STATE, Actor, Scope, State, capture, gone_of, serialise_changes
 from enrich.customers.tables import AuditCustomerRow, AuditRow
 from enrich.database.types import Base
 
@@ -113,10 +113,11 @@ def change(
     act: returns the ids of the decisions it made, if any; without a change they are forgotten.
     """
     serialise_changes(session)
-    before = capture(session, scope)
+    before, gone = capture(session, scope), gone_of(session, scope.customers)
     made = act() or ()
     after = capture(session, scope)
-    if before == after:
+    # Of a customer without numbers a deletion changes nothing else.
+    if before == after and gone == gone_of(session, scope.customers):
         decisions.forget(session, made)
         return None
     changed = enter(session, action, by, at, before, after, task_sid=task_sid, customer_id=customer_id)

@@ -13,7 +13,7 @@ the caller and raises DatabaseError.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -82,6 +82,12 @@ def is_gone(session: Session, customer_id: str) -> bool:
     """Return whether no source has this customer any more, or staff deleted them."""
     gone = select(_CUSTOMERS.c.is_gone).where(_CUSTOMERS.c.id == customer_id)
     return bool(session.execute(gone).scalar_one_or_none())
+
+
+def gone_of(session: Session, customer_ids: Collection[str]) -> frozenset[str]:
+    """Return those of these customers whom no source has any more, or staff deleted."""
+    gone = select(_CUSTOMERS.c.id).where(_CUSTOMERS.c.id.in_(customer_ids), _CUSTOMERS.c.is_gone)
+    return frozenset(session.scalars(gone)) if customer_ids else frozenset()
 
 
 def merged_into(session: Session, customer_id: str) -> tuple[str, ...]:

@@ -131,6 +131,18 @@ def test_an_edit_of_staff_stands_until_the_source_says_something_new(
 # --- the brake: 2 % of 300 are 6, and 20 are few
 
 
+def test_a_customer_without_numbers_is_deleted_for_good(database: Database) -> None:
+    load(database, row("C-1"))
+    about = Scope(frozenset({"C-1"}))
+    change(database, AuditAction.UNLINKED, about, [editing.unlinked(Identifier("customer_id", "c-1"), "C-1")])
+    deletion = change(database, AuditAction.DELETED, about, [editing.deleted("C-1")])
+    with database.transaction() as session:
+        assert recompute(session, ["C-1"], NOON).changed == frozenset()
+    assert phones(database) == {}
+    undo(database, deletion)
+    assert phones(database) == {"C-1": []}
+
+
 def many(number: int = 300) -> list[CustomerFixture]:
     return [row(f"C-{one:03}", phones=[f"+1415555{one:04}"]) for one in range(number)]
 
