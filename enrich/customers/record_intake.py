@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from enrich.customers.arrivals import Arrival, Origin, RecordOutcome, compare, home_of
 from enrich.customers.brake import NOTHING, Removed
+from enrich.customers.erasure import empty_trail, erase_decisions
 from enrich.customers.identifiers import FROM_CRM, Identifier
 from enrich.customers.projection import Projection, RecordState, StoredRecord
 from enrich.customers.projection_writes import ProjectionWrites
@@ -30,10 +31,14 @@ _RECORDS, _CUSTOMERS, _UNLINKED, _DECISIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The result of a batch. outcomes: by remote id. settled: remote ids over which a decision of staff stands."""
+    """The result of a batch. outcomes: by remote id. settled: remote ids over which a decision of staff stands.
+
+    erased: homes of records that were erased.
+    """
 
     outcomes: Mapping[str, RecordOutcome]
     settled: frozenset[str] = frozenset()
+    erased: frozenset[str] = frozenset()
     removed: Removed = NOTHING
     recomputed: Recomputed = field(default_factory=Recomputed)
 
@@ -92,6 +97,9 @@ def apply_records(
         recompute(session, stored.unprojected, now)  # adopts them
         stored = _stored(session, origin, by_id)
     changes = _compared(origin, by_id, stored)
+    if changes.erased:
+        empty_trail(session, changes.erased)
+        erase_decisions(session, changes.erased)
     homes = changes.homes | changes.writes.write(session, seq)
     return _applied(session, origin, stored, changes, recompute(session, homes, now))
 
@@ -120,7 +128,8 @@ def prepare_records(session: Session, origin: Origin, arrivals: Sequence[Arrival
     stored = _stored(session, origin, by_id)
     has_new = by_id.keys() != stored.records.keys()
     into = [one.into_remote_id for one in arrivals] + [one.into_remote_id for one in stored.records.values()]
-    if has_new or any(into) or origin.shared_kinds or stored.unprojected:
+    has_erased = any(one.state is RecordState.ERASED for one in arrivals)
+    if has_new or has_erased or any(into) or origin.shared_kinds or stored.unprojected:
         return None
     changes = _compared(origin, by_id, stored)
     around = neighbourhood(session, changes.homes, lock=False)
@@ -182,6 +191,11 @@ class _Changes:
         """Return the homes of the records."""
         return {one.home_id for one in self.records}
 
+    @property
+    def erased(self) -> frozenset[str]:
+        """Return the homes of records that are erased."""
+        return frozenset(one.home_id for one in self.records if one.state is RecordState.ERASED)
+
 
 def _compared(origin: Origin, by_id: Mapping[str, Arrival], stored: _Stored) -> _Changes:
     changes = _Changes(RecordWrites(origin))
@@ -203,7 +217,7 @@ def _compared(origin: Origin, by_id: Mapping[str, Arrival], stored: _Stored) -> 
 def _applied(session: Session, origin: Origin, stored: _Stored, changes: _Changes, recomputed: Recomputed) -> Applied:
     removed = Removed(changes.removed, len(_identifiers_lost(recomputed)))
     settled = _settled(session, origin, stored, changes.outcomes, recomputed.after)
-    return Applied(changes.outcomes, settled, removed, recomputed)
+    return Applied(changes.outcomes, settled, changes.erased, removed, recomputed)
 
 
 def _named(session: Session, origin: Origin, new: Mapping[str, str]) -> set[str]:

@@ -24,6 +24,7 @@ from enrich import errors
 from enrich.customers import audit, quarantine, streams
 from enrich.customers.arrivals import Arrival, Origin, RecordOutcome
 from enrich.customers.brake import DEFAULT_LIMITS, NOTHING, BrakeLimits, Removed, exceeds
+from enrich.customers.erasure import empty_trail
 from enrich.customers.new_customers import founder_rows, insert_founders
 from enrich.customers.projection import RecordState, StoredRecord
 from enrich.customers.record_batches import BATCH_ROWS
@@ -303,6 +304,8 @@ class StreamWriter:
     def _changed(self, applied: Applied, session: Session, now: datetime) -> _Done:
         """Note in the same transaction what was changed."""
         audit.note_source_changes(session, applied.recomputed, self._by, now)
+        if applied.erased:
+            empty_trail(session, applied.erased)
         values = {}
         if applied.removed != NOTHING:
             values["removals"] = streams.removals(session, self.lease).adding(applied.removed, now)

@@ -125,11 +125,23 @@ class SlowStore:
         """Return the decisions in effect, oldest first."""
         in_effect = [
             decision
-            for event in self.history
+            for number, event in enumerate(self.history)
             if isinstance(event, Decided) and self.stands(event.entry)
             for decision in event.decisions
+            if not self._was_erased(decision, number)
         ]
         return sorted(in_effect, key=lambda one: one.id)
+
+    def _was_erased(self, decision: Decision, number: int) -> bool:
+        """Return whether a record of its customer was erased after this decision about values. number: of its event."""
+        names_customers_alone = decision.kind in (DecisionKind.MERGE, DecisionKind.SPLIT, DecisionKind.DELETE)
+        return not names_customers_alone and any(
+            home_of(event.origin.source, arrival.record.remote_id) == decision.subject
+            for event in self.history[number:]
+            if isinstance(event, Applied)
+            for arrival in event.arrivals
+            if arrival.state is RecordState.ERASED
+        )
 
     def stands(self, entry: int) -> bool:
         """Return whether the change of this entry is in effect: undone as often as it was put into effect again."""
