@@ -6,15 +6,19 @@ import fcntl
 import os
 import random
 import secrets
+import shlex
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
+import dotenv
 
 from enrich.accounts import users
 from enrich.accounts.tables import Role
@@ -25,7 +29,9 @@ from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.seeding import seed
 from enrich.database import migrations
 from enrich.database.engine import Database
-from enrich.demo.arrivals import OUR_NUMBER, People, arrivals
+from enrich.demo import changes
+from enrich.demo.arrivals import OUR_NUMBER, People, arrivals, call
+from enrich.demo.crm import SOURCES_FILE, URL_VARIABLE, Crm, forget_passes, is_read
 from enrich.demo.processes import DidNotStart, Processes, free_port
 
 if TYPE_CHECKING:
@@ -34,6 +40,10 @@ if TYPE_CHECKING:
 EMAIL = "demo@example.com"
 PORT = click.IntRange(1, 65535)
 FIRST_ARRIVALS = 12
+# The worker looks for what is due every two seconds.
+MAX_FIRST_SYNC_S = 30.0
+# What a command needs that looks at the running demo.
+SETTINGS_OF_COMMANDS = ("DATABASE_URL", "ENRICH_INSTANCE_PATH", "ENRICH_SOURCES", URL_VARIABLE)
 # (seconds without a fault before it, the message, the emulator's fault, its duration in seconds)
 FAULTS: tuple[tuple[float, str, dict[str, object], float], ...] = (
     (25.0, "TaskRouter's REST API is failing (503)", {"kind": "status", "status": 503}, 5.0),
@@ -76,16 +86,18 @@ def demo(port: int, emulator_port: int, seconds: float | None, folder: Path, pol
     try:
         lock = _lock(folder)
         port, emulator_port = _ports(port, emulator_port)
-        environment = _environment(folder.absolute(), port, emulator_port)
+        crm = Crm(folder.absolute() / "crm.db")
+        environment = _environment(folder.absolute(), port, emulator_port, crm)
         if policy:
             environment["ENRICH_POLICY"] = str(policy.absolute())
         click.echo("Preparing the database, the customers and a sign-in ...")
-        password = _prepare(environment["DATABASE_URL"])
+        password = _prepare(environment["DATABASE_URL"], crm)
+        _write_settings(folder, environment)
         with Processes(environment, folder.absolute() / "logs") as processes:
             workplace = _start(processes, environment, stop)
             if not stop.is_set():
                 click.echo(_welcome(environment, password, folder))
-                _run(workplace, processes, stop, time.monotonic() + (seconds or float("inf")))
+                _run(workplace, crm, processes, stop, time.monotonic() + (seconds or float("inf")))
             click.echo("\nStopping the service, the worker and the emulator ...")
         lock.close()
     except DidNotStart as exc:
@@ -120,7 +132,7 @@ def _ports(port: int, emulator_port: int) -> tuple[int, int]:
     return free_ports[0], free_ports[1]
 
 
-def _environment(folder: Path, port: int, emulator_port: int) -> dict[str, str]:
+def _environment(folder: Path, port: int, emulator_port: int, crm: Crm) -> dict[str, str]:
     """Return the demo's settings; those for a real account are left out."""
     inherited = {
         name: value
@@ -137,18 +149,28 @@ def _environment(folder: Path, port: int, emulator_port: int) -> dict[str, str]:
         "DATABASE_URL": f"sqlite:///{folder / 'enrich.db'}",
         "ENRICH_INSTANCE_PATH": str(folder),
         "ENRICH_OWN_NUMBERS": OUR_NUMBER,
+        "ENRICH_SOURCES": str(SOURCES_FILE),
+        URL_VARIABLE: crm.url,
         "BIND": f"127.0.0.1:{port}",
         "PYTHONUNBUFFERED": "1",
     }
 
 
-def _prepare(url: str) -> str:
-    """Migrate and seed the database, give the demo's account a new password, and return it."""
+def _write_settings(folder: Path, environment: Mapping[str, str]) -> None:
+    """Write a file for the option --env-file of commands."""
+    for name in SETTINGS_OF_COMMANDS:
+        dotenv.set_key(folder / "demo.env", name, environment[name])
+
+
+def _prepare(url: str, crm: Crm) -> str:
+    """Migrate and seed the database, create the CRM, give the demo's account a new password, and return it."""
     database = Database(url)
     password = "-".join(secrets.token_hex(2) for _ in range(4))
     try:
         migrations.upgrade(database)
         seed(database, read_fixtures(builtin_path(), region="US"), now=datetime.now(UTC))
+        crm.create()
+        forget_passes(database)
         if not users.set_password(database, EMAIL, password):
             users.add(database, email=EMAIL, role=Role.ADMIN, password=password, name="Demo")
     finally:
@@ -171,7 +193,23 @@ def _start(processes: Processes, environment: Mapping[str, str], stop: threading
     workplace = Workplace(emulator, environment["TWILIO_ACCOUNT_SID"], environment["TWILIO_AUTH_TOKEN"])
     if not stop.is_set():
         workplace.set_up(service)
+    _wait_for_first_sync(environment["DATABASE_URL"], processes, stop)
     return workplace
+
+
+def _wait_for_first_sync(url: str, processes: Processes, stop: threading.Event) -> None:
+    """Wait until the worker has read the CRM, so that its customers are known when they call."""
+    database = Database(url)
+    until = time.monotonic() + MAX_FIRST_SYNC_S
+    try:
+        while not stop.is_set() and not is_read(database, datetime.now(UTC)):
+            processes.check()
+            if time.monotonic() > until:
+                _print_line("the CRM has not been read yet; the worker's log says why")
+                return
+            stop.wait(0.2)
+    finally:
+        database.close()
 
 
 def _welcome(environment: Mapping[str, str], password: str, folder: Path) -> str:
@@ -180,20 +218,37 @@ def _welcome(environment: Mapping[str, str], password: str, folder: Path) -> str
     Sign in    {EMAIL}   {password}
 
 Work arrives every second or two; now and then TaskRouter's API is slow or fails, and you can watch the effect.
+Customers come from a file and from a CRM, a database that the worker reads every five seconds. In the first two minutes
+people are created, changed, merged and deleted there, and call; the lines below say when. A customer's page shows where
+each value comes from; this shows how far the CRM is read:
+    {shlex.join((_own_command(), "-e", str(folder / "demo.env"), "sources", "status"))}
 The emulator's console: {environment["TASKROUTER_BASE_URL"]}/   Logs: {folder / "logs"}
 Stop with Ctrl-C.
 """
 
 
-def _run(workplace: Workplace, processes: Processes, stop: threading.Event, until: float) -> None:
+def _own_command() -> str:
+    """Return the command by which this one was called, as a shell finds it from here."""
+    return "flask" if Path(sys.argv[0]).name == "__main__.py" else sys.argv[0]
+
+
+def _run(workplace: Workplace, crm: Crm, processes: Processes, stop: threading.Event, until: float) -> None:
     """Let work arrive, agents work and faults come and go until it is over. Raises DidNotStart if a process dies."""
     chance = random.Random()  # noqa: S311 - a demo's dice
-    work = arrivals(People.of(builtin_path()), chance)
+    people = People.of(builtin_path())
+    work = arrivals(replace(people, phones=(*people.phones, *crm.phones())), chance)
     faults = _fault_cycle(workplace)
     is_calm, lasts_s = next(faults)
     change_at = time.monotonic() + lasts_s
-    count = 0
+    began_at, elapsed_s, count = time.monotonic(), 0.0, 0
     while not stop.is_set() and time.monotonic() < until:
+        since_s, elapsed_s = elapsed_s, time.monotonic() - began_at
+        for event in changes.due(changes.PLAN, since_s, elapsed_s):
+            _print_line(event.text)
+            if isinstance(event, changes.Change):
+                crm.change(event.sql)
+            else:
+                workplace.receive(*call(event.caller, chance))
         workplace.receive(*next(work))
         # During a fault the agents would get it, too: they use the same API.
         if is_calm:

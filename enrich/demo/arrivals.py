@@ -1,6 +1,6 @@
 """The callers of the demo: one for every kind of answer that the service has.
 
-The people are those of the built-in fixtures; the numbers are fictional (555-01xx).
+The people are those of the built-in fixtures and of the CRM; the numbers are fictional (555-01xx).
 """
 
 from __future__ import annotations
@@ -69,19 +69,19 @@ def arrivals(people: People, chance: random.Random) -> Iterator[Arrival]:
 
 
 def _call(people: People, chance: random.Random) -> Arrival:
-    return "voice", _voice(chance.choice(people.phones), chance)
+    return call(chance.choice(people.phones), chance)
 
 
 def _shared(people: People, chance: random.Random) -> Arrival:
-    return "voice", _voice(chance.choice(people.shared_phones), chance)
+    return call(chance.choice(people.shared_phones), chance)
 
 
 def _unknown(people: People, chance: random.Random) -> Arrival:
-    return "voice", _voice(f"+1212555{chance.randint(100, 199):04d}", chance)
+    return call(f"+1212555{chance.randint(100, 199):04d}", chance)
 
 
 def _withheld(people: People, chance: random.Random) -> Arrival:
-    return "voice", _voice(chance.choice(("anonymous", "+266696687", "Restricted")), chance)
+    return call(chance.choice(("anonymous", "+266696687", "Restricted")), chance)
 
 
 def _whatsapp(people: People, chance: random.Random) -> Arrival:
@@ -116,11 +116,11 @@ def _nothing(people: People, chance: random.Random) -> Arrival:
     return "default", {"type": "back office", "document": "D-2291", "ratio": 0.1}
 
 
-def _voice(caller: str, chance: random.Random) -> dict[str, Any]:
-    """Return the attributes that `<Enqueue>` writes for a call."""
+def call(caller: str, chance: random.Random) -> Arrival:
+    """Return a call, with the attributes that `<Enqueue>` writes."""
     call_sid = f"CA{chance.getrandbits(128):032x}"
     caller = _dialled(caller) if caller[0].isdigit() or caller[0] in "+(" else caller
-    return {
+    return "voice", {
         "from": caller,
         "caller": caller,
         "to": OUR_NUMBER,
