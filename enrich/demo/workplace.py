@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,8 @@ from enrich.provisioning import apply, file
 from enrich.provisioning.workspace import Workspaces
 from enrich.taskrouter.sdk import connect, translated
 
+# A task is taken up so long after it was seen first, at most, and then completed.
+MAX_TALK_S = 9.0
 SETUP = Path(__file__).parent / "workplace.toml"
 
 
@@ -29,6 +31,7 @@ class Workplace:
     base_url: str
     account_sid: str
     auth_token: str
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _due: dict[str, datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,14 +54,17 @@ class Workplace:
 
     def deal_with_tasks(self) -> None:
         """Workers take up deferred calls, talk for a while, and complete."""
-        now = datetime.now(UTC)
-        with suppress(errors.TaskRouterError), translated(self._client, "dealing with tasks"):
-            for task in self._workspace.tasks.list(assignment_status=["reserved", "assigned"]):
-                due = self._due.setdefault(task.sid, now + timedelta(seconds=random.uniform(2, 9)))  # noqa: S311 - a demo's dice
-                if now < due:
-                    continue
+        now, tasks = self.now(), []
+        with suppress(errors.TaskRouterError), translated(self._client, "listing tasks"):
+            tasks = self._workspace.tasks.list(assignment_status=["reserved", "assigned"])
+        for task in tasks:
+            due = self._due.setdefault(task.sid, now + timedelta(seconds=random.uniform(2, MAX_TALK_S)))  # noqa: S311 - a demo's dice
+            if now < due:
+                continue
+            # One that cannot be dealt with leaves the others alone.
+            with suppress(errors.TaskRouterError), translated(self._client, "dealing with a task"):
                 if task.assignment_status == "reserved":
-                    self._take_up(task.sid)
+                    self._take_up(task)
                 elif task.assignment_status == "assigned":
                     self._workspace.tasks(task.sid).update(assignment_status="completed", reason="done")
 
@@ -69,8 +75,11 @@ class Workplace:
     def recovers(self) -> None:
         requests.delete(f"{self.base_url}/_emulator/faults", timeout=5).raise_for_status()
 
-    def _take_up(self, task_sid: str) -> None:
-        """Accept a deferred reservation as an agent does in Flex: connect the caller, then accept."""
-        reservations = self._workspace.tasks(task_sid).reservations
+    def _take_up(self, task: Any) -> None:
+        """Accept a deferred reservation as an agent does in Flex: connect the caller, or call, then accept."""
+        reservations = self._workspace.tasks(task.sid).reservations
         for reservation in reservations.list(reservation_status="pending"):
-            reservations(reservation.sid).update(instruction="dequeue", dequeue_from=OUR_NUMBER)
+            if "call_sid" in json.loads(task.attributes):
+                reservations(reservation.sid).update(instruction="dequeue", dequeue_from=OUR_NUMBER)
+            else:  # an outbound call, which the conference places
+                reservations(reservation.sid).update(instruction="conference", from_=OUR_NUMBER)

@@ -9,20 +9,22 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import select
 
 from enrich.cli.syncs import declare_sources, sync_of
 from enrich.database.engine import Database
-from enrich.demo.arrivals import call
+from enrich.demo.arrivals import OUR_NUMBER, call
 from enrich.demo.changes import ALICE, PLAN, Change
 from enrich.demo.crm import SOURCE, SOURCES_FILE, URL_VARIABLE, Crm, forget_passes, is_read
 from enrich.demo.processes import free_port
+from enrich.demo.workplace import MAX_TALK_S, Workplace
 from enrich.domain.streams import Pass
 from enrich.journal.tables import EntryRow
 from enrich.services import connector_of, declared_databases
+from taskrouter_emulator import EMULATOR_ONLY, EmulatorServer
 from tests.support.contact_centre import ContactCentre, Service
 from tests.support.worker import services_of
 
@@ -91,6 +93,29 @@ def test_another_demo_on_the_same_day_reads_the_crm_as_it_is_then(
                     done = sync.run(pass_)
                     assert done is not None
                     assert done.question is None
+
+
+def test_agents_take_up_calls_of_both_directions(service: Service, emulator: EmulatorServer) -> None:
+    """A call that no agent can connect would keep its place, and every later task waiting."""
+    now = datetime.now(UTC)
+    workplace = Workplace(emulator.base_url, *EMULATOR_ONLY, now=lambda: now)
+    workplace.set_up(service.url)
+    inbound = call("+14155550100", random.Random(0))
+    outbound = "voice", {"direction": "outbound", "from": OUR_NUMBER, "outbound_to": "+14155550100"}
+    start = len(emulator.log.entries())
+    for channel, attributes in (outbound, inbound):
+        workplace.receive(channel, attributes)
+    tasks = {str(entry["task_sid"]) for entry in emulator.log.entries()[start:] if entry["kind"] == "task_created"}
+    assert len(tasks) == 2
+    for task in tasks:
+        emulator.log.wait_for("assignment_callback_answered", 10, task_sid=task)
+    workplace.deal_with_tasks()
+    now += timedelta(seconds=MAX_TALK_S)
+    workplace.deal_with_tasks()
+    for task in tasks:
+        emulator.log.wait_for("reservation_accepted", 10, task_sid=task)
+    workplace.deal_with_tasks()
+    assert {task for task in tasks if emulator.log.entries(task_sid=task, kind="task_completed")} == tasks
 
 
 def test_a_customer_of_both_sources_calls_in_the_running_demo(tmp_path: Path) -> None:
