@@ -225,7 +225,8 @@ def _named(session: Session, origin: Origin, new: Mapping[str, str]) -> set[str]
     homes = set(new.values())
     if not homes:
         return homes
-    merged_into = and_(_RECORDS.c.source == origin.source, _RECORDS.c.into_remote_id.in_(new))
+    of_object = (_RECORDS.c.source == origin.source, _RECORDS.c.object == origin.object)
+    merged_into = and_(*of_object, _RECORDS.c.into_remote_id.in_(new))
     rows = session.execute(
         union_all(
             select(_DECISIONS.c.subject).where(_DECISIONS.c.subject.in_(homes)),

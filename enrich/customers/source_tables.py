@@ -59,7 +59,8 @@ class StreamRow(Base):
 
     position: of its reader, null at the start and after a complete run. watermark: until when it is read, in
     microseconds. lease_owner, lease_until: the runner; null without one. token: incremented by each lease; a commit
-    checks it. run: incremented by each complete pass. removals: of the last day, for the brake (`brake.py`).
+    checks it. run: incremented where a pass begins anew, and where one ends. removals: of the last day, for the brake
+    (`brake.py`).
 
     Of the present or last run: began_at; ended_at, null while it runs; counts, by outcome. window_at, keys_at, full_at:
     the beginning of the last complete pass of each kind. problem: reason slug for which the last run failed, with its
@@ -108,7 +109,10 @@ class SourceRecordRow(Base):
     __table_args__ = (
         Index("ix_source_records_home_id", "home_id"),
         Index(
-            "ix_source_records_into_remote_id",
+            # With the first columns of the primary key, or SQLite walks through that instead.
+            "ix_source_records_into",
+            "source",
+            "object",
             "into_remote_id",
             sqlite_where=text("into_remote_id IS NOT NULL"),
             postgresql_where=text("into_remote_id IS NOT NULL"),

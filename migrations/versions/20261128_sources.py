@@ -62,7 +62,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source", "object", "remote_id", name="pk_source_records"),
     )
     op.create_index("ix_source_records_home_id", "source_records", ["home_id"])
-    _index_where_present("source_records", "into_remote_id")
+    condition = sa.text("into_remote_id IS NOT NULL")
+    op.create_index(
+        "ix_source_records_into",
+        "source_records",
+        ["source", "object", "into_remote_id"],
+        sqlite_where=condition,
+        postgresql_where=condition,
+    )
     op.create_table(
         "shared_ids",
         sa.Column("kind", sa.String(40), nullable=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from enrich.database.engine import Database
 from tests.support.customer_rows import ROWS
 from tests.support.customers import customer_of
 from tests.support.databases import copy_template, seed_customers
+from tests.support.plans import plans_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HUB = Origin("hub", "contact")
@@ -240,3 +242,16 @@ def test_what_is_prepared_is_what_is_applied(database: Database, fields: dict[st
     report = seed(database, [customer("C-1", **fields)], now=NOW)
     assert (report.changed, report.unchanged) == (1, 0)
     assert everything(database).changed == frozenset()
+
+
+def test_no_statement_of_a_batch_walks_through_the_records_of_a_source(sqlite_database: Database) -> None:
+    """SQLite took the beginning of the primary key for the best index: a changed customer of a million took 50 ms."""
+    push(sqlite_database, 1, phones=["+14155550100"])
+    plans = plans_of(
+        sqlite_database,
+        lambda: push(sqlite_database, 2, phones=["+14155550101"]),
+        lambda: apply(sqlite_database, Arrival(record("8"), version=1)),
+    )
+    searches = [line for plan in plans for line in plan.splitlines() if "source_records" in line]
+    assert len(searches) >= 6
+    assert all(re.search(r"(remote_id|home_id)=\?", line) for line in searches), searches
