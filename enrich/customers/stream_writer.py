@@ -192,17 +192,26 @@ class StreamWriter:
                 yield unknown
 
     def begin_pass(self) -> None:
-        """Forget what an earlier pass has seen."""
+        """Begin a pass that has seen nothing yet. Raises LeaseLost."""
         with self._database.transaction() as session:
-            session.execute(delete(_SEEN).where(*self._of_stream()))
+            self.lease = streams.commit(session, self.lease, self._now(), position=None, run=self.lease.run + 1)
+        self._forget_seen()
 
     def end_pass(self, **values: Any) -> None:
-        """Forget what the pass has seen, and store values of the stream with its end."""
+        """End a pass, and store values of the stream with its end. Raises LeaseLost."""
         with self._database.transaction() as session:
             self.lease = streams.commit(
                 session, self.lease, self._now(), position=None, run=self.lease.run + 1, **values
             )
-            session.execute(delete(_SEEN).where(*self._of_stream()))
+        self._forget_seen()
+
+    def _forget_seen(self) -> None:
+        """Delete what earlier passes have seen, in short transactions: it is a row for each record of the source."""
+        earlier = select(_SEEN.c.run, _SEEN.c.remote_id).where(*self._of_stream(), _SEEN.c.run != self.lease.run)
+        while rows := self._database.read(earlier.limit(BATCH_ROWS)):
+            runs, remote_ids = {row.run for row in rows}, [row.remote_id for row in rows]
+            seen = delete(_SEEN).where(*self._of_stream(), _SEEN.c.run.in_(runs), _SEEN.c.remote_id.in_(remote_ids))
+            self._database.write(seen)
 
     def unseen(self) -> Iterator[Sequence[str]]:
         """Yield the remote ids of live records that this pass has not seen, in batches.
@@ -366,7 +375,8 @@ class StreamWriter:
         )
 
     def _is_unseen(self) -> ColumnElement[bool]:
-        return and_(self._is_live(), ~exists().where(*self._of_stream(), _SEEN.c.remote_id == _RECORDS.c.remote_id))
+        of_record = (_SEEN.c.run == self.lease.run, _SEEN.c.remote_id == _RECORDS.c.remote_id)
+        return and_(self._is_live(), ~exists().where(*self._of_stream(), *of_record))
 
 
 def portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
