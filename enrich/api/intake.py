@@ -99,8 +99,9 @@ class _Request:
             return self.intake.records.apply(self.source, pushed)
         except errors.BrakeApplied as exc:
             detail = (
-                f"{exc}, so it was stopped. If that is right, an administrator lets them go on the page Sources; then"
-                " send this again. What removes nobody is stored."
+                f"{exc}, so it was stopped. If that is right, an administrator lets them go on the page Sources, or "
+                f"with flask sources sync {self.source} --accept {exc.removed}; then send this again. What is live is "
+                "stored."
             )
             retry = {"Retry-After": str(BRAKE_RETRY_S)}
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, exc.reason, detail, headers=retry) from None

@@ -18,9 +18,12 @@ from enrich import errors
 from enrich.cli.base import Group
 from enrich.cli.doctor import lines_of
 from enrich.cli.load_progress import duration
+from enrich.cli.pushes import apply_again, are_pushes, push_in_words
+from enrich.cli.source_checks import examine
 from enrich.cli.syncs import LOOK_INTERVAL_S, declare_sources, sync_of
 from enrich.customers import quarantine
 from enrich.customers.projection import FILE, RecordState
+from enrich.customers.push_intake import PUSH
 from enrich.customers.quarantine import QuarantinedRecord
 from enrich.customers.search import find_customers
 from enrich.customers.stream_states import StreamStates
@@ -46,7 +49,7 @@ def sources() -> None:
 @click.option("--offline", is_flag=True, help="Check the file alone, and connect to nothing.")
 @with_appcontext
 def check(file: Path | None, offline: bool) -> None:
-    """Check FILE, or the file of ENRICH_SOURCES, and list every mistake; then look at each database that it names.
+    """Check FILE, or the file of ENRICH_SOURCES, and list every mistake; then look at each source that it names.
 
     Nothing is written. Status: 0 all is right, or there are warnings; 1 there are mistakes or problems.
     """
@@ -59,19 +62,13 @@ def check(file: Path | None, offline: bool) -> None:
     kinds = ", ".join(f"{name} ({declaration.kind})" for name, declaration in declared.items())
     click.echo(f"{path}: {kinds}: OK")
     found: list[Finding] = []
-    for declaration in declared.values():
-        if isinstance(declaration, SqlDeclaration) and not offline:
-            click.echo(f"\n{declaration.name}")
-            for finding in _examine(declaration, environ):
-                found.append(finding)
-                click.echo(lines_of(finding))
+    for declaration in () if offline else declared.values():
+        click.echo(f"\n{declaration.name}")
+        for finding in examine(current_services(), declaration, declared, environ):
+            found.append(finding)
+            click.echo(lines_of(finding))
     if worst(found) is Level.PROBLEM:
         raise SystemExit(1)
-
-
-def _examine(declaration: SqlDeclaration, environ: Mapping[str, str]) -> Iterator[Finding]:
-    with closing(connector_of(declaration, environ)) as connector:
-        yield from connector.check(datetime.now(UTC))
 
 
 # --- syncs
@@ -89,9 +86,9 @@ def sync(names: tuple[str, ...], full: bool, watch: bool, accept: int | None) ->
     Status: 0 all are read; 1 one could not be read, is read by another process, or waits for an answer.
     """
     services = _services()
+    if accept is not None and _accept(services, names, accept):  # what sends its customers does so again by itself
+        return
     declared = _declared(services, names)
-    if accept is not None:
-        _accept(services, names, accept)
     if watch:
         _watch(services, declared)
         return
@@ -100,11 +97,12 @@ def sync(names: tuple[str, ...], full: bool, watch: bool, accept: int | None) ->
         raise SystemExit(1)
 
 
-def _accept(services: Services, names: Sequence[str], number: int) -> None:
+def _accept(services: Services, names: Sequence[str], number: int) -> bool:
     if len(names) != 1:
         raise click.UsageError("--accept answers for one source: give its NAME.")
     if not StreamStates(services.database).accept(names[0], number):
         raise click.ClickException(f"{names[0]} does not ask for {number}. See: flask sources status {names[0]}")
+    return are_pushes(services, names)
 
 
 def _sync(services: Services, declaration: SqlDeclaration, *, full: bool) -> bool:
@@ -221,6 +219,8 @@ def status(names: tuple[str, ...]) -> None:
 
 
 def _state_in_words(state: StreamState, now: datetime) -> str:
+    if state.kind == PUSH:
+        return push_in_words(state)
     if state.owner is not None:
         return f"read by {state.owner}"
     late = behind(state, now)
@@ -302,13 +302,16 @@ def list_quarantine(name: str) -> None:
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
 @with_appcontext
 def retry_quarantine(name: str, keys: tuple[str, ...]) -> None:
-    """Read the records KEY of the database NAME again, or all that are in quarantine, and apply them."""
+    """Read the records KEY of the source NAME, or what it sent, again, or all that are in quarantine; apply them."""
     services = _services()
-    (declaration,) = _declared(services, (name,))
-    remote_ids = [one.remote_id for one in _quarantined(services, name, keys or None)]
+    records = list(_quarantined(services, name, keys or None))
+    remote_ids = [one.remote_id for one in records]
     if unknown := sorted(set(keys) - set(remote_ids)):
         raise click.ClickException(f"Not in quarantine: {', '.join(unknown)}")
-    _read_again(services, declaration, remote_ids)
+    if are_pushes(services, (name,)):
+        apply_again(services, name, records)
+    else:
+        _read_again(services, _declared(services, (name,))[0], remote_ids)
     left = len({one.remote_id for one in _quarantined(services, name, keys or None)})
     click.echo(f"{len(remote_ids) - left} of {len(remote_ids)} are out of quarantine")
 

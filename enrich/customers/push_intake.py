@@ -26,7 +26,8 @@ from enrich.customers import quarantine, streams
 from enrich.customers.arrivals import Arrival, RecordOutcome
 from enrich.customers.brake import COUNTED_FOR
 from enrich.customers.projection import CUSTOMER, RecordState
-from enrich.customers.pushed_records import PushedRecord, version_of
+from enrich.customers.pushed_records import PushedRecord, read_pushed, version_of
+from enrich.customers.quarantine import QuarantinedRecord
 from enrich.customers.source_tables import SourceRecordRow
 from enrich.customers.stream_states import StreamStates
 from enrich.customers.stream_writer import StreamWriter
@@ -73,6 +74,15 @@ class PushIntake:
             _outcome_of_good(one, good[one.remote_id], applied) if one.arrival else _outcome_of_bad(one, bad, kept)
             for one in pushed
         ]
+
+    def retry(
+        self, source: str, records: Sequence[QuarantinedRecord], *, region: str, kinds: Collection[str]
+    ) -> list[IntakeOutcome]:
+        """Read these records in quarantine anew, as these rules want it, and apply them; return as `apply` does."""
+        now = self._now()
+        return self.apply(
+            source, [read_pushed(one.remote_id, one.fields, region, kinds=kinds, now=now) for one in records]
+        )
 
     def _apply(self, source: str, arrivals: Sequence[Arrival]) -> Mapping[str, IntakeOutcome]:
         if not arrivals:
