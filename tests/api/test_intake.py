@@ -30,10 +30,10 @@ from enrich.customers.push_intake import PushIntake
 from enrich.customers.source_tables import QuarantineRow, SourceRecordRow
 from enrich.database.engine import Database
 from enrich.domain.lengths import MAX_INTAKE_BYTES
-from tests.api.test_signatures import SECRET, signed
 from tests.support.app import services_of
 from tests.support.fixtures import MakeApp
 from tests.support.waiting import wait_until
+from tests.support.webhooks import SECRET, signed
 
 SOURCES = """
 [sources.shop]

