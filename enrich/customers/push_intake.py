@@ -101,7 +101,7 @@ class PushIntake:
                 outcomes.update(writer.apply(some, read_after=None).outcomes if some else {})
         except errors.BrakeApplied as exc:
             question = Question(exc.removed, exc.records, exc.of_records, str(exc), Pass.WINDOW)
-            self._states.fail(source, exc, now, question=question, due_in=COUNTED_FOR)
+            self._states.fail(lease, exc, now, question=question, due_in=COUNTED_FOR)
             raise
         if state is not None and state.problem is not None and state.question is None:
             self._states.recover(source)

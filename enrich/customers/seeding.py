@@ -176,12 +176,10 @@ class Load:
             lease = streams.take(session, FILE, CUSTOMER, kind=FILE, owner=owner, now=now(), is_dead=has_ended_here)
             self.rows_done = self._rows_done(lease)
             if not self.rows_done:
-                lease = streams.commit(session, lease, now(), began_at=now(), ended_at=None, counts={})
+                lease = streams.begin_pass(session, lease, now(), began_at=now(), ended_at=None, counts={})
         self._writer = StreamWriter(
             database, lease, now, by=by, is_partial=True, limits=rules.limits, accepted=rules.accepted
         )
-        if not self.rows_done:
-            self._writer.begin_pass()
 
     def _rows_done(self, lease: Lease) -> int:
         position = lease.position if isinstance(lease.position, dict) else {}

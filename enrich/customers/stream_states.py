@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -88,16 +89,19 @@ class StreamStates:
                 session, source, CUSTOMER, kind=kind, owner=owner, now=now, lasts=lasts, is_dead=has_ended_here
             )
 
-    def begin(self, lease: Lease, new_fingerprint: str | None, now: datetime) -> None:
-        """Store that a pass begins. new_fingerprint: of the mapping, if it is another than before. Raises LeaseLost."""
-        begun: dict[str, Any] = {"began_at": now, "ended_at": None, "counts": {}, "requested": None, "position": None}
+    def begin(self, lease: Lease, new_fingerprint: str | None, now: datetime) -> Lease:
+        """Store that a pass begins, and return its lease. Raises LeaseLost.
+
+        new_fingerprint: of the mapping, if it is another than before.
+        """
+        begun: dict[str, Any] = {"began_at": now, "ended_at": None, "counts": {}, "requested": None}
         with self._database.transaction() as session:
-            if new_fingerprint is None:
-                streams.commit(session, lease, now, **begun)
-            else:  # what was read by the mapping before is not whole by this one
-                streams.commit(session, lease, now, **begun, full_at=None)
+            if new_fingerprint is not None:
+                # The source first, as whoever writes records of it does; two would wait for each other else.
                 of_source = update(_SOURCES).where(_SOURCES.c.name == lease.source)
                 session.execute(of_source.values(mapping_fingerprint=new_fingerprint))
+                begun["full_at"] = None  # what was read by the mapping before is not whole by this one
+            return streams.begin_pass(session, lease, now, **begun)
 
     def resume(self, lease: Lease, now: datetime) -> None:
         """Store that an interrupted pass goes on. Raises LeaseLost."""
@@ -139,34 +143,35 @@ class StreamStates:
 
     def fail(
         self,
-        source: str,
+        lease: Lease,
         error: errors.EnrichError,
         now: datetime,
         *,
         question: Question | None = None,
         due_in: timedelta | None = None,
     ) -> None:
-        """Store that a run has failed. question: of the brake. due_in: None for a back-off that grows.
+        """Store that a run has failed; nothing if another runner has the lease by now. question: of the brake.
 
-        A pass that the brake stopped, and one over a source that an operator has to mend, begins anew.
+        due_in: None for a back-off that grows. A pass that the brake stopped, and one over a source that an operator
+        has to mend, begins anew.
         """
         is_over = error.reason in STOPPING or question is not None
-        with self._database.transaction() as session:
-            row = session.execute(_of(select(_STREAMS.c.failures, _STREAMS.c.failed_since), source)).one()
+        with suppress(errors.LeaseLost), self._database.transaction() as session:
+            of_stream = _of(select(_STREAMS.c.failures, _STREAMS.c.failed_since), lease.source)
+            row = session.execute(of_stream.with_for_update()).one()
             failures = row.failures + 1
-            session.execute(
-                _update(source).values(
-                    problem=error.reason,
-                    detail=str(error),
-                    failures=failures,
-                    failed_since=row.failed_since or now,
-                    due_at=now + (due_in or back_off(failures)),
-                    ended_at=now,
-                    requested=None,
-                    **({"position": None} if is_over else {}),
-                    **({"held": _stored(question)} if question else {}),
-                )
-            )
+            values = {
+                "problem": error.reason,
+                "detail": str(error),
+                "failures": failures,
+                "failed_since": row.failed_since or now,
+                "due_at": now + (due_in or back_off(failures)),
+                "ended_at": now,
+                "requested": None,
+                **({"position": None} if is_over else {}),
+                **({"held": _stored(question)} if question else {}),
+            }
+            streams.commit(session, lease, now, **values)
 
     def begin_retry(self, lease: Lease, now: datetime) -> None:
         """Store that the quarantine is read again, and nobody has to ask for it any more. Raises LeaseLost."""

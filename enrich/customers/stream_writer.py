@@ -191,12 +191,6 @@ class StreamWriter:
             if unknown := [one for one in some if one not in known]:
                 yield unknown
 
-    def begin_pass(self) -> None:
-        """Begin a pass that has seen nothing yet. Raises LeaseLost."""
-        with self._database.transaction() as session:
-            self.lease = streams.commit(session, self.lease, self._now(), position=None, run=self.lease.run + 1)
-        self._forget_seen()
-
     def end_pass(self, **values: Any) -> None:
         """End a pass, and store values of the stream with its end. Raises LeaseLost."""
         with self._database.transaction() as session:

@@ -119,6 +119,11 @@ def commit(session: Session, lease: Lease, now: datetime, **values: Any) -> Leas
     return replace(lease, **{name: value for name, value in values.items() if name in Lease.__slots__})
 
 
+def begin_pass(session: Session, lease: Lease, now: datetime, **values: Any) -> Lease:
+    """Begin a pass that has come nowhere and seen nothing yet, and store values of the stream. Raises LeaseLost."""
+    return commit(session, lease, now, position=None, run=lease.run + 1, **values)
+
+
 def release(session: Session, lease: Lease) -> None:
     """Give the lease back, if it is still ours."""
     session.execute(_of_lease(lease).values(lease_owner=None, lease_until=None))

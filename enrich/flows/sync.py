@@ -141,7 +141,7 @@ class Sync:
         state = adapters.states.of(name, adapters.now()) or StreamState(name, self._source.kind)
         writer = adapters.writer(lease, state.accepted)
         try:
-            with self._storing_failures(state.interrupted or pass_):
+            with self._storing_failures(lease, state.interrupted or pass_):
                 return self._run(pass_, lease, state, writer)
         finally:
             writer.release()
@@ -161,7 +161,7 @@ class Sync:
         writer = adapters.writer(lease, None)
         reading = _Reading(run, self._source, adapters, writer, self._progress)
         try:
-            with self._storing_failures(Pass.KEYS):
+            with self._storing_failures(lease, Pass.KEYS):
                 for remote_ids in adapters.states.quarantined_ids(self._source.name):
                     if adapters.is_over():
                         return run
@@ -187,18 +187,18 @@ class Sync:
         return run
 
     @contextmanager
-    def _storing_failures(self, pass_: Pass) -> Iterator[None]:
+    def _storing_failures(self, lease: Lease, pass_: Pass) -> Iterator[None]:
         """Store a failure of the source, and raise it. pass_: that the brake asks for."""
-        states, name, now = self._adapters.states, self._source.name, self._adapters.now
+        states, now = self._adapters.states, self._adapters.now
         try:
             yield
         except errors.BrakeApplied as exc:
-            states.fail(name, exc, now(), question=question_of(exc, pass_), due_in=BRAKE_RETRY)
+            states.fail(lease, exc, now(), question=question_of(exc, pass_), due_in=BRAKE_RETRY)
             raise
         except errors.LeaseLost:
             raise
         except errors.SourceError as exc:
-            states.fail(name, exc, now())
+            states.fail(lease, exc, now())
             raise
 
     def _take(self) -> Lease:
@@ -219,8 +219,8 @@ class Sync:
             self._adapters.states.resume(lease, began_at)
         else:
             at = self._adapters.connector.start(pass_, state.watermark)
-            writer.begin_pass()
-            self._adapters.states.begin(lease, None if is_same_mapping else self._source.fingerprint, began_at)
+            fingerprint = None if is_same_mapping else self._source.fingerprint
+            writer.lease = self._adapters.states.begin(lease, fingerprint, began_at)
         reading = _Reading(run, self._source, self._adapters, writer, self._progress, until)
         if at is not None and not reading.read_pages(at):
             return run

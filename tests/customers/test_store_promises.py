@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -206,6 +206,29 @@ def test_a_runner_that_lost_its_lease_rolls_back(database: Database) -> None:
     assert phones(database) == {"C-1": [NUMBER]}
     other.run([batch(row("C-1", phones=[]))])
     assert phones(database) == {"C-1": []}
+
+
+def test_a_load_that_another_one_followed_begins_anew(database: Database) -> None:
+    """The second one had forgotten what the first one saw, and died before it applied anything."""
+    rules = LoadRules(replaces=True, accepted=10)
+
+    def begin(digest: str) -> Load:
+        return Load(database, lambda: NOON, digest=digest, rules=rules)
+
+    first, rest = batch(row("C-1"), row("C-2")), batch(row("C-3"))
+
+    def dying() -> Iterator[RecordBatch]:
+        yield first
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        begin("of a file").run(dying())
+    assert begin("of a file").rows_done == 2
+    begin("of another file")
+    again = begin("of a file")
+    assert again.rows_done == 0
+    again.run([first, rest])
+    assert sorted(one["id"] for one in export(database)) == ["C-1", "C-2", "C-3"]
 
 
 def batch(*rows: CustomerFixture) -> RecordBatch:

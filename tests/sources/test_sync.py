@@ -297,6 +297,42 @@ def test_a_runner_that_lost_its_lease_rolls_back(crm: Crm) -> None:
     assert len(crm.customers()) == 3
 
 
+def test_a_runner_that_lost_its_lease_before_it_began_disturbs_nobody(crm: Crm) -> None:
+    crm.settings = "page = 30"
+    for key in range(1, 41):
+        crm.put(key, f"Customer {key}")
+    others = Recording(crm.source.open(declared(crm.settings, crm.person)))
+
+    class Slow(Recording):
+        def start(self, pass_: Pass, watermark: int | None = None) -> Position:
+            """Let another runner read the first page meanwhile."""
+            crm.clock.at += timedelta(minutes=2)
+            crm.is_over = lambda: True
+            assert crm.sync("another worker", others).run(Pass.FULL) is not None
+            return super().start(pass_, watermark)
+
+    with pytest.raises(errors.LeaseLost):
+        crm.sync(connector=Slow(crm.source.open(declared(crm.settings, crm.person)))).run(Pass.FULL)
+    crm.is_over = lambda: False
+    run = crm.sync("another worker", others).run(Pass.FULL)
+    assert run is not None
+    assert (run.is_complete, run.counts["read"], run.question, others.read_again) == (True, 40, None, 0)
+
+
+def test_a_runner_that_lost_its_lease_leaves_the_state_to_the_one_that_has_it(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace")
+
+    class Slow(Away):
+        def start(self, pass_: Pass, watermark: int | None = None) -> Position:
+            crm.clock.at += timedelta(minutes=2)
+            assert crm.sync("another worker").run(Pass.FULL) is not None
+            raise errors.SourceUnavailable("no connection")
+
+    with pytest.raises(errors.SourceUnavailable):
+        crm.sync(connector=Slow()).run(Pass.FULL)
+    assert (crm.state.problem, crm.state.failures) == (None, 0)
+
+
 @pytest.mark.parametrize("pass_", [Pass.WINDOW, Pass.FULL])
 def test_a_push_that_was_late_does_not_outlast_a_page_that_was_newer(crm: Crm, pass_: Pass) -> None:
     crm.put(1, "Ada Lovelace")
@@ -572,11 +608,12 @@ def _load_file(crm: Crm, customer_id: str, name: str, account: str) -> None:
 
 
 class Recording:
-    """A connector that counts the rows that are read."""
+    """A connector that counts the rows that are read, in pages and again."""
 
     def __init__(self, inner: SqlSource) -> None:
         self._inner = inner
         self.read_rows = 0
+        self.read_again = 0
 
     def start(self, pass_: Pass, watermark: int | None = None) -> Position:
         return self._inner.start(pass_, watermark)
@@ -587,7 +624,9 @@ class Recording:
             yield page
 
     def read(self, remote_ids: Iterable[str]) -> tuple[PulledRecord, ...]:
-        return self._inner.read(remote_ids)
+        found = self._inner.read(remote_ids)
+        self.read_again += len(found)
+        return found
 
 
 class Interrupted(Recording):
