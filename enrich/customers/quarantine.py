@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, or_, select
+from sqlalchemy import and_, delete, exists, func, insert, or_, select
 from sqlalchemy.orm import Session
 
-from enrich.customers.record_reading import ReadRecord
-from enrich.customers.source_tables import QuarantineRow
+from enrich.customers.record_reading import ReadRecord, remote_id_problem
+from enrich.customers.source_tables import QuarantineRow, SeenRow
+from enrich.customers.spelling import is_storable
 from enrich.database.types import Base
 from enrich.domain.lengths import MAX_REMOTE_ID_LENGTH
 
 # Of a great many problems the first stand there.
 MAX_REASON_LENGTH = 10_000
 
-_QUARANTINE = Base.metadata.tables[QuarantineRow.__tablename__]
+_QUARANTINE, _SEEN = (Base.metadata.tables[row.__tablename__] for row in (QuarantineRow, SeenRow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,15 @@ class QuarantinedRecord:
     is_loaded: bool
 
 
+def stored_id(remote_id: str) -> str:
+    """Return the id under which a record stands here: its own, or the part of it that can be stored."""
+    if not remote_id_problem(remote_id):
+        return remote_id
+    return "".join(one if one.isprintable() and is_storable(one) else "\ufffd" for one in remote_id)[
+        :MAX_REMOTE_ID_LENGTH
+    ]
+
+
 def put(
     session: Session,
     source: str,
@@ -54,7 +64,7 @@ def put(
 
     A second copy of a record takes the place of the first.
     """
-    rows = {read.remote_id[:MAX_REMOTE_ID_LENGTH]: (read, fields) for read, fields in records}
+    rows = {stored_id(read.remote_id): (read, fields) for read, fields in records}
     release(session, source, object_, rows)
     new = [
         {
@@ -92,6 +102,16 @@ def release(session: Session, source: str, object_: str, remote_ids: Collection[
                 _QUARANTINE.c.remote_id.in_(remote_ids),
             )
         )
+
+
+def release_unseen(session: Session, source: str, object_: str) -> None:
+    """Take out of quarantine what the present pass over the whole stream has not seen."""
+    is_seen = exists().where(
+        _SEEN.c.source == source, _SEEN.c.stream == object_, _SEEN.c.remote_id == _QUARANTINE.c.remote_id
+    )
+    session.execute(
+        delete(_QUARANTINE).where(_QUARANTINE.c.source == source, _QUARANTINE.c.object == object_, ~is_seen)
+    )
 
 
 def quarantined_ids(session: Session, source: str, object_: str, remote_ids: Collection[str]) -> set[str]:

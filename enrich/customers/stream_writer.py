@@ -162,8 +162,9 @@ class StreamWriter:
     ) -> None:
         """Store that the records of a batch are written.
 
-        seen: remote ids that this pass has seen, for `unseen`. read: how the records were read, those that could not be
-        read included, for the quarantine. counts: of the run, to which the outcomes are added. values: of the stream.
+        seen: remote ids that the pass has seen, for `unseen`; even such as cannot be stored. read: how the records were
+        read, those that could not be read included, for the quarantine. counts: of the run, to which the outcomes are
+        added. values: of the stream.
         Raises DatabaseError and LeaseLost.
         """
         read = tuple(read)
@@ -184,11 +185,12 @@ class StreamWriter:
     def unknown(self, remote_ids: Collection[str]) -> Iterator[Sequence[str]]:
         """Yield those of these that are not live in the store, and not in quarantine either, in batches."""
         for some in portions(sorted(remote_ids), BATCH_ROWS):
+            by_stored_id = {quarantine.stored_id(one): one for one in some}
             with self._database.reading() as session:
-                live = select(_RECORDS.c.remote_id).where(self._is_live(), _RECORDS.c.remote_id.in_(some))
+                live = select(_RECORDS.c.remote_id).where(self._is_live(), _RECORDS.c.remote_id.in_(by_stored_id))
                 known = set(session.scalars(live))
-                known |= quarantine.quarantined_ids(session, self.lease.source, self.lease.stream, some)
-            if unknown := [one for one in some if one not in known]:
+                known |= quarantine.quarantined_ids(session, self.lease.source, self.lease.stream, by_stored_id)
+            if unknown := [one for stored, one in by_stored_id.items() if stored not in known]:
                 yield unknown
 
     def end_pass(self, **values: Any) -> None:
@@ -228,6 +230,12 @@ class StreamWriter:
                 return
             yield rows
             last = rows[-1]
+
+    def release_unseen(self) -> None:
+        """Take out of quarantine what this pass has not seen. Raises LeaseLost."""
+        with self._database.transaction() as session:
+            quarantine.release_unseen(session, self.lease.source, self.lease.stream)
+            self.lease = streams.commit(session, self.lease, self._now())
 
     def release(self) -> None:
         """Give the lease back, if it is still ours."""
@@ -332,7 +340,7 @@ class StreamWriter:
 
     def _see(self, session: Session, remote_ids: Iterable[str]) -> None:
         stream = {"source": self.lease.source, "stream": self.lease.stream, "run": self.lease.run}
-        rows = [{**stream, "remote_id": one} for one in sorted(remote_ids)]
+        rows = [{**stream, "remote_id": one} for one in sorted(set(map(quarantine.stored_id, remote_ids)))]
         if rows:
             dialect = sqlite if self._database.is_sqlite else postgresql
             session.execute(dialect.insert(_SEEN).on_conflict_do_nothing(), rows)

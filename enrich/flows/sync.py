@@ -296,6 +296,7 @@ class _Reading:
 
     def remove_missing(self) -> None:
         """Read once more what the pass has not seen, and remove what the source does not have. Raises BrakeApplied."""
+        self._writer.release_unseen()
         for remote_ids in self._writer.unseen():
             self.read_again(remote_ids)
             self._progress(self.run)
@@ -304,7 +305,9 @@ class _Reading:
         """Read these records, and apply them as they are now; what is missing is gone."""
         self._apply(*self._read_again(remote_ids))
 
-    def _apply(self, pulled: Sequence[PulledRecord], read_after: int, seen: Iterable[str] = (), **values: Any) -> None:
+    def _apply(
+        self, pulled: Sequence[PulledRecord], read_after: int, seen: Collection[str] = (), **values: Any
+    ) -> None:
         """Apply these records; those that others applied since are read again before the batch is concluded."""
         read: dict[str, tuple[ReadRecord, Mapping[str, Any]]] = {}
         outcomes: dict[str, RecordOutcome] = {}
@@ -316,11 +319,11 @@ class _Reading:
                 break
             pulled, read_after = self._read_again(overtaken)
         counts = self.run.counts
-        counts["quarantined"] += sum(found.record is None for found, _ in read.values())
+        counts["quarantined"] += sum(found.record is None and bool(found.problems) for found, _ in read.values())
         counts["incomplete"] += sum(found.record is not None and bool(found.problems) for found, _ in read.values())
         self._writer.conclude(
             outcomes,
-            seen={one for one in seen if not remote_id_problem(one)},
+            seen=seen,
             read=read.values(),
             counts=counts,
             **values,
@@ -350,9 +353,9 @@ class _Reading:
 
     def _read(self, one: PulledRecord) -> ReadRecord:
         if one.is_deleted:
-            problem = remote_id_problem(one.remote_id)
-            record = None if problem else SourceRecord.tombstone(one.remote_id)
-            return ReadRecord(one.remote_id, record, (f"id: {problem}",) if problem else ())
+            # Of a key that cannot be an id nothing is stored that could go.
+            is_storable = not remote_id_problem(one.remote_id)
+            return ReadRecord(one.remote_id, SourceRecord.tombstone(one.remote_id) if is_storable else None)
         return read_record(one.remote_id, one.customer, self._source.region, kinds=self._source.kinds, is_lenient=True)
 
 

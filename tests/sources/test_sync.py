@@ -61,7 +61,7 @@ class Crm:
     is_over: Callable[[], bool] = lambda: False
     connector: SqlSource | None = None
 
-    def put(self, key: int, name: str, phone: str | None = None, *, deleted: int | None = None) -> None:
+    def put(self, key: int | str, name: str, phone: str | None = None, *, deleted: int | None = None) -> None:
         """Write a row with its time of change."""
         values = {"id": key, "name": name, "phone": phone, "deleted": deleted, "at": self._now_ms()}
         self.source.execute("DELETE FROM customers WHERE id = :id", id=key)
@@ -78,7 +78,7 @@ class Crm:
             lease = streams.join(session, "erp", CUSTOMER, kind="sql")
         StreamWriter(self.database, lease, self.clock, by="source erp").apply([arrival], read_after=None)
 
-    def remove(self, *keys: int) -> None:
+    def remove(self, *keys: int | str) -> None:
         for key in keys:
             self.source.execute("DELETE FROM customers WHERE id = :id", id=key)
 
@@ -238,6 +238,49 @@ def test_a_customer_whose_row_went_bad_stays_as_they_were(crm: Crm) -> None:
     crm.remove(1)
     crm.run(Pass.FULL)
     assert crm.customers() == {}
+
+
+@pytest.mark.parametrize("pass_", [Pass.KEYS, Pass.FULL])
+def test_a_row_that_was_put_aside_and_goes_is_forgotten(crm: Crm, pass_: Pass) -> None:
+    crm.settings = "page = 1"
+    for key in (1, 2, 3):
+        crm.put(key, "")
+    crm.run(Pass.FULL)
+    assert crm.quarantined().keys() == {"1", "2", "3"}
+    crm.remove(1, 3)
+    crm.run(pass_)
+    assert crm.quarantined().keys() == {"2"}
+
+
+@pytest.mark.parametrize("key", ["K\0-1", "K" * 200, "K\x01-1"], ids=["null", "long", "control"])
+def test_a_key_that_cannot_be_an_id_is_put_aside(
+    database: Database, request: pytest.FixtureRequest, tmp_path: Path, key: str
+) -> None:
+    with ExitStack() as stack:
+        crm = Crm(make_source_database("sqlite", request, tmp_path, stack), database)
+        crm.source.execute(TABLE.replace("id INTEGER", "id TEXT"))
+        for id_ in (key, "K-2"):
+            crm.put(id_, "Ada Lovelace")
+        for pass_ in (Pass.FULL, Pass.WINDOW, Pass.KEYS, Pass.FULL):
+            crm.run(pass_)
+            assert crm.customers() == {"erp:K-2": "Ada Lovelace"}
+            assert len(crm.quarantined()) == 1
+        crm.remove(key)
+        crm.run(Pass.KEYS)
+        assert crm.quarantined() == {}
+
+
+def test_values_that_cannot_be_stored_stop_nothing(
+    database: Database, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        crm = Crm(make_source_database("sqlite", request, tmp_path, stack), database)
+        crm.source.execute(TABLE)
+        crm.put(1, "Ada\0Lovelace", "\0")
+        crm.put(2, "Grace Hopper", "+14155550102\0")
+        crm.run(Pass.FULL)
+        assert crm.customers() == {"erp:2": "Grace Hopper"}
+        assert crm.quarantined().keys() == {"1", "2"}
 
 
 def test_a_run_goes_on_where_it_was_interrupted(crm: Crm) -> None:
