@@ -45,6 +45,10 @@ class StreamStates:
         """Return the states of all sources of which anything is stored, by name."""
         return self._states(now)
 
+    def is_any(self) -> bool:
+        """Return whether anything is stored of any source."""
+        return bool(self._database.read(select(_SOURCES.c.name).limit(1)))
+
     def records(self) -> Mapping[str, Mapping[RecordState, int]]:
         """Return the numbers of records by source and state. Reads the whole table: not on the way of a callback."""
         source, state = _RECORDS.c.source, _RECORDS.c.state

@@ -6,6 +6,7 @@
     customers.py         find, view, create, edit and merge customers; customer_form.py: a customer as a form
     staff.py             who may sign in; sign_in.py, sessions.py, devices.py: signing in and staying so
     tokens.py            the tokens of other systems
+    sources.py           the sources of customers, and their quarantine; source_labels.py: the words for them
     own_password.py      the reader's own password
     own_sessions.py      where the reader is signed in
     overview.py          figures over time; charts.py: figures as SVG
@@ -53,6 +54,7 @@ from enrich.pages import (
     security_headers,
     sessions,
     sign_in,
+    sources,
     staff,
     step_chart,
     tasks,
@@ -61,11 +63,13 @@ from enrich.pages import (
 from enrich.pages.sessions import may, sees_masked, signed_in
 from enrich.taskrouter.endpoints import ASSIGNMENT
 
+SOURCES = "sources.index"
 # The navigation, in order: endpoint, label, and the role that may open it. An endpoint the app lacks is left out.
 PLACES = (
     ("pages.tasks", "Tasks", Role.VIEWER),
     ("customers.index", "Customers", Role.VIEWER),
     ("overview.index", "Overview", Role.VIEWER),
+    (SOURCES, "Sources", Role.ADMIN),
     ("staff.index", "Staff", Role.ADMIN),
 )
 # Blueprints without an entry of their own: identifying a customer is done on a task, tokens stand beside the staff.
@@ -111,6 +115,7 @@ def register(app: Flask) -> None:
         completion,
         customers,
         overview,
+        sources,
         staff,
         tokens,
         own_password,
@@ -124,8 +129,11 @@ def register(app: Flask) -> None:
 
 
 def _places() -> list[tuple[str, str]]:
+    """Return the entries of the navigation for the reader. That of sources is there once there is one."""
     return [
-        (endpoint, label) for endpoint, label, role in PLACES if endpoint in current_app.view_functions and may(role)
+        (endpoint, label)
+        for endpoint, label, role in PLACES
+        if endpoint in current_app.view_functions and may(role) and (endpoint != SOURCES or sources.are_shown())
     ]
 
 

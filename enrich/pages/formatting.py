@@ -73,6 +73,16 @@ def ms(milliseconds: float) -> str:
     return f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{milliseconds:,.0f} ms"
 
 
+def duration(seconds: float) -> str:
+    """Return a duration as one reads it: "0.4 s", "40 s", "3 min", "2 h 5 min", "3 days"."""
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 48 * 60 else f"{minutes // 1440} days"
+
+
 def short_sid(sid: str) -> str:
     """A SID by its kind and its end: "WT…4f2a"."""
     return f"{sid[:2]}…{sid[-4:]}" if len(sid) > 12 else sid

@@ -50,6 +50,13 @@ class Done(StrEnum):
     OTHER_SESSIONS_ENDED = auto()
     OWN_PASSWORD_CHANGED = auto()
     TOKEN_REVOKED = auto()
+    PASS_REQUESTED = auto()
+    FULL_PASS_REQUESTED = auto()
+    RETRY_REQUESTED = auto()
+    SOURCE_NOT_SEEN = auto()
+    REMOVAL_ACCEPTED = auto()
+    REMOVAL_REFUSED = auto()
+    QUESTION_CHANGED = auto()
 
 
 _SENTENCES = {
@@ -79,6 +86,13 @@ _SENTENCES = {
     Done.OTHER_SESSIONS_ENDED: "You are signed out everywhere else.",
     Done.OWN_PASSWORD_CHANGED: "Your password is changed. You are signed out everywhere else.",
     Done.TOKEN_REVOKED: "The token is revoked. Requests with it are refused from now on.",
+    Done.PASS_REQUESTED: "A worker reads what changed within seconds.",
+    Done.FULL_PASS_REQUESTED: "A worker begins a full pass within seconds.",
+    Done.RETRY_REQUESTED: "A worker reads these records again within seconds.",
+    Done.SOURCE_NOT_SEEN: "No worker has read the sources file since it names this source. Is one running?",
+    Done.REMOVAL_ACCEPTED: "A worker removes them within seconds.",
+    Done.REMOVAL_REFUSED: "They stay. The next pass asks again if the source still does not have them.",
+    Done.QUESTION_CHANGED: "Nothing was decided: it asks for others by now, or does not ask any more.",
 }
 
 

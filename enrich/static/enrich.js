@@ -142,6 +142,8 @@
       showTimes();
       return;
     }
+    // A button must not move away under the pointer; the next poll shows what has changed.
+    if (event.detail.target.id === "sources" && find("#sources form:hover")) event.detail.shouldSwap = false;
     if (isFeed) isReloading = false;
     before = {
       lines: new Set([...document.querySelectorAll("#feed .line")].map((line) => line.id)),

@@ -30,6 +30,7 @@ from tests.support.app import EMAIL, PASSWORD
 from tests.support.browser import needs_chromium, sign_in
 from tests.support.databases import seed_customers
 from tests.support.journal import Make
+from tests.support.stored_streams import quarantine_rows
 
 pytestmark = needs_chromium
 
@@ -77,6 +78,7 @@ def many_endings(database: Database, make_entry: Make, make_followup: Make) -> N
     make_followup(make_entry(task_sid="WT4", **failed), attempts=2, last_reason="rate_limited")
     make_entry(task_sid="WT5", concluded_at=None, outcome=None, match=None, **nobody)
     decide(database)
+    quarantine_rows(database, "file", [{"key": "7", "name": "Ada Lovelace", "phones": ["ask at the desk"]}])
     make_entry(kind="event", event_type="task.created", outcome=None, match=None)
     make_entry(kind="late")
     for number in range(6, 60):
@@ -110,16 +112,17 @@ PATHS = [
 
 def every_page(app: Flask) -> list[str]:
     """The pages that other parts have added, by their addresses."""
-    ids = {"task_sid": SID, "entry_id": "1", "customer_id": "C-1001"}
+    ids = {"task_sid": SID, "entry_id": "1", "customer_id": "C-1001", "source": "file"}
     urls = app.url_map.bind("")
     return [
         str(urls.build(rule.endpoint, {name: ids[name] for name in rule.arguments}))
         for rule in app.url_map.iter_rules()
         if "GET" in (rule.methods or set()) and rule.endpoint.partition(".")[0] in OTHERS
+        if rule.endpoint != "sources.fragment"  # a part of a page
     ]
 
 
-OTHERS = ("customers", "settling", "overview", "staff", "tokens", "sessions")
+OTHERS = ("customers", "settling", "overview", "staff", "tokens", "sessions", "sources")
 
 
 @pytest.fixture(params=["light, wide", "dark, wide", "light, narrow"])
