@@ -1,6 +1,6 @@
 """Intake of customers that a source sends: one, several, or that one is deleted.
 
-A request gives way to callbacks: it is shed first and works in turns of a few milliseconds, one request at a time. It
+A request gives way to callbacks: it is shed first and works in slices of a few milliseconds, one request at a time. It
 may be sent again, in any order: versions decide (`enrich.customers.push_intake`).
 """
 
@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,6 +43,7 @@ from enrich.customers.push_intake import PushIntake
 from enrich.customers.pushed_records import PushedRecord, read_pushed, remote_id_of
 from enrich.customers.record_reading import remote_id_problem
 from enrich.domain.outcomes import IntakeOutcome, Reason
+from enrich.resilience.time_slices import TimeSlices
 from enrich.services import Services
 from enrich.settings import environment
 from enrich.sources.file import PushDeclaration
@@ -53,9 +54,7 @@ COULD_NOT_TAKE = (
     "The customers could not be stored, or not all of them. Send them again: what is stored stays as it is."
 )
 # Bodies in memory at a time, in one process; those of senders who are known only once the body was read.
-MAX_BODIES, MAX_UNVERIFIED_BODIES = 8, 4
-# So long reads and checks go on before callbacks have a turn.
-PAUSE_EVERY_S = 0.005
+MAX_BODIES, MAX_UNVERIFIED_BODIES = 4, 2
 # An operator has to answer first.
 BRAKE_RETRY_S = 300
 # Of one record, in the answer.
@@ -67,13 +66,12 @@ bp = Blueprint("intake", __name__, url_prefix=f"{VERSION_PREFIX}/sources/<source
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """The parts that the views share. bodies, unverified: places of requests. turn: of the one that works."""
+    """The parts that the views share. bodies, unverified: places of requests. slices: of the one that works."""
 
     records: PushIntake
-    pause: Callable[[], None]
     bodies: threading.BoundedSemaphore
     unverified: threading.BoundedSemaphore
-    turn: threading.Lock
+    slices: TimeSlices
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +124,12 @@ class _Request:
 
 def register(app: Flask, services: Services) -> None:
     """Add the intake to the application for other systems."""
-    pause = _pause_now_and_then()
+    slices = TimeSlices()
     app.extensions["enrich.intake"] = Intake(
-        records=PushIntake(services.database, services.adapters.now, pause),
-        pause=pause,
+        records=PushIntake(services.database, services.adapters.now, slices.pause),
         bodies=threading.BoundedSemaphore(MAX_BODIES),
         unverified=threading.BoundedSemaphore(MAX_UNVERIFIED_BODIES),
-        turn=threading.Lock(),
+        slices=slices,
     )
     app.register_blueprint(bp)
 
@@ -203,7 +200,7 @@ def _admitted(source: str) -> Iterator[_Request]:
                 body = request.get_data(cache=False)
                 if is_signed:
                     _verify(api, source, body)
-                with intake.turn:
+                with intake.slices.turn(INTAKE_S):
                     yield _Request(api, intake, source, body, now, began, token)
     except Problem as problem:
         api.services.metrics.intake_refused(source if is_declared else "", problem.reason)
@@ -287,7 +284,7 @@ def _listed(received: _Request) -> list[PushedRecord | RecordResult]:
                 detail = f"At most {MAX_CUSTOMERS:,} at a time."
                 raise invalid([FieldError(field="customers", detail=detail)])
             listed.append(_read_listed(received, raw))
-            received.intake.pause()
+            received.intake.slices.pause()
     except JsonFileError as exc:
         if exc.line is None:
             raise invalid([FieldError(field="customers", detail='Send {"customers": [...]}.')]) from None
@@ -334,18 +331,6 @@ def _shown(text: str) -> str:
 
 def _json(answer: BatchResult | RecordResult, status: HTTPStatus = HTTPStatus.OK) -> Response:
     return Response(answer.model_dump_json() + "\n", status, mimetype=JSON)
-
-
-def _pause_now_and_then() -> Callable[[], None]:
-    """Return a function that lets others work if it has not for a few milliseconds. One request calls it at a time."""
-    paused_at = [0.0]
-
-    def pause() -> None:
-        if time.monotonic() - paused_at[0] >= PAUSE_EVERY_S:
-            time.sleep(0)
-            paused_at[0] = time.monotonic()
-
-    return pause
 
 
 def _intake() -> Intake:

@@ -72,8 +72,8 @@ class StreamWriter:
 
     lease: of the stream, as it stands after the last transaction. now: the database's time. by: stands in the audit
     trail, as "customers.csv". is_partial: as `arrivals.Origin` has it. limits, accepted: the brake's, and the number of
-    customers, or identifiers of others, that an operator lets go within 24 hours. pause: called between two
-    transactions, so that whatever else the process does goes on.
+    customers, or identifiers of others, that an operator lets go within 24 hours. pause: called before and
+    between transactions, so that whatever else the process does goes on.
     """
 
     def __init__(
@@ -126,6 +126,7 @@ class StreamWriter:
         with self._database.reading() as session:
             counter = streams.change_counter(session)  # first: what is changed from now on shows
             plan = plan_records(session, origin, arrivals)
+        self._pause()
         self._add(plan.outcomes, plan.settled)
         by_id = {one.record.remote_id: one for one in arrivals}
         founding, changing = _TURN_ON_SQLITE if self._database.is_sqlite else _TURN_ON_POSTGRESQL
@@ -133,6 +134,7 @@ class StreamWriter:
             counter = self._found(origin, founders, [by_id[one.remote_id] for one in founders], counter)
         for others in portions(plan.others, changing):
             change = self._prepared_change(origin, others) if self._database.is_sqlite else None
+            self._pause()
             self._in_turn(change or partial(self._change, origin, others))
         outcomes, settled = self._result
         return BatchResult(outcomes, frozenset(settled))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from enrich import errors
 from enrich.customers import quarantine
 from enrich.customers.export import export
-from enrich.customers.push_intake import PushIntake
+from enrich.customers.push_intake import TOGETHER, PushIntake
 from enrich.customers.pushed_records import PushedRecord, read_pushed, remote_id_of
 from enrich.customers.source_tables import QuarantineRow, SourceRecordRow
 from enrich.customers.stream_states import StreamStates
@@ -231,6 +232,20 @@ class TestBrake:
         StreamStates(database).accept("shop", state.question.removed)
         with pytest.raises(errors.BrakeApplied):
             push(database, *self.removals(80), now=NOON + timedelta(days=1, seconds=1))
+
+
+def test_others_have_their_turn_between_small_portions(database: Database) -> None:
+    """Of what is written and of what is only compared."""
+    count = select(func.count()).select_from(SourceRecordRow)
+    written: list[int] = []
+    intake = PushIntake(database, lambda: NOON, lambda: written.append(database.read(count)[0][0]))
+    many = [read(ada(1, str(number))) for number in range(5 * TOGETHER)]
+    intake.apply("shop", many)
+    assert written[-1] == len(many)
+    assert max(after - before for before, after in pairwise([0, *written])) <= TOGETHER
+    written.clear()
+    intake.apply("shop", many)
+    assert len(written) >= 5
 
 
 # --- any order and any repetition
