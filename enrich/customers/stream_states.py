@@ -194,8 +194,8 @@ class StreamStates:
             last = rows[-1].remote_id
 
     def recover(self, source: str) -> None:
-        """Store that the last failure is over."""
-        self._changed(source, problem=None, detail=None, failed_since=None, failures=0, due_at=None)
+        """Store that the last failure is over. How long an answer of the brake holds, `due_at`, stays."""
+        self._changed(source, problem=None, detail=None, failed_since=None, failures=0)
 
     # --- the operator
 

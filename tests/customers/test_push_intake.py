@@ -211,6 +211,7 @@ class TestBrake:
         assert state.question
         StreamStates(database).accept("shop", state.question.removed)
         removed = state.question.removed
+        push(database, ada(2, "299"))  # something else comes first
         push(database, *self.removals(removed))
         assert len(names(database)) == 300 - removed
         with pytest.raises(errors.BrakeApplied):
