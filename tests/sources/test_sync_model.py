@@ -97,7 +97,8 @@ class Action:
     number: int
 
 
-BEFORE_A_RUN = st.lists(actions(ANYTHING), max_size=4)
+Happening = tuple[str, int, Action]
+BEFORE_A_RUN = st.lists(actions(ANYTHING), min_size=1, max_size=4)
 # Steps of a run: after a page or records were read from the source, after a look into the store, before and after a
 # commit, and between two pages. Each event happens at such a step, the first one of a run or a later one.
 STEPS_OF_RUNS = (
@@ -110,11 +111,21 @@ STEPS_OF_RUNS = (
     "committed",
     "page done",
 )
-DURING_A_RUN = st.lists(
-    st.tuples(st.sampled_from(STEPS_OF_RUNS), st.integers(0, 3), actions((*ANYTHING, *TO_THE_RUN, *TO_THE_RUN))),
-    max_size=5,
+LATER = st.integers(0, 3)
+
+
+def during(kinds: Sequence[str], at_least: int) -> st.SearchStrategy[list[Happening]]:
+    happening = st.tuples(st.sampled_from(STEPS_OF_RUNS), LATER, actions(kinds))
+    return st.lists(happening, min_size=at_least, max_size=5)
+
+
+# The second is what most faults are made of: rows change, and what they were is pushed while they are read. The third
+# is of runners that die.
+DURING_A_RUN = st.one_of(
+    during(ANYTHING, 1),
+    during(("push", "push", "push", "write", "remove"), 3),
+    during((*TO_THE_RUN, "write", "remove"), 2),
 )
-Happening = tuple[str, int, Action]
 
 
 class _Crash(Exception):
