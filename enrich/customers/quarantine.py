@@ -104,10 +104,13 @@ def release(session: Session, source: str, object_: str, remote_ids: Collection[
         )
 
 
-def release_unseen(session: Session, source: str, object_: str) -> None:
-    """Take out of quarantine what the present pass over the whole stream has not seen."""
+def release_unseen(session: Session, source: str, object_: str, run: int) -> None:
+    """Take out of quarantine what the pass of this number, over the whole stream, has not seen."""
     is_seen = exists().where(
-        _SEEN.c.source == source, _SEEN.c.stream == object_, _SEEN.c.remote_id == _QUARANTINE.c.remote_id
+        _SEEN.c.source == source,
+        _SEEN.c.stream == object_,
+        _SEEN.c.run == run,
+        _SEEN.c.remote_id == _QUARANTINE.c.remote_id,
     )
     session.execute(
         delete(_QUARANTINE).where(_QUARANTINE.c.source == source, _QUARANTINE.c.object == object_, ~is_seen)

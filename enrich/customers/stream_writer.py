@@ -205,7 +205,7 @@ class StreamWriter:
 
     def _forget_seen(self) -> None:
         """Delete what earlier passes have seen, in short transactions: it is a row for each record of the source."""
-        earlier = select(_SEEN.c.run, _SEEN.c.remote_id).where(*self._of_stream(), _SEEN.c.run != self.lease.run)
+        earlier = select(_SEEN.c.run, _SEEN.c.remote_id).where(*self._of_stream(), _SEEN.c.run < self.lease.run)
         while rows := self._database.read(earlier.limit(BATCH_ROWS)):
             runs, remote_ids = {row.run for row in rows}, [row.remote_id for row in rows]
             seen = delete(_SEEN).where(*self._of_stream(), _SEEN.c.run.in_(runs), _SEEN.c.remote_id.in_(remote_ids))
@@ -236,7 +236,7 @@ class StreamWriter:
     def release_unseen(self) -> None:
         """Take out of quarantine what this pass has not seen. Raises LeaseLost."""
         with self._database.transaction() as session:
-            quarantine.release_unseen(session, self.lease.source, self.lease.stream)
+            quarantine.release_unseen(session, self.lease.source, self.lease.stream, self.lease.run)
             self.lease = streams.commit(session, self.lease, self._now())
 
     def release(self) -> None:

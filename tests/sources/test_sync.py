@@ -252,6 +252,19 @@ def test_a_row_that_was_put_aside_and_goes_is_forgotten(crm: Crm, pass_: Pass) -
     assert crm.quarantined().keys() == {"2"}
 
 
+def test_what_an_interrupted_pass_has_seen_does_not_count_for_the_next_one(crm: Crm) -> None:
+    crm.settings = "page = 1"
+    for key in (1, 2):
+        crm.put(key, "")
+    crm.run(Pass.FULL)
+    crm.is_over = lambda: True
+    assert not crm.run(Pass.FULL).is_complete
+    crm.is_over = lambda: False
+    crm.remove(1)
+    assert crm.run(Pass.KEYS).is_complete
+    assert crm.quarantined().keys() == {"2"}
+
+
 @pytest.mark.parametrize("key", ["K\0-1", "K" * 200, "K\x01-1"], ids=["null", "long", "control"])
 def test_a_key_that_cannot_be_an_id_is_put_aside(
     database: Database, request: pytest.FixtureRequest, tmp_path: Path, key: str
