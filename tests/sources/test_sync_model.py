@@ -123,7 +123,7 @@ def during(kinds: Sequence[str], at_least: int) -> st.SearchStrategy[list[Happen
 # is of runners that die.
 DURING_A_RUN = st.one_of(
     during(ANYTHING, 1),
-    during(("push", "push", "push", "write", "remove"), 3),
+    during(("push", "push late", "push late", "write", "remove"), 3),
     during((*TO_THE_RUN, "write", "remove"), 2),
 )
 
@@ -359,7 +359,10 @@ class SyncMachine(RuleBasedStateMachine):
 
     def act(self, action: Action) -> None:
         if action.kind == "push":
-            self.push(action.key, action.number)
+            self.push(action.key, action.number % 3)
+        elif action.kind == "push late":
+            for key in KEYS:
+                self.push(key, 1)
         elif action.kind == "wait":
             self.source.clock += 1 + 2 * action.number
         elif action.kind in BY_STAFF:
@@ -437,10 +440,10 @@ class SyncMachine(RuleBasedStateMachine):
         self.check(done)
         self.pending, self.is_stopping, self.is_stolen, self.is_releasing = pending, is_stopping, True, False
 
-    def push(self, key: int, number: int) -> None:
-        """Push what the source had of this row at some time, mostly of late."""
+    def push(self, key: int, age: int) -> None:
+        """Push what the source has of this row, or had so many changes ago."""
         was = [(row, at) for changed, row, at in self.source.history if changed == key]
-        row, at = was[-1 - min(number % 3, len(was) - 1)]
+        row, at = was[-1 - min(age, len(was) - 1)]
         if row is not None and row.is_bad:
             return
         version = (at if row is None else row.stamp) * 1_000_000
