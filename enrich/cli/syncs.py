@@ -53,24 +53,29 @@ def sync_of(
     *,
     progress: Callable[[Run], None] = lambda _run: None,
     is_over: Callable[[], bool] = lambda: False,
+    pause: Callable[[], None] = lambda: None,
 ) -> Sync:
     """Return the sync of this database, which is connected to only when it runs."""
 
     def writer(lease: Lease, accepted: int | None) -> StreamWriter:
-        return StreamWriter(
-            services.database, lease, services.adapters.now, by=f"source {declaration.name}", accepted=accepted
-        )
+        by = f"source {declaration.name}"
+        return StreamWriter(services.database, lease, services.adapters.now, by=by, accepted=accepted, pause=pause)
 
     adapters = SyncAdapters(
         states=StreamStates(services.database),
         connector=connector,
         writer=writer,
         now=services.adapters.now,
-        pause=lambda: time.sleep(0),
+        pause=pause,
         owner=lease_owners.own_name(),
         is_over=is_over,
     )
     return Sync(synced_source(services, declaration), adapters, progress)
+
+
+def _let_others_work() -> None:
+    """Wait for a millisecond: a greenlet that only yields is back before the event loop has looked at its sockets."""
+    time.sleep(0.001)
 
 
 def sync_jobs(services: Services, environ: Mapping[str, str], stop: threading.Event) -> Iterator[Job]:
@@ -104,7 +109,9 @@ def _syncing(
         if not is_declared.is_set():
             return
         try:
-            sync = sync or sync_of(services, declaration, connector_of(declaration, environ), is_over=stop.is_set)
+            sync = sync or sync_of(
+                services, declaration, connector_of(declaration, environ), is_over=stop.is_set, pause=_let_others_work
+            )
             done = sync.run_due()
         except errors.SourceError as exc:
             log.warning("a sync failed", extra={"source": declaration.name, "reason": exc.reason, "detail": str(exc)})
