@@ -220,7 +220,7 @@ def _welcome(environment: Mapping[str, str], password: str, folder: Path) -> str
 Work arrives every second or two; now and then TaskRouter's API is slow or fails, and you can watch the effect.
 Customers come from a file and from a CRM, a database that the worker reads every five seconds. In the first two minutes
 people are created, changed, merged and deleted there, and call; the lines below say when. A customer's page shows where
-each value comes from; this shows how far the CRM is read:
+each value comes from, and the page Sources how far the CRM is read; so does this:
     {shlex.join((_own_command(), "-e", str(folder / "demo.env"), "sources", "status"))}
 The emulator's console: {environment["TASKROUTER_BASE_URL"]}/   Logs: {folder / "logs"}
 Stop with Ctrl-C.
