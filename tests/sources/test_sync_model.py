@@ -365,8 +365,9 @@ class SyncMachine(RuleBasedStateMachine):
             for key in KEYS:
                 self.push(key, 1)
         elif action.kind == "push at once":
-            self.source.act(replace(action, kind="write"))
-            self.push(action.key, 0)
+            for key in (action.key, *ALWAYS_SHOWN):
+                self.source.act(Action("write", key, action.number))
+                self.push(key, 0)
         elif action.kind == "wait":
             self.source.clock += 1 + 2 * action.number
         elif action.kind in BY_STAFF:
