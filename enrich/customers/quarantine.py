@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, exists, func, insert, or_, select
+from sqlalchemy import Select, and_, delete, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from enrich.customers.record_reading import ReadRecord, remote_id_problem
-from enrich.customers.source_tables import QuarantineRow, SeenRow
+from enrich.customers.source_tables import QuarantineRow
 from enrich.customers.spelling import is_storable
 from enrich.database.types import Base
 from enrich.domain.lengths import MAX_REMOTE_ID_LENGTH
@@ -24,7 +24,7 @@ from enrich.domain.lengths import MAX_REMOTE_ID_LENGTH
 # Of a great many problems the first stand there.
 MAX_REASON_LENGTH = 10_000
 
-_QUARANTINE, _SEEN = (Base.metadata.tables[row.__tablename__] for row in (QuarantineRow, SeenRow))
+_QUARANTINE = Base.metadata.tables[QuarantineRow.__tablename__]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +104,9 @@ def release(session: Session, source: str, object_: str, remote_ids: Collection[
         )
 
 
-def release_unseen(session: Session, source: str, object_: str, run: int) -> None:
-    """Take out of quarantine what the pass of this number, over the whole stream, has not seen."""
-    is_seen = exists().where(
-        _SEEN.c.source == source,
-        _SEEN.c.stream == object_,
-        _SEEN.c.run == run,
-        _SEEN.c.remote_id == _QUARANTINE.c.remote_id,
-    )
-    session.execute(
-        delete(_QUARANTINE).where(_QUARANTINE.c.source == source, _QUARANTINE.c.object == object_, ~is_seen)
-    )
+def ids_of(source: str, object_: str) -> Select[tuple[str]]:
+    """Return a SELECT of the remote ids that are in quarantine."""
+    return select(_QUARANTINE.c.remote_id).where(_QUARANTINE.c.source == source, _QUARANTINE.c.object == object_)
 
 
 def quarantined_ids(session: Session, source: str, object_: str, remote_ids: Collection[str]) -> set[str]:

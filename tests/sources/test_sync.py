@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from enrich import errors
 from enrich.customers import quarantine, streams
@@ -20,6 +21,7 @@ from enrich.customers.fixture_rows import read_customer
 from enrich.customers.projection import CUSTOMER
 from enrich.customers.record_reading import read_record
 from enrich.customers.seeding import seed
+from enrich.customers.source_tables import SeenRow, SourceRecordRow
 from enrich.customers.stream_states import StreamStates
 from enrich.customers.stream_writer import StreamWriter
 from enrich.customers.streams import Lease
@@ -263,6 +265,22 @@ def test_what_an_interrupted_pass_has_seen_does_not_count_for_the_next_one(crm: 
     crm.remove(1)
     assert crm.run(Pass.KEYS).is_complete
     assert crm.quarantined().keys() == {"2"}
+
+
+def test_what_a_long_pass_has_not_seen_is_found_at_once(database: Database) -> None:
+    """Before PostgreSQL has counted the rows of its tables."""
+    record = {"source": "erp", "object": CUSTOMER, "version": 1, "hash": b"", "state": "live", "seq": 1, "fields": {}}
+    with database.transaction() as session:
+        lease = streams.join(session, "erp", CUSTOMER, kind="sql")
+        seen = {"source": "erp", "stream": CUSTOMER, "run": lease.run}
+        ids = [str(number) for number in range(15_000)]
+        session.execute(
+            insert(SourceRecordRow), [{**record, "remote_id": one, "home_id": f"erp:{one}"} for one in (*ids, "gone")]
+        )
+        session.execute(insert(SeenRow), [{**seen, "remote_id": one} for one in ids])
+    began = time.monotonic()
+    assert list(StreamWriter(database, lease, Clock(), by="source erp").unseen()) == [["gone"]]
+    assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize("key", ["K\0-1", "K" * 200, "K\x01-1"], ids=["null", "long", "control"])
