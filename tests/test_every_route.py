@@ -44,7 +44,7 @@ OPEN = {
 }
 FOR_VIEWERS = {"sessions.end", "sessions.end_others"}
 FOR_EDITORS = {"settling.form", "customers.new", "customers.edit", "customers.merge", "customers.delete"}
-BLUEPRINTS_FOR_ADMINS = {"staff", "tokens"}
+BLUEPRINTS_FOR_ADMINS = {"sources", "staff", "tokens"}
 
 # Ada Lovelace's, who is in the journal, too. A viewer sees her masked. No request contains any of them.
 PERSONAL = (b"Lovelace", b"4155550100", b"415 555 0100", b"ada@example.com", b"Prefers mornings", b"Broken gear")

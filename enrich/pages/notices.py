@@ -55,6 +55,7 @@ class Done(StrEnum):
     RETRY_REQUESTED = auto()
     SOURCE_NOT_SEEN = auto()
     REMOVAL_ACCEPTED = auto()
+    SENDING_ACCEPTED = auto()
     REMOVAL_REFUSED = auto()
     QUESTION_CHANGED = auto()
 
@@ -91,7 +92,8 @@ _SENTENCES = {
     Done.RETRY_REQUESTED: "A worker reads these records again within seconds.",
     Done.SOURCE_NOT_SEEN: "No worker has read the sources file since it names this source. Is one running?",
     Done.REMOVAL_ACCEPTED: "A worker removes them within seconds.",
-    Done.REMOVAL_REFUSED: "They stay. The next pass asks again if the source still does not have them.",
+    Done.SENDING_ACCEPTED: "They go when the source sends this again, within a day.",
+    Done.REMOVAL_REFUSED: "They stay. It asks again if the source still does not have them.",
     Done.QUESTION_CHANGED: "Nothing was decided: it asks for others by now, or does not ask any more.",
 }
 

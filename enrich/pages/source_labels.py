@@ -57,7 +57,7 @@ REMEDIES = {
     "source_refused": "Correct the password or the rights there, or the URL in the worker’s environment; then run it.",
     "source_misfit": "Correct the sources file, or the table; flask sources check names the difference. Then run it.",
     "source_unavailable": "It is tried again. If it stays away, see if the database runs, and the worker reaches it.",
-    "brake_applied": "Answer the question, or undo the mistake at the source.",
+    "brake_applied": "If that is a mistake, undo it at the source.",
 }
 
 
@@ -83,6 +83,11 @@ def kind(stored: str) -> str:
 
 def pass_name(pass_: Pass | None) -> str:
     return PASSES[pass_] if pass_ is not None else ""
+
+
+def of_pushed(state: StreamState | None) -> Verdict:
+    """Return the label of a source that sends its customers."""
+    return CONDITIONS[Condition.HELD] if state is not None and state.question is not None else PUSHED
 
 
 def of_files(state: StreamState) -> Verdict:

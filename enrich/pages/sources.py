@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 
 from flask import Blueprint, Response, abort, current_app, redirect, render_template, request, url_for
@@ -146,6 +146,8 @@ def answer(source: str) -> ResponseReturnValue:
     if not decide(source, removed):
         return _done(Done.QUESTION_CHANGED)
     _note("removal accepted" if answered == "go" else "removal refused", source, count=removed)
+    if answered == "go" and source not in declared_databases(current_services()):
+        return _done(Done.SENDING_ACCEPTED)
     return _done(done)
 
 
@@ -254,7 +256,7 @@ def _line(services: Services, name: str, state: StreamState | None, now: datetim
         return SourceLine(name, kind, source_labels.UNDECLARED, state, last_run)
     database = declared_databases(services).get(name)
     if database is None:
-        return SourceLine(name, kind, source_labels.PUSHED, state)
+        return SourceLine(name, kind, source_labels.of_pushed(state), state)
     source = synced_source(services, database)
     line = SourceLine(name, kind, source_labels.NOT_SEEN, None, is_read=True, has_windows=source.intervals.has_windows)
     if state is None:
@@ -271,8 +273,13 @@ def _line(services: Services, name: str, state: StreamState | None, now: datetim
         last_run=last_run,
         fresh_at=None if status.behind is None else max(at for at in (state.window_at, state.full_at) if at),
         is_late=status.is_late,
-        next_pass=coming if coming and coming.at > now and status.condition is not Condition.RUNNING else None,
+        next_pass=_in_utc(coming) if coming and coming.at > now and status.condition is not Condition.RUNNING else None,
     )
+
+
+def _in_utc(coming: NextPass) -> NextPass:
+    """Return the pass with its time as pages show times; full passes are planned in the zone of their source."""
+    return replace(coming, at=coming.at.astimezone(UTC))
 
 
 def _last_run(state: StreamState, now: datetime) -> LastRun | None:

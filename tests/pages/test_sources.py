@@ -96,7 +96,7 @@ def test_a_source_in_sync_with_its_last_run(browser: FlaskClient, services: Serv
     assert "In sync Its customers here are like those there." in page
     assert "full pass, 4.0 s" in page
     assert "1,204 read: 3 created, 1,201 unchanged" in page
-    assert "As it was there 20 s ago" in page
+    assert "Up to date as of 20 s ago" in page
     assert re.search(r"Next pass [\d:]+, what changed", page)
     assert "No worker runs" not in page
 
@@ -114,7 +114,7 @@ def test_a_running_source_shows_its_rate(browser: FlaskClient, services: Service
     store_stream(services, "erp", **running)
     page = shown(browser)
     assert "Running A worker reads it now." in page
-    assert re.search(r"Since [\d:]+, full pass Records in it 50,000 read: 50,000 created; (500|49\d) a second", page)
+    assert re.search(r"Since [\d:]+, full pass Result 50,000 read: 50,000 created; (500|49\d) a second", page)
     assert "never read whole" in page
 
 
@@ -258,6 +258,16 @@ def test_the_question_is_answered(
     assert vars(record).items() >= {"source": "erp", "count": 1204, "by_user_id": 1}.items()
 
 
+def test_a_source_that_sends_is_answered_too(browser: FlaskClient, services: Services) -> None:
+    due_at = datetime.now(UTC) + timedelta(hours=20)
+    store_stream(services, "shop", "push", held={**HELD, "pass": "window"}, problem="brake_applied", due_at=due_at)
+    assert "Waiting for an answer" in shown(browser)
+    form = {"removed": "1204", "answer": "go"}
+    page = browser.post("/sources/shop/answer", data=form, follow_redirects=True).text
+    assert "They go when the source sends this again" in page
+    assert state_of(services.database, "shop").accepted == 1204
+
+
 @pytest.mark.parametrize("removed", ["1203", "", "-1204", "1e9", "٣", "9" * 40])
 def test_an_answer_to_another_question_decides_nothing(
     browser: FlaskClient, services: Services, removed: str, caplog: pytest.LogCaptureFixture
@@ -282,7 +292,7 @@ def test_the_quarantine_is_shown_in_pages(browser: FlaskClient, services: Servic
     assert "70 not loaded, 1 loaded in part" in shown(browser)
     page = browser.get("/sources/erp/quarantine")
     assert len(re.findall(r'<th scope="row">', page.text)) == 50
-    assert "70 records are not loaded; 1 are loaded without" in shown(browser, "/sources/erp/quarantine")
+    assert "Not loaded: 70. Loaded without the values that are wrong: 1." in shown(browser, "/sources/erp/quarantine")
     following = re.findall(r'href="([^"]+)">Next page', page.text)[0].replace("&amp;", "&")
     second = browser.get(following).text
     assert len(re.findall(r'<th scope="row">', second)) == 21

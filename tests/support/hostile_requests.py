@@ -86,6 +86,7 @@ PARTS = {
     "audit_id": b"1",
     "user_id": b"1",
     "filename": b"enrich.css",
+    "source": b"file",
 }
 FIELDS = {
     b"act": b"choose",
@@ -101,6 +102,9 @@ FIELDS = {
     b"ownership": b"share",
     b"scope": b"lookup",
     b"expires": b"30",
+    b"pass": b"full",
+    b"removed": b"1",
+    b"answer": b"leave",
 }
 
 
