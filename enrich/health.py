@@ -18,13 +18,16 @@ from flask import Blueprint, Response, abort, current_app, jsonify, request
 from flask.sansio.blueprints import BlueprintSetupState
 
 from enrich import __version__, errors
+from enrich.customers.stream_states import StreamStates
 from enrich.database import migrations
 from enrich.database.clock import SKEW_S
 from enrich.domain.deadline import OutOfTime
+from enrich.domain.stream_status import Condition, status_of
+from enrich.domain.streams import StreamState
 from enrich.journal.heartbeats import ALIVE, MAX_SKEW
 from enrich.policy.timeouts import Alarm
 from enrich.resilience.timeouts import time_limit
-from enrich.services import current_services
+from enrich.services import current_services, declared_databases, synced_source
 from enrich.telemetry import metrics
 
 # A load balancer asks every few seconds and does not wait long.
@@ -33,6 +36,8 @@ READY_S = 2.0
 FRESH_S = 1.0
 # Figures of the database are left out rather than waited for: what the processes counted is told in any case.
 FIGURES_S = 1.0
+# Records in quarantine are counted up to this.
+MAX_COUNTED = 10_000
 ALARMS = tuple(str(alarm) for alarm in Alarm if alarm)
 
 log = logging.getLogger(__name__)
@@ -143,6 +148,7 @@ def _figures() -> metrics.Figures:
             found = current_services().adapters.followups.figures(now)
             last = current_services().heartbeats.last()
             alarms = current_services().adapters.task_states.alarm_counts(now)
+            sources = _source_figures(now)
             is_writable = _is_writable()
     except (errors.DatabaseError, OutOfTime) as exc:
         log.warning("no figures from the database", extra={"reason": getattr(exc, "reason", "database_too_slow")})
@@ -155,8 +161,40 @@ def _figures() -> metrics.Figures:
         "enrich_followups_given_up": found.given_up,
         "enrich_receipts_unconcluded": found.unconcluded,
         "enrich_worker_silent_seconds": _silent_s(last, now),
+        **sources,
         "enrich_alarms": dict.fromkeys(ALARMS, 0) | metrics.of_known(alarms, ALARMS),
     }
+
+
+def _source_figures(now: datetime) -> metrics.Figures:
+    """Return the figures of declared sources. Raises DatabaseError."""
+    services = current_services()
+    declared = services.sources.declarations
+    if not declared:
+        return {}
+    states = StreamStates(services.database)
+    stored = {state.source: state for state in states.all(now)}
+    held = {name: stored[name].question for name in declared if name in stored}
+    figures: dict[str, dict[str, float]] = {
+        "enrich_source_held": {name: question.removed if question else 0 for name, question in held.items()},
+        "enrich_source_quarantined": {
+            name: sum(numbers) for name, numbers in states.quarantined_of(declared, at_most=MAX_COUNTED).items()
+        },
+    }
+    for name, declaration in declared_databases(services).items():
+        state = stored.get(name) or StreamState(name, declaration.kind)
+        source = synced_source(services, declaration)
+        status = status_of(state, source.intervals, source.fingerprint, now)
+        for figure, value in {
+            "up": float(state.problem is None and state.full_at is not None),
+            "stopped": float(status.condition is Condition.STOPPED),
+            "behind_seconds": status.behind.total_seconds() if status.behind is not None else float("inf"),
+            "interval_seconds": status.interval.total_seconds(),
+            "run_seconds": state.duration.total_seconds() if state.duration is not None else None,
+        }.items():
+            if value is not None:
+                figures.setdefault(f"enrich_source_{figure}", {})[name] = value
+    return figures
 
 
 def _is_writable() -> bool:

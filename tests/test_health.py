@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -23,6 +25,7 @@ from enrich.journal.tables import HeartbeatRow
 from tests.support.app import services_of
 from tests.support.clock import ManualClock
 from tests.support.fixtures import MakeApp
+from tests.support.stored_streams import quarantine_rows, store_stream, write_sources_file
 
 TOKEN = {"Authorization": "Bearer not-a-real-metrics-token"}
 
@@ -158,3 +161,48 @@ class TestWorker:
         Heartbeats(database).beat(datetime.now(UTC) - timedelta(seconds=5))
         Heartbeats(database).beat(datetime.now(UTC) + timedelta(days=100))
         assert told()[0] == "clock in doubt, nothing is pruned: flask worker --confirm-clock"
+
+
+class TestSources:
+    """The figures of declared sources, as a web process reads them from the database."""
+
+    @pytest.fixture
+    def app(self, make_app: MakeApp, database_url: str, tmp_path: Path) -> Flask:
+        return make_app(
+            DATABASE_URL=database_url,
+            METRICS_TOKEN=TOKEN["Authorization"].removeprefix("Bearer "),
+            ENRICH_SOURCES=write_sources_file(tmp_path),
+        )
+
+    def told(self, app: Flask) -> dict[str, float]:
+        lines = app.test_client().get("/metrics", headers=TOKEN).text.splitlines()
+        found = {line.partition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if "source=" in line}
+        return {name.removeprefix("enrich_source_"): value for name, value in found.items()}
+
+    def test_a_source_that_was_never_read(self, app: Flask) -> None:
+        told = self.told(app)
+        assert told['behind_seconds{source="erp"}'] == float("inf")
+        assert (told['up{source="erp"}'], told['stopped{source="erp"}']) == (0, 0)
+        assert told['quarantined{source="shop"}'] == 0
+        assert 'behind_seconds{source="shop"}' not in told
+
+    def test_a_source_in_sync(self, app: Flask) -> None:
+        at = datetime.now(UTC) - timedelta(seconds=30)
+        values: dict[str, Any] = {**dict.fromkeys(("full_at", "keys_at", "window_at", "began_at"), at), "ended_at": at}
+        store_stream(services_of(app), "erp", **values)
+        quarantine_rows(services_of(app).database, "erp", [{"key": "1", "name": ""}])
+        told = self.told(app)
+        assert 29 < told['behind_seconds{source="erp"}'] < 90
+        assert told['interval_seconds{source="erp"}'] == 60
+        assert (told['up{source="erp"}'], told['held{source="erp"}'], told['run_seconds{source="erp"}']) == (1, 0, 0)
+        assert told['quarantined{source="erp"}'] == 1
+
+    def test_a_source_that_is_stopped_or_held(self, app: Flask) -> None:
+        question = {"removed": 30, "records": 30, "of_records": 100, "detail": "30 of 100", "pass": "keys"}
+        store_stream(services_of(app), "erp", problem="source_refused", held=question)
+        told = self.told(app)
+        assert (told['up{source="erp"}'], told['stopped{source="erp"}'], told['held{source="erp"}']) == (0, 1, 30)
+
+    def test_sources_that_are_not_declared_have_none(self, app: Flask) -> None:
+        store_stream(services_of(app), "old-crm", problem="source_refused")
+        assert not [series for series in self.told(app) if "old-crm" in series]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from enrich import errors
 from enrich.customers import lease_owners
@@ -78,6 +80,24 @@ def _let_others_work() -> None:
     time.sleep(0.001)
 
 
+class SyncCounts:
+    """Counts for the metrics what each page of a run adds. count: called with an outcome and a number."""
+
+    def __init__(self, count: Callable[[str, int], None]) -> None:
+        self._count = count
+        self._run: Run | None = None
+        self._seen: Counter[str] = Counter()
+
+    def __call__(self, run: Run) -> None:
+        """Count what is new in this run since the last call."""
+        if run is not self._run:
+            self._run, self._seen = run, run.earlier.copy()
+        for outcome, number in run.counts.items():
+            if number > self._seen[outcome]:
+                self._count(outcome, number - self._seen[outcome])
+        self._seen = run.counts.copy()
+
+
 def sync_jobs(services: Services, environ: Mapping[str, str], stop: threading.Event) -> Iterator[Job]:
     """Yield the jobs of a worker that keep its customers like the declared sources; none without sources."""
     if not services.sources.declarations:
@@ -103,20 +123,26 @@ def _syncing(
     stop: threading.Event,
 ) -> Callable[[], None]:
     sync: Sync | None = None
+    count = SyncCounts(partial(services.metrics.sync, declaration.name))
 
     def run() -> None:
         nonlocal sync
         if not is_declared.is_set():
             return
         try:
-            sync = sync or sync_of(
-                services, declaration, connector_of(declaration, environ), is_over=stop.is_set, pause=_let_others_work
-            )
+            if sync is None:
+                connector, is_over = connector_of(declaration, environ), stop.is_set
+                sync = sync_of(
+                    services, declaration, connector, progress=count, is_over=is_over, pause=_let_others_work
+                )
             done = sync.run_due()
         except errors.SourceError as exc:
             log.warning("a sync failed", extra={"source": declaration.name, "reason": exc.reason, "detail": str(exc)})
             return
-        if done is None or not done.is_complete:
+        if done is None:
+            return
+        count(done)
+        if not done.is_complete:
             return
         if done.question is not None:
             log.warning(

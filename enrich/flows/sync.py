@@ -91,13 +91,15 @@ class SyncAdapters:
 class Run:
     """One run. counts: records by outcome, with `read`, `quarantined` and `incomplete`. is_complete: to its end.
 
-    question: of the brake, if the source lacks more than may leave; they are still in the store.
+    question: of the brake, if the source lacks more than may leave; they are still in the store. earlier: the part of
+    the counts from before an interruption.
     """
 
     pass_: Pass
     counts: Counter[str] = field(default_factory=Counter)
     is_complete: bool = False
     question: Question | None = None
+    earlier: Counter[str] = field(default_factory=Counter)
 
 
 class Sync:
@@ -216,6 +218,7 @@ class Sync:
             began_at = state.began_at or began_at
             at, until = lease.position.get("at"), lease.position.get("until")
             run.counts.update(state.counts)
+            run.earlier.update(state.counts)
             self._adapters.states.resume(lease, began_at)
         else:
             at = self._adapters.connector.start(pass_, state.watermark)

@@ -95,6 +95,12 @@ TABLE: tuple[Metric, ...] = (
     Metric("enrich_lookups_total", "counter", "Look-ups of other systems over the API, by result.", ("result",)),
     Metric("enrich_reads_total", "counter", "Reads of other systems over the API, by result.", ("operation", "result")),
     Metric(
+        "enrich_sync_records_total",
+        "counter",
+        "Records that a worker read at a source, by outcome; only on the worker's own port.",
+        ("source", "outcome"),
+    ),
+    Metric(
         "enrich_intake_records_total",
         "counter",
         "Customers that a source of the kind push has sent, by source and outcome.",
@@ -138,6 +144,18 @@ TABLE: tuple[Metric, ...] = (
         "figure",
         "Time since a worker's last heartbeat; +Inf if none within a week.",
     ),
+    *(
+        Metric(name, "figure", text, ("source",))
+        for name, text in {
+            "enrich_source_up": "1 if the last sync of the source went well, else 0.",
+            "enrich_source_stopped": "1 if the source is not read until somebody mends it, else 0.",
+            "enrich_source_held": "Customers or identifiers that the brake holds until somebody answers.",
+            "enrich_source_behind_seconds": "Time by which customers are behind the source; +Inf if never read whole.",
+            "enrich_source_interval_seconds": "Time between reads of what is new at the source.",
+            "enrich_source_run_seconds": "Duration of the last sync of the source.",
+            "enrich_source_quarantined": "Records of the source that are not loaded, or not whole; up to 10,000.",
+        }.items()
+    ),
     Metric("enrich_alarms", "figure", "Tasks that need attention, by alarm.", ("alarm",)),
 )
 
@@ -161,6 +179,7 @@ INTAKE_REFUSALS = (
     "not_json",
     "unsupported_media_type",
 )
+SYNC_OUTCOMES = ("read", "created", "changed", "unchanged", "older", "removed", "quarantined", "incomplete")
 BREAKERS = ("taskrouter", "database")
 # docs/taskrouter.md, "Events". A type that TaskRouter adds later counts as `other` until it is added here.
 EVENT_TYPES = frozenset(
@@ -269,6 +288,10 @@ class Metrics:
     def read(self, operation: str, result: str) -> None:
         """Count a read over the API. result: `answered`; or `could_not_read`, `shed`, `rate_limited`."""
         self._of("enrich_reads_total", _one_of(READ_OPERATIONS, operation), _one_of(READS, result)).inc()
+
+    def sync(self, source: str, outcome: str, count: int) -> None:
+        """Count records that were read at a source. source: declared."""
+        self._of("enrich_sync_records_total", source, _one_of(SYNC_OUTCOMES, outcome)).inc(count)
 
     def intake(self, source: str, outcome: IntakeOutcome, count: int) -> None:
         """Count records that a source has sent. source: declared."""
