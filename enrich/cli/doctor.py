@@ -20,18 +20,23 @@ from sqlalchemy import text
 from enrich import errors
 from enrich.accounts.attempts import Attempts
 from enrich.cli.base import Command
+from enrich.customers.stream_states import StreamStates
 from enrich.database import migrations
 from enrich.database.engine import Database
-from enrich.diagnosis import account, callbacks, installation, probe, reach, tasks
+from enrich.diagnosis import account, callbacks, installation, probe, reach, sources, tasks
 from enrich.diagnosis.snapshot import WorkspaceSnapshot
 from enrich.domain.event_sinks import EventSink
 from enrich.domain.findings import Finding, Level, not_examined, problem, worst
+from enrich.domain.stream_status import status_of
 from enrich.domain.work_kinds import WorkKind, work_of
 from enrich.journal import heartbeats, samples
-from enrich.services import Services, current_services
+from enrich.services import Services, current_services, declared_databases, synced_source
 from enrich.settings import FOR_SERVING, TABLE, Settings, dotenv_file
 from enrich.taskrouter import attributes, endpoints
 from enrich.taskrouter import callbacks as taskrouter_callbacks
+
+# Records in quarantine are counted up to this.
+MAX_COUNTED = 10_000
 
 _WORDS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "problem"}
 
@@ -66,6 +71,7 @@ def examine(services: Services) -> Iterator[Finding]:
     yield from _settings(settings)
     yield installation.files(_modes(services.database))
     yield installation.policy(str(settings.policy or ""), str(services.policy_error or ""))
+    yield sources.sources_file(str(settings.sources or ""), str(services.sources_error or ""))
     yield from _database(services)
     workspaces: tuple[WorkspaceSnapshot, ...] = ()
     sinks: tuple[EventSink, ...] = ()
@@ -117,6 +123,7 @@ def _database(services: Services) -> Iterator[Finding]:
         figures = services.adapters.followups.figures(now())
         unknown = services.adapters.followups.unknown_count()
         yield from installation.followups(figures.overdue_s, figures.owed, figures.given_up, unknown)
+        yield from _sources(services, now())
         kinds = _kinds(samples.newest_forms(database))
         yield tasks.instruction(settings.default_instruction, settings.accept_via, kinds)
         yield tasks.headroom(_lengths(samples.newest_attributes(database)))
@@ -124,6 +131,21 @@ def _database(services: Services) -> Iterator[Finding]:
         yield tasks.overwritten(counts.restored, counts.left, counts.tasks)
     except errors.DatabaseError as exc:
         yield installation.schema(None, None, failed=f"{exc.reason} ({exc})")
+
+
+def _sources(services: Services, now: datetime) -> Iterator[Finding]:
+    """Check each declared source. Raises DatabaseError."""
+    declared, databases = services.sources.declarations, declared_databases(services)
+    states = StreamStates(services.database)
+    stored = {state.source: state for state in states.all(now)}
+    numbers = states.quarantined_of(declared, at_most=MAX_COUNTED)
+    for name in declared:
+        state = stored.get(name)
+        if name in databases:
+            source = synced_source(services, databases[name])
+            status = status_of(state, source.intervals, source.fingerprint, now) if state else None
+            yield sources.sync(name, state, status)
+        yield from sources.waiting(name, state, *numbers[name])
 
 
 def _refusal_of_writes(database: Database) -> str:

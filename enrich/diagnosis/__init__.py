@@ -4,6 +4,7 @@ The doctor (cli/doctor.py) collects the facts and prints the findings. Each chec
 This is the order in which the doctor runs them, and in which to fix what they find:
 
     installation.py   our own side: secrets, policy file, schema, clock, worker, overdue follow-ups
+    sources.py        the sources of customers: whether each is in sync, and what waits for somebody
     tasks.py          the newest tasks: whether the default instruction suits them, and the room for our block
     account.py        whether TaskRouter accepts the credentials and has the configured workspace
     callbacks.py      the URLs that the workspace calls: workflows, events; callback_urls.py compares them with ours
