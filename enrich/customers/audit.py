@@ -179,6 +179,8 @@ def note_source_changes(session: Session, recomputed: Recomputed, source: str, a
             continue
         before, after = _fields_stored(stored), _fields_projected(projection)
         names = [name for name in after if before[name] != after[name]]
+        if not names:  # the spelling of a number, or what an edit of staff is based on
+            continue
         values = {"at": at, "by": source, "action": AuditAction.SYNCED, "customer_id": customer_id}
         states = {"before": {name: before[name] for name in names}, "after": {name: after[name] for name in names}}
         edited = stored.settled if isinstance(stored.settled, dict) else {}

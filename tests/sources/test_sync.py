@@ -16,6 +16,7 @@ from sqlalchemy import insert, select
 from enrich import errors
 from enrich.customers import quarantine, streams
 from enrich.customers.arrivals import Arrival
+from enrich.customers.audit import AuditAction
 from enrich.customers.declared_sources import DeclaredSource, declare
 from enrich.customers.fixture_rows import read_customer
 from enrich.customers.projection import CUSTOMER
@@ -25,7 +26,7 @@ from enrich.customers.source_tables import SeenRow, SourceRecordRow
 from enrich.customers.stream_states import StreamStates
 from enrich.customers.stream_writer import StreamWriter
 from enrich.customers.streams import Lease
-from enrich.customers.tables import CustomerRow, IdentifierRow
+from enrich.customers.tables import AuditRow, CustomerRow, IdentifierRow
 from enrich.database.engine import Database
 from enrich.domain.streams import Intervals, Pass, StreamState
 from enrich.flows.sync import Run, Sync, SyncAdapters, SyncedSource
@@ -167,6 +168,16 @@ def test_a_window_finds_what_changed(crm: Crm) -> None:
     assert crm.customers() == {"erp:1": "Ada King", "erp:3": "Katherine Johnson"}
     assert not crm.owners("+14155550101")
     assert not crm.owners("+14155550102")
+
+
+def test_a_number_that_is_spelled_otherwise_is_no_entry_of_the_audit_trail(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace", "+14155550101")
+    crm.run(Pass.FULL)
+    crm.put(1, "Ada Lovelace", "(415) 555-0101")
+    assert crm.run(Pass.WINDOW).counts["changed"] == 1
+    assert crm.owners("+14155550101") == {"erp:1"}
+    actions = {row.action for row in crm.database.read(select(AuditRow.action))}
+    assert actions == {AuditAction.LOADED}
 
 
 def test_a_pass_over_keys_finds_rows_that_went_and_rows_that_no_window_saw(crm: Crm) -> None:
