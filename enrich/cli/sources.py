@@ -173,8 +173,11 @@ class _Progress:
 
 def _told(run: Run) -> str:
     """Return a run in words: "window: 12 read, 1 created, 11 unchanged"."""
-    counts = [f"{run.counts[name]:,} {word}" for name, word in _WORDS.items() if run.counts[name] or name == "read"]
-    return f"{run.pass_.value}: {', '.join(counts)}"
+    return f"{run.pass_.value}: {_counted(run.counts) or 'nothing read'}"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{counts[name]:,} {word}" for name, word in _WORDS.items() if counts.get(name))
 
 
 def _how_to_answer(name: str, removed: int) -> str:
@@ -203,8 +206,7 @@ def status(names: tuple[str, ...]) -> None:
         words = "loaded by flask crm seed" if state.kind == FILE else _state_in_words(state, now)
         click.echo(f"{state.source} ({state.kind}): {words}")
         if state.counts:
-            counts = [f"{state.counts[name]:,} {word}" for name, word in _WORDS.items() if state.counts.get(name)]
-            click.echo(f"  last run: {', '.join(counts) or 'nothing read'}")
+            click.echo(f"  last run: {_counted(state.counts) or 'nothing read'}")
         by_state = [f"{number:,} {name.value}" for name, number in sorted(records.get(state.source, {}).items())]
         click.echo(f"  records: {', '.join(by_state) or 'none'}")
         if state.source in quarantined:
@@ -331,7 +333,8 @@ def replay(name: str, keys: tuple[str, ...], hours: float | None) -> None:
         _read_again(services, declaration, keys)
         return
     since = services.adapters.now() - timedelta(hours=hours or 0)
-    StreamStates(services.database).rewind(name, int(since.timestamp() * 1_000_000))
+    with closing(connector_of(declaration, environment())) as connector:
+        sync_of(services, declaration, connector).rewind(int(since.timestamp() * 1_000_000))
     if not _sync(services, declaration, full=False):
         raise SystemExit(1)
 
@@ -343,8 +346,7 @@ def _read_again(services: Services, declaration: SqlDeclaration, remote_ids: Seq
         for start in range(0, len(remote_ids), _PAGE):
             for name, number in one.read_again(remote_ids[start : start + _PAGE]).counts.items():
                 counts[name] = counts.get(name, 0) + number
-    told = [f"{counts[name]:,} {word}" for name, word in _WORDS.items() if counts.get(name)]
-    click.echo(f"{declaration.name}: {', '.join(told) or 'nothing to read'}")
+    click.echo(f"{declaration.name}: {_counted(counts) or 'nothing to read'}")
 
 
 def _quarantined(services: Services, name: str, keys: Sequence[str] | None = None) -> Iterator[QuarantinedRecord]:

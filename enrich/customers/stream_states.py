@@ -210,12 +210,11 @@ class StreamStates:
             session.execute(_update(source).where(is_next).values(requested=_RETRY))
             return session.execute(_of(select(_STREAMS.c.source), source)).one_or_none() is not None
 
-    def rewind(self, source: str, watermark: int) -> bool:
-        """Have the next window begin as early as this watermark; return whether there is one that begins later."""
-        later = _update(source).where(_STREAMS.c.watermark > watermark)
+    def rewind(self, lease: Lease, watermark: int, now: datetime) -> None:
+        """Have the next window begin at this watermark, and run next. Raises LeaseLost."""
         with self._database.transaction() as session:
-            rewound = later.values(watermark=watermark, requested=Pass.WINDOW.value, position=None)
-            return session.execute(rewound.returning(_STREAMS.c.source)).one_or_none() is not None
+            streams.commit(session, lease, now, watermark=watermark, requested=Pass.WINDOW.value, position=None)
+            streams.release(session, lease)
 
     def accept(self, source: str, removed: int) -> bool:
         """Answer the brake's question with yes, for so many. Returns False if it asks for others by now, or no more."""

@@ -188,6 +188,16 @@ class Sync:
         run.is_complete = True
         return run
 
+    def rewind(self, watermark: int) -> None:
+        """Have the next window begin at this watermark, unless it begins earlier anyway.
+
+        Raises StreamTaken while another process reads the source: the end of its pass would set the watermark anew.
+        """
+        now = self._adapters.now()
+        state = self._adapters.states.of(self._source.name, now)
+        if state is not None and state.watermark is not None:
+            self._adapters.states.rewind(self._take(), min(watermark, state.watermark), now)
+
     @contextmanager
     def _storing_failures(self, lease: Lease, pass_: Pass) -> Iterator[None]:
         """Store a failure of the source, and raise it. pass_: that the brake asks for."""

@@ -352,6 +352,22 @@ def test_another_mapping_is_followed_by_a_full_pass(crm: Crm) -> None:
     assert crm.run(Pass.WINDOW).pass_ is Pass.WINDOW
 
 
+def test_a_replay_reads_what_changed_before_unless_somebody_reads(crm: Crm) -> None:
+    crm.put(1, "Ada Lovelace")
+    crm.run(Pass.FULL)
+    crm.source.execute("UPDATE customers SET name = 'Ada King', updated_at = updated_at - 3600000")
+    crm.run(Pass.WINDOW)
+    assert crm.customers() == {"erp:1": "Ada Lovelace"}
+    watermark = (crm.state.watermark or 0) - 2 * 3_600_000_000
+    lease = StreamStates(crm.database).take("erp", "sql", owner="b", now=crm.clock.at, lasts=timedelta(minutes=1))
+    with pytest.raises(errors.StreamTaken):
+        crm.sync().rewind(watermark)
+    StreamWriter(crm.database, lease, crm.clock, by="source erp").release()
+    crm.sync().rewind(watermark)
+    assert crm.sync().run_due() is not None
+    assert crm.customers() == {"erp:1": "Ada King"}
+
+
 def test_one_runner_reads_a_source(crm: Crm) -> None:
     crm.put(1, "Ada Lovelace")
     crm.run(Pass.FULL)
