@@ -115,6 +115,12 @@ def sync_jobs(services: Services, environ: Mapping[str, str], stop: threading.Ev
         yield Job(f"sync of {name}", run, LOOK_INTERVAL_S)
 
 
+def _result(run: Run) -> str:
+    if not run.is_complete:
+        return "interrupted"
+    return "complete" if run.question is None else "held"
+
+
 def _syncing(
     services: Services,
     declaration: SqlDeclaration,
@@ -136,12 +142,17 @@ def _syncing(
                     services, declaration, connector, progress=count, is_over=is_over, pause=_let_others_work
                 )
             done = sync.run_due()
+        except errors.DatabaseError as exc:
+            services.metrics.sync_run(declaration.name, exc.reason)
+            raise
         except errors.SourceError as exc:
+            services.metrics.sync_run(declaration.name, exc.reason)
             log.warning("a sync failed", extra={"source": declaration.name, "reason": exc.reason, "detail": str(exc)})
             return
         if done is None:
             return
         count(done)
+        services.metrics.sync_run(declaration.name, _result(done))
         if not done.is_complete:
             return
         if done.question is not None:

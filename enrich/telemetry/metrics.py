@@ -101,6 +101,12 @@ TABLE: tuple[Metric, ...] = (
         ("source", "outcome"),
     ),
     Metric(
+        "enrich_sync_runs_total",
+        "counter",
+        "Runs of a worker over a source, by result; only on the worker's own port.",
+        ("source", "result"),
+    ),
+    Metric(
         "enrich_intake_records_total",
         "counter",
         "Customers that a source of the kind push has sent, by source and outcome.",
@@ -225,6 +231,8 @@ def _reasons(error: type[errors.EnrichError] = errors.EnrichError) -> Iterator[s
 
 
 _REASONS = frozenset({"", *_reasons(), *Reason, *NoMatchReason})
+_FAILED_SYNCS = frozenset({*_reasons(errors.SourceError), *_reasons(errors.DatabaseError)})
+_SYNC_RESULTS = _FAILED_SYNCS | {"complete", "held", "interrupted"}
 _INTAKE_REASONS = frozenset({*_reasons(errors.DatabaseError), errors.BrakeApplied.reason, *INTAKE_REFUSALS})
 
 
@@ -292,6 +300,10 @@ class Metrics:
     def sync(self, source: str, outcome: str, count: int) -> None:
         """Count records that were read at a source. source: declared."""
         self._of("enrich_sync_records_total", source, _one_of(SYNC_OUTCOMES, outcome)).inc(count)
+
+    def sync_run(self, source: str, result: str) -> None:
+        """Count a run. source: declared. result: `complete`, `held`, `interrupted`, or the reason of its failure."""
+        self._of("enrich_sync_runs_total", source, _one_of(_SYNC_RESULTS, result)).inc()
 
     def intake(self, source: str, outcome: IntakeOutcome, count: int) -> None:
         """Count records that a source has sent. source: declared."""
