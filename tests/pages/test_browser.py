@@ -24,6 +24,7 @@ from enrich.database.engine import Database
 from enrich.pages import PLACES
 from tests.support.app import EMAIL
 from tests.support.browser import collect_complaints, needs_chromium, sign_in
+from tests.support.databases import seed_customers
 from tests.support.journal import Make
 
 pytestmark = needs_chromium
@@ -399,6 +400,7 @@ def test_every_entry_of_the_navigation_is_in_view_on_a_narrow_screen(
     page: Page, database: Database, width: int
 ) -> None:
     users.set_role(database, EMAIL, Role.ADMIN)
+    seed_customers(database)  # files are a source, and sources have an entry of their own
     page.set_viewport_size({"width": width, "height": 800})
     sign_in(page)
     entries = page.get_by_role("navigation", name="Pages").get_by_role("link")
