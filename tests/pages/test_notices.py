@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,9 +27,11 @@ from enrich.domain.outcomes import Outcome
 from enrich.flows.resolution import LiveEnrichment, Resolution
 from enrich.pages import notices
 from enrich.pages.notices import Done
+from enrich.services import Services
 from tests.support.app import EMAIL, PASSWORD, services_of
 from tests.support.fixtures import MakeApp
 from tests.support.journal import Make
+from tests.support.stored_streams import held_stream, store_stream, write_sources_file
 
 TASK = "WT" + "0" * 32
 CUSTOMERS = (
@@ -41,9 +44,14 @@ PERSONAL = re.compile("zebulon|philippa|hedwig|quartermain|55501|555 01|ottoway|
 
 
 @pytest.fixture
-def app(make_app: MakeApp) -> Flask:
+def app(make_app: MakeApp, tmp_path: Path) -> Flask:
     """Nothing listens where TaskRouter should be: what a form does there is left to the worker, and told, too."""
-    app = make_app(PUBLIC_URL="http://127.0.0.1", TASKROUTER_BASE_URL="http://127.0.0.1:1", ENRICH_BREAKER_FAILURES="1")
+    app = make_app(
+        PUBLIC_URL="http://127.0.0.1",
+        TASKROUTER_BASE_URL="http://127.0.0.1:1",
+        ENRICH_BREAKER_FAILURES="1",
+        ENRICH_SOURCES=write_sources_file(tmp_path),
+    )
     database = services_of(app).database
     users.add(database, email=EMAIL, role=Role.ADMIN, password=PASSWORD, name="Dana Whitfield")
     seeding.seed(database, [read_customer(customer, "US") for customer in CUSTOMERS], now=datetime.now(UTC))
@@ -152,17 +160,30 @@ def revoke_token(cookies: Cookies, database: Database) -> list[str]:
     return [cookies.post(f"/tokens/{token.id}/revoke")]
 
 
+def look_after_sources(cookies: Cookies, services: Services) -> list[str]:
+    """Ask for passes and answer the brake, of a source that nobody has seen and of two that it has stopped."""
+    told = [cookies.post("/sources/erp/run", **{"pass": "window"})]
+    answers = []
+    for source, kind, answer in (("erp", "sql", "go"), ("erp", "sql", "leave"), ("shop", "push", "go")):
+        store_stream(services, source, kind=kind, **held_stream())
+        answers.append(cookies.post(f"/sources/{source}/answer", removed="1204", answer=answer))
+    told += [*answers, cookies.post("/sources/erp/answer", removed="1204", answer="go")]
+    told += [cookies.post("/sources/erp/run", **{"pass": wanted}) for wanted in ("window", "full")]
+    return [*told, cookies.post("/sources/erp/quarantine/retry")]
+
+
 def change_password(cookies: Cookies) -> list[str]:
     new = "a long password of her own"
     return [cookies.post("/password", present=PASSWORD, new=new, again=new)]
 
 
 def test_every_form_tells_what_it_did_and_no_cookie_says_whom_it_was_about(
-    cookies: Cookies, database: Database, make_entry: Make
+    app: Flask, cookies: Cookies, database: Database, make_entry: Make
 ) -> None:
     make_entry(task_sid=TASK, raw_form=urlencode({"TaskSid": TASK, "WorkspaceSid": "WS" + "0" * 32}))
     told = [*decide(cookies, database), *end_task(cookies), *manage(cookies, database)]
-    told += [*end_sessions(cookies, database), *revoke_token(cookies, database), *change_password(cookies)]
+    told += [*end_sessions(cookies, database), *revoke_token(cookies, database)]
+    told += [*look_after_sources(cookies, services_of(app)), *change_password(cookies)]
     assert cookies.done == set(Done), "a form is missing here"
     assert len(cookies.texts) >= len(told)
     leaked = [text for text in cookies.texts if PERSONAL.search(text)]
