@@ -42,9 +42,13 @@ def sqlite_engine(path: str | None, connections: int) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def keep_private(_dialect: Any, _record: Any, _arguments: Any, _parameters: Any) -> None:
-        """Make a new file readable for its owner alone. SQLite gives `-wal` and `-shm` the mode of the file."""
-        with suppress(OSError):  # which SQLite reports in its own way
-            os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
+        """Make a new file readable for its owner alone. SQLite gives `-wal` and `-shm` the mode of the file.
+
+        A file that exists is not opened: to close it would drop all locks of this process on it, as POSIX has it, and
+        another process that closes its last connection would take the log away from under us.
+        """
+        with suppress(OSError):  # it exists; or what SQLite reports in its own way
+            os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
     @event.listens_for(engine, "connect")
     def set_up(connection: DBAPIConnection, _record: object) -> None:

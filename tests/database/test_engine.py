@@ -19,6 +19,7 @@ from enrich.database.engine import Database
 from enrich.database.types import Base
 from enrich.errors import DatabaseBusy, DatabaseError, DatabaseLocked, DatabaseUnavailable, SchemaMissing
 
+LOCKS = Path("/proc/locks")
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ADA = {"id": "C-1", "name": "Ada", "company": "", "tier": "", "language": "", "owner": "", "updated_at": NOW}
 
@@ -301,3 +302,21 @@ def other_connections(database: Database) -> int:
     """Return the number of connections besides the one that asks."""
     asking = "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
     return int(database.read(text(asking))[0][0])
+
+
+@pytest.mark.skipif(not LOCKS.exists(), reason="the kernel tells its locks on Linux alone")
+def test_a_further_connection_leaves_the_locks_of_the_first(sqlite: Database) -> None:
+    """Without them a command that closes its last connection takes SQLite's log away from a running server."""
+
+    def locks() -> int:
+        inode, process = os.stat(str(sqlite.url.database)).st_ino, str(os.getpid())
+        rows = (line.split() for line in LOCKS.read_text().splitlines())
+        return sum(row[4] == process and row[5].endswith(f":{inode}") for row in rows if len(row) > 5)
+
+    with sqlite.engine.connect() as first, sqlite.engine.connect() as second:
+        first.execute(text("SELECT id FROM customers"))
+        held = locks()
+        assert held
+        second.execute(text("SELECT id FROM customers"))
+        with sqlite.engine.connect():
+            assert locks() >= held
