@@ -309,7 +309,7 @@ def test_a_further_connection_leaves_the_locks_of_the_first(sqlite: Database) ->
     """Without them a command that closes its last connection takes SQLite's log away from a running server."""
 
     def locks() -> int:
-        inode, process = os.stat(str(sqlite.url.database)).st_ino, str(os.getpid())
+        inode, process = Path(str(sqlite.url.database)).stat().st_ino, str(os.getpid())
         rows = (line.split() for line in LOCKS.read_text().splitlines())
         return sum(row[4] == process and row[5].endswith(f":{inode}") for row in rows if len(row) > 5)
 
