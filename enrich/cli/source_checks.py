@@ -1,4 +1,4 @@
-"""What `flask sources check` looks at beyond the file: databases, and whether a source that sends can do so."""
+"""Checks of `flask sources check` beyond the file: of databases, and of secret and tokens of sources that send."""
 
 from __future__ import annotations
 

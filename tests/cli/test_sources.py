@@ -15,6 +15,7 @@ from enrich.services import build_services
 from enrich.settings import Settings
 from tests.support.app import run_command, services_of
 from tests.support.fixtures import MakeApp
+from tests.support.sources import sources_file
 
 EXAMPLE = Path(__file__).parent.parent.parent / "docs" / "sources.example.toml"
 PUSH = '[sources.shop]\nkind = "push"\n'
@@ -103,17 +104,7 @@ def test_each_database_is_looked_at(app: Flask, tmp_path: Path, monkeypatch: pyt
 
 # --- syncs
 
-ERP = """
-[sources.erp]
-kind = "sql"
-url_env = "ERP_URL"
-[sources.erp.person]
-table = "customers"
-key = "id"
-changed = "updated_at"
-name = "name"
-phones = "phone"
-"""
+ERP = sources_file(person='changed = "updated_at"\nphones = "phone"')
 
 
 @dataclass(frozen=True)

@@ -15,23 +15,9 @@ from enrich.customers.record_reading import read_record
 from enrich.customers.source_tables import SourceRow, StreamRow
 from enrich.database.engine import Database
 from enrich.services import Services, declared_databases, synced_source
+from tests.support.sources import sources_file
 
-FILE = """
-[sources.erp]
-kind = "sql"
-url_env = "ERP_URL"
-[sources.erp.person]
-table = "customers"
-key = "id"
-changed = "updated_at"
-name = "name"
-
-[sources.shop]
-kind = "push"
-secret_env = "SHOP_SECRET"
-"""
-
-
+FILE = sources_file(parts='[sources.shop]\nkind = "push"\nsecret_env = "SHOP_SECRET"')
 HELD = {
     "removed": 1204,
     "records": 1204,
