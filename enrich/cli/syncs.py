@@ -27,14 +27,16 @@ LOOK_INTERVAL_S = 2.0
 log = logging.getLogger(__name__)
 
 
-def declare_sources(services: Services) -> None:
+def declare_sources(services: Services, pause: Callable[[], None] = lambda: None) -> None:
     """Store what the sources file declares of customers that are the same, and of the order of sources.
 
-    Customers from before there were sources are adopted first, so that they take part. Raises DatabaseError.
+    Customers from before there were sources are adopted first, so that they take part. pause: called between two
+    transactions. Raises DatabaseError.
     """
     last: str | None = ""
     while last is not None:
         last = adopt_after(services.database, last, services.adapters.now())
+        pause()
     sources = services.sources
     declare(
         services.database,
@@ -45,6 +47,7 @@ def declare_sources(services: Services) -> None:
         sources.order,
         sources.order_of,
         services.adapters.now,
+        pause,
     )
 
 
@@ -106,7 +109,7 @@ def sync_jobs(services: Services, environ: Mapping[str, str], stop: threading.Ev
 
     def declare_once() -> None:
         if not is_declared.is_set():
-            declare_sources(services)
+            declare_sources(services, _let_others_work)
             is_declared.set()
 
     yield Job("declared sources", declare_once, LOOK_INTERVAL_S)

@@ -50,10 +50,12 @@ def declare(
     order: Sequence[str],
     order_of: Mapping[str, Sequence[str]],
     now: Callable[[], datetime],
+    pause: Callable[[], None] = lambda: None,
 ) -> None:
     """Store these sources and their order, and compute anew what changes by it. Raises DatabaseError.
 
     order, order_of: as `projection.Precedence` has them. Customers of files share every kind that some source shares.
+    pause: called after each transaction, so that whatever else the process does goes on.
     """
     kinds = frozenset(kind for one in sources for kind in one.shared_kinds)
     placeholders = frozenset(value for one in sources for value in one.placeholders)
@@ -63,9 +65,9 @@ def declare(
             _store(session, one)
         _store_orders(session, {"": order, **order_of})
     for row in database.read(select(_SOURCES.c.name).where(~_SOURCES.c.is_shared)):
-        _share(database, row.name, now)
+        _share(database, row.name, now, pause)
     if database.read(select(_PRECEDENCE.c.field).where(~_PRECEDENCE.c.is_applied)):
-        _apply_order(database, now)
+        _apply_order(database, now, pause)
 
 
 def _store(session: Session, source: DeclaredSource) -> None:
@@ -89,7 +91,7 @@ def _store_orders(session: Session, orders: Mapping[str, Sequence[str]]) -> None
     session.execute(insert(_PRECEDENCE), rows)
 
 
-def _share(database: Database, source: str, now: Callable[[], datetime]) -> None:
+def _share(database: Database, source: str, now: Callable[[], datetime], pause: Callable[[], None]) -> None:
     """Make the shared ids of this source agree with the kinds that it shares."""
     last = ""
     while True:
@@ -115,6 +117,7 @@ def _share(database: Database, source: str, now: Callable[[], datetime]) -> None
                     changed.add(record.home_id)
             recompute(session, changed | writes.write(session, seq=0), now())
         last = records[-1].remote_id
+        pause()
 
 
 def _stored_values(session: Session, source: str, remote_ids: Collection[str]) -> Mapping[str, set[Identifier]]:
@@ -125,7 +128,7 @@ def _stored_values(session: Session, source: str, remote_ids: Collection[str]) -
     return values
 
 
-def _apply_order(database: Database, now: Callable[[], datetime]) -> None:
+def _apply_order(database: Database, now: Callable[[], datetime], pause: Callable[[], None]) -> None:
     """Compute anew the customers of several parts: of no other one does the order of sources matter."""
     last = ""
     while True:
@@ -137,6 +140,7 @@ def _apply_order(database: Database, now: Callable[[], datetime]) -> None:
                 return
             recompute(session, found, now())
         last = found[-1]
+        pause()
 
 
 def _together(database: Database) -> int:

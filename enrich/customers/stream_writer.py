@@ -72,8 +72,8 @@ class StreamWriter:
 
     lease: of the stream, as it stands after the last transaction. now: the database's time. by: stands in the audit
     trail, as "customers.csv". is_partial: as `arrivals.Origin` has it. limits, accepted: the brake's, and the number of
-    customers, or identifiers of others, that an operator lets go within 24 hours. pause: called before and
-    between transactions, so that whatever else the process does goes on.
+    customers, or identifiers of others, that an operator lets go within 24 hours. pause: called before and between
+    transactions, so that whatever else the process does goes on.
     """
 
     def __init__(
@@ -166,8 +166,7 @@ class StreamWriter:
 
         seen: remote ids that the pass has seen, for `unseen`; even such as cannot be stored. read: how the records were
         read, those that could not be read included, for the quarantine. counts: of the run, to which the outcomes are
-        added. values: of the stream.
-        Raises DatabaseError and LeaseLost.
+        added. values: of the stream. Raises DatabaseError and LeaseLost.
         """
         read = tuple(read)
         if counts is not None:
