@@ -74,7 +74,9 @@ def _store(session: Session, source: DeclaredSource) -> None:
     shared = {"shared_kinds": sorted(source.shared_kinds) or None, "placeholders": sorted(source.placeholders) or None}
     row = session.execute(select(_SOURCES).where(_SOURCES.c.name == source.name)).one_or_none()
     if row is None:
-        session.execute(insert(_SOURCES).values(name=source.name, kind=source.kind, **shared))
+        # Of files there may be records without a row: customers from before there were sources.
+        is_shared = not source.shared_kinds
+        session.execute(insert(_SOURCES).values(name=source.name, kind=source.kind, **shared, is_shared=is_shared))
     elif (row.shared_kinds, row.placeholders) != (shared["shared_kinds"], shared["placeholders"]):
         session.execute(update(_SOURCES).where(_SOURCES.c.name == source.name).values(**shared, is_shared=False))
     of_stream = (_STREAMS.c.source == source.name, _STREAMS.c.stream == CUSTOMER)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 
 from enrich import errors
 from enrich.customers import quarantine, streams
@@ -121,6 +121,12 @@ class Crm:
         """Return the customers who are there, by id, each with the name."""
         rows = self.database.read(select(CustomerRow.id, CustomerRow.name).where(~CustomerRow.is_gone))
         return {row.id: row.name for row in rows}
+
+    def execute_here(self, *statements: str) -> None:
+        """Execute statements in our own database."""
+        with self.database.transaction() as session:
+            for statement in statements:
+                session.execute(text(statement))
 
     def owners(self, number: str) -> set[str]:
         rows = self.database.read(select(IdentifierRow.customer_id).where(IdentifierRow.value == number))
@@ -694,6 +700,19 @@ def test_the_order_of_sources_is_the_stored_one(crm: Crm) -> None:
     assert _living(crm) == {"C-1": "Ada of the file", "erp:1": "Ada of the ERP"}
     declare(crm.database, sources, ("file",), {"name": ("erp",)}, crm.clock)
     assert _living(crm) == {"C-1": "Ada of the ERP"}
+
+
+def test_customers_from_before_there_were_sources_take_part(crm: Crm) -> None:
+    crm.person = PERSON.replace('\nphones = "phone"', "") + '\nids = { account_number = "phone" }'
+    crm.settings = 'page = 3\nsame = ["account_number"]'
+    _load_file(crm, "C-1", "Ada of the file", "77")
+    # Adoption writes records of files, and no row of their source.
+    crm.execute_here("DELETE FROM streams", "DELETE FROM sources")
+    sources = [DeclaredSource("erp", "sql", frozenset({"account_number"}))]
+    declare(crm.database, sources, ("file", "erp"), {}, crm.clock)
+    crm.put(1, "Ada of the ERP", "77")
+    crm.run(Pass.FULL)
+    assert _living(crm) == {"C-1": "Ada of the file"}
 
 
 def _living(crm: Crm) -> dict[str, str]:
