@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
+from threading import Semaphore
 from typing import TypeVar
 
 from flask import current_app, request
@@ -46,7 +47,8 @@ AQuery = TypeVar("AQuery", bound=BaseModel)
 class Api:
     """The parts that the views share.
 
-    recorder: of look-ups. read_recorder: of reads of personal data. time_slices: of reads, which take long.
+    recorder: of look-ups. read_recorder: of reads of personal data. lookup_places: one for each look-up that is worked
+    on. time_slices: of reads, which take long.
     description: the OpenAPI document, as JSON.
     """
 
@@ -55,6 +57,7 @@ class Api:
     rate_limit: TokenBuckets
     recorder: Recorder[Lookup]
     read_recorder: Recorder[Read]
+    lookup_places: Semaphore
     time_slices: TimeSlices
     description: str
 
@@ -66,6 +69,17 @@ def current_api() -> Api:
 
 
 @contextmanager
+def place(places: Semaphore, wait_s: float) -> Iterator[None]:
+    """Run the block at one of these places, for which it waits in turn. Raises Problem 503 after `wait_s`."""
+    if not places.acquire(timeout=wait_s):
+        raise _overload()
+    try:
+        yield
+    finally:
+        places.release()
+
+
+@contextmanager
 def low_priority(api: Api, limit_s: float, could_not: str) -> Iterator[None]:
     """Run the block as a request that gives way to callbacks and ends after `limit_s`.
 
@@ -73,7 +87,7 @@ def low_priority(api: Api, limit_s: float, could_not: str) -> Iterator[None]:
     """
     admission = api.services.admission
     if admission.refused_low_priority(waited_s(request.environ)):
-        raise unavailable(Reason.OVERLOAD, "Too much to do: callbacks go first. Ask again.")
+        raise _overload()
     try:
         with api.services.adapters.time_limit(limit_s):
             yield
@@ -135,6 +149,10 @@ def errors_of(exc: ValidationError, of_all: str) -> list[FieldError]:
         )
         for error in exc.errors(include_url=False, include_context=False, include_input=False)
     ]
+
+
+def _overload() -> Problem:
+    return unavailable(Reason.OVERLOAD, "Too much to do: callbacks go first. Ask again.")
 
 
 def _secret() -> str:

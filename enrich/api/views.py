@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from http import HTTPStatus
+from threading import Semaphore
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
@@ -22,6 +23,7 @@ from enrich.api.access import (
     Api,
     current_api,
     low_priority,
+    place,
     query_of,
     refusal_result,
     token_with,
@@ -43,6 +45,9 @@ from enrich.services import Services
 MAX_BODY_BYTES = 8_192
 # Studio waits ten seconds, and a caller should not wait that long.
 LOOKUP_S = 3.0
+# A process works on so many look-ups at once, and the others wait in turn: many at a time would slow each other down, and
+# fill the event loop, for which a callback waits, too. One that has waited so long is refused.
+LOOKUPS_AT_ONCE, PLACE_WAIT_S = 4, 0.15
 # The bucket of one token holds so many seconds of its rate.
 BURST_S = 2.0
 COULD_NOT_LOOK = "The customer database could not be asked. Nothing is known about this key; ask again."
@@ -64,6 +69,7 @@ def application(services: Services) -> Flask:
         rate_limit=TokenBuckets(rate, rate * BURST_S),
         recorder=Recorder(services.database, Lookups(services.database).record),
         read_recorder=Recorder(services.database, Reads(services.database).record),
+        lookup_places=Semaphore(LOOKUPS_AT_ONCE),
         time_slices=TimeSlices(),
         description=json.dumps(openapi.document(services.settings.public_url), ensure_ascii=False, indent=2) + "\n",
     )
@@ -87,7 +93,7 @@ def answer_lookup() -> Response:
     """Return who a key identifies. Admission comes first, so that shedding costs little."""
     api = current_api()
     try:
-        with low_priority(api, LOOKUP_S, COULD_NOT_LOOK):
+        with place(api.lookup_places, PLACE_WAIT_S), low_priority(api, LOOKUP_S, COULD_NOT_LOOK):
             return _looked_up(api)
     except Problem as problem:
         if result := refusal_result(problem, "could_not_look"):

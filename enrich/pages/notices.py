@@ -86,7 +86,7 @@ _SENTENCES = {
     Done.SESSION_ENDED: "You are signed out in that browser.",
     Done.OTHER_SESSIONS_ENDED: "You are signed out everywhere else.",
     Done.OWN_PASSWORD_CHANGED: "Your password is changed. You are signed out everywhere else.",
-    Done.TOKEN_REVOKED: "The token is revoked. Requests with it are refused from now on.",
+    Done.TOKEN_REVOKED: "The token is revoked. Requests with it are refused within a second.",
     Done.PASS_REQUESTED: "A worker reads what changed within seconds.",
     Done.FULL_PASS_REQUESTED: "A worker begins a full pass within seconds.",
     Done.RETRY_REQUESTED: "A worker reads these records again within seconds.",

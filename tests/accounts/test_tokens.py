@@ -11,7 +11,15 @@ import pytest
 from sqlalchemy import select
 
 from enrich.accounts.tables import TokenRow
-from enrich.accounts.tokens import NOTED_EVERY, PATTERN, SHOWN_LENGTH, ApiTokens, name_problem, scopes_problem
+from enrich.accounts.tokens import (
+    FRESH_FOR,
+    NOTED_EVERY,
+    PATTERN,
+    SHOWN_LENGTH,
+    ApiTokens,
+    name_problem,
+    scopes_problem,
+)
 from enrich.accounts.users import User
 from enrich.database.engine import Database
 from tests.support.databases import meanwhile
@@ -85,6 +93,19 @@ def test_a_revoked_token_stays_in_the_list_and_leaves_its_name(tokens: ApiTokens
     assert tokens.revoke(NOW, token_id=again[0].id)
     for unknown in (again[0].id, 4711, 2**70):
         assert tokens.revoke(NOW, token_id=unknown) is None
+
+
+@pytest.mark.parametrize("later", [FRESH_FOR, -SECOND], ids=["a second later", "clock set back"])
+def test_a_revoked_token_is_not_found_for_long(tokens: ApiTokens, database: Database, later: timedelta) -> None:
+    """Another process revoked it: this one reads a token that it has found once a second."""
+    added = tokens.add(name="Studio", scopes=["lookup"], now=NOW)
+    assert added
+    assert tokens.find(added[1], NOW)
+    assert ApiTokens(database).revoke(NOW, name="Studio")
+    assert ApiTokens(database).find(added[1], NOW) is None
+    assert tokens.find(added[1], NOW)
+    for time in (NOW + later, NOW):  # what is revoked is not found again
+        assert tokens.find(added[1], time) is None
 
 
 def test_its_use_is_noted_once_a_minute(tokens: ApiTokens) -> None:

@@ -13,7 +13,9 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from enrich import errors
+from enrich.accounts import tokens
 from enrich.accounts.tokens import ApiTokens
+from enrich.api import views
 from enrich.customers.store import CustomerStore
 from enrich.database.engine import Database
 from enrich.journal.lookups import Lookups
@@ -132,7 +134,10 @@ class TestWhoMay:
             assert response.mimetype == "application/problem+json"
             assert "C-1001" not in response.text
 
-    def test_a_revoked_token_ends_at_once(self, ask: Ask, make_token: Callable[..., str], database: Database) -> None:
+    def test_a_revoked_token_ends(
+        self, ask: Ask, make_token: Callable[..., str], database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tokens, "FRESH_FOR", timedelta(0))  # what it is for: tests/accounts/test_tokens.py
         secret = make_token("lookup")
         assert ask({"phone": "1"}, secret=secret).status_code == 200
         assert ApiTokens(database).revoke(datetime.now(UTC), name="Studio")
@@ -224,6 +229,22 @@ class TestHttp:
         admission.leave_low_priority()
         for _ in range(2):  # each leaves again
             assert ask({"phone": "+14155550100"}).status_code == 200
+
+    def test_it_waits_for_a_place_among_the_look_ups_and_not_for_long(
+        self, app: Flask, monkeypatch: pytest.MonkeyPatch, make_token: Callable[..., str]
+    ) -> None:
+        monkeypatch.setattr(views, "PLACE_WAIT_S", 0.0)
+        application = views.application(services_of(app))
+        headers = {"Authorization": f"Bearer {make_token('lookup')}"}
+        places = application.extensions["enrich.api"].lookup_places
+        while places.acquire(blocking=False):
+            pass
+        response = application.test_client().get("/api/v1/lookup?phone=1", headers=headers)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+        assert (response.json or {})["reason"] == "overload"
+        places.release()
+        for _ in range(2):  # each gives its place back
+            assert application.test_client().get("/api/v1/lookup?phone=1", headers=headers).status_code == 200
 
     def test_could_not_look_is_not_nobody(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> None:
