@@ -45,8 +45,8 @@ from enrich.services import Services
 MAX_BODY_BYTES = 8_192
 # Studio waits ten seconds, and a caller should not wait that long.
 LOOKUP_S = 3.0
-# A process works on so many look-ups at once, and the others wait in turn: many at a time would slow each other down, and
-# fill the event loop, for which a callback waits, too. One that has waited so long is refused.
+# A process works on so many look-ups at once, and the others wait in turn: many at a time would slow each other down,
+# and fill the event loop, for which a callback waits, too. One that has waited so long is refused.
 LOOKUPS_AT_ONCE, PLACE_WAIT_S = 4, 0.15
 # The bucket of one token holds so many seconds of its rate.
 BURST_S = 2.0
