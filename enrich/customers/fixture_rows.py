@@ -271,13 +271,13 @@ class _Checks:
             return ""
         if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64:
             return str(value)
-        if isinstance(value, str) and value.strip().upper() in _SPREADSHEET_ERRORS:
-            return self._problem(place, f"{value.strip()} is an error value of a spreadsheet; fill it in")
         if not isinstance(value, str):
             return self._problem(place, f"text is expected, not {_type_name(value)}")
+        text = value.strip()
+        if text.startswith("#") and text.upper() in _SPREADSHEET_ERRORS:
+            return self._problem(place, f"{text} is an error value of a spreadsheet; fill it in")
         if not is_storable(value):
             return self._problem(place, "contains bytes that are not text; save the file as UTF-8")
-        text = value.strip()
         if len(text) > max_length:
             return self._problem(place, f"{len(text)} characters, at most {max_length} fit; shorten it")
         return text
@@ -299,8 +299,12 @@ class _Checks:
 
     def _texts(self, place: str, value: Any, max_length: int) -> list[tuple[str, str]]:
         """Return each text of a list with its place, without empty ones."""
-        named = [(f"{place}[{number}]", one) for number, one in enumerate(self._list(place, value))]
-        return [(where, text) for where, one in named if (text := self._text(where, one, max_length))]
+        texts = []
+        for number, one in enumerate(self._list(place, value)):
+            where = f"{place}[{number}]"
+            if text := self._text(where, one, max_length):
+                texts.append((where, text))
+        return texts
 
     def _ids(self, ids: Any) -> None:
         if ids is not None and not isinstance(ids, dict):

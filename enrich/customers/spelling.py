@@ -47,6 +47,8 @@ def plain_word(text: str) -> str:
 
 def is_storable(text: str) -> bool:
     """Return False for text that PostgreSQL cannot store: with lone surrogates, which JSON allows, or NUL."""
+    if text.isascii():
+        return "\0" not in text
     try:
         text.encode()
     except UnicodeEncodeError:
