@@ -29,7 +29,7 @@ def test_a_token_is_made_listed_and_revoked(app: Flask, caplog: pytest.LogCaptur
     assert secret not in listed
     assert "active" in listed
     assert run_command(app, "tokens", "revoke", "Studio")[0] == 0
-    assert store.find(secret, now()) is None
+    assert ApiTokens(services.database).find(secret, now()) is None
     assert "revoked" in run_command(app, "tokens", "list")[1]
     assert {"token added", "token revoked"} <= {record.getMessage() for record in caplog.records}
     assert secret not in " ".join(str(vars(record)) for record in caplog.records)
