@@ -1,6 +1,7 @@
 """Access to the API: the token of a request with its scopes and its rate, and admission after callbacks.
 
-Every operation that needs a token begins with these two, in this order, so that shedding costs little:
+Every operation that needs a token begins with these two, in this order, so that shedding costs little. Only a look-up
+waits for its `place` before them:
 
     with low_priority(api, LIMIT_S, "What could not be done."):
         token = token_with(api, now, SCOPE)
@@ -48,8 +49,7 @@ class Api:
     """The parts that the views share.
 
     recorder: of look-ups. read_recorder: of reads of personal data. lookup_places: one for each look-up that is worked
-    on. time_slices: of reads, which take long.
-    description: the OpenAPI document, as JSON.
+    on. time_slices: of reads, which take long. description: the OpenAPI document, as JSON.
     """
 
     services: Services
@@ -70,7 +70,10 @@ def current_api() -> Api:
 
 @contextmanager
 def place(places: Semaphore, wait_s: float) -> Iterator[None]:
-    """Run the block at one of these places, for which it waits in turn. Raises Problem 503 after `wait_s`."""
+    """Run the block at one of these places, for which it waits in turn. Raises Problem 503 after `wait_s`.
+
+    Not within a time limit: interrupted in its wait, a semaphore releases a lock that another one holds.
+    """
     if not places.acquire(timeout=wait_s):
         raise _overload()
     try:

@@ -37,6 +37,7 @@ from enrich.domain.matches import Trust
 from enrich.domain.outcomes import Reason
 from enrich.journal.lookups import Lookup, Lookups
 from enrich.journal.reads import Reads
+from enrich.resilience.admission import MAX_AVERAGE_WAIT_S
 from enrich.resilience.time_slices import TimeSlices
 from enrich.resilience.token_bucket import TokenBuckets
 from enrich.services import Services
@@ -46,8 +47,8 @@ MAX_BODY_BYTES = 8_192
 # Studio waits ten seconds, and a caller should not wait that long.
 LOOKUP_S = 3.0
 # A process works on so many look-ups at once, and the others wait in turn: many at a time would slow each other down,
-# and fill the event loop, for which a callback waits, too. One that has waited so long is refused.
-LOOKUPS_AT_ONCE, PLACE_WAIT_S = 4, 0.15
+# and fill the event loop, for which a callback waits, too. One that has waited so long is refused, as by admission.
+LOOKUPS_AT_ONCE, PLACE_WAIT_S = 4, MAX_AVERAGE_WAIT_S
 # The bucket of one token holds so many seconds of its rate.
 BURST_S = 2.0
 COULD_NOT_LOOK = "The customer database could not be asked. Nothing is known about this key; ask again."
@@ -90,7 +91,10 @@ def describe() -> Response:
 
 @bp.get("/lookup")
 def answer_lookup() -> Response:
-    """Return who a key identifies. Admission comes first, so that shedding costs little."""
+    """Return who a key identifies.
+
+    The wait for a place comes before admission: whoever only waits is not in flight, and is not refused for it.
+    """
     api = current_api()
     try:
         with place(api.lookup_places, PLACE_WAIT_S), low_priority(api, LOOKUP_S, COULD_NOT_LOOK):

@@ -23,7 +23,7 @@ class Writer:
     def __init__(self, database: Database) -> None:
         self.time, self.slept = 1000.0, 0.0
         self._database = database
-        self._turns = Turns(now=lambda: self.time, sleep=self._sleep)
+        self._turns = Turns(database, now=lambda: self.time, sleep=self._sleep)
 
     def turn(self) -> float:
         """Have a turn, and return the gap after it."""
