@@ -13,6 +13,7 @@ from typing import Any
 import gevent
 from gunicorn.glogging import Logger
 
+from enrich.resilience.connection_balance import PAUSE_S, ConnectionCounts
 from enrich.settings import environment
 from enrich.telemetry.log_rate_limit import LogRateLimit
 
@@ -30,6 +31,8 @@ backlog = 4096
 # the load that was carried, 1,206 of 26,459 on PostgreSQL. A larger share closes more than it has to, each to be opened
 # anew by a next request: on SQLite the median answer took 1.8 to 2.0 s with 0.25, and 0.7 to 1.7 s with this.
 MIN_FREE_SHARE = 0.05
+# Of one turn of the loop. Under load a turn is as long as its requests take, and who is not accepted cannot even be
+# answered that there are too many.
 MAX_ACCEPTED = 64
 # Twilio keeps its connections open; a proxy in front does too.
 keepalive = 75
@@ -97,41 +100,79 @@ preload_app = False
 control_socket_disable = True
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """Reserve the worker's place among the counts of connections."""
+    worker.connections = server.connections
+    worker.place = server.connections.reserve()
+
+
 def post_worker_init(worker: Any) -> None:
-    """Lets a worker accept as many connections a turn of its loop as the turn has requests, and one more.
-
-    Of several workers gunicorn would have each take one. Under load a turn is as long as its requests take, and who is
-    not accepted cannot even be answered that there are too many. But many at a time from the start, and an idle worker
-    that wakes first takes all connections of a proxy that opens thirty, and keeps them, while the other has nothing to
-    do. Requests are those at work, and those begun since it last looked: an event may be over within the turn.
-    """
+    """Have a worker accept its share of the connections, and make it ready for its first request."""
     from gunicorn.workers import ggevent
-
-    class Server(ggevent.StreamServer):  # type: ignore[misc]  # gunicorn has no types
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            worker.places = self.pool
-
-        @property
-        def max_accept(self) -> int:  # asked once a turn
-            begun, worker.begun = worker.begun, 0
-            return min(MAX_ACCEPTED, 1 + worker.at_work + begun)
-
-        @max_accept.setter
-        def max_accept(self, _given: int) -> None:
-            """gunicorn's own wish."""
 
     # Before the first callback, so that its receipt has the database's time. The benchmark's yardsticks have none.
     if services := getattr(worker.wsgi, "extensions", {}).get("enrich"):
         services.clock.start()
-    worker.at_work = worker.begun = 0
-    ggevent.StreamServer = Server
+    ggevent.StreamServer = _sharing(ggevent.StreamServer, worker)
+    worker.handle = _counted(worker.handle, worker)
     worker.served = worker.wsgi
     worker.wsgi = _closing(worker.wsgi, worker)
     # What stands now stays. Python would go through all of it again and again, and every callback waits meanwhile.
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 10, 10)
+
+
+def _sharing(server: Any, worker: Any) -> Any:
+    """Return the class of gevent's server, which takes the worker's share of the connections and no more.
+
+    Of several workers gunicorn would have each take one a turn of its loop. Under load a turn is as long as its
+    requests take, and who is not accepted cannot even be answered that there are too many.
+    """
+
+    class Server(server):  # type: ignore[misc]  # gunicorn has no types
+        max_accept = property(lambda _self: MAX_ACCEPTED, lambda _self, _gunicorns_wish: None)
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            worker.places = self.pool
+            worker.connections.begin(worker.place)
+            self._has_waited = False
+
+        def do_read(self) -> Any:
+            """Accept a connection and return what `handle` gets; None if there is none, or it is left to others."""
+            if not self._has_waited and worker.connections.has_its_share(worker.place):
+                self.stop_accepting()
+                gevent.spawn_later(PAUSE_S, self._go_on)
+                return None
+            self._has_waited = False
+            accepted = super().do_read()
+            if accepted:
+                worker.connections.opened(worker.place)
+            return accepted
+
+        def close(self) -> None:
+            worker.connections.end(worker.place)
+            super().close()
+
+        def _go_on(self) -> None:
+            self._has_waited = True
+            if self.started:
+                self.start_accepting()
+
+    return Server
+
+
+def _counted(handle: Any, worker: Any) -> Any:
+    """Return the handler of a connection, which counts it as closed when it has ended."""
+
+    def serve(*arguments: Any) -> None:
+        try:
+            handle(*arguments)
+        finally:
+            worker.connections.closed(worker.place)
+
+    return serve
 
 
 def _closing(application: Any, worker: Any) -> Any:
@@ -154,17 +195,11 @@ def _closing(application: Any, worker: Any) -> Any:
     return serve
 
 
-def pre_request(worker: Any, _request: Any) -> None:
-    worker.at_work += 1
-    worker.begun += 1
-
-
-def post_request(worker: Any, _request: Any, _environ: Any, _response: Any) -> None:
+def post_request(_worker: Any, _request: Any, _environ: Any, _response: Any) -> None:
     """Let the other clients have a turn.
 
     A client that sends request after request is read from without a pause: its greenlet would never yield.
     """
-    worker.at_work -= 1
     gevent.sleep(0)
 
 
@@ -196,6 +231,7 @@ def on_starting(server: Any) -> None:
         sys.exit(f"settings: {exc}")
     # What the workers count, all of them can tell. Kept at the server, which outlives a reload of this file.
     server.counts = multiprocess.MetricsDirectory()
+    server.connections = ConnectionCounts()
 
 
 def when_ready(server: Any) -> None:
@@ -206,8 +242,9 @@ def when_ready(server: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Drop the gauges of a dead worker."""
+    """Drop the gauges of a dead worker, and its place among the counts of connections."""
     server.counts.forget(worker.pid)
+    server.connections.release(worker.place)
 
 
 def on_exit(server: Any) -> None:
