@@ -13,7 +13,9 @@ from typing import Any
 import gevent
 from gunicorn.glogging import Logger
 
+from enrich.resilience.arrival_order import ArrivalOrder, next_turn
 from enrich.resilience.connection_balance import PAUSE_S, ConnectionCounts
+from enrich.resilience.queue_time import waited_s
 from enrich.settings import environment
 from enrich.telemetry.log_rate_limit import LogRateLimit
 
@@ -107,7 +109,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Have a worker accept its share of the connections, and make it ready for its first request."""
+    """Have a worker accept its share of connections and begin requests in order, and make it ready for the first."""
     from gunicorn.workers import ggevent
 
     # Before the first callback, so that its receipt has the database's time. The benchmark's yardsticks have none.
@@ -116,7 +118,7 @@ def post_worker_init(worker: Any) -> None:
     ggevent.StreamServer = _sharing(ggevent.StreamServer, worker)
     worker.handle = _counted(worker.handle, worker)
     worker.served = worker.wsgi
-    worker.wsgi = _closing(worker.wsgi, worker)
+    worker.wsgi = _in_order(_closing(worker.wsgi, worker))
     # What stands now stays. Python would go through all of it again and again, and every callback waits meanwhile.
     gc.collect()
     gc.freeze()
@@ -175,6 +177,17 @@ def _counted(handle: Any, worker: Any) -> Any:
     return serve
 
 
+def _in_order(application: Any) -> Any:
+    """Return the application, which begins requests in the order in which they came in."""
+    order = ArrivalOrder()
+
+    def serve(environ: Any, start_response: Any) -> Any:
+        order.wait(waited_s(environ))
+        return application(environ, start_response)
+
+    return serve
+
+
 def _closing(application: Any, worker: Any) -> Any:
     """Return the application, which closes some connections after the response, and says so in it.
 
@@ -200,7 +213,7 @@ def post_request(_worker: Any, _request: Any, _environ: Any, _response: Any) -> 
 
     A client that sends request after request is read from without a pause: its greenlet would never yield.
     """
-    gevent.sleep(0)
+    next_turn()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
