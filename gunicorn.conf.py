@@ -8,6 +8,7 @@ import gc
 import resource
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -118,7 +119,7 @@ def post_worker_init(worker: Any) -> None:
     ggevent.StreamServer = _sharing(ggevent.StreamServer, worker)
     worker.handle = _counted(worker.handle, worker)
     worker.served = worker.wsgi
-    worker.wsgi = _in_order(_closing(worker.wsgi, worker))
+    worker.wsgi = _in_order(_sending(worker.wsgi, worker))
     # What stands now stays. Python would go through all of it again and again, and every callback waits meanwhile.
     gc.collect()
     gc.freeze()
@@ -188,8 +189,8 @@ def _in_order(application: Any) -> Any:
     return serve
 
 
-def _closing(application: Any, worker: Any) -> Any:
-    """Return the application, which closes some connections after the response, and says so in it.
+def _sending(application: Any, worker: Any) -> Any:
+    """Return the application, whose responses are sent whole, and some of which close the connection, and say so.
 
     A refused client has to open a new one for its next try; its body is not read to its end, which gunicorn would do
     without a limit. While few places are left, every client has to open a new one.
@@ -198,9 +199,10 @@ def _closing(application: Any, worker: Any) -> Any:
 
     def serve(environ: Any, start_response: Any) -> Any:
         def start(status: str, headers: Any, exc_info: Any = None) -> Any:
-            places = worker.places
+            places, response = worker.places, start_response.__self__
             if status.startswith("4") or places.free_count() < MIN_FREE_SHARE * places.size:
-                start_response.__self__.force_close()
+                response.force_close()
+            _hold_back(response.sock, is_held=True)
             return start_response(status, headers, exc_info)
 
         return application(environ, start)
@@ -208,11 +210,23 @@ def _closing(application: Any, worker: Any) -> Any:
     return serve
 
 
-def post_request(_worker: Any, _request: Any, _environ: Any, _response: Any) -> None:
-    """Let the other clients have a turn.
+def _hold_back(connection: Any, *, is_held: bool) -> None:
+    """Have the kernel keep what is sent, up to a full packet, or send it.
+
+    gunicorn sends the headers and the body apart; each would be a packet, and wake the client.
+    """
+    if connection.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_CORK"):
+        with suppress(OSError):  # the client has gone
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, is_held)
+
+
+def post_request(_worker: Any, _request: Any, _environ: Any, response: Any) -> None:
+    """Send the response, and let the other clients have a turn.
 
     A client that sends request after request is read from without a pause: its greenlet would never yield.
     """
+    if response:  # None if the request was refused
+        _hold_back(response.sock, is_held=False)
     next_turn()
 
 

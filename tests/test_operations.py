@@ -153,6 +153,26 @@ class TestGunicorn:
         """They are counted, and take none."""
         assert taken_of(40, shipped, app, accepting=1) == [40, 0]
 
+    def test_a_response_is_sent_whole(self, shipped: dict[str, Any]) -> None:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listening,
+            socket.create_connection(listening.getsockname()) as there,
+        ):
+            here, _ = listening.accept()
+            with here:
+                shipped["_hold_back"](here, is_held=True)
+                here.sendall(b"headers ")
+                here.sendall(b"body")
+                there.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    there.recv(100)
+                there.settimeout(10)
+                shipped["post_request"](None, None, {}, SimpleNamespace(sock=here))
+                assert there.recv(100) == b"headers body"
+
+    def test_a_request_that_was_refused_has_no_response_to_send(self, shipped: dict[str, Any]) -> None:
+        shipped["post_request"](None, None, {}, None)
+
     def test_what_clients_do_leaves_few_lines(self, shipped: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
         log = shipped["logger_class"](Config())
         log.error_log.propagate = True
