@@ -36,10 +36,19 @@ def has_wrk() -> bool:
     return shutil.which("wrk") is not None
 
 
-def send(url: str, file: Path, size: int, *, connections: int, seconds: float, with_wrk: bool) -> Load:
+def send(
+    url: str,
+    file: Path,
+    size: int,
+    *,
+    connections: int,
+    seconds: float,
+    with_wrk: bool,
+    may_be_refused: bool = False,
+) -> Load:
     """Send prepared requests for one round; return the result.
 
-    file, size: of `Deliveries.write`. Raises OutOfRequests, Failed.
+    file, size: of `Deliveries.write`. may_be_refused: whether some may fail. Raises OutOfRequests, Failed.
     """
     if with_wrk:
         seconds = max(1, round(seconds))  # it knows whole seconds only
@@ -64,7 +73,7 @@ def send(url: str, file: Path, size: int, *, connections: int, seconds: float, w
     result = json.loads(results[0].removeprefix("RESULT "))
     if result.pop("exhausted"):
         raise OutOfRequests
-    if result["failed"] or not result["requests"]:
+    if (result["failed"] and not may_be_refused) or result["failed"] >= result["requests"]:
         raise Failed(f"{result['failed']} requests of {result['requests']} failed at {url}")
     return Load(**result)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import func, select
 
@@ -13,6 +14,7 @@ from bench import attack, figures, followups, load
 from bench import loading as loads
 from bench.deliveries import ASSIGNMENT, EVENTS, Deliveries, assignment_form, event_form
 from bench.figures import Figure, Line, Load, Measured, Point
+from bench.lookups import Lookups, new_token
 from bench.overload import TIMES
 from bench.overload import figures as overload_figures
 from bench.serving import PUBLIC_URL, TOKEN, Server, Site
@@ -30,6 +32,9 @@ BUSY = 32
 # In flight at the points of growth, and the longest round of each; a database takes less than a minute.
 GROWTH = (1, 4, 16, 64)
 MAX_POINT_S = 2.0
+# The most that the 99th percentile of look-ups may be with `IN_FLIGHT`; told beside it: with fewer.
+MAX_LOOKUP_MS = 50.0
+LOOKUPS_IN_FLIGHT = (1, IN_FLIGHT // 2, IN_FLIGHT)
 # The part of the answers that may be the default instruction, because something else held the machine that long.
 OTHERWISE = 0.01
 
@@ -105,6 +110,27 @@ def overload(site: Site, pace: Pace) -> Iterator[Figure]:
         yield from overload_figures(service.database, site.database_kind, service.server.url, file, size, carried)
 
 
+def lookup_api(site: Site, pace: Pace) -> Iterator[Figure]:
+    """Look-ups over the API, asked without pause. Some are refused where the machine is busy: callbacks go first."""
+    with _service(site, site.upstream(0), ENRICH_API_RATE="100000") as service:
+        requests = Lookups(PUBLIC_URL, new_token(service.database))
+        rounds: dict[int, list[Load]] = {in_flight: [] for in_flight in LOOKUPS_IN_FLIGHT}
+        for number in range(pace.rounds + 1):  # the first warms it up
+            for in_flight, there in rounds.items():
+                file, expected = site.folder / "requests", _Rate().expected
+                measured = _round(service.server, requests, file, expected, pace, in_flight, may_be_refused=True)
+                there += [measured] if number else []
+    for in_flight, there in rounds.items():
+        wanted = (MAX_LOOKUP_MS,) if in_flight == IN_FLIGHT else ()
+        line = Line(f"p99 of look-ups, {in_flight} in flight", site.database_kind, "asked without pause", wanted)
+        rates, refused = ", ".join(f"{load.per_second:,.0f}" for load in there), sum(load.failed for load in there)
+        note = f"{rates} a second" + (
+            f"; {refused} of {sum(load.requests for load in there):,} refused" if refused else ""
+        )
+        p99s_ms, raw = tuple(load.p99_ms for load in there), [asdict(load) for load in there]
+        yield Figure(line, p99s_ms, "ms", at_least=False, note=note, raw=raw)
+
+
 def followup_rate(site: Site, pace: Pace) -> Iterator[Figure]:
     """The follow-ups a second of one worker process, when each request to TaskRouter takes 100 ms."""
     yield from followups.throughput(site, RTT_S, pace.rounds, pace.seconds)
@@ -163,6 +189,7 @@ PARTS: dict[str, Callable[[Site, Pace], Iterator[Figure]]] = {
     "events": events,
     "p99": slow_upstream,
     "overload": overload,
+    "lookup-api": lookup_api,
     "followups": followup_rate,
     "freshness": freshness,
     "growth": growth,
@@ -212,8 +239,8 @@ class _Service:
 
 
 @contextmanager
-def _service(site: Site, upstream: str) -> Iterator[_Service]:
-    server, database = site.service(upstream)
+def _service(site: Site, upstream: str, **settings: str) -> Iterator[_Service]:
+    server, database = site.service(upstream, **settings)
     with closing(database):
         yield _Service(site, upstream, server, database)
 
@@ -241,14 +268,35 @@ class _Rate:
     rounds: list[Load] = field(default_factory=list)
 
 
-def _round(server: Server, deliveries: Deliveries, file: Path, expected: float, pace: Pace, connections: int) -> Load:
+class Requests(Protocol):
+    """Requests that can be prepared in a file, all equally long."""
+
+    def write(self, file: Path, number: int) -> int: ...
+
+
+def _round(
+    server: Server,
+    requests: Requests,
+    file: Path,
+    expected: float,
+    pace: Pace,
+    connections: int,
+    *,
+    may_be_refused: bool = False,
+) -> Load:
     """One round; once more with more requests prepared, where it was faster than expected."""
     while True:
-        size = deliveries.write(file, int(expected * pace.seconds * 1.5) + 2 * connections)
+        size = requests.write(file, int(expected * pace.seconds * 1.5) + 2 * connections)
         before = server.processor_s()
         try:
             measured = load.send(
-                server.url, file, size, connections=connections, seconds=pace.seconds, with_wrk=pace.with_wrk
+                server.url,
+                file,
+                size,
+                connections=connections,
+                seconds=pace.seconds,
+                with_wrk=pace.with_wrk,
+                may_be_refused=may_be_refused,
             )
         except load.OutOfRequests:
             expected *= 2

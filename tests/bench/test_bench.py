@@ -33,7 +33,8 @@ def test_the_parts_run(tmp_path: Path) -> None:
 
     `p99` differs from `full` only in an upstream that would take longer than these rounds.
     """
-    options = ["--only", "full", "warm", "events", "overload", "followups", "loading", "lookup", "page"]
+    options = ["--only", "full", "warm", "events", "overload", "lookup-api", "followups", "loading"]
+    options += ["lookup", "page"]
     options += [
         "--seconds",
         "0.2",
@@ -63,6 +64,9 @@ def test_the_parts_run(tmp_path: Path) -> None:
         "slowest answer, overload",
         "answers later than 4.0 s",
         "answered, not recorded",
+        "p99 of look-ups, 1 in flight",
+        "p99 of look-ups, 32 in flight",
+        "p99 of look-ups, 64 in flight",
         "follow-ups, 16 in flight",
         "follow-ups, 64 in flight",
         "load, one process",
