@@ -20,6 +20,7 @@ from bench.overload import figures as overload_figures
 from bench.serving import PUBLIC_URL, TOKEN, Server, Site
 from bench.upstream import ATTRIBUTES
 from enrich.customers import block, matching
+from enrich.customers.key_rules import KeyRules
 from enrich.customers.store import CustomerStore
 from enrich.database.engine import Database
 from enrich.journal.tables import EntryRow
@@ -203,7 +204,7 @@ ON_REQUEST = ("attack",)
 def _enriched(database: Database) -> str:
     """The task's attributes with the block that the service would write now."""
     store = CustomerStore(database)
-    keys = matching.lookup_keys(attributes.parse(ATTRIBUTES), matching.KeyRules.parse())
+    keys = matching.lookup_keys(attributes.parse(ATTRIBUTES), KeyRules.parse())
     found = store.look_up(keys)
     blocks = block.compose(matching.choose(keys, found.candidates), found.customer, block.BlockShape())
     spliced = attributes.splice(ATTRIBUTES, "crm", blocks)

@@ -19,7 +19,8 @@ from enrich.accounts import passwords, users
 from enrich.accounts.tables import Role
 from enrich.customers import block
 from enrich.customers.fixture_rows import CustomerFixture, read_customer
-from enrich.customers.matching import MAX_CANDIDATES_PER_KEY, KeyRules, choose, lookup_keys
+from enrich.customers.key_rules import KeyRules
+from enrich.customers.matching import MAX_CANDIDATES_PER_KEY, choose, lookup_keys
 from enrich.database.engine import Database
 from enrich.domain import lengths
 from enrich.domain.deadline import LATE_S, Deadline, OutOfTime

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from enrich.api.models import LookupAnswer, LookupCandidate
 from enrich.customers import block, matching
-from enrich.customers.matching import KeyRules, KeySource
+from enrich.customers.key_rules import KeyRules, KeySource
 from enrich.customers.store import CustomerStore
 from enrich.domain.matches import Match, Matched, NoMatch, Trust
 from enrich.flows.rules import Rules

@@ -19,6 +19,7 @@ from enrich.cli.load_progress import progress_of
 from enrich.customers import block, columns, fixtures, matching, search
 from enrich.customers import export as customer_export
 from enrich.customers.file_loads import batches_of, begin_load
+from enrich.customers.key_rules import KeyRules
 from enrich.customers.projection_writes import read_customers
 from enrich.customers.records import Actor
 from enrich.customers.search import FoundCustomer
@@ -228,8 +229,8 @@ def _only_customer(services: Services, key: str, kind: str | None) -> FoundCusto
 
 
 def _as_task(
-    key: str | None, kind: str | None, attributes: str | None, rules: matching.KeyRules
-) -> tuple[dict[str, Any], matching.KeyRules]:
+    key: str | None, kind: str | None, attributes: str | None, rules: KeyRules
+) -> tuple[dict[str, Any], KeyRules]:
     """Return the attributes of a task that has this key, and the rules to read them by."""
     if (key is None) == (attributes is None):
         raise click.UsageError("Give either KEY or --attributes.")
@@ -244,6 +245,6 @@ def _as_task(
     if kind is None:
         return {source.attribute: key for source in rules.sources if len(source.path) == 1}, rules
     try:
-        return {"key": key}, matching.KeyRules.parse(f"key:{kind}", region=rules.region)
+        return {"key": key}, KeyRules.parse(f"key:{kind}", region=rules.region)
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="--kind") from exc

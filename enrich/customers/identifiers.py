@@ -85,6 +85,11 @@ class Identifier:
     kind: str
     value: str
 
+    @property
+    def has_extension(self) -> bool:
+        """Return whether this is a phone number with an extension."""
+        return self.kind == PHONE and ";ext=" in self.value
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -151,7 +156,7 @@ def has_extension(as_written: str, region: str) -> bool:
     """Return whether a stored number was written with an extension, so that its switchboard alone is no evidence."""
     if is_plain_number(as_written):
         return False
-    return any(";ext=" in one.value for one in normalise(PHONE, as_written, region))
+    return any(one.has_extension for one in normalise(PHONE, as_written, region))
 
 
 def is_plain_number(as_written: str) -> bool:

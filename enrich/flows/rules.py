@@ -10,7 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from enrich import errors
-from enrich.customers import block, matching
+from enrich.customers import block
+from enrich.customers.key_rules import KeyRules
 from enrich.policy.file import Policy, read_policy
 from enrich.policy.vocabulary import Vocabulary
 from enrich.taskrouter import attributes, instructions
@@ -27,7 +28,7 @@ class Rules:
     """
 
     attribute: str
-    keys: matching.KeyRules
+    keys: KeyRules
     shape: block.BlockShape
     default_instruction: str
     accept_via: str
@@ -52,7 +53,7 @@ def vocabulary(attribute: str, region: str) -> Vocabulary:
     def check_key(word: str, own: Collection[str]) -> None:
         if "," in word:
             raise ValueError(f"{word!r}: each key is a text of its own")
-        matching.KeyRules.parse(word, region=region, own_attributes=own)
+        KeyRules.parse(word, region=region, own_attributes=own)
 
     return Vocabulary(
         instructions=instructions.TABLE,
@@ -62,7 +63,7 @@ def vocabulary(attribute: str, region: str) -> Vocabulary:
         attribute=attribute,
         foreign=attributes.FOREIGN,
         check_key=check_key,
-        check_number=lambda number: matching.KeyRules.parse(region=region, own_numbers=(number,)),
+        check_number=lambda number: KeyRules.parse(region=region, own_numbers=(number,)),
     )
 
 
@@ -82,7 +83,7 @@ def rules_of(
     context = policy.context
     own = [attribute, *(".".join(projection.path) for projection in context.projections)]
     try:
-        keys = matching.KeyRules.parse(
+        keys = KeyRules.parse(
             ", ".join(context.keys) if context.keys is not None else lookup_keys,
             region=region,
             own_numbers=context.own_numbers if context.own_numbers is not None else own_numbers,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from enrich.customers import search
 from enrich.customers.identifiers import ADDRESS, normalise
-from enrich.customers.matching import KeyRules
+from enrich.customers.key_rules import KeyRules
 from enrich.customers.spelling import is_storable
 from enrich.database.engine import Database
 from enrich.domain.lengths import MAX_IDENTIFIER_LENGTH

@@ -10,7 +10,8 @@ import pytest
 
 from enrich.customers.fixture_rows import CustomerFixture
 from enrich.customers.fixtures import read_fixtures
-from enrich.customers.matching import KeyRules, choose, lookup_keys
+from enrich.customers.key_rules import KeyRules
+from enrich.customers.matching import choose, lookup_keys
 from enrich.customers.search import find_customers
 from enrich.customers.seeding import SeedReport, seed
 from enrich.customers.store import CustomerStore

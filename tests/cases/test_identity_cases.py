@@ -11,7 +11,8 @@ import pytest
 
 from enrich.customers import block
 from enrich.customers.fixtures import read_fixtures
-from enrich.customers.matching import KeyRules, choose, explain, lookup_keys
+from enrich.customers.key_rules import KeyRules
+from enrich.customers.matching import choose, explain, lookup_keys
 from enrich.customers.seeding import seed
 from enrich.customers.store import CustomerStore
 from enrich.database.engine import Database

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.customers.matching import MAX_CANDIDATES_PER_KEY, KeyRules, choose, explain, lookup_keys
+from enrich.customers.key_rules import KeyRules
+from enrich.customers.matching import MAX_CANDIDATES_PER_KEY, choose, explain, lookup_keys
 from enrich.domain.matches import (
     MAX_KEYS,
     Ambiguous,
@@ -242,51 +243,6 @@ ATTRIBUTE_NAMES = st.sampled_from([source.attribute for source in RULES.sources]
 def test_no_attributes_make_lookup_keys_raise(attributes: dict[str, Any]) -> None:
     for key in lookup_keys(attributes, RULES).keys:
         key.value.encode()
-
-
-# --- settings
-
-
-@pytest.mark.parametrize(
-    ("spec", "parsed"),
-    [
-        ("from", [("from", "address", None)]),
-        ("called", [("called", "address", None)]),
-        (
-            "phone_2, emailAddress, Phone",
-            [("phone_2", "phone", None), ("emailAddress", "email", None), ("Phone", "phone", None)],
-        ),
-        ("from, case_ref:case,", [("from", "address", None), ("case_ref", "case", None)]),
-        ("pre.email : email : claimed", [("pre.email", "email", Trust.CLAIMED)]),
-        ("a.b", [("a.b", "b", None)]),
-    ],
-)
-def test_a_spec_names_attributes_kinds_and_trust(spec: str, parsed: list[tuple[str, str, Trust | None]]) -> None:
-    assert [(one.attribute, one.kind, one.trust) for one in KeyRules.parse(spec).sources] == parsed
-
-
-@pytest.mark.parametrize(
-    ("settings", "word"),
-    [
-        ({"spec": " , "}, "at least one"),
-        ({"spec": "from, :phone"}, "':phone'"),
-        ({"spec": "a..b"}, "'a..b'"),
-        ({"spec": "a:b:claimed:d"}, "'a:b:claimed:d'"),
-        ({"spec": "from:address:perhaps"}, "'perhaps'"),
-        ({"spec": f"a:{'k' * 41}"}, "40"),
-        ({"spec": "crm.customer_id", "own_attributes": ["crm"]}, "'crm.customer_id'"),
-        ({"spec": "customers.phone", "own_attributes": ["customers.phone"]}, "'customers.phone'"),
-        ({"region": "XX"}, "'XX'"),
-        ({"own_numbers": ["911"]}, "'911'"),
-    ],
-)
-def test_wrong_settings_are_named(settings: dict[str, Any], word: str) -> None:
-    with pytest.raises(ValueError, match=word.replace(".", r"\.")):
-        KeyRules.parse(**settings)
-
-
-def test_an_attribute_that_only_begins_like_ours_is_no_problem() -> None:
-    assert KeyRules.parse("crm_id", own_attributes=["crm"]).sources[0].attribute == "crm_id"
 
 
 # --- from candidates to one choice
@@ -529,11 +485,6 @@ def test_what_was_said_of_another_task_says_nothing_here() -> None:
     candidates = (Candidate("C-2", "Grace", "staff", "WT2"),)
     assert choose(PINNED, candidates) == NoMatch(NoMatchReason.NO_SUCH_KEY)
     assert choose(LookupKeys(), candidates) == NoMatch(NoMatchReason.NO_KEY)
-
-
-def test_an_attribute_cannot_be_read_as_what_staff_said() -> None:
-    with pytest.raises(ValueError, match="another name"):
-        KeyRules.parse("staff")
 
 
 # --- a number stored with an extension is evidence only with it

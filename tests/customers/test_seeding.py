@@ -14,7 +14,8 @@ from enrich.customers.export import export
 from enrich.customers.fixture_rows import BadRow, CustomerFixture, read_customer, read_row
 from enrich.customers.fixtures import builtin_path, read_fixtures
 from enrich.customers.identifiers import Identifier
-from enrich.customers.matching import KeyRules, choose, lookup_keys
+from enrich.customers.key_rules import KeyRules
+from enrich.customers.matching import choose, lookup_keys
 from enrich.customers.projection import Decision, DecisionKind
 from enrich.customers.record_batches import BATCH_ROWS
 from enrich.customers.records import Actor
