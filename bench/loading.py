@@ -141,9 +141,7 @@ def figures(site: Site, rounds: int, customers: int) -> Iterator[Figure]:
     )
     yield _rate(kind, told)
     yield memory(Line("a loading process", kind, f"{customers:,} customers"), told.first[TWO])
-    if kind == "sqlite":
-        yield from _turns(kind, told.first[TWO])
-    yield _added_p99(site, min(rounds, MAX_ROUNDS), customers)
+    yield from _beside_callbacks(site, min(rounds, MAX_ROUNDS), customers)
 
 
 def _against(line: Line, ours: Sequence[Run], theirs: Sequence[Run]) -> Figure:
@@ -189,7 +187,7 @@ def memory(line: Line, runs: Sequence[Run]) -> Figure:
 
 
 def _turns(kind: str, runs: Sequence[Run]) -> Iterator[Figure]:
-    """Yield how long a load holds the write lock of SQLite, for which the journal of a server has to wait."""
+    """Yield how long a load beside callbacks holds the write lock of SQLite, for which the journal has to wait."""
     against = f"{sum(len(run.turns_ms) for run in runs):,} transactions"
     for name, values in (
         ("a load's turn at writing, p99", tuple(_p99(run.turns_ms) for run in runs)),
@@ -202,8 +200,8 @@ def _p99(values: Sequence[float]) -> float:
     return sorted(values)[len(values) * 99 // 100]
 
 
-def _added_p99(site: Site, rounds: int, customers: int) -> Figure:
-    """Return by how much the 99th percentile of callbacks is higher while a load in two processes runs."""
+def _beside_callbacks(site: Site, rounds: int, customers: int) -> Iterator[Figure]:
+    """Yield the turns of a load in two processes beside callbacks, and by how much their 99th percentile is higher."""
     server, database = site.service(site.upstream(0), "beside")
     url = database.url.render_as_string(hide_password=False)
     file = site.folder / "requests"
@@ -219,15 +217,18 @@ def _added_p99(site: Site, rounds: int, customers: int) -> Figure:
         return told
 
     without, beside = [], []
+    runs: list[Run] = []
     with closing(database):
         callbacks()  # warms it up
         for round_number in range(rounds):
             without.append(callbacks())
             first = round_number * customers
             path = write_file(site.folder / f"beside{round_number}.jsonl", customers, first)
-            with _loading(database, url, path, first):
+            with _loading(database, url, path, first, runs):
                 beside.append(callbacks())
-    return Figure(
+    if site.database_kind == "sqlite":
+        yield from _turns(site.database_kind, runs)
+    yield Figure(
         Line("p99 of callbacks, added by a load", site.database_kind, f"the p99 of {number} without", (10,)),
         tuple((one["p99_s"] - other["p99_s"]) * 1000 for one, other in zip(beside, without, strict=True)),
         "ms",
@@ -239,16 +240,18 @@ def _added_p99(site: Site, rounds: int, customers: int) -> Figure:
 
 
 @contextmanager
-def _loading(database: Database, url: str, path: Path, first: int) -> Iterator[None]:
-    """Load this file meanwhile. Raises Failed if that fails, and is left when it is done."""
+def _loading(database: Database, url: str, path: Path, first: int, runs: list[Run]) -> Iterator[None]:
+    """Load this file meanwhile. Raises Failed if that fails, and is left when it is done, and added to the runs."""
     known = select(CustomerRow.id).where(CustomerRow.id == customer(first)["id"])
     command = [sys.executable, "-m", "bench.loading", TWO, url, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    result = path.with_suffix(".json")
+    with result.open("wb") as output, subprocess.Popen(command, stdout=output) as process:
         while not database.read(known) and process.poll() is None:
             time.sleep(0.02)
         yield
         if process.wait():
             raise load.Failed(f"a load ended with status {process.returncode}")
+    runs.append(Run(**json.loads(result.read_text())))
 
 
 def _ms(told: Mapping[str, Any], name: str) -> str:

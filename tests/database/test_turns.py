@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 
 from enrich.customers.tables import CustomerRow
 from enrich.database.engine import Database
-from enrich.database.turns import COURTEOUS_FOR_S, GAP_S, Turns
+from enrich.database.turns import COURTEOUS_FOR_S, GAP_S, MAX_FALL, TURN_S, Turns, TurnSize
 from tests.support.databases import seed_customers
 
 pytestmark = pytest.mark.database
@@ -25,12 +25,21 @@ class Writer:
         self._database = database
         self._turns = Turns(database, now=lambda: self.time, sleep=self._sleep)
 
-    def turn(self) -> float:
-        """Have a turn, and return the gap after it."""
+    def turns(self, items: int, size: TurnSize, item_s: float) -> list[int]:
+        """Have turns for so many items, each of which takes so long, and return how many items each turn had."""
+        sizes = []
+        for portion in self._turns.portions(range(items), size):
+            self.turn(len(portion) * item_s)
+            sizes.append(len(portion))
+        return sizes
+
+    def turn(self, seconds: float = 0.0) -> float:
+        """Have a turn that takes so long, and return the gap after it."""
         before = self.slept
         with self._database.transaction() as session:
             self._turns.note(session.connection())
             session.execute(WRITE)
+            self.time += seconds
         self._turns.end()
         return self.slept - before
 
@@ -61,3 +70,61 @@ def test_beside_another_writer_it_leaves_gaps(writer: Writer, database: Database
     assert writer.turn() == pytest.approx(gap)
     writer.time += 1
     assert writer.turn() == 0.0
+
+
+SLOW_ITEM_S = TURN_S / 4
+
+
+def write_as_another(database_url: str) -> None:
+    with closing(Database(database_url)) as other, other.transaction() as session:
+        session.execute(WRITE)
+
+
+def test_alone_each_turn_has_as_many_items_as_it_may(writer: Writer) -> None:
+    assert writer.turns(70, TurnSize(32), SLOW_ITEM_S) == [32, 32, 6]
+
+
+def test_beside_another_writer_a_turn_has_as_many_items_as_its_time_allows(
+    writer: Writer, database: Database, database_url: str
+) -> None:
+    writer.turn()
+    write_as_another(database_url)
+    writer.turn()
+    size = TurnSize(32)
+    sizes = writer.turns(200, size, SLOW_ITEM_S)
+    if database.is_sqlite:
+        assert sizes[:4] == [32, 16, 8, 4]
+        assert set(sizes[4:]) == {4}, "as many as take the time"
+        assert writer.turns(200, size, SLOW_ITEM_S / 10)[-2] == 32, "more when they are quick again"
+    else:
+        assert sizes == [32] * 6 + [8]
+
+
+def test_a_portion_that_is_the_last_says_nothing_about_the_size(
+    writer: Writer, database: Database, database_url: str
+) -> None:
+    writer.turn()
+    write_as_another(database_url)
+    writer.turn()
+    size = TurnSize(32)
+    writer.turns(1, size, TURN_S * 10)
+    assert size.current == 32
+
+
+def test_one_slow_turn_halves_the_next_and_no_more() -> None:
+    """Something else may have had the processor."""
+    size = TurnSize(32)
+    size.took(TURN_S * 100)
+    assert size.current == 32 * MAX_FALL
+
+
+def test_a_turn_has_at_least_one_item() -> None:
+    size = TurnSize(32)
+    for _ in range(20):
+        size.took(TURN_S * 100)
+    assert size.current == 1
+    size.took(0.0)
+    size.took(0.0)
+    size.took(0.0)
+    size.took(0.0)
+    assert size.current == 2
