@@ -133,14 +133,20 @@ def _sharing(server: Any, worker: Any) -> Any:
     requests take, and who is not accepted cannot even be answered that there are too many.
     """
 
-    class Server(server):  # type: ignore[misc]  # gunicorn has no types
-        max_accept = property(lambda _self: MAX_ACCEPTED, lambda _self, _gunicorns_wish: None)
-
+    class Server(server):  # type: ignore[misc]  # of type Any: gunicorn has no types
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
             worker.places = self.pool
             worker.connections.begin(worker.place)
             self._has_waited = False
+
+        @property
+        def max_accept(self) -> int:  # asked once a turn
+            return MAX_ACCEPTED
+
+        @max_accept.setter
+        def max_accept(self, _given: int) -> None:
+            """Leave out gunicorn's own wish, which is one where there are several workers."""
 
         def do_read(self) -> Any:
             """Accept a connection and return what `handle` gets; None if there is none, or it is left to others."""
@@ -183,7 +189,7 @@ def _in_order(application: Any) -> Any:
     order = ArrivalOrder()
 
     def serve(environ: Any, start_response: Any) -> Any:
-        order.wait(waited_s(environ))
+        order.wait(waited_s(environ))  # load shedding asks for the time again: this wait counts, too
         return application(environ, start_response)
 
     return serve

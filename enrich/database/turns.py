@@ -27,7 +27,6 @@ MAX_GROWTH, MAX_FALL = 1.25, 0.5
 # thousand in the log SQLite empties it itself, in a commit, for which everybody waits.
 TURNS_PER_CHECKPOINT = 5
 
-
 T = TypeVar("T")
 
 
@@ -44,6 +43,7 @@ class TurnSize:
 
     @property
     def current(self) -> int:
+        """Return the number of items for the next turn, at least one."""
         return round(self._size)
 
     def took(self, seconds: float) -> None:
@@ -79,7 +79,10 @@ class Turns:
         return self._now() - self._others_wrote_at < COURTEOUS_FOR_S
 
     def portions(self, items: Sequence[T], size: TurnSize) -> Iterator[Sequence[T]]:
-        """Yield the items in portions for one turn each, and note how long these took."""
+        """Yield the items in portions, for each of which the caller has one turn, and note how long the turn took.
+
+        size: of turns beside others, which it learns from these; changed in place.
+        """
         start = 0
         while start < len(items):
             is_short = self.is_beside_others

@@ -56,10 +56,12 @@ class ConnectionCounts:
         self._counts[place] = _NOT_ACCEPTING
 
     def opened(self, place: int) -> None:
+        """Count one connection more, if the process accepts any."""
         if self._counts[place] >= 0:
             self._counts[place] += 1
 
     def closed(self, place: int) -> None:
+        """Count one connection less; none of a process that accepts no more."""
         if self._counts[place] > 0:
             self._counts[place] -= 1
 

@@ -53,6 +53,20 @@ def writer(database: Database) -> Writer:
     return Writer(database)
 
 
+def write_as_another(database_url: str) -> None:
+    with closing(Database(database_url)) as other, other.transaction() as session:
+        session.execute(WRITE)
+
+
+@pytest.fixture
+def writer_beside_another(writer: Writer, database_url: str) -> Writer:
+    """A writer that knows that somebody else writes, where it can: on SQLite."""
+    writer.turn()
+    write_as_another(database_url)
+    writer.turn()
+    return writer
+
+
 def test_alone_it_leaves_no_gaps(writer: Writer, database: Database) -> None:
     for _ in range(3):
         assert writer.turn() == 0.0
@@ -62,8 +76,7 @@ def test_alone_it_leaves_no_gaps(writer: Writer, database: Database) -> None:
 
 def test_beside_another_writer_it_leaves_gaps(writer: Writer, database: Database, database_url: str) -> None:
     assert writer.turn() == 0.0
-    with closing(Database(database_url)) as other, other.transaction() as session:
-        session.execute(WRITE)
+    write_as_another(database_url)
     gap = GAP_S if database.is_sqlite else 0.0  # PostgreSQL locks rows
     assert writer.turn() == pytest.approx(gap)
     writer.time += COURTEOUS_FOR_S - 1
@@ -75,22 +88,14 @@ def test_beside_another_writer_it_leaves_gaps(writer: Writer, database: Database
 SLOW_ITEM_S = TURN_S / 4
 
 
-def write_as_another(database_url: str) -> None:
-    with closing(Database(database_url)) as other, other.transaction() as session:
-        session.execute(WRITE)
-
-
 def test_alone_each_turn_has_as_many_items_as_it_may(writer: Writer) -> None:
     assert writer.turns(70, TurnSize(32), SLOW_ITEM_S) == [32, 32, 6]
 
 
 def test_beside_another_writer_a_turn_has_as_many_items_as_its_time_allows(
-    writer: Writer, database: Database, database_url: str
+    writer_beside_another: Writer, database: Database
 ) -> None:
-    writer.turn()
-    write_as_another(database_url)
-    writer.turn()
-    size = TurnSize(32)
+    writer, size = writer_beside_another, TurnSize(32)
     sizes = writer.turns(200, size, SLOW_ITEM_S)
     if database.is_sqlite:
         assert sizes[:4] == [32, 16, 8, 4]
@@ -100,14 +105,9 @@ def test_beside_another_writer_a_turn_has_as_many_items_as_its_time_allows(
         assert sizes == [32] * 6 + [8]
 
 
-def test_a_portion_that_is_the_last_says_nothing_about_the_size(
-    writer: Writer, database: Database, database_url: str
-) -> None:
-    writer.turn()
-    write_as_another(database_url)
-    writer.turn()
+def test_a_portion_that_is_the_last_says_nothing_about_the_size(writer_beside_another: Writer) -> None:
     size = TurnSize(32)
-    writer.turns(1, size, TURN_S * 10)
+    writer_beside_another.turns(1, size, TURN_S * 10)
     assert size.current == 32
 
 
