@@ -224,8 +224,9 @@ def _beside_callbacks(site: Site, rounds: int, customers: int) -> Iterator[Figur
             without.append(callbacks())
             first = round_number * customers
             path = write_file(site.folder / f"beside{round_number}.jsonl", customers, first)
-            with _loading(database, url, path, first, runs):
+            with _loading(database, url, path, first):
                 beside.append(callbacks())
+            runs.append(Run(**json.loads(_result_of(path).read_text())))
     if site.database_kind == "sqlite":
         yield from _turns(site.database_kind, runs)
     yield Figure(
@@ -240,18 +241,21 @@ def _beside_callbacks(site: Site, rounds: int, customers: int) -> Iterator[Figur
 
 
 @contextmanager
-def _loading(database: Database, url: str, path: Path, first: int, runs: list[Run]) -> Iterator[None]:
-    """Load this file meanwhile. Raises Failed if that fails, and is left when it is done, and added to the runs."""
+def _loading(database: Database, url: str, path: Path, first: int) -> Iterator[None]:
+    """Load this file meanwhile. Raises Failed if that fails, and is left when it is done and its result written."""
     known = select(CustomerRow.id).where(CustomerRow.id == customer(first)["id"])
     command = [sys.executable, "-m", "bench.loading", TWO, url, str(path)]
-    result = path.with_suffix(".json")
-    with result.open("wb") as output, subprocess.Popen(command, stdout=output) as process:
+    with _result_of(path).open("wb") as output, subprocess.Popen(command, stdout=output) as process:
         while not database.read(known) and process.poll() is None:
             time.sleep(0.02)
         yield
         if process.wait():
             raise load.Failed(f"a load ended with status {process.returncode}")
-    runs.append(Run(**json.loads(result.read_text())))
+
+
+def _result_of(path: Path) -> Path:
+    """Return where the result of a load of this file is written."""
+    return path.with_suffix(".json")
 
 
 def _ms(told: Mapping[str, Any], name: str) -> str:

@@ -124,12 +124,11 @@ def lookup_api(site: Site, pace: Pace) -> Iterator[Figure]:
     for in_flight, there in rounds.items():
         wanted = (MAX_LOOKUP_MS,) if in_flight == IN_FLIGHT else ()
         line = Line(f"p99 of look-ups, {in_flight} in flight", site.database_kind, "asked without pause", wanted)
-        rates, refused = ", ".join(f"{load.per_second:,.0f}" for load in there), sum(load.failed for load in there)
-        note = f"{rates} a second" + (
-            f"; {refused} of {sum(load.requests for load in there):,} refused" if refused else ""
-        )
-        p99s_ms, raw = tuple(load.p99_ms for load in there), [asdict(load) for load in there]
-        yield Figure(line, p99s_ms, "ms", at_least=False, note=note, raw=raw)
+        note = ", ".join(f"{load.per_second:,.0f}" for load in there) + " a second"
+        if refused := sum(load.failed for load in there):
+            note += f"; {refused} of {sum(load.requests for load in there):,} refused"
+        p99s_ms = tuple(load.p99_ms for load in there)
+        yield Figure(line, p99s_ms, "ms", at_least=False, note=note, raw=[asdict(load) for load in there])
 
 
 def followup_rate(site: Site, pace: Pace) -> Iterator[Figure]:
@@ -272,7 +271,9 @@ class _Rate:
 class Requests(Protocol):
     """Requests that can be prepared in a file, all equally long."""
 
-    def write(self, file: Path, number: int) -> int: ...
+    def write(self, file: Path, number: int) -> int:
+        """The length of one request, in bytes, after so many were written to the file."""
+        ...
 
 
 def _round(
