@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from threading import Semaphore
 from typing import TypeVar
 
 from flask import current_app, request
@@ -29,6 +28,7 @@ from enrich.domain.deadline import OutOfTime
 from enrich.domain.outcomes import Reason
 from enrich.journal.lookups import Lookup
 from enrich.journal.reads import Read
+from enrich.resilience.places import Places
 from enrich.resilience.queue_time import waited_s
 from enrich.resilience.time_slices import TimeSlices
 from enrich.resilience.token_bucket import TokenBuckets
@@ -57,7 +57,7 @@ class Api:
     rate_limit: TokenBuckets
     recorder: Recorder[Lookup]
     read_recorder: Recorder[Read]
-    lookup_places: Semaphore
+    lookup_places: Places
     time_slices: TimeSlices
     description: str
 
@@ -69,12 +69,9 @@ def current_api() -> Api:
 
 
 @contextmanager
-def place(places: Semaphore, wait_s: float) -> Iterator[None]:
-    """Run the block at one of these places, for which it waits in turn. Raises Problem 503 after `wait_s`.
-
-    Not within a time limit: interrupted in its wait, a semaphore releases a lock that another one holds.
-    """
-    if not places.acquire(timeout=wait_s):
+def place(places: Places, wait_s: float) -> Iterator[None]:
+    """Run the block at one of these places, for which it waits in turn. Raises Problem 503 after `wait_s`."""
+    if not places.acquire(wait_s):
         raise _overload()
     try:
         yield

@@ -10,7 +10,6 @@ import json
 import logging
 import time
 from http import HTTPStatus
-from threading import Semaphore
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
@@ -38,6 +37,7 @@ from enrich.domain.outcomes import Reason
 from enrich.journal.lookups import Lookup, Lookups
 from enrich.journal.reads import Reads
 from enrich.resilience.admission import MAX_AVERAGE_WAIT_S
+from enrich.resilience.places import Places
 from enrich.resilience.time_slices import TimeSlices
 from enrich.resilience.token_bucket import TokenBuckets
 from enrich.services import Services
@@ -70,7 +70,7 @@ def application(services: Services) -> Flask:
         rate_limit=TokenBuckets(rate, rate * BURST_S),
         recorder=Recorder(services.database, Lookups(services.database).record),
         read_recorder=Recorder(services.database, Reads(services.database).record),
-        lookup_places=Semaphore(LOOKUPS_AT_ONCE),
+        lookup_places=Places(LOOKUPS_AT_ONCE),
         time_slices=TimeSlices(),
         description=json.dumps(openapi.document(services.settings.public_url), ensure_ascii=False, indent=2) + "\n",
     )

@@ -17,33 +17,25 @@ from sqlalchemy import Engine
 from enrich import errors
 from enrich.database.errors import concerns_connection, translate, translated
 from enrich.database.statements import PreparedStatement
+from enrich.resilience.places import Places
 
 # The wait for a connection outside of deadlines.
 POOL_TIMEOUT_S = 30.0
 
 
 class Slots:
-    """Context manager that limits the number of `with` blocks at a time.
-
-    A queue, not a semaphore: OutOfTime can end a wait anywhere, and threading's condition variables take a lock again
-    on the way out; interrupted there, they release a lock that another one holds. Putting into a queue never waits, and
-    getting is a single wait.
-    """
+    """Context manager that limits the number of `with` blocks at a time; the others wait in turn."""
 
     def __init__(self, limit: int) -> None:
-        self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
-        for _ in range(limit):
-            self._free.put(None)
+        self._places = Places(limit)
 
     def __enter__(self) -> None:
         """Raise DatabaseUnavailable if no slot becomes free within the time-out."""
-        try:
-            self._free.get(timeout=POOL_TIMEOUT_S)
-        except queue.Empty:
-            raise errors.DatabaseUnavailable("every connection is in use") from None
+        if not self._places.acquire(POOL_TIMEOUT_S):
+            raise errors.DatabaseUnavailable("every connection is in use")
 
     def __exit__(self, *_: object) -> None:
-        self._free.put(None)
+        self._places.release()
 
 
 class ConnectionPool:

@@ -237,7 +237,7 @@ class TestHttp:
         application = views.application(services_of(app))
         headers = {"Authorization": f"Bearer {make_token('lookup')}"}
         places = application.extensions["enrich.api"].lookup_places
-        while places.acquire(blocking=False):
+        while places.acquire(0.0):
             pass
         response = application.test_client().get("/api/v1/lookup?phone=1", headers=headers)
         assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
