@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import time
+from functools import lru_cache
 from http import HTTPStatus
 
 from flask import Blueprint, Flask, Response, request
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_accept_header
 
 from enrich.accounts.tokens import LOOKUP, LOOKUP_CLAIMED, ApiToken, ApiTokens
 from enrich.api import intake, openapi, reading_views
@@ -143,9 +146,15 @@ def _refuse_unreadable() -> None:
     if (request.content_length or 0) > request.max_content_length:
         detail = f"At most {request.max_content_length:,} bytes."
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_long", detail)
-    accepted = request.accept_mimetypes
-    if accepted and not (accepted[JSON] or accepted[MIMETYPE]):
+    if not _takes_json(request.headers.get("Accept", "")):
         raise Problem(HTTPStatus.NOT_ACCEPTABLE, "not_acceptable", f"Answers are {JSON}.")
+
+
+@lru_cache(maxsize=64)
+def _takes_json(accept: str) -> bool:
+    """Return whether a client takes JSON. accept: the header, which a client sends in the same form each time."""
+    accepted = parse_accept_header(accept, MIMEAccept)
+    return not accepted or bool(accepted[JSON] or accepted[MIMETYPE])
 
 
 def _refuse(exc: Exception) -> Response:
