@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from enrich.database.engine import Database
 from enrich.journal import request_rows
 from enrich.journal.tables import LookupRow
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(NamedTuple):
     """One look-up. Fields as in `LookupRow`."""
 
     at: datetime
@@ -33,7 +32,7 @@ class Lookups:
 
     def record(self, lookups: Sequence[Lookup]) -> None:
         """Add these look-ups in one transaction."""
-        request_rows.add(self._database, LookupRow, [asdict(lookup) for lookup in lookups])
+        request_rows.add(self._database, LookupRow, [lookup._asdict() for lookup in lookups])
 
     def prune(self, before: datetime) -> int:
         """Delete some of the look-ups from before this time; return how many."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from enrich.database.engine import Database
 from enrich.journal import request_rows
 from enrich.journal.tables import ReadRow
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """One read. Fields as in `ReadRow`."""
 
     at: datetime
@@ -31,7 +30,7 @@ class Reads:
 
     def record(self, reads: Sequence[Read]) -> None:
         """Add these reads in one transaction."""
-        request_rows.add(self._database, ReadRow, [asdict(read) for read in reads])
+        request_rows.add(self._database, ReadRow, [read._asdict() for read in reads])
 
     def prune(self, before: datetime) -> int:
         """Delete some of the reads from before this time; return how many."""
