@@ -246,6 +246,7 @@ class Metrics:
         self._shared = shared
         self._registry = CollectorRegistry()
         self._metrics = {row.name: _metric(row, self._registry) for row in TABLE if row.kind != "figure"}
+        self._series: dict[tuple[str, tuple[str, ...]], Any] = {}
         # These series start at 0 instead of being absent: an alert on an increase would miss the first event.
         for name, series in _INITIAL_SERIES.items():
             for labels in series:
@@ -335,8 +336,12 @@ class Metrics:
         return generate_latest(_AllMetrics(registry, figures))
 
     def _of(self, name: str, *labels: str) -> Any:
-        metric = self._metrics[name]
-        return metric.labels(*labels) if labels else metric
+        """Return the series with these labels. Kept, since prometheus_client looks for it under a lock each time."""
+        series = self._series.get((name, labels))
+        if series is None:
+            metric = self._metrics[name]
+            series = self._series[name, labels] = metric.labels(*labels) if labels else metric
+        return series
 
 
 class _AllMetrics:
