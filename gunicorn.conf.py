@@ -15,7 +15,7 @@ import gevent
 from gunicorn.glogging import Logger
 
 from enrich.resilience.arrival_order import ArrivalOrder, next_turn
-from enrich.resilience.connection_balance import PAUSE_S, ConnectionCounts
+from enrich.resilience.connection_balance import PAUSE_S, TAKEN_AFTER_PAUSE, ConnectionCounts
 from enrich.resilience.queue_time import waited_s
 from enrich.settings import environment
 from enrich.telemetry.log_rate_limit import LogRateLimit
@@ -138,7 +138,7 @@ def _sharing(server: Any, worker: Any) -> Any:
             super().__init__(*arguments, **options)
             worker.places = self.pool
             worker.connections.begin(worker.place)
-            self._has_waited = False
+            self._taken_anyway = 0
 
         @property
         def max_accept(self) -> int:  # asked once a turn
@@ -150,11 +150,14 @@ def _sharing(server: Any, worker: Any) -> Any:
 
         def do_read(self) -> Any:
             """Accept a connection and return what `handle` gets; None if there is none, or it is left to others."""
-            if not self._has_waited and worker.connections.has_its_share(worker.place):
+            if not worker.connections.has_its_share(worker.place):
+                self._taken_anyway = 0
+            elif self._taken_anyway:
+                self._taken_anyway -= 1
+            else:
                 self.stop_accepting()
                 gevent.spawn_later(PAUSE_S, self._go_on)
                 return None
-            self._has_waited = False
             accepted = super().do_read()
             if accepted:
                 worker.connections.opened(worker.place)
@@ -165,7 +168,7 @@ def _sharing(server: Any, worker: Any) -> Any:
             super().close()
 
         def _go_on(self) -> None:
-            self._has_waited = True
+            self._taken_anyway = TAKEN_AFTER_PAUSE
             if self.started:
                 self.start_accepting()
 
@@ -199,14 +202,19 @@ def _sending(application: Any, worker: Any) -> Any:
     """Return the application, whose responses are sent whole, and some of which close the connection, and say so.
 
     A refused client has to open a new one for its next try; its body is not read to its end, which gunicorn would do
-    without a limit. While few places are left, every client has to open a new one.
+    without a limit. While few places are left, or the other workers have far fewer connections, every client has to
+    open a new one.
     gunicorn drops a `Connection: close` of the application's, hence its own response is told.
     """
 
     def serve(environ: Any, start_response: Any) -> Any:
         def start(status: str, headers: Any, exc_info: Any = None) -> Any:
             places, response = worker.places, start_response.__self__
-            if status.startswith("4") or places.free_count() < MIN_FREE_SHARE * places.size:
+            if (
+                status.startswith("4")
+                or places.free_count() < MIN_FREE_SHARE * places.size
+                or worker.connections.has_too_many(worker.place)
+            ):
                 response.force_close()
             _hold_back(response.sock, is_held=True)
             return start_response(status, headers, exc_info)

@@ -1,9 +1,10 @@
 """Connection balance: the processes that accept on one socket keep about as many connections each.
 
 The kernel wakes all of them for a new connection, and the first to look takes it. A client keeps its connections open,
-so what was taken unevenly stays so: of 64 that were opened at once, it happened that one of two processes had all. So a
-process that has its share leaves the next connection to the others for a moment, and after `PAUSE_S` takes it all the
-same, since they may be stuck.
+so what was taken unevenly stays so: of 64 that were opened at once, it happened that one of two processes had all, and
+who asks the fuller one waits for longer. So a process that has its share leaves the next connections to the others for
+a moment; after `PAUSE_S` it takes some all the same, since the others may be stuck. And one that has too many has
+clients open theirs anew, which also gives a process that was started later its share.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import mmap
 
 # More than one machine runs, and few enough to look through for each new connection: two microseconds.
 PLACES = 64
-# A process has its share with so many connections more than the one with the fewest, and an eighth of those. With a
-# lead of 2 a process that is offered many at once pauses so often that some wait for a tenth of a second.
+# A process has its share with so many connections more than the one with the fewest, and a sixteenth of those; with
+# more than that it has too many. With a smaller lead a process that is offered many at once pauses more often, and in
+# two of three rounds some of 64 look-ups had to wait for longer than 150 ms and were refused.
 LEAD = 8
-PROPORTION = 8
+PROPORTION = 16
 # Longer than a process with nothing to do needs to wake up, and short beside the work for one request.
 PAUSE_S = 0.002
+# So many connections are taken after a pause, which under load lasts a turn of the loop. With 8, the same was seen.
+TAKEN_AFTER_PAUSE = 32
 
 _FREE = -2
 _NOT_ACCEPTING = -1
@@ -66,6 +70,16 @@ class ConnectionCounts:
             self._counts[place] -= 1
 
     def has_its_share(self, place: int) -> bool:
-        """Return whether the process at this place should leave the next connection to others."""
+        """Return whether the process at this place should leave the next connections to others."""
+        ahead, lead = self._ahead(place)
+        return ahead >= lead
+
+    def has_too_many(self, place: int) -> bool:
+        """Return whether the process at this place should have clients open their connections anew."""
+        ahead, lead = self._ahead(place)
+        return ahead > lead
+
+    def _ahead(self, place: int) -> tuple[int, int]:
+        """Return how many more connections it has than the process with the fewest, and with how many it has enough."""
         fewest = min((count for count in self._counts.tolist() if count >= 0), default=0)
-        return self._counts[place] >= fewest + fewest // PROPORTION + LEAD
+        return self._counts[place] - fewest, fewest // PROPORTION + LEAD

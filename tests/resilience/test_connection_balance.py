@@ -31,17 +31,46 @@ def accepting(counts: ConnectionCounts, *connections: int) -> list[int]:
         ((0, 0), (False, False)),
         ((LEAD - 1, 0), (False, False)),
         ((LEAD, 0), (True, False)),
-        ((80 + 10 + LEAD - 1, 80), (False, False)),
-        ((80 + 10 + LEAD, 80), (True, False)),
+        ((80 + 5 + LEAD - 1, 80), (False, False)),
+        ((80 + 5 + LEAD, 80), (True, False)),
         ((50, 50, 20), (True, True, False)),
     ],
-    ids=["alone", "new", "a little more", "the lead", "an eighth more", "more than that", "of three"],
+    ids=["alone", "new", "a little more", "the lead", "a sixteenth more", "more than that", "of three"],
 )
 def test_a_process_has_its_share_if_another_has_clearly_fewer(
     counts: ConnectionCounts, connections: tuple[int, ...], have_their_share: tuple[bool, ...]
 ) -> None:
     places = accepting(counts, *connections)
     assert tuple(map(counts.has_its_share, places)) == have_their_share
+
+
+@pytest.mark.parametrize(
+    ("connections", "have_too_many"),
+    [
+        ((1000,), (False,)),
+        ((LEAD, 0), (False, False)),
+        ((LEAD + 1, 0), (True, False)),
+        ((80 + 5 + LEAD, 80), (False, False)),
+        ((80 + 5 + LEAD + 1, 80), (True, False)),
+        ((64, 0, 30), (True, False, True)),
+    ],
+    ids=["alone", "ahead", "too far ahead", "ahead of many", "too far ahead of many", "of three"],
+)
+def test_a_process_has_too_many_if_it_has_more_than_its_share(
+    counts: ConnectionCounts, connections: tuple[int, ...], have_too_many: tuple[bool, ...]
+) -> None:
+    places = accepting(counts, *connections)
+    assert tuple(map(counts.has_too_many, places)) == have_too_many
+
+
+def test_what_one_has_too_many_of_is_left_to_the_others(counts: ConnectionCounts) -> None:
+    """Otherwise it would take the connection again that it has closed."""
+    full, empty = accepting(counts, 64, 0)
+    while counts.has_too_many(full):
+        counts.closed(full)
+        assert counts.has_its_share(full)
+        assert not counts.has_its_share(empty)
+        counts.opened(empty)
 
 
 def test_what_is_closed_makes_room(counts: ConnectionCounts) -> None:
