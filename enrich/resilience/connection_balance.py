@@ -14,13 +14,13 @@ import mmap
 # More than one machine runs, and few enough to look through for each new connection: two microseconds.
 PLACES = 64
 # A process has its share with so many connections more than the one with the fewest, and a sixteenth of those; with
-# more than that it has too many. With a smaller lead a process that is offered many at once pauses more often, and in
-# two of three rounds some of 64 look-ups had to wait for longer than 150 ms and were refused.
+# more than that it has too many. With a smaller lead a process that is offered many at once pauses more often: with 4,
+# in three of eight rounds some of 64 look-ups waited for longer than 150 ms and were refused; with 8, in none of eight.
 LEAD = 8
 PROPORTION = 16
 # Longer than a process with nothing to do needs to wake up, and short beside the work for one request.
 PAUSE_S = 0.002
-# So many connections are taken after a pause, which under load lasts a turn of the loop. With 8, the same was seen.
+# So many connections are taken after a pause, which under load lasts a turn of the loop.
 TAKEN_AFTER_PAUSE = 32
 
 _FREE = -2
