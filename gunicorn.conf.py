@@ -47,6 +47,11 @@ YOUNG_OBJECTS = 20_000
 timeout = 30
 # A response that is not read for so long is given up. The sockets of accepted connections inherit it on Linux.
 UNREAD_S = 30
+# How many proxies are trusted ENRICH_TRUSTED_PROXIES says. By itself gunicorn would take the scheme, and SCRIPT_NAME,
+# which moves the path, from whoever connects from this machine, which a proxy here does for all of its clients.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 # On SIGTERM: longer than any answer takes (4 s), so that nothing in flight is lost, and not much longer: idle
 # connections that Twilio or a proxy keeps open hold a worker back until then.
 graceful_timeout = 6

@@ -148,6 +148,22 @@ def test_other_methods_are_refused(service: Service, method: str) -> None:
     assert requests.request(method, service.url + ASSIGNMENT, timeout=5).status_code == 405
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/healthz", {"SCRIPT_NAME": "/elsewhere"}, 200),
+        ("/elsewhere/healthz", {"SCRIPT_NAME": "/elsewhere"}, 404),
+        ("/elsewhere", {"PATH_INFO": "/healthz"}, 404),
+        ("/healthz", {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off"}, 200),
+    ],
+)
+def test_no_header_moves_a_path_or_changes_the_scheme(
+    service: Service, path: str, headers: dict[str, str], status: int
+) -> None:
+    """The clients of a proxy on this machine can send what they want, and it passes it on."""
+    assert requests.get(service.url + path, headers=headers, timeout=5).status_code == status
+
+
 def test_a_body_beyond_all_measure_is_not_read(service: Service) -> None:
     host, _, port = service.url.rpartition("/")[2].partition(":")
     head = f"POST {ASSIGNMENT} HTTP/1.1\r\nHost: x\r\nX-Twilio-Signature: {'A' * 27}=\r\n"
