@@ -89,7 +89,7 @@ def run_module(*arguments: str, env: Mapping[str, str] | None = None) -> Any:
 
 
 class _Connection(asyncio.Protocol):
-    """Sends the next request when it has an answer, until the time is over; then it closes."""
+    """Sends the next request when it has an answer, until the time is over or the server closes; then it closes."""
 
     def __init__(self, client: _Client) -> None:
         self._client = client
@@ -110,7 +110,10 @@ class _Connection(asyncio.Protocol):
         self._got = b""
         self._is_waiting = False
         self._client.answered(head, time.perf_counter() - self._sent_at)
-        self._send()
+        if b"\nconnection: close" in head.lower():
+            self._transport.close()
+        else:
+            self._send()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._client.failed += int(self._is_waiting)
@@ -137,9 +140,18 @@ class _Client:
         self.failed = 0
         self.exhausted = 0
 
+    async def keep_connected(self, host: str, port: int) -> None:
+        """Ask until the time is over or there are no more requests, on a new connection when the server closes one."""
+        while not self._is_over():
+            _, connection = await asyncio.get_running_loop().create_connection(lambda: _Connection(self), host, port)
+            await connection.closed
+
+    def _is_over(self) -> bool:
+        return bool(self.exhausted) or time.perf_counter() >= self._until
+
     def next_request(self) -> bytes:
         """The next one; nothing when the time is over, or there is no other."""
-        if time.perf_counter() >= self._until:
+        if self._is_over():
             return b""
         request = self._file.read(self._size)
         self.exhausted = self.exhausted or int(not request)
@@ -159,15 +171,16 @@ def content_length(head: bytes) -> int:
 
 async def _run(url: str, connections: int, seconds: float, file: Path, size: int) -> str:
     parts = urlsplit(url)
-    loop = asyncio.get_running_loop()
     with file.open("rb") as requests:
         began = time.perf_counter()
         client = _Client(requests, size, began + seconds)
-        opened = [
-            await loop.create_connection(lambda: _Connection(client), parts.hostname or "", parts.port or 80)
+        asking = [
+            asyncio.create_task(client.keep_connected(parts.hostname or "", parts.port or 80))
             for _ in range(connections)
         ]
-        await asyncio.wait([connection.closed for _, connection in opened], timeout=seconds + _MAX_ANSWER_S)
+        done, _ = await asyncio.wait(asking, timeout=seconds + _MAX_ANSWER_S)
+        for task in done:
+            task.result()  # raises what kept it from connecting
         took = sorted(client.took_s) or [0.0]
         return json.dumps(
             {

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -245,3 +246,29 @@ def test_a_refused_connection_is_a_kind_of_its_own(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port(0)}"
     told, unanswered = overload.send(url, *requests_file(tmp_path, 3), rate=100)
     assert (told["unanswered"], unanswered) == ({"connection refused": 3}, {0, 1, 2})
+
+
+def test_a_connection_that_the_server_closes_is_opened_anew(tmp_path: Path) -> None:
+    """The service closes some, so that its processes have about as many each."""
+
+    class Closing(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Connection", "close")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    request = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+    file = tmp_path / "requests"
+    file.write_bytes(request * 10)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Closing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(load.OutOfRequests):  # all ten are answered, over two connections at a time
+            load.send(url, file, len(request), connections=2, seconds=30, with_wrk=False)
+        server.shutdown()
