@@ -47,8 +47,8 @@ YOUNG_OBJECTS = 20_000
 timeout = 30
 # A response that is not read for so long is given up. The sockets of accepted connections inherit it on Linux.
 UNREAD_S = 30
-# How many proxies are trusted ENRICH_TRUSTED_PROXIES says. By itself gunicorn would take the scheme, and SCRIPT_NAME,
-# which moves the path, from whoever connects from this machine, which a proxy here does for all of its clients.
+# ENRICH_TRUSTED_PROXIES alone says which headers of proxies count. By itself gunicorn would take the scheme, and the path
+# (SCRIPT_NAME), from every connection from this machine: with a proxy there, from all of its clients.
 forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
@@ -138,7 +138,7 @@ def _sharing(server: Any, worker: Any) -> Any:
     requests take, and who is not accepted cannot even be answered that there are too many.
     """
 
-    class Server(server):  # type: ignore[misc]  # of type Any: gunicorn has no types
+    class Server(server):  # type: ignore[misc]  # gunicorn has no types, so the base is Any
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
             worker.places = self.pool

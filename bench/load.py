@@ -110,7 +110,7 @@ class _Connection(asyncio.Protocol):
         self._got = b""
         self._is_waiting = False
         self._client.answered(head, time.perf_counter() - self._sent_at)
-        if b"\nconnection: close" in head.lower():
+        if will_close(head):
             self._transport.close()
         else:
             self._send()
@@ -167,6 +167,11 @@ def content_length(head: bytes) -> int:
     """Bytes of the body that this head announces; 0 where it does not say."""
     at = head.lower().find(b"\ncontent-length:")
     return int(head[at + 16 :].split(b"\r", 1)[0]) if at >= 0 else 0
+
+
+def will_close(head: bytes) -> bool:
+    """Whether the server closes the connection after the response with this head."""
+    return b"\nconnection: close" in head.lower()
 
 
 async def _run(url: str, connections: int, seconds: float, file: Path, size: int) -> str:

@@ -157,7 +157,7 @@ class _Client:
             self.took_s.append(time.perf_counter() - connection.due)
         else:
             self.unanswered[f"status {status}"].append(number)
-        if self._is_fresh(number) or b"\nconnection: close" in head.lower():
+        if self._is_fresh(number) or load.will_close(head):
             self._close(connection)
             return
         connection.got, connection.number = b"", -1

@@ -22,7 +22,7 @@ class Places:
         self._lock = threading.Lock()  # held for a few instructions each time
 
     def acquire(self, timeout_s: float) -> bool:
-        """Return True with a place, or False if it took longer than this until there was one."""
+        """Return True with a place; False if none was handed over within `timeout_s`, in seconds."""
         with self._lock:
             if self._free:
                 self._free -= 1
