@@ -47,7 +47,7 @@ YOUNG_OBJECTS = 20_000
 timeout = 30
 # A response that is not read for so long is given up. The sockets of accepted connections inherit it on Linux.
 UNREAD_S = 30
-# ENRICH_TRUSTED_PROXIES alone says which headers of proxies count. By itself gunicorn would take the scheme, and the path
+# ENRICH_TRUSTED_PROXIES alone says how many proxies are trusted. By itself gunicorn would take the scheme, and the path
 # (SCRIPT_NAME), from every connection from this machine: with a proxy there, from all of its clients.
 forwarded_allow_ips = ""
 forwarder_headers = ""
