@@ -10,6 +10,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from enrich import errors
 from enrich.database.errors import concerns_connection
+from enrich.database.loop_connection import LoopConnection
 from enrich.database.types import read_json
 from enrich.resilience.dns_cache import DnsCache
 
@@ -54,9 +55,10 @@ class Server:
         @event.listens_for(engine, "do_connect")
         def connect(dialect: Any, _record: Any, arguments: Any, parameters: dict[str, Any]) -> Any:
             if not self._host:
-                return None
+                return LoopConnection.connect(*arguments, **parameters)
             return self._connect_to_any(
-                lambda address: dialect.connect(*arguments, **parameters, hostaddr=address), dialect.loaded_dbapi.Error
+                lambda address: LoopConnection.connect(*arguments, **parameters, hostaddr=address),
+                dialect.loaded_dbapi.Error,
             )
 
         @event.listens_for(engine, "handle_error")
