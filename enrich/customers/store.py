@@ -10,47 +10,37 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import cache
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
-    CompoundSelect,
     Row,
-    Select,
-    SQLColumnExpression,
-    String,
     Text,
-    bindparam,
-    case,
     cast,
     delete,
     exists,
-    func,
-    literal,
     or_,
     select,
-    union_all,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import aliased
 
-from enrich.customers.identifiers import STAFF
-from enrich.customers.matching import MAX_CANDIDATES_PER_KEY
+from enrich.customers.look_up_statements import (
+    PART_CANDIDATE,
+    PART_CASE,
+    PART_CUSTOMER,
+    PART_NOTE,
+    candidates_statement,
+    customer_statement,
+    joint_look_up_statement,
+    look_up_statement,
+)
 from enrich.customers.records import EMPTY_STATE
 from enrich.customers.source_tables import DecisionRow
-from enrich.customers.tables import AuditRow, CaseRow, CustomerRow, IdentifierRow, InteractionRow, NoteRow, PinRow
+from enrich.customers.tables import AuditRow, CustomerRow, InteractionRow, PinRow
 from enrich.database.engine import Database
 from enrich.domain.matches import Candidate, Case, Customer, Interaction, LookupKeys, Match, Matched
-
-# Statuses of a closed case, in lower case; upper case counts, too.
-CLOSED_STATUSES = ("closed", "resolved", "done", "solved")
-
-# Far more than a block shows (block.py). Without a limit, one customer with decades of history would delay a callback.
-# The count of open cases in the block stops here, too.
-MAX_NOTES = 20
-MAX_OPEN_CASES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +65,25 @@ class CustomerStore:
         if not keys.keys and keys.task_sid is None:
             return LookUpResult()
         statement = look_up_statement(len(keys.keys), of_task=keys.task_sid is not None)
-        rows = self._database.read(self._database.prepare(statement), _parameters(keys))
-        candidates = tuple(Candidate(row.a, row.b, row.c, row.d, row.e) for row in rows if row.part == _PART_CANDIDATE)
-        details = rows[len(candidates) :]
-        return LookUpResult(candidates, _customer(candidates[0].customer_id, details) if candidates else None)
+        return _result(self._database.read(self._database.prepare(statement), _parameters(keys)))
+
+    def look_up_together(self, several: Sequence[LookupKeys]) -> list[LookUpResult]:
+        """Return what `look_up` returns for each of these, which are of no task; on PostgreSQL by one statement.
+
+        There a third of a look-up is its round trip: two processes that wake each other, with a driver between them.
+        Raises DatabaseError.
+        """
+        if self._database.is_sqlite:
+            return [self.look_up(keys) for keys in several]
+        asked = [(question, key) for question, keys in enumerate(several) for key in keys.keys]
+        parameters = {
+            "questions": [question for question, _ in asked],
+            "kinds": [key.kind for _, key in asked],
+            "values": [key.value for _, key in asked],
+        }
+        rows = self._database.read(self._database.prepare(joint_look_up_statement()), parameters)
+        by_question = {question: list(group) for question, group in groupby(rows, attrgetter("question"))}
+        return [_result(by_question.get(question, ())) for question in range(len(several))]
 
     def details_of(self, match: Match, found: LookUpResult) -> Customer | None:
         """Return the details of the matched customer; None without a match, and if the customer is gone.
@@ -167,9 +172,16 @@ def _parameters(keys: LookupKeys) -> dict[str, str]:
     return parameters
 
 
+def _result(rows: Sequence[Row[Any]]) -> LookUpResult:
+    """Return the result of one look-up. rows: of `look_up_statement`."""
+    candidates = tuple(Candidate(row.a, row.b, row.c, row.d, row.e) for row in rows if row.part == PART_CANDIDATE)
+    details = rows[len(candidates) :]
+    return LookUpResult(candidates, _customer(candidates[0].customer_id, details) if candidates else None)
+
+
 def _customer(customer_id: str, rows: Sequence[Row[Any]]) -> Customer | None:
     """Return the customer made of these rows, the customer's own first; None if that one is missing."""
-    if not rows or rows[0].part != _PART_CUSTOMER:
+    if not rows or rows[0].part != PART_CUSTOMER:
         return None
     first = rows[0]
     return Customer(
@@ -179,110 +191,6 @@ def _customer(customer_id: str, rows: Sequence[Row[Any]]) -> Customer | None:
         tier=first.c,
         language=first.d,
         owner=first.e,
-        notes=tuple(row.a for row in rows if row.part == _PART_NOTE),
-        open_cases=tuple(Case(row.a, row.b, row.c, row.d or None) for row in rows if row.part == _PART_CASE),
+        notes=tuple(row.a for row in rows if row.part == PART_NOTE),
+        open_cases=tuple(Case(row.a, row.b, row.c, row.d or None) for row in rows if row.part == PART_CASE),
     )
-
-
-@cache
-def look_up_statement(number_of_keys: int, *, of_task: bool = False) -> Part:
-    """Return the statement for candidates and details, with the parameters of `candidates_statement`.
-
-    Its rows: candidates as (part, 0, customer_id, name, kind, value, as_written); then, if all are the same
-    customer, the rows of `customer_statement`.
-    """
-    found = candidates_statement(number_of_keys, of_task=of_task).cte("found").c
-    lowest, highest = func.min(found.customer_id), func.max(found.customer_id)
-    single = select(case((lowest == highest, lowest)).label("customer_id")).cte("only")
-    columns = (found.customer_id, found.name, found.kind, found.value, found.as_written)
-    candidates = _part(_PART_CANDIDATE, literal(0), *columns)
-    return _in_order(candidates, *_parts_of(select(single.c.customer_id).scalar_subquery()))
-
-
-@cache
-def candidates_statement(number_of_keys: int, *, of_task: bool = False) -> CompoundSelect[str, str, str, str, str]:
-    """Return the statement for this number of keys. Parameters: `kind_0`, `value_0`, ...; of_task: and `task_sid`.
-
-    One SELECT per key, each with its own limit, instead of one OR: a number that thousands share must neither fetch
-    thousands of rows nor displace those of a better key. Each reads the unique index (kind, value, customer_id) in
-    order, so the limit always cuts at the same row and needs no sorting.
-    """
-    pinned = [select(_pin_of_task().subquery())] if of_task else []
-    found = (select(_candidates_of_one_key(number).subquery()) for number in range(number_of_keys))
-    return union_all(*pinned, *found)
-
-
-def _pin_of_task() -> Select[str, str, str, str, str]:
-    """Return the query for the task's pin: at most one row, with customer_id "" if staff said "none of them".
-
-    A pin keeps the id that it was written with, and is read through `merged_into`; one on a customer who is gone says
-    nothing.
-    """
-    pinned, current = aliased(CustomerRow), aliased(CustomerRow)
-    return (
-        select(
-            func.coalesce(current.id, "").label("customer_id"),
-            func.coalesce(current.name, "").label("name"),
-            literal(STAFF, String).label("kind"),
-            PinRow.task_sid.label("value"),
-            literal("", String).label("as_written"),
-        )
-        .outerjoin(pinned, pinned.id == PinRow.customer_id)
-        .outerjoin(current, current.id == func.coalesce(pinned.merged_into, pinned.id))
-        .where(PinRow.task_sid == bindparam("task_sid"), or_(PinRow.customer_id.is_(None), current.is_gone.is_(False)))
-    )
-
-
-def _candidates_of_one_key(number: int) -> Select[str, str, str, str, str]:
-    row = IdentifierRow
-    return (
-        select(row.customer_id, CustomerRow.name, row.kind, row.value, row.as_written)
-        .join(CustomerRow, CustomerRow.id == row.customer_id)
-        .where(row.kind == bindparam(f"kind_{number}"), row.value == bindparam(f"value_{number}"))
-        .order_by(row.customer_id)
-        .limit(MAX_CANDIDATES_PER_KEY)
-    )
-
-
-# The order of the rows.
-_PART_CANDIDATE, _PART_CUSTOMER, _PART_NOTE, _PART_CASE = range(4)
-
-Part = Select[*tuple[Any, ...]]  # rows of (part, position, a, b, c, d, e)
-
-
-@cache
-def customer_statement() -> Part:
-    """Return the statement for the customer, notes and open cases of `customer_id`, in this order.
-
-    Its rows: (part, position, a, b, c, d, e).
-    """
-    return _in_order(*_parts_of(bindparam("customer_id", type_=String)))
-
-
-def _parts_of(customer_id: ColumnElement[str]) -> tuple[Part, ...]:
-    row, note, of_case = CustomerRow, NoteRow, CaseRow
-    customer = _part(_PART_CUSTOMER, literal(0), row.name, row.company, row.tier, row.language, row.owner)
-    notes = _part(_PART_NOTE, note.position, note.text)
-    cases = _part(_PART_CASE, of_case.position, of_case.id, of_case.subject, of_case.status, of_case.opened_on)
-    is_open = (func.lower(of_case.status) != closed for closed in CLOSED_STATUSES)
-    return (
-        customer.where(row.id == customer_id),
-        _first(notes.where(note.customer_id == customer_id), MAX_NOTES),
-        _first(cases.where(of_case.customer_id == customer_id, *is_open), MAX_OPEN_CASES),
-    )
-
-
-def _in_order(*parts: Part) -> Part:
-    rows = union_all(*parts).subquery()
-    return select(rows).order_by(rows.c.part, rows.c.position)
-
-
-def _part(part: int, position: SQLColumnExpression[int], *texts: SQLColumnExpression[str]) -> Part:
-    columns = (*texts, *(literal("", String) for _ in range(len("abcde") - len(texts))))
-    named: list[ColumnElement[str]] = [column.label(name) for name, column in zip("abcde", columns, strict=True)]
-    return select(literal(part).label("part"), position.label("position"), *named)
-
-
-def _first(part: Part, number: int) -> Part:
-    """Return the first rows; as a subquery, because SQLite does not allow LIMIT in a UNION."""
-    return select(part.order_by("position").limit(number).subquery())

@@ -11,17 +11,16 @@ from sqlalchemy.engine.interfaces import Dialect
 from enrich import errors
 from enrich.customers import audit, decisions, editing
 from enrich.customers.audit import AuditAction, AuditedChange
-from enrich.customers.matching import MAX_CANDIDATES_PER_KEY
-from enrich.customers.records import EMPTY_STATE, Actor, Scope
-from enrich.customers.store import (
+from enrich.customers.look_up_statements import (
     MAX_NOTES,
     MAX_OPEN_CASES,
-    CustomerStore,
-    LookUpResult,
     candidates_statement,
     customer_statement,
     look_up_statement,
 )
+from enrich.customers.matching import MAX_CANDIDATES_PER_KEY
+from enrich.customers.records import EMPTY_STATE, Actor, Scope
+from enrich.customers.store import CustomerStore, LookUpResult
 from enrich.customers.tables import AuditCustomerRow, AuditRow, CaseRow, CustomerRow, IdentifierRow, NoteRow, PinRow
 from enrich.customers.undo import undo_change
 from enrich.database.engine import Database
@@ -208,6 +207,41 @@ def test_not_being_able_to_look_is_an_error_of_ours(tmp_path: Any) -> None:
     with pytest.raises(errors.DatabaseError):
         store.look_up(keys_of(("phone", "+14155550100")))
     database.close()
+
+
+def test_several_look_ups_find_together_what_each_finds_alone(database: Database) -> None:
+    store, shared = CustomerStore(database), "+14155550103"
+    store_customers(database, "C-1", phone="+14155550100")
+    store_customers(database, "C-2", "C-3", phone="+14155550101")
+    store_customers(database, *(f"A-{n:03}" for n in range(MAX_CANDIDATES_PER_KEY + 5)), phone=shared)
+    for customer_id in ("C-1", "C-2"):
+        notes = [{"customer_id": customer_id, "position": n, "text": f"n {n}"} for n in range(MAX_NOTES + 5)]
+        store_rows(database, NoteRow, notes)
+        statuses = ("Closed", "open", "waiting")
+        cases = [
+            {"customer_id": customer_id, "position": n, "id": f"K-{n}", "subject": "s", "status": status}
+            for n, status in enumerate(statuses)
+        ]
+        store_rows(database, CaseRow, cases)
+    several = [
+        keys_of(("phone", "+14155550100")),
+        keys_of(("phone", "+14155550109")),
+        keys_of(("phone", "+14155550101")),
+        LookupKeys(),
+        keys_of(("phone", "+14155550100"), ("phone", "+14155550100")),
+        keys_of(("phone", "+14155550100"), ("phone", "+14155550101")),
+        keys_of(("phone", shared)),
+        keys_of(("email", "+14155550100"), ("phone", "+14155550100")),
+        keys_of(("phone", "+14155550100")),
+    ]
+    alone = [store.look_up(keys) for keys in several]
+    assert [bool(found.customer) for found in alone] == [True, False, False, False, True, False, False, True, True]
+    together = store.look_up_together(several)
+    assert [found.customer for found in together] == [found.customer for found in alone]
+    assert [sorted(map(str, found.candidates)) for found in together] == [
+        sorted(map(str, found.candidates)) for found in alone
+    ]
+    assert store.look_up_together([]) == []
 
 
 def plan_of(database: Database, statement: Any, parameters: dict[str, str]) -> list[str]:
