@@ -10,6 +10,7 @@ waits for its `place` before them:
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,8 +71,8 @@ def current_api() -> Api:
 
 @contextmanager
 def place(places: Places, wait_s: float) -> Iterator[None]:
-    """Run the block at one of these places, for which it waits in turn. Raises Problem 503 after `wait_s`."""
-    if not places.acquire(wait_s):
+    """Run the block at one of these places. Who came in first is the next; raises Problem 503 after `wait_s`."""
+    if not places.acquire(wait_s, time.monotonic() - waited_s(request.environ)):
         raise _overload()
     try:
         yield

@@ -12,6 +12,7 @@ from enrich.resilience.places import Places
 # Greenlets run until they wait, so what happens when is certain.
 BEGIN = """
 from gevent import monkey; monkey.patch_all()
+import time
 import gevent
 from enrich.domain.deadline import OutOfTime
 from enrich.resilience.places import Places
@@ -20,8 +21,8 @@ from enrich.resilience.timeouts import time_limit
 places, got = Places(1), []
 assert places.acquire(0)
 
-def wait(name, timeout_s=20):
-    got.append((name, places.acquire(timeout_s)))
+def wait(name, timeout_s=20, came_in=None):
+    got.append((name, places.acquire(timeout_s, came_in)))
 
 def waiting(*names):
     greenlets = [gevent.spawn(wait, name) for name in names]
@@ -35,6 +36,17 @@ for greenlet in waiting(1, 2, 3):
     wait("later", 0)  # the place is free for nobody else
     greenlet.join()
 assert got == [(1, True), ("later", False), (2, True), ("later", False), (3, True), ("later", False)], got
+"""
+
+BY_AGE = """
+now = time.monotonic()
+greenlets = [gevent.spawn(wait, age, came_in=now - age) for age in (1, 3, 2, 0)]
+gevent.sleep(0)
+for _ in greenlets:
+    places.release()
+    gevent.sleep(0)
+gevent.joinall(greenlets, timeout=20)
+assert got == [(3, True), (2, True), (1, True), (0, True)], got
 """
 
 TOO_LATE = """
@@ -61,6 +73,7 @@ assert got == ["interrupted", ("later", True)], got
 
 PROGRAMS = {
     "in turn": IN_TURN,
+    "the oldest first": BY_AGE,
     "too late": TOO_LATE,
     "interrupted in its wait": INTERRUPTED.format(interrupt="one.join(); places.release()"),
     "interrupted with the place in its hand": INTERRUPTED.format(
