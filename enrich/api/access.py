@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from enrich import errors
 from enrich.accounts.tokens import ApiToken, ApiTokens
+from enrich.api.lookup import LookUps
 from enrich.api.problems import FieldError, Problem, insufficient_scope, invalid, unauthorized, unavailable
 from enrich.api.recorder import Recorder
 from enrich.domain.deadline import OutOfTime
@@ -50,7 +51,8 @@ class Api:
     """The parts that the views share.
 
     recorder: of look-ups. read_recorder: of reads of personal data. lookup_places: one for each look-up that is worked
-    on. time_slices: of reads, which take long. description: the OpenAPI document, as JSON.
+    on. look_ups: made together under load. time_slices: of reads, which take long. description: the OpenAPI document,
+    as JSON.
     """
 
     services: Services
@@ -59,6 +61,7 @@ class Api:
     recorder: Recorder[Lookup]
     read_recorder: Recorder[Read]
     lookup_places: Places
+    look_ups: LookUps
     time_slices: TimeSlices
     description: str
 

@@ -7,22 +7,34 @@ from dataclasses import replace
 from enrich.api.models import LookupAnswer, LookupCandidate
 from enrich.customers import block, matching
 from enrich.customers.key_rules import KeyRules, KeySource
-from enrich.customers.store import CustomerStore
-from enrich.domain.matches import Match, Matched, NoMatch, Trust
+from enrich.customers.store import CustomerStore, LookUpResult
+from enrich.domain.matches import LookupKeys, Match, Matched, NoMatch, Trust
 from enrich.flows.rules import Rules
+from enrich.resilience.batches import Batches
 
 # As if a task had this one attribute.
 _ATTRIBUTE = "key"
+# A process works on so many look-ups at once, and the others wait in turn: many at a time would slow each other down,
+# and fill the event loop, for which a callback waits, too.
+AT_ONCE = 8
 
 
-def look_up(kind: str, value: str, trust: Trust, rules: Rules, store: CustomerStore) -> LookupAnswer:
+LookUps = Batches[LookupKeys, LookUpResult]
+
+
+def look_ups(store: CustomerStore) -> LookUps:
+    """Return the look-ups of a process: those that come while one is made are made together."""
+    return Batches(store.look_up, store.look_up_together, AT_ONCE)
+
+
+def look_up(kind: str, value: str, trust: Trust, rules: Rules, look_ups: LookUps, store: CustomerStore) -> LookupAnswer:
     """Return the match of this key, as the callback would find it, with the block that a task would get.
 
     kind: of the key, such as `phone`. value: as it was sent, in any form. trust: the most that the key may have.
     Raises DatabaseError if it could not be looked up.
     """
     keys = matching.lookup_keys({_ATTRIBUTE: value}, _rules_of(kind, trust, rules.keys))
-    found = store.look_up(keys)
+    found = look_ups.ask(keys)
     match = matching.choose(keys, found.candidates)
     customer = store.details_of(match, found)
     return _answer(match, block.compose(match, customer, rules.shape)[0])

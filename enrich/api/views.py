@@ -30,7 +30,7 @@ from enrich.api.access import (
     refusal_result,
     token_with,
 )
-from enrich.api.lookup import look_up
+from enrich.api.lookup import AT_ONCE, look_up, look_ups
 from enrich.api.models import ALL_KEYS, LookupQuery
 from enrich.api.problems import MIMETYPE, FieldError, Problem, insufficient_scope
 from enrich.api.recorder import Recorder
@@ -49,9 +49,8 @@ from enrich.services import Services
 MAX_BODY_BYTES = 8_192
 # Studio waits ten seconds, and a caller should not wait that long.
 LOOKUP_S = 3.0
-# A process works on so many look-ups at once, and the others wait in turn: many at a time would slow each other down,
-# and fill the event loop, for which a callback waits, too. One that has waited so long is refused, as by admission.
-LOOKUPS_AT_ONCE, PLACE_WAIT_S = 4, MAX_AVERAGE_WAIT_S
+# A look-up that has waited so long for a place is refused, as by admission.
+PLACE_WAIT_S = MAX_AVERAGE_WAIT_S
 # The bucket of one token holds so many seconds of its rate.
 BURST_S = 2.0
 COULD_NOT_LOOK = "The customer database could not be asked. Nothing is known about this key; ask again."
@@ -73,7 +72,8 @@ def application(services: Services) -> Flask:
         rate_limit=TokenBuckets(rate, rate * BURST_S),
         recorder=Recorder(services.database, Lookups(services.database).record),
         read_recorder=Recorder(services.database, Reads(services.database).record),
-        lookup_places=Places(LOOKUPS_AT_ONCE),
+        lookup_places=Places(AT_ONCE),
+        look_ups=look_ups(services.adapters.store),
         time_slices=TimeSlices(),
         description=json.dumps(openapi.document(services.settings.public_url), ensure_ascii=False, indent=2) + "\n",
     )
@@ -115,7 +115,7 @@ def _looked_up(api: Api) -> Response:
     query = query_of(LookupQuery, ALL_KEYS)
     trust = _trust(query, token)
     kind, value = query.key
-    answer = look_up(kind, value, trust, api.services.rules, api.services.adapters.store)
+    answer = look_up(kind, value, trust, api.services.rules, api.look_ups, api.services.adapters.store)
     api.services.metrics.lookup(answer.match)
     lookup = Lookup(
         at=now,

@@ -16,7 +16,6 @@ from enrich import errors
 from enrich.accounts import tokens
 from enrich.accounts.tokens import ApiTokens
 from enrich.api import views
-from enrich.customers.store import CustomerStore
 from enrich.database.engine import Database
 from enrich.journal.lookups import Lookups
 from enrich.journal.tables import EntryRow, LookupRow
@@ -250,7 +249,8 @@ class TestHttp:
         def fail(*_: object) -> None:
             raise errors.DatabaseUnavailable("no connection")
 
-        monkeypatch.setattr(CustomerStore, "look_up", fail)
+        ask({"phone": "+14155550100"})  # the token is known
+        monkeypatch.setattr(Database, "read", fail)
         response = ask({"phone": "+14155550100"})
         assert response.status_code == 503
         assert (response.json or {})["reason"] == "database_unavailable"
