@@ -14,9 +14,10 @@ from enrich.resilience.batches import Batches
 
 # As if a task had this one attribute.
 _ATTRIBUTE = "key"
-# A process works on so many look-ups at once, and the others wait in turn: many at a time would slow each other down,
-# and fill the event loop, for which a callback waits, too.
-AT_ONCE = 8
+# A process works on so many look-ups at once, and the others wait in turn: more would fill the event loop, for which a
+# callback waits, too. Fewer would be fewer in a statement: of 64 in flight on PostgreSQL, 1,360 to 1,950 a second with
+# 8, and 1,950 to 2,500 with 16.
+AT_ONCE = 16
 
 
 LookUps = Batches[LookupKeys, LookUpResult]
