@@ -40,23 +40,17 @@ class Batches(Generic[Question, Answer]):
 
     def ask(self, question: Question) -> Answer:
         """Return the answer. Raises what `ask_one` raises."""
+        mine: _Waiting[Question, Answer] = _Waiting(question)
         with self._lock:
-            must_wait, self._is_asking = self._is_asking, True
-            if must_wait:
-                mine: _Waiting[Question, Answer] = _Waiting(question)
+            if self._is_asking:
                 self._waiting.append(mine)
-        if must_wait:
+            else:
+                self._is_asking, mine.batch = True, [mine]
+        if not mine.batch:
             self._await(mine)
-            if len(mine.batch) > 1:
-                self._ask_for(mine.batch)
-            if mine.answer:
-                return mine.answer[0]
-            if len(mine.batch) != 1:  # asking together has failed, and the next one asks already
-                return self._ask_one(question)
-        try:
-            return self._ask_one(question)
-        finally:
-            self._let_the_next_ask()
+        if mine.batch:
+            self._ask_for(mine.batch)
+        return mine.answer[0] if mine.answer else self._ask_one(question)
 
     def _await(self, mine: _Waiting[Question, Answer]) -> None:
         """Return once the question was asked by somebody else, or is to be asked now, with others."""
@@ -72,8 +66,11 @@ class Batches(Generic[Question, Answer]):
             raise
 
     def _ask_for(self, batch: Sequence[_Waiting[Question, Answer]]) -> None:
-        """Ask for these, the caller's the first. A failure leaves them without an answer."""
+        """Ask for these, the caller's the first. If several fail together, they are left without an answer."""
         try:
+            if len(batch) == 1:
+                batch[0].answer = (self._ask_one(batch[0].question),)
+                return
             with suppress(Exception):  # each of them asks alone then, and gets the error that is its own
                 answers = self._ask_many([one.question for one in batch])
                 for one, answer in zip(batch, answers, strict=True):
