@@ -170,7 +170,7 @@ def content_length(head: bytes) -> int:
 
 
 def will_close(head: bytes) -> bool:
-    """Whether the server closes the connection after the response with this head."""
+    """Return whether the server closes the connection after the response with this head."""
     return b"\nconnection: close" in head.lower()
 
 

@@ -19,11 +19,10 @@ _ATTRIBUTE = "key"
 # 8, and 1,950 to 2,500 with 16.
 AT_ONCE = 16
 
-
 LookUps = Batches[LookupKeys, LookUpResult]
 
 
-def look_ups(store: CustomerStore) -> LookUps:
+def joint_look_ups(store: CustomerStore) -> LookUps:
     """Return the look-ups of a process: those that come while one is made are made together."""
     return Batches(store.look_up, store.look_up_together, AT_ONCE)
 
@@ -32,6 +31,7 @@ def look_up(kind: str, value: str, trust: Trust, rules: Rules, look_ups: LookUps
     """Return the match of this key, as the callback would find it, with the block that a task would get.
 
     kind: of the key, such as `phone`. value: as it was sent, in any form. trust: the most that the key may have.
+    look_ups: those of the process. store: has the details of a matched customer who was not the only candidate.
     Raises DatabaseError if it could not be looked up.
     """
     keys = matching.lookup_keys({_ATTRIBUTE: value}, _rules_of(kind, trust, rules.keys))

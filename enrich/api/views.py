@@ -30,7 +30,7 @@ from enrich.api.access import (
     refusal_result,
     token_with,
 )
-from enrich.api.lookup import AT_ONCE, look_up, look_ups
+from enrich.api.lookup import AT_ONCE, joint_look_ups, look_up
 from enrich.api.models import ALL_KEYS, LookupQuery
 from enrich.api.problems import MIMETYPE, FieldError, Problem, insufficient_scope
 from enrich.api.recorder import Recorder
@@ -73,7 +73,7 @@ def application(services: Services) -> Flask:
         recorder=Recorder(services.database, Lookups(services.database).record),
         read_recorder=Recorder(services.database, Reads(services.database).record),
         lookup_places=Places(AT_ONCE),
-        look_ups=look_ups(services.adapters.store),
+        look_ups=joint_look_ups(services.adapters.store),
         time_slices=TimeSlices(),
         description=json.dumps(openapi.document(services.settings.public_url), ensure_ascii=False, indent=2) + "\n",
     )

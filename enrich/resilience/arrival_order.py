@@ -53,6 +53,7 @@ class ArrivalOrder:
         self._begin_next()
 
     def _begin_next(self) -> None:
+        """Begin a request, and have the next one begun: in this turn, while it lasts, or in another one."""
         *_, waiter = heapq.heappop(self._waiting)
         waiter.switch(None)
         loop = get_hub().loop

@@ -15,7 +15,7 @@ import threading
 import time
 
 # When it came in, a number for those of one moment, and the queue that receives the place.
-Waiting = tuple[float, int, queue.SimpleQueue[None]]
+_Waiting = tuple[float, int, queue.SimpleQueue[None]]
 
 
 class Places:
@@ -23,7 +23,7 @@ class Places:
 
     def __init__(self, number: int) -> None:
         self._free = number
-        self._waiting: list[Waiting] = []  # a heap
+        self._waiting: list[_Waiting] = []  # a heap
         self._numbers = itertools.count()
         self._lock = threading.Lock()  # held for a few instructions each time
 
@@ -37,7 +37,7 @@ class Places:
                 self._free -= 1
                 return True
             since = time.monotonic() if came_in is None else came_in
-            mine: Waiting = (since, next(self._numbers), queue.SimpleQueue())
+            mine: _Waiting = (since, next(self._numbers), queue.SimpleQueue())
             heapq.heappush(self._waiting, mine)
         try:
             mine[-1].get(timeout=timeout_s)
@@ -58,7 +58,7 @@ class Places:
             else:
                 self._free += 1
 
-    def _leave(self, mine: Waiting) -> bool:
+    def _leave(self, mine: _Waiting) -> bool:
         """Stop waiting; return False if the place has been handed over meanwhile."""
         with self._lock:
             if mine in self._waiting:
