@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 
 from enrich.customers.tables import CustomerRow
 from enrich.database.engine import Database
-from enrich.database.turns import COURTEOUS_FOR_S, GAP_S, MAX_FALL, TURN_S, Turns, TurnSize
+from enrich.database.turns import COURTEOUS_FOR_S, GAP_S, LEAST_SHARE, MAX_FALL, TURN_S, Turns, TurnSize
 from tests.support.databases import seed_customers
 
 pytestmark = pytest.mark.database
@@ -85,7 +85,7 @@ def test_beside_another_writer_it_leaves_gaps(writer: Writer, database: Database
     assert writer.turn() == 0.0
 
 
-SLOW_ITEM_S = TURN_S / 4
+SLOW_ITEM_S = TURN_S / 10
 
 
 def test_alone_each_turn_has_as_many_items_as_it_may(writer: Writer) -> None:
@@ -98,8 +98,8 @@ def test_beside_another_writer_a_turn_has_as_many_items_as_its_time_allows(
     writer, size = writer_beside_another, TurnSize(32)
     sizes = writer.turns(200, size, SLOW_ITEM_S)
     if database.is_sqlite:
-        assert sizes[:4] == [32, 16, 8, 4]
-        assert set(sizes[4:]) == {4}, "as many as take the time"
+        assert sizes[:3] == [32, 16, 10]
+        assert set(sizes[3:-1]) == {10}, "as many as take the time"
         assert writer.turns(200, size, SLOW_ITEM_S / 10)[-2] == 32, "more when they are quick again"
     else:
         assert sizes == [32] * 6 + [8]
@@ -118,13 +118,17 @@ def test_one_slow_turn_halves_the_next_and_no_more() -> None:
     assert size.current == 32 * MAX_FALL
 
 
-def test_a_turn_has_at_least_one_item() -> None:
+def test_a_turn_that_takes_long_whatever_its_size_does_not_shrink_to_nothing() -> None:
     size = TurnSize(32)
     for _ in range(20):
         size.took(TURN_S * 100)
+    assert size.current == 32 * LEAST_SHARE
+    for _ in range(4):
+        size.took(0.0)
+    assert size.current > 2 * 32 * LEAST_SHARE, "it grows again"
+
+
+def test_a_turn_has_at_least_one_item() -> None:
+    size = TurnSize(1)
+    size.took(TURN_S * 100)
     assert size.current == 1
-    size.took(0.0)
-    size.took(0.0)
-    size.took(0.0)
-    size.took(0.0)
-    assert size.current == 2
