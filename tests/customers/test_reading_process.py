@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrich.customers.fixtures import Reading
-from enrich.customers.reading_process import Task, read_in_second_process, receive, serve
+from enrich.customers.reading_process import NICENESS, Task, read_in_second_process, receive, serve
 from enrich.customers.record_batches import RecordBatch, read_batches
 from enrich.errors import FixtureFileError
 from tests.support.waiting import wait_until
@@ -238,6 +238,17 @@ def test_the_process_ends_when_no_more_is_read(tmp_path: Path, error: BaseExcept
         with pytest.raises(KeyboardInterrupt):
             batches.throw(error)  # type: ignore[attr-defined]
     assert not is_running(child)
+
+
+@needs_proc
+def test_the_process_gives_way_to_the_one_that_writes(tmp_path: Path) -> None:
+    before = children()
+    batches = started(long_file(tmp_path))
+    next(batches)
+    (child,) = children() - before
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, child) == min(own + NICENESS, 19)
+    batches.close()  # type: ignore[attr-defined]
 
 
 PARENT = """
