@@ -23,7 +23,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,7 +66,7 @@ def read_in_second_process(
     skip_rows: int = 0,
     batch_rows: int = BATCH_ROWS,
     batches_ahead: int = BATCHES_AHEAD,
-) -> Iterator[RecordBatch]:
+) -> Generator[RecordBatch, None, None]:
     """Yield the same batches as `read_batches`, read in a process of their own; remarks are called in this one.
 
     batches_ahead: so many batches wait to be taken, beside one that is on the way and one that is just read; then the

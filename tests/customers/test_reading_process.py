@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -206,15 +205,20 @@ def is_running(process_id: int) -> bool:
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
-started = partial(read_in_second_process, reading=Reading("US"), batch_rows=1, batches_ahead=1)
+
+
+def started(directory: Path) -> tuple[Generator[RecordBatch, None, None], int]:
+    """Return the batches of a long file behind the first, and the id of the process that reads it."""
+    before = children()
+    batches = read_in_second_process(long_file(directory), Reading("US"), batch_rows=1, batches_ahead=1)
+    next(batches)
+    (child,) = children() - before
+    return batches, child
 
 
 @needs_proc
 def test_a_process_that_is_killed_is_one_clear_error(tmp_path: Path) -> None:
-    before = children()
-    batches = started(long_file(tmp_path))
-    next(batches)
-    (child,) = children() - before
+    batches, child = started(tmp_path)
     os.kill(child, signal.SIGKILL)
     with pytest.raises(
         FixtureFileError, match=r"^c\.jsonl: the process that reads the file was ended by SIGKILL; load"
@@ -226,29 +230,23 @@ def test_a_process_that_is_killed_is_one_clear_error(tmp_path: Path) -> None:
 @needs_proc
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt()])
 def test_the_process_ends_when_no_more_is_read(tmp_path: Path, error: BaseException | None) -> None:
-    before = children()
-    batches = started(long_file(tmp_path))
-    next(batches)
-    (child,) = children() - before
+    batches, child = started(tmp_path)
     # The terminal's Ctrl-C is for a group of processes.
     assert os.getpgid(child) != os.getpgid(0)
     if error is None:
-        batches.close()  # type: ignore[attr-defined]
+        batches.close()
     else:
         with pytest.raises(KeyboardInterrupt):
-            batches.throw(error)  # type: ignore[attr-defined]
+            batches.throw(error)
     assert not is_running(child)
 
 
 @needs_proc
 def test_the_process_gives_way_to_the_one_that_writes(tmp_path: Path) -> None:
-    before = children()
-    batches = started(long_file(tmp_path))
-    next(batches)
-    (child,) = children() - before
+    batches, child = started(tmp_path)
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert os.getpriority(os.PRIO_PROCESS, child) == min(own + NICENESS, 19)
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
 
 
 PARENT = """
