@@ -26,9 +26,9 @@ MAX_GROWTH, MAX_FALL = 1.25, 0.5
 # So many turns apart the log is emptied, after a turn. A turn of 32 new customers changes some 70 pages, and with a
 # thousand in the log SQLite empties it itself, in a commit, for which everybody waits.
 TURNS_PER_CHECKPOINT = 5
-# Of the most items, a turn has no smaller share. Most of a short turn takes as long whatever its size, so that fewer
-# would only make more turns: where one new customer took 2.9 ms and eight took 2.2 to 2.8, turns fell to one, and a
-# load beside callbacks to 200 customers a second.
+# A turn has at least this share of its highest number. Most of a short turn takes as long whatever the number, so fewer
+# would only make more turns: where one new customer took 2.9 ms and eight took 2.2 to 2.8, turns came down to one, and
+# a load beside callbacks to 200 customers a second.
 LEAST_SHARE = 0.25
 
 T = TypeVar("T")
@@ -48,12 +48,13 @@ class TurnSize:
     @property
     def current(self) -> int:
         """Return the number of items for the next turn, at least one."""
-        return max(1, round(self._size))
+        return round(self._size)
 
     def took(self, seconds: float) -> None:
         """Note how long a turn of the current size took."""
         change = min(MAX_GROWTH, max(MAX_FALL, TURN_S / max(seconds, 1e-6)))
-        self._size = min(float(self.highest), max(LEAST_SHARE * self.highest, self._size * change))
+        least = max(1.0, LEAST_SHARE * self.highest)
+        self._size = min(float(self.highest), max(least, self._size * change))
 
 
 class Turns:
