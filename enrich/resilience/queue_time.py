@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Mapping
+import time
 from typing import Any
 
+# The key of the environment for when the request came in, by the monotonic clock.
+CAME_IN = "enrich.came_in"
 # struct tcp_info (linux/tcp.h): eight single bytes, then 32-bit numbers; this is the twelfth of those, in milliseconds.
 _LAST_DATA_RECV = 8 + 11 * 4
 _TCP_INFO_BYTES = 64
@@ -18,11 +20,21 @@ _TCP_INFO_BYTES = 64
 _MAX_WAIT_S = 60.0
 
 
-def waited_s(environ: Mapping[str, Any]) -> float:
-    """Return the seconds since the request's last byte came in; 0.0 if unknown (another server, not Linux).
+def waited_s(environ: dict[str, Any]) -> float:
+    """Return the seconds since the request came in, or since the first look where the kernel does not tell.
 
-    environ: the WSGI environment, with gunicorn's own key for the connection.
+    environ: the WSGI environment, with gunicorn's own key for the connection. Keeps when the request came in, so that
+    the kernel is asked only once.
     """
+    now = time.monotonic()
+    came_in = environ.get(CAME_IN)
+    if came_in is None:
+        came_in = environ[CAME_IN] = now - _since_last_data_s(environ)
+    return now - came_in
+
+
+def _since_last_data_s(environ: dict[str, Any]) -> float:
+    """Return the seconds since the connection's last byte came in; 0.0 if unknown (another server, not Linux)."""
     connection = environ.get("gunicorn.socket")
     tcp_info = getattr(socket, "TCP_INFO", None)
     if connection is None or tcp_info is None:
