@@ -16,6 +16,7 @@ from gunicorn.glogging import Logger
 
 from enrich.resilience.arrival_order import ArrivalOrder, next_turn
 from enrich.resilience.connection_balance import PAUSE_S, TAKEN_AFTER_PAUSE, ConnectionCounts
+from enrich.resilience.headers_with_body import HeadersWithBody
 from enrich.resilience.queue_time import waited_s
 from enrich.settings import environment
 from enrich.telemetry.log_rate_limit import LogRateLimit
@@ -125,7 +126,7 @@ def post_worker_init(worker: Any) -> None:
     ggevent.StreamServer = _sharing(ggevent.StreamServer, worker)
     worker.handle = _counted(worker.handle, worker)
     worker.served = worker.wsgi
-    worker.wsgi = _in_order(_sending(worker.wsgi, worker))
+    worker.wsgi = _sending(_in_order(worker.wsgi), worker)
     # What stands now stays. Python would go through all of it again and again, and every callback waits meanwhile.
     gc.collect()
     gc.freeze()
@@ -214,15 +215,17 @@ def _sending(application: Any, worker: Any) -> Any:
     """
 
     def serve(environ: Any, start_response: Any) -> Any:
+        response = start_response.__self__
+        response.sock = HeadersWithBody(response.sock)
+
         def start(status: str, headers: Any, exc_info: Any = None) -> Any:
-            places, response = worker.places, start_response.__self__
+            places = worker.places
             if (
                 status.startswith("4")
                 or places.free_count() < MIN_FREE_SHARE * places.size
                 or worker.connections.has_too_many(worker.place)
             ):
                 response.force_close()
-            _hold_back(response.sock, is_held=True)
             return start_response(status, headers, exc_info)
 
         return application(environ, start)
@@ -230,23 +233,14 @@ def _sending(application: Any, worker: Any) -> Any:
     return serve
 
 
-def _hold_back(connection: Any, *, is_held: bool) -> None:
-    """Have the kernel keep what is sent, up to a full packet, or send it.
-
-    gunicorn sends the headers and the body apart; each would be a packet, and wake the client.
-    """
-    if connection.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_CORK"):
-        with suppress(OSError):  # the client has gone
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, is_held)
-
-
 def post_request(_worker: Any, _request: Any, _environ: Any, response: Any) -> None:
-    """Send the response, and let the other clients have a turn.
+    """Send what is held back of the response, and let the other clients have a turn.
 
     A client that sends request after request is read from without a pause: its greenlet would never yield.
     """
     if response:  # None if the request was refused
-        _hold_back(response.sock, is_held=False)
+        with suppress(OSError):  # the client has gone
+            response.sock.send_held()
     next_turn()
 
 

@@ -31,6 +31,7 @@ import yaml
 from flask import Flask
 from gevent.pool import Pool
 from gunicorn.config import Config
+from gunicorn.http.wsgi import Response
 from gunicorn.workers import ggevent
 
 from enrich.database.clock import DatabaseClock
@@ -43,6 +44,7 @@ from enrich.domain.lengths import (
     MAX_STREAM_BYTES,
 )
 from enrich.resilience.connection_balance import LEAD, ConnectionCounts
+from enrich.resilience.headers_with_body import HeadersWithBody
 from enrich.settings import TABLE as SETTINGS
 from enrich.telemetry.log_rate_limit import LINES_PER_S
 from enrich.telemetry.metrics import TABLE
@@ -130,6 +132,15 @@ class TestGunicorn:
         gc.unfreeze()
         gc.set_threshold(*threshold)
 
+    @pytest.fixture
+    def connection(self) -> Iterator[tuple[socket.socket, socket.socket]]:
+        """The server's end of a connection, and the client's."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            there = socket.create_connection(listening.getsockname(), timeout=10)
+            here, _ = listening.accept()
+            with there, here:
+                yield here, there
+
     def test_what_a_worker_is_made_of_is_not_looked_through_again(
         self, shipped: dict[str, Any], worker: SimpleNamespace
     ) -> None:
@@ -153,22 +164,48 @@ class TestGunicorn:
         """They are counted, and take none."""
         assert taken_of(40, shipped, app, accepting=1) == [40, 0]
 
-    def test_a_response_is_sent_whole(self, shipped: dict[str, Any]) -> None:
-        with (
-            socket.create_server(("127.0.0.1", 0)) as listening,
-            socket.create_connection(listening.getsockname()) as there,
-        ):
-            here, _ = listening.accept()
-            with here:
-                shipped["_hold_back"](here, is_held=True)
-                here.sendall(b"headers ")
-                here.sendall(b"body")
-                there.setblocking(False)
-                with pytest.raises(BlockingIOError):
-                    there.recv(100)
-                there.settimeout(10)
-                shipped["post_request"](None, None, {}, SimpleNamespace(sock=here))
-                assert there.recv(100) == b"headers body"
+    def test_a_response_is_sent_whole_also_if_it_was_begun_twice(
+        self, shipped: dict[str, Any], connection: tuple[socket.socket, socket.socket]
+    ) -> None:
+        """As an application begins an error's response over one that it has not sent."""
+        here, there = connection
+        config = Config()
+        request = SimpleNamespace(method="GET", version=(1, 1), headers=[], trailers=[], should_close=lambda: False)
+        response = Response(request, here, config)
+        connections = ConnectionCounts()
+        worker = SimpleNamespace(places=Pool(10), connections=connections, place=connections.reserve())
+
+        def application(_environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            start_response("200 OK", [("Content-Length", "7")])
+            try:
+                raise ValueError
+            except ValueError:
+                start_response("500 Internal Server Error", [("Content-Length", "4")], sys.exc_info())
+            return [b"body"]
+
+        for part in shipped["_sending"](application, worker)({}, response.start_response):
+            response.write(part)
+        sent = there.recv(1_000)
+        assert sent.startswith(b"HTTP/1.1 500 ")
+        assert sent.endswith(b"\r\n\r\nbody")
+
+    def test_a_response_without_a_body_is_sent_after_the_request(
+        self, shipped: dict[str, Any], connection: tuple[socket.socket, socket.socket]
+    ) -> None:
+        here, there = connection
+        response = SimpleNamespace(sock=HeadersWithBody(here))
+        response.sock.sendall(b"headers")
+        shipped["post_request"](None, None, {}, response)
+        assert there.recv(100) == b"headers"
+
+    def test_a_client_that_has_gone_is_no_error(
+        self, shipped: dict[str, Any], connection: tuple[socket.socket, socket.socket]
+    ) -> None:
+        here, _ = connection
+        response = SimpleNamespace(sock=HeadersWithBody(here))
+        response.sock.sendall(b"headers")
+        here.close()
+        shipped["post_request"](None, None, {}, response)
 
     def test_a_request_that_was_refused_has_no_response_to_send(self, shipped: dict[str, Any]) -> None:
         shipped["post_request"](None, None, {}, None)
