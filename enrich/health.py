@@ -189,6 +189,7 @@ def _source_figures(now: datetime) -> metrics.Figures:
             "up": float(state.problem is None and state.full_at is not None),
             "stopped": float(status.condition is Condition.STOPPED),
             "behind_seconds": status.behind.total_seconds() if status.behind is not None else float("inf"),
+            "first_full_pass": float(state.is_first_full_pass),
             "interval_seconds": status.interval.total_seconds(),
             "run_seconds": state.duration.total_seconds() if state.duration is not None else None,
         }.items():

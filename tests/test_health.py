@@ -186,6 +186,23 @@ class TestSources:
         assert told['quarantined{source="shop"}'] == 0
         assert 'behind_seconds{source="shop"}' not in told
 
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            ({"lease_until": None}, 0),
+            ({}, 1),
+            ({"problem": "source_unavailable"}, 0),
+            ({"full_at": datetime(2026, 11, 1, tzinfo=UTC)}, 0),
+        ],
+    )
+    def test_the_first_full_pass_is_told_while_it_goes_well(
+        self, app: Flask, values: dict[str, Any], expected: int
+    ) -> None:
+        until = datetime.now(UTC) + timedelta(minutes=2)
+        running: dict[str, Any] = {"lease_owner": "process 1 on elsewhere", "lease_until": until}
+        store_stream(services_of(app), "erp", **running | values)
+        assert self.told(app)['first_full_pass{source="erp"}'] == expected
+
     def test_a_source_in_sync(self, app: Flask) -> None:
         at = datetime.now(UTC) - timedelta(seconds=30)
         values: dict[str, Any] = {**dict.fromkeys(("full_at", "keys_at", "window_at", "began_at"), at), "ended_at": at}

@@ -290,6 +290,28 @@ class TestDashboardAndAlerts:
         )
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
+    @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (Debian: prometheus)")
+    @pytest.mark.parametrize(
+        ("behind", "first_full_pass", "is_expected"),
+        [("+Inf", 1, False), ("+Inf", 0, True), ("2000", 0, True), ("2000", 1, False), ("100", 0, False)],
+    )
+    def test_a_source_is_behind_unless_it_is_read_for_the_first_time(
+        self, tmp_path: Path, behind: str, first_full_pass: int, is_expected: bool
+    ) -> None:
+        """A first full pass of a large table takes longer than the alert waits, and nobody has to do anything."""
+        figures = {"behind_seconds": behind, "first_full_pass": first_full_pass, "interval_seconds": 60}
+        series = [
+            {"series": f'enrich_source_{name}{{source="erp"}}', "values": " ".join([str(value)] * 31)}
+            for name, value in figures.items()
+        ]
+        at_the_end = {"expr": 'count(ALERTS{alertname="EnrichSourceBehind",alertstate="firing"}) or vector(0)'}
+        expected = {"eval_time": "30m", "exp_samples": [{"labels": "{}", "value": int(is_expected)}]}
+        story = {"interval": "1m", "input_series": series, "promql_expr_test": [at_the_end | expected]}
+        file = tmp_path / "story.yml"
+        file.write_text(yaml.safe_dump({"rule_files": [str(OPERATIONS / "alerts.yml")], "tests": [story]}))
+        told = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stdout + told.stderr
+
 
 class TestCompose:
     def test_every_variable_is_a_setting(self, compose: Any) -> None:

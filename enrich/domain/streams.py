@@ -93,6 +93,11 @@ class StreamState:
         return self.problem in STOPPING
 
     @property
+    def is_first_full_pass(self) -> bool:
+        """Return whether the source is being read whole for the first time by its mapping, without a failure so far."""
+        return self.owner is not None and self.full_at is None and self.problem is None
+
+    @property
     def duration(self) -> timedelta | None:
         """Return the time that the last run took; None while one runs."""
         return self.ended_at - self.began_at if self.began_at and self.ended_at else None

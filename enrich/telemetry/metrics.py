@@ -157,6 +157,7 @@ TABLE: tuple[Metric, ...] = (
             "enrich_source_stopped": "1 if the source is not read until somebody mends it, else 0.",
             "enrich_source_held": "Customers or identifiers that the brake holds until somebody answers.",
             "enrich_source_behind_seconds": "Time by which customers are behind the source; +Inf if never read whole.",
+            "enrich_source_first_full_pass": "1 while the first full pass runs, without a failure so far, else 0.",
             "enrich_source_interval_seconds": "Time between reads of what is new at the source.",
             "enrich_source_run_seconds": "Duration of the last sync of the source.",
             "enrich_source_quarantined": "Records of the source that are not loaded, or not whole; up to 10,000.",
