@@ -102,9 +102,9 @@ class PushIntake:
             for some in chain.from_iterable(portions(group, TOGETHER) for group in groups):
                 outcomes.update(writer.write(some, read_after=None).outcomes)
                 self._pause()
-            writer.conclude(outcomes)
+            writer.conclude()
         except errors.BrakeApplied as exc:
-            writer.conclude(outcomes)
+            writer.conclude()
             question = Question(exc.removed, exc.records, exc.of_records, str(exc), Pass.WINDOW)
             self._states.fail(lease, exc, now, question=question, due_in=COUNTED_FOR)
             raise

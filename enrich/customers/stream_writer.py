@@ -8,7 +8,6 @@ the audit trail what it changed.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -110,12 +109,11 @@ class StreamWriter:
         read_after: int | None,
         seen: Collection[str] = (),
         read: Iterable[tuple[ReadRecord, Mapping[str, Any]]] = (),
-        counts: Counter[str] | None = None,
         **values: Any,
     ) -> BatchResult:
         """Write these records, of different remote ids, and conclude their batch; arguments and errors as there."""
         result = self.write(arrivals, read_after=read_after)
-        self.conclude(result.outcomes, seen=seen, read=read, counts=counts, **values)
+        self.conclude(seen=seen, read=read, **values)
         return result
 
     def write(self, arrivals: Sequence[Arrival], *, read_after: int | None) -> BatchResult:
@@ -157,23 +155,18 @@ class StreamWriter:
 
     def conclude(
         self,
-        outcomes: Mapping[str, RecordOutcome],
         *,
         seen: Collection[str] = (),
         read: Iterable[tuple[ReadRecord, Mapping[str, Any]]] = (),
-        counts: Counter[str] | None = None,
         **values: Any,
     ) -> None:
         """Store that the records of a batch are written.
 
         seen: remote ids that the pass has seen, for `unseen`; even such as cannot be stored. read: how the records were
-        read, those that could not be read included, for the quarantine. counts: of the run, to which the outcomes are
-        added. values: of the stream. Raises DatabaseError and LeaseLost.
+        read, those that could not be read included, for the quarantine. values: of the stream. Raises DatabaseError
+        and LeaseLost.
         """
         read = tuple(read)
-        if counts is not None:
-            counts.update(outcome.value for outcome in outcomes.values())
-            values["counts"] = dict(counts)
         if seen or read or values or self._written:
             self._in_turn(partial(self._conclude, seen, read, values))
         self._written = []

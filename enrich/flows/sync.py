@@ -161,7 +161,7 @@ class Sync:
             return None
         adapters.states.begin_retry(lease, adapters.now())
         writer = adapters.writer(lease, None)
-        reading = _Reading(run, self._source, adapters, writer, self._progress)
+        reading = _Reading(run, self._source, adapters, writer, self._progress, is_of_pass=False)
         try:
             with self._storing_failures(lease, Pass.KEYS):
                 for remote_ids in adapters.states.quarantined_ids(self._source.name):
@@ -182,7 +182,8 @@ class Sync:
         writer = self._adapters.writer(self._take(), None)
         run = Run(Pass.WINDOW)
         try:
-            _Reading(run, self._source, self._adapters, writer, self._progress).read_again(remote_ids)
+            reading = _Reading(run, self._source, self._adapters, writer, self._progress, is_of_pass=False)
+            reading.read_again(remote_ids)
         finally:
             writer.release()
         run.is_complete = True
@@ -234,7 +235,7 @@ class Sync:
             at = self._adapters.connector.start(pass_, state.watermark)
             fingerprint = None if is_same_mapping else self._source.fingerprint
             writer.lease = self._adapters.states.begin(lease, fingerprint, began_at)
-        reading = _Reading(run, self._source, self._adapters, writer, self._progress, until)
+        reading = _Reading(run, self._source, self._adapters, writer, self._progress, until, is_of_pass=True)
         if at is not None and not reading.read_pages(at):
             return run
         if run.pass_ is not Pass.WINDOW:
@@ -265,7 +266,11 @@ _COMPLETED_BY = {
 
 
 class _Reading:
-    """The reading of one pass. until: the watermark that it gives; None before its last page, and without one."""
+    """The reading of one run. until: the watermark that it gives; None before its last page, and without one.
+
+    is_of_pass: False for some records alone, whose counts are not those of the pass that is shown as the last one, or
+    goes on later.
+    """
 
     def __init__(
         self,
@@ -275,6 +280,8 @@ class _Reading:
         writer: StreamWriter,
         progress: Callable[[Run], None],
         until: int | None = None,
+        *,
+        is_of_pass: bool,
     ) -> None:
         self.run = run
         self.until = until
@@ -282,6 +289,7 @@ class _Reading:
         self._adapters = adapters
         self._writer = writer
         self._progress = progress
+        self._is_of_pass = is_of_pass
 
     def read_pages(self, at: Position) -> bool:
         """Apply the pages from here to the end of the pass; False if the process has to end before."""
@@ -332,15 +340,12 @@ class _Reading:
                 break
             pulled, read_after = self._read_again(overtaken)
         counts = self.run.counts
+        counts.update(outcome.value for outcome in outcomes.values())
         counts["quarantined"] += sum(found.record is None and bool(found.problems) for found, _ in read.values())
         counts["incomplete"] += sum(found.record is not None and bool(found.problems) for found, _ in read.values())
-        self._writer.conclude(
-            outcomes,
-            seen=seen,
-            read=read.values(),
-            counts=counts,
-            **values,
-        )
+        if self._is_of_pass:
+            values["counts"] = dict(counts)
+        self._writer.conclude(seen=seen, read=read.values(), **values)
 
     def _read_again(self, remote_ids: Collection[str]) -> tuple[Sequence[PulledRecord], int]:
         """Return the present state of these records, missing ones as deleted, and the counter before the reading."""

@@ -602,6 +602,30 @@ def test_the_quarantine_is_read_again_when_an_operator_wants_it(crm: Crm) -> Non
     assert crm.sync().run_due() is None
 
 
+def test_a_retry_leaves_the_counts_of_the_last_pass_and_of_an_interrupted_one(crm: Crm) -> None:
+    crm.put(1, "")
+    for key in range(2, 9):
+        crm.put(key, f"Customer {key}")
+    crm.run(Pass.FULL)
+    counts = crm.state.counts
+    StreamStates(crm.database).request_retry("erp")
+    crm.sync().run_due()
+    assert crm.state.counts == counts
+    assert counts["read"] == 8
+    crm.is_over = lambda: True
+    crm.run(Pass.FULL)
+    crm.is_over = lambda: False
+    interrupted = crm.state.counts
+    StreamStates(crm.database).request_retry("erp")
+    crm.sync().run_due()
+    crm.sync().read_again(["2"])
+    assert crm.state.counts == interrupted
+    assert interrupted["read"] == 3
+    run = crm.sync().run_due()
+    assert run is not None
+    assert run.counts["read"] == 8
+
+
 def test_records_that_went_meanwhile_leave_the_quarantine(crm: Crm) -> None:
     crm.put(1, "Ada Lovelace", "ask at the desk")
     crm.put(2, "")
