@@ -125,10 +125,14 @@ def every_page(app: Flask) -> list[str]:
 OTHERS = ("customers", "settling", "overview", "staff", "tokens", "sessions", "sources")
 
 
+# The narrow one is what a screen of 1,280 pixels shows at 400 % (WCAG 2.2, 1.4.10, reflow).
+WIDTHS = {"wide": 1280, "narrow": 320}
+
+
 @pytest.fixture(params=["light, wide", "dark, wide", "light, narrow"])
 def page(request: pytest.FixtureRequest, chromium: Browser, origin: str) -> Iterator[Page]:
     scheme, width = request.param.split(", ")
-    viewport: ViewportSize = {"width": 1280 if width == "wide" else 390, "height": 900}
+    viewport: ViewportSize = {"width": WIDTHS[width], "height": 900}
     context = chromium.new_context(base_url=origin, viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
     yield context.new_page()
     context.close()
