@@ -155,6 +155,16 @@ def test_no_column_is_cut_on_a_narrow_screen(page: Page, make_entry: Make) -> No
     assert page.evaluate("document.documentElement.scrollWidth") == 375
 
 
+def test_a_name_is_read_whole_beside_its_marks_on_a_narrow_screen(
+    page: Page, make_entry: Make, make_followup: Make
+) -> None:
+    make_followup(make_entry())
+    page.set_viewport_size({"width": 320, "height": 800})
+    sign_in(page)
+    expect(page.locator(".line").get_by_text("Follow-up pending")).to_be_visible()
+    assert page.locator(".line .who").evaluate("name => name.scrollWidth <= name.clientWidth")
+
+
 def test_what_the_reader_unfolded_stays_unfolded(page: Page, make_entry: Make, make_followup: Make) -> None:
     entry = make_entry(task_sid="WT1", outcome="could_not_write", reason="rate_limited")
     sign_in(page, "/tasks/WT1")
