@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from enrich import errors
 from enrich.domain.deadline import Deadline, OutOfTime, Step
 from enrich.domain.deliveries import CallbackResult, Delivery, sids
+from enrich.resilience import queue_time
 from enrich.resilience.timeouts import time_limit
 from enrich.services import Services
 from enrich.settings import Settings
@@ -23,10 +24,8 @@ from enrich.taskrouter.callbacks import Form
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# The WSGI environment carries under these names how many callbacks are in flight, this one included, and how many
-# seconds this one waited before the process looked at it.
+# The WSGI environment carries under this name how many callbacks are in flight, this one included.
 IN_FLIGHT = "enrich.in_flight"
-WAITED_S = "enrich.waited_s"
 
 _EVENTS_ARE_FORMS = (
     "events are taken as forms here: set this address as the workspace's event callback URL, and let nothing turn its "
@@ -69,7 +68,7 @@ def accept(environ: WSGIEnvironment, read_body: Callable[[], bytes], services: S
     Nothing is read from a sender whose signature cannot be one. Raises Refused, which is counted already, for a body
     that does not arrive in time and for any other sender.
     """
-    settings, waited_s = services.settings, environ.get(WAITED_S, 0.0)
+    settings, waited_s = services.settings, queue_time.waited_s(environ)
     deadline = Deadline.after(settings.budget_s, waited_s=waited_s)
     query, signed = _query_of(environ), environ.get("HTTP_X_TWILIO_SIGNATURE")
     try:
@@ -94,7 +93,7 @@ def accept_stream(environ: WSGIEnvironment, read_body: Callable[[], bytes], serv
 
     The workspace is not checked: a stream is account-wide. Raises Refused as `accept` does.
     """
-    settings, waited_s = services.settings, environ.get(WAITED_S, 0.0)
+    settings, waited_s = services.settings, queue_time.waited_s(environ)
     deadline = Deadline.after(settings.budget_s, waited_s=waited_s)
     url = _signed_url(environ["PATH_INFO"], _query_of(environ), settings)
     try:

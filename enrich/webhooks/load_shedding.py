@@ -17,7 +17,7 @@ from enrich.services import Services
 from enrich.taskrouter.endpoints import ASSIGNMENT
 from enrich.webhooks import handlers, intake
 from enrich.webhooks.handlers import WebhookResponse
-from enrich.webhooks.intake import IN_FLIGHT, WAITED_S
+from enrich.webhooks.intake import IN_FLIGHT
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -31,11 +31,10 @@ class LoadShedding:
         self._services = services
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ[WAITED_S] = waited_s(environ)
         if environ["PATH_INFO"] != ASSIGNMENT or environ["REQUEST_METHOD"] != "POST":
             return self._application(environ, start_response)
         admission = self._services.admission
-        if cause := admission.refused(environ[WAITED_S]):
+        if cause := admission.refused(waited_s(environ)):
             # TaskRouter's callbacks are forms of a known length; any other request is left to Flask.
             length = environ.get("CONTENT_LENGTH", "")
             if length.isdecimal() and int(length) <= MAX_FORM_BYTES:
