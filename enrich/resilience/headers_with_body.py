@@ -13,16 +13,15 @@ class HeadersWithBody:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._held: bytes | None = None
-        self._has_begun = False
+        self._held: bytes | None = None  # until the headers come, and nothing once they are sent
 
     def sendall(self, data: bytes) -> None:
         """Hold back the headers; send anything else, behind them. Raises OSError if the client has gone."""
-        if not self._has_begun:
-            self._has_begun, self._held = True, data
+        if self._held is None:
+            self._held = data
             return
-        if self._held is not None and len(data) <= MAX_JOINED_BYTES:
-            data, self._held = self._held + data, None
+        if self._held and len(data) <= MAX_JOINED_BYTES:
+            data, self._held = self._held + data, b""
         self.send_held()
         self._connection.sendall(data)
 
@@ -32,9 +31,9 @@ class HeadersWithBody:
         return self._connection.sendfile(*arguments, **options)
 
     def send_held(self) -> None:
-        """Send what is held back, if anything is: a response without a body has nothing to wait for."""
-        if self._held is not None:
-            held, self._held = self._held, None
+        """Send what is held back, if anything is: a response without a body has nothing to wait for. Raises OSError."""
+        if self._held:
+            held, self._held = self._held, b""
             self._connection.sendall(held)
 
     def __getattr__(self, name: str) -> Any:
